@@ -1,0 +1,125 @@
+"""The provider's own side: data centres with their Proxmox VE cluster, storages, networks and images."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from orchestrator.subscriptions.model import DnsLabel, Network, SshPublicKey, Strict
+
+IPv4Address = ipaddress.IPv4Address
+
+
+def _parse_range(value: object) -> tuple[IPv4Address, IPv4Address]:
+    if isinstance(value, tuple):
+        return value
+    if isinstance(value, str) and value.count("-") == 1:
+        first, last = (IPv4Address(part.strip()) for part in value.split("-"))
+        if first <= last:
+            return first, last
+    raise ValueError("a range of addresses is FIRST-LAST, such as 203.0.113.10-203.0.113.200")
+
+
+def _https(value: str) -> str:
+    if not re.fullmatch(r"https://[^/\s]+/?", value):
+        raise ValueError("the address of the API is https://HOST:PORT, without a path")
+    return value.rstrip("/")
+
+
+def _token_id(value: str) -> str:
+    if not re.fullmatch(r"[^@!\s]+@[^@!\s]+![^@!\s]+", value):
+        raise ValueError("a token's name is USER@REALM!TOKEN, such as orchestrator@pve!apply")
+    return value
+
+
+class SecretReference(Strict):
+    """Where a secret is to be had: exactly one of the three. The secret itself never stands in a file."""
+
+    env: str | None = Field(default=None, min_length=1, description="name of an environment variable")
+    file: Path | None = Field(default=None, description="a file that nobody but its owner can read")
+    command: tuple[str, ...] | None = Field(default=None, min_length=1, description="prints the secret")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(source is not None for source in (self.env, self.file, self.command)) != 1:
+            raise ValueError("name exactly one of env, file and command")
+        return self
+
+
+class Api(Strict):
+    """How to reach a cluster's API. ``verify_tls: false`` is the visible choice to trust anybody."""
+
+    url: Annotated[str, AfterValidator(_https)] = Field(examples=["https://pve.example.net:8006"])
+    token_id: Annotated[str, AfterValidator(_token_id)] = Field(examples=["orchestrator@pve!apply"])
+    token_secret: SecretReference = Field(examples=[{"env": "PVE_TOKEN"}])
+    ca_file: Path | None = Field(default=None, description="trusted certificates (PEM); the system's if absent")
+    verify_tls: bool = True
+    timeout_seconds: float = Field(default=30.0, gt=0, le=600)
+
+
+class SiteNetwork(Strict):
+    """A network that machines of this site are attached to."""
+
+    name: DnsLabel = Field(examples=["public"])
+    bridge: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$", examples=["vmbr0"])
+    vlan: int | None = Field(default=None, ge=1, le=4094)
+    subnet: ipaddress.IPv4Network = Field(examples=["203.0.113.0/24"])
+    gateway: IPv4Address | None = None
+    range: Annotated[tuple[IPv4Address, IPv4Address], BeforeValidator(_parse_range, json_schema_input_type=str)] = (
+        Field(examples=["203.0.113.10-203.0.113.200"], description="where 'auto' addresses are chosen")
+    )
+    nameservers: tuple[IPv4Address, ...] = ()
+
+    @model_validator(mode="after")
+    def _inside(self) -> Self:
+        for address in (*self.range, *((self.gateway,) if self.gateway else ())):
+            if address not in self.subnet:
+                raise ValueError(f"{address} is not in {self.subnet}")
+        return self
+
+
+class Image(Strict):
+    """A template that machines are cloned from."""
+
+    template: DnsLabel = Field(examples=["debian-12"], description="the name of the template in Proxmox")
+
+
+class BackupStorage(Strict):
+    """A storage for backups, and the data centre where it stands (article 3.5: another one)."""
+
+    name: str = Field(examples=["backup-lyon"])
+    site: DnsLabel = Field(examples=["lyon"])
+
+
+class Site(Strict):
+    """A data centre with one Proxmox VE cluster."""
+
+    api: Api = Field(examples=[{"url": "https://h:8006", "token_id": "u@pve!t", "token_secret": {"env": "T"}}])
+    storage: str = Field(examples=["local"], description="where the machines' disks are allocated")
+    disk_format: Literal["raw", "qcow2"] | None = Field(
+        default=None, description="qcow2 on directory storages, where raw cannot snapshot"
+    )
+    networks: tuple[SiteNetwork, ...] = Field(min_length=1, examples=[[]])
+    images: dict[str, Image] = Field(min_length=1, examples=[{}])
+    backup_storages: tuple[BackupStorage, ...] = ()
+
+
+class Management(Strict):
+    """How the provider reaches the machines by SSH."""
+
+    addresses: tuple[Network, ...] = Field(min_length=1, examples=[["192.0.2.10/32"]])
+    user: str = Field(default="admin", pattern=r"^[a-z_][a-z0-9_-]{0,31}$")
+    ssh_public_key: SshPublicKey = Field(examples=["ssh-ed25519 AAAA provider"])
+    ssh_private_key: Path = Field(examples=["~/.ssh/id_ed25519"], description="a path; the key stays in its file")
+    ssh_proxy_command: str | None = Field(default=None, description="OpenSSH ProxyCommand, with %h and %p")
+
+
+class Provider(Strict):
+    """One inventory: the sites of a provider."""
+
+    management: Management
+    sites: dict[DnsLabel, Site] = Field(min_length=1)
