@@ -1,0 +1,21 @@
+"""The command line: parse, call, print. No decisions here.
+
+Commands import what they need when they run, so that ``orchestrator --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from orchestrator.cli.apply import apply
+from orchestrator.cli.plan import plan
+
+app = typer.Typer(
+    help="Hosting subscriptions as code on Proxmox VE.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(plan)
+app.command()(apply)

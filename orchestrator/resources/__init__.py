@@ -1,0 +1,1 @@
+"""Managed things: what is desired, what is observed, and which changes lead from one to the other."""

@@ -1,0 +1,170 @@
+"""Executing a whole plan: machines in parallel, one failed machine never stops the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from orchestrator.applying.journal import Journal
+from orchestrator.applying.limits import Limits
+from orchestrator.applying.machine_run import MachineRun, Stopped, Surroundings, explain
+from orchestrator.applying.placement import Placement
+from orchestrator.planning.plan import MachinePlan, Plan
+from orchestrator.proxmox import AlreadyExists, ProxmoxError
+from orchestrator.resources.change import Kind
+
+if TYPE_CHECKING:
+    from orchestrator.applying.guests_stage import Waiting
+    from orchestrator.guests import SshSettings
+    from orchestrator.proxmox import Cluster
+    from orchestrator.resources.observed import ObservedSite
+
+_WORKERS = 16
+"""Machines at a time. Most of a worker's time is waiting; what Proxmox is asked for is limited elsewhere."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How one machine's part of the run ended.
+
+    Attributes:
+        result: ``done``; ``partly`` (the hypervisor's part only, as asked); ``failed``; ``refused``.
+        message: the reason and the remedy; empty when done.
+    """
+
+    client: str
+    machine: str
+    result: Literal["done", "partly", "failed", "refused"]
+    message: str = ""
+
+
+def apply_plan(
+    plan: Plan,
+    clusters: Mapping[str, Cluster],
+    observed: Mapping[str, ObservedSite],
+    journal: Journal,
+    *,
+    ssh: SshSettings | None,
+    restart_now: bool = False,
+    boot_seconds: float = 600.0,
+) -> list[Outcome]:
+    """Make every effective change of a plan.
+
+    Args:
+        plan: what to do.
+        clusters: the API of each site.
+        observed: what the plan was made from.
+        journal: where steps are shown and recorded.
+        ssh: how to reach the guests; None leaves them alone (the hypervisor's part only).
+        restart_now: as when the plan was made.
+        boot_seconds: how long to wait for a guest to boot.
+
+    Returns:
+        One outcome for each machine that had a change or a refusal.
+    """
+    around = Surroundings(
+        clusters=dict(clusters),
+        states={name: site.state for name, site in observed.items()},
+        limits=Limits(),
+        placement=Placement(),
+        journal=journal,
+        now=plan.made_at,
+        restart_now=restart_now,
+    )
+    missing = _make_pools(plan, around)
+    todo = [machine for machine in plan.machines if machine.effective]
+    outcomes = [_refusal(machine) for machine in plan.machines if machine.refused]
+    waiting: list[Waiting] = []
+    if todo:
+        with ThreadPoolExecutor(min(_WORKERS, len(todo)), thread_name_prefix="machine") as pool:
+            results = pool.map(lambda machine: _hypervisor_part(machine, around, missing), todo)
+            for result in results:
+                if isinstance(result, Outcome):
+                    outcomes.append(result)
+                else:
+                    waiting.append(result)
+    outcomes += _guests_part(waiting, ssh, boot_seconds)
+    return outcomes
+
+
+def _make_pools(plan: Plan, around: Surroundings) -> dict[tuple[str, str], str]:
+    """Create the clients' pools. Return the reason for each that could not be."""
+    problems: dict[tuple[str, str], str] = {}
+    for site, pool in plan.pools:
+        client = pool.removeprefix("client-")
+        try:
+            with around.journal.step(client, None, site, "create pool", pool=pool):
+                try:
+                    around.clusters[site].post("/pools", poolid=pool, comment=f"client {client}")
+                except AlreadyExists:
+                    pass
+        except ProxmoxError as error:
+            problems[site, pool] = explain(error)
+    return problems
+
+
+def _refusal(machine: MachinePlan) -> Outcome:
+    change = next(change for change in machine.changes if change.kind is Kind.REFUSED)
+    return Outcome(
+        client=machine.client,
+        machine=machine.machine,
+        result="refused",
+        message=f"{change.what}: {change.why}",
+    )
+
+
+def _hypervisor_part(
+    machine: MachinePlan, around: Surroundings, missing: dict[tuple[str, str], str]
+) -> Outcome | Waiting:
+    if problem := missing.get((machine.site, f"client-{machine.client}")):
+        return _failed(machine, around, problem)
+    run = MachineRun(machine, around)
+    try:
+        observed = run.run()
+    except (Stopped, ProxmoxError, ValueError) as error:
+        return _failed(machine, around, explain(error))
+    if machine.desired and any(change.kind is Kind.FIREWALL for change in machine.changes):
+        from orchestrator.applying.guests_stage import Waiting
+
+        return Waiting(run=run, desired=machine.desired, observed=observed)
+    around.journal.show(machine.client, machine.machine, "done")
+    return Outcome(client=machine.client, machine=machine.machine, result="done")
+
+
+def _failed(machine: MachinePlan, around: Surroundings, message: str) -> Outcome:
+    around.journal.show(machine.client, machine.machine, f"failed: {message}")
+    return Outcome(client=machine.client, machine=machine.machine, result="failed", message=message)
+
+
+def _guests_part(waiting: list[Waiting], ssh: SshSettings | None, boot_seconds: float) -> list[Outcome]:
+    if not waiting:
+        return []
+    if ssh is None:
+        return [
+            Outcome(
+                client=machine.desired.client,
+                machine=machine.desired.name,
+                result="partly",
+                message="the guest was left alone, as asked: its firewall is not loaded",
+            )
+            for machine in waiting
+        ]
+    from orchestrator.applying.guests_stage import configure_guests  # Ansible is slow to import
+
+    problems = configure_guests(waiting, ssh, boot_seconds=boot_seconds)
+    outcomes = []
+    for machine in waiting:
+        problem = problems[machine.key]
+        show = machine.run.around.journal.show
+        show(*machine.key, f"failed: {problem}" if problem else "done")
+        outcomes.append(
+            Outcome(
+                client=machine.desired.client,
+                machine=machine.desired.name,
+                result="failed" if problem else "done",
+                message=problem or "",
+            )
+        )
+    return outcomes

@@ -1,0 +1,124 @@
+"""The part of ``apply`` inside the guests: wait until they are up, learn their keys, load their firewall."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.applying.machine_run import MachineRun, Stopped, explain
+from orchestrator.guests import FirewallOutcome, GuestTarget, SshSettings, apply_firewalls, learn_host_keys
+from orchestrator.guests.rules import policy_to_data
+from orchestrator.proxmox import ProxmoxError, ping_agent
+
+if TYPE_CHECKING:
+    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.observed import ObservedMachine
+
+_POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A machine whose guest has something to be done in it."""
+
+    run: MachineRun
+    desired: DesiredMachine
+    observed: ObservedMachine
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Client and machine."""
+        return self.desired.key
+
+
+def configure_guests(
+    machines: list[Waiting], ssh: SshSettings, *, boot_seconds: float
+) -> dict[tuple[str, str], str | None]:
+    """Wait for the guests, then load all their firewalls in one run.
+
+    Args:
+        machines: those that are switched on and whose firewall differs.
+        ssh: how to reach them.
+        boot_seconds: how long to wait for a guest to boot.
+
+    Returns:
+        For each machine None if all went well, else the reason.
+    """
+    results: dict[tuple[str, str], str | None] = {}
+    targets: list[GuestTarget] = []
+    if not machines:
+        return results
+    with ThreadPoolExecutor(len(machines), thread_name_prefix="boot") as pool:
+        booted = pool.map(lambda machine: _await_guest(machine, boot_seconds), machines)
+        for machine, (target, problem) in zip(machines, booted, strict=True):
+            results[machine.key] = problem
+            if target:
+                targets.append(target)
+    if not targets:
+        return results
+    by_key = {machine.key: machine for machine in machines}
+    for target in targets:
+        by_key[target.key].run.around.journal.show(*target.key, "load the firewall")
+    outcomes = apply_firewalls(targets, ssh)
+    for target in targets:
+        results[target.key] = _note(by_key[target.key], target, outcomes[target.key])
+    return results
+
+
+def _await_guest(machine: Waiting, boot_seconds: float) -> tuple[GuestTarget | None, str | None]:
+    around, summary = machine.run.around, machine.observed.summary
+    cluster = machine.run.cluster
+    around.journal.show(*machine.key, "wait for the guest to boot")
+    deadline = time.monotonic() + boot_seconds
+    try:
+        while not ping_agent(cluster, summary.node, summary.vmid):
+            if time.monotonic() > deadline:
+                return None, (
+                    f"the guest of VM {summary.vmid} did not come up within {boot_seconds:.0f} s (its agent is silent): "
+                    f"look at its console on {summary.node}; the machine is kept, apply again goes on from here"
+                )
+            around.pause(_POLL_SECONDS)
+        keys = learn_host_keys(cluster, summary.node, summary.vmid)
+    except ProxmoxError as error:
+        return None, explain(error)
+    return (
+        GuestTarget(
+            client=machine.desired.client,
+            machine=machine.desired.name,
+            address=str(machine.run.plan.address),
+            user=machine.desired.user,
+            host_keys=keys,
+            policy=machine.desired.policy,
+        ),
+        None,
+    )
+
+
+def _note(machine: Waiting, target: GuestTarget, outcome: FirewallOutcome) -> str | None:
+    """Record what happened in the guest, and in the mark what is loaded there now."""
+    journal = machine.run.around.journal
+    good = outcome.status in ("changed", "unchanged")
+    journal.record(
+        machine.desired.client,
+        machine.desired.name,
+        machine.desired.site,
+        "firewall",
+        result="ok" if good else ("refused" if outcome.status == "refused" else "failed"),
+        message=outcome.message or outcome.status,
+        seconds=outcome.seconds,
+        details={"policy": policy_to_data(target.policy)},
+    )
+    if not good:
+        return f"firewall: {outcome.message}"
+    try:
+        machine.run.write_mark(
+            machine.observed,
+            lambda mark: mark.with_(
+                firewall=policy_to_data(target.policy), host_keys=target.host_keys, ready=True
+            ),
+        )
+    except (ProxmoxError, Stopped) as error:
+        return explain(error)
+    return None

@@ -1,0 +1,117 @@
+"""Every step that changes something goes through here: shown while it runs, recorded when it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.proxmox import ProxmoxError, TaskFailed, TaskResult, TaskTimeout, Uncertain
+
+if TYPE_CHECKING:
+    from orchestrator.history import History
+
+_MESSAGE_LENGTH = 2000
+
+
+@dataclass
+class Step:
+    """A step under way: gets the task's UPID when Proxmox has named it."""
+
+    upid: str | None = None
+    message: str = ""
+
+    def ended(self, task: TaskResult) -> None:
+        """Note the task that did the work."""
+        self.upid = task.upid
+
+
+@dataclass(frozen=True, kw_only=True)
+class Journal:
+    """Who runs what and why, and where it is written down.
+
+    Attributes:
+        history: where entries go.
+        who: the person or the scheduler.
+        why: subscription change, ticket or schedule (article 3.8.1: complete traceability).
+        run: identifies this run in the history.
+        show: called with (client, machine, text) when a step begins or fails.
+    """
+
+    history: History
+    who: str
+    why: str
+    run: str
+    show: Callable[[str, str, str], None]
+
+    @contextmanager
+    def step(
+        self, client: str, machine: str | None, site: str, action: str, **details: Any
+    ) -> Iterator[Step]:
+        """Run a step; record it with its result, its UPID and its duration, also if it fails.
+
+        A step that a kill interrupts leaves no entry of ours; Proxmox's own task list has it, and the
+        next run sees what it did and goes on from there.
+        """
+        self.show(client, machine or "", action)
+        started = time.monotonic()
+        step = Step()
+
+        def record(result: str, message: str) -> None:
+            self.record(
+                client,
+                machine,
+                site,
+                action,
+                result=result,
+                message=message,
+                upid=step.upid,
+                seconds=time.monotonic() - started,
+                details=details,
+            )
+
+        try:
+            yield step
+        except Uncertain as error:
+            record("unknown", str(error))
+            raise
+        except ProxmoxError as error:
+            if isinstance(error, (TaskFailed, TaskTimeout)):
+                step.upid = error.upid
+            record("failed", str(error))
+            raise
+        except Exception as error:
+            record("failed", str(error))
+            raise
+        record("ok", step.message)
+
+    def record(
+        self,
+        client: str,
+        machine: str | None,
+        site: str,
+        action: str,
+        *,
+        result: str,
+        message: str,
+        seconds: float,
+        upid: str | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        """Write one entry into the history."""
+        self.history.append(
+            who=self.who,
+            why=self.why,
+            client=client,
+            machine=machine,
+            site=site,
+            action=action,
+            details=details or {},
+            result=result,
+            message=message[:_MESSAGE_LENGTH],
+            upid=upid,
+            seconds=round(seconds, 3),
+            run=self.run,
+        )

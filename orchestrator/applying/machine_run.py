@@ -1,0 +1,375 @@
+"""Bringing one machine to what its file asks for, as far as the hypervisor goes.
+
+Look, compute the edits, make them, look again, until none is left: the same loop finishes a creation that
+was interrupted anywhere. A write of which nobody knows whether it took effect is answered by looking.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
+
+from orchestrator.applying.journal import Journal
+from orchestrator.applying.limits import Limits
+from orchestrator.applying.placement import Placement
+from orchestrator.planning.plan import MachinePlan, machine_changes
+from orchestrator.proxmox import (
+    AlreadyExists,
+    Cluster,
+    ClusterState,
+    DigestMismatch,
+    LockTimeout,
+    NotFound,
+    ProxmoxError,
+    TaskFailed,
+    Uncertain,
+    read_cluster,
+    read_vm,
+)
+from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.desired import OWNER_TAG, RETIRED_TAG, DesiredMachine, pool_of
+from orchestrator.resources.machine import Edit, applied, edits, new_mark
+from orchestrator.resources.notes import Mark, read_mark, write_mark
+from orchestrator.resources.observed import ObservedMachine
+
+_ROUNDS = 8
+"""Looks and edits before giving up: one creation needs two or three; the rest is for other people's hands."""
+
+_CLONE_TRIES = 20
+_TASK_SECONDS = 3600.0
+_SHUTDOWN_SECONDS = 180
+_PAUSE_SECONDS = 1.0
+
+
+class Stopped(Exception):
+    """The machine cannot be brought further in this run: reason and remedy are in the text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What all machines of one run share.
+
+    Attributes:
+        clusters: by site.
+        states: what was read of each cluster when the plan was made.
+        now: the time of the plan: windows are judged by it.
+        restart_now: restart outside windows too.
+    """
+
+    clusters: dict[str, Cluster]
+    states: dict[str, ClusterState]
+    limits: Limits
+    placement: Placement
+    journal: Journal
+    now: dt.datetime
+    restart_now: bool
+    pause: Callable[[float], None] = time.sleep
+
+
+class MachineRun:
+    """One machine's way through the hypervisor's part of ``apply``."""
+
+    def __init__(self, plan: MachinePlan, around: Surroundings) -> None:
+        self.plan = plan
+        self.around = around
+        self.cluster = around.clusters[plan.site]
+
+    def run(self) -> ObservedMachine:
+        """Make the plan's changes, but for what happens inside the guest. Return the machine as it is then.
+
+        Raises:
+            Stopped: it cannot go on; the text says why and what to do.
+            ProxmoxError: the hypervisor refused.
+        """
+        if self.plan.desired is None:
+            return self._retire()
+        observed = self._unmoved() if self.plan.observed else self._create(self.plan.desired)
+        observed = self._configure(self.plan.desired, observed)
+        return self._power(self.plan.desired, observed)
+
+    # Looking
+
+    def _look(self, observed: ObservedMachine) -> ObservedMachine:
+        summary = observed.summary
+        path = f"/nodes/{summary.node}/qemu/{summary.vmid}"
+        status = self.cluster.get(f"{path}/status/current")
+        config = read_vm(self.cluster, summary.node, summary.vmid)
+        mark = read_mark(config.effective("description") or "")
+        if mark is None or (mark.client, mark.machine) != self.plan.key:
+            raise Stopped(
+                f"VM {summary.vmid} on {summary.node} no longer carries the mark of this machine: somebody changed "
+                "its notes; nothing more is done to it. Restore the notes, or plan again"
+            )
+        fresh = replace(summary, status=str(status["status"]), lock=status.get("lock"))
+        return replace(observed, summary=fresh, config=config, mark=mark)
+
+    def _find(self) -> ObservedMachine | None:
+        """Find the machine by its mark: after a creation whose answer was lost."""
+        for summary in read_cluster(self.cluster).vms:
+            if summary.name == self.plan.machine and not summary.template:
+                try:
+                    config = read_vm(self.cluster, summary.node, summary.vmid)
+                except NotFound:
+                    continue
+                mark = read_mark(config.effective("description") or "")
+                if mark and (mark.client, mark.machine) == self.plan.key:
+                    return ObservedMachine(site=self.plan.site, summary=summary, config=config, mark=mark)
+        return None
+
+    def _unmoved(self) -> ObservedMachine:
+        """Look again and make sure that the plan still says what would be done."""
+        assert (
+            self.plan.observed is not None and self.plan.desired is not None and self.plan.address is not None
+        )
+        observed = self._look(self.plan.observed)
+        if observed.config.digest == self.plan.digest:
+            return observed
+        again = machine_changes(
+            self.plan.desired,
+            observed,
+            self.plan.address,
+            self.around.now,
+            restart_now=self.around.restart_now,
+        )
+        if _words(again) != _words(self.plan.changes):
+            raise Stopped(
+                "its configuration was changed after the plan was made: plan again and review the difference"
+            )
+        return observed
+
+    # Creation
+
+    def _create(self, desired: DesiredMachine) -> ObservedMachine:
+        place = self.around.placement.choose(desired, self.around.states[desired.site])
+        if place is None:
+            raise Stopped(f"no online node at {desired.site} has the template {desired.template}")
+        template = place.template
+        params: dict[str, str | int] = {
+            "name": desired.name,
+            "pool": pool_of(desired.client),
+            "description": write_mark(new_mark(desired)),
+            "full": 1,
+            "storage": desired.storage,
+        }
+        if place.target != template.node:
+            params["target"] = place.target
+        if desired.disk_format:
+            params["format"] = desired.disk_format
+        with (
+            self.around.limits.clone(desired.site, desired.storage),
+            self._step("clone", image=desired.image, node=place.target) as step,
+        ):
+            vmid, upid = self._ask_for_clone(f"/nodes/{template.node}/qemu/{template.vmid}/clone", params)
+            if upid:
+                step.upid = upid
+                step.ended(self.cluster.wait_for_task(upid, timeout_seconds=_TASK_SECONDS))
+        return self._settled(vmid)
+
+    def _ask_for_clone(self, path: str, params: dict[str, str | int]) -> tuple[int | None, str | None]:
+        """Ask for a clone under a free id. Somebody may take the id in between: then ask again."""
+        for _ in range(_CLONE_TRIES):
+            with self.around.limits.choosing_id(self.plan.site):
+                vmid = int(self.cluster.get("/cluster/nextid"))
+                try:
+                    return vmid, str(self.cluster.post(path, params={**params, "newid": vmid}))
+                except AlreadyExists:
+                    continue
+                except Uncertain:
+                    found = self._find()
+                    if found:
+                        return found.summary.vmid, None
+        raise Stopped("no free VM id could be had: others create machines faster than this one; try again")
+
+    def _settled(self, vmid: int | None) -> ObservedMachine:
+        """Wait until the clone has its configuration and no lock, and return it."""
+        deadline = time.monotonic() + _TASK_SECONDS
+        while time.monotonic() < deadline:
+            found = self._find()
+            if found is None:
+                raise Stopped(f"the clone VM {vmid} disappeared: see the task log on the node; apply again")
+            if found.summary.lock not in ("clone", "create"):
+                return found
+            self.around.pause(_PAUSE_SECONDS)
+        raise Stopped(f"VM {vmid} is still locked by its clone: see the task log on the node")
+
+    # Configuration
+
+    def _configure(self, desired: DesiredMachine, observed: ObservedMachine) -> ObservedMachine:
+        address = self.plan.address
+        assert address is not None  # noqa: S101  (a plan without an address is refused)
+        self._join_pool(desired, observed)
+        for _ in range(_ROUNDS):
+            mark = observed.mark or new_mark(desired)
+            found = edits(desired, observed, mark, address)
+            refused = [edit.change for edit in found if edit.change and edit.change.kind is Kind.REFUSED]
+            if refused:
+                raise Stopped(f"{refused[0].what}: {refused[0].why}")
+            wanted = _next_mark(desired, mark, address, found)
+            params = {key: value for edit in found for key, value in edit.params.items()}
+            resizes = [edit.resize for edit in found if edit.resize]
+            if not params and not resizes and wanted == mark:
+                return observed
+            try:
+                if params or wanted != mark:
+                    self._write(observed, params, wanted, [edit.change for edit in found if edit.change])
+                for slot, size in resizes:
+                    self._resize(observed, slot, size)
+            except (DigestMismatch, Uncertain, LockTimeout):
+                self.around.pause(_PAUSE_SECONDS)
+            except TaskFailed as error:
+                if not isinstance(error.cause, LockTimeout):
+                    raise
+                self.around.pause(_PAUSE_SECONDS)
+            observed = self._look(observed)
+        raise Stopped(
+            "its configuration does not settle: something else keeps changing it; look at its task list"
+        )
+
+    def _join_pool(self, desired: DesiredMachine, observed: ObservedMachine) -> None:
+        if observed.summary.pool is None:
+            with self._step("join pool", pool=pool_of(desired.client)):
+                self.cluster.put("/pools", poolid=pool_of(desired.client), vms=observed.summary.vmid)
+
+    def _write(
+        self, observed: ObservedMachine, params: dict[str, str | int], mark: Mark, changes: list[Change]
+    ) -> None:
+        notes = write_mark(mark, observed.config.effective("description") or "")
+        with (
+            self.around.limits.write(observed.site, observed.summary.node),
+            self._step(
+                "configure", changes={change.what: [change.before, change.after] for change in changes}
+            ),
+        ):
+            self.cluster.put(
+                f"/nodes/{observed.summary.node}/qemu/{observed.summary.vmid}/config",
+                params={**params, "description": notes, "digest": observed.config.digest},
+            )
+
+    def write_mark(self, observed: ObservedMachine, change: Callable[[Mark], Mark]) -> ObservedMachine:
+        """Change the machine's mark, whatever else happens to its configuration meanwhile."""
+        for _ in range(_ROUNDS):
+            observed = self._look(observed)
+            assert observed.mark is not None  # noqa: S101  (_look made sure)
+            wanted = change(observed.mark)
+            if wanted == observed.mark:
+                return observed
+            try:
+                self._write(observed, {}, wanted, [])
+            except (DigestMismatch, Uncertain, LockTimeout):
+                self.around.pause(_PAUSE_SECONDS)
+        raise Stopped("its notes do not settle: something else keeps changing them")
+
+    def _resize(self, observed: ObservedMachine, slot: str, size: int) -> None:
+        with (
+            self.around.limits.write(observed.site, observed.summary.node),
+            self._step(f"resize {slot}", size=f"{size}GiB") as step,
+        ):
+            step.ended(
+                self.cluster.run_task(
+                    "PUT",
+                    f"/nodes/{observed.summary.node}/qemu/{observed.summary.vmid}/resize",
+                    params={"disk": slot, "size": f"{size}G"},
+                    timeout_seconds=_TASK_SECONDS,
+                )
+            )
+
+    # Power
+
+    def _power(self, desired: DesiredMachine, observed: ObservedMachine) -> ObservedMachine:
+        assert self.plan.address is not None  # noqa: S101
+        changes = machine_changes(
+            desired, observed, self.plan.address, self.around.now, restart_now=self.around.restart_now
+        )
+        kinds = {change.kind for change in changes}
+        if Kind.START in kinds:
+            self._task(observed, "start", {})
+        elif Kind.STOP in kinds:
+            self._task(observed, "shutdown", {"timeout": _SHUTDOWN_SECONDS})
+        elif Kind.RESTART in kinds:
+            # One task of Proxmox's own: a kill between stop and start cannot leave the machine stopped.
+            self._task(observed, "reboot", {"timeout": _SHUTDOWN_SECONDS})
+        else:
+            return observed
+        return self._look(observed)
+
+    def _task(self, observed: ObservedMachine, action: str, params: dict[str, str | int]) -> None:
+        path = f"/nodes/{observed.summary.node}/qemu/{observed.summary.vmid}/status/{action}"
+        with self.around.limits.start(observed.site, observed.summary.node), self._step(action) as step:
+            for attempt in range(1, _ROUNDS + 1):
+                try:
+                    step.ended(
+                        self.cluster.run_task("POST", path, params=params, timeout_seconds=_TASK_SECONDS)
+                    )
+                    return
+                except (LockTimeout, Uncertain):
+                    if attempt == _ROUNDS:
+                        raise
+                except TaskFailed as error:
+                    if "already running" in error.exitstatus:
+                        return
+                    if "got timeout" in error.exitstatus and action in ("shutdown", "reboot"):
+                        raise Stopped(
+                            f"the guest did not shut down within {_SHUTDOWN_SECONDS} s; it is never switched off "
+                            "by force: look at its console, shut it down, and apply again"
+                        ) from error
+                    if not isinstance(error.cause, LockTimeout) or attempt == _ROUNDS:
+                        raise
+                self.around.pause(_PAUSE_SECONDS)
+                if self._in_state(observed, action):
+                    return
+
+    def _in_state(self, observed: ObservedMachine, action: str) -> bool:
+        if action == "reboot":
+            return not (self._look(observed).config.pending)
+        return self._look(observed).running is (action == "start")
+
+    # Retirement
+
+    def _retire(self) -> ObservedMachine:
+        assert self.plan.observed is not None  # noqa: S101  (only what exists is retired)
+        observed = self._look(self.plan.observed)
+        if observed.running:
+            self._task(observed, "shutdown", {"timeout": _SHUTDOWN_SECONDS})
+            observed = self._look(observed)
+        tags = {OWNER_TAG, pool_of(self.plan.client), RETIRED_TAG}
+        tags |= set(filter(None, (observed.config.effective("tags") or "").split(";")))
+        for _ in range(_ROUNDS):
+            assert observed.mark is not None  # noqa: S101
+            mark = observed.mark.with_(retired=self.around.now.date())
+            try:
+                self._write(observed, {"tags": ";".join(sorted(tags)), "onboot": 0}, mark, [])
+                return self._look(observed)
+            except (DigestMismatch, Uncertain, LockTimeout):
+                self.around.pause(_PAUSE_SECONDS)
+                observed = self._look(observed)
+        raise Stopped("its notes do not settle: something else keeps changing them")
+
+    def _step(self, action: str, **details: object):  # type: ignore[no-untyped-def]
+        return self.around.journal.step(
+            self.plan.client, self.plan.machine, self.plan.site, action, **details
+        )
+
+
+def _words(changes: tuple[Change, ...]) -> list[tuple[str, str, str | None]]:
+    return [(change.kind, change.what, change.after) for change in changes]
+
+
+def _next_mark(desired: DesiredMachine, mark: Mark, address: IPv4Address, found: list[Edit]) -> Mark:
+    return mark.with_(
+        contract=desired.contract,
+        offer=str(desired.offer),
+        slots={**mark.slots, **dict(edit.slot for edit in found if edit.slot)},
+        applied={**applied(desired, address), "power": desired.power},
+        ready=mark.ready and not mark.retired,
+        retired=None,
+    )
+
+
+def explain(error: Exception) -> str:
+    """One sentence about why a machine stopped, for the person who watches."""
+    if isinstance(error, ProxmoxError) and error.remedy:
+        return f"{error} ({error.remedy})" if error.remedy not in str(error) else str(error)
+    return str(error)

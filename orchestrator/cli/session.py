@@ -1,0 +1,276 @@
+"""What the commands share: options, opening files and clusters, and ending with a clear message."""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orchestrator.history import History
+    from orchestrator.planning.plan import Plan, Selection
+    from orchestrator.proxmox import Cluster
+    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.observed import ObservedSite
+    from orchestrator.sites.model import Provider
+    from orchestrator.subscriptions.model import Subscription
+
+Paths = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[PATH]...", help="Subscription files or folders.  [default: ./subscriptions]"),
+]
+Inventory = Annotated[
+    str | None,
+    typer.Option(
+        "--inventory",
+        "-i",
+        envvar="ORCHESTRATOR_INVENTORY",
+        help="The sites: a folder with sites.yaml, or its name below ./inventories.",
+    ),
+]
+Only = Annotated[
+    str | None, typer.Option(metavar="CLIENT[/MACHINE]", help="Only this client, or this machine.")
+]
+HistoryPath = Annotated[
+    str | None,
+    typer.Option("--history", envvar="ORCHESTRATOR_HISTORY", help="The history: a file, or a database URL."),
+]
+
+
+def fail(message: str) -> NoReturn:
+    """Print an error and end with exit code 1."""
+    console(stderr=True).print(f"[bold red]error[/]  {_escape(message)}", soft_wrap=True, highlight=False)
+    raise typer.Exit(1)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """The one place that prints: colours on a terminal, plain text elsewhere."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def selection(only: str | None) -> Selection:
+    """Read ``CLIENT[/MACHINE]``."""
+    from orchestrator.planning.plan import Selection
+
+    client, _, machine = (only or "").partition("/")
+    return Selection(client=client or None, machine=machine or None)
+
+
+def find_inventory(name: str | None) -> Path:
+    """The folder of an inventory, by path or by its name below ./inventories."""
+    if name is None:
+        known = sorted(path.parent.name for path in Path("inventories").glob("*/sites.yaml"))
+        fail(
+            "which sites? Name an inventory with --inventory, or in ORCHESTRATOR_INVENTORY"
+            + (f"; below ./inventories there are: {', '.join(known)}" if known else "")
+        )
+    for path in (Path(name), Path("inventories") / name):
+        if path.exists():
+            return path
+    fail(f"no inventory {name}: neither a folder of that path, nor inventories/{name}")
+
+
+def open_provider(inventory: str | None) -> Provider:
+    """Read the sites' file; print what is wrong with it and end if it cannot be used."""
+    from orchestrator.documents import ProblemsFound, render_problem
+    from orchestrator.sites import load_provider
+
+    try:
+        return load_provider(find_inventory(inventory))
+    except ProblemsFound as error:
+        _print_problems([render_problem(problem) for problem in error.problems])
+        raise typer.Exit(1) from None
+
+
+def open_subscriptions(paths: list[Path] | None, provider: Provider) -> tuple[Subscription, ...]:
+    """Read the clients' files; print every error of every file and end if there is one."""
+    from orchestrator.documents import render_problem
+    from orchestrator.subscriptions import load
+
+    chosen = paths or [Path("subscriptions")]
+    for path in chosen:
+        if not path.exists():
+            fail(f"{path} does not exist: name the folder with the clients' files")
+    loaded = load(chosen, provider)
+    _print_problems([render_problem(problem) for problem in loaded.problems])
+    if any(problem.severity == "error" for problem in loaded.problems):
+        fail("the files have errors, nothing was planned")
+    return tuple(item.subscription for item in loaded.subscriptions)
+
+
+def _print_problems(texts: list[str]) -> None:
+    out = console(stderr=True)
+    for text in texts:
+        out.print(text, markup=False)
+
+
+@contextmanager
+def open_clusters(provider: Provider) -> Iterator[dict[str, Cluster]]:
+    """Connect to every site's API (nothing is sent yet)."""
+    from orchestrator.proxmox import Cluster
+    from orchestrator.sites.secrets import SecretUnavailable, resolve
+
+    clusters: dict[str, Cluster] = {}
+    try:
+        for name, site in provider.sites.items():
+            try:
+                secret = resolve(site.api.token_secret)
+            except SecretUnavailable as error:
+                fail(f"site {name}: the API token cannot be had: {error}")
+            clusters[name] = Cluster(
+                site=name,
+                url=site.api.url,
+                token_id=site.api.token_id,
+                token_secret=secret,
+                ca_file=site.api.ca_file,
+                verify_tls=site.api.verify_tls,
+                timeout_seconds=site.api.timeout_seconds,
+            )
+        yield clusters
+    finally:
+        for cluster in clusters.values():
+            cluster.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A plan with what it was made from."""
+
+    plan: Plan
+    observed: Mapping[str, ObservedSite]
+
+
+def prepare(
+    desired: tuple[DesiredMachine, ...],
+    clusters: Mapping[str, Cluster],
+    chosen: Selection,
+    *,
+    restart_now: bool,
+    settle_seconds: float = 0.0,
+) -> Prepared:
+    """Observe every site at once, and plan.
+
+    Args:
+        desired: the files' side.
+        clusters: by site.
+        chosen: what the plan is limited to.
+        restart_now: restart outside windows too.
+        settle_seconds: how long to wait for clones that an earlier, killed run asked for.
+    """
+    from orchestrator.applying.settle import await_clones, unfinished_clones
+    from orchestrator.planning.plan import SiteFailure, make_plan, needs_register
+    from orchestrator.proxmox import ProxmoxError
+    from orchestrator.resources.observed import observe, with_register
+
+    names = {machine.name for machine in desired}
+
+    def read(site: str) -> ObservedSite | SiteFailure:
+        cluster = clusters[site]
+        try:
+            observed = observe(cluster, site, names=names)
+            if settle_seconds and (nodes := unfinished_clones(observed)):
+                await_clones(cluster, nodes, seconds=settle_seconds)
+                observed = observe(cluster, site, names=names)
+            return with_register(cluster, observed) if needs_register(desired, observed) else observed
+        except ProxmoxError as error:
+            reason = (
+                str(error) if not error.remedy or error.remedy in str(error) else f"{error}: {error.remedy}"
+            )
+            return SiteFailure(site=site, reason=reason)
+
+    with ThreadPoolExecutor(max(len(clusters), 1), thread_name_prefix="site") as pool:
+        results = list(pool.map(read, clusters))
+    observed = {result.site: result for result in results if not isinstance(result, SiteFailure)}
+    failures = [result for result in results if isinstance(result, SiteFailure)]
+    plan = make_plan(
+        desired,
+        observed,
+        dt.datetime.now(dt.UTC),
+        selection=chosen,
+        restart_now=restart_now,
+        failures=failures,
+    )
+    return Prepared(plan=plan, observed=observed)
+
+
+def check_selection(chosen: Selection, desired: tuple[DesiredMachine, ...]) -> None:
+    """End with an error if a selection names a client that no file has."""
+    clients = sorted({machine.client for machine in desired})
+    if chosen.client is not None and chosen.client not in clients:
+        fail(f"no file has a client {chosen.client}: there are {', '.join(clients) or 'none'}")
+
+
+def operator() -> str:
+    """Who runs this: the person behind sudo, or the account."""
+    return os.environ.get("SUDO_USER") or getpass.getuser()
+
+
+def state_directory() -> Path:
+    """Where history and locks live: ``$XDG_STATE_HOME/orchestrator`` or ``~/.local/state/orchestrator``."""
+    home = os.environ.get("XDG_STATE_HOME")
+    return (Path(home) if home else Path.home() / ".local" / "state") / "orchestrator"
+
+
+def interactive() -> bool:
+    """Whether a person can answer a question."""
+    return sys.stdin.isatty()
+
+
+def open_desired(paths: list[Path] | None, provider: Provider) -> tuple[DesiredMachine, ...]:
+    """Read the clients' files and compute what they ask for."""
+    from orchestrator.resources.desired import desired_machines
+
+    return desired_machines(open_subscriptions(paths, provider), provider)
+
+
+def print_plan(plan: Plan, *, show_unmanaged: bool = False) -> None:
+    """Print a plan for people."""
+    from orchestrator.planning.text import render_plan
+
+    out = console()
+    for line in render_plan(plan, show_unmanaged=show_unmanaged):
+        out.print(line)
+
+
+def provider_name(provider: Provider) -> str:
+    """A name for the set of sites, for the lock: two inventories of the same clusters share it."""
+    import hashlib
+
+    urls = sorted(site.api.url for site in provider.sites.values())
+    return hashlib.sha256("\n".join(urls).encode()).hexdigest()[:12]
+
+
+def holder() -> str:
+    """Who holds a lock and since when, in words."""
+    return f"{operator()} (pid {os.getpid()}, since {dt.datetime.now().astimezone():%Y-%m-%d %H:%M:%S %Z})"
+
+
+def run_name(moment: dt.datetime) -> str:
+    """Name a run by its time: ``20261123T080000.000000Z``."""
+    return f"{moment.astimezone(dt.UTC):%Y%m%dT%H%M%S.%fZ}"
+
+
+def open_history(path: str | None) -> History:
+    """Open the history: the given one, or the one in the state directory."""
+    from orchestrator.history import open_history as opened
+
+    return opened(path or state_directory() / "history.db")

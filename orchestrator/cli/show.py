@@ -1,0 +1,96 @@
+"""``orchestrator show``: one client or one machine as the hypervisors have it, and what was done to it last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli import session
+
+if TYPE_CHECKING:
+    from orchestrator.resources.observed import ObservedMachine
+
+_ENTRIES = 5
+
+
+def show(
+    target: Annotated[str, typer.Argument(metavar="CLIENT[/MACHINE]")],
+    inventory: session.Inventory = None,
+    history: session.HistoryPath = None,
+) -> None:
+    """Show machines as the hypervisors have them, with the last entries of their history. Reads no files."""
+    from orchestrator.proxmox import ProxmoxError
+    from orchestrator.resources.observed import observe
+
+    provider = session.open_provider(inventory)
+    chosen = session.selection(target)
+    found: list[ObservedMachine] = []
+    unread: list[str] = []
+    with session.open_clusters(provider) as clusters:
+        for site, cluster in clusters.items():
+            try:
+                observed = observe(cluster, site, names=())
+            except ProxmoxError as error:
+                unread.append(f"{site}: {error}")
+                continue
+            found += [
+                m for m in observed.machines if m.mark and chosen.includes(m.mark.client, m.mark.machine)
+            ]
+    out = session.console()
+    for machine in found:
+        _print(machine, history)
+    for text in unread:
+        out.print(f"not read: {text}", style="red", markup=False)
+    if not found:
+        session.fail(
+            f"no machine of ours is {target}" + (" at the sites that could be read" if unread else "")
+        )
+    if unread:
+        raise typer.Exit(1)
+
+
+def _print(machine: ObservedMachine, history: str | None) -> None:
+    mark = machine.mark
+    assert mark is not None  # noqa: S101  (only ours are shown)
+    out = session.console()
+    out.print(f"[bold]{mark.client}/{mark.machine}[/]   contract {mark.contract}   {mark.offer}")
+    for name, value in _facts(machine):
+        out.print(f"  {name:<10} {value}", markup=False)
+    with session.open_history(history) as opened:
+        entries = opened.entries(client=mark.client, machine=mark.machine, limit=_ENTRIES)
+    for index, entry in enumerate(entries):
+        label = "history" if index == 0 else ""
+        when = f"{entry.at.astimezone():%Y-%m-%d %H:%M:%S}"
+        out.print(f"  {label:<10} {when}  {entry.action}  {entry.result}  by {entry.who}", markup=False)
+
+
+def _facts(machine: ObservedMachine) -> list[tuple[str, str]]:
+    from orchestrator.guests.rules import describe_changes, policy_from_data
+    from orchestrator.proxmox import parse_disk
+
+    mark, config, summary = machine.mark, machine.config, machine.summary
+    assert mark is not None  # noqa: S101
+    state = summary.status if mark.ready else f"{summary.status}, its creation is not finished"
+    if mark.retired:
+        state += f", retired {mark.retired}"
+    facts = [
+        ("state", state),
+        ("where", f"VM {summary.vmid} on {summary.node}, {machine.site}"),
+        ("address", str(machine.address or "none")),
+        ("vCPU", str(int(config.effective("cores") or 1) * int(config.effective("sockets") or 1))),
+        ("memory", f"{config.effective('memory')} MiB"),
+    ]
+    for name, slot in mark.slots.items():
+        value = config.effective(slot)
+        size = f"{parse_disk(value).size_bytes / 1024**3:g} GiB" if value else "no longer attached"
+        facts.append((f"disk {name}", f"{size} ({slot})"))
+    rules = describe_changes(None, policy_from_data(mark.firewall)) if mark.firewall else []
+    facts += [
+        ("firewall" if index == 0 else "", rule) for index, rule in enumerate(rules or ["not loaded yet"])
+    ]
+    facts += [("host key", key) for key in mark.host_keys]
+    if config.pending:
+        waiting = ", ".join(f"{key} {value}" for key, value in config.pending.items() if key != "sshkeys")
+        facts.append(("waiting", f"{waiting or 'SSH keys'} (until its next restart)"))
+    return facts

@@ -1,0 +1,155 @@
+"""The plan as JSON for other programs: a documented, versioned format.
+
+``format_version`` changes when a field is removed or changes its meaning; new fields may appear at any time.
+The schema is printed by ``orchestrator schema --plan``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator.planning.plan import MachinePlan, Plan, classes
+from orchestrator.resources.change import Change, ChangeClass, Kind
+
+FORMAT_VERSION = 1
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ChangeDocument(_Document):
+    """One difference between a file and the hypervisor."""
+
+    kind: Kind
+    what: str = Field(description="the thing that changes: memory, disk data, firewall")
+    before: str | None
+    after: str | None
+    change_class: ChangeClass | None = Field(description="article 3.8.4")
+    drift: bool = Field(description="the hypervisor was changed, not the file")
+    restart: str | None = Field(description="when the machine restarts for it, in words")
+    why: str | None = Field(description="reason and way out, for refusals and notices")
+
+
+class MachineDocument(_Document):
+    """One machine's part of the plan."""
+
+    client: str
+    machine: str
+    site: str
+    offer: str
+    contract: str
+    vmid: int | None = Field(description="null before it is created")
+    node: str | None
+    digest: str | None = Field(description="of the configuration that the plan was made from")
+    address: str | None
+    refused: bool = Field(description="something was refused: nothing at all is done to this machine")
+    changes: list[ChangeDocument]
+
+
+class PoolDocument(_Document):
+    """A pool to create."""
+
+    site: str
+    pool: str
+
+
+class UnmanagedDocument(_Document):
+    """A machine that is not ours and is never touched."""
+
+    site: str
+    vmid: int
+    name: str
+    node: str
+
+
+class FailureDocument(_Document):
+    """A site that could not be read."""
+
+    site: str
+    reason: str
+
+
+class SummaryDocument(_Document):
+    """Counts over the whole plan."""
+
+    create: int
+    update: int = Field(description="machines that change, but for new and retired ones")
+    retire: int
+    restart: int
+    refused: int
+    waiting: int
+    erase: int = Field(description="always 0: no plan erases", le=0)
+    by_class: dict[ChangeClass, int]
+
+
+class PlanDocument(_Document):
+    """A plan."""
+
+    format_version: int = FORMAT_VERSION
+    made_at: dt.datetime
+    has_changes: bool
+    machines: list[MachineDocument]
+    pools: list[PoolDocument]
+    unmanaged: list[UnmanagedDocument]
+    failures: list[FailureDocument]
+    summary: SummaryDocument
+
+
+def _change(change: Change) -> ChangeDocument:
+    return ChangeDocument(**{name: getattr(change, name) for name in ChangeDocument.model_fields})
+
+
+def _machine(plan: MachinePlan) -> MachineDocument:
+    return MachineDocument(
+        client=plan.client,
+        machine=plan.machine,
+        site=plan.site,
+        offer=plan.offer,
+        contract=plan.contract,
+        vmid=plan.vmid,
+        node=plan.node,
+        digest=plan.digest,
+        address=str(plan.address) if plan.address else None,
+        refused=plan.refused,
+        changes=[_change(change) for change in plan.changes],
+    )
+
+
+def summary(plan: Plan) -> SummaryDocument:
+    """Count what a plan would do."""
+
+    def having(kind: Kind) -> int:
+        return sum(any(change.kind is kind for change in machine.effective) for machine in plan.machines)
+
+    create, retire = having(Kind.CREATE), having(Kind.RETIRE)
+    changed = sum(bool(machine.effective) for machine in plan.machines)
+    return SummaryDocument(
+        create=create,
+        update=changed - create - retire,
+        retire=retire,
+        restart=having(Kind.RESTART),
+        refused=plan.count(Kind.REFUSED),
+        waiting=plan.count(Kind.WAITING),
+        erase=0,
+        by_class=dict(classes(plan)),
+    )
+
+
+def to_document(plan: Plan) -> PlanDocument:
+    """Return the plan in the published format."""
+    return PlanDocument(
+        made_at=plan.made_at,
+        has_changes=plan.has_changes,
+        machines=[_machine(machine) for machine in plan.machines],
+        pools=[PoolDocument(site=site, pool=pool) for site, pool in plan.pools],
+        unmanaged=[
+            UnmanagedDocument(site=site, vmid=vm.vmid, name=vm.name, node=vm.node)
+            for site, machines in plan.unmanaged.items()
+            for vm in machines
+        ],
+        failures=[FailureDocument(site=failure.site, reason=failure.reason) for failure in plan.failures],
+        summary=summary(plan),
+    )

@@ -1,0 +1,116 @@
+"""The plan for people: who, what, before and after, what restarts and when, what is refused and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from rich.text import Text
+
+from orchestrator.planning.document import summary
+from orchestrator.planning.plan import MachinePlan, Plan
+from orchestrator.resources.change import Change, ChangeClass, Kind
+
+_SYMBOLS = {
+    Kind.CREATE: ("+", "green"),
+    Kind.UPDATE: ("~", "yellow"),
+    Kind.FIREWALL: ("~", "yellow"),
+    Kind.START: ("~", "yellow"),
+    Kind.STOP: ("~", "yellow"),
+    Kind.RESTART: ("~", "magenta"),
+    Kind.RETIRE: ("-", "red"),
+    Kind.WAITING: ("…", "cyan"),
+    Kind.NOTICE: ("!", "cyan"),
+    Kind.REFUSED: ("✗", "bold red"),
+}
+_WORST = (ChangeClass.MAJOR, ChangeClass.SIGNIFICANT, ChangeClass.STANDARD)
+
+
+def render_plan(plan: Plan, *, show_unmanaged: bool = False) -> Iterator[Text]:
+    """Yield the lines of a plan. Nothing in them depends on a terminal but the colours."""
+    for failure in plan.failures:
+        yield Text(f"{failure.site}: not read, nothing planned there: {failure.reason}", "bold red")
+    for client, machines in groupby(plan.machines, key=lambda machine: machine.client):
+        yield from _client(client, list(machines))
+    yield from _unmanaged(plan, show_unmanaged)
+    yield Text()
+    yield _summary(plan)
+
+
+def _client(client: str, machines: list[MachinePlan]) -> Iterator[Text]:
+    changing = [machine for machine in machines if machine.changes]
+    if not changing:
+        yield Text.assemble((client, "bold"), "  no changes")
+        return
+    first = machines[0]
+    offers = ", ".join(dict.fromkeys(machine.offer for machine in machines))
+    yield Text.assemble((client, "bold"), f"   {first.contract}   {offers}   site {first.site}")
+    rows = [(machine, change) for machine in changing for change in _collapse(machine)]
+    subjects = [_subject(machine, change) for machine, change in rows]
+    width = max(len(subject) for subject in subjects)
+    for (machine, change), subject in zip(rows, subjects, strict=True):
+        yield from _line(machine, change, subject.ljust(width))
+
+
+def _collapse(machine: MachinePlan) -> list[Change]:
+    """A new machine's settings stand in one line; a half-made one's too: "finish"."""
+    mark = machine.observed.mark if machine.observed else None
+    if mark is None or mark.ready or mark.retired or machine.refused or not machine.effective:
+        return list(machine.changes)
+    whats = ", ".join(change.what for change in machine.effective)
+    finish = Change(kind=Kind.UPDATE, what="machine", after=f"finish its creation ({whats})")
+    return [finish, *(change for change in machine.changes if not change.effective)]
+
+
+def _subject(machine: MachinePlan, change: Change) -> str:
+    return f"{change.what} {machine.machine}"
+
+
+def _line(machine: MachinePlan, change: Change, subject: str) -> Iterator[Text]:
+    symbol, style = _SYMBOLS[change.kind]
+    text = Text.assemble("  ", (symbol, style), " ", subject, "   ", _difference(change))
+    if change.restart:
+        text.append(f"   restarts {change.restart}", "magenta")
+    if change.change_class and not machine.refused:
+        text.append(f"   {change.change_class}", "dim")
+    if change.drift:
+        text.append("   drift: changed outside", "cyan")
+    yield text
+    if change.why:
+        yield Text(f"      {change.why}", "red" if change.kind is Kind.REFUSED else "dim")
+
+
+def _difference(change: Change) -> str:
+    if change.before is None:
+        return change.after or ""
+    if change.after is None:
+        return change.before
+    return f"{change.before} → {change.after}"
+
+
+def _unmanaged(plan: Plan, show: bool) -> Iterator[Text]:
+    for site, machines in plan.unmanaged.items():
+        hint = "" if show else " (--show-unmanaged)"
+        count = "1 machine" if len(machines) == 1 else f"{len(machines)} machines"
+        yield Text(f"unmanaged on {site}: {count}, not touched{hint}", "dim")
+        if show:
+            for vm in machines:
+                yield Text(f"    {vm.vmid:>9}  {vm.name}  on {vm.node}, {vm.status}", "dim")
+
+
+def _summary(plan: Plan) -> Text:
+    counts = summary(plan)
+    if not plan.has_changes and not plan.has_errors:
+        waiting = f" ({counts.waiting} waiting for a restart)" if counts.waiting else ""
+        return Text(f"no changes{waiting}", "green")
+    text = f"{counts.create} to create, {counts.update} to change, {counts.retire} to retire, 0 to erase"
+    if counts.restart:
+        text += f" · {counts.restart} restart{'s' if counts.restart > 1 else ''}"
+    by_class = ", ".join(f"{counts.by_class[name]} {name}" for name in _WORST if name in counts.by_class)
+    if by_class:
+        text += f" · {by_class}"
+    if counts.refused:
+        text += f" · {counts.refused} refused"
+    if plan.failures:
+        text += f" · {len(plan.failures)} site{'s' if len(plan.failures) > 1 else ''} not read"
+    return Text(text, "bold")

@@ -1,0 +1,66 @@
+"""A change: one difference between what a file asks for and what the hypervisor has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What kind of difference it is. There is deliberately no kind that erases or replaces."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    START = "start"
+    STOP = "stop"
+    RESTART = "restart"
+    RETIRE = "retire"
+    FIREWALL = "firewall"
+    WAITING = "waiting"
+    """Already made; takes effect later (at the next restart). Nothing for ``apply`` to do now."""
+    NOTICE = "notice"
+    """Worth knowing, nothing to do."""
+    REFUSED = "refused"
+    """Cannot be made in place, or is not safe: the reason and the way out stand in ``why``."""
+
+
+QUIET = frozenset({Kind.WAITING, Kind.NOTICE, Kind.REFUSED})
+"""Kinds that ``apply`` does nothing for."""
+
+
+class ChangeClass(StrEnum):
+    """The class of a change in the contract's change management (article 3.8.4)."""
+
+    STANDARD = "standard"
+    SIGNIFICANT = "significant"
+    MAJOR = "major"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One difference, with both sides in words that a reviewer reads.
+
+    Attributes:
+        kind: what kind of difference.
+        what: the thing that changes: ``memory``, ``disk data``, ``firewall``.
+        before: the observed side, or None where there is none.
+        after: the desired side, or None where there is none.
+        change_class: standard, significant or major (article 3.8.4); None where nothing is made.
+        drift: true if the hypervisor differs though what we last applied did not ask for it.
+        restart: when the machine restarts for it, in words; None if it does not.
+        why: reason and way out, for refusals and notices; may name an article.
+    """
+
+    kind: Kind
+    what: str
+    before: str | None = None
+    after: str | None = None
+    change_class: ChangeClass | None = None
+    drift: bool = False
+    restart: str | None = None
+    why: str | None = None
+
+    @property
+    def effective(self) -> bool:
+        """Whether ``apply`` does something for it."""
+        return self.kind not in QUIET

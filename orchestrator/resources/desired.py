@@ -1,0 +1,120 @@
+"""What the files ask for, machine by machine: pure, no network, no clock, no environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING, Literal
+
+from orchestrator.guests.rules import FirewallPolicy, policy_of
+from orchestrator.subscriptions.model import MaintenanceWindow, Offer
+
+if TYPE_CHECKING:
+    from orchestrator.sites.model import Provider, SiteNetwork
+    from orchestrator.subscriptions.model import Machine, Subscription
+
+OWNER_TAG = "orchestrator"
+"""The tag on every machine of ours."""
+
+RETIRED_TAG = "retired"
+"""The tag on machines that were taken out of their file."""
+
+
+def pool_of(client: str) -> str:
+    """The name of a client's pool, which is also the client's tag."""
+    return f"client-{client}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesiredMachine:
+    """One machine as its file and the site's file want it.
+
+    Attributes:
+        memory: MiB.
+        disks: (name, GiB), the system disk first.
+        address: None where the file says ``auto``.
+        ssh_keys: public keys of the provider and, where the client may have access, of the client.
+        window: when it may be restarted; None where no window was agreed.
+    """
+
+    client: str
+    name: str
+    contract: str
+    offer: Offer
+    site: str
+    image: str
+    template: str
+    storage: str
+    disk_format: Literal["raw", "qcow2"] | None
+    vcpus: int
+    memory: int
+    disks: tuple[tuple[str, int], ...]
+    network: SiteNetwork
+    address: IPv4Address | None
+    power: Literal["running", "stopped"]
+    user: str
+    ssh_keys: tuple[str, ...]
+    policy: FirewallPolicy
+    window: MaintenanceWindow | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Client and machine: what identifies a machine everywhere."""
+        return self.client, self.name
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """The tags that mark the machine as ours and as the client's."""
+        return frozenset({OWNER_TAG, pool_of(self.client)})
+
+
+def desired_machines(subscriptions: Iterable[Subscription], provider: Provider) -> tuple[DesiredMachine, ...]:
+    """Every machine that the files ask for.
+
+    The files must have been checked against the provider's sites
+    (:func:`orchestrator.subscriptions.load` with a provider): names of sites, networks and images exist.
+    """
+    return tuple(
+        _desired(subscription, offer, machine, provider)
+        for subscription in subscriptions
+        for offer, machine in subscription.machines()
+    )
+
+
+def _desired(
+    subscription: Subscription, offer: Offer, machine: Machine, provider: Provider
+) -> DesiredMachine:
+    site = provider.sites[subscription.contract.site]
+    network = next(
+        network for network in site.networks if machine.network in (None, network.name)
+    )  # the first, if none is named
+    managed = subscription.managed_services
+    # Article 3.8.2: the client has no direct access to a fully managed server.
+    client_access = managed is None or managed.level != "full"
+    administration = subscription.administration
+    return DesiredMachine(
+        client=subscription.client,
+        name=machine.name,
+        contract=subscription.contract.reference,
+        offer=offer,
+        site=subscription.contract.site,
+        image=machine.image,
+        template=site.images[machine.image].template,
+        storage=site.storage,
+        disk_format=site.disk_format,
+        vcpus=machine.vcpus,
+        memory=machine.memory,
+        disks=tuple((disk.name, disk.size) for disk in machine.disks),
+        network=network,
+        address=None if machine.address == "auto" else machine.address,
+        power=machine.power,
+        user=provider.management.user,
+        ssh_keys=(provider.management.ssh_public_key, *(administration.ssh_keys if client_access else ())),
+        policy=policy_of(
+            machine,
+            allowed_from=administration.allowed_from if client_access else (),
+            management=provider.management.addresses,
+        ),
+        window=managed.maintenance_window if managed else None,
+    )
