@@ -7,21 +7,45 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
-from orchestrator.subscriptions.model import DnsLabel, Network, SshPublicKey, Strict
+from orchestrator.subscriptions.model import Strict
+from orchestrator.subscriptions.values import (
+    DnsLabel,
+    HostAddress,
+    Network,
+    SshPublicKey,
+    Subnet,
+    Switch,
+    WholeNumber,
+)
 
 IPv4Address = ipaddress.IPv4Address
+
+_RANGE = "a range of addresses is FIRST-LAST, such as 203.0.113.10-203.0.113.200"
+_REFERENCES = "{ env: NAME }, { file: PATH } or { command: [PROGRAM, ARGUMENT] }"
 
 
 def _parse_range(value: object) -> tuple[IPv4Address, IPv4Address]:
     if isinstance(value, tuple):
         return value
     if isinstance(value, str) and value.count("-") == 1:
-        first, last = (IPv4Address(part.strip()) for part in value.split("-"))
+        try:
+            first, last = (IPv4Address(part.strip()) for part in value.split("-"))
+        except ValueError:
+            raise ValueError(_RANGE) from None
         if first <= last:
             return first, last
-    raise ValueError("a range of addresses is FIRST-LAST, such as 203.0.113.10-203.0.113.200")
+    raise ValueError(_RANGE)
 
 
 def _https(value: str) -> str:
@@ -36,17 +60,35 @@ def _token_id(value: str) -> str:
     return value
 
 
+def _anchor(path: Path, info: ValidationInfo) -> Path:
+    """Make a path absolute: ``~`` is the user's home, anything else is relative to the file it stands in."""
+    folder = (info.context or {}).get("folder")
+    path = path.expanduser()
+    return folder / path if isinstance(folder, Path) else path
+
+
+def _no_literal_secret(value: object) -> object:
+    if isinstance(value, (str, int, float)):
+        raise PydanticCustomError("literal_secret", "say where the secret is to be had: " + _REFERENCES)
+    return value
+
+
+AnchoredPath = Annotated[Path, AfterValidator(_anchor)]
+
+
 class SecretReference(Strict):
     """Where a secret is to be had: exactly one of the three. The secret itself never stands in a file."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"env": "PVE_TOKEN_SECRET"}]})
+
     env: str | None = Field(default=None, min_length=1, description="name of an environment variable")
-    file: Path | None = Field(default=None, description="a file that nobody but its owner can read")
+    file: AnchoredPath | None = Field(default=None, description="a file that nobody but its owner can read")
     command: tuple[str, ...] | None = Field(default=None, min_length=1, description="prints the secret")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if sum(source is not None for source in (self.env, self.file, self.command)) != 1:
-            raise ValueError("name exactly one of env, file and command")
+            raise ValueError("exactly one of " + _REFERENCES)
         return self
 
 
@@ -55,9 +97,13 @@ class Api(Strict):
 
     url: Annotated[str, AfterValidator(_https)] = Field(examples=["https://pve.example.net:8006"])
     token_id: Annotated[str, AfterValidator(_token_id)] = Field(examples=["orchestrator@pve!apply"])
-    token_secret: SecretReference = Field(examples=[{"env": "PVE_TOKEN"}])
-    ca_file: Path | None = Field(default=None, description="trusted certificates (PEM); the system's if absent")
-    verify_tls: bool = True
+    token_secret: Annotated[
+        SecretReference, BeforeValidator(_no_literal_secret, json_schema_input_type=SecretReference)
+    ] = Field(examples=[{"env": "PVE_TOKEN"}])
+    ca_file: AnchoredPath | None = Field(
+        default=None, description="trusted certificates (PEM); the system's if absent"
+    )
+    verify_tls: Switch = True
     timeout_seconds: float = Field(default=30.0, gt=0, le=600)
 
 
@@ -66,19 +112,24 @@ class SiteNetwork(Strict):
 
     name: DnsLabel = Field(examples=["public"])
     bridge: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$", examples=["vmbr0"])
-    vlan: int | None = Field(default=None, ge=1, le=4094)
-    subnet: ipaddress.IPv4Network = Field(examples=["203.0.113.0/24"])
-    gateway: IPv4Address | None = None
-    range: Annotated[tuple[IPv4Address, IPv4Address], BeforeValidator(_parse_range, json_schema_input_type=str)] = (
-        Field(examples=["203.0.113.10-203.0.113.200"], description="where 'auto' addresses are chosen")
-    )
-    nameservers: tuple[IPv4Address, ...] = ()
+    vlan: WholeNumber | None = Field(default=None, ge=1, le=4094)
+    subnet: Subnet = Field(examples=["203.0.113.0/24"])
+    gateway: HostAddress | None = None
+    range: Annotated[
+        tuple[IPv4Address, IPv4Address],
+        BeforeValidator(_parse_range, json_schema_input_type=str),
+        PlainSerializer(lambda ends: f"{ends[0]}-{ends[1]}", return_type=str),
+    ] = Field(examples=["203.0.113.10-203.0.113.200"], description="where 'auto' addresses are chosen")
+    nameservers: tuple[HostAddress, ...] = ()
 
     @model_validator(mode="after")
     def _inside(self) -> Self:
-        for address in (*self.range, *((self.gateway,) if self.gateway else ())):
-            if address not in self.subnet:
-                raise ValueError(f"{address} is not in {self.subnet}")
+        for key, addresses in (("gateway", [self.gateway] if self.gateway else []), ("range", self.range)):
+            for address in addresses:
+                if address not in self.subnet:
+                    reason = "{address} is not in the subnet {subnet}"
+                    ends = {"key": key, "address": str(address), "subnet": str(self.subnet)}
+                    raise PydanticCustomError("outside_subnet", reason, ends)
         return self
 
 
@@ -98,13 +149,15 @@ class BackupStorage(Strict):
 class Site(Strict):
     """A data centre with one Proxmox VE cluster."""
 
-    api: Api = Field(examples=[{"url": "https://h:8006", "token_id": "u@pve!t", "token_secret": {"env": "T"}}])
+    api: Api = Field(
+        examples=[{"url": "https://h:8006", "token_id": "u@pve!t", "token_secret": {"env": "T"}}]
+    )
     storage: str = Field(examples=["local"], description="where the machines' disks are allocated")
     disk_format: Literal["raw", "qcow2"] | None = Field(
         default=None, description="qcow2 on directory storages, where raw cannot snapshot"
     )
-    networks: tuple[SiteNetwork, ...] = Field(min_length=1, examples=[[]])
-    images: dict[str, Image] = Field(min_length=1, examples=[{}])
+    networks: tuple[SiteNetwork, ...] = Field(min_length=1)
+    images: dict[DnsLabel, Image] = Field(min_length=1)
     backup_storages: tuple[BackupStorage, ...] = ()
 
 
@@ -113,8 +166,10 @@ class Management(Strict):
 
     addresses: tuple[Network, ...] = Field(min_length=1, examples=[["192.0.2.10/32"]])
     user: str = Field(default="admin", pattern=r"^[a-z_][a-z0-9_-]{0,31}$")
-    ssh_public_key: SshPublicKey = Field(examples=["ssh-ed25519 AAAA provider"])
-    ssh_private_key: Path = Field(examples=["~/.ssh/id_ed25519"], description="a path; the key stays in its file")
+    ssh_public_key: SshPublicKey = Field(description="installed in every machine")
+    ssh_private_key: AnchoredPath = Field(
+        examples=["~/.ssh/id_ed25519"], description="a path; the key stays in its file"
+    )
     ssh_proxy_command: str | None = Field(default=None, description="OpenSSH ProxyCommand, with %h and %p")
 
 

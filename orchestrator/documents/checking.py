@@ -1,0 +1,206 @@
+"""A document against a data model: every mistake at once, and a complete value to go on with.
+
+A wrong value must not hide the rest of the file. So wrong values are replaced by the model's examples,
+unknown keys are taken out, and what results is validated again until the model accepts it. Rules about the
+whole file then run on that value; what they say about a replaced value is dropped: nobody wrote it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from orchestrator.documents.places import YamlPath
+from orchestrator.documents.problems import Problem, Severity
+from orchestrator.documents.reading import Document, hides_secret
+from orchestrator.documents.sentences import Sentence, sentence
+from orchestrator.documents.shape import shape_at
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_ROUNDS = 5  # each lets checks run that the round before could not reach; three were ever needed
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule about the whole of a file says.
+
+    Attributes:
+        path: the value that breaks the rule.
+        message: what was found.
+        allowed: what is allowed instead, or what to do.
+        article: the contract's article that the rule comes from.
+        severity: whether the file is carried out nevertheless.
+        relies_on: other values that the rule looked at.
+        key: whether to mark the key instead of the value.
+    """
+
+    path: YamlPath
+    message: str
+    allowed: str
+    article: str | None = None
+    severity: Severity = "error"
+    relies_on: tuple[YamlPath, ...] = ()
+    key: bool = False
+
+
+@dataclass(frozen=True)
+class Checked(Generic[Model]):
+    """A document that was checked against a model.
+
+    Attributes:
+        document: the file.
+        value: what the file says, with stand-ins for wrong values; ``None`` where too little is right.
+        stood_in: the places of the stand-ins.
+        problems: the mistakes of form.
+    """
+
+    document: Document
+    value: Model | None
+    stood_in: frozenset[YamlPath]
+    problems: tuple[Problem, ...]
+
+    def judge(self, findings: Iterable[Finding]) -> list[Problem]:
+        """Return the findings as problems of this file, without those about stand-ins."""
+        return [self._problem(found) for found in findings if not self._is_hearsay(found)]
+
+    def _is_hearsay(self, found: Finding) -> bool:
+        return any(self.is_stood_in(path) for path in (found.path, *found.relies_on))
+
+    def is_stood_in(self, path: YamlPath) -> bool:
+        """Whether the value at ``path`` is not the file's own."""
+        return bool(self.stood_in) and any(path[:length] in self.stood_in for length in range(len(path) + 1))
+
+    def _problem(self, found: Finding) -> Problem:
+        return self.document.problem(
+            found.path,
+            found.message,
+            found.allowed,
+            article=found.article,
+            severity=found.severity,
+            key=found.key,
+            hide=hides_secret(found.path),
+        )
+
+
+def check(
+    document: Document, model: type[Model], context: Mapping[str, object] | None = None
+) -> Checked[Model]:
+    """Check a document against a model; never raises.
+
+    Args:
+        document: a file that was read.
+        model: what the file should hold.
+        context: passed to the model's validators.
+    """
+    if not document.readable:
+        return Checked(document, None, frozenset(), document.problems)
+    repair: _Repair[Model] = _Repair(document, model)
+    for path in document.refused:
+        repair.stand_in(path)
+    value: Model | None = None
+    for _ in range(_ROUNDS):
+        try:
+            # Files spell "from"; the Python name of such a field is not a key of the format.
+            value = model.model_validate(
+                repair.data, context=dict(context or {}), by_alias=True, by_name=False
+            )
+            break
+        except ValidationError as error:
+            errors = [details for details in error.errors(include_url=False) if not _is_echo(details)]
+            repair.take_up([sentence(details, model) for details in errors])
+    return Checked(document, value, frozenset(repair.stood_in), (*document.problems, *repair.problems()))
+
+
+@dataclass
+class _Repair(Generic[Model]):
+    """The data of a file on its way to something that the model accepts."""
+
+    document: Document
+    model: type[Model]
+    data: object = None
+    stood_in: set[YamlPath] = field(default_factory=set)
+    sentences: list[Sentence] = field(default_factory=list)
+    _copied: bool = False
+
+    def __post_init__(self) -> None:
+        self.data = self.document.data
+
+    def take_up(self, sentences: list[Sentence]) -> None:
+        """Note what is new in the sentences, and mend what they are about."""
+        meant = {(*said.path[:-1], said.meant) for said in sentences if said.meant is not None}
+        for said in sentences:
+            # A misspelt key is one mistake, not an unknown key and a missing one.
+            if not (said.missing and said.path in meant) and not self._mended(said.path):
+                self.sentences.append(said)
+        for said in sentences:
+            if said.unknown:
+                self._remove(said.path)
+            elif self._mended(said.path):
+                # The stand-in itself does not fit in here: replace what holds it.
+                self.stand_in(said.path[:-1])
+            else:
+                self.stand_in(said.path)
+
+    def problems(self) -> list[Problem]:
+        """Return what was noted, in the order of the file."""
+        problems = [
+            self.document.problem(
+                said.path, said.message, said.allowed, article=said.article, key=said.key, hide=said.hide
+            )
+            for said in self.sentences
+        ]
+        return sorted(problems, key=lambda problem: (problem.line, problem.column))
+
+    def stand_in(self, path: YamlPath) -> None:
+        """Replace the value at ``path`` by one that the model accepts; take it out where it is optional."""
+        self.stood_in.add(path)
+        shape = shape_at(self.model, path)
+        if shape is None:
+            return
+        if not path:
+            self.data, self._copied = shape.stand_in(), True
+        elif not shape.required:
+            self._remove(path)
+        else:
+            holder = self._holder(path)
+            if isinstance(holder, dict) or _has_item(holder, path[-1]):
+                holder[path[-1]] = shape.stand_in()
+
+    def _remove(self, path: YamlPath) -> None:
+        holder = self._holder(path)
+        if isinstance(holder, dict):
+            holder.pop(path[-1], None)
+
+    def _mended(self, path: YamlPath) -> bool:
+        return any(path[:length] in self.stood_in for length in range(len(path) + 1))
+
+    def _holder(self, path: YamlPath) -> Any:
+        """Return the list or the mapping that the last step of the path is in, if there is one."""
+        if not self._copied:
+            self.data, self._copied = copy.deepcopy(self.data), True
+        node: Any = self.data
+        for step in path[:-1]:
+            if not _has_item(node, step):
+                return None
+            node = node[step]
+        return node
+
+
+def _is_echo(error: ErrorDetails) -> bool:
+    """Whether pydantic only calls a list short because it does not count the items that are wrong."""
+    items = error["input"]
+    return error["type"] == "too_short" and isinstance(items, (list, dict)) and bool(items)
+
+
+def _has_item(node: object, step: str | int) -> bool:
+    if isinstance(node, list):
+        return isinstance(step, int) and step < len(node)
+    return isinstance(node, dict) and step in node

@@ -1,0 +1,106 @@
+"""A problem found in a file, and how it is shown: place, the line itself, what was found, what is allowed."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+
+_WIDTH = 110
+_NARROWEST_HINT = 40
+_LONGEST_LINE = 100
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One mistake of one file.
+
+    Attributes:
+        file: the file, as the caller named it.
+        line: counted from 1.
+        column: counted from 1, in characters.
+        end_column: the first column after the marked text; greater than ``column``.
+        severity: ``error`` (the file is not carried out) or ``warning``.
+        message: what was found.
+        allowed: what is allowed instead, or what to do.
+        article: the contract's article that the rule comes from, such as ``3.3``.
+        source_line: the text of that line; a secret in it is already masked.
+    """
+
+    file: str
+    line: int
+    column: int
+    end_column: int
+    severity: Severity
+    message: str
+    allowed: str
+    article: str | None = None
+    source_line: str = ""
+
+    def as_json(self) -> dict[str, str | int | None]:
+        """Return the problem as plain JSON data, one key an attribute."""
+        return asdict(self)
+
+
+class ProblemsFound(Exception):  # noqa: N818  (it is what a caller catches: problems, not an error of ours)
+    """A file cannot be used. Carries every problem that was found in it."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(render_problem(problem) for problem in self.problems))
+
+
+def count_errors(problems: Iterable[Problem]) -> int:
+    """Return how many of the problems are errors."""
+    return sum(problem.severity == "error" for problem in problems)
+
+
+def render_problem(problem: Problem) -> str:
+    """Return the problem as text for people, several lines without a final line break.
+
+    The first line is ``FILE:LINE:COLUMN  SEVERITY  MESSAGE (art. N)``, which editors turn into a link.
+    """
+    article = f" (art. {problem.article})" if problem.article else ""
+    head = f"{problem.file}:{problem.line}:{problem.column}  {problem.severity}  {problem.message}{article}"
+    shown, start, end = _excerpt(problem)
+    gutter = " " * 5
+    if not shown:
+        return "\n".join([head, *_hint(problem.allowed, f"{gutter} | ", f"{gutter} | ")])
+    carets = " " * start + "^" * max(1, end - start)
+    first = f"{gutter} | {carets} "
+    rest = f"{gutter} | {' ' * (len(carets) + 1)}"
+    return "\n".join([head, f"{problem.line:5d} | {shown}", *_hint(problem.allowed, first, rest)])
+
+
+def _hint(text: str, first: str, rest: str) -> list[str]:
+    if _WIDTH - len(first) < _NARROWEST_HINT:
+        # No room beside the marks: the text goes below them.
+        below = rest[: rest.index("|")] + "|   "
+        return [first.rstrip(), *_hint(text, below, below)]
+    return textwrap.wrap(
+        text,
+        width=_WIDTH,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [first.rstrip()]
+
+
+def _excerpt(problem: Problem) -> tuple[str, int, int]:
+    """Return the part of the line to show, and where the marks start and end in it (from 0)."""
+    line = "".join(character if character.isprintable() else " " for character in problem.source_line)
+    start = min(problem.column - 1, len(line))
+    end = max(start + 1, min(problem.end_column - 1, len(line)))
+    line = line.rstrip()
+    if len(line) <= _LONGEST_LINE:
+        return line, start, end
+    cut = max(0, start - 30) if start > _LONGEST_LINE - 20 else 0
+    shown = ("…" if cut else "") + line[cut : cut + _LONGEST_LINE]
+    if cut + _LONGEST_LINE < len(line):
+        shown += "…"
+    shift = cut - (1 if cut else 0)
+    return shown, start - shift, min(end - shift, len(shown))

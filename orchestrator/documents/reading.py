@@ -1,0 +1,217 @@
+"""YAML text to plain data, with the place of every value and a sentence for every mistake.
+
+Only what people mean is read: mappings, lists, text, whole and decimal numbers, ``true`` and ``false``.
+YAML has traps that change a value silently, and each is an error here instead: a key written twice,
+words such as ``yes`` and times such as ``22:00`` without quotes (some readers make them a switch and a
+number), octal and hexadecimal numbers, tags. Anchors and aliases are refused as well: a reviewer must see
+a machine's values where the machine stands, and aliases can make a small file explode.
+
+Dates stay text here; the field that wants a date reads it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import yaml
+
+from orchestrator.documents.composing import PLAIN, QUOTED, compose, find_forbidden
+from orchestrator.documents.malformed import explain
+from orchestrator.documents.places import Mark, YamlPath, lines_of, mark_of_key, mark_of_value
+from orchestrator.documents.problems import Problem, Severity
+from orchestrator.documents.scalars import Ambiguous, read_plain
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file's data, with what was wrong in its text.
+
+    Attributes:
+        file: the file, as the caller named it.
+        text: the whole text.
+        data: mappings, lists, text, numbers and booleans; ``None`` where the text is not YAML.
+        problems: mistakes of the text itself.
+        refused: places whose value already has a problem, so that a second check stays silent there.
+        readable: whether ``data`` is worth checking.
+    """
+
+    file: str
+    text: str
+    data: object
+    problems: tuple[Problem, ...] = ()
+    refused: tuple[YamlPath, ...] = ()
+    readable: bool = True
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines of the text, without their breaks."""
+        return lines_of(self.text)
+
+    def mark(self, path: YamlPath, *, key: bool = False) -> Mark:
+        """Return where the value at ``path`` stands; or its key, which also stands for a list or a mapping.
+
+        Where the path leads nowhere (a missing key), the mapping that should hold it is marked.
+        """
+        root = _root(self.text)
+        if root is None:
+            return Mark(0, 0, 1)
+        return mark_of_key(root, path) if key else mark_of_value(root, path)
+
+    def problem(
+        self,
+        path: YamlPath,
+        message: str,
+        allowed: str,
+        *,
+        article: str | None = None,
+        severity: Severity = "error",
+        key: bool = False,
+        hide: bool = False,
+    ) -> Problem:
+        """Return a problem at ``path``. ``hide`` masks what follows the key: it may be a secret."""
+        mark = self.mark(path, key=key)
+        line = self.lines[mark.line] if mark.line < len(self.lines) else ""
+        if hide:
+            line = _without_value(line, mark, self.mark(path))
+        end = min(mark.end_column, len(line)) if hide else mark.end_column
+        return Problem(
+            file=self.file,
+            line=mark.line + 1,
+            column=mark.column + 1,
+            end_column=max(end, mark.column + 1) + 1,
+            severity=severity,
+            message=message,
+            allowed=allowed,
+            article=article,
+            source_line=line,
+        )
+
+
+def read(text: str, file: str) -> Document:
+    """Read a text; never raises, whatever the text.
+
+    Args:
+        text: the content of a file, decoded.
+        file: its name in problems.
+    """
+    text = text.removeprefix("\ufeff")
+    try:
+        forbidden = find_forbidden(text)
+        root = None if forbidden else _root(text)
+    except yaml.YAMLError as error:
+        mistake = explain(error, text)
+        return _unreadable(file, text, [(mistake.mark, mistake.message, mistake.allowed)])
+    if forbidden:
+        return _unreadable(file, text, forbidden)
+    if root is None:
+        empty = (
+            Mark(0, 0, 1),
+            "the file is empty",
+            "docs/subscription-file.md and docs/site-file.md show what belongs in",
+        )
+        return _unreadable(file, text, [empty])
+    construction = _Construction()
+    data = construction.data(root, ())
+    document = Document(
+        file, text, data, refused=tuple(path for path, *_, mark in construction.mistakes if mark is None)
+    )
+    problems = tuple(
+        document.problem(path, message, allowed, key=key, hide=hides_secret(path))
+        if mark is None
+        else _problem_at(file, document.lines, mark, message, allowed)
+        for path, message, allowed, key, mark in construction.mistakes
+    )
+    return Document(file, text, data, problems, document.refused)
+
+
+def hides_secret(path: YamlPath) -> bool:
+    """Whether the value at ``path`` may be a secret that somebody put into the file by mistake."""
+    words = ("secret", "password", "passwd", "passphrase", "private")
+    return any(isinstance(step, str) and any(word in step.lower() for word in words) for step in path)
+
+
+class _Construction:
+    """Plain data from YAML nodes; collects what it refuses."""
+
+    def __init__(self) -> None:
+        self.mistakes: list[tuple[YamlPath, str, str, bool, Mark | None]] = []
+
+    def data(self, node: yaml.Node, path: YamlPath) -> object:
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, path)
+        if node.tag != PLAIN:
+            self._refuse_tag(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.data(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self._mapping(node, path)
+
+    def _scalar(self, node: yaml.ScalarNode, path: YamlPath) -> object:
+        text: str = node.value
+        if node.tag == QUOTED:
+            return text
+        if node.tag != PLAIN:
+            self._refuse_tag(node, path)
+            return text
+        value = read_plain(text)
+        if value is None:
+            name = path[-1] if path and isinstance(path[-1], str) else "this"
+            self.mistakes.append((path, f"{name} is empty", "give it a value, or take it out", False, None))
+        if isinstance(value, Ambiguous):
+            self.mistakes.append((path, value.message, value.allowed, False, None))
+            return text
+        return value
+
+    def _mapping(self, node: yaml.Node, path: YamlPath) -> dict[str, object]:
+        data: dict[str, object] = {}
+        lines: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.mistakes.append(
+                    (path, "a key cannot be a list or a mapping", "a key is a word", True, Mark.of(key_node))
+                )
+                continue
+            key: str = key_node.value
+            if key in data:
+                self.mistakes.append(
+                    (
+                        (*path, key),
+                        f"the key {key} stands twice here",
+                        f"line {lines[key] + 1} has it already: keep one of the two",
+                        True,
+                        Mark.of(key_node),
+                    )
+                )
+                continue
+            lines[key] = key_node.start_mark.line
+            data[key] = self.data(value_node, (*path, key))
+        return data
+
+    def _refuse_tag(self, node: yaml.Node, path: YamlPath) -> None:
+        self.mistakes.append(
+            (path, f"the tag {node.tag} is not used here", "write the plain value", False, None)
+        )
+
+
+@lru_cache(maxsize=8)
+def _root(text: str) -> yaml.Node | None:
+    return compose(text)
+
+
+def _unreadable(file: str, text: str, mistakes: list[tuple[Mark, str, str]]) -> Document:
+    lines = lines_of(text)
+    problems = tuple(_problem_at(file, lines, mark, message, allowed) for mark, message, allowed in mistakes)
+    return Document(file, text, None, problems, readable=False)
+
+
+def _problem_at(file: str, lines: list[str], mark: Mark, message: str, allowed: str) -> Problem:
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    return Problem(
+        file, mark.line + 1, mark.column + 1, mark.end_column + 1, "error", message, allowed, source_line=line
+    )
+
+
+def _without_value(line: str, mark: Mark, value: Mark) -> str:
+    if value.line == mark.line and value.column >= mark.column:
+        return line[: value.column] + "…"
+    return line[: mark.column] + "…"

@@ -1,0 +1,55 @@
+"""Rules between files: what two clients cannot both have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address
+
+from orchestrator.documents.checking import Checked, Finding
+from orchestrator.documents.places import YamlPath
+from orchestrator.documents.problems import Problem
+from orchestrator.subscriptions.model import Subscription
+from orchestrator.subscriptions.offers import machines_with_path
+
+
+def across_files(files: Sequence[Checked[Subscription]]) -> list[Problem]:
+    """Return the problems between the files; each at the later of the two places, naming the earlier one."""
+    return [*_clients_have_one_file(files), *_addresses_have_one_machine(files)]
+
+
+def _clients_have_one_file(files: Sequence[Checked[Subscription]]) -> Iterator[Problem]:
+    path: YamlPath = ("client",)
+    first: dict[str, Checked[Subscription]] = {}
+    for checked in files:
+        if checked.value is None or checked.is_stood_in(path):
+            continue
+        client = checked.value.client
+        if client in first:
+            earlier = first[client].document
+            found = f"client {client} has a file already: {earlier.file}:{earlier.mark(path).line + 1}"
+            allowed = (
+                "one client has one file: put the machines together there, or give this client another name"
+            )
+            yield from checked.judge([Finding(path, found, allowed)])
+        first.setdefault(client, checked)
+
+
+def _addresses_have_one_machine(files: Sequence[Checked[Subscription]]) -> Iterator[Problem]:
+    first: dict[tuple[str, IPv4Address], tuple[Checked[Subscription], YamlPath, str]] = {}
+    for checked in files:
+        if checked.value is None or checked.is_stood_in(("contract", "site")):
+            continue
+        subscription = checked.value
+        for _, machine_path, machine in machines_with_path(subscription):
+            path = (*machine_path, "address")
+            if machine.address == "auto" or checked.is_stood_in(path):
+                continue
+            claim = (subscription.contract.site, machine.address)
+            if claim in first:
+                earlier, place, name = first[claim]
+                where = f"{earlier.document.file}:{earlier.document.mark(place).line + 1}"
+                found = f"{machine.address} on site {claim[0]} is claimed by machine {name} already: {where}"
+                yield from checked.judge(
+                    [Finding(path, found, "give one of the two another address, or address: auto")]
+                )
+            first.setdefault(claim, (checked, path, machine.name))

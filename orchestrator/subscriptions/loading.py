@@ -1,0 +1,114 @@
+"""Reading subscription files: all of them, with every mistake of every file.
+
+No network, no clock, no environment: the same files (and the same provider's side) give the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.documents.checking import Checked, check
+from orchestrator.documents.files import read_text, yaml_files
+from orchestrator.documents.places import YamlPath
+from orchestrator.documents.problems import Problem, count_errors
+from orchestrator.documents.reading import Document, read
+from orchestrator.subscriptions.across import across_files
+from orchestrator.subscriptions.model import Subscription
+from orchestrator.subscriptions.offers import check_offers
+from orchestrator.subscriptions.placement import check_placement
+
+if TYPE_CHECKING:
+    from orchestrator.sites.model import Provider
+
+
+@dataclass(frozen=True)
+class LoadedSubscription:
+    """One client's file without errors.
+
+    Attributes:
+        path: the file.
+        subscription: what it says.
+    """
+
+    path: Path
+    subscription: Subscription
+    document: Document = field(repr=False)
+
+    def locate(self, path: YamlPath) -> tuple[int, int]:
+        """Return line and column, from 1, of the value at a path such as ``("services", 0, "machines", 1)``.
+
+        Steps are the file's own keys (``from``, not ``starts``). A list or a mapping is found by its key;
+        what is not in the file, by what should hold it.
+        """
+        mark = self.document.mark(path)
+        return mark.line + 1, mark.column + 1
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was read.
+
+    Attributes:
+        subscriptions: the files without errors, in the order of their paths. Where there are errors, clients
+            are missing here, and a machine that is missing would be retired: refuse to plan.
+        problems: every error and warning of every file, in the order of the files and their lines.
+        files: how many files were read.
+    """
+
+    subscriptions: tuple[LoadedSubscription, ...]
+    problems: tuple[Problem, ...]
+    files: int = 0
+
+    @property
+    def errors(self) -> int:
+        """How many of the problems are errors."""
+        return count_errors(self.problems)
+
+
+def load(paths: Sequence[Path], provider: Provider | None = None) -> Loaded:
+    """Read and check subscription files. Mistakes never raise; they are returned, all of them.
+
+    Args:
+        paths: files, and folders that stand for every ``*.yaml`` and ``*.yml`` below them.
+        provider: the provider's own side. Without it the names of sites, networks and images are not checked,
+            nor whether addresses fit their networks.
+    """
+    read_files: list[tuple[Path, Checked[Subscription]]] = []
+    problems: list[Problem] = []
+    order: dict[str, int] = {}
+    files = 0
+    for path in yaml_files(paths):
+        if isinstance(path, Problem):
+            problems.append(path)
+            order.setdefault(path.file, len(order))
+            continue
+        files += 1
+        order.setdefault(str(path), len(order))
+        text = read_text(path)
+        if isinstance(text, Problem):
+            problems.append(text)
+            continue
+        checked = check(read(text, str(path)), Subscription)
+        problems += [*checked.problems, *_judge(checked, provider)]
+        read_files.append((path, checked))
+    problems += across_files([checked for _, checked in read_files])
+    problems.sort(key=lambda problem: (order.get(problem.file, 0), problem.line, problem.column))
+    faulty = {problem.file for problem in problems if problem.severity == "error"}
+    sound = tuple(
+        LoadedSubscription(path, checked.value, checked.document)
+        for path, checked in read_files
+        if checked.value is not None and str(path) not in faulty
+    )
+    return Loaded(sound, tuple(problems), files)
+
+
+def _judge(checked: Checked[Subscription], provider: Provider | None) -> list[Problem]:
+    if checked.value is None:
+        return []
+    problems = checked.judge(check_offers(checked.value))
+    if provider is not None:
+        problems += checked.judge(check_placement(checked.value, provider))
+    return problems

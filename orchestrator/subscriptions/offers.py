@@ -1,0 +1,290 @@
+"""What the offers allow: every rule of the two VM offers, with its article and its words.
+
+A rule is a small generator over one subscription. To know what an offer refuses, read this file top to
+bottom. Rules that need the provider's sites are in :mod:`orchestrator.subscriptions.placement`, rules between
+files in :mod:`orchestrator.subscriptions.across`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+
+from orchestrator.documents.checking import Finding
+from orchestrator.documents.places import YamlPath
+from orchestrator.subscriptions.model import Machine, Offer, Subscription
+
+SNAPSHOTS_AT_A_TIME = 2
+"""Articles 3.2 and 3.3: at most two snapshots of a machine at a time."""
+
+SNAPSHOT_LIFE = dt.timedelta(days=7)
+"""Articles 3.2 and 3.3: a snapshot is kept seven days."""
+
+RETENTIONS = (7, 31)
+"""Article 3.5: the retentions of a backup, in rolling calendar days."""
+
+_ESSENTIAL_COVERS = (
+    "the offer covers machines, snapshots, history and the basic firewall only; "
+    "move the machine to cloud-vm-advanced, or take {} out"
+)
+_RESERVED_SNAPSHOTS = ("current", "pending")  # Proxmox refuses both, whatever their case
+
+Rule = Callable[[Subscription], Iterator[Finding]]
+
+
+def check_offers(subscription: Subscription) -> Iterator[Finding]:
+    """Yield everything in the file that its offers, or the format as a whole, do not allow."""
+    for rule in RULES:
+        yield from rule(subscription)
+
+
+def machines_with_path(
+    subscription: Subscription, offer: Offer | None = None
+) -> Iterator[tuple[YamlPath, YamlPath, Machine]]:
+    """Yield each machine (of one offer, or of all) with the path of its offer and its own path."""
+    for number, service in enumerate(subscription.services):
+        if offer is None or service.offer is offer:
+            for index, machine in enumerate(service.machines):
+                yield ("services", number, "offer"), ("services", number, "machines", index), machine
+
+
+def only_the_vm_offers(subscription: Subscription) -> Iterator[Finding]:
+    """Cloud Datacenter is sold (3.1), but not carried out by this version."""
+    for number, service in enumerate(subscription.services):
+        if service.offer is Offer.DATACENTER:
+            yield Finding(
+                ("services", number, "offer"),
+                "cloud-datacenter is not carried out by this version",
+                f"allowed: {Offer.ESSENTIAL}, {Offer.ADVANCED}; keep virtual data centres out of these files",
+                article="3.1",
+            )
+
+
+def essential_has_no_backup(subscription: Subscription) -> Iterator[Finding]:
+    """3.3 lists what Essential covers, exclusively; by article 7 the client backs up."""
+    for offer, path, machine in machines_with_path(subscription, Offer.ESSENTIAL):
+        if machine.backup is not None:
+            allowed = _ESSENTIAL_COVERS.format("the backup") + " (the client backs up, art. 7)"
+            yield Finding(
+                (*path, "backup"),
+                "backup is not part of cloud-vm-essential",
+                allowed,
+                "3.3",
+                relies_on=(offer,),
+            )
+
+
+def essential_has_no_redundancy(subscription: Subscription) -> Iterator[Finding]:
+    """3.3: one single data centre, neither redundant hardware nor a second site."""
+    for offer, path, machine in machines_with_path(subscription, Offer.ESSENTIAL):
+        redundancy = machine.redundancy
+        if redundancy is None:
+            continue
+        if redundancy.hardware:
+            yield Finding(
+                (*path, "redundancy", "hardware"),
+                "redundant hardware is not part of cloud-vm-essential",
+                _ESSENTIAL_COVERS.format("the redundancy"),
+                "3.3",
+                relies_on=(offer,),
+                key=True,
+            )
+        if redundancy.second_site is not None:
+            yield Finding(
+                (*path, "redundancy", "second_site"),
+                "a second site is not part of cloud-vm-essential: one single data centre",
+                _ESSENTIAL_COVERS.format("the second site"),
+                "3.3",
+                relies_on=(offer,),
+                key=True,
+            )
+
+
+def essential_machines_are_not_stopped(subscription: Subscription) -> Iterator[Finding]:
+    """3.3 leaves out what 3.2 lists: stop and restart on the client's behalf."""
+    for offer, path, machine in machines_with_path(subscription, Offer.ESSENTIAL):
+        if machine.power == "stopped":
+            yield Finding(
+                (*path, "power"),
+                "stopping a machine on the client's behalf is not part of cloud-vm-essential",
+                "take power out (the client stops it from inside), or move the machine to cloud-vm-advanced",
+                "3.3",
+                relies_on=(offer,),
+            )
+
+
+def advanced_backup_is_kept_7_or_31_days(subscription: Subscription) -> Iterator[Finding]:
+    """3.5: another retention is for Cloud Datacenter, on an accepted quote."""
+    for offer, path, machine in machines_with_path(subscription, Offer.ADVANCED):
+        if machine.backup is not None and machine.backup.retention_days not in RETENTIONS:
+            yield Finding(
+                (*path, "backup", "retention_days"),
+                f"a backup of cloud-vm-advanced cannot be kept {machine.backup.retention_days} days",
+                "allowed: 7 or 31 calendar days; others are for cloud-datacenter, on an accepted quote",
+                "3.5",
+                relies_on=(offer,),
+            )
+
+
+def second_site_is_another_site(subscription: Subscription) -> Iterator[Finding]:
+    """3.2: geographic redundancy is on two distinct sites."""
+    for offer, path, machine in machines_with_path(subscription, Offer.ADVANCED):
+        if machine.redundancy is not None and machine.redundancy.second_site == subscription.contract.site:
+            yield Finding(
+                (*path, "redundancy", "second_site"),
+                f"the second site is {subscription.contract.site}, where the machine stands already",
+                "name another site than contract.site: the redundancy is on two distinct sites",
+                "3.2",
+                relies_on=(offer, ("contract", "site")),
+            )
+
+
+def at_most_two_snapshots_at_a_time(subscription: Subscription) -> Iterator[Finding]:
+    """3.2, 3.3: at most two snapshots at a time, each kept seven days."""
+    for offer, path, machine in machines_with_path(subscription):
+        article = "3.3" if _offer_at(subscription, offer) is Offer.ESSENTIAL else "3.2"
+        by_day = sorted(enumerate(machine.snapshots), key=lambda pair: (pair[1].taken_on, pair[0]))
+        for position, (index, snapshot) in enumerate(by_day):
+            kept = [
+                (other, earlier)
+                for other, earlier in by_day[:position]
+                if snapshot.taken_on - earlier.taken_on < SNAPSHOT_LIFE
+            ]
+            if len(kept) >= SNAPSHOTS_AT_A_TIME:
+                names = ", ".join(earlier.name for _, earlier in kept)
+                yield Finding(
+                    (*path, "snapshots", index),
+                    f"snapshot {snapshot.name} would be one more than {SNAPSHOTS_AT_A_TIME} at a time: "
+                    f"on {snapshot.taken_on} {names} are still kept",
+                    "at most 2 at a time, each kept 7 days: take one out, or choose a later day",
+                    article,
+                    relies_on=tuple(
+                        (*path, "snapshots", number, "taken_on") for number, _ in (*kept, (index, snapshot))
+                    ),
+                )
+
+
+def snapshot_names_are_unique(subscription: Subscription) -> Iterator[Finding]:
+    """Proxmox knows a snapshot of a machine by its name alone."""
+    for _, path, machine in machines_with_path(subscription):
+        named = [
+            ((*path, "snapshots", index, "name"), snapshot.name)
+            for index, snapshot in enumerate(machine.snapshots)
+        ]
+        yield from _repeated(named, "snapshot", "a machine's snapshots have different names")
+        for place, name in named:
+            if name.lower() in _RESERVED_SNAPSHOTS:
+                yield Finding(
+                    place, f"the name {name} is reserved by Proxmox", "choose another name for the snapshot"
+                )
+
+
+def machine_names_are_unique(subscription: Subscription) -> Iterator[Finding]:
+    """A machine is known by its client and its name."""
+    named = [((*path, "name"), machine.name) for _, path, machine in machines_with_path(subscription)]
+    yield from _repeated(named, "machine", "the machines of a client have different names")
+
+
+def disks_have_names_of_their_own(subscription: Subscription) -> Iterator[Finding]:
+    """A disk is known by its name; the first one holds the system."""
+    for _, path, machine in machines_with_path(subscription):
+        named = [((*path, "disks", index, "name"), disk.name) for index, disk in enumerate(machine.disks)]
+        yield from _repeated(named, "disk", "the disks of a machine have different names")
+        if machine.disks and machine.disks[0].name != "system":
+            yield Finding(
+                (*path, "disks", 0, "name"),
+                f"the first disk is named {machine.disks[0].name}",
+                "the first disk holds the system and is named system; list other disks after it",
+            )
+
+
+def ports_are_opened_once(subscription: Subscription) -> Iterator[Finding]:
+    """Two entries for one port are easily changed in one place only, and then mean something else."""
+    for _, path, machine in machines_with_path(subscription):
+        entries = list(enumerate(machine.firewall.open))
+        for index, entry in entries:
+            first, last = entry.first_last
+            for earlier, other in entries[:index]:
+                low, high = max(first, other.first_last[0]), min(last, other.first_last[1])
+                if other.protocol == entry.protocol and low <= high:
+                    yield Finding(
+                        (*path, "firewall", "open", index),
+                        f"{entry.protocol} {_ports(low, high)} is opened by entry {earlier + 1} already",
+                        "both apply; one entry with all its sources is easier to review",
+                        severity="warning",
+                        relies_on=((*path, "firewall", "open", earlier),),
+                    )
+                    break
+
+
+def window_has_a_length(subscription: Subscription) -> Iterator[Finding]:
+    """A window that ends when it begins could mean nothing, or the whole day."""
+    managed = subscription.managed_services
+    if managed is None or managed.maintenance_window is None:
+        return
+    window = managed.maintenance_window
+    path: YamlPath = ("managed_services", "maintenance_window")
+    if window.starts == window.ends:
+        yield Finding(
+            (*path, "to"),
+            f"the maintenance window ends when it begins, at {window.ends}",
+            'give it a length, such as from: "22:00" to: "02:00"; it may cross midnight',
+            relies_on=((*path, "from"),),
+        )
+    named = [((*path, "days", index), str(day)) for index, day in enumerate(window.days)]
+    yield from _repeated(named, "day", "name each day once")
+
+
+def fully_managed_servers_have_no_client_access(subscription: Subscription) -> Iterator[Finding]:
+    """3.8.2: the provider administers the server; the client has no direct access."""
+    managed = subscription.managed_services
+    if managed is None or managed.level != "full":
+        return
+    administration = subscription.administration
+    for key, given, effect in (
+        ("ssh_keys", administration.ssh_keys, "the keys will not be installed"),
+        ("allowed_from", administration.allowed_from, "SSH will not be opened to these sources"),
+    ):
+        if given:
+            yield Finding(
+                ("administration", key),
+                f"with managed services at level full the client has no direct access: {effect}",
+                f"take {key} out, or choose level: supervision",
+                "3.8.2",
+                severity="warning",
+                relies_on=(("managed_services", "level"),),
+            )
+
+
+RULES: tuple[Rule, ...] = (
+    only_the_vm_offers,
+    essential_has_no_backup,
+    essential_has_no_redundancy,
+    essential_machines_are_not_stopped,
+    advanced_backup_is_kept_7_or_31_days,
+    second_site_is_another_site,
+    at_most_two_snapshots_at_a_time,
+    snapshot_names_are_unique,
+    machine_names_are_unique,
+    disks_have_names_of_their_own,
+    ports_are_opened_once,
+    window_has_a_length,
+    fully_managed_servers_have_no_client_access,
+)
+"""Every rule, in the order of the contract and then of the file."""
+
+
+def _offer_at(subscription: Subscription, path: YamlPath) -> Offer:
+    return subscription.services[int(path[1])].offer
+
+
+def _ports(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def _repeated(named: list[tuple[YamlPath, str]], thing: str, allowed: str) -> Iterator[Finding]:
+    first: dict[str, YamlPath] = {}
+    for path, name in named:
+        if name in first:
+            yield Finding(path, f"two {thing}s are named {name}", allowed, relies_on=(first[name],))
+        first.setdefault(name, path)

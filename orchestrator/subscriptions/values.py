@@ -1,0 +1,278 @@
+"""How values are written in subscription and site files: sizes, addresses, ports, keys, dates, times.
+
+Each type reads the text of a file, says in a sentence what it accepts, and writes the same text again. The
+examples document the JSON Schema, and stand in for a wrong value while the rest of a file is checked.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+import ipaddress
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+
+_SIZE = re.compile(r"(?P<number>[0-9]{1,9}) ?(?P<unit>[MGT]iB)")
+_DECIMAL_SIZE = re.compile(r"(?P<number>[0-9]{1,9}) ?(?P<letter>[kKMGT])i?[bB]?")
+_MIB = {"MiB": 1, "GiB": 1024, "TiB": 1024 * 1024}
+_KEY_TYPE = re.compile(
+    r"ssh-(ed25519|rsa)|ecdsa-sha2-nistp\d+|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com"
+)
+_SAMPLE_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMg1Bl/wH1SydQoVGPUVW0mIrhq6uCjSHOqPM3D1ETuc name@host"
+
+IPv4Network = ipaddress.IPv4Network
+IPv6Network = ipaddress.IPv6Network
+
+
+def parse_size(value: object) -> int:
+    """Return a size such as ``4GiB`` in MiB.
+
+    Only binary units are accepted, because Proxmox counts in them: ``4GB`` is an error, not 4GiB.
+
+    Raises:
+        ValueError: the text is not a whole number of MiB, GiB or TiB.
+    """
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        return int(match["number"]) * _MIB[match["unit"]]
+    if (
+        isinstance(value, str)
+        and (match := _DECIMAL_SIZE.fullmatch(value.strip()))
+        and match["letter"] in "MGT"
+    ):
+        meant = f"{match['number']}{match['letter']}iB"
+        unit = f"{match['letter']}B"
+        raise ValueError(
+            f"write {meant}: {unit} counts in thousands, Proxmox and this file in 1024 ({meant[-3:]})"
+        )
+    raise ValueError("a size is a whole number with the unit MiB, GiB or TiB, such as 4GiB")
+
+
+def parse_disk_size(value: object) -> int:
+    """Return a disk size such as ``20GiB`` in GiB (whole GiB: the unit in which Proxmox allocates).
+
+    Raises:
+        ValueError: the text is not a size, or not a whole number of GiB.
+    """
+    mebibytes = parse_size(value)
+    if mebibytes % 1024:
+        raise ValueError("a disk is a whole number of GiB, such as 20GiB")
+    return mebibytes // 1024
+
+
+def format_mebibytes(mebibytes: int) -> str:
+    """Write a number of MiB the way subscription files do: ``4GiB``, ``512MiB``."""
+    return f"{mebibytes // 1024}GiB" if mebibytes % 1024 == 0 and mebibytes else f"{mebibytes}MiB"
+
+
+def format_gibibytes(gibibytes: int) -> str:
+    """Write a number of GiB the way subscription files do: ``20GiB``."""
+    return f"{gibibytes}GiB"
+
+
+def parse_source(value: object) -> IPv4Network | IPv6Network | Literal["any"]:
+    """Return ``any``, or the network that an address or a CIDR text names.
+
+    Raises:
+        ValueError: neither; or host bits are set in a CIDR text.
+    """
+    if value == "any":
+        return "any"
+    if isinstance(value, (ipaddress.IPv4Network, ipaddress.IPv6Network)):
+        return value
+    if isinstance(value, str):
+        try:
+            return ipaddress.ip_network(value)
+        except ValueError:
+            _explain_host_bits(value)
+    raise ValueError("'any', an address, or a network in CIDR form such as 198.51.100.0/24")
+
+
+def _explain_host_bits(text: str) -> None:
+    try:
+        interface = ipaddress.ip_interface(text)
+    except ValueError:
+        return
+    raise ValueError(f"write {interface.network} for the network, or {interface.ip} for the one address")
+
+
+def parse_network(value: object) -> IPv4Network | IPv6Network:
+    """Return the network that an address or a CIDR text names (``any`` is refused).
+
+    Raises:
+        ValueError: the text is neither; or host bits are set in a CIDR text.
+    """
+    if value == "any":
+        raise ValueError("'any' is not allowed here: name the addresses, such as 198.51.100.0/24")
+    try:
+        network = parse_source(value)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix("'any', ")) from None
+    assert not isinstance(network, str)  # noqa: S101  ("any" is refused above)
+    return network
+
+
+def parse_ipv4_network(value: object) -> IPv4Network:
+    """Return the IPv4 network that a CIDR text names.
+
+    Raises:
+        ValueError: the text is not one; or host bits are set in it.
+    """
+    network = parse_network(value)
+    if not isinstance(network, IPv4Network):
+        raise ValueError("an IPv4 network in CIDR form, such as 203.0.113.0/24")
+    return network
+
+
+def parse_sources(value: object) -> object:
+    """Return a list of sources; ``any`` alone needs no brackets."""
+    return [value] if value == "any" else value
+
+
+def _parse_port_range(value: object) -> tuple[int, int]:
+    if isinstance(value, tuple):
+        return value
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,5})-(\d{1,5})", value)):
+        first, last = int(match[1]), int(match[2])
+        if 1 <= first < last <= 65535:
+            return first, last
+    raise ValueError("a range of ports is FIRST-LAST within 1-65535, such as 5000-5010")
+
+
+def parse_ipv4_address(value: object) -> ipaddress.IPv4Address:
+    """Return the address that a text names.
+
+    Raises:
+        ValueError: the text is not an IPv4 address.
+    """
+    if isinstance(value, ipaddress.IPv4Address):
+        return value
+    try:
+        return ipaddress.IPv4Address(value if isinstance(value, str) else "")
+    except ValueError:
+        raise ValueError("an IPv4 address, such as 203.0.113.10") from None
+
+
+def _parse_address(value: object) -> ipaddress.IPv4Address | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    try:
+        return parse_ipv4_address(value)
+    except ValueError:
+        raise ValueError("an address is 'auto' or an IPv4 address such as 203.0.113.10") from None
+
+
+def _ssh_public_key(value: str) -> str:
+    line = value.strip()
+    fields = line.split()
+    if len(fields) < 2 or "\n" in line or not _KEY_TYPE.fullmatch(fields[0]):
+        raise ValueError("an SSH public key is one line such as 'ssh-ed25519 AAAA... name@host'")
+    # sshd skips a damaged line without a word: a key cut short while copying must be noticed here.
+    name = fields[0].encode()
+    try:
+        blob = base64.b64decode(fields[1], validate=True)
+    except binascii.Error:
+        blob = b""
+    if not blob.startswith(len(name).to_bytes(4, "big") + name) or len(blob) < len(name) + 36:
+        raise ValueError("the key is damaged or cut short: copy the whole line of the .pub file")
+    return line
+
+
+def _parse_date(value: object) -> dt.date:
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        try:
+            return dt.date.fromisoformat(value)
+        except ValueError:
+            raise ValueError("there is no such day in the calendar") from None
+    raise ValueError("a date is YEAR-MONTH-DAY, such as 2026-03-01")
+
+
+def _pattern(pattern: str) -> type[str]:
+    """Return the type that the JSON Schema gives to a value which is read from text."""
+    return Annotated[str, Field(pattern=pattern)]  # type: ignore[return-value]
+
+
+_ADDRESS_PATTERN = r"[0-9]{1,3}(\.[0-9]{1,3}){3}"
+_NETWORK_PATTERN = rf"{_ADDRESS_PATTERN}(/[0-9]{{1,2}})?|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(/[0-9]{{1,3}})?"
+
+DnsLabel = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$",
+        description="lower-case letters, digits and '-', at most 63, a letter first",
+        examples=["name-1"],
+    ),
+]
+WholeNumber = Annotated[int, Field(strict=True)]
+Switch = Annotated[bool, Field(strict=True)]
+Date = Annotated[
+    dt.date,
+    BeforeValidator(_parse_date, json_schema_input_type=_pattern(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")),
+    Field(examples=["2026-03-01"]),
+]
+Mebibytes = Annotated[
+    int,
+    BeforeValidator(parse_size, json_schema_input_type=_pattern(r"^[0-9]{1,9} ?[MGT]iB$")),
+    PlainSerializer(format_mebibytes, return_type=str),
+    Field(examples=["4GiB"], description="with the unit MiB, GiB or TiB"),
+]
+Gibibytes = Annotated[
+    int,
+    BeforeValidator(parse_disk_size, json_schema_input_type=_pattern(r"^[0-9]{1,9} ?[MGT]iB$")),
+    PlainSerializer(format_gibibytes, return_type=str),
+    Field(examples=["20GiB"], description="a whole number of GiB, with the unit"),
+]
+Source = Annotated[
+    IPv4Network | IPv6Network | Literal["any"],
+    BeforeValidator(parse_source, json_schema_input_type=_pattern(rf"^(any|{_NETWORK_PATTERN})$")),
+    PlainSerializer(str, return_type=str),
+    Field(examples=["any"], description="any, an address, or a network in CIDR form"),
+]
+Network = Annotated[
+    IPv4Network | IPv6Network,
+    BeforeValidator(parse_network, json_schema_input_type=_pattern(rf"^({_NETWORK_PATTERN})$")),
+    PlainSerializer(str, return_type=str),
+    Field(examples=["198.51.100.0/24"], description="an address, or a network in CIDR form"),
+]
+Subnet = Annotated[
+    IPv4Network,
+    BeforeValidator(
+        parse_ipv4_network, json_schema_input_type=_pattern(rf"^{_ADDRESS_PATTERN}/[0-9]{{1,2}}$")
+    ),
+    PlainSerializer(str, return_type=str),
+    Field(examples=["203.0.113.0/24"], description="an IPv4 network in CIDR form"),
+]
+HostAddress = Annotated[
+    ipaddress.IPv4Address,
+    BeforeValidator(parse_ipv4_address, json_schema_input_type=_pattern(rf"^{_ADDRESS_PATTERN}$")),
+    PlainSerializer(str, return_type=str),
+    Field(examples=["203.0.113.1"], description="an IPv4 address"),
+]
+PortRange = Annotated[
+    tuple[int, int],
+    BeforeValidator(_parse_port_range, json_schema_input_type=_pattern(r"^[0-9]{1,5}-[0-9]{1,5}$")),
+    PlainSerializer(lambda ports: f"{ports[0]}-{ports[1]}", return_type=str),
+    Field(examples=["5000-5010"]),
+]
+Address = Annotated[
+    ipaddress.IPv4Address | Literal["auto"],
+    BeforeValidator(_parse_address, json_schema_input_type=_pattern(rf"^(auto|{_ADDRESS_PATTERN})$")),
+    PlainSerializer(str, return_type=str),
+    Field(examples=["auto"]),
+]
+SshPublicKey = Annotated[
+    str, AfterValidator(_ssh_public_key), Field(examples=[_SAMPLE_KEY], description="a line of a .pub file")
+]
+TimeOfDay = Annotated[
+    str,
+    Field(
+        pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        examples=["22:00"],
+        description='a time of day in quotes, such as "22:00"',
+    ),
+]
+Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
