@@ -1,0 +1,320 @@
+"""A cluster's API: calls, retries that are safe, and tasks that are waited for."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from orchestrator.proxmox.connection import Connection, Endpoint, NoAnswer, Refusal
+from orchestrator.proxmox.errors import (
+    Answer,
+    LockTimeout,
+    ProxmoxError,
+    ServerError,
+    TaskFailed,
+    TaskTimeout,
+    TlsRefused,
+    Uncertain,
+    Unreachable,
+    cause_of_exit,
+    classify,
+)
+from orchestrator.proxmox.tasks import TaskResult, Upid, parse_upid, warnings_in
+
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+
+_VM_PATH = re.compile(r"/nodes/(?P<node>[^/]+)(?:/(?:qemu|lxc)/(?P<vmid>\d+))?")
+_SECRET_PARAMETERS = frozenset({"password", "cipassword", "token_secret", "ticket"})
+_HIDDEN = "***"
+_LOG_LINES = 5000
+_LOG_TAIL = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How often and how fast things are asked again. Seconds, all of them.
+
+    Attributes:
+        attempts: how often one call is sent at most.
+        first_wait, longest_wait: between two attempts; the wait doubles, plus a random part of up to ``jitter``.
+        first_poll, longest_poll: between two looks at a task; the wait grows by half each time.
+    """
+
+    attempts: int = 4
+    first_wait: float = 0.2
+    longest_wait: float = 3.0
+    jitter: float = 0.3
+    first_poll: float = 0.05
+    longest_poll: float = 2.0
+
+
+class Cluster:
+    """The API of one site's cluster. Thread-safe: every thread keeps a connection of its own.
+
+    Nothing is sent before the first call. Parameters: booleans become 0 and 1, None is left out, a list is
+    sent as PVE's array (the name repeated).
+    """
+
+    def __init__(
+        self,
+        *,
+        site: str,
+        url: str,
+        token_id: str,
+        token_secret: str,
+        ca_file: Path | None = None,
+        verify_tls: bool = True,
+        timeout_seconds: float = 30.0,
+        patience: Patience | None = None,
+        on_call: Callable[[str, str], None] | None = None,
+    ) -> None:
+        """Describe the cluster.
+
+        Args:
+            site: the site's name, for errors.
+            url: ``https://HOST:PORT``.
+            token_id: ``USER@REALM!TOKEN``.
+            token_secret: its secret.
+            ca_file: trusted certificates (PEM); the system's if None. The environment has no say.
+            verify_tls: False trusts anybody.
+            timeout_seconds: how long the server may be silent.
+            patience: how to ask again.
+            on_call: called with method and path right before every request is sent, retries and polls included.
+
+        Raises:
+            ValueError: ``url`` or ``token_id`` is not of its form.
+        """
+        self.site = site
+        self._endpoint = Endpoint(
+            url=url,
+            token_id=token_id,
+            token_secret=token_secret,
+            ca_file=ca_file,
+            verify_tls=verify_tls,
+            timeout_seconds=timeout_seconds,
+        )
+        self._patience = patience or Patience()
+        self._on_call = on_call
+        self._local = threading.local()
+        self._guard = threading.Lock()
+        self._connections: list[Connection] = []
+        self._calls: Counter[str] = Counter()
+
+    def __repr__(self) -> str:
+        return f"<Cluster {self.site} {self._endpoint.url}>"
+
+    @property
+    def calls(self) -> dict[str, int]:
+        """How many requests were sent so far, by method (retries and polls included)."""
+        with self._guard:
+            return dict(self._calls)
+
+    def close(self) -> None:
+        """Close every thread's connection. No call may be under way."""
+        with self._guard:
+            connections, self._connections = self._connections, []
+            self._local = threading.local()
+        for connection in connections:
+            connection.close()
+
+    # Calls
+
+    def get(self, path: str, *, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
+        """Read. Asked again if the connection fails or the server is busy.
+
+        Raises:
+            ProxmoxError: one of :mod:`orchestrator.proxmox.errors`.
+        """
+        return self._call("GET", path, {**(params or {}), **more})
+
+    def post(self, path: str, *, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
+        """Write. Asked again only if it surely changed nothing.
+
+        Raises:
+            Uncertain: it may have taken effect: look again.
+            ProxmoxError: one of the others.
+        """
+        return self._call("POST", path, {**(params or {}), **more})
+
+    def put(self, path: str, *, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
+        """Write, as :meth:`post`."""
+        return self._call("PUT", path, {**(params or {}), **more})
+
+    def delete(self, path: str, *, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
+        """Remove, as :meth:`post`. Parameters go into the query: PVE refuses a body here (501)."""
+        return self._call("DELETE", path, {**(params or {}), **more})
+
+    def _call(self, method: Method, path: str, params: Mapping[str, Any]) -> Any:
+        import stamina
+
+        sent = {key: int(value) if isinstance(value, bool) else value for key, value in params.items()}
+        patience = self._patience
+        for attempt in stamina.retry_context(
+            on=_may_retry_read if method == "GET" else _may_retry_write,
+            attempts=patience.attempts,
+            timeout=None,
+            wait_initial=patience.first_wait,
+            wait_max=patience.longest_wait,
+            wait_jitter=patience.jitter,
+        ):
+            with attempt:
+                return self._once(method, path, sent)
+        raise AssertionError("stamina ends with a result or an error")
+
+    def _once(self, method: Method, path: str, params: Mapping[str, Any]) -> Any:
+        connection = self._connection()
+        with self._guard:
+            self._calls[method] += 1
+        if self._on_call:
+            self._on_call(method, path)
+        call = f"{method} {path}"
+        try:
+            return connection.send(method, path, params)
+        except Refusal as refusal:
+            place = _VM_PATH.match(path)
+            answer = Answer(
+                site=self.site,
+                call=call,
+                status=refusal.status,
+                text=self._scrub(refusal.text, params),
+                errors={key: self._scrub(text, params) for key, text in refusal.errors.items()},
+                node=(place and place["node"]) or "NODE",
+                vmid=(place and place["vmid"]) or "ID",
+                write=method != "GET",
+            )
+            raise classify(answer) from None
+        except NoAnswer as failure:
+            kind: type[ProxmoxError] = Unreachable
+            if failure.untrusted:
+                kind = TlsRefused
+            elif failure.sent and method != "GET":
+                kind = Uncertain
+            text = f"{self._endpoint.url}: {failure.text}"
+            raise kind(self._scrub(text, params), site=self.site, call=call) from None
+
+    def _connection(self) -> Connection:
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = Connection(self._endpoint)
+            with self._guard:
+                self._connections.append(connection)
+        return connection
+
+    def _scrub(self, text: str, params: Mapping[str, Any]) -> str:
+        """Take out secrets that a server may echo ("got 'hunter2'")."""
+        secrets = [
+            self._endpoint.token_secret,
+            *(str(params[key]) for key in _SECRET_PARAMETERS & params.keys()),
+        ]
+        for secret in sorted(filter(None, secrets), key=len, reverse=True):
+            text = text.replace(secret, _HIDDEN)
+        return text
+
+    # Tasks
+
+    def run_task(
+        self,
+        method: Literal["POST", "PUT", "DELETE"],
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        timeout_seconds: float = 600.0,
+    ) -> TaskResult:
+        """Make a call that starts a task, and wait until it ends.
+
+        Raises:
+            TaskFailed: it ended badly.
+            TaskTimeout: it did not end in ``timeout_seconds``.
+            Uncertain: nobody knows whether it was started.
+            ProxmoxError: it was refused.
+        """
+        upid = self._call(method, path, params or {})
+        if parse_upid(upid) is None:
+            raise ServerError(f"answered {upid!r} instead of a task", site=self.site, call=f"{method} {path}")
+        return self.wait_for_task(upid, timeout_seconds=timeout_seconds)
+
+    def wait_for_task(self, upid: str, *, timeout_seconds: float = 600.0) -> TaskResult:
+        """Wait until a task ends. A node whose API is away meanwhile (an upgrade restarts it) is waited for.
+
+        Raises:
+            TaskFailed: it ended badly.
+            TaskTimeout: it did not end in ``timeout_seconds``, or its node could not be asked until then.
+            ValueError: ``upid`` is none.
+        """
+        task = parse_upid(upid)
+        if task is None:
+            raise ValueError(f"not a UPID: {upid!r}")
+        started = time.monotonic()
+        wait = self._patience.first_poll
+        while True:
+            trouble = ""
+            try:
+                status = self._once("GET", f"/nodes/{task.node}/tasks/{upid}/status", {})
+            except (Unreachable, LockTimeout, ServerError) as error:
+                trouble = f" (the last look failed: {error.text})"
+            else:
+                if status["status"] == "stopped":
+                    return self._ended(task, str(status.get("exitstatus", "")), time.monotonic() - started)
+            left = started + timeout_seconds - time.monotonic()
+            if left <= 0:
+                text = f"did not end within {timeout_seconds:g} s{trouble}"
+                raise TaskTimeout(text, site=self.site, call=str(task), upid=upid)
+            time.sleep(min(wait, left))
+            wait = min(wait * 1.5, self._patience.longest_poll)
+
+    def _ended(self, task: Upid, exitstatus: str, seconds: float) -> TaskResult:
+        warnings = warnings_in(exitstatus)
+        if warnings is not None:
+            return TaskResult(
+                upid=task.text,
+                node=task.node,
+                kind=task.kind,
+                exitstatus=exitstatus,
+                seconds=seconds,
+                warnings=warnings,
+            )
+        log = self._log(task)
+        raise TaskFailed(
+            site=self.site,
+            call=str(task),
+            upid=task.text,
+            exitstatus=exitstatus,
+            log_tail=tuple(log[-_LOG_TAIL:]),
+            cause=self._cause(task, exitstatus, log),
+        )
+
+    def _log(self, task: Upid) -> list[str]:
+        """The task's log; empty if it cannot be had: how the task ended is known without it."""
+        try:
+            lines = self.get(f"/nodes/{task.node}/tasks/{task.text}/log", limit=_LOG_LINES)
+        except ProxmoxError:
+            return []
+        return [self._scrub(str(line.get("t", "")), {}) for line in lines]
+
+    def _cause(self, task: Upid, exitstatus: str, log: list[str]) -> ProxmoxError | None:
+        """Why it ended so. vzdump only says "job errors"; its reason stands in the log."""
+        reasons = [exitstatus, *(line for line in log if line.startswith("ERROR: "))]
+        vmid = task.subject if task.subject.isdigit() else "ID"
+        for text in reasons:
+            answer = Answer(
+                site=self.site, call=str(task), status=None, text=text, errors={}, node=task.node, vmid=vmid
+            )
+            cause = cause_of_exit(answer)
+            if cause:
+                return cause
+        return None
+
+
+def _may_retry_read(error: Exception) -> bool:
+    return isinstance(error, Unreachable | LockTimeout)
+
+
+def _may_retry_write(error: Exception) -> bool:
+    # Unreachable: never sent. LockTimeout: refused before it began. Uncertain is neither.
+    return isinstance(error, Unreachable | LockTimeout)

@@ -1,0 +1,267 @@
+"""Reading a cluster in bulk, and making sure that what is not seen is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.proxmox.errors import PermissionDenied
+
+if TYPE_CHECKING:
+    from orchestrator.proxmox.client import Cluster
+
+
+@dataclass(frozen=True, kw_only=True)
+class VmSummary:
+    """A VM as the cluster's list shows it.
+
+    Attributes:
+        status: ``running``, ``stopped``, ``paused`` or, while its node is away, ``unknown``.
+        lock: the mark of a task that holds it (``clone``, ``backup``, …).
+        maxmem: memory in bytes.
+        maxcpu: virtual CPUs.
+    """
+
+    vmid: int
+    name: str
+    node: str
+    status: str
+    template: bool
+    tags: frozenset[str]
+    pool: str | None
+    lock: str | None
+    maxmem: int
+    maxcpu: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeSummary:
+    """A node of the cluster. Right after its boot the figures are 0 (pvestatd has not measured yet).
+
+    Attributes:
+        maxmem, mem: memory it has and uses, bytes.
+        maxcpu: processors.
+    """
+
+    name: str
+    online: bool
+    maxmem: int
+    mem: int
+    maxcpu: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorageSummary:
+    """A storage on one node (a shared one is listed once a node).
+
+    Attributes:
+        status: ``available``, or anything else if it cannot be used there.
+        content: what it takes: ``images``, ``backup``, ``import``, …
+        maxdisk, disk: its size and what is used of it, bytes.
+    """
+
+    name: str
+    node: str
+    shared: bool
+    status: str
+    content: frozenset[str]
+    maxdisk: int
+    disk: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterState:
+    """Everything the cluster lists.
+
+    Attributes:
+        version: of Proxmox VE, such as ``8.4.1``.
+        pools: names of pools.
+    """
+
+    site: str
+    version: str
+    vms: tuple[VmSummary, ...]
+    nodes: tuple[NodeSummary, ...]
+    storages: tuple[StorageSummary, ...]
+    pools: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VmConfig:
+    """A VM's configuration with what waits for its next start.
+
+    Values are texts, whatever type the answer had (``memory`` comes as a text, ``kvm`` as a number).
+
+    Attributes:
+        current: what it runs with.
+        pending: what it will have after the next start.
+        deleted: keys that will be gone after the next start.
+        digest: of the whole configuration file, to be given back with a write.
+    """
+
+    node: str
+    vmid: int
+    current: Mapping[str, str]
+    pending: Mapping[str, str]
+    deleted: frozenset[str]
+    digest: str
+
+    def effective(self, key: str) -> str | None:
+        """Return the value that was last set: the pending one, else the current one. None if there is none."""
+        if key in self.pending:
+            return self.pending[key]
+        return None if key in self.deleted else self.current.get(key)
+
+
+def read_cluster(cluster: Cluster) -> ClusterState:
+    """Read the cluster's lists: three calls, and one a node that has machines made seconds ago.
+
+    Raises:
+        ProxmoxError: it could not be read.
+    """
+    version = str(cluster.get("/version")["version"])
+    pools = frozenset(str(entry["poolid"]) for entry in cluster.get("/pools"))
+    resources = cluster.get("/cluster/resources")
+    vms = _named(cluster, [_vm(entry) for entry in resources if entry["type"] == "qemu"])
+    return ClusterState(
+        site=cluster.site,
+        version=version,
+        vms=tuple(sorted(vms, key=lambda vm: vm.vmid)),
+        nodes=tuple(_node(entry) for entry in resources if entry["type"] == "node"),
+        storages=tuple(_storage(entry) for entry in resources if entry["type"] == "storage"),
+        pools=pools,
+    )
+
+
+def _named(cluster: Cluster, vms: list[VmSummary]) -> list[VmSummary]:
+    """Give fresh machines their names.
+
+    Until pvestatd's next round (10 s) the cluster's list calls a new VM "VM 110"; its node's list knows better.
+    """
+    from dataclasses import replace
+
+    nameless = {vm.node for vm in vms if vm.name == f"VM {vm.vmid}" and vm.status != "unknown"}
+    names = {
+        int(entry["vmid"]): str(entry["name"])
+        for node in sorted(nameless)
+        for entry in cluster.get(f"/nodes/{node}/qemu")
+        if entry.get("name")
+    }
+    return [replace(vm, name=names.get(vm.vmid, vm.name)) if vm.node in nameless else vm for vm in vms]
+
+
+def _vm(entry: Mapping[str, Any]) -> VmSummary:
+    vmid = int(entry["vmid"])
+    return VmSummary(
+        vmid=vmid,
+        name=str(entry.get("name") or f"VM {vmid}"),
+        node=str(entry["node"]),
+        status=str(entry.get("status", "unknown")),
+        template=bool(int(entry.get("template") or 0)),
+        tags=parse_tags(str(entry.get("tags") or "")),
+        pool=str(entry["pool"]) if entry.get("pool") else None,
+        lock=str(entry["lock"]) if entry.get("lock") else None,
+        maxmem=int(entry.get("maxmem") or 0),
+        maxcpu=int(entry.get("maxcpu") or 0),
+    )
+
+
+def _node(entry: Mapping[str, Any]) -> NodeSummary:
+    return NodeSummary(
+        name=str(entry["node"]),
+        online=entry.get("status") == "online",
+        maxmem=int(entry.get("maxmem") or 0),
+        mem=int(entry.get("mem") or 0),
+        maxcpu=int(entry.get("maxcpu") or 0),
+    )
+
+
+def _storage(entry: Mapping[str, Any]) -> StorageSummary:
+    return StorageSummary(
+        name=str(entry["storage"]),
+        node=str(entry["node"]),
+        shared=bool(int(entry.get("shared") or 0)),
+        status=str(entry.get("status", "unknown")),
+        content=frozenset(filter(None, str(entry.get("content") or "").split(","))),
+        maxdisk=int(entry.get("maxdisk") or 0),
+        disk=int(entry.get("disk") or 0),
+    )
+
+
+def read_vm(cluster: Cluster, node: str, vmid: int) -> VmConfig:
+    """Read one VM's configuration, current and pending, with its digest: one call.
+
+    Raises:
+        NotFound: there is no such VM on this node.
+        ProxmoxError: it could not be read.
+    """
+    current: dict[str, str] = {}
+    pending: dict[str, str] = {}
+    deleted: set[str] = set()
+    for entry in cluster.get(f"/nodes/{node}/qemu/{vmid}/pending"):
+        key = entry["key"]
+        if "value" in entry:
+            current[key] = str(entry["value"])
+        if "pending" in entry:
+            pending[key] = str(entry["pending"])
+        elif entry.get("delete"):
+            deleted.add(key)
+    digest = current.pop("digest")
+    return VmConfig(
+        node=node, vmid=vmid, current=current, pending=pending, deleted=frozenset(deleted), digest=digest
+    )
+
+
+def parse_tags(text: str) -> frozenset[str]:
+    """Take a VM's tags apart. Their order means nothing; Proxmox stores them in lower case."""
+    return frozenset(tag.lower() for tag in text.replace(",", ";").replace(" ", ";").split(";") if tag)
+
+
+_PRIVILEGES = {
+    "/vms": ["VM.Allocate", "VM.Audit", "VM.Backup", "VM.Clone", "VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Cloudinit", "VM.Config.Disk", "VM.Config.HWType", "VM.Config.Memory", "VM.Config.Network", "VM.Config.Options", "VM.PowerMgmt", "VM.Snapshot", "VM.Snapshot.Rollback"],
+    "/storage": ["Datastore.AllocateSpace", "Datastore.Audit"],
+    "/pool": ["Pool.Allocate", "Pool.Audit"],
+    "/nodes": ["Sys.Audit"],
+    "/sdn": ["SDN.Use"],
+}
+_AGENT_8 = ["VM.Monitor"]
+_AGENT_9 = ["VM.GuestAgent.Audit", "VM.GuestAgent.FileRead"]
+
+
+def check_privileges(cluster: Cluster) -> None:
+    """Make sure that the token sees everything and may do what plans ask for: two calls.
+
+    Without VM.Audit a missing VM and a forbidden one look the same and lists are silently shortened: a plan must
+    never trust an absence it cannot see.
+
+    Raises:
+        PermissionDenied: naming every missing privilege and where it is missing.
+        ProxmoxError: the privileges could not be read.
+    """
+    release = int(str(cluster.get("/version")["version"]).partition(".")[0])
+    held: Mapping[str, Mapping[str, Any]] = cluster.get("/access/permissions")
+    needed = {**_PRIVILEGES, "/vms": _PRIVILEGES["/vms"] + (_AGENT_9 if release >= 9 else _AGENT_8)}
+    missing = {path: absent for path, wanted in needed.items() if (absent := _absent(held, path, wanted))}
+    for path, privileges in held.items():
+        # A narrower grant replaces the wider one below its path: it can hide single machines.
+        if path.startswith("/vms/") and "VM.Audit" not in privileges:
+            missing[path] = ["VM.Audit"]
+    if missing:
+        told = "; ".join(f"{', '.join(sorted(names))} on {path}" for path, names in missing.items())
+        error = PermissionDenied(
+            f"the token lacks {told}",
+            site=cluster.site,
+            call="GET /access/permissions",
+            remedy="what it cannot see would look as if it were not there, so nothing is planned: give the token's user "
+            "and the token the role of docs/proxmox.md on /",
+        )
+        error.privilege = ", ".join(sorted({name for names in missing.values() for name in names}))
+        error.path = ", ".join(missing)
+        raise error
+
+
+def _absent(held: Mapping[str, Mapping[str, Any]], path: str, wanted: list[str]) -> list[str]:
+    """Which privileges do not hold at ``path`` and below. A privilege marked 0 holds at its own path only."""
+    here = held[path] if path in held else held.get("/", {})
+    return [name for name in wanted if not int(here.get(name) or 0)]
