@@ -45,7 +45,7 @@ class Problem:
         return asdict(self)
 
 
-class ProblemsFound(Exception):  # noqa: N818  (it is what a caller catches: problems, not an error of ours)
+class ProblemsFound(Exception):
     """A file cannot be used. Carries every problem that was found in it."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:

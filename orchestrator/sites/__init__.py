@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orchestrator.sites.addresses import free_addresses
-    from orchestrator.sites.loading import find_inventory, load_provider
+    from orchestrator.sites.loading import load_provider
     from orchestrator.sites.model import Provider, SecretReference, Site, SiteNetwork
     from orchestrator.sites.secrets import SecretUnavailable
 
@@ -20,7 +20,6 @@ __all__ = [
     "SecretUnavailable",
     "Site",
     "SiteNetwork",
-    "find_inventory",
     "free_addresses",
     "load_provider",
 ]
@@ -31,7 +30,6 @@ _HOMES = {
     "SecretReference": "model",
     "Site": "model",
     "SiteNetwork": "model",
-    "find_inventory": "loading",
     "free_addresses": "addresses",
     "load_provider": "loading",
 }

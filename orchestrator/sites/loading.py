@@ -14,16 +14,6 @@ from orchestrator.sites.rules import check_sites
 FILE_NAME = "sites.yaml"
 
 
-def find_inventory(name_or_path: str) -> Path:
-    """Return the inventory that a person means: a path, or the name of a folder below ``inventories/``.
-
-    Where neither exists the path is returned as it is; reading it says that there is none.
-    """
-    named = Path("inventories", name_or_path)
-    path = Path(name_or_path)
-    return named if not path.exists() and named.exists() else path
-
-
 def load_provider(path: Path) -> Provider:
     """Read an inventory.
 

@@ -79,7 +79,12 @@ AnchoredPath = Annotated[Path, AfterValidator(_anchor)]
 class SecretReference(Strict):
     """Where a secret is to be had: exactly one of the three. The secret itself never stands in a file."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"env": "PVE_TOKEN_SECRET"}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"env": "PVE_TOKEN_SECRET"}],
+            "oneOf": [{"required": ["env"]}, {"required": ["file"]}, {"required": ["command"]}],
+        }
+    )
 
     env: str | None = Field(default=None, min_length=1, description="name of an environment variable")
     file: AnchoredPath | None = Field(default=None, description="a file that nobody but its owner can read")
@@ -95,16 +100,21 @@ class SecretReference(Strict):
 class Api(Strict):
     """How to reach a cluster's API. ``verify_tls: false`` is the visible choice to trust anybody."""
 
-    url: Annotated[str, AfterValidator(_https)] = Field(examples=["https://pve.example.net:8006"])
-    token_id: Annotated[str, AfterValidator(_token_id)] = Field(examples=["orchestrator@pve!apply"])
+    url: Annotated[str, AfterValidator(_https)] = Field(
+        examples=["https://pve.example.net:8006"], description="https://HOST:PORT of any node of the cluster"
+    )
+    token_id: Annotated[str, AfterValidator(_token_id)] = Field(
+        examples=["orchestrator@pve!apply"],
+        description="USER@REALM!TOKEN; docs/site-file.md lists its privileges",
+    )
     token_secret: Annotated[
         SecretReference, BeforeValidator(_no_literal_secret, json_schema_input_type=SecretReference)
     ] = Field(examples=[{"env": "PVE_TOKEN"}])
     ca_file: AnchoredPath | None = Field(
         default=None, description="trusted certificates (PEM); the system's if absent"
     )
-    verify_tls: Switch = True
-    timeout_seconds: float = Field(default=30.0, gt=0, le=600)
+    verify_tls: Switch = Field(default=True, description="false trusts whoever answers: for test nodes only")
+    timeout_seconds: float = Field(default=30.0, gt=0, le=600, description="how long a call may take")
 
 
 class SiteNetwork(Strict):
@@ -112,15 +122,17 @@ class SiteNetwork(Strict):
 
     name: DnsLabel = Field(examples=["public"])
     bridge: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$", examples=["vmbr0"])
-    vlan: WholeNumber | None = Field(default=None, ge=1, le=4094)
+    vlan: WholeNumber | None = Field(
+        default=None, ge=1, le=4094, description="the tag that the bridge puts on"
+    )
     subnet: Subnet = Field(examples=["203.0.113.0/24"])
-    gateway: HostAddress | None = None
+    gateway: HostAddress | None = Field(default=None, description="none: machines reach their subnet only")
     range: Annotated[
         tuple[IPv4Address, IPv4Address],
         BeforeValidator(_parse_range, json_schema_input_type=str),
         PlainSerializer(lambda ends: f"{ends[0]}-{ends[1]}", return_type=str),
     ] = Field(examples=["203.0.113.10-203.0.113.200"], description="where 'auto' addresses are chosen")
-    nameservers: tuple[HostAddress, ...] = ()
+    nameservers: tuple[HostAddress, ...] = Field(default=(), description="what machines ask for names")
 
     @model_validator(mode="after")
     def _inside(self) -> Self:
@@ -156,9 +168,11 @@ class Site(Strict):
     disk_format: Literal["raw", "qcow2"] | None = Field(
         default=None, description="qcow2 on directory storages, where raw cannot snapshot"
     )
-    networks: tuple[SiteNetwork, ...] = Field(min_length=1)
-    images: dict[DnsLabel, Image] = Field(min_length=1)
-    backup_storages: tuple[BackupStorage, ...] = ()
+    networks: tuple[SiteNetwork, ...] = Field(min_length=1, description="the first one is the default")
+    images: dict[DnsLabel, Image] = Field(min_length=1, description="by the names that clients' files use")
+    backup_storages: tuple[BackupStorage, ...] = Field(
+        default=(), description="where backups of this site's machines go: at other sites (article 3.5)"
+    )
 
 
 class Management(Strict):

@@ -20,7 +20,7 @@ COMMAND_SECONDS = 60
 _LARGEST_BYTES = 64 * 1024
 
 
-class SecretUnavailable(Exception):  # noqa: N818  (says what is the case)
+class SecretUnavailable(Exception):
     """A secret cannot be had, or not safely. The text says where, why, and what to do."""
 
 

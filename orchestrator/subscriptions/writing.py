@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -12,18 +12,24 @@ if TYPE_CHECKING:
     from orchestrator.subscriptions.model import Subscription
 
 
+_TAG = "tag:yaml.org,2002:"
+
+
 class _Dumper(yaml.SafeDumper):
-    """Quotes exactly the text that would not be read back as the same text."""
+    """Decides about quotes by the reader's own rules: exactly the text gets them that needs them."""
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
+        if kind is not yaml.ScalarNode or not implicit[0]:
+            return str(super().resolve(kind, value, implicit))
+        meaning = read_plain(value)
+        return _TAG + (type(meaning).__name__ if isinstance(meaning, (str, bool, int, float)) else "other")
 
 
 def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    style = None if read_plain(text) == text else '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    return dumper.represent_scalar(f"{_TAG}str", text, style=None if read_plain(text) == text else '"')
 
 
 _Dumper.add_representer(str, _represent_text)
-# Without PyYAML's guesses (dates, base 60) only our own rule decides about quotes.
-_Dumper.yaml_implicit_resolvers = {}
 
 
 def dump(subscription: Subscription) -> str:

@@ -1,0 +1,30 @@
+"""``orchestrator schema``: the JSON Schema of the files, for editors."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def schema(
+    sites: Annotated[
+        bool, typer.Option("--sites", help="The schema of an inventory's sites.yaml instead.")
+    ] = False,
+) -> None:
+    """Print the JSON Schema (2020-12) of subscription files. Editors complete and check files with it.
+
+    It knows keys, types and limits; what an offer allows is only checked by 'orchestrator validate'.
+    """
+    from orchestrator.documents.schema import json_schema
+
+    if sites:
+        from orchestrator.sites import Provider
+
+        document = json_schema(Provider, title="Sites of a provider")
+    else:
+        from orchestrator.subscriptions import Subscription
+
+        document = json_schema(Subscription, title="Subscription of a client")
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
