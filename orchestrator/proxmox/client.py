@@ -156,7 +156,7 @@ class Cluster:
         sent = {key: int(value) if isinstance(value, bool) else value for key, value in params.items()}
         patience = self._patience
         for attempt in stamina.retry_context(
-            on=_may_retry_read if method == "GET" else _may_retry_write,
+            on=_may_retry,
             attempts=patience.attempts,
             timeout=None,
             wait_initial=patience.first_wait,
@@ -311,10 +311,6 @@ class Cluster:
         return None
 
 
-def _may_retry_read(error: Exception) -> bool:
-    return isinstance(error, Unreachable | LockTimeout)
-
-
-def _may_retry_write(error: Exception) -> bool:
-    # Unreachable: never sent. LockTimeout: refused before it began. Uncertain is neither.
+def _may_retry(error: Exception) -> bool:
+    """Whether a call surely changed nothing: never answered and a read or never sent, or refused before it began."""
     return isinstance(error, Unreachable | LockTimeout)

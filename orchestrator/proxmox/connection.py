@@ -8,7 +8,6 @@ Sends one call once and says what became of it. Retries, tasks and everything el
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,6 +123,8 @@ class Connection:
             raise self._no_answer(error) from None
 
     def _no_answer(self, error: requests.RequestException) -> NoAnswer:
+        import ssl
+
         import requests
         from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
@@ -157,6 +158,8 @@ class Connection:
 
 def _trust(endpoint: Endpoint) -> bool | str:
     """Whom requests shall trust. Left to itself it would trust a list of its own instead of the system's."""
+    import ssl
+
     if not endpoint.verify_tls:
         return False
     if endpoint.ca_file is not None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.proxmox.errors import PermissionDenied
@@ -139,8 +139,6 @@ def _named(cluster: Cluster, vms: list[VmSummary]) -> list[VmSummary]:
 
     Until pvestatd's next round (10 s) the cluster's list calls a new VM "VM 110"; its node's list knows better.
     """
-    from dataclasses import replace
-
     nameless = {vm.node for vm in vms if vm.name == f"VM {vm.vmid}" and vm.status != "unknown"}
     names = {
         int(entry["vmid"]): str(entry["name"])
@@ -219,14 +217,30 @@ def parse_tags(text: str) -> frozenset[str]:
 
 
 _PRIVILEGES = {
-    "/vms": ["VM.Allocate", "VM.Audit", "VM.Backup", "VM.Clone", "VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Cloudinit", "VM.Config.Disk", "VM.Config.HWType", "VM.Config.Memory", "VM.Config.Network", "VM.Config.Options", "VM.PowerMgmt", "VM.Snapshot", "VM.Snapshot.Rollback"],
-    "/storage": ["Datastore.AllocateSpace", "Datastore.Audit"],
-    "/pool": ["Pool.Allocate", "Pool.Audit"],
-    "/nodes": ["Sys.Audit"],
-    "/sdn": ["SDN.Use"],
+    "/vms": (
+        "VM.Allocate",
+        "VM.Audit",
+        "VM.Backup",
+        "VM.Clone",
+        "VM.Config.CDROM",
+        "VM.Config.CPU",
+        "VM.Config.Cloudinit",
+        "VM.Config.Disk",
+        "VM.Config.HWType",
+        "VM.Config.Memory",
+        "VM.Config.Network",
+        "VM.Config.Options",
+        "VM.PowerMgmt",
+        "VM.Snapshot",
+        "VM.Snapshot.Rollback",
+    ),
+    "/storage": ("Datastore.AllocateSpace", "Datastore.Audit"),
+    "/pool": ("Pool.Allocate", "Pool.Audit"),
+    "/nodes": ("Sys.Audit",),
+    "/sdn": ("SDN.Use",),
 }
-_AGENT_8 = ["VM.Monitor"]
-_AGENT_9 = ["VM.GuestAgent.Audit", "VM.GuestAgent.FileRead"]
+_AGENT_8 = ("VM.Monitor",)
+_AGENT_9 = ("VM.GuestAgent.Audit", "VM.GuestAgent.FileRead")
 
 
 def check_privileges(cluster: Cluster) -> None:
@@ -253,15 +267,15 @@ def check_privileges(cluster: Cluster) -> None:
             f"the token lacks {told}",
             site=cluster.site,
             call="GET /access/permissions",
-            remedy="what it cannot see would look as if it were not there, so nothing is planned: give the token's user "
-            "and the token the role of docs/proxmox.md on /",
+            remedy="what it cannot see would look as if it were not there, so nothing is planned: give the token and "
+            "its user the role of docs/proxmox.md on /",
         )
         error.privilege = ", ".join(sorted({name for names in missing.values() for name in names}))
         error.path = ", ".join(missing)
         raise error
 
 
-def _absent(held: Mapping[str, Mapping[str, Any]], path: str, wanted: list[str]) -> list[str]:
+def _absent(held: Mapping[str, Mapping[str, Any]], path: str, wanted: Collection[str]) -> list[str]:
     """Which privileges do not hold at ``path`` and below. A privilege marked 0 holds at its own path only."""
     here = held[path] if path in held else held.get("/", {})
     return [name for name in wanted if not int(here.get(name) or 0)]
