@@ -1,0 +1,23 @@
+"""The Proxmox API as an independent package models it, for every test of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from orchestrator.proxmox import Cluster
+from tests.api.fakepve_handle import FakePve
+
+
+@pytest.fixture
+def fakepve() -> Iterator[FakePve]:
+    """A cluster of one node ``pve1`` with storage ``local`` and nothing else, in a process of its own."""
+    with FakePve() as fake:
+        yield fake
+
+
+@pytest.fixture
+def cluster(fakepve: FakePve) -> Cluster:
+    """A client of ``fakepve``."""
+    return fakepve.cluster()

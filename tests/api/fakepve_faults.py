@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Trouble on demand, in front of the modelled cluster: broken connections, silence, errors, failed tasks.
+
+Licensed as fakepve, which it extends; it only ever runs as a process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import struct
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from fakepve import PveError, TaskError
+
+from tests.api.fakepve_node import Node
+
+_API = "/api2/json"
+
+
+@dataclass
+class Fault:
+    """What happens to the next ``times`` requests of ``method`` whose path matches ``path`` wholly.
+
+    Attributes:
+        kind: ``error`` (answer ``status`` and ``text``), ``html`` (a proxy's page with ``status``), ``reset`` (the
+            connection breaks), ``hang`` (no answer, for ``seconds``), ``task`` (a task that ends with ``text``).
+        path: a regular expression for the path below ``/api2/json``.
+        after: the request is carried out first; only its answer is lost.
+        skip: let so many pass before the first.
+    """
+
+    method: str
+    path: str
+    kind: str
+    status: int = 500
+    text: str = ""
+    errors: dict[str, str] | None = None
+    seconds: float = 0.0
+    times: int = 1
+    after: bool = False
+    skip: int = 0
+    log: tuple[str, ...] = ()
+
+    def matches(self, method: str, path: str) -> bool:
+        """Whether it is this request's turn."""
+        if self.method != method or not self.times or not re.fullmatch(self.path, path):
+            return False
+        if self.skip:
+            self.skip -= 1
+            return False
+        self.times -= 1
+        return True
+
+
+class TroubledNode(Node):
+    """The cluster behind a door that counts who comes in, and can be told to misbehave."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.faults: list[Fault] = []
+        self.calls: Counter[str] = Counter()
+        self.connections: set[int] = set()
+
+    def _build_app(self) -> Any:
+        app = super()._build_app()
+        app.middlewares.insert(0, self._door)
+        return app
+
+    @web.middleware
+    async def _door(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+        path = request.path.removeprefix(_API)
+        self.calls[f"{request.method} {path}"] += 1
+        self.connections.add(id(request.transport))
+        if request.method == "DELETE" and request.can_read_body:
+            return _json_error(501, "Unexpected content for method 'DELETE'")
+        fault = next((fault for fault in self.faults if fault.matches(request.method, path)), None)
+        if fault is None:
+            try:
+                return await handler(request)
+            except web.HTTPNotFound:
+                return _json_error(501, f"Method '{request.method} {path}' not implemented")
+        if fault.after:
+            await handler(request)
+        return await self._misbehave(fault, request)
+
+    async def _misbehave(self, fault: Fault, request: Any) -> Any:
+        if fault.kind == "error":
+            return _json_error(fault.status, fault.text, fault.errors)
+        if fault.kind == "html":
+            page = "<html><body>nothing here</body></html>"
+            return web.Response(status=fault.status, text=page, content_type="text/html")
+        if fault.kind == "task":
+            return web.json_response({"data": await self._doomed_task(fault, request)})
+        if fault.kind == "hang":
+            await asyncio.sleep(fault.seconds)
+        wire = request.transport.get_extra_info("socket")
+        if fault.kind == "reset" and wire is not None:
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        request.transport.abort()
+        return web.Response()
+
+    async def _doomed_task(self, fault: Fault, request: Any) -> str:
+        found = re.match(r"/nodes/([^/]+)(?:/qemu/(\d+))?", request.path.removeprefix(_API))
+        node, vmid = (found[1], found[2]) if found else (sorted(self.nodes)[0], "")
+
+        async def body() -> None:
+            if fault.text.startswith("WARNINGS"):
+                return
+            raise TaskError(fault.text)
+
+        kind = request.path.rsplit("/", 1)[1]
+        user = self._authenticate(request)
+        upid = str(await self.task(node, f"qm{kind}", vmid or "", user, body, log=fault.log))
+        if fault.text.startswith("WARNINGS"):
+            self.tasks[upid]["exitstatus"] = fault.text
+        return upid
+
+    def _authenticate(self, request: Any) -> Any:
+        """Say which half of a token is wrong, as Proxmox does."""
+        header = request.headers.get("Authorization", "").removeprefix("PVEAPIToken=")
+        name = header.partition("=")[0]
+        if header and name not in self.apitokens:
+            user, _, token = name.partition("!")
+            raise PveError(401, f"no such token '{token}' for user '{user}'")
+        return super()._authenticate(request)
+
+
+def _json_error(status: int, text: str, errors: dict[str, str] | None = None) -> Any:
+    body: dict[str, Any] = {"data": None, "message": text + "\n"}
+    if errors:
+        body["errors"] = errors
+    reason = text.splitlines()[0][:200] if text else None
+    return web.Response(status=status, reason=reason, text=json.dumps(body), content_type="application/json")

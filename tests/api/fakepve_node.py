@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""fakepve's model of a cluster, corrected where a real Proxmox VE was seen to answer differently.
+
+What fakepve 0.5 leaves out and the orchestrator relies on: digests that cover pending changes and are part of
+``/pending``, disks that a config write allocates, detaches and erases, resize, ``nextid``, privileges of 8.x.
+Licensed as fakepve, which it extends; it only ever runs as a process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import hashlib
+import json
+import re
+import urllib.parse
+from typing import Any
+
+from aiohttp import web
+from fakepve import FakePve, FakeVm, PveError, TaskError
+from fakepve import schema as pve_schema
+from fakepve.lxc import SIZE_UNITS, format_size
+from fakepve.qemu import DRIVE_KEY, NEW_DISK, join_drive, split_drive, volume_ref, with_mac
+
+SECRET = "**********"
+_VERSIONS = {"8": ("8.4.1", "8.4"), "9": ("9.0.10", "9.0")}
+_LIVE = re.compile(r"(scsi|virtio|net)\d+")
+"""What a running VM takes at once ("hotplug: network,disk,usb" is the default); the rest waits as pending."""
+
+
+def _digest(vm: Any) -> str:
+    """Of the whole configuration file: pending changes and snapshots count."""
+    blob = json.dumps([vm.config, vm.pending, vm.snapshots], sort_keys=True)
+    return hashlib.sha1(blob.encode()).hexdigest()
+
+
+FakeVm.digest = _digest
+
+
+def _bad(**errors: str) -> Any:
+    return PveError(400, "Parameter verification failed.", errors)
+
+
+class Node(FakePve):  # type: ignore[misc]  # fakepve has no types
+    """A cluster as fakepve models it, with the corrections."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.guest_agent: dict[str, Any] | None = None
+        self.clone_seconds = 0.0
+        self.take_ids = 0
+        self.storages: dict[str, dict[str, Any]] = {
+            "local": {
+                "type": "dir",
+                "active": 1,
+                "content": "images,rootdir,iso,vztmpl,backup,import,snippets",
+                "files": set(),
+                "path": "/var/lib/vz",
+                "avail": 10 * 1024**4,
+            }
+        }
+
+    def use_release(self, release: str) -> None:
+        """Answer as Proxmox VE ``8`` or ``9``."""
+        self.version, self.release_version = _VERSIONS[release]
+
+    def _routes_corrections(self) -> list[tuple[str, str, Any]]:
+        return [
+            ("PUT", "/nodes/{node}/qemu/{vmid}/resize", self._resize),
+            ("GET", "/cluster/nextid", self._next_id),
+        ]
+
+    # Reading
+
+    async def _pending(self, request: Any) -> Any:
+        vm = self._vm(request, "VM.Audit")
+        answer = json.loads((await super()._pending(request)).text)["data"]
+        for entry in answer:
+            if entry["key"] == "cipassword":
+                entry.update({side: SECRET for side in ("value", "pending") if side in entry})
+            elif entry["key"] == "memory":
+                entry.update({side: str(entry[side]) for side in ("value", "pending") if side in entry})
+        answer.append({"key": "digest", "value": vm.digest()})
+        return web.json_response({"data": answer})
+
+    async def _next_id(self, values: dict[str, Any], _user: str) -> str:
+        taken = {guest.vmid for guest in self._guests()}
+        if values.get("vmid") is not None:
+            if int(values["vmid"]) in taken:
+                raise _bad(vmid=f"VM {values['vmid']} already exists")
+            return str(values["vmid"])
+        vmid = next(number for number in range(100, 1_000_000) if number not in taken)
+        if self.take_ids:
+            self.take_ids -= 1
+            self.add_vm(vmid, "faster", config={"memory": 512})
+        return str(vmid)
+
+    async def _permissions(self, values: dict[str, Any], user: str) -> dict[str, dict[str, int]]:
+        held: dict[str, dict[str, int]] = await super()._permissions(values, user)
+        if self.version.startswith("8."):
+            for privileges in held.values():
+                agent = [name for name in privileges if name.startswith("VM.GuestAgent.")]
+                for name in agent:
+                    del privileges[name]
+                if agent:
+                    privileges["VM.Monitor"] = 1
+        return held
+
+    # Configuration
+
+    async def _apply_config(self, vm: Any, user: str, p: dict[str, Any]) -> None:
+        updates = {key: value for key, value in p.items() if key not in ("digest", "delete", "skiplock")}
+        deletes = [key for key in str(p.get("delete") or "").split(",") if key]
+        if not updates and not deletes:
+            raise PveError(500, "no options specified")
+        if p.get("digest") and p["digest"] != vm.digest():
+            raise PveError(500, "checksum mismatch (file change by other user?)")
+        self._check_lock(vm)
+        self._check_changes(vm, user, updates, deletes)
+        before = dict(vm.config)
+        kept = {key: p[key] for key in ("skiplock",) if key in p}
+        staged = {key: self._settle(vm, user, key, value) for key, value in updates.items()}
+        await super()._apply_config(vm, user, {**kept, **staged, "delete": ",".join(deletes)})
+        for key in [key for key in vm.pending if _LIVE.fullmatch(key)]:
+            value = vm.pending.pop(key)
+            if value is None:
+                vm.config.pop(key, None)
+            else:
+                vm.config[key] = value
+        for key in deletes:
+            self._detach(vm, key, before.get(key))
+
+    def _check_changes(self, vm: Any, user: str, updates: dict[str, Any], deletes: list[str]) -> None:
+        known = pve_schema.load().paths["/nodes/{node}/qemu/{vmid}/config"]["PUT"]["parameters"]["properties"]
+        for key in deletes:
+            if re.sub(r"\d+$", "[n]", key) not in known and key not in known:
+                raise _bad(delete=f"unknown option '{key}'")
+            if key in updates:
+                raise _bad(delete=f"you can't use '-{key}' and -delete {key}' at the same time")
+            if vm.config.get("protection") in (1, "1") and (DRIVE_KEY.match(key) or key.startswith("unused")):
+                raise PveError(500, f"can't remove drive '{key}' - protection mode enabled")
+        for key in ("args", "lock"):
+            if key in updates or key in deletes:
+                raise PveError(500, f"only root can set '{key}' config")
+        for tag in _tags(updates.get("tags")):
+            if not re.fullmatch(r"[a-z0-9_][a-z0-9_\-+.]*", tag):
+                raise _bad(tags="invalid format - invalid characters in tag\n")
+        for key in ("memory", "cores"):
+            if key in updates:
+                self.require(user, f"/vms/{vm.vmid}", self._config_priv(key))
+
+    def _config_priv(self, key: str) -> str:
+        if re.fullmatch(r"ci\w+|sshkeys|ipconfig\d+|nameserver|searchdomain", key):
+            return "VM.Config.Cloudinit"
+        return str(super()._config_priv(key))
+
+    def _settle(self, vm: Any, user: str, key: str, value: Any) -> Any:
+        """The value as the configuration will hold it: disks allocated, tags in order, addresses chosen."""
+        if key == "tags":
+            return ";".join(sorted(_tags(value)))
+        if key == "sshkeys":
+            return self._ssh_keys(str(value))
+        if re.fullmatch(r"net\d+", key):
+            return with_mac(value)
+        if not DRIVE_KEY.match(key):
+            return value
+        volume, properties = split_drive(str(value))
+        held = split_drive(str(vm.config.get(key, "")))[0]
+        if volume == held:
+            return value
+        sid = volume_ref(volume)[0]
+        if volume.endswith(":cloudinit") or NEW_DISK.match(volume):
+            self._qm_image_store(sid, user)
+        if volume.endswith(":cloudinit"):
+            store = self.storages[sid]
+            name = (
+                f"{vm.vmid}/vm-{vm.vmid}-cloudinit.qcow2"
+                if store["type"] == "dir"
+                else f"vm-{vm.vmid}-cloudinit"
+            )
+            if name in store.setdefault("volumes", {}):
+                raise PveError(500, f"disk image '{self._volume_path(sid, name, 'images')}' already exists")
+            store["volumes"][name] = {
+                "content": "images",
+                "format": "qcow2",
+                "size": 4 * 1024**2,
+                "vmid": vm.vmid,
+            }
+            return join_drive(f"{sid}:{name}", {**properties, "media": "cdrom"})
+        made, _volumes = self._qm_new_drive(vm.vmid, key, value, None)
+        return made
+
+    @staticmethod
+    def _ssh_keys(encoded: str) -> str:
+        if re.search(r"[^A-Za-z0-9%._~!*'()-]", encoded):
+            raise _bad(sshkeys=f"invalid format - invalid urlencoded string: {encoded}\n")
+        for line in urllib.parse.unquote(encoded).splitlines():
+            if not re.match(r"(ssh|ecdsa|sk)-\S+ [A-Za-z0-9+/]{16,}={0,2}( |$)", line):
+                raise PveError(500, "SSH public key validation error")
+        return encoded
+
+    def _detach(self, vm: Any, key: str, value: Any) -> None:
+        """A removed disk stays as ``unusedN``; a removed ``unusedN`` is erased."""
+        if value is None:
+            return
+        volume, properties = split_drive(str(value))
+        if key.startswith("unused") or "cloudinit" in volume:
+            self._qm_free(volume)
+        elif DRIVE_KEY.match(key) and properties.get("media") != "cdrom" and volume_ref(volume)[0]:
+            free = next(number for number in range(256) if f"unused{number}" not in vm.config)
+            vm.config[f"unused{free}"] = volume
+
+    async def _resize(self, values: dict[str, Any], user: str) -> str:
+        vm = self.find(values["node"], values["vmid"])
+
+        async def body() -> None:
+            if values.get("digest") and values["digest"] != vm.digest():
+                raise TaskError("checksum mismatch (file change by other user?)")
+            if vm.lock:
+                raise TaskError(f"VM is locked ({vm.lock})")
+            self._grow(vm, values["disk"], values["size"])
+
+        return str(await self.task(vm.node, "resize", vm.vmid, user, body, vm=vm))
+
+    def _grow(self, vm: Any, key: str, size: str) -> None:
+        if key not in vm.config:
+            raise TaskError(f"disk '{key}' does not exist")
+        volume, properties = split_drive(str(vm.config[key]))
+        sid, name = volume_ref(volume)
+        found = re.fullmatch(r"(\+?)(\d+(?:\.\d+)?)([KMGT]?)", size)
+        if not found:
+            raise TaskError(f"unable to parse size '{size}'")
+        plus, number, unit = found.groups()
+        held = int((self._volumes(sid).get(name) or {}).get("size") or 0)
+        wanted = int(float(number) * SIZE_UNITS.get(unit, 1)) + (held if plus else 0)
+        if wanted < held:
+            raise TaskError("shrinking disks is not supported")
+        store = self.storages[sid]
+        if wanted - held > store.get("avail", wanted):
+            raise TaskError(f"unable to resize '{name}': No space left on device")
+        if "avail" in store:
+            store["avail"] -= wanted - held
+        if name in store.get("volumes", {}):
+            store["volumes"][name]["size"] = wanted
+        vm.config[key] = join_drive(volume, {**properties, "size": format_size(wanted)})
+
+    # Machines
+
+    async def ceph_io(self, vm: Any, keys: Any = None) -> None:
+        """fakepve's hook for slow disks: here a clone takes its time, if told to."""
+        if vm.lock == "clone" and self.clone_seconds:
+            await asyncio.sleep(self.clone_seconds)
+        await super().ceph_io(vm, keys)
+
+    async def _agent_call(self, match: Any, values: dict[str, Any]) -> Any:
+        vm = self.find(values["node"], values["vmid"])
+        if str(vm.config.get("agent", "0")).split(",")[0].removeprefix("enabled=") != "1":
+            raise PveError(500, "No QEMU guest agent configured")
+        if vm.status != "running":
+            raise PveError(500, f"VM {vm.vmid} is not running")
+        if vm.agent is None and self.guest_agent is not None:
+            vm.agent = {"interfaces": _interfaces(vm), **copy.deepcopy(self.guest_agent)}
+        return await super()._agent_call(match, values)
+
+
+def _tags(text: Any) -> set[str]:
+    return {tag.lower() for tag in re.split(r"[;,]+", str(text or "")) if tag}
+
+
+def _interfaces(vm: Any) -> list[dict[str, Any]]:
+    """What the guest would show: the card's address, and the IP address that cloud-init was given."""
+    mac = re.search(r"=((?:[0-9A-F]{2}:){5}[0-9A-F]{2})", str(vm.config.get("net0", "")))
+    address = re.search(r"ip=([\d.]+)/(\d+)", str(vm.config.get("ipconfig0", "")))
+    card: dict[str, Any] = {
+        "name": "eth0",
+        "hardware-address": mac[1].lower() if mac else "",
+        "ip-addresses": [],
+    }
+    if address:
+        card["ip-addresses"] = [
+            {"ip-address": address[1], "ip-address-type": "ipv4", "prefix": int(address[2])},
+        ]
+    return [card]

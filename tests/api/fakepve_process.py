@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""A fakepve cluster in a process of its own, steered by JSON lines on standard input.
+
+    python -m tests.api.fakepve_process --directory DIR [--state FILE]
+
+Writes its CA's certificate into DIR, listens on a free loopback port with a certificate of that CA, and prints
+one line of JSON: ``url``, ``ca_file``, ``token_id``, ``token_secret``. Then it carries out the requests on
+standard input, ``{"op": NAME, …}`` a line, and answers each with ``{"ok": true, "result": …}`` or
+``{"ok": false, "error": TEXT}``. FILE is a JSON list of such requests to begin with. It ends when its standard
+input does. Licensed as fakepve, which it imports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import datetime as dt
+import ipaddress
+import json
+import secrets
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.api.fakepve_faults import Fault, TroubledNode
+
+_HOST = "127.0.0.1"
+_TOKEN = "orchestrator@pve!apply"
+_LINE_BYTES = 64 * 1024**2
+
+
+class Control:
+    """What the process can be told. Every method ``op_NAME`` is a request."""
+
+    def __init__(self, node: TroubledNode, certificate: tuple[str, str]) -> None:
+        self.node = node
+        self.certificate = certificate
+
+    async def handle(self, request: dict[str, Any]) -> Any:
+        """Carry out one request."""
+        operation = getattr(self, "op_" + request.pop("op"))
+        result = operation(**request)
+        return await result if asyncio.iscoroutine(result) else result
+
+    def op_add_nodes(self, names: list[str]) -> None:
+        """Add nodes to the cluster."""
+        for name in names:
+            self.node.add_node(name)
+
+    def op_node_online(self, name: str, online: bool) -> None:
+        """Take a node away, or bring it back."""
+        self.node.set_node_offline(name, not online)
+
+    def op_add_vms(self, vms: list[dict[str, Any]]) -> None:
+        """Add VMs: ``vmid``, ``name`` and, if wanted, node, status, config, pending, template, lock, pool, agent."""
+        for entry in vms:
+            agent = entry.pop("agent", None)
+            vm = self.node.add_vm(**entry)
+            vm.agent = agent
+            if vm.lock:
+                vm.config["lock"] = vm.lock
+            if vm.template:
+                vm.config["template"] = 1
+
+    def op_add_template(
+        self, vmid: int, name: str, gib: int = 2, storage: str = "local", node: str = "pve1"
+    ) -> None:
+        """Add an image to clone from: one core, 512 MiB, one disk, a card, the agent enabled."""
+        volume = f"{vmid}/base-{vmid}-disk-0.qcow2"
+        volumes = self.node.storages[storage].setdefault("volumes", {})
+        volumes[volume] = {"content": "images", "format": "qcow2", "size": gib * 1024**3, "vmid": vmid}
+        config = {
+            "agent": "enabled=1",
+            "boot": "order=scsi0",
+            "cores": 1,
+            "memory": "512",
+            "net0": "virtio=BC:24:11:44:91:79,bridge=vmbr0",
+            "ostype": "l26",
+            "scsi0": f"{storage}:{volume},size={gib}G",
+            "scsihw": "virtio-scsi-pci",
+            "serial0": "socket",
+            "smbios1": "uuid=03d89260-0c6d-4b1c-8f0a-af660efc139d",
+            "tags": "image",
+        }
+        self.op_add_vms([{"vmid": vmid, "name": name, "node": node, "config": config, "template": True}])
+
+    def op_add_storage(self, name: str, **options: Any) -> None:
+        """Add a storage: ``type``, ``content``, ``shared``, ``avail`` (bytes), …"""
+        self.node.storages[name] = {
+            "type": "dir",
+            "active": 1,
+            "content": "images",
+            "files": set(),
+            **options,
+        }
+
+    def op_set_storage(self, name: str, **options: Any) -> None:
+        """Change a storage: ``avail=0`` fills it, ``active=0`` takes it away."""
+        self.node.storages[name].update(options)
+
+    def op_set_vm(self, vmid: int, **attributes: Any) -> None:
+        """Change attributes of a VM: ``status``, ``lock``, ``agent``, ``pool``, ``start_error``, …"""
+        vm = self.node.vm(vmid)
+        for name, value in attributes.items():
+            setattr(vm, name, value)
+        if "lock" in attributes:
+            vm.config.pop("lock", None)
+            if vm.lock:
+                vm.config["lock"] = vm.lock
+
+    def op_set_config(self, vmid: int, **options: Any) -> None:
+        """Change a VM's configuration behind everybody's back; None removes a key."""
+        vm = self.node.vm(vmid)
+        for key, value in options.items():
+            if value is None:
+                vm.config.pop(key, None)
+            else:
+                vm.config[key] = value
+        vm.name = vm.config.get("name", vm.name)
+
+    def op_remove_vm(self, vmid: int) -> None:
+        """Remove a VM behind everybody's back."""
+        self.node.vms.remove(self.node.vm(vmid))
+
+    def op_guest_agent(self, answers: dict[str, Any] | None) -> None:
+        """What the agents of VMs that have none of their own answer, once running; None: they stay silent.
+
+        ``{"files": {PATH: CONTENT}}``; interfaces show the address that cloud-init was given.
+        """
+        self.node.guest_agent = answers
+
+    def op_release(self, release: str) -> None:
+        """Answer as Proxmox VE ``8`` or ``9``."""
+        self.node.use_release(release)
+
+    def op_pace(self, time_scale: float = 0.0, clone_seconds: float = 0.0) -> None:
+        """Real seconds per second of Proxmox (0: tasks end at once), and how long a clone takes then (real)."""
+        self.node.time_scale = time_scale
+        self.node.clone_seconds = clone_seconds
+
+    def op_fault(self, **options: Any) -> None:
+        """Cause trouble: see :class:`Fault`."""
+        self.node.faults.append(Fault(**options))
+
+    def op_named_fault(self, method: str, path: str, error: str, times: int = 1) -> None:
+        """Answer with one of fakepve's catalogue of Proxmox's own errors."""
+        self.node.fail(method, path, error=error, times=times)
+
+    def op_clear_faults(self) -> None:
+        """End all trouble."""
+        self.node.faults.clear()
+        self.node.failures.clear()
+
+    def op_take_ids(self, times: int) -> None:
+        """Let somebody faster take the id that ``nextid`` names, so many times."""
+        self.node.take_ids = times
+
+    def op_grant(self, grants: dict[str, list[str]], token: str = _TOKEN) -> None:
+        """Give a token privileges by path. The first grant takes away everything else from everybody."""
+        for path, privileges in grants.items():
+            self.node.grant(token, path, *privileges)
+
+    def op_revoke_token(self, token: str = _TOKEN) -> None:
+        """Let a token's secret be another one."""
+        self.node.apitokens[token] = secrets.token_hex(16)
+
+    async def op_listen(self, listening: bool) -> None:
+        """Stop listening (as if the hypervisor were down), or begin again on the same port. The state stays."""
+        if not listening:
+            await self.node.stop()
+        elif self.node.runner is None:
+            await self.node.start(*self.certificate)
+
+    def op_calls(self) -> dict[str, int]:
+        """How many requests came in, by "METHOD path"."""
+        return dict(self.node.calls)
+
+    def op_connections(self) -> int:
+        """How many connections brought them."""
+        return len(self.node.connections)
+
+    def op_reset_calls(self) -> None:
+        """Count from zero."""
+        self.node.calls.clear()
+        self.node.connections.clear()
+
+    def op_dump(self) -> dict[str, Any]:
+        """Everything that is: VMs, pools, storages' volumes, tasks."""
+        return {
+            "vms": {
+                str(vm.vmid): {
+                    "vmid": vm.vmid,
+                    "name": vm.name,
+                    "node": vm.node,
+                    "status": vm.status,
+                    "template": bool(vm.template),
+                    "lock": vm.lock,
+                    "pool": vm.pool,
+                    "config": vm.config,
+                    "pending": vm.pending,
+                    "digest": vm.digest(),
+                    "snapshots": sorted(vm.snapshots),
+                }
+                for vm in self.node.vms
+            },
+            "pools": {
+                name: {"comment": self.node.pool_info.get(name, {}).get("comment"), "vms": sorted(members)}
+                for name, members in self.node.pools.items()
+            },
+            "volumes": {name: sorted(self.node._volumes(name)) for name in self.node.storages},
+            "tasks": [
+                {key: value for key, value in task.items() if key != "log"} for task in self.node.tasklog
+            ],
+        }
+
+
+def _make_certificates(directory: Path) -> tuple[Path, tuple[str, str]]:
+    """Make a CA and a server certificate; return the CA's file, and the server's certificate and key."""
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test Cluster CA")])
+    now = dt.datetime.now(dt.UTC)
+
+    def builder(subject: x509.Name, public_key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(ca_name)
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(days=1))
+            .not_valid_after(now + dt.timedelta(days=2))
+        )
+
+    ca = builder(ca_name, ca_key.public_key()).add_extension(
+        x509.BasicConstraints(ca=True, path_length=0), True
+    )
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(_HOST))])
+    server = builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pve1")]), key.public_key())
+    files = {name: directory / name for name in ("ca.pem", "server.pem", "server.key")}
+    files["ca.pem"].write_bytes(ca.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    signed = server.add_extension(names, False).sign(ca_key, hashes.SHA256())
+    files["server.pem"].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    files["server.key"].touch(mode=0o600)
+    files["server.key"].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return files["ca.pem"], (str(files["server.pem"]), str(files["server.key"]))
+
+
+def _say(message: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+async def _serve(directory: Path, state: Path | None) -> None:
+    ca_file, certificate = _make_certificates(directory)
+    node = TroubledNode(host=_HOST, port=0)
+    secret = secrets.token_hex(16)
+    node.apitokens[_TOKEN] = secret
+    control = Control(node, certificate)
+    for request in json.loads(state.read_text()) if state else []:
+        await control.handle(request)
+    await node.start(*certificate)
+    about = {"url": node.url, "ca_file": str(ca_file), "token_id": _TOKEN, "token_secret": secret}
+    _say(about)
+    reader = asyncio.StreamReader(limit=_LINE_BYTES)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    while line := await reader.readline():
+        try:
+            answer = {"ok": True, "result": await control.handle(json.loads(line))}
+        except Exception:
+            answer = {"ok": False, "error": traceback.format_exc()}
+        _say(answer)
+    await node.stop()
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--directory", type=Path, required=True, help="where the certificates go")
+    parser.add_argument("--state", type=Path, help="a JSON list of requests to begin with")
+    arguments = parser.parse_args()
+    asyncio.run(_serve(arguments.directory, arguments.state))
+
+
+if __name__ == "__main__":
+    main()
