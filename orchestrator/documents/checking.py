@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.documents.places import YamlPath
+from orchestrator.documents.places import YamlPath, has_item
 from orchestrator.documents.problems import Problem, Severity
 from orchestrator.documents.reading import Document, hides_secret
 from orchestrator.documents.sentences import Sentence, sentence
@@ -115,7 +115,7 @@ def check(
             break
         except ValidationError as error:
             errors = [details for details in error.errors(include_url=False) if not _is_echo(details)]
-            repair.take_up([sentence(details, model) for details in errors])
+            repair.take_up([sentence(details, model, repair.data) for details in errors])
     return Checked(document, value, frozenset(repair.stood_in), (*document.problems, *repair.problems()))
 
 
@@ -144,8 +144,7 @@ class _Repair(Generic[Model]):
             if said.unknown:
                 self._remove(said.path)
             elif self._mended(said.path):
-                # The stand-in itself does not fit in here: replace what holds it.
-                self.stand_in(said.path[:-1])
+                self._widen(said.path)
             else:
                 self.stand_in(said.path)
 
@@ -160,19 +159,27 @@ class _Repair(Generic[Model]):
         return sorted(problems, key=lambda problem: (problem.line, problem.column))
 
     def stand_in(self, path: YamlPath) -> None:
-        """Replace the value at ``path`` by one that the model accepts; take it out where it is optional."""
+        """Replace the value at ``path`` by one that the model accepts."""
         self.stood_in.add(path)
         shape = shape_at(self.model, path)
         if shape is None:
             return
         if not path:
             self.data, self._copied = shape.stand_in(), True
-        elif not shape.required:
-            self._remove(path)
         else:
             holder = self._holder(path)
-            if isinstance(holder, dict) or _has_item(holder, path[-1]):
+            if isinstance(holder, dict) or has_item(holder, path[-1]):
                 holder[path[-1]] = shape.stand_in()
+
+    def _widen(self, path: YamlPath) -> None:
+        """Do without a stand-in that does not fit in here; where something has to stand, replace what holds it."""
+        while path not in self.stood_in:
+            path = path[:-1]
+        shape = shape_at(self.model, path)
+        if shape is not None and not shape.required and has_item(self._holder(path), path[-1]):
+            self._remove(path)
+        else:
+            self.stand_in(path[:-1])
 
     def _remove(self, path: YamlPath) -> None:
         holder = self._holder(path)
@@ -188,7 +195,7 @@ class _Repair(Generic[Model]):
             self.data, self._copied = copy.deepcopy(self.data), True
         node: Any = self.data
         for step in path[:-1]:
-            if not _has_item(node, step):
+            if not has_item(node, step):
                 return None
             node = node[step]
         return node
@@ -198,9 +205,3 @@ def _is_echo(error: ErrorDetails) -> bool:
     """Whether pydantic only calls a list short because it does not count the items that are wrong."""
     items = error["input"]
     return error["type"] == "too_short" and isinstance(items, (list, dict)) and bool(items)
-
-
-def _has_item(node: object, step: str | int) -> bool:
-    if isinstance(node, list):
-        return isinstance(step, int) and step < len(node)
-    return isinstance(node, dict) and step in node

@@ -112,6 +112,8 @@ def explain(error: yaml.YAMLError, text: str) -> Mistake:
         return Mistake(Mark(0, 0, 1), "this is not YAML", f"the parser says: {error}")
     problem = error.problem or error.context or ""
     place = error.problem_mark or error.context_mark
+    if "could not find expected ':'" in problem:
+        place = error.context_mark or place  # the parser only notices on the next line
     mark = _inside(text, place.line, place.column) if place else Mark(0, 0, 1)
     if "cannot start any token" in problem:
         return _strange_character(text, mark)

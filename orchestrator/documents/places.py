@@ -43,6 +43,13 @@ def position(text: str, index: int) -> tuple[int, int]:
     return len(lines) - 1, len(lines[-1])
 
 
+def has_item(data: object, step: str | int) -> bool:
+    """Whether plain data has a value under this key, or at this place of a list."""
+    if isinstance(data, list):
+        return isinstance(step, int) and step < len(data)
+    return isinstance(data, dict) and step in data
+
+
 def mark_of_value(root: yaml.Node, path: YamlPath) -> Mark:
     """Return where the value at ``path`` stands; the key of a list or a mapping stands for it."""
     key, value, rest = _walk(root, path)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from orchestrator.documents.places import YamlPath
+from orchestrator.documents.places import YamlPath, has_item
 from orchestrator.documents.reading import hides_secret
 from orchestrator.documents.shape import Shape, homes_of, keys_of, shape_at
 
@@ -57,12 +57,13 @@ class Sentence:
     hide: bool = False
 
 
-def sentence(error: ErrorDetails, model: type[BaseModel]) -> Sentence:
+def sentence(error: ErrorDetails, model: type[BaseModel], data: object) -> Sentence:
     """Return one of pydantic's errors in words.
 
     Args:
         error: an error about data read from a file of this model.
         model: the model of the whole file.
+        data: what was validated.
     """
     path = tuple(error["loc"])
     context = error.get("ctx", {})
@@ -85,10 +86,19 @@ def sentence(error: ErrorDetails, model: type[BaseModel]) -> Sentence:
         return _missing(path, shape)
     if error["type"] == "literal_secret":
         return Sentence(path, f"{_name(path)} stands in the file", error["msg"], hide=True)
-    if hide and not isinstance(error["input"], (list, dict)):
-        error = {**error, "input": "…"}
+    error = {**error, "input": _found(data, path, error["input"], hide)}
     message, allowed = _wrong_value(error, _name(path), shape)
     return Sentence(path, message, allowed, shape.article, hide=hide)
+
+
+def _found(data: Any, path: YamlPath, value: object, hide: bool) -> object:
+    """Return the value as the file has it: a limit is checked after ``64MiB`` has become 64."""
+    for step in path:
+        if not has_item(data, step):
+            data = value
+            break
+        data = data[step]
+    return "…" if hide and not isinstance(data, (list, dict)) else data
 
 
 def _unknown_key(path: YamlPath, model: type[BaseModel], hide: bool) -> Sentence:
@@ -153,7 +163,8 @@ def _wrong_value(error: ErrorDetails, name: str, shape: Shape) -> tuple[str, str
             f"at most {context['max_length']} {'items' if kind == 'too_long' else 'characters'}",
         )
     if kind in _LIMITS:
-        return cannot, _limits(shape)
+        with_unit = isinstance(error["input"], str) and shape.description
+        return cannot, with_unit or _limits(shape)
     if kind == "value_error":
         return cannot, str(context.get("error", error["msg"]))
     if kind.startswith(("ip_", "date_")):

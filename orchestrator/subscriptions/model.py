@@ -164,7 +164,10 @@ class OpenPort(Strict):
     """Traffic that the machine's firewall lets in."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"port": 443, "protocol": "tcp", "from": "any"}]}
+        json_schema_extra={
+            "examples": [{"port": 443, "protocol": "tcp", "from": "any"}],
+            "oneOf": [{"required": ["port"]}, {"required": ["ports"]}],
+        }
     )
 
     port: WholeNumber | None = Field(default=None, ge=1, le=65535, description="one port")

@@ -20,7 +20,7 @@ class _Dumper(yaml.SafeDumper):
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
         if kind is not yaml.ScalarNode or not implicit[0]:
-            return str(super().resolve(kind, value, implicit))
+            return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
         meaning = read_plain(value)
         return _TAG + (type(meaning).__name__ if isinstance(meaning, (str, bool, int, float)) else "other")
 

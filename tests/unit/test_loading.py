@@ -1,0 +1,282 @@
+"""Loading: every mistake of a file is found, at its place, in words for people; nothing makes it raise."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.documents.composing import DEEPEST
+from orchestrator.documents.files import LARGEST_BYTES
+from orchestrator.subscriptions import load, render_problem
+from tests.unit.subscription_texts import HEAD, KEY, MACHINE, file_of, load_text, marked
+
+GOOD = file_of(MACHINE)
+
+
+def test_a_good_file_has_no_problems_and_says_what_it_says(tmp_path: Path) -> None:
+    loaded = load_text(tmp_path, GOOD)
+    assert loaded.problems == ()
+    assert loaded.files == 1
+    (only,) = loaded.subscriptions
+    assert only.subscription.client == "dupont"
+    assert only.subscription.contract.starts == dt.date(2026, 3, 1)
+    (machine,) = only.subscription.services[0].machines
+    assert (machine.memory, machine.disks[0].size) == (4096, 20)
+    assert machine.firewall.open[0].first_last == (443, 443)
+
+
+def test_values_are_found_again_by_line_and_column(tmp_path: Path) -> None:
+    (only,) = load_text(tmp_path, GOOD).subscriptions
+    lines = GOOD.splitlines()
+    line, column = only.locate(("services", 0, "machines", 0, "memory"))
+    assert lines[line - 1][column - 1 :] == "4GiB"
+    line, column = only.locate(("services", 0, "machines", 0, "disks"))
+    assert lines[line - 1][column - 1 :].startswith("disks:")
+    line, column = only.locate(("services", 0, "machines", 0, "backup", "retention_days"))
+    assert lines[line - 1][column - 1 :].startswith("name: web-1"), (
+        "what is missing is found by what should hold it"
+    )
+
+
+# fmt: off
+EDITS = [
+    # Name, what is replaced in the good file, by what (the place marked), part of the message and of what is allowed.
+    ("zero vCPU", "vcpus: 2", "vcpus: «0»", "vcpus cannot be 0", "at least 1"),
+    ("quoted", "vcpus: 2", 'vcpus: «"2"»', "a whole number belongs", "without quotes: 2"),
+    ("half a vCPU", "vcpus: 2", "vcpus: «2.5»", "the number 2.5", "at least one"),
+    ("switch for number", "vcpus: 2", "vcpus: «true»", "vcpus is true", "at least one"),
+    ("empty value", "vcpus: 2", "«vcpus»:", "vcpus is empty", "take it out"),
+    ("hexadecimal", "vcpus: 2", "vcpus: «0x2»", "the number 0x2", "decimal"),
+    ("leading zero", "vcpus: 2", "vcpus: «02»", "the number 02", "decimal"),
+    ("4 GB", "4GiB", "«4 GB»", 'memory cannot be "4 GB"', "write 4GiB"),
+    ("4G", "4GiB", "«4G»", 'memory cannot be "4G"', "write 4GiB"),
+    ("no unit", "4GiB", "«4096»", "memory cannot be 4096", "MiB, GiB or TiB"),
+    ("fraction of a GiB", "4GiB", "«4.5GiB»", "memory cannot be", "a whole number"),
+    ("too little memory", "4GiB", "«64MiB»", "memory cannot be", "128MiB to 16TiB"),
+    ("disk in MiB", "20GiB", "«512MiB»", "size cannot be", "whole number of GiB"),
+    ("misspelt", "memory:", "«memmory»:", "unknown key memmory", "did you mean memory?"),
+    ("another tool's word", "memory:", "«ram»:", "unknown key ram", "did you mean memory?"),
+    ("merge key", "address: auto", "«<<»: x", "merge keys", "write the values out"),
+    ("upper case", "web-1", "«Web_1»", 'name cannot be "Web_1"', "lower-case letters"),
+    ("no is no name", "web-1", "«no»", "no without quotes is a switch", '"no" for text'),
+    ("number as name", "web-1", "«12»", "name is the number 12", 'in quotes: "12"'),
+    ("base 60", '"22:00"', "«22:00»", "22:00 without quotes", 'in quotes: "22:00"'),
+    ("hour 26", '"22:00"', '«"26:00"»', "from cannot be", "a time in quotes"),
+    ("30 February", "2026-03-01", "«2026-02-30»", "starts cannot be", "no such day"),
+    ("German date", "2026-03-01", "«01.03.2026»", "starts cannot be", "YEAR-MONTH-DAY"),
+    ("date as number", "2026-03-01", "«20260301»", "starts cannot be", "YEAR-MONTH-DAY"),
+    ("weekday", "[tuesday]", "[«tuseday»]", "item 1 of days", "did you mean tuesday?"),
+    ("offer", "cloud-vm-advanced", "«cloud-vm-advance»", "offer cannot", "did you mean"),
+    ("protocol", "protocol: tcp", "protocol: «tpc»", "protocol cannot", "tcp, udp"),
+    ("port 70000", "port: 443", "port: «70000»", "port cannot be 70000", "at most 65535"),
+    ("port and ports", "port: 443", "«port»: 443, ports: 1-2", "do not fit together", "either port"),
+    ("range of one", "port: 443", "ports: «443»", "ports cannot be 443", "FIRST-LAST"),
+    ("range backwards", "port: 443", "ports: «9-1»", 'ports cannot be "9-1"', "FIRST-LAST"),
+    ("source without list", "from: any", "from: «10.0.0.0/8»", "a list belongs here", "[10.0.0.0/8]"),
+    ("host bits", "from: any", "from: [«10.0.0.1/8»]", "item 1 of from", "10.0.0.0/8 for the network"),
+    ("source", "from: any", "from: [«x»]", "item 1 of from", "CIDR"),
+    ("admin from any", "[198.51.100.0/24]", "[«any»]", "item 1 of allowed_from", "'any'"),
+    ("address", "address: auto", "address: «10.0.0»", "address cannot", "'auto' or an IPv4"),
+    ("IPv6", "address: auto", "address: «::1»", "address cannot", "'auto' or an IPv4"),
+    ("empty text", "C-2026-0042", "«''»", "reference cannot be", "at most 64"),
+    ("tag", "client: dupont", "client: «!client dupont»", "the tag !client", "plain value"),
+    ("undefined alias", "client: dupont", "client: «*x»", "the alias *x", "write the values out"),
+]
+FILES = [
+    # Name, the file with the place marked, part of the message and of what is allowed.
+    ("misplaced key", "«site»: paris\n" + GOOD, "unknown key site", "belongs under contract"),
+    ("key type", GOOD.replace(KEY, "«ssh-dss AAAA x»"), "item 1 of ssh_keys", "an SSH public key"),
+    ("key cut short", GOOD.replace(KEY, "«" + KEY[:50] + "»"), "item 1 of ssh_keys", "cut short"),
+    ("unknown key without likeness", GOOD.replace("- name", "- «nom»: x\n        name"),
+     "unknown key nom", "keys here: name"),
+    ("missing", GOOD.replace("        vcpus: 2\n", "").replace("- name", "- «name»"), "vcpus is missing", "vcpus: 1"),
+    ("missing at the top", GOOD.replace("client: dupont\n", "").replace("contract", "«contract»"),
+     "client is missing", "dupont"),
+    ("duplicate key", GOOD + "\n«client»: martin\n", "client stands twice", "line 1 has it"),
+    ("list for the whole file", "«-» a\n- b\n", "the file is a list", "mapping"),
+    ("text for the whole file", "«hello»\n", "the file is the text", "mapping"),
+    ("mapping for list", HEAD.removesuffix("services:\n") + "«services»: {}\n",
+     "services is a mapping", "write a list"),
+    ("empty list", HEAD.removesuffix("services:\n") + "«services»: []\n", "services is empty", "at least 1"),
+    ("list for mapping", GOOD[:GOOD.index("firewall")] + "«firewall»: [x]\n",
+     "firewall is a list", "keys engine, open"),
+    ("text for machine", file_of("      - «foo»\n"), 'is the text "foo"', "a mapping with the keys name"),
+    ("alias", GOOD.replace("client: dupont", "client: &x dupont") + "x: «*x»\n",
+     "the alias *x", "write the values out"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "allowed"),
+    [
+        *(pytest.param(GOOD.replace(old, new), *words, id=name) for name, old, new, *words in EDITS),
+        *(pytest.param(text, *words, id=name) for name, text, *words in FILES),
+    ],
+)
+def test_one_mistake_gives_one_problem_at_its_place(
+    tmp_path: Path, text: str, message: str, allowed: str
+) -> None:
+    plain, place = marked(text)
+    loaded = load_text(tmp_path, plain)
+    (problem,) = loaded.problems
+    assert message in problem.message
+    assert allowed in problem.allowed
+    assert (problem.line, problem.column, problem.end_column) == place
+    assert problem.severity == "error"
+    assert problem.source_line == plain.split("\n")[problem.line - 1]
+    assert loaded.subscriptions == (), "a file with an error is never carried out"
+
+
+MALFORMED = [
+    pytest.param("a:\n«\t»b: 1\n", "a tab", "indent with spaces", id="tab"),
+    pytest.param("a: b«:» c\n", "a colon that cannot stand here", "in quotes", id="two colons"),
+    pytest.param("a: «@»b\n", "a value cannot begin with @", "in quotes", id="@"),
+    pytest.param("a: «`»b\n", "a value cannot begin with `", "in quotes", id="backtick"),
+    pytest.param('a: "b«\n»', "ends inside quotes", "close the quotes", id="open quotes"),
+    pytest.param("a: [1, 2\nb«:» c\n", "a list in brackets", "end with ]", id="open bracket"),
+    pytest.param("a: {b: 1\nc«:» d\n", "a mapping in braces", "end with }", id="open brace"),
+    pytest.param(
+        "a: 1\n«b»\n", "neither 'key: value' nor a list item", "space after the colon", id="no colon"
+    ),
+    pytest.param(
+        "- a\n«b»: c\n", "does not continue the list above (begun on line 1)", "'- '", id="key in a list"
+    ),
+    pytest.param(
+        "a: «-» b\n", "a list item that cannot begin here", "a line of its own", id="list in a line"
+    ),
+    pytest.param("a: 1\n«-»--\nb: 2\n", "a second document", "two files", id="two documents"),
+    pytest.param("a: b\n...\n«c»: d\n", "after the end of the document", "one document", id="text after ..."),
+    pytest.param("a: b«\x07»\n", "a control character (U+0007)", "invisible", id="control character"),
+    pytest.param('a: "«\\»q"\n', "an escape that YAML does not know", "backslash", id="escape"),
+    pytest.param("«%»YAML 3.0\n---\na: b\n", "YAML version", "%YAML", id="YAML 3"),
+    pytest.param("? «[»a]\n: b\n", "a key cannot be a list", "a key is a word", id="list as key"),
+    pytest.param("«#» only a comment\n", "the file is empty", "what belongs in", id="only a comment"),
+]
+
+
+@pytest.mark.parametrize(("text", "message", "allowed"), MALFORMED)
+def test_malformed_yaml_is_explained_at_its_place(
+    tmp_path: Path, text: str, message: str, allowed: str
+) -> None:
+    plain, (line, column, _) = marked(text)
+    problem = load_text(tmp_path, plain).problems[0]
+    assert message in problem.message
+    assert allowed in problem.allowed
+    assert (problem.line, problem.column) == (line, column)
+
+
+def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
+    (problem,) = load_text(tmp_path, "").problems
+    assert (problem.message, problem.line, problem.column) == ("the file is empty", 1, 1)
+
+
+def test_a_file_that_is_not_utf8_is_named_with_the_byte(tmp_path: Path) -> None:
+    (problem,) = load_text(tmp_path, b"client: dupont\nx: caf\xe9\n").problems
+    assert "byte 0xe9" in problem.message
+    assert (problem.line, problem.column) == (2, 7)
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    assert load_text(tmp_path, b"\xef\xbb\xbf" + GOOD.encode()).problems == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "- " * 100_000, "{a: " * 100_000, "? " * 100_000, "[\n" * 50_000]
+)
+def test_nesting_that_would_exhaust_the_stack_is_an_error(tmp_path: Path, text: str) -> None:
+    (problem,) = load_text(tmp_path, text).problems
+    assert str(DEEPEST) in problem.message
+
+
+def test_aliases_that_would_explode_are_refused_unread(tmp_path: Path) -> None:
+    levels = "".join(
+        f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join(['*' + chr(97 + n)] * 9)}]\n" for n in range(20)
+    )
+    problems = load_text(tmp_path, "a: &a [x, x]\n" + levels).problems
+    assert problems[0].message == "the alias *a is not used here"
+
+
+def test_all_mistakes_of_all_files_are_reported_in_one_run(tmp_path: Path) -> None:
+    first = GOOD.replace("vcpus: 2", "vcpus: 0").replace("4GiB", "4GB").replace("memory", "memmory")
+    second = file_of(MACHINE + "        backup: { retention_days: 7 }\n", "cloud-vm-essential")
+    (tmp_path / "a.yaml").write_text(first)
+    (tmp_path / "b.yaml").write_text(second.replace("dupont", "martin").replace("level: sup", "lvl: sup"))
+    (tmp_path / "c.yaml").write_text("x: [\n")
+    problems = load([tmp_path]).problems
+    assert [(Path(p.file).name, p.message) for p in problems] == [
+        ("a.yaml", "vcpus cannot be 0"),
+        ("a.yaml", "unknown key memmory"),
+        ("b.yaml", "unknown key lvl"),
+        ("b.yaml", "backup is not part of cloud-vm-essential"),
+        ("c.yaml", problems[-1].message),
+    ]
+
+
+def test_what_a_wrong_value_stands_in_for_is_never_judged(tmp_path: Path) -> None:
+    # Both names are wrong and get the same stand-in; nobody wrote that name twice.
+    text = file_of(MACHINE.replace("web-1", "Web_1") + MACHINE.replace("web-1", "Web_2"))
+    messages = [problem.message for problem in load_text(tmp_path, text).problems]
+    assert messages == ['name cannot be "Web_1"', 'name cannot be "Web_2"']
+
+
+def test_a_folder_stands_for_its_yaml_files_and_each_file_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "sub" / "b.yml").write_text(GOOD.replace("dupont", "martin"))
+    (tmp_path / "a.yaml").write_text(GOOD)
+    (tmp_path / ".git" / "c.yaml").write_text("x")
+    (tmp_path / "readme.md").write_text("x")
+    loaded = load([tmp_path, tmp_path / "a.yaml"])
+    assert loaded.files == 2
+    assert [item.path.name for item in loaded.subscriptions] == ["a.yaml", "b.yml"]
+
+
+def test_paths_that_hold_no_file_are_errors(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link.yaml").symlink_to("nowhere")
+    (tmp_path / "large.yaml").write_bytes(b"#" * (LARGEST_BYTES + 1))
+    os.mkfifo(tmp_path / "pipe.yaml")
+    names = ["empty", "absent.yaml", "link.yaml", "pipe.yaml", "large.yaml"]
+    problems = load([tmp_path / name for name in names]).problems
+    assert [(Path(p.file).name, p.message) for p in problems] == [
+        ("empty", "no subscription file in this folder"),
+        ("absent.yaml", "no such file or folder"),
+        ("link.yaml", "no such file or folder"),
+        ("pipe.yaml", "not a file"),
+        ("large.yaml", "the file has more than 8 MiB"),
+    ]
+
+
+def test_a_problem_is_shown_with_its_line_and_marks(tmp_path: Path) -> None:
+    text = file_of(MACHINE + "        backup: { retention_days: 7 }\n", "cloud-vm-essential")
+    (problem,) = load_text(tmp_path, text).problems
+    shown = render_problem(problem).splitlines()
+    assert shown[0] == f"{problem.file}:22:9  error  backup is not part of cloud-vm-essential (art. 3.3)"
+    assert shown[1] == "   22 |         backup: { retention_days: 7 }"
+    assert shown[2].startswith("      |         ^^^^^^ the offer covers machines, snapshots")
+    assert all(line.startswith("      |                ") for line in shown[3:])
+
+
+def test_a_long_line_is_cut_around_the_mistake(tmp_path: Path) -> None:
+    padded = GOOD.replace(
+        "{ port: 443, protocol: tcp, from: any }", "{ " + " " * 300 + "port: 0, protocol: tcp, from: any }"
+    )
+    (problem,) = load_text(tmp_path, padded).problems
+    _, line, marks, *_ = render_problem(problem).splitlines()
+    assert len(line) < 120
+    assert line[marks.index("^")] == "0"
+
+
+def test_importing_the_public_face_does_not_load_pydantic() -> None:
+    code = (
+        "import sys, orchestrator.subscriptions, orchestrator.sites; "
+        "print('pydantic' in sys.modules, 'yaml' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
