@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.applying.journal import Journal
 from orchestrator.applying.limits import Limits
-from orchestrator.applying.machine_run import MachineRun, Stopped, Surroundings, explain
+from orchestrator.applying.machine_run import MachineRun, Stopped, Surroundings
 from orchestrator.applying.placement import Placement
 from orchestrator.planning.plan import MachinePlan, Plan
 from orchestrator.proxmox import AlreadyExists, ProxmoxError
@@ -96,12 +97,10 @@ def _make_pools(plan: Plan, around: Surroundings) -> dict[tuple[str, str], str]:
         client = pool.removeprefix("client-")
         try:
             with around.journal.step(client, None, site, "create pool", pool=pool):
-                try:
+                with suppress(AlreadyExists):
                     around.clusters[site].post("/pools", poolid=pool, comment=f"client {client}")
-                except AlreadyExists:
-                    pass
         except ProxmoxError as error:
-            problems[site, pool] = explain(error)
+            problems[site, pool] = str(error)
     return problems
 
 
@@ -124,7 +123,7 @@ def _hypervisor_part(
     try:
         observed = run.run()
     except (Stopped, ProxmoxError, ValueError) as error:
-        return _failed(machine, around, explain(error))
+        return _failed(machine, around, str(error))
     if machine.desired and any(change.kind is Kind.FIREWALL for change in machine.changes):
         from orchestrator.applying.guests_stage import Waiting
 

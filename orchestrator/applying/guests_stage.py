@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.applying.machine_run import MachineRun, Stopped, explain
+from orchestrator.applying.machine_run import MachineRun, Stopped
 from orchestrator.guests import FirewallOutcome, GuestTarget, SshSettings, apply_firewalls, learn_host_keys
 from orchestrator.guests.rules import policy_to_data
 from orchestrator.proxmox import ProxmoxError, ping_agent
@@ -82,7 +82,7 @@ def _await_guest(machine: Waiting, boot_seconds: float) -> tuple[GuestTarget | N
             around.pause(_POLL_SECONDS)
         keys = learn_host_keys(cluster, summary.node, summary.vmid)
     except ProxmoxError as error:
-        return None, explain(error)
+        return None, str(error)
     return (
         GuestTarget(
             client=machine.desired.client,
@@ -120,5 +120,5 @@ def _note(machine: Waiting, target: GuestTarget, outcome: FirewallOutcome) -> st
             ),
         )
     except (ProxmoxError, Stopped) as error:
-        return explain(error)
+        return str(error)
     return None

@@ -23,7 +23,6 @@ from orchestrator.proxmox import (
     DigestMismatch,
     LockTimeout,
     NotFound,
-    ProxmoxError,
     TaskFailed,
     Uncertain,
     read_cluster,
@@ -367,9 +366,3 @@ def _next_mark(desired: DesiredMachine, mark: Mark, address: IPv4Address, found:
         retired=None,
     )
 
-
-def explain(error: Exception) -> str:
-    """One sentence about why a machine stopped, for the person who watches."""
-    if isinstance(error, ProxmoxError) and error.remedy:
-        return f"{error} ({error.remedy})" if error.remedy not in str(error) else str(error)
-    return str(error)

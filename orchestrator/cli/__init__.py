@@ -8,7 +8,11 @@ from __future__ import annotations
 import typer
 
 from orchestrator.cli.apply import apply
+from orchestrator.cli.history import history
 from orchestrator.cli.plan import plan
+from orchestrator.cli.schema import schema
+from orchestrator.cli.show import show
+from orchestrator.cli.validate import validate
 
 app = typer.Typer(
     help="Hosting subscriptions as code on Proxmox VE.",
@@ -17,5 +21,5 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command()(plan)
-app.command()(apply)
+for command in (validate, plan, apply, show, history, schema):
+    app.command()(command)

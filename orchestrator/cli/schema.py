@@ -12,6 +12,7 @@ def schema(
     sites: Annotated[
         bool, typer.Option("--sites", help="The schema of an inventory's sites.yaml instead.")
     ] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="The schema of plans in JSON instead.")] = False,
 ) -> None:
     """Print the JSON Schema (2020-12) of subscription files. Editors complete and check files with it.
 
@@ -23,6 +24,10 @@ def schema(
         from orchestrator.sites import Provider
 
         document = json_schema(Provider, title="Sites of a provider")
+    elif plan:
+        from orchestrator.planning.document import PlanDocument
+
+        document = PlanDocument.model_json_schema(mode="serialization")
     else:
         from orchestrator.subscriptions import Subscription
 

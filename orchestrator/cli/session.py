@@ -271,6 +271,10 @@ def run_name(moment: dt.datetime) -> str:
 
 def open_history(path: str | None) -> History:
     """Open the history: the given one, or the one in the state directory."""
+    from orchestrator.history import HistoryUnavailable
     from orchestrator.history import open_history as opened
 
-    return opened(path or state_directory() / "history.db")
+    try:
+        return opened(path or state_directory() / "history.db")
+    except HistoryUnavailable as error:
+        fail(str(error))

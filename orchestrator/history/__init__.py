@@ -1,0 +1,29 @@
+"""The history: who did what to which machine, when, why, with what result; ordered and tamper-evident.
+
+Names are loaded on first use: ``orchestrator --help`` must not pay for SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.history.chain import Entry, Verification
+    from orchestrator.history.store import History, HistoryUnavailable, open_history
+
+__all__ = ["Entry", "History", "HistoryUnavailable", "Verification", "open_history"]
+
+_HOMES = {
+    "Entry": "chain",
+    "History": "store",
+    "HistoryUnavailable": "store",
+    "Verification": "chain",
+    "open_history": "store",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

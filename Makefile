@@ -1,0 +1,65 @@
+# The commands of this repository. `make help` lists them.
+# Needs Debian 12 or 13, root, git, make and python3; everything else is installed by `make bootstrap`.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+APT := python3-venv qemu-system-x86 qemu-utils mmdebstrap nftables iproute2 openssh-client openssh-server \
+       netcat-openbsd sudo fdisk e2fsprogs grub-pc-bin grub-common zstd
+
+.PHONY: help bootstrap apt demo demo-down test format lint types unit api lab bench clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+bootstrap: apt $(STAMP) ## install everything: Debian packages, virtual environment
+
+apt:
+	@missing=$$(for p in $(APT); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	  echo "==> Debian packages:" $$missing; \
+	  [ "$$(id -u)" = 0 ] || { echo "root is needed to install them" >&2; exit 1; }; \
+	  tools/apt-install $$missing; \
+	fi
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@echo "==> virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN)/pip install --quiet --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: bootstrap ## two clients' files become running, firewalled machines (first time: under 8 minutes)
+	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/python -m lab.demo up
+
+demo-down: ## remove every trace of the demo
+	@if [ -x $(RUN)/python ]; then PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/python -m lab.demo down; else echo "no demo here"; fi
+
+test: bootstrap format lint types unit api lab ## every check
+
+format: ## is everything formatted?
+	$(RUN)/ruff format --check .
+
+lint: ## the linter
+	$(RUN)/ruff check .
+
+types: ## strict types
+	$(RUN)/mypy
+
+unit: ## pure functions
+	$(RUN)/pytest tests/unit
+
+api: ## against fakepve, over HTTPS
+	$(RUN)/pytest tests/api
+
+lab: ## real guests, real packets (root)
+	$(RUN)/pytest tests/lab
+
+bench: bootstrap ## speed and size, as counts and ratios
+	$(RUN)/python -m bench
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
