@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import time
@@ -32,6 +33,7 @@ Method = Literal["GET", "POST", "PUT", "DELETE"]
 _VM_PATH = re.compile(r"/nodes/(?P<node>[^/]+)(?:/(?:qemu|lxc)/(?P<vmid>\d+))?")
 _SECRET_PARAMETERS = frozenset({"password", "cipassword", "token_secret", "ticket"})
 _HIDDEN = "***"
+_SILENT = logging.NullHandler()
 _LOG_LINES = 5000
 _LOG_TAIL = 20
 
@@ -153,6 +155,8 @@ class Cluster:
     def _call(self, method: Method, path: str, params: Mapping[str, Any]) -> Any:
         import stamina
 
+        # A retry that helps is no news; without a handler Python would print it on standard error.
+        logging.getLogger("stamina").addHandler(_SILENT)
         sent = {key: int(value) if isinstance(value, bool) else value for key, value in params.items()}
         patience = self._patience
         for attempt in stamina.retry_context(
@@ -168,14 +172,13 @@ class Cluster:
         raise AssertionError("stamina ends with a result or an error")
 
     def _once(self, method: Method, path: str, params: Mapping[str, Any]) -> Any:
-        connection = self._connection()
         with self._guard:
             self._calls[method] += 1
         if self._on_call:
             self._on_call(method, path)
         call = f"{method} {path}"
         try:
-            return connection.send(method, path, params)
+            return self._connection().send(method, path, params)
         except Refusal as refusal:
             place = _VM_PATH.match(path)
             answer = Answer(

@@ -137,13 +137,13 @@ class Connection:
         for cause in causes:
             if isinstance(cause, NameResolutionError):
                 return NoAnswer("its name cannot be resolved", sent=False)
-            if isinstance(cause, ConnectTimeoutError | requests.ConnectTimeout):
-                return NoAnswer("no connection within the time allowed", sent=False)
             if isinstance(cause, NewConnectionError):
                 reason = next(
                     (c.strerror for c in causes if isinstance(c, OSError) and c.strerror), "no route"
                 )
                 return NoAnswer(f"no connection: {reason}", sent=False)
+            if isinstance(cause, ConnectTimeoutError | requests.ConnectTimeout):
+                return NoAnswer("no connection within the time allowed", sent=False)
         if isinstance(error, requests.TooManyRedirects):
             return NoAnswer("it redirects elsewhere, so it is no Proxmox API", sent=False)
         if isinstance(error, requests.Timeout):
@@ -164,9 +164,7 @@ def _trust(endpoint: Endpoint) -> bool | str:
         return False
     if endpoint.ca_file is not None:
         if not endpoint.ca_file.is_file():
-            raise ValueError(
-                f"{endpoint.ca_file}: no such file: ca_file names the trusted certificates (PEM)"
-            )
+            raise NoAnswer(f"nobody is trusted: {endpoint.ca_file}: no such file", sent=False, untrusted=True)
         return str(endpoint.ca_file)
     paths = ssl.get_default_verify_paths()
     for place in (paths.openssl_cafile, paths.openssl_capath):

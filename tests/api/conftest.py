@@ -21,3 +21,10 @@ def fakepve() -> Iterator[FakePve]:
 def cluster(fakepve: FakePve) -> Cluster:
     """A client of ``fakepve``."""
     return fakepve.cluster()
+
+
+@pytest.fixture(scope="module")
+def fakepve_module() -> Iterator[FakePve]:
+    """A cluster shared by the tests of one module: for those that leave it as they found it."""
+    with FakePve() as fake:
+        yield fake

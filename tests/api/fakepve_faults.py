@@ -29,8 +29,8 @@ class Fault:
     """What happens to the next ``times`` requests of ``method`` whose path matches ``path`` wholly.
 
     Attributes:
-        kind: ``error`` (answer ``status`` and ``text``), ``html`` (a proxy's page with ``status``), ``reset`` (the
-            connection breaks), ``hang`` (no answer, for ``seconds``), ``task`` (a task that ends with ``text``).
+        kind: ``error`` (answer ``status`` and ``text``), ``html`` (a proxy's page with ``status``), ``redirect`` (to ``text``),
+            ``reset`` (the connection breaks), ``hang`` (no answer, for ``seconds``), ``task`` (a task that ends with ``text``).
         path: a regular expression for the path below ``/api2/json``.
         after: the request is carried out first; only its answer is lost.
         skip: let so many pass before the first.
@@ -66,7 +66,7 @@ class TroubledNode(Node):
         super().__init__(**options)
         self.faults: list[Fault] = []
         self.calls: Counter[str] = Counter()
-        self.connections: set[int] = set()
+        self.connections: set[int] = set()  # by the client's port
 
     def _build_app(self) -> Any:
         app = super()._build_app()
@@ -77,7 +77,7 @@ class TroubledNode(Node):
     async def _door(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         path = request.path.removeprefix(_API)
         self.calls[f"{request.method} {path}"] += 1
-        self.connections.add(id(request.transport))
+        self.connections.add(request.transport.get_extra_info("peername")[1])
         if request.method == "DELETE" and request.can_read_body:
             return _json_error(501, "Unexpected content for method 'DELETE'")
         fault = next((fault for fault in self.faults if fault.matches(request.method, path)), None)
@@ -96,6 +96,8 @@ class TroubledNode(Node):
         if fault.kind == "html":
             page = "<html><body>nothing here</body></html>"
             return web.Response(status=fault.status, text=page, content_type="text/html")
+        if fault.kind == "redirect":
+            return web.Response(status=fault.status, headers={"Location": fault.text})
         if fault.kind == "task":
             return web.json_response({"data": await self._doomed_task(fault, request)})
         if fault.kind == "hang":

@@ -49,6 +49,7 @@ class Node(FakePve):  # type: ignore[misc]  # fakepve has no types
         self.guest_agent: dict[str, Any] | None = None
         self.clone_seconds = 0.0
         self.take_ids = 0
+        self.stale_names: set[int] = set()
         self.storages: dict[str, dict[str, Any]] = {
             "local": {
                 "type": "dir",
@@ -65,12 +66,16 @@ class Node(FakePve):  # type: ignore[misc]  # fakepve has no types
         self.version, self.release_version = _VERSIONS[release]
 
     def _routes_corrections(self) -> list[tuple[str, str, Any]]:
-        return [
-            ("PUT", "/nodes/{node}/qemu/{vmid}/resize", self._resize),
-            ("GET", "/cluster/nextid", self._next_id),
-        ]
+        return [("PUT", "/nodes/{node}/qemu/{vmid}/resize", self._resize)]
 
     # Reading
+
+    async def _resources(self, request: Any) -> Any:
+        answer = json.loads((await super()._resources(request)).text)["data"]
+        for entry in answer:
+            if entry.get("vmid") in self.stale_names:
+                entry["name"] = f"VM {entry['vmid']}"
+        return web.json_response({"data": answer})
 
     async def _pending(self, request: Any) -> Any:
         vm = self._vm(request, "VM.Audit")
@@ -83,17 +88,12 @@ class Node(FakePve):  # type: ignore[misc]  # fakepve has no types
         answer.append({"key": "digest", "value": vm.digest()})
         return web.json_response({"data": answer})
 
-    async def _next_id(self, values: dict[str, Any], _user: str) -> str:
-        taken = {guest.vmid for guest in self._guests()}
-        if values.get("vmid") is not None:
-            if int(values["vmid"]) in taken:
-                raise _bad(vmid=f"VM {values['vmid']} already exists")
-            return str(values["vmid"])
-        vmid = next(number for number in range(100, 1_000_000) if number not in taken)
-        if self.take_ids:
+    async def _nextid(self, values: dict[str, Any], user: str) -> str:
+        vmid = str(await super()._nextid(values, user))
+        if self.take_ids and values.get("vmid") is None:
             self.take_ids -= 1
-            self.add_vm(vmid, "faster", config={"memory": 512})
-        return str(vmid)
+            self.add_vm(int(vmid), "faster", config={"memory": 512})
+        return vmid
 
     async def _permissions(self, values: dict[str, Any], user: str) -> dict[str, dict[str, int]]:
         held: dict[str, dict[str, int]] = await super()._permissions(values, user)

@@ -166,6 +166,15 @@ class Control:
         for path, privileges in grants.items():
             self.node.grant(token, path, *privileges)
 
+    def op_regrant(self, grants: dict[str, list[str]], token: str = _TOKEN) -> None:
+        """As ``grant``, and take away what the token had before."""
+        self.node.acl = {token: []}
+        self.op_grant(grants, token)
+
+    def op_stale_names(self, vmids: list[int]) -> None:
+        """List these VMs as "VM n" in the cluster's resources, as before pvestatd's first look at them."""
+        self.node.stale_names = set(vmids)
+
     def op_revoke_token(self, token: str = _TOKEN) -> None:
         """Let a token's secret be another one."""
         self.node.apitokens[token] = secrets.token_hex(16)
@@ -281,7 +290,6 @@ async def _serve(directory: Path, state: Path | None) -> None:
         except Exception:
             answer = {"ok": False, "error": traceback.format_exc()}
         _say(answer)
-    await node.stop()
 
 
 def main() -> None:

@@ -1,0 +1,345 @@
+"""Connections that fail, certificates that are wrong, and what may be asked again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from orchestrator.proxmox import (
+    BadParameters,
+    Cluster,
+    LockTimeout,
+    NotFound,
+    PermissionDenied,
+    ProxmoxError,
+    ServerError,
+    TlsRefused,
+    TokenRefused,
+    Uncertain,
+    Unreachable,
+    read_vm,
+)
+from tests.api.fakepve_handle import IMPATIENT, FakePve
+
+LOCK_TIMEOUT = "can't lock file '/var/lock/qemu-server/lock-1000.conf' - got timeout"
+CONFIG = "/nodes/pve1/qemu/1000/config"
+WRONG_SECRET = "wrong-secret-4711"
+PASSWORD = "hunter2"
+
+
+# No answer
+
+
+def test_a_hypervisor_that_is_down(fakepve: FakePve, cluster: Cluster) -> None:
+    fakepve.control("listen", listening=False)
+    with pytest.raises(Unreachable) as caught:
+        cluster.get("/version")
+    assert "no connection: Connection refused" in caught.value.text
+    assert fakepve.url in caught.value.text
+    assert caught.value.status is None
+    assert cluster.calls == {"GET": IMPATIENT.attempts}
+
+
+def test_a_write_that_never_left_is_sent_again(fakepve: FakePve) -> None:
+    sent: list[str] = []
+
+    def before(method: str, path: str) -> None:
+        sent.append(f"{method} {path}")
+        fakepve.control("listen", listening=len(sent) == 3)
+
+    cluster = fakepve.cluster(on_call=before)
+    cluster.post("/pools", poolid="client-dupont")
+    assert sent == ["POST /pools"] * 3
+    assert fakepve.calls() == {"POST /pools": 1}
+    assert set(fakepve.dump()["pools"]) == {"client-dupont"}
+
+
+def test_a_slow_hypervisor(fakepve: FakePve) -> None:
+    fakepve.fault("GET", "/version", "hang", seconds=600, times=100)
+    cluster = fakepve.cluster(timeout_seconds=0.2)
+    with pytest.raises(Unreachable, match=r"no answer within 0\.2 s"):
+        cluster.get("/version")
+
+
+def test_a_slow_write_is_uncertain_and_not_repeated(fakepve: FakePve) -> None:
+    fakepve.fault("POST", "/pools", "hang", seconds=600, after=True)
+    with pytest.raises(Uncertain, match=r"no answer within 0\.5 s") as caught:
+        fakepve.cluster(timeout_seconds=0.5).post("/pools", poolid="client-dupont")
+    assert "run the same command again" in caught.value.remedy
+    assert fakepve.calls("POST") == {"POST /pools": 1}
+    assert set(fakepve.dump()["pools"]) == {"client-dupont"}
+
+
+def test_a_read_over_a_broken_connection_is_repeated(fakepve: FakePve, cluster: Cluster) -> None:
+    fakepve.fault("GET", "/version", "reset", times=2)
+    assert cluster.get("/version")["version"]
+    assert fakepve.calls() == {"GET /version": 3}
+
+
+def test_a_connection_that_always_breaks(fakepve: FakePve, cluster: Cluster) -> None:
+    fakepve.fault("GET", "/version", "reset", times=100)
+    with pytest.raises(Unreachable, match="the connection broke"):
+        cluster.get("/version")
+    assert fakepve.calls() == {"GET /version": IMPATIENT.attempts}
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_a_write_over_a_broken_connection_is_uncertain(
+    fakepve: FakePve, cluster: Cluster, carried_out: bool
+) -> None:
+    fakepve.fault("POST", "/pools", "reset", after=carried_out)
+    with pytest.raises(Uncertain):
+        cluster.post("/pools", poolid="client-dupont")
+    assert fakepve.calls() == {"POST /pools": 1}
+    assert ("client-dupont" in fakepve.dump()["pools"]) is carried_out
+
+
+def test_a_name_that_nobody_knows(fakepve: FakePve) -> None:
+    with pytest.raises(Unreachable, match="its name cannot be resolved"):
+        fakepve.cluster(url="https://pve.invalid:8006").get("/version")
+
+
+# Answers that may be asked for again
+
+
+@pytest.mark.parametrize("status", [502, 503, 504, 595, 596, 599])
+def test_a_read_is_repeated_when_only_a_proxy_answered(
+    fakepve: FakePve, cluster: Cluster, status: int
+) -> None:
+    fakepve.fault("GET", "/version", "error", status=status, text="Connection timed out", times=2)
+    assert cluster.get("/version")["version"]
+    assert fakepve.calls() == {"GET /version": 3}
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_a_call_is_repeated_when_a_lock_was_busy(fakepve: FakePve, cluster: Cluster, method: str) -> None:
+    fakepve.add_vms(1)
+    fakepve.fault(method, CONFIG, "error", text=LOCK_TIMEOUT, times=2)
+    if method == "GET":
+        assert cluster.get(CONFIG)["memory"] == "512"
+    else:
+        cluster.put(CONFIG, description="x")
+        assert fakepve.dump()["vms"]["1000"]["config"]["description"] == "x"
+    assert fakepve.calls() == {f"{method} {CONFIG}": 3}
+
+
+def test_a_lock_that_stays_busy_is_reported(fakepve: FakePve, cluster: Cluster) -> None:
+    fakepve.add_vms(1)
+    fakepve.fault("PUT", CONFIG, "error", text=LOCK_TIMEOUT, times=100)
+    with pytest.raises(LockTimeout):
+        cluster.put(CONFIG, description="x")
+    assert fakepve.calls() == {f"PUT {CONFIG}": IMPATIENT.attempts}
+
+
+def test_a_write_to_a_node_that_was_not_reached_is_repeated(fakepve: FakePve, cluster: Cluster) -> None:
+    fakepve.fault("POST", "/pools", "error", status=595, text="No route to host", times=2)
+    cluster.post("/pools", poolid="client-dupont")
+    assert fakepve.calls() == {"POST /pools": 3}
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "kind"),
+    [
+        (400, "Parameter verification failed.", BadParameters),
+        (401, "authentication failure", TokenRefused),
+        (403, "Permission check failed (/, Sys.Audit)", PermissionDenied),
+        (404, "not here", NotFound),
+        (500, "boom", ServerError),
+    ],
+)
+def test_a_clear_no_is_not_asked_again(
+    fakepve: FakePve, cluster: Cluster, status: int, text: str, kind: type[ProxmoxError]
+) -> None:
+    fakepve.fault("GET", "/version", "error", status=status, text=text, times=100)
+    with pytest.raises(kind):
+        cluster.get("/version")
+    assert fakepve.calls() == {"GET /version": 1}
+
+
+# Whom to trust, and who one is
+
+
+def test_a_refused_token(fakepve: FakePve, cluster: Cluster) -> None:
+    fakepve.control("revoke_token")
+    with pytest.raises(TokenRefused, match="authentication failure"):
+        cluster.get("/version")
+
+
+def test_an_unknown_token(fakepve: FakePve) -> None:
+    with pytest.raises(TokenRefused, match="no such token 'other' for user 'orchestrator@pve'"):
+        fakepve.cluster(token_id="orchestrator@pve!other").get("/version")
+
+
+@pytest.fixture
+def other_ca(tmp_path: Path) -> Path:
+    """The certificate of a CA that has nothing to do with the cluster."""
+    with FakePve() as other:
+        copy = tmp_path / "other-ca.pem"
+        copy.write_bytes(other.ca_file.read_bytes())
+    return copy
+
+
+def test_a_certificate_of_somebody_else(fakepve: FakePve, other_ca: Path) -> None:
+    cluster = fakepve.cluster(ca_file=other_ca)
+    with pytest.raises(TlsRefused, match="its certificate is not trusted"):
+        cluster.post("/pools", poolid="client-dupont")
+    assert cluster.calls == {"POST": 1}
+    assert fakepve.calls() == {}
+
+
+def test_a_certificate_for_another_host(fakepve: FakePve) -> None:
+    with pytest.raises(TlsRefused, match="localhost"):
+        fakepve.cluster(url=fakepve.url.replace("127.0.0.1", "localhost")).get("/version")
+
+
+def test_without_a_ca_file_the_system_decides(fakepve: FakePve) -> None:
+    with pytest.raises(TlsRefused):
+        fakepve.cluster(ca_file=None).get("/version")
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_the_environment_cannot_add_trust(
+    fakepve: FakePve, other_ca: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, str(fakepve.ca_file))
+    for ca_file in (other_ca, None):
+        with pytest.raises(TlsRefused):
+            fakepve.cluster(ca_file=ca_file).get("/version")
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_the_environment_cannot_take_trust_away(
+    cluster: Cluster, other_ca: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, str(other_ca))
+    assert cluster.get("/version")["version"]
+
+
+def test_the_environment_cannot_put_a_proxy_in_between(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    assert cluster.get("/version")["version"]
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_trusting_anybody_is_a_choice(fakepve: FakePve, other_ca: Path) -> None:
+    assert fakepve.cluster(ca_file=other_ca, verify_tls=False).get("/version")["version"]
+
+
+def test_a_server_that_sends_one_elsewhere_does_not_pass_the_token_on(
+    fakepve: FakePve, cluster: Cluster
+) -> None:
+    with FakePve() as other:
+        elsewhere = f"{other.url}/api2/json/version"
+        fakepve.fault("GET", "/version", "redirect", status=301, text=elsewhere, times=100)
+        with pytest.raises(Unreachable, match="it redirects elsewhere"):
+            cluster.get("/version")
+        assert other.control("connections") == 0
+
+
+def test_a_ca_file_that_is_missing_is_named(fakepve: FakePve, tmp_path: Path) -> None:
+    with pytest.raises(TlsRefused, match=r"missing\.pem: no such file"):
+        fakepve.cluster(ca_file=tmp_path / "missing.pem").get("/version")
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8006", "127.0.0.1:8006", "https://"])
+def test_only_https_is_spoken(url: str) -> None:
+    with pytest.raises(ValueError, match="https://HOST:PORT"):
+        Cluster(site="paris", url=url, token_id="u@pve!t", token_secret="s")
+
+
+# Secrets
+
+
+def failures(fakepve: FakePve) -> list[Callable[[], object]]:
+    """Calls that fail in as many ways, with a password among the parameters."""
+    secret = {"params": {"cipassword": PASSWORD, "ciuser": "admin"}}
+    good, bad = fakepve.cluster(), fakepve.cluster(token_secret=WRONG_SECRET, ca_file=None)
+    return [
+        lambda: good.put(CONFIG, **secret),
+        lambda: good.put(CONFIG, **secret),
+        lambda: good.put(CONFIG, **secret),
+        lambda: good.put("/nodes/pve1/qemu/7/config", **secret),
+        lambda: bad.put(CONFIG, **secret),
+        lambda: fakepve.cluster(token_secret=WRONG_SECRET).put(CONFIG, **secret),
+        lambda: fakepve.cluster(url="https://127.0.0.1:9").put(CONFIG, **secret),
+    ]
+
+
+def test_no_error_and_no_log_shows_a_secret(fakepve: FakePve, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    for name in ("proxmoxer", "proxmoxer.core", "proxmoxer.backends.https", "urllib3", "stamina"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    fakepve.add_vms(1)
+    echo = {"cipassword": f"got '{PASSWORD}' from {fakepve.token_secret}"}
+    fakepve.fault("PUT", CONFIG, "error", status=400, text="Parameter verification failed.", errors=echo)
+    fakepve.fault("PUT", CONFIG, "error", text=f"{PASSWORD} {fakepve.token_secret} - got timeout", times=4)
+    fakepve.fault("PUT", CONFIG, "reset")
+    told = [repr(fakepve.cluster())]
+    for call in failures(fakepve):
+        with pytest.raises(ProxmoxError) as caught:
+            call()
+        told += [str(caught.value), repr(caught.value), *traceback.format_exception(caught.value)]
+    everything = "\n".join([*told, caplog.text, *(str(vars(record)) for record in caplog.records)])
+    assert "***" in everything
+    for secret in (PASSWORD, WRONG_SECRET, fakepve.token_secret):
+        assert secret not in everything
+
+
+# Many at once
+
+
+def test_eight_threads_read_side_by_side(fakepve: FakePve, cluster: Cluster) -> None:
+    fakepve.add_vms(200)
+    together = threading.Barrier(8)
+
+    def read(first: int) -> list[tuple[int, str | None]]:
+        together.wait()
+        return [(vmid, read_vm(cluster, "pve1", vmid).effective("name")) for vmid in range(first, first + 25)]
+
+    with ThreadPoolExecutor(8) as pool:
+        names = [pair for pairs in pool.map(read, range(1000, 1200, 25)) for pair in pairs]
+    assert names == [(vmid, f"vm-{vmid}") for vmid in range(1000, 1200)]
+    assert cluster.calls == {"GET": 200}
+    assert fakepve.control("connections") == 8
+
+
+def test_a_thread_keeps_its_connection(fakepve: FakePve, cluster: Cluster) -> None:
+    for _ in range(20):
+        cluster.get("/version")
+    cluster.post("/pools", poolid="client-dupont")
+    cluster.delete("/pools", poolid="client-dupont")
+    assert fakepve.control("connections") == 1
+
+
+def test_a_closed_cluster_connects_anew(fakepve: FakePve, cluster: Cluster) -> None:
+    cluster.get("/version")
+    cluster.close()
+    cluster.get("/version")
+    assert fakepve.control("connections") == 2
+
+
+# Parameters
+
+
+def test_parameters_of_a_delete_go_into_the_query(fakepve: FakePve, cluster: Cluster) -> None:
+    cluster.post("/pools", poolid="client-dupont")
+    cluster.delete("/pools", poolid="client-dupont")
+    assert fakepve.dump()["pools"] == {}
+
+
+def test_parameters_with_dashes_booleans_and_nothing(fakepve: FakePve, cluster: Cluster) -> None:
+    fakepve.add_vms(1)
+    upid = cluster.delete(
+        "/nodes/pve1/qemu/1000", params={"destroy-unreferenced-disks": True, "purge": False, "skiplock": None}
+    )
+    assert cluster.wait_for_task(upid).exitstatus == "OK"
+    assert fakepve.dump()["vms"] == {}
