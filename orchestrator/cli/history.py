@@ -27,7 +27,9 @@ class HistoryFormat(StrEnum):
 def history(
     target: Annotated[
         str | None,
-        typer.Argument(metavar="[CLIENT[/MACHINE]|verify]", help="Whose; or `verify`: check the whole chain."),
+        typer.Argument(
+            metavar="[CLIENT[/MACHINE]|verify]", help="Whose; or `verify`: check the whole chain."
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many entries at most.")] = 50,
     format: Annotated[HistoryFormat, typer.Option(help="For people or for programs.")] = HistoryFormat.TEXT,  # noqa: A002
@@ -53,7 +55,9 @@ def _verify(path: str | None) -> None:
         found = opened.verify()
     if not found.ok:
         session.fail(f"the history was changed: {found.reason}")
-    session.console().print(f"{found.count} entries, none altered, removed or reordered; the last is {found.head}")
+    session.console().print(
+        f"{found.count} entries, none altered, removed or reordered; the last is {found.head}"
+    )
 
 
 def _print(entries: list[Entry]) -> None:

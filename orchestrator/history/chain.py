@@ -99,7 +99,9 @@ def verify(entries: Iterable[Entry], head: tuple[int, str]) -> Verification:
             return Verification(ok=False, count=count, head=previous, bad=entry.sequence, reason=problem)
         previous = entry.hash
     if (count, previous) != head:
-        reason = f"the history ends with entry {count}, its head says {head[0]}: entries at the end were removed"
+        reason = (
+            f"the history ends with entry {count}, its head says {head[0]}: entries at the end were removed"
+        )
         return Verification(ok=False, count=count, head=previous, bad=count + 1, reason=reason)
     return Verification(ok=True, count=count, head=previous)
 
@@ -108,7 +110,9 @@ def _problem(entry: Entry, expected: int, previous: str) -> str:
     if entry.sequence != expected:
         return f"entry {expected} is missing: it was removed, or entries were reordered"
     if entry.previous != previous:
-        return f"entry {entry.sequence} does not follow the one before it: one of the two was replaced or moved"
+        return (
+            f"entry {entry.sequence} does not follow the one before it: one of the two was replaced or moved"
+        )
     if hash_of(asdict(entry)) != entry.hash:
         return f"entry {entry.sequence} was altered after it was written"
     return ""

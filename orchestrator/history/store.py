@@ -28,7 +28,10 @@ _ENTRIES = sa.Table(
     sa.Column("at", sa.String(40), nullable=False),
     *(sa.Column(name, sa.Text, nullable=False) for name in ("who", "why", "client")),
     sa.Column("machine", sa.Text),
-    *(sa.Column(name, sa.Text, nullable=False) for name in ("site", "action", "details", "result", "message")),
+    *(
+        sa.Column(name, sa.Text, nullable=False)
+        for name in ("site", "action", "details", "result", "message")
+    ),
     sa.Column("upid", sa.Text),
     sa.Column("seconds", sa.Float(53), nullable=False),
     *(sa.Column(name, sa.Text, nullable=False) for name in ("run", "previous", "hash")),
@@ -173,7 +176,9 @@ class History:
         try:
             return self._writing(write)
         except SQLAlchemyError as error:
-            raise HistoryUnavailable(f"the history could not be written: {error.__cause__ or error}") from error
+            raise HistoryUnavailable(
+                f"the history could not be written: {error.__cause__ or error}"
+            ) from error
 
     def entries(
         self, *, client: str | None = None, machine: str | None = None, limit: int | None = None

@@ -29,7 +29,9 @@ records = st.fixed_dictionaries(
         "message": st.text(max_size=40),
         "upid": st.none() | st.text(max_size=40),
         "seconds": st.floats(0, 1e6),
-        "details": st.dictionaries(st.text(max_size=8).filter(lambda k: k.lower() != "secret"), st.integers()),
+        "details": st.dictionaries(
+            st.text(max_size=8).filter(lambda k: k.lower() != "secret"), st.integers()
+        ),
     }
 )
 
@@ -138,7 +140,9 @@ def _count(path: Path) -> int:
 def test_a_secret_is_refused_before_it_is_written(tmp_path: Path) -> None:
     with open_history(tmp_path / "h.db") as history:
         with pytest.raises(ValueError, match="cipassword"):
-            history.append(**BASE, client="c", action="a", result="ok", details={"params": [{"cipassword": "hunter2"}]})
+            history.append(
+                **BASE, client="c", action="a", result="ok", details={"params": [{"cipassword": "hunter2"}]}
+            )
         assert history.entries() == []
 
 
