@@ -137,12 +137,16 @@ class _Repair(Generic[Model]):
         """Note what is new in the sentences, and mend what they are about."""
         meant = {(*said.path[:-1], said.meant) for said in sentences if said.meant is not None}
         for said in sentences:
-            # A misspelt key is one mistake, not an unknown key and a missing one.
-            if not (said.missing and said.path in meant) and not self._mended(said.path):
+            # A misspelt key is one mistake, not an unknown key and a missing one; and what was mended inside
+            # a mapping is why its keys do not fit together.
+            echo = (said.missing and said.path in meant) or (said.whole and self._mended_inside(said.path))
+            if not echo and not self._mended(said.path):
                 self.sentences.append(said)
         for said in sentences:
             if said.unknown:
                 self._remove(said.path)
+            elif said.misnamed:
+                self._rename(said.path)
             elif self._mended(said.path):
                 self._widen(said.path)
             else:
@@ -185,6 +189,16 @@ class _Repair(Generic[Model]):
         holder = self._holder(path)
         if isinstance(holder, dict):
             holder.pop(path[-1], None)
+
+    def _rename(self, path: YamlPath) -> None:
+        holder = self._holder(path)
+        if has_item(holder, path[-1]):
+            name = f"name-{len(self.stood_in)}"
+            holder[name] = holder.pop(path[-1])
+            self.stood_in.add((*path[:-1], name))
+
+    def _mended_inside(self, path: YamlPath) -> bool:
+        return any(said.path[: len(path)] == path for said in self.sentences)
 
     def _mended(self, path: YamlPath) -> bool:
         return any(path[:length] in self.stood_in for length in range(len(path) + 1))

@@ -64,6 +64,12 @@ def mark_of_key(root: yaml.Node, path: YamlPath) -> Mark:
     return _stand_for(key, value)
 
 
+def start_of_value(root: yaml.Node, path: YamlPath) -> Mark:
+    """Return where the value itself begins, whatever stands for it in problems."""
+    _, value, _ = _walk(root, path)
+    return Mark.of(value)
+
+
 def _is_invisible(node: yaml.Node) -> bool:
     return bool(node.start_mark.line == node.end_mark.line and node.start_mark.column == node.end_mark.column)
 

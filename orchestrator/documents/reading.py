@@ -11,6 +11,7 @@ Dates stay text here; the field that wants a date reads it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -18,9 +19,13 @@ import yaml
 
 from orchestrator.documents.composing import PLAIN, QUOTED, compose, find_forbidden
 from orchestrator.documents.malformed import explain
-from orchestrator.documents.places import Mark, YamlPath, lines_of, mark_of_key, mark_of_value
+from orchestrator.documents.places import Mark, YamlPath, lines_of, mark_of_key, mark_of_value, start_of_value
 from orchestrator.documents.problems import Problem, Severity
 from orchestrator.documents.scalars import Ambiguous, read_plain
+
+# Problems are printed, and kept in the logs of merge requests: no line of them may hold a secret.
+_SECRET_KEY = re.compile(r"secret|passw|passphrase", re.IGNORECASE)
+_AFTER_SECRET_KEY = re.compile(r"((?:secret|passw|passphrase)\w*[\"']?\s*:\s*)\S.*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -72,20 +77,11 @@ class Document:
         """Return a problem at ``path``. ``hide`` masks what follows the key: it may be a secret."""
         mark = self.mark(path, key=key)
         line = self.lines[mark.line] if mark.line < len(self.lines) else ""
-        if hide:
-            line = _without_value(line, mark, self.mark(path))
-        end = min(mark.end_column, len(line)) if hide else mark.end_column
-        return Problem(
-            file=self.file,
-            line=mark.line + 1,
-            column=mark.column + 1,
-            end_column=max(end, mark.column + 1) + 1,
-            severity=severity,
-            message=message,
-            allowed=allowed,
-            article=article,
-            source_line=line,
-        )
+        root = _root(self.text)
+        if hide and root is not None:
+            value = start_of_value(root, path)
+            line = line[: value.column] + "…" if value.line == mark.line else line
+        return _problem_at(self.file, mark, message, allowed, line, article=article, severity=severity)
 
 
 def read(text: str, file: str) -> Document:
@@ -119,7 +115,7 @@ def read(text: str, file: str) -> Document:
     problems = tuple(
         document.problem(path, message, allowed, key=key, hide=hides_secret(path))
         if mark is None
-        else _problem_at(file, document.lines, mark, message, allowed)
+        else _problem_at(file, mark, message, allowed, document.lines[mark.line])
         for path, message, allowed, key, mark in construction.mistakes
     )
     return Document(file, text, data, problems, document.refused)
@@ -127,8 +123,7 @@ def read(text: str, file: str) -> Document:
 
 def hides_secret(path: YamlPath) -> bool:
     """Whether the value at ``path`` may be a secret that somebody put into the file by mistake."""
-    words = ("secret", "password", "passwd", "passphrase", "private")
-    return any(isinstance(step, str) and any(word in step.lower() for word in words) for step in path)
+    return any(isinstance(step, str) and _SECRET_KEY.search(step) for step in path)
 
 
 class _Construction:
@@ -158,7 +153,10 @@ class _Construction:
             name = path[-1] if path and isinstance(path[-1], str) else "this"
             self.mistakes.append((path, f"{name} is empty", "give it a value, or take it out", False, None))
         if isinstance(value, Ambiguous):
-            self.mistakes.append((path, value.message, value.allowed, False, None))
+            found = "this" if hides_secret(path) else text
+            self.mistakes.append(
+                (path, value.message.format(found), value.allowed.format(found), False, None)
+            )
             return text
         return value
 
@@ -176,7 +174,9 @@ class _Construction:
                 self.mistakes.append(
                     (
                         (*path, key),
-                        f"the key {key} stands twice here",
+                        "a key stands twice here"
+                        if hides_secret(path)
+                        else f"the key {key} stands twice here",
                         f"line {lines[key] + 1} has it already: keep one of the two",
                         True,
                         Mark.of(key_node),
@@ -188,9 +188,7 @@ class _Construction:
         return data
 
     def _refuse_tag(self, node: yaml.Node, path: YamlPath) -> None:
-        self.mistakes.append(
-            (path, f"the tag {node.tag} is not used here", "write the plain value", False, None)
-        )
+        self.mistakes.append((path, "a tag (!) is not used here", "write the plain value", False, None))
 
 
 @lru_cache(maxsize=8)
@@ -200,18 +198,30 @@ def _root(text: str) -> yaml.Node | None:
 
 def _unreadable(file: str, text: str, mistakes: list[tuple[Mark, str, str]]) -> Document:
     lines = lines_of(text)
-    problems = tuple(_problem_at(file, lines, mark, message, allowed) for mark, message, allowed in mistakes)
+    problems = tuple(
+        _problem_at(file, mark, message, allowed, lines[mark.line]) for mark, message, allowed in mistakes
+    )
     return Document(file, text, None, problems, readable=False)
 
 
-def _problem_at(file: str, lines: list[str], mark: Mark, message: str, allowed: str) -> Problem:
-    line = lines[mark.line] if mark.line < len(lines) else ""
+def _problem_at(
+    file: str,
+    mark: Mark,
+    message: str,
+    allowed: str,
+    line: str,
+    *,
+    article: str | None = None,
+    severity: Severity = "error",
+) -> Problem:
     return Problem(
-        file, mark.line + 1, mark.column + 1, mark.end_column + 1, "error", message, allowed, source_line=line
+        file=file,
+        line=mark.line + 1,
+        column=mark.column + 1,
+        end_column=mark.end_column + 1,
+        severity=severity,
+        message=message,
+        allowed=allowed,
+        article=article,
+        source_line=_AFTER_SECRET_KEY.sub(r"\1…", line),
     )
-
-
-def _without_value(line: str, mark: Mark, value: Mark) -> str:
-    if value.line == mark.line and value.column >= mark.column:
-        return line[: value.column] + "…"
-    return line[: mark.column] + "…"

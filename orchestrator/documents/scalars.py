@@ -26,7 +26,7 @@ _LONGEST_SWITCH = 5
 
 @dataclass(frozen=True)
 class Ambiguous:
-    """A word that YAML readers disagree about."""
+    """A word that YAML readers disagree about; ``{}`` in the sentences is the word."""
 
     message: str
     allowed: str
@@ -48,8 +48,8 @@ def read_plain(text: str) -> str | int | float | bool | Ambiguous | None:
         return _SWITCHES[text]
     if _SWITCH_LIKE.fullmatch(text):
         return Ambiguous(
-            f"{text} without quotes is a switch to some readers of YAML and text to others",
-            f'write true or false for a switch, or "{text}" for text',
+            "{} without quotes is a switch to some readers of YAML and text to others",
+            'write true or false for a switch, or "{}" for text',
         )
     return text
 
@@ -61,12 +61,12 @@ def _number_or_text(text: str) -> str | int | float | Ambiguous:
         return float(text)
     if _SEXAGESIMAL.fullmatch(text):
         return Ambiguous(
-            f"{text} without quotes is a number to some readers of YAML (digits in base 60)",
-            f'write it in quotes: "{text}"',
+            "{} without quotes is a number to some readers of YAML (digits in base 60)",
+            'write it in quotes: "{}"',
         )
     if _NUMBER_LIKE.fullmatch(text):
         return Ambiguous(
-            f"readers of YAML disagree about the number {text}",
-            f'write a number in plain decimal digits, such as 8 or 2.5, or "{text}" for text',
+            "readers of YAML disagree about the number {}",
+            'write a number in plain decimal digits, such as 8 or 2.5, or "{}" for text',
         )
     return text

@@ -43,6 +43,8 @@ class Sentence:
         key: whether the key is wrong, not its value.
         unknown: whether the key is not one of the format's.
         meant: for an unknown key, the key that was probably meant.
+        misnamed: whether the key is a name of the file's own, and no good one.
+        whole: whether the mistake is only in how the keys of a mapping go together.
         hide: whether the value must not be shown.
     """
 
@@ -54,6 +56,8 @@ class Sentence:
     key: bool = False
     unknown: bool = False
     meant: str | None = None
+    misnamed: bool = False
+    whole: bool = False
     hide: bool = False
 
 
@@ -70,11 +74,7 @@ def sentence(error: ErrorDetails, model: type[BaseModel], data: object) -> Sente
     if path and path[-1] == "[key]":
         shown = f"the name {_show(path[-2])} cannot stand here"
         return Sentence(
-            path[:-1],
-            shown,
-            context.get("pattern_hint", "lower-case letters, digits and '-'"),
-            key=True,
-            unknown=True,
+            path[:-1], shown, "lower-case letters, digits and '-', a letter first", key=True, misnamed=True
         )
     if "key" in context:
         path = (*path, str(context["key"]))
@@ -88,7 +88,8 @@ def sentence(error: ErrorDetails, model: type[BaseModel], data: object) -> Sente
         return Sentence(path, f"{_name(path)} stands in the file", error["msg"], hide=True)
     error = {**error, "input": _found(data, path, error["input"], hide)}
     message, allowed = _wrong_value(error, _name(path), shape)
-    return Sentence(path, message, allowed, shape.article, hide=hide)
+    whole = error["type"] == "value_error" and isinstance(error["input"], dict)
+    return Sentence(path, message, allowed, shape.article, whole=whole, hide=hide)
 
 
 def _found(data: Any, path: YamlPath, value: object, hide: bool) -> object:
@@ -117,9 +118,8 @@ def _unknown_key(path: YamlPath, model: type[BaseModel], hide: bool) -> Sentence
         allowed = f"did you mean {meant}? {allowed}"
     elif homes := homes_of(model, key):
         allowed = f"{key} belongs under {' or '.join(homes)}; {allowed}"
-    return Sentence(
-        path, f"unknown key {_shorten(key)}", allowed, key=True, unknown=True, meant=meant, hide=hide
-    )
+    message = "unknown key" if hides_secret(path[:-1]) else f"unknown key {_shorten(key)}"
+    return Sentence(path, message, allowed, key=True, unknown=True, meant=meant, hide=hide)
 
 
 def _missing(path: YamlPath, shape: Shape) -> Sentence:

@@ -62,6 +62,8 @@ def _token_id(value: str) -> str:
 
 def _anchor(path: Path, info: ValidationInfo) -> Path:
     """Make a path absolute: ``~`` is the user's home, anything else is relative to the file it stands in."""
+    if "PRIVATE KEY" in str(path):
+        raise PydanticCustomError("literal_secret", "name the file that holds the key; the key stays there")
     folder = (info.context or {}).get("folder")
     path = path.expanduser()
     return folder / path if isinstance(folder, Path) else path
@@ -86,7 +88,9 @@ class SecretReference(Strict):
         }
     )
 
-    env: str | None = Field(default=None, min_length=1, description="name of an environment variable")
+    env: str | None = Field(
+        default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="the name of an environment variable"
+    )
     file: AnchoredPath | None = Field(default=None, description="a file that nobody but its owner can read")
     command: tuple[str, ...] | None = Field(default=None, min_length=1, description="prints the secret")
 

@@ -50,9 +50,8 @@ def _from_environment(name: str) -> str:
 def _from_file(path: Path) -> str:
     try:
         _refuse_replaceable(path)
-        with path.open(
-            "rb"
-        ) as stream:  # judged below by what was opened, not by what the name leads to later
+        # What was opened is judged, not what the name may lead to a moment later; a pipe must not block us.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:  # noqa: PTH123  (a descriptor)
             _refuse_readable_by_others(path, os.fstat(stream.fileno()))
             content = stream.read(_LARGEST_BYTES + 1)
     except OSError as error:

@@ -84,8 +84,8 @@ EDITS = [
     ("address", "address: auto", "address: «10.0.0»", "address cannot", "'auto' or an IPv4"),
     ("IPv6", "address: auto", "address: «::1»", "address cannot", "'auto' or an IPv4"),
     ("empty text", "C-2026-0042", "«''»", "reference cannot be", "at most 64"),
-    ("tag", "client: dupont", "client: «!client dupont»", "the tag !client", "plain value"),
-    ("undefined alias", "client: dupont", "client: «*x»", "the alias *x", "write the values out"),
+    ("tag", "client: dupont", "client: «!client dupont»", "a tag (!)", "plain value"),
+    ("undefined alias", "client: dupont", "client: «*x»", "an alias (*)", "write the values out"),
 ]
 FILES = [
     # Name, the file with the place marked, part of the message and of what is allowed.
@@ -107,7 +107,7 @@ FILES = [
      "firewall is a list", "keys engine, open"),
     ("text for machine", file_of("      - «foo»\n"), 'is the text "foo"', "a mapping with the keys name"),
     ("alias", GOOD.replace("client: dupont", "client: &x dupont") + "x: «*x»\n",
-     "the alias *x", "write the values out"),
+     "an alias (*)", "write the values out"),
 ]
 # fmt: on
 
@@ -199,7 +199,7 @@ def test_aliases_that_would_explode_are_refused_unread(tmp_path: Path) -> None:
         f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join(['*' + chr(97 + n)] * 9)}]\n" for n in range(20)
     )
     problems = load_text(tmp_path, "a: &a [x, x]\n" + levels).problems
-    assert problems[0].message == "the alias *a is not used here"
+    assert problems[0].message == "an alias (*) is not used here"
 
 
 def test_all_mistakes_of_all_files_are_reported_in_one_run(tmp_path: Path) -> None:
