@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import signal
 import socket
 import struct
 from collections import Counter
@@ -29,11 +31,14 @@ class Fault:
     """What happens to the next ``times`` requests of ``method`` whose path matches ``path`` wholly.
 
     Attributes:
-        kind: ``error`` (answer ``status`` and ``text``), ``html`` (a proxy's page with ``status``), ``redirect`` (to ``text``),
-            ``reset`` (the connection breaks), ``hang`` (no answer, for ``seconds``), ``task`` (a task that ends with ``text``).
+        method: ``GET``, …, or ``*`` for any.
         path: a regular expression for the path below ``/api2/json``.
+        kind: ``error`` (answer ``status`` and ``text``), ``html`` (a proxy's page with ``status``),
+            ``redirect`` (to ``text``), ``reset`` (the connection breaks), ``hang`` (no answer, for ``seconds``),
+            ``task`` (a task that ends with ``text``), ``kill`` (the client, process ``pid``, is killed).
         after: the request is carried out first; only its answer is lost.
         skip: let so many pass before the first.
+        log: lines of the task's log.
     """
 
     method: str
@@ -47,10 +52,11 @@ class Fault:
     after: bool = False
     skip: int = 0
     log: tuple[str, ...] = ()
+    pid: int = 0
 
     def matches(self, method: str, path: str) -> bool:
         """Whether it is this request's turn."""
-        if self.method != method or not self.times or not re.fullmatch(self.path, path):
+        if self.method not in (method, "*") or not self.times or not re.fullmatch(self.path, path):
             return False
         if self.skip:
             self.skip -= 1
@@ -100,6 +106,8 @@ class TroubledNode(Node):
             return web.Response(status=fault.status, headers={"Location": fault.text})
         if fault.kind == "task":
             return web.json_response({"data": await self._doomed_task(fault, request)})
+        if fault.kind == "kill":
+            os.kill(fault.pid, signal.SIGKILL)
         if fault.kind == "hang":
             await asyncio.sleep(fault.seconds)
         wire = request.transport.get_extra_info("socket")

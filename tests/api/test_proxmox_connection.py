@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
+import subprocess
+import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -31,6 +34,22 @@ LOCK_TIMEOUT = "can't lock file '/var/lock/qemu-server/lock-1000.conf' - got tim
 CONFIG = "/nodes/pve1/qemu/1000/config"
 WRONG_SECRET = "wrong-secret-4711"
 PASSWORD = "hunter2"
+
+
+CLIENT = """
+import sys
+from pathlib import Path
+from orchestrator.proxmox import Cluster
+url, token_id, token_secret, ca_file = sys.argv[1:]
+cluster = Cluster(site="paris", url=url, token_id=token_id, token_secret=token_secret, ca_file=Path(ca_file))
+cluster.get("/version")
+cluster.post("/pools", poolid="client-dupont")
+"""
+
+
+def reach(fakepve: FakePve) -> tuple[str, str, str, str]:
+    """The arguments of ``CLIENT``."""
+    return fakepve.url, fakepve.token_id, fakepve.token_secret, str(fakepve.ca_file)
 
 
 # No answer
@@ -325,6 +344,36 @@ def test_a_closed_cluster_connects_anew(fakepve: FakePve, cluster: Cluster) -> N
     cluster.close()
     cluster.get("/version")
     assert fakepve.control("connections") == 2
+
+
+# The process around it
+
+
+def test_nothing_slow_is_loaded_before_the_first_call() -> None:
+    slow = {"requests", "proxmoxer", "stamina"}
+    code = f"import sys, orchestrator.proxmox; print(sorted({slow} & sys.modules.keys()))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_a_retry_that_helps_prints_nothing(fakepve: FakePve) -> None:
+    fakepve.fault("GET", "/version", "reset", times=2)
+    answer = subprocess.run(
+        [sys.executable, "-c", CLIENT, *reach(fakepve)], capture_output=True, text=True, check=True
+    )
+    assert (answer.stdout, answer.stderr) == ("", "")
+    assert fakepve.calls()["GET /version"] == 3
+
+
+@pytest.mark.parametrize("carried_out", [False, True])
+def test_a_client_can_be_killed_at_a_call(fakepve: FakePve, carried_out: bool) -> None:
+    """What the tests of interrupted applies stand on."""
+    client = subprocess.Popen([sys.executable, "-c", CLIENT, *reach(fakepve)], stdin=subprocess.PIPE)
+    fakepve.fault("*", ".*", "kill", skip=1, pid=client.pid, after=carried_out)
+    with client:
+        client.communicate()
+    assert client.returncode == -signal.SIGKILL
+    assert ("client-dupont" in fakepve.dump()["pools"]) is carried_out
 
 
 # Parameters
