@@ -21,8 +21,10 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         image = ensure_image(
-            arguments.cache, lambda line: print(line, file=sys.stderr), suite=arguments.suite
-        )  # noqa: T201
+            arguments.cache,
+            lambda line: print(line, file=sys.stderr),  # noqa: T201
+            suite=arguments.suite,
+        )
     except ImageBuildError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -70,9 +70,21 @@ LEFT_OUT_FILES = (
 LEFT_IN_FILES = ("/usr/share/doc/*/copyright",)
 """Exceptions from `LEFT_OUT_FILES`: licences stay with what they cover."""
 
-INITRAMFS_MODULES = ("virtio_pci", "virtio_scsi", "sd_mod", "sr_mod", "isofs", "virtio_net", "virtio_console")
+INITRAMFS_MODULES = (
+    "virtio_pci",
+    "virtio_scsi",
+    "sd_mod",
+    "sr_mod",
+    "isofs",
+    "virtio_net",
+    "virtio_console",
+    "virtio_rng",
+    "button",
+    "evdev",
+)
 """Drivers loaded before systemd starts. With the CD and the network card there from the beginning,
-nothing in the boot waits for udev to find them. (ext4 is part of the kernel.)"""
+nothing in the boot waits for udev to find them, and randomness is there for the first key. The last two
+are the power button, which udev then need not look for. (ext4 is part of the kernel.)"""
 
 KERNEL_ARGUMENTS = (
     "ro",
@@ -83,6 +95,12 @@ KERNEL_ARGUMENTS = (
     "net.ifnames=0",  # Proxmox's network configuration says eth0
     "mitigations=off",  # the machines are emulated and thrown away
     "apparmor=0",
+    "selinux=0",
+    "nokaslr",  # no pass over the kernel's half million relocations
+    "cryptomgr.notests",
+    "cgroup_disable=memory",
+    "psi=0",
+    "SYSTEMD_SECCOMP=0",  # reaches systemd's environment: filters of system calls are costly to compile
     "nowatchdog",
     "tsc=reliable",
     "8250.nr_uarts=1",
@@ -112,7 +130,17 @@ MASKED_UNITS = (
     "systemd-update-done.service",
     "systemd-machine-id-commit.service",
     "systemd-networkd-wait-online.service",
+    "systemd-repart.service",
     "systemd-rfkill.socket",
+    "systemd-sysusers.service",
+    "systemd-random-seed.service",
+    "systemd-update-utmp.service",
+    "systemd-update-utmp-runlevel.service",
+    "systemd-tmpfiles-setup-dev.service",
+    "kmod-static-nodes.service",
+    "cryptsetup.target",
+    "integritysetup.target",
+    "veritysetup.target",
     "systemd-udev-settle.service",
     "ldconfig.service",
     "dev-hugepages.mount",
@@ -126,6 +154,8 @@ MASKED_UNITS = (
     "modprobe@drm.service",
     "modprobe@efi_pstore.service",
     "modprobe@fuse.service",
+    "modprobe@dm_mod.service",
+    "modprobe@loop.service",
     "remote-fs.target",
     # cloud-init: one process instead of four, see overlay/usr/lib/orchestrator-lab/cloud-init-boot
     "cloud-init.service",
