@@ -22,7 +22,7 @@ QUOTED = "quoted"
 DEEPEST = 32
 """Levels of nesting that a file may have; a subscription needs nine."""
 
-_SURELY_HARMLESS = 1000  # libyaml composes by recursion in C: some ten thousand levels end the process
+_SURELY_HARMLESS = 200  # both compose by recursion; in C some ten thousand levels end the process
 
 
 class _Unresolved:

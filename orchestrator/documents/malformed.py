@@ -33,7 +33,7 @@ _SENTENCES: tuple[tuple[str, str, str], ...] = (
         "of its neighbours, or put text that contains ': ' in quotes",
     ),
     (
-        "block sequence entries are not allowed",
+        "sequence entries are not allowed",
         "a list item that cannot begin here",
         "begin the list on a line of its own",
     ),

@@ -246,7 +246,7 @@ class Service(Strict):
     """One offer that the client subscribed to, with its machines."""
 
     offer: Offer = Field(examples=["cloud-vm-advanced"])
-    machines: tuple[Machine, ...] = Field(min_length=1)
+    machines: tuple[Machine, ...] = Field(min_length=1, description="at least one")
 
 
 class Subscription(Strict):
@@ -258,7 +258,7 @@ class Subscription(Strict):
     )
     administration: Administration = Administration()
     managed_services: ManagedServices | None = None
-    services: tuple[Service, ...] = Field(min_length=1)
+    services: tuple[Service, ...] = Field(min_length=1, description="at least one")
 
     def machines(self) -> list[tuple[Offer, Machine]]:
         """Every machine of the file with its offer, in the file's order."""

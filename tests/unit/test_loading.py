@@ -6,10 +6,12 @@ import datetime as dt
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from orchestrator.documents import composing, reading
 from orchestrator.documents.composing import DEEPEST
 from orchestrator.documents.files import LARGEST_BYTES
 from orchestrator.subscriptions import load, render_problem
@@ -169,6 +171,35 @@ def test_malformed_yaml_is_explained_at_its_place(
     assert message in problem.message
     assert allowed in problem.allowed
     assert (problem.line, problem.column) == (line, column)
+
+
+@pytest.fixture
+def without_libyaml(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """PyYAML's own parser, as where PyYAML was built without libyaml."""
+    monkeypatch.setattr(composing, "_Composer", composing._PythonComposer)
+    reading._root.cache_clear()
+    yield
+    reading._root.cache_clear()
+
+
+@pytest.mark.usefixtures("without_libyaml")
+def test_without_libyaml_files_say_the_same(tmp_path: Path) -> None:
+    (item,) = load_text(tmp_path, GOOD).subscriptions
+    assert item.subscription.client == "dupont"
+    for text, message in [(GOOD.replace(old, new), words[0]) for _, old, new, *words in EDITS]:
+        plain, place = marked(text)
+        (problem,) = load_text(tmp_path, plain).problems
+        assert message in problem.message
+        assert (problem.line, problem.column, problem.end_column) == place
+
+
+@pytest.mark.usefixtures("without_libyaml")
+def test_without_libyaml_malformed_files_are_errors_at_the_same_line(tmp_path: Path) -> None:
+    for text in [str(case.values[0]) for case in MALFORMED] + ["[" * 2000, "- " * 2000]:
+        plain, (line, *_) = marked(text) if "«" in text else (text, (1, 1, 2))
+        problem = load_text(tmp_path, plain).problems[0]
+        assert abs(problem.line - line) <= 1, plain
+        assert "the parser says" not in problem.allowed, plain
 
 
 def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
