@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,7 @@ def test_an_inventory_that_is_not_there_is_an_error(folder: Path) -> None:
 # The schema
 
 
+@cache
 def schema(*arguments: str) -> dict[str, Any]:
     done = orchestrator(ROOT, "schema", *arguments)
     assert done.returncode == 0
