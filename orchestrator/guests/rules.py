@@ -1,0 +1,227 @@
+"""The basic firewall of a machine (article 3.6): what it lets in, as data, in words, and as nftables rules.
+
+Pure: no network, no clock, no environment. Default is closed: only what the subscription lists comes in, and
+SSH from the client's and from the provider's own addresses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.guests.openings import (
+    ANYWHERE,
+    IPAddress,
+    IPNetwork,
+    Opening,
+    Protocol,
+    Source,
+    contains,
+    merged_networks,
+    merged_openings,
+    written,
+)
+from orchestrator.guests.places import template_folder
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+    from orchestrator.subscriptions.model import Machine
+
+SSH_PORT = 22
+"""Where a guest's SSH server listens."""
+
+FORM = 1
+"""Number of the form of the rules. Raise it with every change of the template that existing machines must
+get: the plan then shows a firewall change on each of them."""
+
+
+@dataclass(frozen=True)
+class FirewallPolicy:
+    """What a machine's firewall lets in. Two policies that mean the same are equal.
+
+    Attributes:
+        open: ports with their sources; disjoint and ordered once the policy is made.
+        allowed_from: where the client administers the machine from; may be empty.
+        management: where the provider administers it from. Empty means that the provider is shut out:
+            such a policy can be described but is refused before it is sent.
+        form: the form of the rules that carry it out, see :data:`FORM`.
+    """
+
+    open: tuple[Opening, ...] = ()
+    allowed_from: tuple[IPNetwork, ...] = ()
+    management: tuple[IPNetwork, ...] = ()
+    form: int = FORM
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "open", merged_openings(self.open))
+        object.__setattr__(self, "allowed_from", merged_networks(self.allowed_from))
+        object.__setattr__(self, "management", merged_networks(self.management))
+
+
+def policy_of(
+    machine: Machine, *, allowed_from: Iterable[IPNetwork], management: Iterable[IPNetwork]
+) -> FirewallPolicy:
+    """Return the policy that a machine of a subscription file asks for.
+
+    Args:
+        machine: the machine with its ``firewall`` section.
+        allowed_from: the addresses that the client administers the machine from.
+        management: the addresses that the provider administers it from.
+    """
+    openings = (Opening(*port.first_last, port.protocol, port.sources) for port in machine.firewall.open)
+    return FirewallPolicy(tuple(openings), tuple(allowed_from), tuple(management))
+
+
+def admits_ssh_from(policy: FirewallPolicy, address: IPAddress) -> bool:
+    """Whether a new SSH connection from an address would be let in."""
+    return contains((*policy.allowed_from, *policy.management), address) or any(
+        opening.protocol == "tcp"
+        and opening.first <= SSH_PORT <= opening.last
+        and contains(opening.sources, address)
+        for opening in policy.open
+    )
+
+
+def render(policy: FirewallPolicy) -> str:
+    """Return the rules as ``nft -f`` reads them: one transaction that replaces our own table, and only it.
+
+    The same policy always gives the same text.
+    """
+    groups: dict[tuple[Protocol, tuple[Source, ...]], list[str]] = defaultdict(list)
+    for opening in policy.open:
+        groups[opening.protocol, opening.sources].append(opening.ports)
+    rules = [
+        {"match": match, "protocol": protocol, "ports": ", ".join(ports)}
+        for (protocol, sources), ports in groups.items()
+        for match in _source_matches(sources)
+    ]
+    administration = merged_networks((*policy.allowed_from, *policy.management))
+    return _template().render(rules=rules, administration=_source_matches(administration), ssh_port=SSH_PORT)
+
+
+def _source_matches(sources: Iterable[Source]) -> list[str]:
+    """The nftables matches for sources, one a family; for ``any`` one that matches both."""
+    given = tuple(sources)
+    if given == ANYWHERE:
+        return [""]
+    families = (("ip", ipaddress.IPv4Network), ("ip6", ipaddress.IPv6Network))
+    return [
+        f"{keyword} saddr {{ {', '.join(members)} }} "
+        for keyword, kind in families
+        if (members := [written(source) for source in given if isinstance(source, kind)])
+    ]
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(template_folder()),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701  (nftables rules, no HTML; every value is a number or a network)
+    )
+    return environment.get_template("firewall.nft.j2")
+
+
+def digest(rules: str) -> str:
+    """Return the SHA-256 of rules as :func:`render` gives them, in hexadecimal."""
+    return hashlib.sha256(rules.encode()).hexdigest()
+
+
+def policy_to_data(policy: FirewallPolicy) -> dict[str, Any]:
+    """Return a policy as a small JSON object: it is kept in the machine's notes, where room is scarce."""
+    return {
+        "form": policy.form,
+        "open": [
+            f"{opening.protocol} {opening.ports} {','.join(map(written, opening.sources))}"
+            for opening in policy.open
+        ],
+        "allowed_from": [written(network) for network in policy.allowed_from],
+        "management": [written(network) for network in policy.management],
+    }
+
+
+def policy_from_data(data: Mapping[str, Any]) -> FirewallPolicy:
+    """Return the policy that :func:`policy_to_data` gave.
+
+    Raises:
+        ValueError: the data is something else.
+    """
+    try:
+        return FirewallPolicy(
+            open=tuple(_opening_from(line) for line in data["open"]),
+            allowed_from=tuple(ipaddress.ip_network(text) for text in data["allowed_from"]),
+            management=tuple(ipaddress.ip_network(text) for text in data["management"]),
+            form=int(data["form"]),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"this is not a firewall policy that was recorded by this program: {error}") from error
+
+
+def _opening_from(line: str) -> Opening:
+    protocol, ports, sources = line.split(" ")
+    first, _, last = ports.partition("-")
+    if protocol not in ("tcp", "udp"):
+        raise ValueError(f"unknown protocol {protocol}")
+    networks: list[Source] = ["any" if text == "any" else ipaddress.ip_network(text) for text in sources.split(",")]
+    return Opening(int(first), int(last or first), "tcp" if protocol == "tcp" else "udp", tuple(networks))
+
+
+def describe_changes(old: FirewallPolicy | None, new: FirewallPolicy) -> list[str]:
+    """Say in a line each what is no longer let in, and what is from now on.
+
+    Args:
+        old: the policy that is loaded; None if there is none, and all of ``new`` is new.
+        new: the policy to come.
+
+    Returns:
+        Lines such as ``- udp 5000-5010 from any`` and ``+ tcp 5432 from 10.0.0.0/24``; none for equal policies.
+    """
+    before = old or FirewallPolicy(form=new.form)
+    lines: list[str] = []
+    for sign, one, other in (("-", before, new), ("+", new, before)):
+        for what in ("management", "allowed_from"):
+            gone = [written(n) for n in getattr(one, what) if n not in getattr(other, what)]
+            who = "the provider" if what == "management" else "the client"
+            lines += [f"{sign} ssh for {who} from {', '.join(gone)}"] if gone else []
+        lines += [f"{sign} {o.protocol} {o.ports} from {_list(o.sources)}" for o in _only_in(one.open, other.open)]
+    if before.form != new.form:
+        lines.append(f"~ rules in form {new.form} instead of {before.form}")
+    return lines
+
+
+def _list(sources: Iterable[Source]) -> str:
+    return ", ".join(map(written, sources))
+
+
+def _only_in(openings: tuple[Opening, ...], others: tuple[Opening, ...]) -> tuple[Opening, ...]:
+    """What the first openings list that the others do not, port by port and source by source."""
+    edges = {
+        protocol: sorted({e for o in (*openings, *others) if o.protocol == protocol for e in (o.first, o.last + 1)})
+        for protocol in ("tcp", "udp")
+    }
+    pieces: list[Opening] = []
+    for opening in openings:
+        for first, end in pairwise(edges[opening.protocol]):
+            if not opening.first <= first <= opening.last:
+                continue
+            there = {
+                source
+                for other in others
+                if other.protocol == opening.protocol and other.first <= first <= other.last
+                for source in other.sources
+            }
+            rest = tuple(source for source in opening.sources if source not in there)
+            pieces.append(Opening(first, end - 1, opening.protocol, rest))
+    return merged_openings(pieces)
