@@ -99,18 +99,17 @@ def _explain_host_bits(text: str) -> None:
 
 
 def parse_network(value: object) -> IPv4Network | IPv6Network:
-    """Return the network that an address or a CIDR text names (``any`` is refused).
+    """Return the network that an address or a CIDR text names (everybody is refused).
 
     Raises:
-        ValueError: the text is neither; or host bits are set in a CIDR text.
+        ValueError: the text is neither; or host bits are set in a CIDR text; or it names every address.
     """
-    if value == "any":
-        raise ValueError("'any' is not allowed here: name the addresses, such as 198.51.100.0/24")
     try:
         network = parse_source(value)
     except ValueError as error:
         raise ValueError(str(error).removeprefix("'any', ")) from None
-    assert not isinstance(network, str)  # noqa: S101  ("any" is refused above)
+    if isinstance(network, str) or network.prefixlen == 0:
+        raise ValueError("everybody is not allowed here: name the addresses, such as 198.51.100.0/24")
     return network
 
 
