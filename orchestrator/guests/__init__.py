@@ -1,0 +1,88 @@
+"""Inside the machines, the public face: the basic firewall, Ansible, SSH, trust in host keys.
+
+Names are loaded on first use: paramiko and Ansible are slow to import, and most commands need neither.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.guests.firewall import FirewallOutcome, apply_firewalls
+    from orchestrator.guests.inventory import InventoryHost, dynamic_inventory, write_known_hosts
+    from orchestrator.guests.rules import (
+        FirewallPolicy,
+        admits_ssh_from,
+        describe_changes,
+        digest,
+        policy_from_data,
+        policy_of,
+        policy_to_data,
+        render,
+    )
+    from orchestrator.guests.ssh import (
+        GuestUnreachable,
+        HostKeyMismatch,
+        LoginRefused,
+        source_address_seen,
+        wait_for_ssh,
+    )
+    from orchestrator.guests.target import GuestTarget, SshSettings
+    from orchestrator.guests.trust import known_hosts_line, learn_host_keys
+
+__all__ = [
+    "FirewallOutcome",
+    "FirewallPolicy",
+    "GuestTarget",
+    "GuestUnreachable",
+    "HostKeyMismatch",
+    "InventoryHost",
+    "LoginRefused",
+    "SshSettings",
+    "admits_ssh_from",
+    "apply_firewalls",
+    "describe_changes",
+    "digest",
+    "dynamic_inventory",
+    "known_hosts_line",
+    "learn_host_keys",
+    "policy_from_data",
+    "policy_of",
+    "policy_to_data",
+    "render",
+    "source_address_seen",
+    "wait_for_ssh",
+    "write_known_hosts",
+]
+
+_HOMES = {
+    "FirewallOutcome": "firewall",
+    "FirewallPolicy": "rules",
+    "GuestTarget": "target",
+    "GuestUnreachable": "ssh",
+    "HostKeyMismatch": "ssh",
+    "InventoryHost": "inventory",
+    "LoginRefused": "ssh",
+    "SshSettings": "target",
+    "admits_ssh_from": "rules",
+    "apply_firewalls": "firewall",
+    "describe_changes": "rules",
+    "digest": "rules",
+    "dynamic_inventory": "inventory",
+    "known_hosts_line": "trust",
+    "learn_host_keys": "trust",
+    "policy_from_data": "rules",
+    "policy_of": "rules",
+    "policy_to_data": "rules",
+    "render": "rules",
+    "source_address_seen": "ssh",
+    "wait_for_ssh": "ssh",
+    "write_known_hosts": "inventory",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

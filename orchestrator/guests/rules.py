@@ -166,7 +166,9 @@ def policy_from_data(data: Mapping[str, Any]) -> FirewallPolicy:
             form=int(data["form"]),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"this is not a firewall policy that was recorded by this program: {error}") from error
+        raise ValueError(
+            f"this is not a firewall policy that was recorded by this program: {error}"
+        ) from error
 
 
 def _opening_from(line: str) -> Opening:
@@ -174,7 +176,9 @@ def _opening_from(line: str) -> Opening:
     first, _, last = ports.partition("-")
     if protocol not in ("tcp", "udp"):
         raise ValueError(f"unknown protocol {protocol}")
-    networks: list[Source] = ["any" if text == "any" else ipaddress.ip_network(text) for text in sources.split(",")]
+    networks: list[Source] = [
+        "any" if text == "any" else ipaddress.ip_network(text) for text in sources.split(",")
+    ]
     return Opening(int(first), int(last or first), "tcp" if protocol == "tcp" else "udp", tuple(networks))
 
 
@@ -195,7 +199,9 @@ def describe_changes(old: FirewallPolicy | None, new: FirewallPolicy) -> list[st
             gone = [written(n) for n in getattr(one, what) if n not in getattr(other, what)]
             who = "the provider" if what == "management" else "the client"
             lines += [f"{sign} ssh for {who} from {', '.join(gone)}"] if gone else []
-        lines += [f"{sign} {o.protocol} {o.ports} from {_list(o.sources)}" for o in _only_in(one.open, other.open)]
+        lines += [
+            f"{sign} {o.protocol} {o.ports} from {_list(o.sources)}" for o in _only_in(one.open, other.open)
+        ]
     if before.form != new.form:
         lines.append(f"~ rules in form {new.form} instead of {before.form}")
     return lines
@@ -208,7 +214,9 @@ def _list(sources: Iterable[Source]) -> str:
 def _only_in(openings: tuple[Opening, ...], others: tuple[Opening, ...]) -> tuple[Opening, ...]:
     """What the first openings list that the others do not, port by port and source by source."""
     edges = {
-        protocol: sorted({e for o in (*openings, *others) if o.protocol == protocol for e in (o.first, o.last + 1)})
+        protocol: sorted(
+            {e for o in (*openings, *others) if o.protocol == protocol for e in (o.first, o.last + 1)}
+        )
         for protocol in ("tcp", "udp")
     }
     pieces: list[Opening] = []

@@ -1,0 +1,23 @@
+"""Where the playbooks and the templates are: in the clone that the program runs from, or where a wheel put them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+_INSTALLED = Path(sys.prefix) / "share" / "orchestrator"
+
+
+def _folder(name: str) -> Path:
+    in_clone = Path(__file__).parents[2] / name
+    return in_clone if in_clone.is_dir() else _INSTALLED / name
+
+
+def template_folder() -> Path:
+    """The folder of the Jinja2 templates."""
+    return _folder("templates")
+
+
+def playbook_folder() -> Path:
+    """The folder of the playbooks, with their roles and their ``ansible.cfg``."""
+    return _folder("playbooks")

@@ -1,0 +1,59 @@
+"""A guest to be reached, and how the provider reaches guests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.guests.rules import FirewallPolicy
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuestTarget:
+    """One machine, as seen by what works inside it.
+
+    Attributes:
+        client: whose machine it is.
+        machine: its name in the subscription file.
+        address: where its SSH server is reached; IPv4 or IPv6.
+        user: who logs in; anybody but root becomes root through sudo without a password.
+        host_keys: its public SSH host keys (``ssh-ed25519 AAAA…``), learnt through the hypervisor.
+        policy: what its firewall is to let in.
+    """
+
+    client: str
+    machine: str
+    address: str
+    user: str
+    host_keys: tuple[str, ...]
+    policy: FirewallPolicy
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Client and machine: what identifies a machine everywhere."""
+        return self.client, self.machine
+
+    @property
+    def name(self) -> str:
+        """The machine in messages: ``CLIENT/MACHINE``."""
+        return f"{self.client}/{self.machine}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SshSettings:
+    """How guests are reached.
+
+    Attributes:
+        private_key: the provider's key; only its path is ever handed on.
+        proxy_command: as OpenSSH's ProxyCommand, with ``%h`` and ``%p``; None connects directly.
+        connect_timeout_seconds: how long one attempt may take until the login is done (1 to 600).
+        rollback_seconds: how long a guest waits for the proof that it is still reachable before it goes
+            back to its previous rules (1 to 60).
+    """
+
+    private_key: Path
+    proxy_command: str | None = None
+    connect_timeout_seconds: float = 30.0
+    rollback_seconds: int = 50

@@ -1,0 +1,63 @@
+"""Trust in guests: their SSH host keys are learnt through the hypervisor, never on first use.
+
+Whoever answers first on an address may be anybody; the guest agent's channel ends in the machine itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.proxmox import ServerError, read_guest_file
+
+if TYPE_CHECKING:
+    from orchestrator.proxmox import Cluster
+
+_KEY_FILES = tuple(f"/etc/ssh/ssh_host_{kind}_key.pub" for kind in ("ed25519", "ecdsa", "rsa"))
+
+
+class NoHostKey(ServerError):
+    """The guest has no SSH host key that could be trusted."""
+
+    default_remedy = (
+        "look whether its first boot went through (cloud-init status), or make keys in it: ssh-keygen -A, then "
+        "systemctl restart ssh"
+    )
+
+
+def learn_host_keys(cluster: Cluster, node: str, vmid: int) -> tuple[str, ...]:
+    """Read a guest's public SSH host keys through the guest agent.
+
+    Returns:
+        Keys such as ``ssh-ed25519 AAAA…`` without their comment, the preferred one first.
+
+    Raises:
+        NoHostKey: there is none. A guest stopped hard during its first boot can be left with empty files.
+        AgentNotRunning: the agent does not answer.
+        ProxmoxError: the hypervisor could not be asked.
+    """
+    keys: list[str] = []
+    reasons: list[str] = []
+    for path in _KEY_FILES:
+        try:
+            content = read_guest_file(cluster, node, vmid, path)
+        except ServerError as error:  # this kind of key is not in use there
+            reasons.append(error.text)
+            continue
+        fields = content.split()
+        if len(fields) >= 2:
+            keys.append(f"{fields[0]} {fields[1]}")
+        else:
+            reasons.append(f"{path} is empty")
+    if not keys:
+        raise NoHostKey(
+            f"VM {vmid} has no SSH host key: {'; '.join(reasons)}",
+            site=cluster.site,
+            call=f"GET /nodes/{node}/qemu/{vmid}/agent/file-read",
+        )
+    return tuple(keys)
+
+
+def known_hosts_line(address: str, key: str) -> str:
+    """Return the line of a ``known_hosts`` file that trusts a key (``TYPE BASE64``) at an address."""
+    kind, blob = key.split()[:2]
+    return f"{address} {kind} {blob}"
