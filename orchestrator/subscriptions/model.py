@@ -222,7 +222,7 @@ class Machine(Strict):
         ge=1,
         le=512,
         examples=[1],
-        description="at least one (article 2)",
+        description="at least one",
         json_schema_extra={"x-article": "2"},
     )
     memory: Mebibytes = Field(ge=128, le=16 * 1024 * 1024, examples=["1GiB"], description="128MiB to 16TiB")
