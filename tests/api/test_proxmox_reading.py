@@ -140,7 +140,7 @@ def test_two_hundred_machines_cost_two_hundred_calls_and_three(fakepve: FakePve,
 def documented_role(release: str) -> list[str]:
     """The privileges that docs/proxmox.md tells to give."""
     text = (Path(__file__).resolve().parents[2] / "docs" / "proxmox.md").read_text()
-    found = re.search(rf'Proxmox VE {release}\b[^"]*pveum role add Orchestrator --privs "([^"]+)"', text)
+    found = re.search(rf'(?m)^Proxmox VE {release}\b[^"]*pveum role add Orchestrator --privs "([^"]+)"', text)
     assert found
     return found[1].split()
 
