@@ -28,7 +28,7 @@ _CHUNK = 1024 * 1024
 _LINE_LIMIT = 48 * _CHUNK
 """Longest answer: 16 MiB each of a program's output and errors, in base64."""
 
-_SYNC_REPEATED_AFTER = 10.0
+_SYNC_REPEATED_AFTER = 3.0
 """Seconds without an answer after which a request to synchronise counts as lost."""
 
 _DELIMITER = b"\xff"

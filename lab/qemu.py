@@ -84,7 +84,7 @@ class Counters:
 
 
 class Guests:
-    """The guests of one lab. One object per server; safe to use for several guests at once."""
+    """The guests of one lab. One object per server and event loop; safe to use for several guests at once."""
 
     def __init__(self, lab_name: str, run_dir: Path, log_dir: Path) -> None:
         self._lab_name = lab_name

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lab.image import recipe
@@ -72,7 +74,7 @@ def _build(image: Path, suite: str, report: Callable[[str], None]) -> None:
     began = time.monotonic()
     for leftover in image.parent.glob("build-*"):  # of a build that was killed: we hold the lock
         shutil.rmtree(leftover)
-    with tempfile.TemporaryDirectory(prefix="build-", dir=image.parent) as scratch:
+    with tempfile.TemporaryDirectory(prefix="build-", dir=image.parent) as scratch, _usual_modes():
         root, disk, finished = (Path(scratch) / name for name in ("root", "disk.raw", "disk.qcow2"))
         build_root(root, suite, report)
         report("writing the disk")
@@ -80,3 +82,13 @@ def _build(image: Path, suite: str, report: Callable[[str], None]) -> None:
         to_qcow2(disk, finished)
         finished.replace(image)
     report(f"guest image ready after {time.monotonic() - began:.0f} s: {image}")
+
+
+@contextmanager
+def _usual_modes() -> Iterator[None]:
+    """Let files of the guest be readable in it, whatever the umask of whoever builds the image."""
+    before = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(before)

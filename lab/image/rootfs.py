@@ -31,7 +31,7 @@ def build_root(root: Path, suite: str, report: Callable[[str], None]) -> None:
     report(f"installing Debian {suite} packages (about a minute)")
     _install_packages(root, suite, report)
     report("tuning the guest's system")
-    shutil.copytree(OVERLAY, root, dirs_exist_ok=True, copy_function=_copy_as_root)
+    _lay_over(root)
     _fill_in_initramfs_modules(root)
     _choose_units(root)
     _remove_identity(root)
@@ -50,12 +50,16 @@ def inside(root: Path, *command: str) -> None:
     run(["chroot", str(root), *command], cause=f"inside the new system, `{' '.join(command)}`")
 
 
-def run(command: list[str], *, cause: str) -> None:
-    """Run a program to its end; `cause` begins the message where it fails."""
+def run(command: list[str], *, cause: str, text: str = "") -> None:
+    """Run a program to its end, with `text` as its input; `cause` begins the message where it fails.
+
+    Raises:
+        ImageBuildError: it is not installed, or it failed.
+    """
     try:
         done = subprocess.run(
             command,
-            stdin=subprocess.DEVNULL,
+            input=text,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -98,10 +102,14 @@ def _machine_apt_settings() -> list[str]:
     return _NETWORK_SETTINGS.findall(dump)
 
 
-def _copy_as_root(source: str, target: str) -> str:
-    shutil.copyfile(source, target)
-    Path(target).chmod(0o755 if Path(source).stat().st_mode & 0o100 else 0o644)
-    return target
+def _lay_over(root: Path) -> None:
+    """Copy the overlay's files with modes of their own: those of a clone follow its owner's umask."""
+    for source in sorted(OVERLAY.rglob("*")):
+        if source.is_file():
+            target = root / source.relative_to(OVERLAY)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            target.chmod(0o755 if target.read_bytes().startswith(b"#!") else 0o644)
 
 
 def _fill_in_initramfs_modules(root: Path) -> None:
