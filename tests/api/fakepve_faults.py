@@ -72,7 +72,8 @@ class TroubledNode(Node):
         super().__init__(**options)
         self.faults: list[Fault] = []
         self.calls: Counter[str] = Counter()
-        self.connections: set[int] = set()  # by the client's port
+        self.connections: dict[int, Any] = {}
+        """By the client's port."""
 
     def _build_app(self) -> Any:
         app = super()._build_app()
@@ -83,7 +84,7 @@ class TroubledNode(Node):
     async def _door(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         path = request.path.removeprefix(_API)
         self.calls[f"{request.method} {path}"] += 1
-        self.connections.add(request.transport.get_extra_info("peername")[1])
+        self.connections[request.transport.get_extra_info("peername")[1]] = request.transport
         if request.method == "DELETE" and request.can_read_body:
             return _json_error(501, "Unexpected content for method 'DELETE'")
         fault = next((fault for fault in self.faults if fault.matches(request.method, path)), None)
@@ -95,6 +96,14 @@ class TroubledNode(Node):
         if fault.after:
             await handler(request)
         return await self._misbehave(fault, request)
+
+    async def drop_connections(self) -> None:
+        """Close what clients keep open, as pveproxy does after a few idle seconds."""
+        wires = [transport.get_extra_info("socket") for transport in self.connections.values()]
+        for transport in self.connections.values():
+            transport.abort()
+        while any(wire is not None and wire.fileno() != -1 for wire in wires):
+            await asyncio.sleep(0)
 
     async def _misbehave(self, fault: Fault, request: Any) -> Any:
         if fault.kind == "error":

@@ -194,6 +194,10 @@ class Control:
         """How many connections brought them."""
         return len(self.node.connections)
 
+    async def op_drop_connections(self) -> None:
+        """Close the connections that clients keep open."""
+        await self.node.drop_connections()
+
     def op_reset_calls(self) -> None:
         """Count from zero."""
         self.node.calls.clear()

@@ -339,6 +339,15 @@ def test_a_thread_keeps_its_connection(fakepve: FakePve, cluster: Cluster) -> No
     assert fakepve.control("connections") == 1
 
 
+def test_a_write_after_the_server_hung_up_takes_a_new_connection(fakepve: FakePve, cluster: Cluster) -> None:
+    """pveproxy closes idle connections: that must not make the next write uncertain."""
+    cluster.get("/version")
+    fakepve.control("drop_connections")
+    cluster.post("/pools", poolid="client-dupont")
+    assert cluster.calls == {"GET": 1, "POST": 1}
+    assert fakepve.control("connections") == 2
+
+
 def test_a_closed_cluster_connects_anew(fakepve: FakePve, cluster: Cluster) -> None:
     cluster.get("/version")
     cluster.close()
