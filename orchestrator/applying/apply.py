@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Literal
 
 from orchestrator.applying.journal import Journal
 from orchestrator.applying.limits import Limits
-from orchestrator.applying.machine_run import MachineRun, Stopped, Surroundings
+from orchestrator.applying.machine_run import MachineRun, Stopped, Surroundings, Waiting
 from orchestrator.applying.placement import Placement
 from orchestrator.planning.plan import MachinePlan, Plan
 from orchestrator.proxmox import AlreadyExists, ProxmoxError
 from orchestrator.resources.change import Kind
 
 if TYPE_CHECKING:
-    from orchestrator.applying.guests_stage import Waiting
     from orchestrator.guests import SshSettings
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.observed import ObservedSite
@@ -96,9 +95,8 @@ def _make_pools(plan: Plan, around: Surroundings) -> dict[tuple[str, str], str]:
     for site, pool in plan.pools:
         client = pool.removeprefix("client-")
         try:
-            with around.journal.step(client, None, site, "create pool", pool=pool):
-                with suppress(AlreadyExists):
-                    around.clusters[site].post("/pools", poolid=pool, comment=f"client {client}")
+            with around.journal.step(client, None, site, "create pool", pool=pool), suppress(AlreadyExists):
+                around.clusters[site].post("/pools", poolid=pool, comment=f"client {client}")
         except ProxmoxError as error:
             problems[site, pool] = str(error)
     return problems
@@ -125,8 +123,6 @@ def _hypervisor_part(
     except (Stopped, ProxmoxError, ValueError) as error:
         return _failed(machine, around, str(error))
     if machine.desired and any(change.kind is Kind.FIREWALL for change in machine.changes):
-        from orchestrator.applying.guests_stage import Waiting
-
         return Waiting(run=run, desired=machine.desired, observed=observed)
     around.journal.show(machine.client, machine.machine, "done")
     return Outcome(client=machine.client, machine=machine.machine, result="done")

@@ -4,33 +4,13 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from orchestrator.applying.machine_run import MachineRun, Stopped
+from orchestrator.applying.machine_run import Stopped, Waiting
 from orchestrator.guests import FirewallOutcome, GuestTarget, SshSettings, apply_firewalls, learn_host_keys
 from orchestrator.guests.rules import policy_to_data
 from orchestrator.proxmox import ProxmoxError, ping_agent
 
-if TYPE_CHECKING:
-    from orchestrator.resources.desired import DesiredMachine
-    from orchestrator.resources.observed import ObservedMachine
-
 _POLL_SECONDS = 2.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Waiting:
-    """A machine whose guest has something to be done in it."""
-
-    run: MachineRun
-    desired: DesiredMachine
-    observed: ObservedMachine
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Client and machine."""
-        return self.desired.key
 
 
 def configure_guests(
@@ -76,7 +56,8 @@ def _await_guest(machine: Waiting, boot_seconds: float) -> tuple[GuestTarget | N
         while not ping_agent(cluster, summary.node, summary.vmid):
             if time.monotonic() > deadline:
                 return None, (
-                    f"the guest of VM {summary.vmid} did not come up within {boot_seconds:.0f} s (its agent is silent): "
+                    f"the guest of VM {summary.vmid} did not come up within {boot_seconds:.0f} s (its agent is "
+                    "silent): "
                     f"look at its console on {summary.node}; the machine is kept, apply again goes on from here"
                 )
             around.pause(_POLL_SECONDS)

@@ -120,9 +120,7 @@ class MachineRun:
 
     def _unmoved(self) -> ObservedMachine:
         """Look again and make sure that the plan still says what would be done."""
-        assert (
-            self.plan.observed is not None and self.plan.desired is not None and self.plan.address is not None
-        )
+        assert self.plan.observed and self.plan.desired and self.plan.address  # noqa: S101  (only what exists)
         observed = self._look(self.plan.observed)
         if observed.config.digest == self.plan.digest:
             return observed
@@ -352,6 +350,20 @@ class MachineRun:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """A machine whose guest has something to be done in it."""
+
+    run: MachineRun
+    desired: DesiredMachine
+    observed: ObservedMachine
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Client and machine."""
+        return self.desired.key
+
+
 def _words(changes: tuple[Change, ...]) -> list[tuple[str, str, str | None]]:
     return [(change.kind, change.what, change.after) for change in changes]
 
@@ -365,4 +377,3 @@ def _next_mark(desired: DesiredMachine, mark: Mark, address: IPv4Address, found:
         ready=mark.ready and not mark.retired,
         retired=None,
     )
-

@@ -32,7 +32,7 @@ def history(
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many entries at most.")] = 50,
-    format: Annotated[HistoryFormat, typer.Option(help="For people or for programs.")] = HistoryFormat.TEXT,  # noqa: A002
+    format: Annotated[HistoryFormat, typer.Option(help="For people or for programs.")] = HistoryFormat.TEXT,
     history: session.HistoryPath = None,
 ) -> None:
     """Show the history, the latest entry first. `verify` checks that nobody altered it."""

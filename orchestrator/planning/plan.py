@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from orchestrator.guests.rules import describe_changes, policy_from_data
@@ -369,7 +369,7 @@ def _locked(machine: ObservedMachine) -> Change | None:
     else:
         why = (
             f"a {lock} holds VM {summary.vmid}: plan again when its task on {summary.node} has ended; if none runs, "
-            f"lift the lock there with `qm unlock {summary.vmid}`"
+            f"`qm unlock {summary.vmid}` there lifts the lock"
         )
     return Change(kind=Kind.REFUSED, what="lock", before=lock, why=why)
 
@@ -415,20 +415,10 @@ def _settings(params: Mapping[str, str | int]) -> Change:
 
 
 def _with_restart(
-    change: Change,
-    params: Mapping[str, str | int],
-    desired: DesiredMachine,
-    observed: ObservedMachine,
-    now: dt.datetime,
+    change: Change, params: Mapping[str, str | int], observed: ObservedMachine, restart: str
 ) -> Change:
-    if change.kind is Kind.UPDATE and observed.running and params.keys() & RESTART_KEYS:
-        words = describe_restart(desired.window, now)
-        return Change(**{**_fields(change), "restart": words})
-    return change
-
-
-def _fields(change: Change) -> dict[str, object]:
-    return {name: getattr(change, name) for name in Change.__dataclass_fields__}
+    needs_one = change.kind is Kind.UPDATE and observed.running and params.keys() & RESTART_KEYS
+    return replace(change, restart=restart) if needs_one else change
 
 
 def _mark_changes(desired: DesiredMachine, mark: Mark) -> list[Change]:

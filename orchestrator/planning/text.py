@@ -53,9 +53,9 @@ def _client(client: str, machines: list[MachinePlan]) -> Iterator[Text]:
 
 
 def _collapse(machine: MachinePlan) -> list[Change]:
-    """A new machine's settings stand in one line; a half-made one's too: "finish"."""
+    """What a clone that an earlier run left unfinished still needs stands in one line."""
     mark = machine.observed.mark if machine.observed else None
-    if mark is None or mark.ready or mark.retired or machine.refused or not machine.effective:
+    if mark is None or mark.applied or machine.refused or not machine.effective:
         return list(machine.changes)
     whats = ", ".join(change.what for change in machine.effective)
     finish = Change(kind=Kind.UPDATE, what="machine", after=f"finish its creation ({whats})")
@@ -70,7 +70,7 @@ def _line(machine: MachinePlan, change: Change, subject: str) -> Iterator[Text]:
     symbol, style = _SYMBOLS[change.kind]
     text = Text.assemble("  ", (symbol, style), " ", subject, "   ", _difference(change))
     if change.restart:
-        text.append(f"   restarts {change.restart}", "magenta")
+        text.append(f"   restart {change.restart}", "magenta")
     if change.change_class and not machine.refused:
         text.append(f"   {change.change_class}", "dim")
     if change.drift:

@@ -39,7 +39,7 @@ def is_open(window: MaintenanceWindow | None, now: dt.datetime) -> bool:
 def describe_restart(window: MaintenanceWindow | None, now: dt.datetime) -> str:
     """Say when a machine will be restarted: ``in the window, Tue 24 Nov 22:00``."""
     if window is None:
-        return "at its next restart (no maintenance window agreed)"
+        return "not planned (no maintenance window agreed)"
     start, end = current_or_next(window, now)
     if start <= now:
         return f"now (window open until {end:%H:%M})"

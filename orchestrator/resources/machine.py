@@ -270,7 +270,7 @@ def _existing_disk(sides: _Sides, name: str, size: int, slot: str) -> Iterator[E
         change = sides.update(f"disk {name}", before, f"{size}GiB", ChangeClass.STANDARD)
         yield Edit(change=change, resize=(slot, size), slot=(name, slot))
     elif observed > size * gibibyte:
-        fresh = not sides.mark.ready and slot == SYSTEM_SLOT
+        fresh = not sides.mark.applied and slot == SYSTEM_SLOT
         why = (
             f"the image {sides.desired.image} itself needs {observed / gibibyte:g} GiB: ask for at least that"
             if fresh

@@ -1,0 +1,209 @@
+"""Plan and apply by their commands, over HTTPS, as an engineer runs them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.api.desk import Desk, machine, subscription
+
+
+def test_apply_creates_what_the_file_asks_for_and_then_nothing_is_left_to_create(desk: Desk) -> None:
+    disks = [{"name": "system", "size": "6GiB"}, {"name": "data", "size": "10GiB"}]
+    desk.write(
+        subscription("dupont", [machine("web-1", vcpus=2, memory="4GiB", disks=disks), machine("db-1")]),
+        subscription("martin", [machine("shop-1")], offer="cloud-vm-essential"),
+    )
+    answer = desk.apply()
+    assert answer.code == 0, answer
+    machines = desk.machines()
+    assert set(machines) == {"web-1", "db-1", "shop-1"}
+    config = machines["web-1"]["config"]
+    assert (str(config["cores"]), str(config["memory"])) == ("2", "4096")
+    assert "size=6G" in config["scsi0"] and "size=10G" in config["scsi2"]
+    assert "cloudinit" in config["scsi1"] and config["ciuser"] == "admin" and str(config["ciupgrade"]) == "0"
+    assert set(config["tags"].split(";")) == {"client-dupont", "orchestrator"}
+    assert str(config["protection"]) == "1" and str(config["onboot"]) == "1"
+    addresses = sorted(vm["config"]["ipconfig0"] for vm in machines.values())
+    assert addresses == [f"ip=203.0.113.{n}/24,gw=203.0.113.1" for n in (10, 11, 12)]
+    assert {vm["status"] for vm in machines.values()} == {"running"}
+    assert machines["web-1"]["pool"] == "client-dupont" and machines["shop-1"]["pool"] == "client-martin"
+    left = {change["what"] for item in desk.plan()["machines"] for change in item["changes"]}
+    assert left == {"firewall"}, "only what happens in the guests, which were left alone"
+
+
+def test_a_second_apply_makes_no_write(desk: Desk) -> None:
+    desk.write(subscription("dupont", [machine("web-1")]))
+    assert desk.apply().code == 0
+    desk.fakes["paris"].control("reset_calls")
+    assert desk.apply().code == 0
+    assert [call for call in desk.fakes["paris"].calls() if not call.startswith("GET ")] == []
+
+
+def test_memory_of_a_running_machine_waits_for_its_window(desk: Desk) -> None:
+    desk.write(subscription("dupont", [machine("web-1")]))
+    assert desk.apply().code == 0
+    desk.write(subscription("dupont", [machine("web-1", memory="2GiB")]))
+    text = desk.run("plan").out
+    assert "1GiB → 2GiB" in text and "restart not planned (no maintenance window agreed)" in text
+    assert desk.apply().code == 0
+    desk.fakes["paris"].control("reset_calls")
+    changes = {c["what"]: c for item in desk.plan()["machines"] for c in item["changes"]}
+    assert changes["restart"]["kind"] == "waiting" and "memory 2048" in changes["restart"]["after"]
+    answer = desk.apply("--restart-now")
+    assert answer.code == 0, answer
+    assert any(call.endswith("/status/reboot") for call in desk.fakes["paris"].calls("POST"))
+    assert str(desk.machines()["web-1"]["config"]["memory"]) == "2048"
+    assert {c["what"] for item in desk.plan()["machines"] for c in item["changes"]} == {"firewall"}
+
+
+def test_disks_grow_and_are_added_in_place(desk: Desk) -> None:
+    desk.write(subscription("dupont", [machine("web-1")]))
+    assert desk.apply().code == 0
+    vmid = desk.machines()["web-1"]["vmid"]
+    disks = [{"name": "system", "size": "8GiB"}, {"name": "logs", "size": "2GiB"}]
+    desk.write(subscription("dupont", [machine("web-1", disks=disks)]))
+    assert desk.apply().code == 0
+    found = desk.machines()["web-1"]
+    assert found["vmid"] == vmid
+    assert "size=8G" in found["config"]["scsi0"] and "size=2G" in found["config"]["scsi2"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "what", "way_out"),
+    [
+        ({"disks": [{"name": "system", "size": "3GiB"}]}, "disk system", "cannot shrink"),
+        ({"image": "debian-13"}, "image", "never replaced"),
+    ],
+)
+def test_what_cannot_be_done_in_place_is_refused_with_the_way_out(
+    desk: Desk, edit: dict[str, object], what: str, way_out: str
+) -> None:
+    desk.write(subscription("dupont", [machine("web-1"), machine("db-1")]))
+    assert desk.apply().code == 0
+    before = desk.machines()
+    desk.write(subscription("dupont", [machine("web-1", vcpus=4, **edit), machine("db-1", vcpus=2)]))
+    planned = desk.run("plan")
+    assert planned.code == 1 and way_out in planned.out and f"✗ {what} web-1" in planned.out
+    answer = desk.apply()
+    assert answer.code == 1
+    after = desk.machines()
+    assert after["web-1"]["config"] == before["web-1"]["config"], "nothing half-done"
+    assert after["db-1"]["pending"] or str(after["db-1"]["config"]["cores"]) == "2", "the others go on"
+
+
+def test_a_machine_taken_out_of_its_file_is_stopped_and_kept(desk: Desk) -> None:
+    desk.write(subscription("dupont", [machine("web-1"), machine("old-1")]))
+    assert desk.apply().code == 0
+    desk.write(subscription("dupont", [machine("web-1")]))
+    planned = desk.plan()
+    assert planned["summary"]["retire"] == 1 and planned["summary"]["erase"] == 0
+    assert desk.apply().code == 0
+    old = desk.machines()["old-1"]
+    assert old["status"] == "stopped" and "retired" in old["config"]["tags"]
+    assert not desk.fakes["paris"].calls("DELETE")
+    assert all(item["machine"] != "old-1" or not item["changes"] for item in desk.plan()["machines"])
+    desk.write(subscription("dupont", [machine("web-1"), machine("old-1")]))
+    assert desk.apply().code == 0
+    back = desk.machines()["old-1"]
+    assert (back["vmid"], back["status"]) == (old["vmid"], "running")
+    assert "retired" not in back["config"]["tags"]
+
+
+def test_a_client_whose_file_is_missing_is_left_alone(desk: Desk) -> None:
+    desk.write(subscription("dupont", [machine("web-1")]), subscription("martin", [machine("shop-1")]))
+    assert desk.apply().code == 0
+    desk.write(subscription("dupont", [machine("web-1")]))
+    assert [item["client"] for item in desk.plan()["machines"]] == ["dupont"]
+
+
+def test_a_machine_of_the_same_name_that_is_not_ours_is_never_touched(desk: Desk) -> None:
+    desk.fakes["paris"].control("add_vms", vms=[{"vmid": 300, "name": "web-1", "config": {"memory": "512"}}])
+    desk.write(subscription("dupont", [machine("web-1"), machine("db-1")]))
+    answer = desk.apply()
+    assert answer.code == 1
+    assert "VM 300" in answer.out and "not ours" in answer.out and "rename" in answer.out
+    vms = desk.fakes["paris"].dump()["vms"]
+    assert sorted(vm["name"] for vm in vms.values()) == ["db-1", "debian-12", "web-1"]
+    assert vms["300"]["config"].get("tags") is None
+
+
+def test_an_address_that_a_stranger_has_is_not_given_away(desk: Desk) -> None:
+    strangers = [{"vmid": 300, "name": "other", "config": {"ipconfig0": "ip=203.0.113.10/24"}}]
+    desk.fakes["paris"].control("add_vms", vms=strangers)
+    desk.write(
+        subscription("dupont", [machine("web-1")]),
+        subscription("martin", [machine("m", address="203.0.113.10")]),
+    )
+    answer = desk.apply()
+    assert answer.code == 1 and "other (VM 300) is configured with 203.0.113.10" in answer.out
+    assert desk.machines()["web-1"]["config"]["ipconfig0"].startswith("ip=203.0.113.11/")
+    assert "m" not in desk.machines()
+
+
+def test_drift_is_named_and_set_back(desk: Desk) -> None:
+    desk.write(subscription("dupont", [machine("web-1", vcpus=2)]))
+    assert desk.apply().code == 0
+    vm = desk.machines()["web-1"]
+    notes = vm["config"]["description"].replace('"ready":false', '"ready":true')
+    desk.fakes["paris"].control("set_config", vmid=vm["vmid"], cores=1, description=notes)
+    changes = {c["what"]: c for item in desk.plan()["machines"] for c in item["changes"]}
+    assert changes["vCPU"]["drift"] and (changes["vCPU"]["before"], changes["vCPU"]["after"]) == ("1", "2")
+
+
+def test_a_copy_made_by_hand_is_noticed_instead_of_confused_with_the_original(desk: Desk) -> None:
+    desk.write(subscription("dupont", [machine("web-1")]))
+    assert desk.apply().code == 0
+    copy = desk.machines()["web-1"]
+    desk.fakes["paris"].control("add_vms", vms=[{"vmid": 400, "name": "copy", "config": copy["config"]}])
+    answer = desk.run("plan")
+    assert answer.code == 1 and "VM 400" in answer.out and "carry the mark" in answer.out
+
+
+def test_only_limits_plan_and_apply_to_one_machine(desk: Desk) -> None:
+    desk.write(
+        subscription("dupont", [machine("web-1"), machine("db-1")]), subscription("martin", [machine("m")])
+    )
+    assert desk.apply("--only", "dupont/db-1").code == 0
+    assert set(desk.machines()) == {"db-1"}
+    assert desk.run("plan", "--only", "nobody").code == 1
+
+
+def test_exit_codes_tell_nothing_changes_and_error_apart(desk: Desk) -> None:
+    desk.write(subscription("dupont", [machine("web-1", power="stopped")]))
+    assert desk.run("plan").code == 0
+    assert desk.run("plan", "--detailed-exitcode").code == 2
+    assert desk.apply().code == 0
+    answer = desk.run("plan", "--detailed-exitcode")
+    assert answer.code == 0 and "no changes" in answer.out, answer
+    desk.fakes["paris"].control("listen", listening=False)
+    assert desk.run("plan", "--detailed-exitcode").code == 1
+
+
+def test_apply_asks_and_without_an_answer_changes_nothing(desk: Desk) -> None:
+    desk.write(subscription("dupont", [machine("web-1")]))
+    answer = desk.run("apply")
+    assert answer.code == 1 and "--yes" in answer.err
+    assert desk.machines() == {}
+
+
+def test_every_step_is_in_the_history_with_its_task(desk: Desk) -> None:
+    desk.write(subscription("dupont", [machine("web-1", disks=[{"name": "system", "size": "6GiB"}])]))
+    assert desk.apply("--reason", "ticket 4711").code == 0
+    answer = desk.run("history", "dupont/web-1")
+    lines = answer.out.splitlines()
+    for action in ("clone", "configure", "resize scsi0", "start"):
+        assert any(action in line and "ticket 4711" in line for line in lines), (action, answer)
+    assert sum("UPID:pve1:" in line for line in lines) == 3
+    assert desk.run("history", "verify").code == 0
+    shown = desk.run("show", "dupont/web-1")
+    assert shown.code == 0 and "203.0.113.10" in shown.out and "start" in shown.out
+
+
+def test_secrets_are_in_no_output_and_in_no_history(desk: Desk) -> None:
+    desk.write(subscription("dupont", [machine("web-1")]))
+    answer = desk.apply()
+    secret = desk.fakes["paris"].token_secret
+    told = answer.out + answer.err + desk.run("history", "--format", "json").out + desk.run("plan").out
+    assert secret not in told
+    stored = b"".join(path.read_bytes() for path in (desk.folder / "state").rglob("*") if path.is_file())
+    assert secret.encode() not in stored

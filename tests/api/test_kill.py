@@ -1,0 +1,82 @@
+"""The kill test: the process is killed at each API call in turn, started again, and the end is the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.desk import Desk, machine, subscription
+from tests.api.fakepve_handle import FakePve
+
+_PARTS = 4
+_DISKS = [{"name": "system", "size": "6GiB"}, {"name": "data", "size": "1GiB"}]
+REFERENCE = (
+    subscription("dupont", [machine("web-1", vcpus=2, disks=_DISKS), machine("db-1")]),
+    subscription("martin", [machine("shop-1")], offer="cloud-vm-essential"),
+)
+_INCIDENTAL = ("digest", "meta", "net0", "smbios1", "vmgenid")
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Any]:
+    """Make desks with clusters of their own, one after the other."""
+    made: list[FakePve] = []
+
+    def make(name: str) -> Desk:
+        for fake in made:
+            fake.close()
+        made[:] = [FakePve()]
+        made[0].control("add_template", vmid=9000, name="debian-12")
+        folder = tmp_path / name
+        folder.mkdir()
+        desk = Desk(folder, {"paris": made[0]})
+        desk.write(*REFERENCE)
+        return desk
+
+    yield make
+    for fake in made:
+        fake.close()
+
+
+def end_state(desk: Desk) -> dict[str, Any]:
+    """What the cluster holds, without what is random or depends on the order of creation."""
+    dump = desk.fakes["paris"].dump()
+    state: dict[str, Any] = {"pools": sorted(dump["pools"])}
+    for vm in dump["vms"].values():
+        assert vm["name"] not in state, f"a second {vm['name']}"
+        text = {key: str(value) for key, value in vm["config"].items() if key not in _INCIDENTAL}
+        config = {key: re.sub(rf"\b{vm['vmid']}\b", "ID", value) for key, value in text.items()}
+        state[vm["name"]] = (vm["status"], vm["pool"], vm["lock"], config)
+    used = {
+        value.split(",")[0].split(":", 1)[1]
+        for vm in dump["vms"].values()
+        for key, value in vm["config"].items()
+        if re.fullmatch(r"(scsi|unused)\d+", key)
+    }
+    state["orphaned volumes"] = sorted(set(dump["volumes"]["local"]) - used)
+    return state
+
+
+@pytest.mark.parametrize("part", range(_PARTS))
+def test_killed_at_any_call_and_started_again_the_end_is_the_same(fresh: Any, part: int) -> None:
+    reference = fresh("reference")
+    assert reference.apply().code == 0
+    wanted = end_state(reference)
+    assert wanted["orphaned volumes"] == []
+    calls = sum(reference.fakes["paris"].calls().values())
+    kills = 0
+    for number in range(part, calls, _PARTS):
+        desk = fresh(f"kill-{number}")
+        killed = desk.run_killed(number, "apply", "--yes", "--no-guests")
+        kills += killed.killed
+        again = desk.apply()
+        assert again.code == 0, (number, again)
+        assert end_state(desk) == wanted, number
+        assert not desk.fakes["paris"].calls("DELETE"), "nothing was thrown away and made again"
+        assert desk.run("history", "verify").code == 0
+    # Machines are made in parallel, so a run may need a few calls less than the reference did.
+    assert kills >= (calls // _PARTS) * 0.8
