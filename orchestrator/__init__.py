@@ -1,0 +1,1 @@
+"""Hosting subscriptions as code on Proxmox VE."""

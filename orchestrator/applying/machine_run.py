@@ -15,7 +15,8 @@ from ipaddress import IPv4Address
 from orchestrator.applying.journal import Journal
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.placement import Placement
-from orchestrator.planning.plan import MachinePlan, machine_changes
+from orchestrator.planning.machine import machine_changes
+from orchestrator.planning.plan import MachinePlan
 from orchestrator.proxmox import (
     AlreadyExists,
     Cluster,

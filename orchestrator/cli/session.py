@@ -177,7 +177,8 @@ def prepare(
         settle_seconds: how long to wait for clones that an earlier, killed run asked for.
     """
     from orchestrator.applying.settle import await_clones, unfinished_clones
-    from orchestrator.planning.plan import SiteFailure, make_plan, needs_register
+    from orchestrator.planning.addresses import needs_register
+    from orchestrator.planning.plan import SiteFailure, make_plan
     from orchestrator.proxmox import ProxmoxError
     from orchestrator.resources.observed import observe, with_register
 

@@ -77,7 +77,7 @@ class _Sides:
     def read(self, key: str) -> str | None:
         return self.observed.config.effective(key)
 
-    def update(self, what: str, before: str | None, after: str, change_class: ChangeClass) -> Change:
+    def update(self, what: str, before: str | None, after: str | None, change_class: ChangeClass) -> Change:
         return Change(
             kind=Kind.UPDATE,
             what=what,

@@ -1,0 +1,59 @@
+"""Which address a machine gets. The hypervisor's own records are the register of addresses."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address
+
+from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.observed import ObservedSite
+from orchestrator.sites.addresses import free_addresses
+
+
+def choose_addresses(
+    desired: Iterable[DesiredMachine], observed: Mapping[str, ObservedSite]
+) -> dict[tuple[str, str], IPv4Address]:
+    """Give each machine its address: the file's, the one it has, or a free one of the site's range.
+
+    The hypervisor's own records are the register: whatever any machine of the cluster is configured with
+    is taken, ours or not. Machines that find no free address are missing from the answer.
+    """
+    wanted = list(desired)
+    current = {
+        (machine.mark.client, machine.mark.machine): machine
+        for site in observed.values()
+        for machine in site.machines
+        if machine.mark
+    }
+    taken: dict[str, set[IPv4Address]] = defaultdict(set)
+    for name, site in observed.items():
+        taken[name] |= site.register.keys() | {
+            machine.address for machine in site.machines if machine.address
+        }
+    for machine in wanted:
+        if machine.address:
+            taken[machine.site].add(machine.address)
+    chosen: dict[tuple[str, str], IPv4Address] = {}
+    for machine in wanted:
+        has = current[machine.key].address if machine.key in current else None
+        if machine.address:
+            chosen[machine.key] = machine.address
+        elif has and has in machine.network.subnet:
+            chosen[machine.key] = has
+        elif free := next(iter(free_addresses(machine.network, taken[machine.site])), None):
+            chosen[machine.key] = free
+            taken[machine.site].add(free)
+    return chosen
+
+
+def needs_register(desired: Iterable[DesiredMachine], site: ObservedSite) -> bool:
+    """Whether the addresses of machines that are not ours must be known before planning this site."""
+    current = {
+        (machine.mark.client, machine.mark.machine): machine for machine in site.machines if machine.mark
+    }
+    return any(
+        machine.key not in current or current[machine.key].address != machine.address
+        for machine in desired
+        if machine.site == site.site and (machine.address or machine.key not in current)
+    )

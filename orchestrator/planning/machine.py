@@ -1,0 +1,151 @@
+"""The changes of one machine that exists and is ours: settings, power, firewall, mark."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+from orchestrator.guests.rules import describe_changes, policy_from_data
+from orchestrator.planning.window import describe_restart, is_open
+from orchestrator.resources.change import Change, ChangeClass, Kind
+from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.machine import RESTART_KEYS, edits, new_mark, pool_change
+from orchestrator.resources.notes import Mark
+from orchestrator.resources.observed import ObservedMachine
+from orchestrator.subscriptions.model import Offer
+
+
+def machine_changes(
+    desired: DesiredMachine,
+    observed: ObservedMachine,
+    address: IPv4Address,
+    now: dt.datetime,
+    *,
+    restart_now: bool = False,
+) -> tuple[Change, ...]:
+    """Every change for one machine that exists and is ours."""
+    mark = observed.mark or new_mark(desired)
+    found = edits(desired, observed, mark, address)
+    restart = "now, as told" if restart_now else describe_restart(desired.window, now)
+    changes = [_with_restart(edit.change, edit.params, observed, restart) for edit in found if edit.change]
+    if any(edit.change is None for edit in found) and mark.ready:
+        changes += [_settings(edit.params) for edit in found if edit.change is None and edit.params]
+    if pool := pool_change(desired, observed):
+        changes.append(pool)
+    changes += _mark_changes(desired, mark)
+    needs_restart = observed.running and (
+        any(edit.params.keys() & RESTART_KEYS for edit in found)
+        or bool(observed.config.pending.keys() & RESTART_KEYS)
+    )
+    changes += _power_changes(
+        desired, observed, mark, now, needs_restart=needs_restart, restart_now=restart_now
+    )
+    changes += _firewall_changes(desired, mark)
+    return tuple(changes)
+
+
+def _settings(params: Mapping[str, str | int]) -> Change:
+    return Change(
+        kind=Kind.UPDATE,
+        what="settings",
+        after=", ".join(f"{key}={value}" for key, value in params.items()),
+        change_class=ChangeClass.STANDARD,
+        drift=True,
+    )
+
+
+def _with_restart(
+    change: Change, params: Mapping[str, str | int], observed: ObservedMachine, restart: str
+) -> Change:
+    needs_one = change.kind is Kind.UPDATE and observed.running and params.keys() & RESTART_KEYS
+    return replace(change, restart=restart) if needs_one else change
+
+
+def _mark_changes(desired: DesiredMachine, mark: Mark) -> list[Change]:
+    pairs = (("contract", mark.contract, desired.contract), ("offer", mark.offer, str(desired.offer)))
+    changes = [
+        Change(kind=Kind.UPDATE, what=what, before=before, after=after, change_class=ChangeClass.STANDARD)
+        for what, before, after in pairs
+        if before != after
+    ]
+    if mark.retired:
+        changes.append(
+            Change(
+                kind=Kind.UPDATE,
+                what="service",
+                before=f"retired {mark.retired}",
+                after="in service",
+                change_class=ChangeClass.SIGNIFICANT,
+            )
+        )
+    return changes
+
+
+def _power_changes(
+    desired: DesiredMachine,
+    observed: ObservedMachine,
+    mark: Mark,
+    now: dt.datetime,
+    *,
+    needs_restart: bool,
+    restart_now: bool,
+) -> list[Change]:
+    if desired.power == "stopped":
+        if observed.running:
+            return [_power(Kind.STOP, "running", "stopped", ChangeClass.STANDARD)]
+        return []
+    if not observed.running:
+        in_service = mark.ready and not mark.retired
+        if in_service and desired.offer is Offer.ESSENTIAL:
+            why = "starting it on the client's behalf is not part of cloud-vm-essential (art. 3.3)"
+            return [
+                Change(kind=Kind.NOTICE, what="power", before="stopped", after="running", drift=True, why=why)
+            ]
+        drift = in_service and mark.applied.get("power") == "running"
+        change_class = ChangeClass.STANDARD if mark.ready else None
+        return [_power(Kind.START, "stopped", "running", change_class, drift=drift)]
+    if not needs_restart:
+        return []
+    if restart_now or is_open(desired.window, now):
+        words = "now, as told" if restart_now else describe_restart(desired.window, now)
+        return [
+            Change(
+                kind=Kind.RESTART,
+                what="restart",
+                after="takes up the new settings",
+                restart=words,
+                change_class=ChangeClass.STANDARD,
+            )
+        ]
+    pending = sorted(observed.config.pending.keys() & RESTART_KEYS)
+    if not pending:
+        return []
+    return [
+        Change(
+            kind=Kind.WAITING,
+            what="restart",
+            after=", ".join(f"{key} {observed.config.pending[key]}" for key in pending if key != "sshkeys")
+            or "SSH keys",
+            restart=describe_restart(desired.window, now),
+            why="set already; --restart-now takes it up at once",
+        )
+    ]
+
+
+def _power(
+    kind: Kind, before: str, after: str, change_class: ChangeClass | None, *, drift: bool = False
+) -> Change:
+    return Change(kind=kind, what="power", before=before, after=after, change_class=change_class, drift=drift)
+
+
+def _firewall_changes(desired: DesiredMachine, mark: Mark) -> list[Change]:
+    loaded = policy_from_data(mark.firewall) if mark.firewall else None
+    if mark.ready and loaded == desired.policy:
+        return []
+    lines = describe_changes(loaded, desired.policy)
+    words = "; ".join(lines) or "closed but for the provider"
+    if desired.power == "stopped":
+        return [Change(kind=Kind.WAITING, what="firewall", after=words, why="loaded when the machine runs")]
+    return [Change(kind=Kind.FIREWALL, what="firewall", after=words, change_class=ChangeClass.STANDARD)]

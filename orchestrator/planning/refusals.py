@@ -1,0 +1,107 @@
+"""What stands in the way of a whole machine: each refusal with its reason and the way out."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.observed import ObservedMachine, ObservedSite
+
+
+def namesake(desired: DesiredMachine, site: ObservedSite) -> Change | None:
+    """A machine of that name that is not ours."""
+    namesakes = [vm for vm in site.strangers if vm.name == desired.name]
+    if not namesakes:
+        return None
+    vm = namesakes[0]
+    return Change(
+        kind=Kind.REFUSED,
+        what="machine",
+        after=desired.name,
+        why=f"VM {vm.vmid} on {vm.node} is called {vm.name} and is not ours (its notes carry no mark of ours), so it "
+        "is not touched and no second machine of that name is made: rename one of the two",
+    )
+
+
+def missing_template(desired: DesiredMachine, site: ObservedSite) -> Change | None:
+    """No template for the image."""
+    templates = sorted(vm.name for vm in site.state.vms if vm.template)
+    if desired.template in templates:
+        return None
+    return Change(
+        kind=Kind.REFUSED,
+        what="machine",
+        after=desired.name,
+        why=f"the image {desired.image} needs a template called {desired.template} at {desired.site}, which has "
+        f"{', '.join(templates) or 'none'}: make the template, or correct `images` in the site's file",
+    )
+
+
+def no_address(desired: DesiredMachine) -> Change:
+    """The range is used up."""
+    first, last = desired.network.range
+    return Change(
+        kind=Kind.REFUSED,
+        what="address",
+        after="auto",
+        why=f"no address is free in {first}-{last} of the network {desired.network.name}: widen the range in the "
+        "site's file",
+    )
+
+
+def address_conflict(desired: DesiredMachine, site: ObservedSite, address: IPv4Address) -> Change | None:
+    """The address belongs to somebody."""
+    holder = site.register.get(address)
+    if holder is None:
+        return None
+    return Change(
+        kind=Kind.REFUSED,
+        what="address",
+        after=str(address),
+        why=f"{holder} is configured with {address} already: choose another address, or write auto",
+    )
+
+
+def identity_refusal(
+    desired: DesiredMachine, own: list[ObservedMachine], site: ObservedSite, address: IPv4Address | None
+) -> Change | None:
+    """Copies, another site, a taken address, a lock: why this machine cannot be worked on."""
+    machine = own[0]
+    if len(own) > 1:
+        where = ", ".join(f"VM {m.summary.vmid} on {m.summary.node} ({m.site})" for m in own)
+        why = f"{where} all carry the mark of this machine (a copy made by hand?): remove it from the notes of the copy"
+        return Change(kind=Kind.REFUSED, what="machine", after=desired.name, why=why)
+    if machine.site != desired.site:
+        why = (
+            f"it runs at {machine.site} as VM {machine.summary.vmid}; a machine is never moved by making it again: "
+            "set the site back, or have it migrated and moved by an engineer (a major change, art. 3.8.4)"
+        )
+        return Change(kind=Kind.REFUSED, what="site", before=machine.site, after=desired.site, why=why)
+    others = {a: who for a, who in site.register.items() if f"(VM {machine.summary.vmid})" not in who}
+    if address and machine.address != address and address in others:
+        why = f"{others[address]} is configured with {address} already: choose another address, or write auto"
+        return Change(
+            kind=Kind.REFUSED, what="address", before=str(machine.address), after=str(address), why=why
+        )
+    return locked(machine)
+
+
+def locked(machine: ObservedMachine) -> Change | None:
+    """A task, or what a crashed one left, holds the machine."""
+    lock = machine.summary.lock
+    if lock in (None, "", "suspended"):
+        return None
+    summary = machine.summary
+    if lock in ("clone", "create"):
+        assert machine.mark  # noqa: S101  (it is ours)
+        why = (
+            "its clone is still running, or was left behind by a crash: plan again when the task on "
+            f"{summary.node} has ended; if none runs, `qm unlock {summary.vmid}` and `qm destroy {summary.vmid}` there"
+        )
+    else:
+        why = (
+            f"a {lock} holds VM {summary.vmid}: plan again when its task on {summary.node} has ended; if none runs, "
+            f"`qm unlock {summary.vmid}` there lifts the lock"
+        )
+    return Change(kind=Kind.REFUSED, what="lock", before=lock, why=why)
