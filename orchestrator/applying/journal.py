@@ -52,12 +52,15 @@ class Journal:
     ) -> Iterator[Step]:
         """Run a step; record it with its result, its UPID and its duration, also if it fails.
 
-        A step that a kill interrupts leaves no entry of ours; Proxmox's own task list has it, and the
-        next run sees what it did and goes on from there.
+        It is announced in the history before it begins, so that one which a kill interrupts shows as begun
+        and never ended; the next run sees what it did and goes on from there.
         """
         self.show(client, machine or "", action)
         started = time.monotonic()
         step = Step()
+        begun = self.record(
+            client, machine, site, action, result="begun", message="", seconds=0.0, details=details
+        )
 
         def record(result: str, message: str) -> None:
             self.record(
@@ -70,6 +73,7 @@ class Journal:
                 upid=step.upid,
                 seconds=time.monotonic() - started,
                 details=details,
+                began=begun,
             )
 
         try:
@@ -99,9 +103,10 @@ class Journal:
         seconds: float,
         upid: str | None = None,
         details: dict[str, Any] | None = None,
-    ) -> None:
-        """Write one entry into the history."""
-        self.history.append(
+        began: int | None = None,
+    ) -> int:
+        """Write one entry into the history. Return its number."""
+        entry = self.history.append(
             who=self.who,
             why=self.why,
             client=client,
@@ -114,4 +119,6 @@ class Journal:
             upid=upid,
             seconds=round(seconds, 3),
             run=self.run,
+            began=began,
         )
+        return entry.sequence

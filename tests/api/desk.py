@@ -97,9 +97,10 @@ class Desk:
             path = self.folder / "subscriptions" / f"{item['client']}.yaml"
             path.write_text(yaml.safe_dump(item, sort_keys=False))
 
-    def _start(
+    def start(
         self, *arguments: str, environment: dict[str, str] | None = None, stopped: bool = False
     ) -> subprocess.Popen[str]:
+        """Start the command; ``stopped``: it waits for SIGCONT before its first instruction."""
         command = [sys.executable, "-m", "orchestrator", *arguments]
         if stopped:
             command = ["sh", "-c", 'kill -STOP $$; exec "$@"', "sh", *command]
@@ -121,7 +122,7 @@ class Desk:
 
     def run(self, *arguments: str, environment: dict[str, str] | None = None) -> Answer:
         """Run the command to its end."""
-        process = self._start(*arguments, environment=environment)
+        process = self.start(*arguments, environment=environment)
         out, err = process.communicate(timeout=120)
         return Answer(process.returncode, out, err)
 
@@ -130,7 +131,7 @@ class Desk:
 
         The process waits, stopped, until the fake knows whom to kill. The answer to that call is lost.
         """
-        process = self._start(*arguments, stopped=True)
+        process = self.start(*arguments, stopped=True)
         for fake in self.fakes.values():
             fake.fault("*", ".*", "kill", pid=process.pid, skip=call, after=True)
         os.waitpid(process.pid, os.WUNTRACED)

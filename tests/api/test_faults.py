@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from tests.api.desk import Desk, machine, subscription
@@ -146,12 +148,29 @@ def test_lock_timeouts_are_retried_and_nobody_sees_them(one: Desk) -> None:
 
 
 def test_a_configuration_changed_after_the_plan_is_left_alone(one: Desk) -> None:
+    """Somebody else writes between plan and execution: the plan would read differently, so it is not executed."""
     assert one.apply().code == 0
     vmid = one.machines()["web-1"]["vmid"]
     one.write(subscription("dupont", [machine("web-1", vcpus=2), machine("db-1")]))
-    one.fakes["paris"].fault("GET", f"/nodes/pve1/qemu/{vmid}/pending", "error", text="x", times=0)
-    planned = one.plan()
-    assert {item["digest"] for item in planned["machines"]} != {None}
+    one.fakes["paris"].fault(
+        "GET", f"/nodes/pve1/qemu/{vmid}/status/current", "hang", seconds=1.5, after=False
+    )
+    process = one.start("apply", "--yes", "--no-guests")
+    assert process.stdout is not None
+    while "to change" not in process.stdout.readline():
+        assert process.poll() is None
+    one.fakes["paris"].control("set_config", vmid=vmid, memory="4096")
+    out, _ = process.communicate()
+    assert process.returncode == 1 and "changed after the plan was made" in out
+    assert str(one.machines()["web-1"]["config"]["cores"]) == "1"
+    finishes_with_restart(one)
+
+
+def finishes_with_restart(desk: Desk) -> None:
+    """A new plan names the other's change as well; applied, nothing is left but the guests' part."""
+    assert desk.apply("--restart-now").code == 0
+    config = desk.machines()["web-1"]["config"]
+    assert (str(config["cores"]), str(config["memory"])) == ("2", "1024")
 
 
 def test_a_guest_that_never_boots(one: Desk) -> None:
@@ -170,8 +189,8 @@ def test_a_clone_left_locked_by_a_crash_is_reported_with_the_remedy(one: Desk) -
 
 
 def test_one_site_down_does_not_stop_the_other(one: Desk) -> None:
-    other = dict(one.sites["paris"], api=dict(one.sites["paris"]["api"], url="https://127.0.0.1:9"))
-    one.sites["lyon"] = other
+    one.sites["lyon"] = copy.deepcopy(one.sites["paris"])
+    one.sites["lyon"]["api"]["url"] = "https://127.0.0.1:9"
     one.write_sites()
     one.write(
         subscription("dupont", [machine("web-1"), machine("db-1")]),
@@ -184,7 +203,7 @@ def test_one_site_down_does_not_stop_the_other(one: Desk) -> None:
 
 def test_two_applies_at_once_are_impossible(one: Desk) -> None:
     one.fakes["paris"].control("pace", time_scale=0.0, clone_seconds=3.0)
-    first = one._start("apply", "--yes", "--no-guests")
+    first = one.start("apply", "--yes", "--no-guests")
     assert first.stdout is not None
     while "clone" not in first.stdout.readline():
         assert first.poll() is None
