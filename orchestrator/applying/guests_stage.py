@@ -6,7 +6,15 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from orchestrator.applying.machine_run import Stopped, Waiting
-from orchestrator.guests import FirewallOutcome, GuestTarget, SshSettings, apply_firewalls, learn_host_keys
+from orchestrator.guests import (
+    FirewallOutcome,
+    GuestTarget,
+    GuestUnreachable,
+    SshSettings,
+    apply_firewalls,
+    learn_host_keys,
+    wait_for_ssh,
+)
 from orchestrator.guests.rules import policy_to_data
 from orchestrator.proxmox import ProxmoxError, ping_agent
 
@@ -31,7 +39,7 @@ def configure_guests(
     if not machines:
         return results
     with ThreadPoolExecutor(len(machines), thread_name_prefix="boot") as pool:
-        booted = pool.map(lambda machine: _await_guest(machine, boot_seconds), machines)
+        booted = pool.map(lambda machine: _await_guest(machine, ssh, boot_seconds), machines)
         for machine, (target, problem) in zip(machines, booted, strict=True):
             results[machine.key] = problem
             if target:
@@ -47,7 +55,9 @@ def configure_guests(
     return results
 
 
-def _await_guest(machine: Waiting, boot_seconds: float) -> tuple[GuestTarget | None, str | None]:
+def _await_guest(
+    machine: Waiting, ssh: SshSettings, boot_seconds: float
+) -> tuple[GuestTarget | None, str | None]:
     around, summary = machine.run.around, machine.observed.summary
     cluster = machine.run.cluster
     around.journal.show(*machine.key, "wait for the guest to boot")
@@ -61,20 +71,19 @@ def _await_guest(machine: Waiting, boot_seconds: float) -> tuple[GuestTarget | N
                     f"look at its console on {summary.node}; the machine is kept, apply again goes on from here"
                 )
             around.pause(_POLL_SECONDS)
-        keys = learn_host_keys(cluster, summary.node, summary.vmid)
-    except ProxmoxError as error:
-        return None, str(error)
-    return (
-        GuestTarget(
+        target = GuestTarget(
             client=machine.desired.client,
             machine=machine.desired.name,
             address=str(machine.run.plan.address),
             user=machine.desired.user,
-            host_keys=keys,
+            host_keys=learn_host_keys(cluster, summary.node, summary.vmid),
             policy=machine.desired.policy,
-        ),
-        None,
-    )
+        )
+        around.journal.show(*machine.key, "wait for SSH")
+        wait_for_ssh(target, ssh, max(deadline - time.monotonic(), ssh.connect_timeout_seconds))
+    except (ProxmoxError, GuestUnreachable) as error:
+        return None, str(error)
+    return target, None
 
 
 def _note(machine: Waiting, target: GuestTarget, outcome: FirewallOutcome) -> str | None:

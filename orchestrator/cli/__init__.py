@@ -9,6 +9,7 @@ import typer
 
 from orchestrator.cli.apply import apply
 from orchestrator.cli.history import history
+from orchestrator.cli.inventory import inventory
 from orchestrator.cli.plan import plan
 from orchestrator.cli.schema import schema
 from orchestrator.cli.show import show
@@ -21,5 +22,5 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (validate, plan, apply, show, history, schema):
+for command in (validate, plan, apply, show, history, inventory, schema):
     app.command()(command)

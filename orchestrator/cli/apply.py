@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,8 +11,6 @@ from orchestrator.cli.plan import RestartNow
 
 if TYPE_CHECKING:
     from orchestrator.applying.apply import Outcome
-    from orchestrator.guests import SshSettings
-    from orchestrator.sites.model import Provider
 
 
 def apply(
@@ -70,7 +67,7 @@ def apply(
                     clusters,
                     prepared.observed,
                     journal,
-                    ssh=_ssh(provider) if guests else None,
+                    ssh=session.ssh_settings(provider) if guests else None,
                     restart_now=restart_now,
                     boot_seconds=boot_timeout,
                 )
@@ -89,18 +86,6 @@ def _ask(yes: bool) -> None:
     if not typer.confirm("Apply this plan?"):
         session.console().print("nothing was changed")
         raise typer.Exit(0)
-
-
-def _ssh(provider: Provider) -> SshSettings:
-    from orchestrator.guests import SshSettings
-
-    management = provider.management
-    key = Path(management.ssh_private_key).expanduser()
-    if not key.is_file():
-        session.fail(
-            f"the provider's SSH key {key} does not exist: correct management.ssh_private_key, or --no-guests"
-        )
-    return SshSettings(private_key=key, proxy_command=management.ssh_proxy_command)
 
 
 def _report(outcomes: list[Outcome]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -12,13 +13,14 @@ import typer
 from orchestrator.cli import session
 
 if TYPE_CHECKING:
-    from orchestrator.history import Entry
+    from orchestrator.history import Entry, History
 
 _VERIFY = "verify"
+_NO_END = "no end was recorded: still under way, or interrupted; the task list of site {site} says which"
 
 
 class HistoryFormat(StrEnum):
-    """How entries are printed."""
+    """How the answer is printed."""
 
     TEXT = "text"
     JSON = "json"
@@ -28,58 +30,115 @@ def history(
     target: Annotated[
         str | None,
         typer.Argument(
-            metavar="[CLIENT[/MACHINE]|verify]", help="Whose; or `verify`: check the whole chain."
+            metavar="[CLIENT[/MACHINE]|verify]",
+            help="Whose; or `verify`: check the whole chain (a client of that name is `verify/`).",
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many entries at most.")] = 50,
     format: Annotated[HistoryFormat, typer.Option(help="For people or for programs.")] = HistoryFormat.TEXT,
+    noted: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBER:HASH", help="With `verify`: what an earlier check printed must still be there."
+        ),
+    ] = None,
     history: session.HistoryPath = None,
 ) -> None:
-    """Show the history, the latest entry first. `verify` checks that nobody altered it."""
-    if target == _VERIFY:
-        _verify(history)
-        return
-    chosen = session.selection(target)
-    with session.open_history(history) as opened:
-        entries = opened.entries(client=chosen.client, machine=chosen.machine, limit=limit)
+    """Show the history, the latest entry first. `verify` checks that nobody altered it (exit code 1: somebody did)."""
+    if noted is not None and target != _VERIFY:
+        session.fail("--noted belongs to `orchestrator history verify`")
+    from orchestrator.history import HistoryUnavailable, open_history
+
+    try:
+        with open_history(history or session.state_directory() / "history.db", create=False) as opened:
+            if target == _VERIFY:
+                _verify(opened, noted, format)
+            else:
+                _show(opened, target, limit, format)
+    except HistoryUnavailable as error:
+        session.fail(str(error))
+
+
+def _verify(opened: History, noted: str | None, format: HistoryFormat) -> None:
+    found = opened.verify(_head(noted) if noted is not None else None)
     if format is HistoryFormat.JSON:
-        typer.echo(json.dumps([{**asdict(entry), "at": entry.at.isoformat()} for entry in entries], indent=2))
+        typer.echo(json.dumps({**asdict(found), "head": f"{found.head[0]}:{found.head[1]}"}, indent=2))
+        raise typer.Exit(0 if found.ok else 1)
+    if not found.ok:
+        session.fail(
+            f"the history was changed: {found.reason}. Keep the file as it is, for whoever looks into it"
+        )
+    out = session.console()
+    out.print(f"{found.count} entries: none altered, removed or reordered")
+    out.print(f"the last is {found.head[0]}:{found.head[1]}")
+    if noted is None:
+        out.print(
+            "note that elsewhere: `--noted` shows later whether the whole history was replaced or cut off"
+        )
+
+
+def _head(noted: str) -> tuple[int, str]:
+    match = re.fullmatch(r"([0-9]{1,18}):([0-9a-f]{64})", noted.strip())
+    if not match:
+        session.fail(f"--noted {noted}: a number, a colon and 64 hexadecimal digits, as `verify` prints them")
+    return int(match[1]), match[2]
+
+
+def _show(opened: History, target: str | None, limit: int, format: HistoryFormat) -> None:
+    client, _, machine = (target or "").partition("/")
+    entries = opened.entries(client=client or None, machine=machine or None, limit=limit)
+    if format is HistoryFormat.JSON:
+        typer.echo(json.dumps([_for_programs(entry) for entry in entries], indent=2))
     elif entries:
         _print(entries)
     else:
         session.console().print(f"nothing was recorded{f' for {target}' if target else ''}", markup=False)
 
 
-def _verify(path: str | None) -> None:
-    with session.open_history(path) as opened:
-        found = opened.verify()
-    if not found.ok:
-        session.fail(f"the history was changed: {found.reason}")
-    session.console().print(
-        f"{found.count} entries, none altered, removed or reordered; the last is {found.head}"
-    )
+def _for_programs(entry: Entry) -> dict[str, object]:
+    return {**asdict(entry), "at": entry.at.isoformat(timespec="microseconds")}
 
 
 def _print(entries: list[Entry]) -> None:
+    """One line an entry. Where the terminal is too narrow for the tasks, they go below, in one piece to copy."""
+    from rich.cells import cell_len, set_cell_size
+
     rows = [("when", "who", "machine", "action", "result", "seconds", "why", "task")]
-    rows += [
-        (
-            f"{entry.at.astimezone():%Y-%m-%d %H:%M:%S}",
-            entry.who,
-            f"{entry.client}/{entry.machine}" if entry.machine else entry.client,
-            entry.action,
-            entry.result,
-            f"{entry.seconds:.1f}",
-            entry.why,
-            entry.upid or "",
-        )
-        for entry in entries
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    rows += [_row(entry) for entry in entries]
+    widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))]
     out = session.console()
-    messages = ["", *(entry.message if entry.result != "ok" else "" for entry in entries)]
-    for index, (row, message) in enumerate(zip(rows, messages, strict=True)):
-        line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        out.print(line, style="bold" if index == 0 else None, markup=False)
-        if message:
-            out.print(f"    {message}", style="red", markup=False)
+    narrow = out.is_terminal and sum(widths) + 2 * len(widths) > out.width
+    shown = len(widths) - 1 if narrow else len(widths)
+    for index, row in enumerate(rows):
+        cells = (set_cell_size(text, width) for text, width in zip(row[:shown], widths, strict=False))
+        out.print("  ".join(cells).rstrip(), style="bold" if index == 0 else None, markup=False)
+        if index == 0:
+            continue
+        if narrow and row[-1]:
+            out.print(f"    {row[-1]}", style="dim", markup=False)
+        if remark := _remark(entries[index - 1]):
+            out.print(f"    {remark}", style="red", markup=False)
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    return (
+        f"{entry.at.astimezone():%Y-%m-%d %H:%M:%S}",
+        _printable(entry.who),
+        _printable(f"{entry.client}/{entry.machine}" if entry.machine else entry.client),
+        _printable(entry.action),
+        _printable(entry.result),
+        f"{entry.seconds:.1f}",
+        _printable(entry.why),
+        _printable(entry.upid or ""),
+    )
+
+
+def _remark(entry: Entry) -> str:
+    if entry.result == "begun":
+        return _NO_END.format(site=_printable(entry.site))
+    return "" if entry.result == "ok" else _printable(entry.message)
+
+
+def _printable(text: str) -> str:
+    """Line ends and control characters as escapes: a log from a guest must not move the reader's cursor."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -18,6 +18,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from orchestrator.guests import SshSettings
     from orchestrator.history import History
     from orchestrator.planning.plan import Plan, Selection
     from orchestrator.proxmox import Cluster
@@ -279,3 +280,16 @@ def open_history(path: str | None) -> History:
         return opened(path or state_directory() / "history.db")
     except HistoryUnavailable as error:
         fail(str(error))
+
+
+def ssh_settings(provider: Provider) -> SshSettings:
+    """How the provider reaches guests; ends with an error if its key is not there."""
+    from orchestrator.guests import SshSettings
+
+    management = provider.management
+    key = Path(management.ssh_private_key).expanduser()
+    if not key.is_file():
+        fail(
+            f"the provider's SSH key {key} does not exist: correct management.ssh_private_key in the sites' file"
+        )
+    return SshSettings(private_key=key, proxy_command=management.ssh_proxy_command)

@@ -1,0 +1,74 @@
+"""``orchestrator inventory``: a dynamic inventory for Ansible, from what the hypervisors have."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli import session
+
+if TYPE_CHECKING:
+    from orchestrator.guests import InventoryHost
+    from orchestrator.resources.observed import ObservedMachine
+    from orchestrator.sites.model import Provider
+
+
+def inventory(
+    list_: Annotated[bool, typer.Option("--list", help="Everything (what Ansible asks for).")] = False,
+    host: Annotated[
+        str | None, typer.Option("--host", help="One machine's variables (MACHINE.CLIENT).")
+    ] = None,
+    inventory: session.Inventory = None,
+) -> None:
+    """Print our machines as a dynamic inventory for Ansible, with the host keys that are to be trusted.
+
+    Machines whose firewall was never loaded, retired ones and those that do not run are left out.
+    """
+    from orchestrator.guests import dynamic_inventory, write_known_hosts
+    from orchestrator.proxmox import ProxmoxError
+    from orchestrator.resources.observed import observe
+
+    if list_ == (host is not None):
+        session.fail("ask for --list, or for one --host")
+    provider = session.open_provider(inventory)
+    hosts: list[InventoryHost] = []
+    with session.open_clusters(provider) as clusters:
+        for site, cluster in clusters.items():
+            try:
+                observed = observe(cluster, site, names=())
+            except ProxmoxError as error:
+                session.fail(str(error))
+            hosts += [found for machine in observed.machines if (found := _host(machine, provider))]
+    known_hosts = session.state_directory() / f"known_hosts-{session.provider_name(provider)}"
+    known_hosts.parent.mkdir(parents=True, exist_ok=True)
+    write_known_hosts(known_hosts, [item.target for item in hosts])
+    document = dynamic_inventory(hosts, ssh=session.ssh_settings(provider), known_hosts=known_hosts)
+    typer.echo(
+        json.dumps(document if host is None else document["_meta"]["hostvars"].get(host, {}), indent=2)
+    )
+
+
+def _host(machine: ObservedMachine, provider: Provider) -> InventoryHost | None:
+    from orchestrator.guests import GuestTarget, InventoryHost
+    from orchestrator.guests.rules import policy_from_data
+
+    mark = machine.mark
+    if (
+        mark is None
+        or mark.firewall is None
+        or mark.retired
+        or not machine.running
+        or machine.address is None
+    ):
+        return None
+    target = GuestTarget(
+        client=mark.client,
+        machine=mark.machine,
+        address=str(machine.address),
+        user=machine.config.effective("ciuser") or provider.management.user,
+        host_keys=mark.host_keys,
+        policy=policy_from_data(mark.firewall),
+    )
+    return InventoryHost(target=target, site=machine.site, offer=mark.offer)
