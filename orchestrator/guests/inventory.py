@@ -64,6 +64,9 @@ def host_variables(target: GuestTarget, ssh: SshSettings, known_hosts: Path) -> 
         "ansible_user": target.user,
         "ansible_become": target.user != "root",
         "ansible_ssh_private_key_file": str(ssh.private_key),
+        # ansible-runner switches this off in the environment; a variable is stronger.
+        "ansible_host_key_checking": True,
+        "ansible_ssh_host_key_checking": True,
         "ansible_ssh_common_args": _ssh_arguments(ssh, known_hosts),
         "firewall_policy": policy_to_data(target.policy),
         "firewall_rules": render(target.policy),
