@@ -103,7 +103,7 @@ def _print(entries: list[Entry]) -> None:
     """One line an entry. Where the terminal is too narrow for the tasks, they go below, in one piece to copy."""
     from rich.cells import cell_len, set_cell_size
 
-    rows = [("when", "who", "machine", "action", "result", "seconds", "why", "task")]
+    rows: list[tuple[str, ...]] = [("when", "who", "machine", "action", "result", "seconds", "why", "task")]
     rows += [_row(entry) for entry in entries]
     widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))]
     out = session.console()

@@ -9,15 +9,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.history.chain import Entry, Verification
-    from orchestrator.history.store import History, HistoryUnavailable, open_history
+    from orchestrator.history.chain import BEGUN, Entry, Verification
+    from orchestrator.history.database import HistoryMissing, HistoryUnavailable
+    from orchestrator.history.store import History, open_history
 
-__all__ = ["Entry", "History", "HistoryUnavailable", "Verification", "open_history"]
+__all__ = [
+    "BEGUN",
+    "Entry",
+    "History",
+    "HistoryMissing",
+    "HistoryUnavailable",
+    "Verification",
+    "open_history",
+]
 
 _HOMES = {
+    "BEGUN": "chain",
     "Entry": "chain",
     "History": "store",
-    "HistoryUnavailable": "store",
+    "HistoryMissing": "database",
+    "HistoryUnavailable": "database",
     "Verification": "chain",
     "open_history": "store",
 }

@@ -60,7 +60,7 @@ def test_any_altered_field_of_any_entry_is_noticed_and_named(row: int, column: s
         write(path, 6)
         with sqlite3.connect(path) as database:
             value: object = 7.5 if column == "seconds" else "forged"
-            database.execute(f"UPDATE entries SET {column} = ? WHERE sequence = ?", (value, row))
+            database.execute(f"UPDATE history_entries SET {column} = ? WHERE sequence = ?", (value, row))
         with open_history(path) as history:
             verification = history.verify()
         assert not verification.ok
@@ -74,7 +74,7 @@ def test_any_removed_entry_is_noticed_also_the_last(row: int) -> None:
         path = Path(folder) / "h.db"
         write(path, 6)
         with sqlite3.connect(path) as database:
-            database.execute("DELETE FROM entries WHERE sequence = ?", (row,))
+            database.execute("DELETE FROM history_entries WHERE sequence = ?", (row,))
         with open_history(path) as history:
             verification = history.verify()
         assert not verification.ok and "removed" in verification.reason
@@ -88,7 +88,7 @@ def test_any_two_entries_that_change_places_are_noticed(first: int, second: int)
         write(path, 6)
         with sqlite3.connect(path) as database:
             for old, new in ((first, 100), (second, first), (100, second)):
-                database.execute("UPDATE entries SET sequence = ? WHERE sequence = ?", (new, old))
+                database.execute("UPDATE history_entries SET sequence = ? WHERE sequence = ?", (new, old))
         with open_history(path) as history:
             assert history.verify().ok is (first == second)
 
@@ -132,7 +132,7 @@ def _count(path: Path) -> int:
         return 0
     try:
         with sqlite3.connect(path, timeout=60) as database:
-            return int(database.execute("SELECT count(*) FROM entries").fetchone()[0])
+            return int(database.execute("SELECT count(*) FROM history_entries").fetchone()[0])
     except sqlite3.OperationalError:  # the tables are being made
         return 0
 

@@ -1,0 +1,192 @@
+"""The database under the history: its tables, opening it, and saying what is wrong when it will not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from orchestrator.history.chain import FIRST
+
+_BUSY_SECONDS = 60
+
+_METADATA = sa.MetaData()
+ENTRIES = sa.Table(
+    "history_entries",
+    _METADATA,
+    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.String(40), nullable=False),
+    *(sa.Column(name, sa.Text, nullable=False) for name in ("who", "why", "client")),
+    sa.Column("machine", sa.Text),
+    *(
+        sa.Column(name, sa.Text, nullable=False)
+        for name in ("site", "action", "details", "result", "message")
+    ),
+    sa.Column("upid", sa.Text),
+    sa.Column("seconds", sa.Float(53), nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("began", sa.Integer),
+    *(sa.Column(name, sa.Text, nullable=False) for name in ("previous", "hash")),
+    sa.Index("history_of_a_machine", "client", "machine", "sequence"),
+    sa.Index("history_of_an_action", "began"),
+)
+HEAD = sa.Table(
+    "history_head",
+    _METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("sequence", sa.Integer, nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+)
+
+
+class HistoryUnavailable(Exception):
+    """The history cannot be opened, read or written. The text says where, why and what to do."""
+
+
+class HistoryMissing(HistoryUnavailable):
+    """There is no history at the given place."""
+
+
+class Database:
+    """A database that holds a history.
+
+    Args:
+        where: a file, or a database URL (``postgresql+psycopg://…``).
+        create: make it if there is none.
+
+    Raises:
+        HistoryMissing: there is none, and none is to be made.
+        HistoryUnavailable: it cannot be opened, or is something else.
+    """
+
+    def __init__(self, where: str | Path, *, create: bool) -> None:
+        try:
+            url = sa.make_url(str(where)) if "://" in str(where) else _file_url(Path(where).expanduser())
+            self._engine = sa.create_engine(url)
+        except (SQLAlchemyError, ImportError) as error:
+            raise HistoryUnavailable(
+                f"the history cannot be opened: {error}: "
+                "give a file, or the URL of a database whose driver is installed"
+            ) from error
+        self.name = url.database if url.database and "://" not in str(where) else url.render_as_string()
+        self._sqlite = self._engine.dialect.name == "sqlite"
+        if self._sqlite:
+            _prepare_file(Path(url.database or ""), create=create)
+            sa.event.listen(self._engine, "connect", _tune_sqlite)
+        try:
+            self._open(create=create)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection that sees one moment, whatever others write meanwhile."""
+        with self._errors("read"), self._engine.connect() as connection, connection.begin():
+            if self._sqlite:
+                connection.exec_driver_sql("BEGIN")
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction; in SQLite it holds the write lock from its beginning, so two never read one head."""
+        with self._errors("written"), self._engine.connect() as connection, connection.begin():
+            if self._sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+
+    def _open(self, *, create: bool) -> None:
+        with self.reading() as connection:
+            tables = set(sa.inspect(connection).get_table_names())
+        ours = {ENTRIES.name, HEAD.name}
+        if ours <= tables:
+            return
+        if self._sqlite and tables - ours:
+            raise HistoryUnavailable(
+                f"{self.name} is a database, but not a history: name another file with --history"
+            )
+        if not create:
+            raise _missing(self.name)
+        self._make()
+
+    def _make(self) -> None:
+        if self._sqlite:
+            with self._errors("made"), self._engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # stays with the file
+        with self.writing() as connection:
+            _METADATA.create_all(connection)
+            # Only ever beside new tables: a head that somebody removed must not come back by itself.
+            kept = sa.select(HEAD.c.sequence).union_all(sa.select(ENTRIES.c.sequence))
+            if connection.execute(kept).first() is None:
+                connection.execute(sa.insert(HEAD).values(id=1, sequence=0, hash=FIRST))
+
+    @contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            cause = getattr(error, "orig", None) or error
+            raise HistoryUnavailable(
+                f"the history {self.name} could not be {what}: {cause}: {_remedy(str(cause))}"
+            ) from error
+
+
+def _missing(name: str) -> HistoryMissing:
+    return HistoryMissing(
+        f"there is no history at {name}: nothing was recorded yet, or it was moved or removed; "
+        "name it with --history"
+    )
+
+
+def _file_url(path: Path) -> sa.URL:
+    return sa.URL.create("sqlite", database=str(path))
+
+
+def _prepare_file(path: Path, *, create: bool) -> None:
+    """Make an empty file that only its owner can read: what was done to whom is not everybody's business."""
+    if not create:
+        if not path.exists():
+            raise _missing(str(path))
+        return
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600, exist_ok=True)
+    except OSError as error:
+        raise HistoryUnavailable(
+            f"the history {path} cannot be made: {error.strerror}: name another file with --history"
+        ) from error
+
+
+def _tune_sqlite(connection: Any, _record: Any) -> None:
+    """What was committed survives a power cut; other writers are waited for. ``writing`` begins transactions."""
+    connection.isolation_level = None
+    connection.text_factory = _decoded
+    connection.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _decoded(text: bytes) -> str:
+    """What somebody overwrote with rubbish must still be read, to be named."""
+    return text.decode(errors="surrogateescape")
+
+
+def _remedy(cause: str) -> str:
+    if "locked" in cause:
+        return "another program holds it; try again when that has ended"
+    if "readonly" in cause or "unable to open" in cause:
+        return "run this as the user who owns the file and its folder"
+    if "full" in cause:
+        return "make room on its file system"
+    if "not a database" in cause:
+        return "name another file with --history"
+    if "malformed" in cause:
+        return "the file is damaged: keep it as it is, and restore it from the last backup"
+    return "correct that, or name another one with --history"
