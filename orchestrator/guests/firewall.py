@@ -135,8 +135,10 @@ def _load(
         now = time.monotonic()
         begun.setdefault(result.host, now)
         ended[result.host] = now
-        if result.kind == "start":
-            tell(by_host[result.host].key, result.task.lower())
+        if result.task == _LOAD and result.kind == "start":
+            tell(by_host[result.host].key, "load the firewall")
+        elif result.task == _LOAD and result.result.get("changed"):
+            tell(by_host[result.host].key, "confirm the firewall over a new connection")
 
     run = run_playbook("firewall.yml", targets, ssh, on_result=follow, artifact_dir=artifact_dir)
     outcomes = {}

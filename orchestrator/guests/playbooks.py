@@ -136,6 +136,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "ANSIBLE_HOME": str(folder / "home"),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "cp"),
         "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_HOST_KEY_CHECKING": "True",  # ansible-runner would switch it off
         "LC_ALL": "C.UTF-8",  # Ansible refuses to start under LC_ALL=C
     }
 

@@ -1,0 +1,286 @@
+"""A guest without a virtual machine: real sshd, real nft, real packets, in namespaces of its own; up in a second.
+
+The guest has its own network (a veth pair leads to a second namespace, the provider's side, and from there
+nowhere), its own mounts (/etc, /run, /usr/local/sbin are private) and its own processes: when the first of
+them ends, all do. It runs no systemd. What depends on that is tested with virtual machines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from pathlib import Path
+from typing import IO
+
+from orchestrator.guests import FirewallPolicy, GuestTarget, SshSettings
+from orchestrator.guests.openings import Opening
+
+_HERE = Path(__file__).parent
+_PORTS = ("443", "5432", "9999")
+
+MANAGEMENT = "192.0.2.1"
+CLIENT = "192.0.2.66"
+STRANGER = "192.0.2.77"
+"""Addresses on the provider's side of the cable."""
+
+SIX = {MANAGEMENT: "2001:db8::1", CLIENT: "2001:db8::66", STRANGER: "2001:db8::77"}
+"""The same parties' IPv6 addresses."""
+
+GUEST = "192.0.2.10"
+GUEST_SIX = "2001:db8::10"
+
+ANY = ("any",)
+
+
+def policy(*openings: Opening, management: str = MANAGEMENT) -> FirewallPolicy:
+    """A policy that the provider of these tests could have: it and the client may use SSH."""
+    parties = [management, SIX.get(management, management)]
+    return FirewallPolicy(
+        openings,
+        tuple(ip_network(address) for address in (CLIENT, SIX[CLIENT])),
+        tuple(ip_network(address) for address in parties),
+    )
+
+
+def opening(port: int, *sources: str, protocol: str = "tcp") -> Opening:
+    """One open port, from anywhere unless sources are given."""
+    networks = tuple(ip_network(source) for source in sources)
+    return Opening(port, port, "udp" if protocol == "udp" else "tcp", networks or ("any",))
+
+
+def eventually(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+    """Wait until a condition holds; fail with `what` if it never does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"never within {seconds:.0f} s: {what}"
+        time.sleep(0.05)
+
+
+@dataclass
+class NamespaceGuest:
+    """One guest; `start` brings it up, `stop` ends it as a power cut would."""
+
+    name: str
+    folder: Path
+    init: subprocess.Popen[str] | None = field(default=None, init=False)
+
+    @property
+    def network(self) -> str:
+        """The guest's network namespace."""
+        return f"{self.name}-guest"
+
+    @property
+    def outside(self) -> str:
+        """The network namespace of the provider, the client and the stranger."""
+        return f"{self.name}-out"
+
+    def start(self) -> None:
+        """Boot: a new network stack, an empty /run, and /etc as it was left."""
+        for namespace in (self.network, self.outside):
+            _ip("netns", "add", namespace)
+            _ip("-n", namespace, "link", "set", "lo", "up")
+        _ip(
+            "-n",
+            self.network,
+            "link",
+            "add",
+            "eth0",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "netns",
+            self.outside,
+        )
+        _ip("-n", self.network, "link", "set", "eth0", "up")
+        _ip("-n", self.outside, "link", "set", "eth0", "up")
+        for address in (f"{GUEST}/24", f"{GUEST_SIX}/64"):
+            self._address(self.network, address)
+        for four, six in SIX.items():
+            self._address(self.outside, f"{four}/24")
+            self._address(self.outside, f"{six}/64")
+        self.init = subprocess.Popen(
+            ["nsenter", f"--net=/run/netns/{self.network}", "--", "unshare", "--mount", "--pid", "--fork"]
+            + ["--kill-child", "--mount-proc", "--", "/bin/sh", "-c", _BOOT, "guest", str(self.folder)]
+            + [sys.executable, str(_HERE / "services.py"), *_PORTS],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.init.stdout is not None
+        for awaited in ("ready\n", "Server listening\n"):
+            assert self.init.stdout.readline() == awaited, (self.folder / "sshd.log").read_text()
+
+    def stop(self) -> None:
+        """Cut the power."""
+        if self.init is not None:
+            self.init.kill()
+            self.init.wait()
+            assert self.init.stdout is not None
+            self.init.stdout.close()
+            self.init = None
+        for namespace in (self.network, self.outside):
+            subprocess.run(["ip", "netns", "del", namespace], capture_output=True, check=False)
+
+    def _address(self, namespace: str, address: str) -> None:
+        # Without duplicate address detection an IPv6 address can be used at once.
+        extra = ["nodad"] if ":" in address else []
+        _ip("-n", namespace, "address", "add", address, "dev", "eth0", *extra)
+
+    def ssh(self, source: str = MANAGEMENT, rollback_seconds: int = 20) -> SshSettings:
+        """How the provider reaches the guest, coming from one of the addresses outside."""
+        relay = f"{sys.executable} {_HERE / 'relay.py'} {source} %h %p"
+        return SshSettings(
+            private_key=self.folder / "user_key",
+            proxy_command=f"nsenter --net=/run/netns/{self.outside} -- {relay}",
+            connect_timeout_seconds=20,
+            rollback_seconds=rollback_seconds,
+        )
+
+    def target(
+        self, wanted: FirewallPolicy, *, address: str = GUEST, host_key: str | None = None
+    ) -> GuestTarget:
+        """The guest as the orchestrator knows it."""
+        key = host_key or (self.folder / "etc/ssh/ssh_host_ed25519_key.pub").read_text()
+        return GuestTarget(
+            client="dupont",
+            machine="web-1",
+            address=address,
+            user="root",
+            host_keys=(" ".join(key.split()[:2]),),
+            policy=wanted,
+        )
+
+    def probe(self, *questions: tuple[str, str, int]) -> list[str]:
+        """Send packets from outside: (tcp, udp or ping; source; port) each; see probe.py for the answers."""
+        asked = [
+            [kind, source, GUEST_SIX if ":" in source else GUEST, port] for kind, source, port in questions
+        ]
+        done = subprocess.run(
+            ["nsenter", f"--net=/run/netns/{self.outside}", "--", sys.executable, str(_HERE / "probe.py")],
+            input=json.dumps(asked),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        answers: list[str] = json.loads(done.stdout)
+        return answers
+
+    def connection(self, source: str, port: int) -> subprocess.Popen[bytes]:
+        """A connection from outside that stays open: what is written to it comes back."""
+        return subprocess.Popen(
+            ["nsenter", f"--net=/run/netns/{self.outside}", "--", sys.executable, str(_HERE / "relay.py")]
+            + [source, GUEST, str(port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+    def inside(
+        self, *command: str, text: str | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in the guest, without SSH."""
+        assert self.init is not None
+        # The first process of the guest is the child of `unshare`, which is what was started.
+        children = Path(f"/proc/{self.init.pid}/task/{self.init.pid}/children").read_text().split()
+        return subprocess.run(
+            ["nsenter", f"--target={children[0]}", "--mount", "--pid", "--net", "--", *command],
+            input=text,
+            capture_output=True,
+            text=True,
+            check=check,
+        )
+
+    def rules(self) -> str:
+        """What our table in the guest holds; empty if there is none."""
+        return self.inside("nft", "-s", "list", "table", "inet", "orchestrator", check=False).stdout
+
+
+_BOOT = """
+set -e
+folder=$1; shift
+mount --make-rprivate /
+mount --bind "$folder/etc" /etc
+mount --bind "$folder/sbin" /usr/local/sbin
+mount -t tmpfs tmpfs /run
+mkdir -p /run/sshd
+"$@" &
+while ! /usr/sbin/sshd -E "$folder/sshd.log"; do sleep 0.1; done
+until grep -q 'Server listening' "$folder/sshd.log"; do sleep 0.05; done
+echo 'Server listening'
+wait
+"""
+
+_SSHD = """
+HostKey /etc/ssh/ssh_host_ed25519_key
+AuthorizedKeysFile /etc/ssh/authorized_keys
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+UsePAM no
+UseDNS no
+"""
+
+
+@contextmanager
+def namespace_guest(folder: Path, name: str) -> Iterator[NamespaceGuest]:
+    """A running guest; everything of it is gone afterwards."""
+    shutil.copytree(
+        "/etc", folder / "etc", symlinks=True, ignore=shutil.ignore_patterns("ssh", "orchestrator")
+    )
+    shutil.rmtree(folder / "etc/systemd", ignore_errors=True)
+    (folder / "sbin").mkdir()
+    ssh = folder / "etc/ssh"
+    ssh.mkdir()
+    make_key(ssh / "ssh_host_ed25519_key")
+    make_key(folder / "user_key")
+    shutil.copy(folder / "user_key.pub", ssh / "authorized_keys")
+    (ssh / "sshd_config").write_text(_SSHD)
+    # sshd refuses accounts that are locked with "!", as root's can be.
+    shadow = folder / "etc/shadow"
+    lines = [
+        f"root:*:{line.split(':', 2)[2]}" if line.startswith("root:") else line
+        for line in shadow.read_text().splitlines()
+    ]
+    shadow.write_text("\n".join(lines) + "\n")
+    guest = NamespaceGuest(name=name, folder=folder)
+    try:
+        guest.start()
+        yield guest
+    finally:
+        guest.stop()
+
+
+def make_key(path: Path) -> None:
+    """Make an SSH key pair at a path."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(path)], check=True)
+
+
+def unique_name() -> str:
+    """A name for namespaces that no other run uses."""
+    return f"fw{os.getpid():x}{time.monotonic_ns() & 0xFFFF:04x}"
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True)
+
+
+def echoed(connection: subprocess.Popen[bytes], data: bytes) -> bytes:
+    """Write to an open connection and read as much back."""
+    stdin, stdout = connection.stdin, connection.stdout
+    assert stdin is not None
+    assert stdout is not None
+    stdin.write(data)
+    stdin.flush()
+    return _read(stdout, len(data))
+
+
+def _read(stream: IO[bytes], size: int) -> bytes:
+    return stream.read(size)
