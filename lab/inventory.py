@@ -12,10 +12,17 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from lab.certificates import Certificates, write_private
-from lab.settings import BRIDGE, LabSettings, SiteSettings
+from lab.network import namespace_of
+from lab.settings import LabSettings, SiteSettings
+
+_OFFERED = (20, 200)
+"""First and last address of a subnet that machines get."""
 
 ADMIN = "admin"
 """The user that machines are given."""
+
+BRIDGE = "vmbr0"
+"""The bridge of every node, by the name its users know."""
 
 TEMPLATE = "debian-12"
 """The name of template 9000, and of the image it makes in the site file."""
@@ -45,7 +52,7 @@ def write_inventory(settings: LabSettings, *, token_id: str, token_file: Path) -
         token_id: whom the orchestrator calls the APIs as.
         token_file: the token's secret.
     """
-    private = ensure_management_key(settings.state)
+    private = ensure_management_key(settings.state_dir)
     public = private.with_name(f"{private.name}.pub").read_text().strip()
     content = {
         "management": {
@@ -53,14 +60,14 @@ def write_inventory(settings: LabSettings, *, token_id: str, token_file: Path) -
             "user": ADMIN,
             "ssh_public_key": public,
             "ssh_private_key": str(private),
-            "ssh_proxy_command": f"ip netns exec {settings.namespace} nc %h %p",
+            "ssh_proxy_command": f"ip netns exec {namespace_of(settings.name)} nc %h %p",
         },
         "sites": {
             site.name: _site(settings, site, token_id=token_id, token_file=token_file)
             for site in settings.sites
         },
     }
-    folder = settings.state / "inventory"
+    folder = settings.state_dir / "inventory"
     folder.mkdir(exist_ok=True)
     scratch = folder / ".sites.new"
     heading = f"# The sites of the lab {settings.name!r}, written by `python -m lab start`.\n"
@@ -70,14 +77,14 @@ def write_inventory(settings: LabSettings, *, token_id: str, token_file: Path) -
 
 
 def _site(settings: LabSettings, site: SiteSettings, *, token_id: str, token_file: Path) -> dict[str, object]:
-    first, last = site.offered
-    others = [other for other in settings.sites if other is not site]
+    first, last = (site.subnet[index] for index in _OFFERED)
+    other = settings.other(site)
     return {
         "api": {
-            "url": settings.url(site),
+            "url": f"https://{settings.address}:{site.port}",
             "token_id": token_id,
             "token_secret": {"file": str(token_file)},
-            "ca_file": str(Certificates(settings.state).ca),
+            "ca_file": str(Certificates(settings.state_dir).ca),
         },
         "storage": "local",
         "disk_format": "qcow2",
@@ -85,11 +92,11 @@ def _site(settings: LabSettings, site: SiteSettings, *, token_id: str, token_fil
             {
                 "name": "public",
                 "bridge": BRIDGE,
-                "subnet": site.subnet,
-                "gateway": str(site.gateway),
+                "subnet": str(site.subnet),
+                "gateway": site.gateway,
                 "range": f"{first}-{last}",
             }
         ],
         "images": {TEMPLATE: {"template": TEMPLATE}},
-        "backup_storages": [{"name": other.backup_storage, "site": other.name} for other in others],
+        "backup_storages": [{"name": f"backup-{other.name}", "site": other.name}],
     }
