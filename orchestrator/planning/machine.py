@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address
 
-from orchestrator.guests.rules import describe_changes, policy_from_data
+from orchestrator.guests.rules import describe_changes, policy_from_data, policy_to_data
 from orchestrator.planning.window import describe_restart, is_open
 from orchestrator.resources.change import Change, ChangeClass, Kind
 from orchestrator.resources.desired import DesiredMachine
@@ -141,9 +141,9 @@ def _power(
 
 
 def _firewall_changes(desired: DesiredMachine, mark: Mark) -> list[Change]:
-    loaded = policy_from_data(mark.firewall) if mark.firewall else None
-    if mark.ready and loaded == desired.policy:
+    if mark.ready and mark.firewall == policy_to_data(desired.policy):
         return []
+    loaded = policy_from_data(mark.firewall) if mark.firewall else None
     lines = describe_changes(loaded, desired.policy)
     words = "; ".join(lines) or "closed but for the provider"
     if desired.power == "stopped":

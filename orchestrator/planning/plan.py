@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -144,12 +144,19 @@ def make_plan(
         failures: sites that could not be read.
     """
     wanted = list(desired)
+    own: dict[tuple[str, str], list[ObservedMachine]] = defaultdict(list)
+    for site in observed.values():
+        for machine in site.machines:
+            if machine.mark:
+                own[machine.mark.client, machine.mark.machine].append(machine)
     chosen = choose_addresses(wanted, observed)
     selected = [
         machine for machine in wanted if selection.includes(*machine.key) and machine.site in observed
     ]
     plans = [
-        _machine_plan(machine, observed, chosen.get(machine.key), now, restart_now=restart_now)
+        _machine_plan(
+            machine, own[machine.key], observed, chosen.get(machine.key), now, restart_now=restart_now
+        )
         for machine in selected
     ]
     plans += _retirements(wanted, observed, selection)
@@ -168,18 +175,13 @@ def make_plan(
 
 def _machine_plan(
     desired: DesiredMachine,
+    own: list[ObservedMachine],
     observed: Mapping[str, ObservedSite],
     address: IPv4Address | None,
     now: dt.datetime,
     *,
     restart_now: bool,
 ) -> MachinePlan:
-    own = [
-        machine
-        for site in observed.values()
-        for machine in site.machines
-        if machine.mark and (machine.mark.client, machine.mark.machine) == desired.key
-    ]
     if not own:
         changes = _creation(desired, observed[desired.site], address)
         return _plan(desired, None, address, changes)

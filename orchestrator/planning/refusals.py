@@ -78,9 +78,9 @@ def identity_refusal(
             "set the site back, or have it migrated and moved by an engineer (a major change, art. 3.8.4)"
         )
         return Change(kind=Kind.REFUSED, what="site", before=machine.site, after=desired.site, why=why)
-    others = {a: who for a, who in site.register.items() if f"(VM {machine.summary.vmid})" not in who}
-    if address and machine.address != address and address in others:
-        why = f"{others[address]} is configured with {address} already: choose another address, or write auto"
+    holder = site.register.get(address) if address else None
+    if address and machine.address != address and holder:
+        why = f"{holder} is configured with {address} already: choose another address, or write auto"
         return Change(
             kind=Kind.REFUSED, what="address", before=str(machine.address), after=str(address), why=why
         )

@@ -20,7 +20,7 @@ from orchestrator.resources.notes import Mark, read_mark
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, ClusterState, VmConfig, VmSummary
 
-_READERS = 4
+_READERS = 2
 """Requests at a time: Proxmox serves three (pvedaemon's workers); the fourth hides the client's own work."""
 
 _IP = re.compile(r"(?:^|,)ip=(\d+\.\d+\.\d+\.\d+)(?:/\d+)?")
