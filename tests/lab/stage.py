@@ -1,0 +1,154 @@
+"""A lab with two clients' files applied to it: real machines, for the tests of what the orchestrator does."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import testinfra
+import yaml
+from testinfra.host import Host
+
+from lab.image import ensure_image
+from lab.network import namespace_of
+from tests.api.desk import CLIENT_KEY, Answer, machine, subscription
+from tests.lab.lab_handle import Lab
+
+PARIS, LYON = "10.94.1", "10.94.2"
+CLIENT, STRANGER = ".2", ".3"
+"""Host parts of the addresses on each bridge that tests connect from: the client's, and somebody else's."""
+
+
+def files() -> dict[str, dict[str, Any]]:
+    """The clients' files at the beginning, by client."""
+    web_disks = [{"name": "system", "size": "4GiB"}, {"name": "data", "size": "1GiB"}]
+    web_open = {"open": [{"port": 80, "protocol": "tcp", "from": "any"}]}
+    db_open = {"open": [{"port": 5432, "protocol": "tcp", "from": [f"{PARIS}{CLIENT}/32"]}]}
+    dupont = subscription(
+        "dupont",
+        [
+            machine("web-1", vcpus=2, memory="512MiB", disks=web_disks, firewall=web_open),
+            machine("db-1", memory="512MiB", firewall=db_open),
+        ],
+    )
+    martin = subscription(
+        "martin", [machine("shop-1", memory="512MiB")], offer="cloud-vm-essential", site="lyon"
+    )
+    for item, prefix in ((dupont, PARIS), (martin, LYON)):
+        item["administration"] = {"ssh_keys": [CLIENT_KEY], "allowed_from": [f"{prefix}{CLIENT}/32"]}
+    return {"dupont": dupont, "martin": martin}
+
+
+class Stage:
+    """The lab, the files, the command, and ways to look into the guests and to send packets to them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lab = Lab(folder / "lab", f"{PARIS}.0/24,{LYON}.0/24")
+        self.files = files()
+
+    def open(self) -> None:
+        """Start the lab with the guest image."""
+        (self.folder / "subscriptions").mkdir()
+        self.start_lab()
+
+    def start_lab(self) -> None:
+        """Start the lab's server, or start it again."""
+        ports = ",".join(map(str, self.lab.ports))
+        self.lab.command(
+            *("start", "--ports", ports, "--subnets", self.lab.subnets, "--image", str(ensure_image())),
+        )
+
+    def write(self) -> None:
+        """Write ``self.files``."""
+        for client, content in self.files.items():
+            path = self.folder / "subscriptions" / f"{client}.yaml"
+            path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def machine(self, client: str, name: str) -> dict[str, Any]:
+        """A machine of the files, to be edited."""
+        found: dict[str, Any] = next(
+            item
+            for service in self.files[client]["services"]
+            for item in service["machines"]
+            if item["name"] == name
+        )
+        return found
+
+    def environment(self) -> dict[str, str]:
+        """What the command runs with."""
+        return {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "ORCHESTRATOR_INVENTORY": str(self.folder / "lab" / "inventory"),
+            "XDG_STATE_HOME": str(self.folder / "state"),
+            "ANSIBLE_HOME": str(self.folder / "ansible"),
+        }
+
+    def run(self, *arguments: str, **more: str) -> Answer:
+        """Run the orchestrator."""
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestrator", *arguments],
+            cwd=self.folder, env={**self.environment(), **more}, capture_output=True, text=True, check=False,
+            stdin=subprocess.DEVNULL, timeout=600,
+        )  # fmt: skip
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def plan(self) -> dict[str, Any]:
+        """The plan as JSON."""
+        document: dict[str, Any] = json.loads(self.run("plan", "--format", "json").out)
+        return document
+
+    def hostvars(self, name: str) -> dict[str, Any]:
+        """Ansible's variables of a machine (``web-1.dupont``)."""
+        answer = self.run("inventory", "--host", name)
+        assert answer.code == 0, answer
+        found: dict[str, Any] = json.loads(answer.out)
+        assert found, f"{name} is not in the inventory"
+        return found
+
+    def inside(self, name: str) -> Host:
+        """The inside of a guest, through SSH with the host key that the hypervisor told of."""
+        variables = self.hostvars(name)
+        config = self.folder / f"ssh_config-{name}"
+        arguments = shlex.split(variables["ansible_ssh_common_args"])
+        options = [value for flag, value in itertools.pairwise(arguments) if flag == "-o"]
+        lines = [f"  {option.replace('=', ' ', 1)}" for option in options]
+        config.write_text("\n".join([f"Host {variables['ansible_host']}", *lines, ""]))
+        return testinfra.get_host(
+            f"ssh://{variables['ansible_user']}@{variables['ansible_host']}?controlpersist=120",
+            ssh_config=str(config),
+            ssh_identity_file=variables["ansible_ssh_private_key_file"],
+        )
+
+    def connects(self, source: str, address: str, port: int) -> bool:
+        """Whether a TCP connection from an address of a bridge to a guest is established."""
+        command = [
+            "ip",
+            "netns",
+            "exec",
+            namespace_of(self.lab.name),
+            "nc",
+            "-z",
+            "-w",
+            "4",
+            "-s",
+            source,
+            address,
+        ]
+        return subprocess.run([*command, str(port)], check=False, capture_output=True).returncode == 0
+
+    def listen(self, name: str, port: int) -> None:
+        """Let something serve a port in a guest (nothing does in a fresh one), until its next boot."""
+        done = self.inside(name).run(f"sudo systemd-run --unit listener-{port} nc -lk {port}")
+        assert done.rc == 0, done
+
+    def close(self) -> None:
+        """End the lab with all its traces."""
+        self.lab.stop()
