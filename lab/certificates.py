@@ -1,115 +1,111 @@
-"""The lab's certificate authority and the certificate its APIs show, as a Proxmox VE cluster has them."""
+"""The lab's own certificate authority, the server's certificate, and the key for administering guests.
+
+All three are made once and kept, so that a client that trusts `ca.pem` goes on trusting a lab that was
+started again.
+"""
 
 from __future__ import annotations
 
-import datetime as dt
+import datetime
 import ipaddress
-import os
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-_VALID = dt.timedelta(days=3650)
-_SKEW = dt.timedelta(days=1)
+from lab.api.access import write_secret
+
+_LIFETIME = datetime.timedelta(days=3650)
+_HOUR = datetime.timedelta(hours=1)
 
 
-class Certificates:
-    """Files in the lab's folder: `ca.pem` for clients, `server.pem` and `server.key` for the server."""
+def ensure_certificates(folder: Path, name: str, address: str) -> tuple[Path, Path]:
+    """Make what is missing; return the server's certificate and its key.
 
-    def __init__(self, folder: Path) -> None:
-        self.ca = folder / "ca.pem"
-        self.server = folder / "server.pem"
-        self.server_key = folder / "server.key"
+    Args:
+        folder: gets `ca.pem`, `server.pem` and `server-key.secret`.
+        name: of the lab; stands in the authority's name.
+        address: where the API listens; the certificate is also good for 127.0.0.1 and localhost.
+    """
+    authority, certificate, key = (folder / file for file in ("ca.pem", "server.pem", "server-key.secret"))
+    if all(path.exists() for path in (authority, certificate, key)):
+        return certificate, key
+    ca_key = ec.generate_private_key(ec.SECP256R1())
+    ca = _authority(ca_key, f"orchestrator lab {name}")
+    server_key = ec.generate_private_key(ec.SECP256R1())
+    server = _server(server_key, ca_key, ca, address)
+    authority.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+    certificate.write_bytes(server.public_bytes(serialization.Encoding.PEM))
+    # The authority's key is thrown away: nothing else is ever signed by it.
+    write_secret(key, _private_text(server_key))
+    return certificate, key
 
-    def ensure(self, address: str) -> None:
-        """Make them for an address (and `localhost`) where they are missing; those that fit are kept."""
-        complete = all(path.exists() for path in (self.ca, self.server, self.server_key))
-        if complete and address in _addresses_of(self.server):
-            return
-        ca_key, server_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-        ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Orchestrator lab CA")])
-        authority = (
-            _builder(ca_name, ca_name, ca_key.public_key())
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_key_usage(sign_certificates=True), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
-            .sign(ca_key, hashes.SHA256())
+
+def ensure_management_key(folder: Path) -> tuple[Path, str]:
+    """Make the SSH key that guests are administered with, where it is missing; its path and its public half."""
+    private, public = folder / "management_key", folder / "management_key.pub"
+    if not (private.exists() and public.exists()):
+        key = ed25519.Ed25519PrivateKey.generate()
+        form = serialization.PrivateFormat.OpenSSH
+        text = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+        write_secret(private, text.decode())
+        half = key.public_key().public_bytes(
+            serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
         )
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-        names = x509.SubjectAlternativeName([*_general_names(address), x509.DNSName("localhost")])
-        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
-        server = (
-            _builder(name, ca_name, server_key.public_key())
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(sign_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(names, critical=False)
-            .add_extension(issuer, critical=False)
-            .sign(ca_key, hashes.SHA256())
-        )
-        write_private(
-            self.server_key,
-            server_key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            ),
-        )
-        self.server.write_bytes(server.public_bytes(serialization.Encoding.PEM))
-        self.ca.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
+        public.write_text(f"{half.decode()} orchestrator-lab\n")
+    return private, public.read_text().strip()
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, in place of what was there."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
-) -> x509.CertificateBuilder:
-    now = dt.datetime.now(dt.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _SKEW)
-        .not_valid_after(now + _VALID)
-    )
-
-
-def _key_usage(*, sign_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
+def _authority(key: ec.EllipticCurvePrivateKey, name: str) -> x509.Certificate:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = _dated(x509.CertificateBuilder().subject_name(subject).issuer_name(subject), key)
+    usage = x509.KeyUsage(
         digital_signature=True,
+        key_cert_sign=True,
+        crl_sign=True,
         content_commitment=False,
         key_encipherment=False,
         data_encipherment=False,
         key_agreement=False,
-        key_cert_sign=sign_certificates,
-        crl_sign=sign_certificates,
         encipher_only=False,
         decipher_only=False,
     )
-
-
-def _general_names(address: str) -> list[x509.GeneralName]:
-    try:
-        return [x509.IPAddress(ipaddress.ip_address(address))]
-    except ValueError:
-        return [x509.DNSName(address)]
-
-
-def _addresses_of(certificate: Path) -> set[str]:
-    """The names and addresses a certificate is good for."""
-    read = x509.load_pem_x509_certificate(certificate.read_bytes())
-    names = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return {str(name) for name in names.get_values_for_type(x509.IPAddress)} | set(
-        names.get_values_for_type(x509.DNSName)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    builder = builder.add_extension(usage, critical=True)
+    builder = builder.add_extension(
+        x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
     )
+    return builder.sign(key, hashes.SHA256())
+
+
+def _server(
+    key: ec.EllipticCurvePrivateKey,
+    ca_key: ec.EllipticCurvePrivateKey,
+    ca: x509.Certificate,
+    address: str,
+) -> x509.Certificate:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    addresses = {ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address(address)}
+    names: list[x509.GeneralName] = [x509.DNSName("localhost")]
+    names += [x509.IPAddress(item) for item in sorted(addresses, key=str)]
+    builder = _dated(x509.CertificateBuilder().subject_name(subject).issuer_name(ca.subject), key)
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
+    builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    builder = builder.add_extension(issuer, critical=False)
+    return builder.sign(ca_key, hashes.SHA256())
+
+
+def _dated(builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    # An hour back: clocks of guests and containers are not always together.
+    now = datetime.datetime.now(datetime.UTC)
+    builder = builder.not_valid_before(now - _HOUR).not_valid_after(now + _LIFETIME)
+    return builder.serial_number(x509.random_serial_number()).public_key(key.public_key())
+
+
+def _private_text(key: ec.EllipticCurvePrivateKey) -> str:
+    form = serialization.PrivateFormat.PKCS8
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()

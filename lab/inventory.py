@@ -1,102 +1,60 @@
-"""What a lab hands to its user: an SSH key for the machines and a ready site file for the orchestrator.
-
-The site file is written from its documented format: the lab knows nothing of the orchestrator's code.
-"""
+"""The inventory that describes a lab to the orchestrator: a file like any provider's own."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from lab.certificates import Certificates, write_private
+from lab.api.access import ORCHESTRATOR_TOKEN, Credentials
 from lab.network import namespace_of
 from lab.settings import LabSettings, SiteSettings
 
-_OFFERED = (20, 200)
-"""First and last address of a subnet that machines get."""
-
-ADMIN = "admin"
-"""The user that machines are given."""
-
-BRIDGE = "vmbr0"
-"""The bridge of every node, by the name its users know."""
-
-TEMPLATE = "debian-12"
-"""The name of template 9000, and of the image it makes in the site file."""
+_FIRST, _LAST = 20, 200
+"""Where automatic addresses are chosen, counted from the subnet's first address."""
 
 
-def ensure_management_key(state: Path) -> Path:
-    """Make the provider's key pair where it is missing; return the private key's file."""
-    private = state / "management_key"
-    public = private.with_name(f"{private.name}.pub")
-    if not (private.exists() and public.exists()):
-        key = ed25519.Ed25519PrivateKey.generate()
-        openssh = serialization.PrivateFormat.OpenSSH
-        encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-        write_private(private, key.private_bytes(encoding, openssh, plain))
-        line = key.public_key().public_bytes(
-            serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
-        )
-        public.write_text(f"{line.decode()} provider@orchestrator-lab\n")
-    return private
+def write_inventory(settings: LabSettings, credentials: Credentials, key: Path, public_key: str) -> Path:
+    """Write `inventory/sites.yaml` into the lab's state directory and return its path.
 
-
-def write_inventory(settings: LabSettings, *, token_id: str, token_file: Path) -> Path:
-    """Write the site file; return the folder it is in, which is the orchestrator's inventory.
-
-    Args:
-        settings: the lab.
-        token_id: whom the orchestrator calls the APIs as.
-        token_file: the token's secret.
+    Guests are reached by SSH through the lab's network namespace: the proxy command needs root and
+    `nc` (package netcat-openbsd).
     """
-    private = ensure_management_key(settings.state_dir)
-    public = private.with_name(f"{private.name}.pub").read_text().strip()
-    content = {
-        "management": {
-            "addresses": [f"{site.gateway}/32" for site in settings.sites],
-            "user": ADMIN,
-            "ssh_public_key": public,
-            "ssh_private_key": str(private),
-            "ssh_proxy_command": f"ip netns exec {namespace_of(settings.name)} nc %h %p",
-        },
-        "sites": {
-            site.name: _site(settings, site, token_id=token_id, token_file=token_file)
-            for site in settings.sites
-        },
+    management = {
+        "addresses": [f"{site.gateway}/32" for site in settings.sites],
+        "user": "admin",
+        "ssh_public_key": public_key,
+        "ssh_private_key": str(key),
+        "ssh_proxy_command": f"ip netns exec {namespace_of(settings.name)} nc %h %p",
     }
-    folder = settings.state_dir / "inventory"
-    folder.mkdir(exist_ok=True)
-    scratch = folder / ".sites.new"
-    heading = f"# The sites of the lab {settings.name!r}, written by `python -m lab start`.\n"
-    scratch.write_text(heading + yaml.safe_dump(content, sort_keys=False, width=200))
-    scratch.replace(folder / "sites.yaml")
-    return folder
+    sites = {site.name: _site(settings, credentials, site) for site in settings.sites}
+    path = settings.state_dir / "inventory" / "sites.yaml"
+    path.parent.mkdir(exist_ok=True)
+    head = f"# Written by the lab {settings.name!r} each time it starts.\n"
+    path.write_text(head + yaml.safe_dump({"management": management, "sites": sites}, sort_keys=False))
+    return path
 
 
-def _site(settings: LabSettings, site: SiteSettings, *, token_id: str, token_file: Path) -> dict[str, object]:
-    first, last = (site.subnet[index] for index in _OFFERED)
+def _site(settings: LabSettings, credentials: Credentials, site: SiteSettings) -> dict[str, Any]:
     other = settings.other(site)
+    network = {
+        "name": "public",
+        "bridge": "vmbr0",
+        "subnet": str(site.subnet),
+        "gateway": site.gateway,
+        "range": f"{site.subnet[_FIRST]}-{site.subnet[_LAST]}",
+    }
     return {
         "api": {
             "url": f"https://{settings.address}:{site.port}",
-            "token_id": token_id,
-            "token_secret": {"file": str(token_file)},
-            "ca_file": str(Certificates(settings.state_dir).ca),
+            "token_id": ORCHESTRATOR_TOKEN,
+            "token_secret": {"file": str(credentials.token_file)},
+            "ca_file": str(settings.state_dir / "ca.pem"),
         },
         "storage": "local",
         "disk_format": "qcow2",
-        "networks": [
-            {
-                "name": "public",
-                "bridge": BRIDGE,
-                "subnet": str(site.subnet),
-                "gateway": site.gateway,
-                "range": f"{first}-{last}",
-            }
-        ],
-        "images": {TEMPLATE: {"template": TEMPLATE}},
+        "networks": [network],
+        "images": {"debian-12": {"template": "debian-12"}},
         "backup_storages": [{"name": f"backup-{other.name}", "site": other.name}],
     }

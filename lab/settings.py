@@ -1,163 +1,98 @@
-"""What one lab is: its name, its folder, and its sites with their nodes, ports and subnets.
-
-A lab's settings are kept in its folder, so that it is started again as it was, and stopped by its name
-alone.
-"""
+"""What a lab is made of: its name, where it keeps its state, and its two sites."""
 
 from __future__ import annotations
 
+import ipaddress
 import json
-import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 
-from lab.network import Bridge, bridge_name, namespace_of
-
-STATES = Path("/var/lib/orchestrator-lab")
-"""Where the folders of labs are."""
-
-SITES = ("paris", "lyon")
-"""The data centres, one cluster of one node each."""
-
-BRIDGE = "vmbr0"
-"""The bridge of every node, by the name its users know."""
-
+DEFAULT_STATE = Path("/var/lib/orchestrator-lab")
+SITE_NAMES = ("paris", "lyon")
 _FILE = "lab.json"
-_OFFERED_ADDRESSES = (20, 200)
-_SOURCE_ADDRESSES = (2, 3)
-_SMALLEST_PREFIX = 24
-
-
-class SettingsError(ValueError):
-    """Settings that make no lab; the text says which and why."""
+_SOURCES = 3
+"""Addresses of each bridge: the gateway, and two more that tests and the demo connect from."""
 
 
 @dataclass(frozen=True)
 class SiteSettings:
-    """One site: a cluster of one node."""
+    """One site: its name, its node's name, the port of its API and the subnet of its guests."""
 
     name: str
     node: str
     port: int
-    subnet: str
+    subnet: IPv4Network
 
     @property
-    def network(self) -> IPv4Network:
-        """The subnet of the node's bridge."""
-        return IPv4Network(self.subnet)
+    def gateway(self) -> str:
+        """The first address of the subnet, on the node's bridge."""
+        return str(self.subnet[1])
 
     @property
-    def gateway(self) -> IPv4Address:
-        """The bridge's own address, `.1`: from it the provider reaches the machines."""
-        return self.network[1]
-
-    @property
-    def offered(self) -> tuple[IPv4Address, IPv4Address]:
-        """First and last address for machines."""
-        first, last = _OFFERED_ADDRESSES
-        return self.network[first], self.network[last]
-
-    @property
-    def backup_storage(self) -> str:
-        """The name under which other sites know the storage for backups that stands here."""
-        return f"backup-{self.name}"
+    def bridge_addresses(self) -> tuple[IPv4Interface, ...]:
+        """All addresses of the node's bridge: the gateway's first."""
+        return tuple(
+            IPv4Interface((int(self.subnet[index]), self.subnet.prefixlen))
+            for index in range(1, 1 + _SOURCES)
+        )
 
 
 @dataclass(frozen=True)
 class LabSettings:
-    """One lab.
+    """A lab.
 
     Attributes:
-        name: part of the network namespace's name.
-        state: folder of everything the lab keeps.
-        address: where the APIs listen.
-        image: guest image (qcow2) to make template 9000 of, or None.
+        name: 1 to 31 lower-case letters, digits and dashes.
+        state_dir: everything that outlives the server.
+        address: where the API listens.
+        sites: two, each with a node of its own.
+        image: a guest image (qcow2) to make the template `debian-12` of, or None.
     """
 
     name: str
-    state: Path
+    state_dir: Path
     address: str
     sites: tuple[SiteSettings, ...]
     image: Path | None = None
 
     @property
-    def namespace(self) -> str:
-        """The network namespace."""
-        return namespace_of(self.name)
+    def run_dir(self) -> Path:
+        """Sockets and process ids; a short path, since a socket's name has little room."""
+        return Path("/run/orchestrator-lab") / self.name
 
-    @property
-    def bridges(self) -> tuple[Bridge, ...]:
-        """A bridge a node, with its gateway address and two more to connect from."""
-        return tuple(
-            Bridge(site.node, bridge_name(index), _addresses(site.network))
-            for index, site in enumerate(self.sites)
-        )
+    def node_dir(self, site: SiteSettings) -> Path:
+        """What one node keeps: configurations, tasks, pools, figures."""
+        return self.state_dir / "nodes" / site.node
 
-    def url(self, site: SiteSettings) -> str:
-        """The address of a site's API."""
-        return f"https://{self.address}:{site.port}"
+    def site_dir(self, site: SiteSettings) -> Path:
+        """The storages that stand at a site."""
+        return self.state_dir / "sites" / site.name
+
+    def other(self, site: SiteSettings) -> SiteSettings:
+        """The other site."""
+        return next(item for item in self.sites if item != site)
 
     def save(self) -> None:
-        """Keep the settings in the lab's folder."""
-        content = {**asdict(self), "state": str(self.state), "image": str(self.image) if self.image else None}
-        scratch = self.state / f".{_FILE}.new"
-        scratch.write_text(json.dumps(content, indent=2) + "\n")
-        scratch.replace(self.state / _FILE)
+        """Write the settings into the state directory."""
+        sites = [
+            {"name": site.name, "node": site.node, "port": site.port, "subnet": str(site.subnet)}
+            for site in self.sites
+        ]
+        written = {"name": self.name, "address": self.address, "sites": sites}
+        image = {"image": str(self.image)} if self.image else {}
+        (self.state_dir / _FILE).write_text(json.dumps(written | image, indent=1))
 
 
-def load(state: Path) -> LabSettings | None:
-    """The settings that a lab's folder keeps, or None where there is no lab."""
-    path = state / _FILE
+def load_settings(state_dir: Path) -> LabSettings | None:
+    """The settings of the lab in a state directory, or None where there is none."""
+    path = state_dir / _FILE
     if not path.exists():
         return None
-    content = json.loads(path.read_text())
-    return LabSettings(
-        name=content["name"],
-        state=state,
-        address=content["address"],
-        sites=tuple(SiteSettings(**site) for site in content["sites"]),
-        image=Path(content["image"]) if content["image"] else None,
+    stored = json.loads(path.read_text())
+    sites = tuple(
+        SiteSettings(site["name"], site["node"], site["port"], ipaddress.IPv4Network(site["subnet"]))
+        for site in stored["sites"]
     )
-
-
-def make(
-    name: str,
-    state: Path,
-    *,
-    address: str,
-    nodes: Sequence[str],
-    ports: Sequence[int],
-    subnets: Sequence[str],
-    image: Path | None,
-) -> LabSettings:
-    """Settings of a new lab, one node, port and subnet a site.
-
-    Raises:
-        SettingsError: something does not fit.
-    """
-    try:
-        namespace_of(name)
-        networks = [IPv4Network(subnet) for subnet in subnets]
-    except ValueError as error:
-        raise SettingsError(str(error)) from None
-    for what, given in (("node names", nodes), ("ports", ports), ("subnets", subnets)):
-        if len(given) != len(SITES) or len(set(given)) != len(SITES):
-            raise SettingsError(f"{what}: {len(SITES)} different ones are needed, for {' and '.join(SITES)}")
-    if networks[0].overlaps(networks[1]) or any(net.prefixlen > _SMALLEST_PREFIX for net in networks):
-        raise SettingsError(
-            f"subnets: {subnets[0]} and {subnets[1]} must not overlap, and be /{_SMALLEST_PREFIX} or larger"
-        )
-    if image is not None and not os.access(image, os.R_OK):
-        raise SettingsError(f"{image}: no such image, or it cannot be read; `python -m lab.image` makes one")
-    described = zip(SITES, nodes, ports, subnets, strict=True)
-    return LabSettings(
-        name, state.absolute(), address, tuple(SiteSettings(*site) for site in described), image
-    )
-
-
-def _addresses(network: IPv4Network) -> tuple[IPv4Interface, ...]:
-    return tuple(
-        IPv4Interface(f"{network[index]}/{network.prefixlen}") for index in (1, *_SOURCE_ADDRESSES)
-    )
+    image = Path(stored["image"]) if "image" in stored else None
+    return LabSettings(stored["name"], state_dir, stored["address"], sites, image)

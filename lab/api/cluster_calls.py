@@ -1,0 +1,162 @@
+"""Calls about a cluster, its node, and the figures of both."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+from lab.api import formats
+from lab.api.errors import WrongParameters
+from lab.api.figures import STEPS
+from lab.api.routing import Call, Routes, needs
+from lab.api.schemas import NODE, VM
+from lab.api.values import Property
+from lab.api.vm_status import vm_resource
+
+routes = Routes()
+
+VERSION = {"version": "8.4.1", "release": "8.4", "repoid": "orchestrator-lab"}
+"""The API that the lab speaks; the last field says who speaks it."""
+
+_TIMEFRAME = {
+    "timeframe": Property(optional=False, choices=tuple(STEPS)),
+    "cf": Property(choices=("AVERAGE", "MAX")),
+}
+
+
+@routes.add("GET", "/version")
+@routes.add("GET", "/nodes/{node}/version", NODE)
+async def get_version(call: Call) -> object:
+    """Which Proxmox VE this resembles."""
+    return VERSION
+
+
+@routes.add("GET", "/cluster/nextid", {"vmid": Property(check=formats.vmid)})
+async def next_id(call: Call) -> object:
+    """The lowest free VM number, or whether a given one is free. Nothing is reserved by asking."""
+    configurations = call.cluster.configurations
+    if "vmid" in call.parameters:
+        if configurations.exists(call.vmid):
+            raise WrongParameters({"vmid": f"VM {call.vmid} already exists"})
+        return str(call.vmid)
+    taken = set(configurations.vmids())
+    return str(next(number for number in range(100, 1_000_000_000) if number not in taken))
+
+
+@routes.add("GET", "/cluster/resources", {"type": Property(choices=("vm", "storage", "node", "sdn"))})
+async def list_resources(call: Call) -> object:
+    """VMs, pools, storages and nodes, each with its figures."""
+    kind = call.text("type")
+    resources: list[dict[str, Any]] = []
+    if kind is None:
+        resources += [
+            {"id": f"/pool/{name}", "type": "pool", "pool": name}
+            for name in call.cluster.pools.all()
+            if call.caller.may(f"/pool/{name}", "Pool.Audit")
+        ]
+    if kind in (None, "vm"):
+        resources += await _vms(call)
+    if kind in (None, "node"):
+        resources.append(_node(call))
+    if kind in (None, "storage"):
+        resources += _storages(call)
+    return resources
+
+
+async def _vms(call: Call) -> list[dict[str, Any]]:
+    configurations = call.cluster.configurations
+    return [
+        await vm_resource(call.cluster, vmid, configurations.load(vmid))
+        for vmid in configurations.vmids()
+        if call.caller.may(f"/vms/{vmid}", "VM.Audit")
+    ]
+
+
+def _storages(call: Call) -> list[dict[str, Any]]:
+    listed = []
+    for storage in call.cluster.storages.all():
+        if call.caller.may(f"/storage/{storage.name}", "Datastore.Audit"):
+            status = storage.status
+            shown = {"id": f"storage/{call.cluster.node}/{storage.name}", "type": "storage"}
+            shown |= {"storage": storage.name, "node": call.cluster.node, "status": "available"}
+            shown |= {"plugintype": "dir", "content": status["content"], "shared": status["shared"]}
+            listed.append(shown | {"disk": status["used"], "maxdisk": status["total"]})
+    return listed
+
+
+def _node(call: Call) -> dict[str, Any]:
+    shown: dict[str, Any] = {"id": f"node/{call.cluster.node}", "type": "node", "node": call.cluster.node}
+    shown |= {"status": "online", "level": ""}
+    if not call.caller.may(f"/nodes/{call.cluster.node}", "Sys.Audit"):
+        return shown
+    memory, disk = _memory(), shutil.disk_usage(call.cluster.settings.state_dir)
+    shown |= {"maxcpu": os.cpu_count() or 1, "cpu": _load_share(), "uptime": _uptime()}
+    return shown | {
+        "maxmem": memory["total"],
+        "mem": memory["used"],
+        "maxdisk": disk.total,
+        "disk": disk.used,
+    }
+
+
+@routes.add("GET", "/nodes")
+async def list_nodes(call: Call) -> object:
+    """The cluster's one node."""
+    return [_node(call)]
+
+
+@routes.add("GET", "/nodes/{node}/status", NODE, needs("/nodes/{node}", "Sys.Audit"))
+async def get_node_status(call: Call) -> object:
+    """The node's figures: those of the machine that the lab runs on."""
+    cores = os.cpu_count() or 1
+    disk = shutil.disk_usage(call.cluster.settings.state_dir)
+    system = platform.uname()
+    return {
+        "cpu": _load_share(),
+        "cpuinfo": {"cpus": cores, "cores": cores, "sockets": 1, "model": system.machine},
+        "kversion": f"{system.system} {system.release} {system.version}",
+        "loadavg": [f"{load:.2f}" for load in os.getloadavg()],
+        "memory": _memory(),
+        "pveversion": f"pve-manager/{VERSION['version']}/{VERSION['repoid']}",
+        "rootfs": {"total": disk.total, "used": disk.used, "free": disk.free, "avail": disk.free},
+        "uptime": _uptime(),
+    }
+
+
+@routes.add("GET", "/cluster/status", {}, needs("/", "Sys.Audit"))
+async def get_cluster_status(call: Call) -> object:
+    """The node and its address."""
+    node, address = call.cluster.node, call.cluster.settings.address
+    return [
+        {"type": "node", "id": f"node/{node}", "name": node, "nodeid": 0, "online": 1, "local": 1}
+        | {"ip": address, "level": ""}
+    ]
+
+
+@routes.add("GET", "/nodes/{node}/qemu/{vmid}/rrddata", VM | _TIMEFRAME, needs("/vms/{vmid}", "VM.Audit"))
+async def get_figures(call: Call) -> object:
+    """A VM's figures over time."""
+    config = call.cluster.configurations.load(call.vmid)
+    boot_disk = config.boot_disk()
+    maxima = {"maxcpu": config.vcpus, "maxmem": config.memory_mib * 1024**2, "disk": 0}
+    maxima["maxdisk"] = boot_disk.size if boot_disk else 0
+    return call.cluster.figures.rows(call.vmid, call.required("timeframe"), dict(maxima))
+
+
+def _memory() -> dict[str, int]:
+    lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+    sizes = {fields[0].rstrip(":"): int(fields[1]) * 1024 for fields in lines}
+    total, available = sizes["MemTotal"], sizes["MemAvailable"]
+    return {"total": total, "free": available, "used": total - available}
+
+
+def _load_share() -> float:
+    """The last minute's load as a share of all processors."""
+    return min(os.getloadavg()[0] / (os.cpu_count() or 1), 1.0)
+
+
+def _uptime() -> int:
+    return int(float(Path("/proc/uptime").read_text().split()[0]))

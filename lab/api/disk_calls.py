@@ -1,0 +1,127 @@
+"""Calls that change disks beyond a configuration's text: resize, and making a template."""
+
+from __future__ import annotations
+
+from lab import disks
+from lab.api.drives import DISK_SLOTS
+from lab.api.errors import Refused
+from lab.api.routing import Call, Routes, needs
+from lab.api.schemas import DIGEST, SKIPLOCK, VM
+from lab.api.sizes import SIZE_PATTERN, parse_size
+from lab.api.tasks import Log
+from lab.api.values import Property, lacking
+from lab.api.vm_config import VmConfig
+from lab.api.vm_update import root_only
+
+routes = Routes()
+
+_SLOTS = DISK_SLOTS + tuple(
+    f"{bus}{index}" for bus, count in (("ide", 4), ("sata", 6), ("virtio", 16)) for index in range(count)
+)
+
+
+@routes.add(
+    "PUT",
+    "/nodes/{node}/qemu/{vmid}/resize",
+    VM
+    | SKIPLOCK
+    | DIGEST
+    | {
+        "disk": Property(optional=False, choices=_SLOTS),
+        "size": Property(optional=False, pattern=SIZE_PATTERN),
+    },
+    needs("/vms/{vmid}", "VM.Config.Disk"),
+)
+async def resize(call: Call) -> object:
+    """Grow a disk, also of a running machine; a call that shrinks fails in its task."""
+    root_only(call, "skiplock")
+
+    async def work(log: Log) -> None:
+        async with call.cluster.locks.exclusive(call.vmid):
+            await _resize(call)
+
+    return call.cluster.tasks.start("resize", str(call.vmid), call.caller, work)
+
+
+async def _resize(call: Call) -> None:
+    cluster, slot = call.cluster, call.required("disk")
+    config = cluster.configurations.load(call.vmid)
+    if call.text("digest") not in (None, config.digest):
+        raise Refused("checksum mismatch (file change by other user?)")
+    if not call.flag("skiplock"):
+        config.check_lock()
+    drive = config.drives().get(slot)
+    if drive is None:
+        raise Refused(f"disk '{slot}' does not exist")
+    if drive.cdrom:
+        raise Refused("you can't resize a cdrom")
+    volume = cluster.storages.volume(drive.file)
+    call.caller.check(f"/storage/{volume.storage.name}", "Datastore.AllocateSpace")
+    current, asked = volume.virtual_size(), call.required("size")
+    size = parse_size(asked) + (current if asked.startswith("+") else 0)
+    if size < current:
+        raise Refused("shrinking disks is not supported")
+    if size == current:
+        return
+    if await cluster.is_running(call.vmid):
+        await cluster.guests.resize_disk(cluster.node, call.vmid, slot, size)
+    else:
+        await disks.resize(volume.path, size=size, format=volume.format)
+    config.values[slot] = str(drive.having(size=size))
+    cluster.configurations.save(call.vmid, config)
+
+
+@routes.add(
+    "POST", "/nodes/{node}/qemu/{vmid}/template", VM | lacking("disk"), needs("/vms/{vmid}", "VM.Allocate")
+)
+async def make_template(call: Call) -> object:
+    """Make a template of a stopped VM: its disks become base images."""
+    await _check_template(call)
+
+    async def work(log: Log) -> None:
+        async with call.cluster.locks.exclusive(call.vmid):
+            config = await _check_template(call)
+            for slot, drive in config.drives().items():
+                if not drive.cdrom:
+                    config.values[slot] = str(drive.having(file=_to_base(call, drive.file)))
+            config.values["template"] = "1"
+            call.cluster.configurations.save(call.vmid, config)
+
+    return call.cluster.tasks.start("qmtemplate", str(call.vmid), call.caller, work)
+
+
+async def _check_template(call: Call) -> VmConfig:
+    config = call.cluster.configurations.load(call.vmid)
+    config.check_lock()
+    if config.snapshots:
+        raise Refused("unable to create template, because VM contains snapshots")
+    if config.template:
+        raise Refused("you can't convert a template to a template")
+    if await call.cluster.is_running(call.vmid):
+        raise Refused("you can't convert a VM to template if VM is running")
+    return config
+
+
+def _to_base(call: Call, volid: str) -> str:
+    volume = call.cluster.storages.volume(volid)
+    name = volume.name.replace(f"{volume.owner}/vm-", f"{volume.owner}/base-")
+    base = call.cluster.storages.volume(f"{volume.storage.name}:{name}")
+    volume.path.rename(base.path)
+    return base.volid
+
+
+@routes.add(
+    "GET",
+    "/nodes/{node}/qemu/{vmid}/feature",
+    VM | {"feature": Property(optional=False, choices=("snapshot", "clone", "copy"))} | lacking("snapname"),
+    needs("/vms/{vmid}", "VM.Audit"),
+)
+async def feature(call: Call) -> object:
+    """Whether a VM's disks allow snapshots, linked clones or copies."""
+    config = call.cluster.configurations.load(call.vmid)
+    volumes = [call.cluster.storages.volume(d.file) for d in config.drives().values() if not d.cdrom]
+    wanted = call.required("feature")
+    able = wanted == "copy" or all(volume.format == "qcow2" for volume in volumes)
+    if wanted == "clone":
+        able = able and config.template
+    return {"hasFeature": int(able), "nodes": [call.cluster.node]}
