@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.api.errors import Forbidden, Unauthorized
+from lab.api.values import words
 
 ROOT = "root@pam"
 ORCHESTRATOR = "orchestrator@pve"
@@ -26,16 +27,21 @@ ROOT_TOKEN = "root@pam!lab"  # noqa: S105 (a name)
 
 _TICKET_SECONDS = 7200
 
-_MACHINE = (
-    "VM.Allocate VM.Clone VM.Config.CDROM VM.Config.CPU VM.Config.Cloudinit VM.Config.Disk VM.Config.HWType "
-    "VM.Config.Memory VM.Config.Network VM.Config.Options VM.PowerMgmt VM.Snapshot VM.Snapshot.Rollback "
-    "VM.Backup VM.Audit VM.Monitor"
-)
 _ROLE = frozenset(
-    f"{_MACHINE} Datastore.AllocateSpace Datastore.Audit Pool.Allocate Pool.Audit Sys.Audit SDN.Use".split()
+    words(
+        "VM.Allocate VM.Clone VM.Config.CDROM VM.Config.CPU VM.Config.Cloudinit VM.Config.Disk "
+        "VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options VM.PowerMgmt VM.Snapshot "
+        "VM.Snapshot.Rollback VM.Backup VM.Audit VM.Monitor Datastore.AllocateSpace Datastore.Audit "
+        "Pool.Allocate Pool.Audit Sys.Audit SDN.Use"
+    )
 )
 _ADMINISTRATOR = _ROLE | frozenset(
-    ["Datastore.Allocate", "Datastore.AllocateTemplate", "Group.Allocate", "Mapping.Audit", "Mapping.Modify", "Mapping.Use", "Permissions.Modify", "Realm.Allocate", "Realm.AllocateUser", "SDN.Allocate", "SDN.Audit", "Sys.AccessNetwork", "Sys.Console", "Sys.Incoming", "Sys.Modify", "Sys.PowerMgmt", "Sys.Syslog", "User.Modify", "VM.Console", "VM.Migrate"]
+    words(
+        "Datastore.Allocate Datastore.AllocateTemplate Group.Allocate Mapping.Audit "
+        "Mapping.Modify Mapping.Use Permissions.Modify Realm.Allocate Realm.AllocateUser "
+        "SDN.Allocate SDN.Audit Sys.AccessNetwork Sys.Console Sys.Incoming Sys.Modify "
+        "Sys.PowerMgmt Sys.Syslog User.Modify VM.Console VM.Migrate"
+    )
 )
 _PRIVILEGES = {ROOT: _ADMINISTRATOR, ORCHESTRATOR: _ROLE}
 _PATH = re.compile(r"(/[A-Za-z0-9._-]+)+|/", re.ASCII)

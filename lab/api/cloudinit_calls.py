@@ -46,6 +46,7 @@ async def regenerate(call: Call) -> object:
         config.check_lock()
         if await write_cloud_init_drive(call.cluster, call.vmid, config):
             call.cluster.configurations.save(call.vmid, config)
+    return None
 
 
 @routes.add(

@@ -14,12 +14,15 @@ from dataclasses import dataclass, replace
 from lab.api import formats
 from lab.api.errors import NotImplementedHere
 from lab.api.sizes import SIZE_PATTERN, format_size, parse_size
-from lab.api.values import Property, Value, lacking, parse_properties, print_properties
+from lab.api.values import Property, Value, lacking, parse_properties, print_properties, words
 
 DISK_SLOTS = tuple(f"scsi{index}" for index in range(31))
 """The lab's guests have their drives on virtio-scsi: Debian's cloud kernel knows no IDE or SATA."""
 
-_CARD_MODELS = ["e1000", "e1000-82540em", "e1000-82544gc", "e1000-82545em", "e1000e", "i82551", "i82557b", "i82559er", "ne2k_isa", "ne2k_pci", "pcnet", "rtl8139", "virtio", "vmxnet3"]
+_CARD_MODELS = words(
+    "e1000 e1000-82540em e1000-82544gc e1000-82545em e1000e i82551 i82557b i82559er "
+    "ne2k_isa ne2k_pci pcnet rtl8139 virtio vmxnet3"
+)
 _NEW_DISK = re.compile(r"(?:([^:\s]+):)?(\d+(?:\.\d+)?)")
 
 _DRIVE = {
@@ -43,7 +46,7 @@ _DRIVE = {
 }
 _UNUSED = {"file": Property(optional=False)}
 _NET = {
-    "model": Property(optional=False, choices=tuple(_CARD_MODELS)),
+    "model": Property(optional=False, choices=_CARD_MODELS),
     "macaddr": Property(check=formats.mac_address),
     "bridge": Property(pattern=r"[-_.\w\d]+"),
     "firewall": Property("boolean"),

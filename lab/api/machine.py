@@ -98,7 +98,7 @@ def reaches_cloud_init(option: str) -> bool:
 
 
 def _disks(cluster: Cluster, config: VmConfig) -> tuple[Disk, ...]:
-    disks = []
+    disks: list[Disk] = []
     boot = config.boot_disk()
     for slot, drive in config.drives().items():
         if drive.file in ("none", "cdrom"):

@@ -11,7 +11,7 @@ from lab.api import formats
 from lab.api.access import Caller
 from lab.api.drives import DISK_SLOTS, check_drive, check_net
 from lab.api.errors import Refused
-from lab.api.values import Property, lacking, parse_properties
+from lab.api.values import Property, lacking, parse_properties, words
 
 _BOOLEAN = Property("boolean")
 
@@ -38,7 +38,12 @@ SMBIOS = {"uuid": Property(pattern=r"[a-fA-F0-9]{8}(-[a-fA-F0-9]{4}){3}-[a-fA-F0
     "version", "serial", "manufacturer", "product", "sku", "family", "base64"
 )
 
-EMULATED_MODELS = ["486", "Broadwell", "Cascadelake-Server", "Conroe", "EPYC", "EPYC-Milan", "EPYC-Rome", "Haswell", "Icelake-Server", "IvyBridge", "KnightsMill", "Nehalem", "Opteron_G1", "Opteron_G2", "Opteron_G3", "Opteron_G4", "Opteron_G5", "Penryn", "SandyBridge", "Skylake-Client", "Skylake-Server", "Westmere", "athlon", "core2duo", "coreduo", "host", "kvm32", "kvm64", "max", "pentium", "pentium2", "pentium3", "phenom", "qemu32", "qemu64"]
+EMULATED_MODELS = words(
+    "486 Broadwell Cascadelake-Server Conroe EPYC EPYC-Milan EPYC-Rome Haswell "
+    "Icelake-Server IvyBridge KnightsMill Nehalem Opteron_G1 Opteron_G2 Opteron_G3 "
+    "Opteron_G4 Opteron_G5 Penryn SandyBridge Skylake-Client Skylake-Server Westmere athlon "
+    "core2duo coreduo host kvm32 kvm64 max pentium pentium2 pentium3 phenom qemu32 qemu64"
+)
 
 
 def _property_string(
@@ -72,21 +77,16 @@ OPTIONS: dict[str, Property] = {
     "description": Property(max_length=8192),
     "kvm": _BOOLEAN,
     "lock": Property(
-        choices=("backup", "clone", "create", "migrate", "rollback", "snapshot", "snapshot-delete")
-        + ("suspending", "suspended")
+        choices=words("backup clone create migrate rollback snapshot snapshot-delete suspending suspended")
     ),
     "machine": Property(pattern=r"pc|pc-i440fx-[0-9.]+|q35|pc-q35-[0-9.]+"),
     "memory": _property_string("memory", MEMORY, "current"),
     "name": Property(check=formats.dns_name),
     "nameserver": Property(check=formats.address_list),
     "onboot": _BOOLEAN,
-    "ostype": Property(
-        choices=tuple(["other", "wxp", "w2k", "w2k3", "w2k8", "wvista", "win7", "win8", "win10", "win11", "l24", "l26", "solaris"])
-    ),
+    "ostype": Property(choices=words("other wxp w2k w2k3 w2k8 wvista win7 win8 win10 win11 l24 l26 solaris")),
     "protection": _BOOLEAN,
-    "scsihw": Property(
-        choices=tuple(["lsi", "lsi53c810", "virtio-scsi-pci", "virtio-scsi-single", "megasas", "pvscsi"])
-    ),
+    "scsihw": Property(choices=words("lsi lsi53c810 virtio-scsi-pci virtio-scsi-single megasas pvscsi")),
     "searchdomain": Property(),
     "serial0": Property(pattern=r"(/dev/.+|socket)"),
     "smbios1": _property_string("smbios1", SMBIOS, max_length=512),
@@ -114,10 +114,10 @@ STORED_ONLY: dict[str, Property] = {
 """Keys of a configuration file that no request sets."""
 
 LACKING = lacking(
-    *["acpi", "affinity", "amd-sev", "arch", "audio0", "autostart", "bootdisk", "cdrom", "cpulimit", "cpuunits", "efidisk0", "freeze"],
-    *["hookscript", "hotplug", "hugepages", "import-working-storage", "ivshmem", "keephugepages", "keyboard", "localtime"],
-    *["migrate_downtime", "migrate_speed", "numa", "rng0", "shares", "spice_enhancements", "startdate", "startup", "tablet", "tdf"],
-    *["template", "tpmstate0", "vcpus", "vmstatestorage", "watchdog", "serial1", "serial2", "serial3", "reboot"],
+    *words("acpi affinity amd-sev arch audio0 autostart bootdisk cdrom cpulimit cpuunits efidisk0 freeze"),
+    *words("hookscript hotplug hugepages import-working-storage ivshmem keephugepages keyboard localtime"),
+    *words("migrate_downtime migrate_speed numa rng0 shares spice_enhancements startdate startup tablet tdf"),
+    *words("template tpmstate0 vcpus vmstatestorage watchdog serial1 serial2 serial3 reboot"),
     *(f"{bus}{index}" for bus, count in (("ide", 4), ("sata", 6), ("virtio", 16)) for index in range(count)),
     *(f"{bus}{index}" for bus in ("usb", "hostpci", "parallel", "numa") for index in range(5)),
 )
@@ -131,10 +131,10 @@ _PRIVILEGES = {
     "boot": "VM.Config.Disk",
 }
 CLOUD_INIT = frozenset(
-    ["cicustom", "cipassword", "citype", "ciuser", "ciupgrade", "nameserver", "searchdomain", "sshkeys"]
+    words("cicustom cipassword citype ciuser ciupgrade nameserver searchdomain sshkeys")
 ) | {f"ipconfig{index}" for index in range(32)}
 
-AT_ONCE = frozenset({"description", "name", "onboot", "protection", "tags"}) | CLOUD_INIT
+AT_ONCE = frozenset({"description", "lock", "name", "onboot", "protection", "tags"}) | CLOUD_INIT
 """Options whose change touches no running guest; every other change of a running one is pending."""
 
 _VALUE_DEPENDENT = re.compile(r"(scsi|unused|serial)\d+|tags")

@@ -193,6 +193,7 @@ async def describe_snapshot(call: Call) -> object:
         if call.text("description") is not None:
             snapshot["description"] = call.required("description")
             call.cluster.configurations.save(call.vmid, config)
+    return None
 
 
 def _existing(config: VmConfig, name: str) -> dict[str, str]:

@@ -128,3 +128,4 @@ async def stop_task(call: Call) -> object:
         call.caller.check(f"/nodes/{call.cluster.node}", "Sys.Modify")
     await call.cluster.tasks.stop(task)
     return None
+    return None

@@ -152,15 +152,16 @@ def _ended_task(path: Path) -> Task | None:
     last = (path.read_text().splitlines() or [""])[-1]
     ended = re.fullmatch(r"TASK (?:(OK)|ERROR: (.*)|(WARNINGS: \d+))", last)
     status = next(filter(None, ended.groups()), "unexpected status") if ended else "unexpected status"
-    numbers = {name: int(found[name], 16) for name in ("pid", "pstart", "starttime")}
     return Task(
         path.name,
         path,
         found["node"],
+        pid=int(found["pid"], 16),
+        pstart=int(found["pstart"], 16),
+        starttime=int(found["starttime"], 16),
         type=found["type"],
         id=found["id"],
         identity=found["identity"],
         exitstatus=status,
         endtime=int(path.stat().st_mtime),
-        **numbers,
     )

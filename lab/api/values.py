@@ -154,6 +154,11 @@ def lacking(*names: str) -> dict[str, Property]:
     return {name: Property(lacking=True) for name in names}
 
 
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text: for long lists of names that are easier to read without quotation marks."""
+    return tuple(text.split())
+
+
 def split_list(text: str) -> list[str]:
     """The items of a list as Proxmox separates them: by `,`, `;`, NUL or white space."""
     return [item for item in re.split(r"[,;\0\s]+", text) if item]

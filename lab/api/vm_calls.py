@@ -18,7 +18,7 @@ from lab.api.power import start_guest
 from lab.api.routing import Call, Routes, needs, needs_any
 from lab.api.schemas import DIGEST, SKIPLOCK, VM, VMID
 from lab.api.tasks import Log
-from lab.api.values import REQUIRED_NODE, Property, lacking
+from lab.api.values import REQUIRED_NODE, Property, lacking, words
 from lab.api.vm_config import MASKED, VmConfig, shown
 from lab.api.vm_status import vm_status
 from lab.api.vm_update import (
@@ -46,7 +46,7 @@ _UPDATE = _SETTABLE | VM | SKIPLOCK | DIGEST
 _UPDATE |= {"delete": Property(), "revert": Property(), "force": Property("boolean")}
 _CHANGE_NEEDS = needs_any(
     "/vms/{vmid}",
-    *(f"VM.Config.{kind}" for kind in ["Disk", "CDROM", "CPU", "Memory", "Network", "HWType", "Options", "Cloudinit"]),
+    *(f"VM.Config.{kind}" for kind in words("Disk CDROM CPU Memory Network HWType Options Cloudinit")),
 )
 _QEMU_VERSION = "7.2.0"
 """Stands in `meta`; a node puts the version of its QEMU there."""
