@@ -22,6 +22,10 @@ _EVERYWHERE_6 = ipaddress.IPv6Network("::/0")
 ANYWHERE: tuple[Source, ...] = ("any",)
 """The sources of what is open to everybody, in both families."""
 
+PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp")
+_SPLINTERS = 4
+"""More pieces of networks than this are no longer easier to read than the networks."""
+
 
 class Opening(NamedTuple):
     """Ports ``first`` to ``last`` (1 to 65535) of one protocol, open to some sources."""
@@ -58,28 +62,87 @@ def merged_openings(openings: Iterable[Opening]) -> tuple[Opening, ...]:
     """Return openings with disjoint ports that let in exactly the same, ordered by protocol and port."""
     given = [opening for opening in openings if opening.sources]
     merged: list[Opening] = []
-    for protocol in ("tcp", "udp"):
+    for protocol in PROTOCOLS:
         merged += _merged_of_protocol(protocol, [o for o in given if o.protocol == protocol])
     return tuple(merged)
 
 
 def _merged_of_protocol(protocol: Protocol, openings: list[Opening]) -> list[Opening]:
     merged: list[Opening] = []
-    edges = sorted({edge for opening in openings for edge in (opening.first, opening.last + 1)})
-    for first, end in pairwise(edges):
-        sources = merged_sources(
-            source
-            for opening in openings
-            if opening.first <= first and end - 1 <= opening.last
-            for source in opening.sources
-        )
+    for first, last in _stretches(openings):
+        sources = merged_sources(_sources_at(first, openings))
         if not sources:
             continue
         if merged and merged[-1].last + 1 == first and merged[-1].sources == sources:
-            merged[-1] = merged[-1]._replace(last=end - 1)
+            merged[-1] = merged[-1]._replace(last=last)
         else:
-            merged.append(Opening(first, end - 1, protocol, sources))
+            merged.append(Opening(first, last, protocol, sources))
     return merged
+
+
+def _stretches(openings: Iterable[Opening]) -> list[tuple[int, int]]:
+    """The stretches of ports within which nothing begins or ends."""
+    edges = sorted({edge for opening in openings for edge in (opening.first, opening.last + 1)})
+    return [(first, end - 1) for first, end in pairwise(edges)]
+
+
+def _sources_at(port: int, openings: Iterable[Opening]) -> list[Source]:
+    return [s for opening in openings if opening.first <= port <= opening.last for s in opening.sources]
+
+
+def compare_sources(
+    before: tuple[Source, ...], after: tuple[Source, ...]
+) -> tuple[tuple[Source, ...], tuple[Source, ...]]:
+    """Return the sources that are gone and those that are new, as a person would tell it.
+
+    Both sides are merged already. What is on both sides is left out, also where it is part of a larger
+    network, unless that would leave a list of splinters (all but 10.0.0.0/8): then the networks are named.
+    """
+    gone, new = _without(before, after), _without(after, before)
+    if gone is None or new is None or len(gone) > _SPLINTERS or len(new) > _SPLINTERS:
+        return tuple(s for s in before if s not in after), tuple(s for s in after if s not in before)
+    return gone, new
+
+
+def _without(sources: tuple[Source, ...], others: tuple[Source, ...]) -> tuple[IPNetwork, ...] | None:
+    """The sources less the others; None where one side is ``any`` and the other is not."""
+    if sources == others:
+        return ()
+    rest: list[IPNetwork] = []
+    for source in sources:
+        if source == "any" or others == ANYWHERE:
+            return None
+        pieces: list[IPNetwork] = [source]
+        for other in others:
+            pieces = [part for piece in pieces for part in _less(piece, other)]
+        rest += pieces
+    return merged_networks(rest)
+
+
+def _less(piece: IPNetwork, other: Source) -> list[IPNetwork]:
+    """A network without the part of it that lies in another: of two networks one holds the other, or none."""
+    if isinstance(other, str) or not piece.overlaps(other):
+        return [piece]
+    if other.prefixlen <= piece.prefixlen:
+        return []
+    return list(piece.address_exclude(other))  # type: ignore[arg-type]  # overlapping: of one family
+
+
+def compare_openings(
+    before: tuple[Opening, ...], after: tuple[Opening, ...]
+) -> tuple[tuple[Opening, ...], tuple[Opening, ...]]:
+    """Return what is no longer open and what is from now on, port by port, by the rule of the sources."""
+    gone: list[Opening] = []
+    new: list[Opening] = []
+    for protocol in PROTOCOLS:
+        old = [opening for opening in before if opening.protocol == protocol]
+        wanted = [opening for opening in after if opening.protocol == protocol]
+        for first, last in _stretches([*old, *wanted]):
+            there, coming = (merged_sources(_sources_at(first, side)) for side in (old, wanted))
+            less, more = compare_sources(there, coming)
+            gone.append(Opening(first, last, protocol, less))
+            new.append(Opening(first, last, protocol, more))
+    return merged_openings(gone), merged_openings(new)
 
 
 def contains(sources: Iterable[Source], address: IPAddress) -> bool:

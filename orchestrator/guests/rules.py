@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.guests.openings import (
@@ -22,6 +21,8 @@ from orchestrator.guests.openings import (
     Opening,
     Protocol,
     Source,
+    compare_openings,
+    compare_sources,
     contains,
     merged_networks,
     merged_openings,
@@ -193,15 +194,18 @@ def describe_changes(old: FirewallPolicy | None, new: FirewallPolicy) -> list[st
         Lines such as ``- udp 5000-5010 from any`` and ``+ tcp 5432 from 10.0.0.0/24``; none for equal policies.
     """
     before = old or FirewallPolicy(form=new.form)
+    differences = [
+        (f"ssh for {who}", compare_sources(one, other))
+        for who, one, other in (
+            ("the provider", before.management, new.management),
+            ("the client", before.allowed_from, new.allowed_from),
+        )
+    ]
+    openings = compare_openings(before.open, new.open)
     lines: list[str] = []
-    for sign, one, other in (("-", before, new), ("+", new, before)):
-        for what in ("management", "allowed_from"):
-            gone = [written(n) for n in getattr(one, what) if n not in getattr(other, what)]
-            who = "the provider" if what == "management" else "the client"
-            lines += [f"{sign} ssh for {who} from {', '.join(gone)}"] if gone else []
-        lines += [
-            f"{sign} {o.protocol} {o.ports} from {_list(o.sources)}" for o in _only_in(one.open, other.open)
-        ]
+    for side, sign in enumerate("-+"):
+        lines += [f"{sign} {what} from {_list(both[side])}" for what, both in differences if both[side]]
+        lines += [f"{sign} {o.protocol} {o.ports} from {_list(o.sources)}" for o in openings[side]]
     if before.form != new.form:
         lines.append(f"~ rules in form {new.form} instead of {before.form}")
     return lines
@@ -209,27 +213,3 @@ def describe_changes(old: FirewallPolicy | None, new: FirewallPolicy) -> list[st
 
 def _list(sources: Iterable[Source]) -> str:
     return ", ".join(map(written, sources))
-
-
-def _only_in(openings: tuple[Opening, ...], others: tuple[Opening, ...]) -> tuple[Opening, ...]:
-    """What the first openings list that the others do not, port by port and source by source."""
-    edges = {
-        protocol: sorted(
-            {e for o in (*openings, *others) if o.protocol == protocol for e in (o.first, o.last + 1)}
-        )
-        for protocol in ("tcp", "udp")
-    }
-    pieces: list[Opening] = []
-    for opening in openings:
-        for first, end in pairwise(edges[opening.protocol]):
-            if not opening.first <= first <= opening.last:
-                continue
-            there = {
-                source
-                for other in others
-                if other.protocol == opening.protocol and other.first <= first <= other.last
-                for source in other.sources
-            }
-            rest = tuple(source for source in opening.sources if source not in there)
-            pieces.append(Opening(first, end - 1, opening.protocol, rest))
-    return merged_openings(pieces)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
-from typing import IO
 
 from orchestrator.guests import FirewallPolicy, GuestTarget, SshSettings
 from orchestrator.guests.openings import Opening
@@ -36,8 +36,6 @@ SIX = {MANAGEMENT: "2001:db8::1", CLIENT: "2001:db8::66", STRANGER: "2001:db8::7
 
 GUEST = "192.0.2.10"
 GUEST_SIX = "2001:db8::10"
-
-ANY = ("any",)
 
 
 def policy(*openings: Opening, management: str = MANAGEMENT) -> FirewallPolicy:
@@ -108,16 +106,25 @@ class NamespaceGuest:
         for four, six in SIX.items():
             self._address(self.outside, f"{four}/24")
             self._address(self.outside, f"{six}/64")
+        namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
+        services = [sys.executable, str(_HERE / "services.py"), *_PORTS]
         self.init = subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{self.network}", "--", "unshare", "--mount", "--pid", "--fork"]
-            + ["--kill-child", "--mount-proc", "--", "/bin/sh", "-c", _BOOT, "guest", str(self.folder)]
-            + [sys.executable, str(_HERE / "services.py"), *_PORTS],
+            [
+                *_inside(self.network),
+                *namespaces,
+                "/bin/sh",
+                "-c",
+                _BOOT,
+                "guest",
+                str(self.folder),
+                *services,
+            ],
             stdout=subprocess.PIPE,
             text=True,
         )
         assert self.init.stdout is not None
-        for awaited in ("ready\n", "Server listening\n"):
-            assert self.init.stdout.readline() == awaited, (self.folder / "sshd.log").read_text()
+        said = {self.init.stdout.readline() for _ in range(2)}
+        assert said == {"services ready\n", "sshd ready\n"}, (self.folder / "sshd.log").read_text()
 
     def stop(self) -> None:
         """Cut the power."""
@@ -140,7 +147,7 @@ class NamespaceGuest:
         relay = f"{sys.executable} {_HERE / 'relay.py'} {source} %h %p"
         return SshSettings(
             private_key=self.folder / "user_key",
-            proxy_command=f"nsenter --net=/run/netns/{self.outside} -- {relay}",
+            proxy_command=shlex.join(_inside(self.outside)) + " " + relay,
             connect_timeout_seconds=20,
             rollback_seconds=rollback_seconds,
         )
@@ -165,7 +172,7 @@ class NamespaceGuest:
             [kind, source, GUEST_SIX if ":" in source else GUEST, port] for kind, source, port in questions
         ]
         done = subprocess.run(
-            ["nsenter", f"--net=/run/netns/{self.outside}", "--", sys.executable, str(_HERE / "probe.py")],
+            [*_inside(self.outside), sys.executable, str(_HERE / "probe.py")],
             input=json.dumps(asked),
             capture_output=True,
             text=True,
@@ -176,11 +183,9 @@ class NamespaceGuest:
 
     def connection(self, source: str, port: int) -> subprocess.Popen[bytes]:
         """A connection from outside that stays open: what is written to it comes back."""
+        relay = [sys.executable, str(_HERE / "relay.py"), source, GUEST, str(port)]
         return subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{self.outside}", "--", sys.executable, str(_HERE / "relay.py")]
-            + [source, GUEST, str(port)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            [*_inside(self.outside), *relay], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
     def inside(
@@ -214,7 +219,7 @@ mkdir -p /run/sshd
 "$@" &
 while ! /usr/sbin/sshd -E "$folder/sshd.log"; do sleep 0.1; done
 until grep -q 'Server listening' "$folder/sshd.log"; do sleep 0.05; done
-echo 'Server listening'
+echo 'sshd ready'
 wait
 """
 
@@ -268,19 +273,18 @@ def unique_name() -> str:
     return f"fw{os.getpid():x}{time.monotonic_ns() & 0xFFFF:04x}"
 
 
+def _inside(namespace: str) -> list[str]:
+    return ["nsenter", f"--net=/run/netns/{namespace}", "--"]
+
+
 def _ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True)
 
 
 def echoed(connection: subprocess.Popen[bytes], data: bytes) -> bytes:
     """Write to an open connection and read as much back."""
-    stdin, stdout = connection.stdin, connection.stdout
-    assert stdin is not None
-    assert stdout is not None
-    stdin.write(data)
-    stdin.flush()
-    return _read(stdout, len(data))
-
-
-def _read(stream: IO[bytes], size: int) -> bytes:
-    return stream.read(size)
+    assert connection.stdin is not None
+    assert connection.stdout is not None
+    connection.stdin.write(data)
+    connection.stdin.flush()
+    return connection.stdout.read(len(data))

@@ -60,4 +60,4 @@ def _ping(source: str, destination: str, _: int) -> str:
 if __name__ == "__main__":
     questions = json.load(sys.stdin)
     with ThreadPoolExecutor(max(len(questions), 1)) as pool:
-        print(json.dumps(list(pool.map(lambda question: probe(*question), questions))))
+        json.dump(list(pool.map(lambda question: probe(*question), questions)), sys.stdout)

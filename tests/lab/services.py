@@ -14,7 +14,8 @@ def main() -> None:
         datagrams.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         datagrams.bind(("::", port))
         waiting.register(datagrams, selectors.EVENT_READ, "datagrams")
-    print("ready", flush=True)
+    sys.stdout.write("services ready\n")
+    sys.stdout.flush()
     while True:
         for key, _ in waiting.select():
             sock = key.fileobj
