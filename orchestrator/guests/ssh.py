@@ -94,7 +94,7 @@ def _connected(target: GuestTarget, ssh: SshSettings) -> Iterator[paramiko.SSHCl
         entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{target.address} {key}")
         if entry is not None and entry.key is not None:
             client.get_host_keys().add(target.address, entry.key.get_name(), entry.key)
-    with client, _socket_to(target, ssh, where) as sock:
+    with _socket_to(target, ssh, where) as sock, client:  # the client says goodbye before the socket goes
         try:
             client.connect(
                 target.address,
