@@ -234,7 +234,6 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
             kind=Kind.FIREWALL,
             what="firewall",
             after="; ".join(describe_changes(None, desired.policy)) or "closed but for the provider",
-            change_class=ChangeClass.STANDARD,
         ),
     )
 

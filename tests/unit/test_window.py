@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from orchestrator.planning.window import PARIS, current_or_next, describe_restart, is_open
 from orchestrator.subscriptions.model import MaintenanceWindow
 
-TUESDAY_NIGHT = MaintenanceWindow(days=("tuesday",), starts="22:00", ends="02:00")
+TUESDAY_NIGHT = MaintenanceWindow.model_validate({"days": ["tuesday"], "from": "22:00", "to": "02:00"})
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 

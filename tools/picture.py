@@ -1,0 +1,87 @@
+"""Draw docs/plan.svg: a real plan of a real command, against fakepve.
+
+python -m tools.picture
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from orchestrator.cli import session
+from orchestrator.guests import policy_to_data
+from orchestrator.planning.plan import EVERYTHING
+from orchestrator.planning.text import render_plan
+from orchestrator.resources.desired import desired_machines
+from orchestrator.resources.notes import read_mark, write_mark
+from orchestrator.sites import load_provider
+from orchestrator.subscriptions import load
+from tests.api.desk import Desk, machine, subscription
+from tests.api.fakepve_handle import FakePve
+
+_WINDOW = {
+    "level": "supervision",
+    "maintenance_window": {"days": ["tuesday"], "from": "22:00", "to": "23:30"},
+}
+_OPEN = {"open": [{"port": 443, "protocol": "tcp", "from": "any"}]}
+
+
+def _disks(*sizes: int) -> dict[str, object]:
+    names = ("system", "data")
+    return {"disks": [{"name": name, "size": f"{size}GiB"} for name, size in zip(names, sizes, strict=False)]}
+
+
+def _pretend_that_firewalls_were_loaded(desk: Desk) -> None:
+    """No guest runs behind fakepve: write into the machines' marks what a full apply would have."""
+    desired = desired_machines(
+        [item.subscription for item in load([desk.folder / "subscriptions"]).subscriptions],
+        load_provider(desk.folder / "sites.yaml"),
+    )
+    for vm in desk.machines().values():
+        notes = vm["config"].get("description", "")
+        mark = read_mark(notes)
+        if mark:
+            policy = next(machine.policy for machine in desired if machine.name == mark.machine)
+            mark = mark.with_(ready=True, firewall=policy_to_data(policy))
+            desk.fakes["paris"].control("set_config", vmid=vm["vmid"], description=write_mark(mark, notes))
+
+
+def main() -> None:
+    """Set a scene, plan, and draw what the plan says."""
+    with tempfile.TemporaryDirectory() as folder, FakePve() as fake:
+        fake.control("add_template", vmid=9000, name="debian-12")
+        fake.add_vms(3)
+        desk = Desk(Path(folder), {"paris": fake})
+        martin = subscription("martin", [machine("shop-1", power="stopped")])
+        before = [machine("db-1", **_disks(20)), machine("mail-1", **_disks(20, 100)), machine("old-1")]
+        desk.write(subscription("dupont", before, managed_services=_WINDOW), martin)
+        answer = desk.apply()
+        if answer.code:
+            raise SystemExit(str(answer))
+        _pretend_that_firewalls_were_loaded(desk)
+        after = [
+            machine("web-1", vcpus=2, memory="4GiB", firewall=_OPEN, **_disks(20, 100)),
+            machine("db-1", memory="8GiB", **_disks(40)),
+            machine("mail-1", **_disks(20, 50)),
+        ]
+        desk.write(subscription("dupont", after, managed_services=_WINDOW), martin)
+        provider = session.open_provider(str(desk.folder / "sites.yaml"))
+        desired = session.open_desired([desk.folder / "subscriptions"], provider)
+        with session.open_clusters(provider) as clusters:
+            plan = session.prepare(desired, clusters, EVERYTHING, restart_now=False).plan
+    with Path("/dev/null").open("w") as nowhere:
+        console = Console(record=True, width=150, force_terminal=True, file=nowhere)
+        console.print("$ orchestrator plan")
+        for line in render_plan(plan):
+            console.print(line)
+    svg = console.export_svg(title="orchestrator plan")
+    # Fonts from elsewhere would make the picture depend on the network.
+    svg = re.sub(r"@font-face \{.*?\}\n", "", svg, flags=re.DOTALL)
+    Path("docs/plan.svg").write_text("\n".join(line.rstrip() for line in svg.splitlines()) + "\n")
+
+
+if __name__ == "__main__":
+    main()
