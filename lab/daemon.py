@@ -10,7 +10,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lab.settings import LabSettings, load_settings
@@ -38,15 +39,29 @@ def running_server(state_dir: Path) -> int | None:
     return None
 
 
-def start(settings: LabSettings) -> bool:
-    """Start a lab and return once its API answers; False if it runs already.
+@contextmanager
+def alone(state_dir: Path) -> Iterator[LabSettings | None]:
+    """Be the only one that starts or stops the lab in this folder.
+
+    Gives its settings, or None where there is no lab; a folder that stays empty is removed.
+    """
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
+    descriptor = os.open(state_dir, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield load_settings(state_dir)
+    finally:
+        os.close(descriptor)
+        with suppress(OSError):
+            state_dir.rmdir()
+
+
+def start(settings: LabSettings) -> None:
+    """Start a lab and return once its API answers.
 
     Raises:
         LabError: it did not start; the reason is also in the log.
     """
-    if running_server(settings.state_dir) is not None:
-        return False
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
     settings.save()
     log = settings.state_dir / "server.log"
     reader, writer = os.pipe()
@@ -65,11 +80,11 @@ def start(settings: LabSettings) -> bool:
     os.close(writer)
     try:
         if not _became_ready(reader):
-            process.poll()
+            process.kill()
+            process.wait()
             raise LabError(_last_words(log, began))
     finally:
         os.close(reader)
-    return True
 
 
 def _became_ready(reader: int) -> bool:
@@ -92,19 +107,15 @@ def report_ready(writer: int) -> None:
     os.close(writer)
 
 
-def stop(state_dir: Path, *, keep: bool) -> None:
+def stop(settings: LabSettings, *, keep: bool) -> None:
     """End the server, the guests and the namespace; without `keep` remove every trace of the lab.
 
-    Raises:
-        LabError: there is no such lab, or its server does not end.
+    Guests are not asked: a lab's machines are for throwing away.
     """
-    settings = load_settings(state_dir)
-    if settings is None:
-        raise LabError(f"no lab in {state_dir}: nothing to stop")
-    _end_server(state_dir)
+    _end_server(settings.state_dir)
     asyncio.run(_end_guests(settings))
     if not keep:
-        shutil.rmtree(state_dir)
+        shutil.rmtree(settings.state_dir)
 
 
 def _end_server(state_dir: Path) -> None:
@@ -129,8 +140,7 @@ async def _end_guests(settings: LabSettings) -> None:
     from lab.serve import guests_of, network_of
 
     guests = guests_of(settings)
-    for node, vmid in await guests.running():
-        await guests.stop(node, vmid)
+    await asyncio.gather(*(guests.stop(node, vmid) for node, vmid in await guests.running()))
     network_of(settings).remove()
     shutil.rmtree(settings.run_dir, ignore_errors=True)
 

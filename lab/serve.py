@@ -142,4 +142,5 @@ def server_lock(state_dir: Path) -> Path:
 def run_server(settings: LabSettings, ready: Callable[[], None]) -> None:
     """Serve in this process (see `serve`)."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)  # it logs every guest that ends as an error
     asyncio.run(serve(settings, ready))
