@@ -129,7 +129,7 @@ class Lab:
             return self._logged_in(api["url"], ca)
         name, secret = api["token_id"], Path(api["token_secret"]["file"])
         if user == "root":
-            name, secret = "root@pam!test", self.state / "root-token.secret"
+            name, secret = "root@pam!lab", self.state / "root-token.secret"
         return Client(api["url"], ca, {"Authorization": f"PVEAPIToken={name}={secret.read_text()}"})
 
     def _logged_in(self, url: str, ca: Path) -> Client:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,8 @@ class Bench:
                     step(self, vmid, found)
             if line.method != "GET":
                 self._untouched.discard(vmid)
+        if _ARCHIVE in line.path:
+            self._prepare_archive(line)
         self._prepare_pools(line)
         if len(params.get("digest", "")) == 40 and line.status == 200:
             params["digest"] = self.root.get(f"{line.path}")["digest"]
@@ -114,26 +117,36 @@ class Bench:
         """Change its configuration."""
         self.root.put(self.path(vmid, "/config"), **options)
 
+    def snapshot(self, vmid: int, name: str) -> None:
+        """Take a snapshot of it."""
+        self.root.run("POST", self.path(vmid, "/snapshot"), snapname=name)
+
     def _arrange(self, vmid: int, *, exists: bool) -> None:
         if vmid in self._untouched and exists:
             return
-        self._remove(vmid)
+        self.remove(vmid)
         if exists:
-            self.root.run(
-                "POST",
-                f"{_NODE}/qemu",
-                vmid=vmid,
-                name=f"vm-{vmid}",
-                memory=128,
-                kvm=0,
-                agent="enabled=1",
-                scsihw="virtio-scsi-pci",
-                scsi0="local:0.01,format=qcow2",
-                net0="virtio,bridge=vmbr0",
-            )
-            self._untouched.add(vmid)
+            self.rebuild(vmid)
 
-    def _remove(self, vmid: int) -> None:
+    def rebuild(self, vmid: int, format: str = "qcow2") -> None:
+        """Make it anew: tiny, without a system."""
+        self.remove(vmid)
+        self.root.run(
+            "POST",
+            f"{_NODE}/qemu",
+            vmid=vmid,
+            name=f"vm-{vmid}",
+            memory=128,
+            kvm=0,
+            agent="enabled=1",
+            scsihw="virtio-scsi-pci",
+            scsi0=f"local:0.01,format={format}",
+            net0="virtio,bridge=vmbr0",
+        )
+        self._untouched.add(vmid)
+
+    def remove(self, vmid: int) -> None:
+        """Take a machine away, whatever state it is in."""
         self._untouched.discard(vmid)
         current = self.root.call("GET", self.path(vmid, "/config"))
         if current.status != 200:
@@ -144,6 +157,11 @@ class Bench:
         if "protection" in current.data:
             self.set(vmid, protection=0)
         self.root.run("DELETE", self.path(vmid), purge=1)
+
+    def _prepare_archive(self, line: Recorded) -> None:
+        put_files(self.lab)
+        protected = int("protected volume" in line.words)
+        self.root.put(line.path, protected=protected)
 
     def _prepare_pools(self, line: Recorded) -> None:
         wanted = str(
@@ -195,16 +213,37 @@ def _step_extra_disk(bench: Bench, vmid: int, found: re.Match[str]) -> None:
         bench.set(vmid, delete="scsi5")
 
 
+def _step_missing_snippet(bench: Bench, vmid: int, found: re.Match[str]) -> None:
+    bench.set(vmid, scsi1="local:cloudinit")
+    bench.set(vmid, cicustom=f"user={found[1]}")
+
+
+def _step_snapshot(bench: Bench, vmid: int, found: re.Match[str]) -> None:
+    bench.snapshot(vmid, found[1])
+
+
+def _step_linked_clone(bench: Bench, vmid: int, found: re.Match[str]) -> None:
+    template = int(found[1])
+    bench.rebuild(template)
+    bench.root.run("POST", bench.path(template, "/template"))
+    bench.remove(vmid)
+    bench.root.run("POST", bench.path(template, "/clone"), newid=vmid, full=0)
+
+
 _STATES: tuple[tuple[str, Callable[[Bench, int, re.Match[str]], None]], ...] = (
     (r"No QEMU guest agent configured", _step_without_agent),
     (r"guest agent is not running|is running", lambda bench, vmid, _: bench.start(vmid)),
+    (r"/status/(?:stop|shutdown) .*VM is locked", lambda bench, vmid, _: bench.start(vmid)),
     (r"VM is locked \((\w+)\)", _step_lock),
+    (r"/snapshot/(\w[\w-]+)(?:/\w+)? \{.*\} (?!.*(?:does not exist|invalid))", _step_snapshot),
+    (r"snapshot name '(\S+)' already used", _step_snapshot),
+    (r"for a snapshot of 'local:(\d+)/base-", _step_linked_clone),
+    (r'"snapname": "(snapx)"', _step_snapshot),
+    (r"VM contains snapshots", lambda bench, vmid, _: bench.snapshot(vmid, "aa")),
     (r"protection mode enabled", lambda bench, vmid, _: bench.set(vmid, protection=1)),
     (r'"delete": "(scsi5|unused0)"', _step_extra_disk),
-    (
-        r"volume '(local:snippets/\S+)' does not exist",
-        lambda bench, vmid, found: bench.set(vmid, cicustom=f"user={found[1]}", scsi1="local:cloudinit"),
-    ),
+    (r"volume '(local:snippets/\S+)' does not exist", _step_missing_snippet),
+    (r"snapshot feature is not available", lambda bench, vmid, _: bench.rebuild(vmid, "raw")),
     (r"KVM virtualisation configured", lambda bench, vmid, _: bench.set(vmid, delete="kvm")),
     (
         r"if it's a template",
@@ -219,8 +258,6 @@ def put_files(lab: Lab) -> None:
     storages = {entry["storage"]: Path(entry["path"]) for entry in lab.client(user="root").get("/storage")}
     image = storages["local"] / "import" / "debian12.qcow2"
     image.parent.mkdir(parents=True, exist_ok=True)
-    import subprocess
-
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(image), "16M"], check=True)
     archive = storages[BACKUP_STORAGE] / "dump" / _ARCHIVE
     archive.parent.mkdir(parents=True, exist_ok=True)

@@ -11,15 +11,15 @@ from tests.lab.lab_handle import Answer, Lab
 from tests.lab.recorded import Bench, Recorded, put_files, recorded_answers
 
 LACKING = re.compile(
-    r"/(snapshot|vzdump|prunebackups|upload|feature|move_disk)\b|/cluster/(backup|ha|sdn|replication)"
-    r'|/access/users|"(archive|snapname|efidisk0)"'
+    r"/(prunebackups|upload|move_disk)\b|pve1/vzdump |/cluster/(backup|ha|sdn|replication)"
+    r'|/access/users|"(archive|efidisk0)"|/clone .*"snapname"'
 )
 """Calls that the lab does not have."""
 
 NEEDS_AN_AGENT = re.compile(r"/agent/")
 """Answers of an agent inside a guest: the machines here have no system, so that nobody answers."""
 
-_KINDS = {"null": type(None), "object": dict, "array": list, "string": str, "upid": str}
+_KINDS = {type(None): "null", dict: "object", list: "array"}
 _UPID = re.compile(r"UPID:pve1:[0-9A-F]{8}:[0-9A-F]{8,9}:[0-9A-F]{8}:\w+:[^:]*:[^:]+:")
 
 
@@ -52,10 +52,16 @@ def test_recorded_call_is_answered_as_a_real_node_did(bench: Bench, line: Record
     elif NEEDS_AN_AGENT.search(line.path):
         assert (answer.status, answer.reason) == (500, "VM 101 is not running")
     else:
-        assert isinstance(answer.data, _KINDS[line.data]), answer
+        assert _kind(answer.data) == line.data, answer
         if line.data == "upid":
-            assert _UPID.fullmatch(answer.data)
-            assert bench.root.end_of(answer.data) == (line.exitstatus or "OK")
+            ended = bench.root.end_of(answer.data)
+            assert line.exitstatus in (None, ended)  # of some tasks the end was not recorded
+
+
+def _kind(data: object) -> str:
+    if isinstance(data, str):
+        return "upid" if _UPID.fullmatch(data) else "string"
+    return _KINDS[type(data)]
 
 
 def _refusal(answer: Answer) -> tuple[int, str, str | None, dict[str, str]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import re
 import ssl
 import stat
-import subprocess
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -126,14 +126,19 @@ def test_clone_is_visible_with_its_lock_and_becomes_a_machine_of_its_own(lab: La
 def test_wrong_or_missing_credentials_are_refused(lab: Lab) -> None:
     right = lab.client()
     name = right.session.headers["Authorization"]
-    for header, text in (
-        ({}, "No ticket"),
-        ({"Authorization": f"{str(name)[:-1]}"}, "invalid token value!"),
-        ({"Authorization": "PVEAPIToken=root@pam!none=x"}, "no such token 'none' for user 'root@pam'"),
-    ):
-        client = Client(right.url, Path(str(right.session.verify)), header)
-        answer = client.call("GET", "/version")
-        assert (answer.status, answer.reason) == (401, text)
+    wrong: dict[str, dict[str, str]] = {
+        "No ticket": {},
+        "invalid token value!": {"Authorization": str(name)[:-1]},
+        "no such token 'none' for user 'root@pam'": {"Authorization": "PVEAPIToken=root@pam!none=x"},
+        "no tokenid specified": {"Authorization": "PVEAPIToken=root@pam=x"},
+    }
+
+    def refusal(header: dict[str, str]) -> tuple[int, str]:
+        answer = Client(right.url, Path(str(right.session.verify)), header).call("GET", "/version")
+        return answer.status, answer.reason
+
+    with ThreadPoolExecutor(len(wrong)) as together:  # each of them is let wait for some seconds
+        assert list(together.map(refusal, wrong.values())) == [(401, text) for text in wrong]
 
 
 def test_write_with_a_ticket_needs_its_csrf_token(lab: Lab) -> None:
@@ -159,7 +164,9 @@ def test_body_of_a_delete_and_too_large_a_request_are_refused(lab: Lab) -> None:
 
 
 def test_secrets_are_their_owners_alone(lab: Lab) -> None:
-    secrets = [*lab.state.glob("*.secret"), lab.state / "management_key", lab.state / "server.key"]
+    keys = [path for path in lab.state.iterdir() if path.is_file() and b"PRIVATE KEY" in path.read_bytes()]
+    secrets = [*lab.state.glob("*.secret"), *keys]
+    assert len(keys) >= 2
     assert len(secrets) >= 5
     assert {stat.S_IMODE(path.stat().st_mode) for path in secrets} == {0o600}
 
@@ -175,20 +182,12 @@ def test_two_labs_run_side_by_side_and_leave_no_trace(lab: Lab, tmp_path: Path) 
         second.client().run("POST", f"{VM}/status/start")
         assert lab.client().get("/cluster/nextid") == "100"
         assert second.client("lyon").get("/cluster/nextid") == "100"
-        assert "guest 100 on pve1 is running" in second.command("status").stdout
+        assert re.search(r"guest 100 .*pve1", second.command("status").stdout)
     finally:
         second.stop()
     assert not second.state.exists()
     assert not Path("/run/netns", namespace_of(second.name)).exists()
-    assert (
-        "there is no lab"
-        in subprocess.run(
-            [os.sys.executable, "-m", "lab", "stop", "--name", second.name, "--state-dir", str(second.state)],  # type: ignore[attr-defined]
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    )
+    assert "no lab in" in second.command("stop").stdout
 
 
 def test_killed_lab_finds_its_guests_and_tasks_again(lab: Lab, api: Client) -> None:
@@ -199,11 +198,11 @@ def test_killed_lab_finds_its_guests_and_tasks_again(lab: Lab, api: Client) -> N
     ca = (lab.state / "ca.pem").read_bytes()
 
     lab.kill()
-    assert "running already" not in lab.start().stdout
+    assert "runs already" not in lab.start().stdout
 
     assert (lab.state / "ca.pem").read_bytes() == ca
     assert api.end_of(waiting) == "unexpected status"
     assert api.get(f"{VM}/status/current")["status"] == "running"
     assert api.get(f"{VM}/config")["digest"] == before
     assert pending(api) == {"memory": "64"}
-    assert "running already" in lab.start().stdout
+    assert "runs already" in lab.start().stdout
