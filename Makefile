@@ -50,13 +50,13 @@ types: ## strict types
 	$(RUN)/mypy
 
 unit: ## pure functions
-	$(RUN)/pytest tests/unit
+	$(RUN)/pytest -q -n 2 tests/unit
 
 api: ## against fakepve, over HTTPS
-	$(RUN)/pytest tests/api
+	$(RUN)/pytest -q -n 2 tests/api
 
 lab: ## real guests, real packets (root)
-	$(RUN)/pytest tests/lab
+	$(RUN)/pytest -q tests/lab
 
 bench: bootstrap ## speed and size, as counts and ratios
 	$(RUN)/python -m bench

@@ -89,7 +89,7 @@ def _stop(chosen: argparse.Namespace) -> int:
     state_dir = _state_dir(chosen)
     with daemon.alone(state_dir) as known:
         if known is None:
-            print(f"there is no lab in {state_dir}")  # noqa: T201
+            print(f"no lab in {state_dir}: nothing to stop")  # noqa: T201
             return 0
         daemon.stop(known, keep=chosen.keep)
     print(f"lab {chosen.name!r} is stopped; {state_dir} is {'kept' if chosen.keep else 'removed'}")  # noqa: T201

@@ -122,8 +122,10 @@ def _hypervisor_part(
         observed = run.run()
     except (Stopped, ProxmoxError, ValueError) as error:
         return _failed(machine, around, str(error))
-    if machine.desired and any(change.kind is Kind.FIREWALL for change in machine.changes):
-        return Waiting(run=run, desired=machine.desired, observed=observed)
+    kinds = {change.kind for change in machine.effective}
+    if machine.desired and kinds & {Kind.FIREWALL, Kind.START, Kind.RESTART}:
+        firewall = Kind.FIREWALL in kinds
+        return Waiting(run=run, desired=machine.desired, observed=observed, firewall=firewall)
     around.journal.show(machine.client, machine.machine, "done")
     return Outcome(client=machine.client, machine=machine.machine, result="done")
 
@@ -133,19 +135,19 @@ def _failed(machine: MachinePlan, around: Surroundings, message: str) -> Outcome
     return Outcome(client=machine.client, machine=machine.machine, result="failed", message=message)
 
 
+def _left_alone(machine: Waiting) -> Outcome:
+    client, name = machine.key
+    if not machine.firewall:
+        return Outcome(client=client, machine=name, result="done")
+    message = "the guest was left alone, as asked: its firewall is not loaded"
+    return Outcome(client=client, machine=name, result="partly", message=message)
+
+
 def _guests_part(waiting: list[Waiting], ssh: SshSettings | None, boot_seconds: float) -> list[Outcome]:
     if not waiting:
         return []
     if ssh is None:
-        return [
-            Outcome(
-                client=machine.desired.client,
-                machine=machine.desired.name,
-                result="partly",
-                message="the guest was left alone, as asked: its firewall is not loaded",
-            )
-            for machine in waiting
-        ]
+        return [_left_alone(machine) for machine in waiting]
     from orchestrator.applying.guests_stage import configure_guests  # Ansible is slow to import
 
     problems = configure_guests(waiting, ssh, boot_seconds=boot_seconds)

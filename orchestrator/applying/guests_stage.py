@@ -24,10 +24,10 @@ _POLL_SECONDS = 2.0
 def configure_guests(
     machines: list[Waiting], ssh: SshSettings, *, boot_seconds: float
 ) -> dict[tuple[str, str], str | None]:
-    """Wait for the guests, then load all their firewalls in one run.
+    """Wait for the guests, then load all the firewalls that differ in one run.
 
     Args:
-        machines: those that are switched on and whose firewall differs.
+        machines: those that were switched on or restarted, or whose firewall differs.
         ssh: how to reach them.
         boot_seconds: how long to wait for a guest to boot.
 
@@ -42,7 +42,7 @@ def configure_guests(
         booted = pool.map(lambda machine: _await_guest(machine, ssh, boot_seconds), machines)
         for machine, (target, problem) in zip(machines, booted, strict=True):
             results[machine.key] = problem
-            if target:
+            if target and machine.firewall:
                 targets.append(target)
     if not targets:
         return results

@@ -353,11 +353,16 @@ class MachineRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """A machine whose guest has something to be done in it."""
+    """A machine whose guest is to be waited for.
+
+    Attributes:
+        firewall: whether its firewall has to be loaded then; else it only has to come up again.
+    """
 
     run: MachineRun
     desired: DesiredMachine
     observed: ObservedMachine
+    firewall: bool
 
     @property
     def key(self) -> tuple[str, str]:

@@ -39,10 +39,12 @@ def machine_changes(
         any(edit.params.keys() & RESTART_KEYS for edit in found)
         or bool(observed.config.pending.keys() & RESTART_KEYS)
     )
-    changes += _power_changes(
-        desired, observed, mark, now, needs_restart=needs_restart, restart_now=restart_now
-    )
-    changes += _firewall_changes(desired, mark)
+    power = _power_changes(desired, observed, mark, now, needs_restart=needs_restart, restart_now=restart_now)
+    runs = (
+        observed.running or any(change.kind is Kind.START for change in power)
+    ) and desired.power == "running"
+    changes += power
+    changes += _firewall_changes(desired, mark, runs=runs)
     return tuple(changes)
 
 
@@ -140,12 +142,12 @@ def _power(
     return Change(kind=kind, what="power", before=before, after=after, change_class=change_class, drift=drift)
 
 
-def _firewall_changes(desired: DesiredMachine, mark: Mark) -> list[Change]:
+def _firewall_changes(desired: DesiredMachine, mark: Mark, *, runs: bool) -> list[Change]:
     if mark.ready and mark.firewall == policy_to_data(desired.policy):
         return []
     loaded = policy_from_data(mark.firewall) if mark.firewall else None
     lines = describe_changes(loaded, desired.policy)
     words = "; ".join(lines) or "closed but for the provider"
-    if desired.power == "stopped":
+    if not runs:
         return [Change(kind=Kind.WAITING, what="firewall", after=words, why="loaded when the machine runs")]
     return [Change(kind=Kind.FIREWALL, what="firewall", after=words, change_class=ChangeClass.STANDARD)]

@@ -231,7 +231,7 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
     return (
         Change(kind=Kind.CREATE, what="machine", after=words, change_class=ChangeClass.SIGNIFICANT),
         Change(
-            kind=Kind.FIREWALL,
+            kind=Kind.FIREWALL if desired.power == "running" else Kind.WAITING,
             what="firewall",
             after="; ".join(describe_changes(None, desired.policy)) or "closed but for the provider",
         ),

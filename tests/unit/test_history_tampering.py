@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.history import History, HistoryUnavailable, Verification, open_history
+from orchestrator.history.chain import hash_of
 from tests.unit.history_samples import BASE, write
 
 COUNT = 6
@@ -73,6 +74,22 @@ def test_any_other_value_in_any_column_of_any_entry_is_noticed_and_the_entry_nam
         found = verification(path)
         assert not found.ok and found.bad == row
         assert found.head[0] == row - 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(row=ROWS)
+def test_an_alteration_with_a_hash_computed_anew_breaks_the_chain_after_it(row: int) -> None:
+    """Anybody can compute a hash: what binds an entry is that the next one, or the head, carries it."""
+    with fresh() as path:
+        with closing(sqlite3.connect(path)) as database, database:
+            database.row_factory = sqlite3.Row
+            (found,) = database.execute("SELECT * FROM history_entries WHERE sequence = ?", (row,))
+            forged = {**dict(found), "who": "nobody"}
+            forged["hash"] = hash_of(forged)
+            database.execute(
+                "UPDATE history_entries SET who = :who, hash = :hash WHERE sequence = :sequence", forged
+            )
+        assert verification(path).bad == row + 1
 
 
 def test_the_same_moment_written_otherwise_is_an_alteration() -> None:
