@@ -103,13 +103,12 @@ async def _plan(call: Call) -> _Plan:
     for name in ("storage", "format"):
         if call.text(name) is not None and not full:
             raise Refused(f"parameter '{name}' not allowed for linked clones")
-    if call.text("snapname") is not None:
-        if call.required("snapname") not in config.snapshots:
-            raise Refused(f"snapshot '{call.text('snapname')}' does not exist")
-        raise NotImplementedHere("Clone of a snapshot")
+    snapshot = call.text("snapname")
+    if snapshot is not None and snapshot not in config.snapshots:
+        raise Refused(f"snapshot '{snapshot}' does not exist")
     if call.text("format") == "vmdk":
         raise NotImplementedHere("Disk format 'vmdk'")
-    plan = _copied(call, config, full)
+    plan = _copied(call, VmConfig(config.snapshots[snapshot]) if snapshot else config, full)
     plan.running = await cluster.is_running(call.vmid)
     return plan
 
@@ -141,9 +140,15 @@ def _check_drive(call: Call, config: VmConfig, slot: str, drive: Drive, full: bo
     volume = call.cluster.storages.volume(drive.file)
     target = call.text("storage") or volume.storage.name
     call.caller.check(f"/storage/{target}", "Datastore.AllocateSpace")
-    linkable = config.template and volume.format == "qcow2" and "/base-" in f"/{volume.name}"
+    linkable = (
+        config.template
+        and call.text("snapname") is None
+        and volume.format == "qcow2"
+        and "/base-" in f"/{volume.name}"
+    )
     if not (full or drive.cloud_init or linkable):
-        raise Refused(f"Linked clone feature is not supported for '{drive.file}' ({slot})")
+        of = "a snapshot of " if call.text("snapname") else ""
+        raise Refused(f"Linked clone feature is not supported for {of}'{drive.file}' ({slot})")
 
 
 async def _clone(call: Call, newid: int, log: Log) -> None:
@@ -174,9 +179,16 @@ async def _clone_drive(call: Call, maker: DiskMaker, plan: _Plan, slot: str, dri
     storage = storages.find(call.text("storage") or source.storage.name)
     if drive.cloud_init:
         return await maker.make(slot, Drive(f"{storage.name}:cloudinit", {}), VmConfig())
-    format = call.text("format") or source.format
+    format, snapshot = call.text("format") or source.format, call.text("snapname")
     if not plan.full:
         target = await _linked(maker, source)
+    elif snapshot is not None:
+        maker.log(f"create full clone of drive {slot} ({drive.file})")
+        target = await storages.reserve(storage, maker.vmid, format)
+        maker.made.append(target)
+        # What a snapshot holds does not change any more, so that a running guest is no hindrance (-U).
+        of = ("-U", "-l", f"snapshot.name={snapshot}", "-f", source.format, "-O", format)
+        await run("qemu-img", "convert", *of, str(source.path), str(target.path))
     elif plan.running:
         maker.log(f"create full clone of drive {slot} ({drive.file})")
         target = await storages.reserve(storage, maker.vmid, format)

@@ -12,7 +12,7 @@ from tests.lab.recorded import Bench, Recorded, put_files, recorded_answers
 
 LACKING = re.compile(
     r"/(prunebackups|upload|move_disk)\b|pve1/vzdump |/cluster/(backup|ha|sdn|replication)"
-    r'|/access/users|"(archive|efidisk0)"|/clone .*"snapname"'
+    r'|/access/users|"(archive|efidisk0)"'
 )
 """Calls that the lab does not have."""
 

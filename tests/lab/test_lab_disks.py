@@ -114,6 +114,21 @@ def test_snapshot_brings_content_and_configuration_back(lab: Lab, api: Client) -
     assert [entry["name"] for entry in api.get(f"{VM}/snapshot")] == ["current"]
 
 
+def test_clone_of_a_snapshot_has_the_content_of_then(lab: Lab, api: Client) -> None:
+    write(image(lab, api), PATTERN)
+    api.run("POST", f"{VM}/snapshot", snapname="then")
+    write(image(lab, api), b"\0" * len(PATTERN))
+    api.put(f"{VM}/config", memory=64)
+    api.run("POST", f"{VM}/status/start")
+    api.run("POST", f"{VM}/clone", newid=101, full=1, snapname="then")
+    assert read(image(lab, api, COPY)) == PATTERN
+    assert api.get(f"{COPY}/config")["memory"] == "32"
+    assert [entry["name"] for entry in api.get(f"{COPY}/snapshot")] == ["current"]
+    linked = api.call("POST", f"{VM}/clone", {"newid": 102, "full": 0, "snapname": "then"})
+    disk = "local:100/vm-100-disk-0.qcow2"
+    assert linked.reason == f"Linked clone feature is not supported for a snapshot of '{disk}' (scsi0)"
+
+
 def test_snapshot_of_a_running_machine_is_taken_and_removed_through_it(lab: Lab, api: Client) -> None:
     write(image(lab, api), PATTERN)
     api.run("POST", f"{VM}/status/start")
