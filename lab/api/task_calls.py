@@ -128,4 +128,3 @@ async def stop_task(call: Call) -> object:
         call.caller.check(f"/nodes/{call.cluster.node}", "Sys.Modify")
     await call.cluster.tasks.stop(task)
     return None
-    return None
