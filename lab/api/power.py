@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from qemu.qmp import QMPError
+
 from lab.agent import AgentError, AgentNotRunningError
 from lab.api.errors import Refused
 from lab.api.machine import guest_spec, write_cloud_init_drive
@@ -92,8 +94,9 @@ async def _shut_down(call: Call, log: Log) -> None:
         await _ask_agent(call)
     try:
         ended = await cluster.guests.shutdown(cluster.node, vmid, timeout)
-    except GuestNotRunningError:
-        ended = True
+    except (GuestNotRunningError, QMPError):
+        # The agent can have been quicker: QEMU is then gone before its button is pressed.
+        ended = not await cluster.is_running(vmid)
     if not ended and not call.flag("forceStop"):
         raise Refused("VM quit/powerdown failed - got timeout")
     if not ended:
