@@ -12,6 +12,7 @@ from orchestrator.applying.journal import Journal
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.machine_run import MachineRun, Stopped, Surroundings, Waiting
 from orchestrator.applying.placement import Placement
+from orchestrator.history import HistoryUnavailable
 from orchestrator.planning.plan import MachinePlan, Plan
 from orchestrator.proxmox import AlreadyExists, ProxmoxError
 from orchestrator.resources.change import Kind
@@ -97,7 +98,7 @@ def _make_pools(plan: Plan, around: Surroundings) -> dict[tuple[str, str], str]:
         try:
             with around.journal.step(client, None, site, "create pool", pool=pool), suppress(AlreadyExists):
                 around.clusters[site].post("/pools", poolid=pool, comment=f"client {client}")
-        except ProxmoxError as error:
+        except (ProxmoxError, HistoryUnavailable) as error:
             problems[site, pool] = str(error)
     return problems
 
@@ -120,7 +121,7 @@ def _hypervisor_part(
     run = MachineRun(machine, around)
     try:
         observed = run.run()
-    except (Stopped, ProxmoxError, ValueError) as error:
+    except (Stopped, ProxmoxError, HistoryUnavailable, ValueError) as error:
         return _failed(machine, around, str(error))
     kinds = {change.kind for change in machine.effective}
     if machine.desired and kinds & {Kind.FIREWALL, Kind.START, Kind.RESTART}:

@@ -16,6 +16,7 @@ from orchestrator.guests import (
     wait_for_ssh,
 )
 from orchestrator.guests.rules import policy_to_data
+from orchestrator.history import HistoryUnavailable
 from orchestrator.proxmox import ProxmoxError, ping_agent
 
 _POLL_SECONDS = 2.0
@@ -90,25 +91,25 @@ def _note(machine: Waiting, target: GuestTarget, outcome: FirewallOutcome) -> st
     """Record what happened in the guest, and in the mark what is loaded there now."""
     journal = machine.run.around.journal
     good = outcome.status in ("changed", "unchanged")
-    journal.record(
-        machine.desired.client,
-        machine.desired.name,
-        machine.desired.site,
-        "firewall",
-        result="ok" if good else ("refused" if outcome.status == "refused" else "failed"),
-        message=outcome.message or outcome.status,
-        seconds=outcome.seconds,
-        details={"policy": policy_to_data(target.policy)},
-    )
-    if not good:
-        return f"firewall: {outcome.message}"
     try:
+        journal.record(
+            machine.desired.client,
+            machine.desired.name,
+            machine.desired.site,
+            "firewall",
+            result="ok" if good else ("refused" if outcome.status == "refused" else "failed"),
+            message=outcome.message or outcome.status,
+            seconds=outcome.seconds,
+            details={"policy": policy_to_data(target.policy)},
+        )
+        if not good:
+            return f"firewall: {outcome.message}"
         machine.run.write_mark(
             machine.observed,
             lambda mark: mark.with_(
                 firewall=policy_to_data(target.policy), host_keys=target.host_keys, ready=True
             ),
         )
-    except (ProxmoxError, Stopped) as error:
+    except (ProxmoxError, HistoryUnavailable, Stopped) as error:
         return str(error)
     return None

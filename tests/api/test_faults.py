@@ -213,3 +213,11 @@ def test_two_applies_at_once_are_impossible(one: Desk) -> None:
     )
     first.communicate()
     assert first.returncode == 0
+
+
+def test_without_a_history_nothing_is_changed(one: Desk) -> None:
+    (one.folder / "notes.txt").write_text("this is not a database, and long enough to be looked at " * 50)
+    answer = one.apply("--history", str(one.folder / "notes.txt"))
+    assert answer.code == 1 and "notes.txt" in answer.err and "Traceback" not in answer.err
+    assert one.machines() == {}
+    finishes(one)
