@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import datetime as dt
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ def apply_plan(
     ssh: SshSettings | None,
     restart_now: bool = False,
     boot_seconds: float = 600.0,
+    clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
 ) -> list[Outcome]:
     """Make every effective change of a plan.
 
@@ -61,6 +63,7 @@ def apply_plan(
         ssh: how to reach the guests; None leaves them alone (the hypervisor's part only).
         restart_now: as when the plan was made.
         boot_seconds: how long to wait for a guest to boot.
+        clock: the time, aware: a window that was open when the plan was made may have closed.
 
     Returns:
         One outcome for each machine that had a change or a refusal.
@@ -73,6 +76,7 @@ def apply_plan(
         journal=journal,
         now=plan.made_at,
         restart_now=restart_now,
+        clock=clock,
     )
     missing = _make_pools(plan, around)
     todo = [machine for machine in plan.machines if machine.effective]

@@ -45,6 +45,8 @@ def configure_guests(
             results[machine.key] = problem
             if target and machine.firewall:
                 targets.append(target)
+            elif target:
+                results[machine.key] = _note_host_keys(machine, target)
     if not targets:
         return results
     by_key = {machine.key: machine for machine in machines}
@@ -85,6 +87,15 @@ def _await_guest(
     except (ProxmoxError, GuestUnreachable) as error:
         return None, str(error)
     return target, None
+
+
+def _note_host_keys(machine: Waiting, target: GuestTarget) -> str | None:
+    """A restart can bring new host keys: cloud-init makes them anew when its settings have changed."""
+    try:
+        machine.run.write_mark(machine.observed, lambda mark: mark.with_(host_keys=target.host_keys))
+    except (ProxmoxError, HistoryUnavailable, Stopped) as error:
+        return str(error)
+    return None
 
 
 def _note(machine: Waiting, target: GuestTarget, outcome: FirewallOutcome) -> str | None:

@@ -7,8 +7,10 @@ was interrupted anywhere. A write of which nobody knows whether it took effect i
 from __future__ import annotations
 
 import datetime as dt
+import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
@@ -31,7 +33,7 @@ from orchestrator.proxmox import (
 )
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import OWNER_TAG, RETIRED_TAG, DesiredMachine, pool_of
-from orchestrator.resources.machine import Edit, applied, edits, new_mark
+from orchestrator.resources.machine import CLOUD_INIT_KEYS, Edit, applied, edits, new_mark
 from orchestrator.resources.notes import Mark, read_mark, write_mark
 from orchestrator.resources.observed import ObservedMachine
 
@@ -55,8 +57,9 @@ class Surroundings:
     Attributes:
         clusters: by site.
         states: what was read of each cluster when the plan was made.
-        now: the time of the plan: windows are judged by it.
+        now: the time of the plan: what it says is judged by it.
         restart_now: restart outside windows too.
+        clock: the time, aware: windows are judged by it again before a restart, for a run may last.
     """
 
     clusters: dict[str, Cluster]
@@ -66,6 +69,7 @@ class Surroundings:
     journal: Journal
     now: dt.datetime
     restart_now: bool
+    clock: Callable[[], dt.datetime]
     pause: Callable[[float], None] = time.sleep
 
 
@@ -103,7 +107,12 @@ class MachineRun:
                 f"VM {summary.vmid} on {summary.node} no longer carries the mark of this machine: somebody changed "
                 "its notes; nothing more is done to it. Restore the notes, or plan again"
             )
-        fresh = replace(summary, status=str(status["status"]), lock=status.get("lock"))
+        fresh = replace(
+            summary,
+            status=str(status["status"]),
+            lock=status.get("lock"),
+            uptime=int(status.get("uptime") or 0),
+        )
         return replace(observed, summary=fresh, config=config, mark=mark)
 
     def _find(self) -> ObservedMachine | None:
@@ -176,10 +185,21 @@ class MachineRun:
                 except AlreadyExists:
                     continue
                 except Uncertain:
-                    found = self._find()
-                    if found:
-                        return found.summary.vmid, None
+                    return self._ask_again(path, {**params, "newid": vmid}), None
         raise Stopped("no free VM id could be had: others create machines faster than this one; try again")
+
+    def _ask_again(self, path: str, params: dict[str, str | int]) -> int:
+        """Ask once more for a clone whose answer was lost, under the *same* id: so there can only be one.
+
+        A request that was under way all the time, or arrives late, meets the machine that the other one made.
+        """
+        for _ in range(_ROUNDS):
+            if found := self._find():
+                return found.summary.vmid
+            self.around.pause(_PAUSE_SECONDS)
+            with suppress(AlreadyExists, Uncertain):
+                self.cluster.post(path, params=params)
+        raise Stopped("nobody knows whether its clone was begun: look at the node's tasks, then apply again")
 
     def _settled(self, vmid: int | None) -> ObservedMachine:
         """Wait until the clone has its configuration and no lock, and return it."""
@@ -207,6 +227,8 @@ class MachineRun:
                 raise Stopped(f"{refused[0].what}: {refused[0].why}")
             wanted = _next_mark(desired, mark, address, found)
             params = {key: value for edit in found for key, value in edit.params.items()}
+            if observed.running and params.keys() & CLOUD_INIT_KEYS:
+                wanted = wanted.with_(restart_due=math.ceil(self.around.clock().timestamp()))
             resizes = [edit.resize for edit in found if edit.resize]
             if not params and not resizes and wanted == mark:
                 return observed
@@ -277,21 +299,28 @@ class MachineRun:
     # Power
 
     def _power(self, desired: DesiredMachine, observed: ObservedMachine) -> ObservedMachine:
-        assert self.plan.address is not None  # noqa: S101
-        changes = machine_changes(
-            desired, observed, self.plan.address, self.around.now, restart_now=self.around.restart_now
-        )
-        kinds = {change.kind for change in changes}
+        kinds = self._kinds_now(desired, observed)
         if Kind.START in kinds:
             self._task(observed, "start", {})
         elif Kind.STOP in kinds:
             self._task(observed, "shutdown", {"timeout": _SHUTDOWN_SECONDS})
-        elif Kind.RESTART in kinds:
+        elif Kind.RESTART in kinds and any(change.kind is Kind.RESTART for change in self.plan.changes):
             # One task of Proxmox's own: a kill between stop and start cannot leave the machine stopped.
             self._task(observed, "reboot", {"timeout": _SHUTDOWN_SECONDS})
         else:
             return observed
-        return self._look(observed)
+        if Kind.STOP in kinds:
+            return self._look(observed)
+        return self.write_mark(observed, lambda mark: mark.with_(restart_due=None))
+
+    def _kinds_now(self, desired: DesiredMachine, observed: ObservedMachine) -> set[Kind]:
+        """What is left to do at this moment: the window that was open when the plan was made may have closed."""
+        assert self.plan.address is not None  # noqa: S101
+        now = self.around.clock()
+        changes = machine_changes(
+            desired, observed, self.plan.address, now, restart_now=self.around.restart_now
+        )
+        return {change.kind for change in changes}
 
     def _task(self, observed: ObservedMachine, action: str, params: dict[str, str | int]) -> None:
         path = f"/nodes/{observed.summary.node}/qemu/{observed.summary.vmid}/status/{action}"
@@ -320,8 +349,8 @@ class MachineRun:
                     return
 
     def _in_state(self, observed: ObservedMachine, action: str) -> bool:
-        if action == "reboot":
-            return not (self._look(observed).config.pending)
+        if action == "reboot" and self.plan.desired:
+            return not self._kinds_now(self.plan.desired, self._look(observed)) & {Kind.RESTART, Kind.WAITING}
         return self._look(observed).running is (action == "start")
 
     # Retirement

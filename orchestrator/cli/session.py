@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from orchestrator.sites.model import Provider
     from orchestrator.subscriptions.model import Subscription
 
+DEFAULT_FOLDER = Path("subscriptions")
+
 Paths = Annotated[
     list[Path] | None,
     typer.Argument(metavar="[PATH]...", help="Subscription files or folders.  [default: ./subscriptions]"),
@@ -107,7 +109,7 @@ def open_subscriptions(paths: list[Path] | None, provider: Provider) -> tuple[Su
     from orchestrator.documents import render_problem
     from orchestrator.subscriptions import load
 
-    chosen = paths or [Path("subscriptions")]
+    chosen = paths or [DEFAULT_FOLDER]
     for path in chosen:
         if not path.exists():
             fail(f"{path} does not exist: name the folder with the clients' files")
@@ -211,6 +213,8 @@ def prepare(
         restart_now=restart_now,
         failures=failures,
     )
+    if chosen.machine is not None and not plan.machines and not failures:
+        fail(f"{chosen.client} has no machine {chosen.machine}, neither in its file nor at its sites")
     return Prepared(plan=plan, observed=observed)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,8 +12,6 @@ from orchestrator.cli import session
 
 if TYPE_CHECKING:
     from orchestrator.documents import Problem
-
-DEFAULT_FOLDER = Path("subscriptions")
 
 FORMAT_VERSION = 1
 """Version of the JSON output; it grows when a key changes its meaning or goes."""
@@ -41,8 +38,8 @@ def validate(
     from orchestrator.sites import load_provider
     from orchestrator.subscriptions import load
 
-    if not paths and not DEFAULT_FOLDER.is_dir():
-        session.fail(f"there is no folder ./{DEFAULT_FOLDER} here: name files or folders to check")
+    if not paths and not session.DEFAULT_FOLDER.is_dir():
+        session.fail(f"there is no folder ./{session.DEFAULT_FOLDER} here: name files or folders to check")
     provider = None
     problems: list[Problem] = []
     if inventory is not None:
@@ -50,7 +47,7 @@ def validate(
             provider = load_provider(session.find_inventory(inventory))
         except ProblemsFound as error:
             problems += error.problems
-    loaded = load(paths or [DEFAULT_FOLDER], provider)
+    loaded = load(paths or [session.DEFAULT_FOLDER], provider)
     problems += loaded.problems
     if format is ValidateFormat.JSON:
         typer.echo(_as_json(problems, loaded.files))

@@ -35,16 +35,14 @@ def machine_changes(
     if pool := pool_change(desired, observed):
         changes.append(pool)
     changes += _mark_changes(desired, mark)
-    needs_restart = observed.running and (
-        any(edit.params.keys() & RESTART_KEYS for edit in found)
-        or bool(observed.config.pending.keys() & RESTART_KEYS)
-    )
-    power = _power_changes(desired, observed, mark, now, needs_restart=needs_restart, restart_now=restart_now)
-    runs = (
-        observed.running or any(change.kind is Kind.START for change in power)
-    ) and desired.power == "running"
+    late = any(edit.params.keys() & RESTART_KEYS for edit in found)
+    waiting = _waiting(observed, mark, now)
+    power = _power_changes(desired, observed, mark, now, late=late, waiting=waiting, restart_now=restart_now)
+    starts = any(change.kind in (Kind.START, Kind.RESTART) for change in power)
+    moves = any(change.what == "address" for change in changes) or _cloud_init_waits(observed, mark, now)
     changes += power
-    changes += _firewall_changes(desired, mark, runs=runs)
+    reachable = desired.power == "running" and (starts or (observed.running and not moves))
+    changes += _firewall_changes(desired, mark, reachable=reachable)
     return tuple(changes)
 
 
@@ -85,13 +83,32 @@ def _mark_changes(desired: DesiredMachine, mark: Mark) -> list[Change]:
     return changes
 
 
+def _cloud_init_waits(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> bool:
+    """Whether the guest was started before its cloud-init settings were last written."""
+    return (
+        observed.running
+        and mark.restart_due is not None
+        and now.timestamp() - observed.summary.uptime < mark.restart_due
+    )
+
+
+def _waiting(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> list[str]:
+    """What is set already and waits for the next start, in words."""
+    if not observed.running:
+        return []
+    pending = sorted(observed.config.pending.keys() & RESTART_KEYS)
+    words = ["SSH keys" if key == "sshkeys" else f"{key} {observed.config.pending[key]}" for key in pending]
+    return words or (["settings of cloud-init"] if _cloud_init_waits(observed, mark, now) else [])
+
+
 def _power_changes(
     desired: DesiredMachine,
     observed: ObservedMachine,
     mark: Mark,
     now: dt.datetime,
     *,
-    needs_restart: bool,
+    late: bool,
+    waiting: list[str],
     restart_now: bool,
 ) -> list[Change]:
     if desired.power == "stopped":
@@ -108,7 +125,7 @@ def _power_changes(
         drift = in_service and mark.applied.get("power") == "running"
         change_class = ChangeClass.STANDARD if mark.ready else None
         return [_power(Kind.START, "stopped", "running", change_class, drift=drift)]
-    if not needs_restart:
+    if not late and not waiting:
         return []
     if restart_now or is_open(desired.window, now):
         words = "now, as told" if restart_now else describe_restart(desired.window, now)
@@ -121,15 +138,13 @@ def _power_changes(
                 change_class=ChangeClass.STANDARD,
             )
         ]
-    pending = sorted(observed.config.pending.keys() & RESTART_KEYS)
-    if not pending:
+    if not waiting:
         return []
     return [
         Change(
             kind=Kind.WAITING,
             what="restart",
-            after=", ".join(f"{key} {observed.config.pending[key]}" for key in pending if key != "sshkeys")
-            or "SSH keys",
+            after=", ".join(waiting),
             restart=describe_restart(desired.window, now),
             why="set already; --restart-now takes it up at once",
         )
@@ -142,12 +157,14 @@ def _power(
     return Change(kind=kind, what="power", before=before, after=after, change_class=change_class, drift=drift)
 
 
-def _firewall_changes(desired: DesiredMachine, mark: Mark, *, runs: bool) -> list[Change]:
+def _firewall_changes(desired: DesiredMachine, mark: Mark, *, reachable: bool) -> list[Change]:
     if mark.ready and mark.firewall == policy_to_data(desired.policy):
         return []
     loaded = policy_from_data(mark.firewall) if mark.firewall else None
     lines = describe_changes(loaded, desired.policy)
     words = "; ".join(lines) or "closed but for the provider"
-    if not runs:
-        return [Change(kind=Kind.WAITING, what="firewall", after=words, why="loaded when the machine runs")]
+    if not reachable:
+        return [
+            Change(kind=Kind.WAITING, what="firewall", after=words, why="loaded when the machine has started")
+        ]
     return [Change(kind=Kind.FIREWALL, what="firewall", after=words, change_class=ChangeClass.STANDARD)]

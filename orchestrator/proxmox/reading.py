@@ -21,6 +21,7 @@ class VmSummary:
         lock: the mark of a task that holds it (``clone``, ``backup``, …).
         maxmem: memory in bytes.
         maxcpu: virtual CPUs.
+        uptime: seconds since it was started; 0 if it does not run. Up to ten seconds old in the cluster's list.
     """
 
     vmid: int
@@ -33,6 +34,7 @@ class VmSummary:
     lock: str | None
     maxmem: int
     maxcpu: int
+    uptime: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +164,7 @@ def _vm(entry: Mapping[str, Any]) -> VmSummary:
         lock=str(entry["lock"]) if entry.get("lock") else None,
         maxmem=int(entry.get("maxmem") or 0),
         maxcpu=int(entry.get("maxcpu") or 0),
+        uptime=int(entry.get("uptime") or 0),
     )
 
 

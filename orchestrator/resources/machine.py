@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import urllib.parse
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
@@ -41,11 +41,13 @@ RESTART_KEYS = frozenset(
         "nameserver",
         "ciuser",
         "sshkeys",
-        "ciupgrade",
         "agent",
     }
 )
-"""Settings that a running machine takes up at its next start only (hotplug and cloud-init aside)."""
+"""Settings that a running machine takes up at its next start only (hotplug aside)."""
+
+CLOUD_INIT_KEYS = frozenset({"ipconfig0", "nameserver", "ciuser", "sshkeys"})
+"""Those of them that Proxmox makes current at once, though the guest reads them at its next start."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +184,9 @@ def _ssh_keys(sides: _Sides) -> Iterator[Edit]:
         return
     lines = "\n".join(sides.desired.ssh_keys)
     change = sides.update("SSH keys", _count(observed), _count(wanted), ChangeClass.STANDARD)
+    if sides.mark.ready and observed - wanted:
+        why = "cloud-init adds keys at the next start and removes none: remove the key that goes in the guest too"
+        change = replace(change, why=why)
     yield Edit(change=change, params={"sshkeys": urllib.parse.quote(lines, safe="")})
 
 

@@ -37,6 +37,8 @@ class Mark:
         host_keys: the guest's public SSH host keys, learnt through the guest agent.
         applied: what the file asked for when it was last applied, in words, by attribute: tells drift
             (the hypervisor was changed) from an edit (the file was changed).
+        restart_due: when (seconds since the epoch) settings were last written that the running guest takes up at
+            its next start only; None if there never were any. Proxmox does not keep those of cloud-init as pending.
         retired: the day it was taken out of its file; None while it is in service.
     """
 
@@ -50,6 +52,7 @@ class Mark:
     firewall: dict[str, Any] | None = None
     host_keys: tuple[str, ...] = ()
     applied: dict[str, str] = field(default_factory=dict)
+    restart_due: int | None = None
     retired: dt.date | None = None
 
     def with_(self, **changes: Any) -> Mark:
@@ -70,6 +73,7 @@ def _encode(mark: Mark) -> str:
         "firewall": mark.firewall,
         "host_keys": list(mark.host_keys),
         "applied": mark.applied,
+        "restart_due": mark.restart_due,
         "retired": mark.retired.isoformat() if mark.retired else None,
     }
     # "--" and ">" would end the comment early; JSON may escape any character.
@@ -97,6 +101,7 @@ def read_mark(notes: str) -> Mark | None:
             firewall=data["firewall"],
             host_keys=tuple(data["host_keys"]),
             applied=dict(data["applied"]),
+            restart_due=data["restart_due"],
             retired=dt.date.fromisoformat(data["retired"]) if data["retired"] else None,
         )
     except (ValueError, KeyError, TypeError):

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ class ObservedMachine:
     config: VmConfig
     mark: Mark | None
 
-    @property
+    @cached_property
     def address(self) -> IPv4Address | None:
         """The static IPv4 address that cloud-init gives it; None if there is none."""
         return next(iter(_addresses(self.config)), None)

@@ -124,6 +124,12 @@ class Control:
                 vm.config[key] = value
         vm.name = vm.config.get("name", vm.name)
 
+    def op_settle_pending(self, vmid: int) -> None:
+        """Make a running VM's pending settings current, as Proxmox does at once with those of cloud-init."""
+        vm = self.node.vm(vmid)
+        vm.config.update(vm.pending)
+        vm.pending.clear()
+
     def op_remove_vm(self, vmid: int) -> None:
         """Remove a VM behind everybody's back."""
         self.node.vms.remove(self.node.vm(vmid))

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from pathlib import Path
+
 import pytest
 
+from orchestrator.applying.apply import apply_plan
+from orchestrator.applying.journal import Journal
+from orchestrator.history import open_history
+from orchestrator.planning.plan import make_plan
+from orchestrator.resources.change import Kind
+from orchestrator.resources.desired import desired_machines
+from orchestrator.resources.observed import observe
+from orchestrator.sites import load_provider
+from orchestrator.subscriptions import load
 from tests.api.desk import Desk, machine, subscription
 
 
@@ -54,6 +66,52 @@ def test_memory_of_a_running_machine_waits_for_its_window(desk: Desk) -> None:
     assert any(call.endswith("/status/reboot") for call in desk.fakes["paris"].calls("POST"))
     assert str(desk.machines()["web-1"]["config"]["memory"]) == "2048"
     assert {c["what"] for item in desk.plan()["machines"] for c in item["changes"]} == {"firewall"}
+
+
+def test_an_address_edit_waits_for_a_restart_also_where_proxmox_keeps_nothing_pending(desk: Desk) -> None:
+    desk.write(subscription("dupont", [machine("web-1")]))
+    assert desk.apply().code == 0
+    desk.write(subscription("dupont", [machine("web-1", address="203.0.113.99")]))
+    assert desk.apply().code == 0
+    vm = desk.machines()["web-1"]
+    desk.fakes["paris"].control("settle_pending", vmid=vm["vmid"])
+    changes = {c["what"]: c for item in desk.plan()["machines"] for c in item["changes"]}
+    assert (changes["restart"]["kind"], changes["restart"]["after"]) == ("waiting", "settings of cloud-init")
+    assert changes["firewall"]["kind"] == "waiting", (
+        "the guest cannot be reached at an address it does not have yet"
+    )
+    assert desk.apply("--restart-now").code == 0
+    assert any(call.endswith("/status/reboot") for call in desk.fakes["paris"].calls("POST"))
+    assert {c["what"] for item in desk.plan()["machines"] for c in item["changes"]} == {"firewall"}
+
+
+def test_a_window_that_closed_meanwhile_is_not_used(desk: Desk, tmp_path: Path) -> None:
+    """The plan is made in the window; whoever is asked answers after it."""
+    window = {
+        "level": "supervision",
+        "maintenance_window": {"days": ["tuesday"], "from": "22:00", "to": "23:30"},
+    }
+    desk.write(subscription("dupont", [machine("web-1")], managed_services=window))
+    assert desk.apply().code == 0
+    desk.write(subscription("dupont", [machine("web-1", memory="2GiB")], managed_services=window))
+    provider = load_provider(desk.folder / "sites.yaml")
+    loaded = load([desk.folder / "subscriptions"], provider)
+    desired = desired_machines([item.subscription for item in loaded.subscriptions], provider)
+    cluster = desk.fakes["paris"].cluster()
+    observed = {"paris": observe(cluster, "paris", names={"web-1"})}
+    plan = make_plan(desired, observed, dt.datetime(2026, 11, 24, 22, 29, tzinfo=dt.UTC))  # 23:29 in Paris
+    assert plan.count(Kind.RESTART) == 1
+    with open_history(tmp_path / "h.db") as history:
+        journal = Journal(history=history, who="test", why="test", run="r", show=lambda *_: None)
+        late = dt.datetime(2026, 11, 24, 22, 31, tzinfo=dt.UTC)
+        apply_plan(plan, {"paris": cluster}, observed, journal, ssh=None, clock=lambda: late)
+        assert not any(call.endswith("/status/reboot") for call in desk.fakes["paris"].calls("POST"))
+        assert desk.machines()["web-1"]["pending"]
+        observed = {"paris": observe(cluster, "paris", names={"web-1"})}
+        in_time = dt.datetime(2026, 11, 24, 22, 29, tzinfo=dt.UTC)
+        plan = make_plan(desired, observed, in_time)
+        apply_plan(plan, {"paris": cluster}, observed, journal, ssh=None, clock=lambda: in_time)
+    assert any(call.endswith("/status/reboot") for call in desk.fakes["paris"].calls("POST"))
 
 
 def test_disks_grow_and_are_added_in_place(desk: Desk) -> None:
@@ -166,6 +224,8 @@ def test_only_limits_plan_and_apply_to_one_machine(desk: Desk) -> None:
     assert desk.apply("--only", "dupont/db-1").code == 0
     assert set(desk.machines()) == {"db-1"}
     assert desk.run("plan", "--only", "nobody").code == 1
+    mistyped = desk.run("plan", "--only", "dupont/bd-1")
+    assert mistyped.code == 1 and "has no machine bd-1" in mistyped.err
 
 
 def test_exit_codes_tell_nothing_changes_and_error_apart(desk: Desk) -> None:

@@ -221,3 +221,14 @@ def test_without_a_history_nothing_is_changed(one: Desk) -> None:
     assert answer.code == 1 and "notes.txt" in answer.err and "Traceback" not in answer.err
     assert one.machines() == {}
     finishes(one)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_clone_whose_answer_never_comes_is_not_asked_for_under_another_id(one: Desk, after: bool) -> None:
+    one.sites["paris"]["api"]["timeout_seconds"] = 1
+    one.write_sites()
+    one.fakes["paris"].fault("POST", "/nodes/pve1/qemu/9000/clone", "hang", seconds=4, after=after)
+    answer = one.apply()
+    assert answer.code == 0, answer
+    names = sorted(vm["name"] for vm in one.fakes["paris"].dump()["vms"].values())
+    assert names == ["db-1", "debian-12", "web-1"]

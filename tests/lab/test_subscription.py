@@ -150,6 +150,25 @@ def test_edits_take_effect_in_place_and_a_restart_keeps_the_firewall(
     assert stage.run("plan", "--detailed-exitcode").code == 0
 
 
+def test_another_address_is_taken_up_at_a_restart_and_the_machine_is_found_there(
+    stage: Stage, addresses: dict[str, str]
+) -> None:
+    stage.machine("martin", "shop-1")["address"] = f"{LYON}.77"
+    stage.write()
+    assert stage.run("apply", "--yes").code == 0
+    waiting = stage.run("plan")
+    assert "… restart shop-1" in waiting.out and "no changes" in waiting.out, waiting
+    assert stage.connects(LYON + CLIENT, addresses["shop-1.martin"], 22), (
+        "not restarted without being told to"
+    )
+    answer = stage.run("apply", "--yes", "--restart-now")
+    assert answer.code == 0, answer
+    assert f"{LYON}.77/24" in stage.inside("shop-1.martin").run("ip -4 -o address show scope global").stdout
+    assert stage.connects(LYON + CLIENT, f"{LYON}.77", 22)
+    assert not stage.connects(LYON + STRANGER, f"{LYON}.77", 22)
+    assert stage.run("plan", "--detailed-exitcode").code == 0
+
+
 def test_ansible_reads_the_inventory_and_the_playbook_finds_nothing_to_do(
     stage: Stage, addresses: dict[str, str]
 ) -> None:
