@@ -20,6 +20,16 @@ import yaml
 ROOT = Path(__file__).parent.parent.parent
 NODES = ("pve1", "pve2")
 TASK_SECONDS = 60.0
+TINY = {
+    "name": "tiny",
+    "memory": 32,
+    "kvm": 0,
+    "agent": "enabled=1",
+    "scsihw": "virtio-scsi-pci",
+    "scsi0": "local:0.01,format=qcow2",
+    "net0": "virtio,bridge=vmbr0",
+}
+"""A machine with an empty disk: it starts at once and never boots."""
 
 
 @dataclass(frozen=True)

@@ -4,46 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.lab.lab_handle import Client, Lab
 
 VM = "/nodes/pve1/qemu/100"
 COPY = "/nodes/pve1/qemu/101"
 PATTERN = b"orchestrator lab" * 4096
-TINY = {
-    "name": "tiny",
-    "memory": 32,
-    "kvm": 0,
-    "scsihw": "virtio-scsi-pci",
-    "scsi0": "local:0.01,format=qcow2",
-    "net0": "virtio,bridge=vmbr0",
-}
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A lab for all of this module."""
-    started = Lab(tmp_path_factory.mktemp("lab"), "10.94.1.0/24,10.94.2.0/24")
-    started.start()
-    try:
-        yield started
-    finally:
-        started.stop()
-
-
-@pytest.fixture
-def api(lab: Lab) -> Iterator[Client]:
-    """Paris, where nothing is but VM 100, stopped; all is removed afterwards."""
-    client = lab.client()
-    client.run("POST", "/nodes/pve1/qemu", vmid=100, **TINY)
-    yield client
-    for vmid in sorted((vm["vmid"] for vm in client.get("/nodes/pve1/qemu")), reverse=True):
-        client.run("POST", f"/nodes/pve1/qemu/{vmid}/status/stop")
-        client.run("DELETE", f"/nodes/pve1/qemu/{vmid}", purge=1, **{"destroy-unreferenced-disks": 1})
 
 
 def image(lab: Lab, api: Client, machine: str = VM, slot: str = "scsi0") -> Path:

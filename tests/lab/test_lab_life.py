@@ -7,46 +7,15 @@ import re
 import ssl
 import stat
 import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from lab.network import namespace_of
-from tests.lab.lab_handle import Client, Lab
+from tests.lab.lab_handle import TINY, Client, Lab
 
 VM = "/nodes/pve1/qemu/100"
-TINY = {
-    "name": "tiny",
-    "memory": 32,
-    "kvm": 0,
-    "agent": "enabled=1",
-    "scsihw": "virtio-scsi-pci",
-    "scsi0": "local:0.01,format=qcow2",
-    "net0": "virtio,bridge=vmbr0",
-}
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A lab for all of this module."""
-    started = Lab(tmp_path_factory.mktemp("lab"), "10.96.1.0/24,10.96.2.0/24")
-    started.start()
-    try:
-        yield started
-    finally:
-        started.stop()
-
-
-@pytest.fixture
-def api(lab: Lab) -> Iterator[Client]:
-    """Paris, where nothing is but VM 100, stopped; removed afterwards."""
-    client = lab.client()
-    client.run("POST", "/nodes/pve1/qemu", vmid=100, **TINY)
-    yield client
-    client.run("POST", f"{VM}/status/stop")
-    client.run("DELETE", VM, purge=1)
 
 
 def pending(api: Client) -> dict[str, str]:
