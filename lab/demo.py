@@ -155,6 +155,8 @@ def _listen(hostvars: dict[str, dict[str, str]], address: str, port: int) -> Non
     host = next(values for values in hostvars.values() if values["ansible_host"] == address)
     unit = f"demo-listener-{port}"
     remote = f"systemctl is-active --quiet {unit} || sudo systemd-run --quiet --unit {unit} nc -lk {port}"
+    serves = f"until ss -Hltn 'sport = :{port}' | grep -q .; do sleep 0.2; done"
+    remote = f'({remote}) && timeout 60 sh -c "{serves}"'
     command = [
         "ssh",
         "-i",

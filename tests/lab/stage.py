@@ -146,7 +146,9 @@ class Stage:
 
     def listen(self, name: str, port: int) -> None:
         """Let something serve a port in a guest (nothing does in a fresh one), until its next boot."""
-        done = self.inside(name).run(f"sudo systemd-run --unit listener-{port} nc -lk {port}")
+        serves = f"until ss -Hltn 'sport = :{port}' | grep -q .; do sleep 0.2; done"
+        start = f"sudo systemd-run --unit listener-{port} nc -lk {port}"
+        done = self.inside(name).run(f'{start} && timeout 60 sh -c "{serves}"')
         assert done.rc == 0, done
 
     def close(self) -> None:
