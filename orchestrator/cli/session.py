@@ -194,7 +194,9 @@ def prepare(
             if settle_seconds and (nodes := unfinished_clones(observed)):
                 await_clones(cluster, nodes, seconds=settle_seconds)
                 observed = observe(cluster, site, names=names)
-            return with_register(cluster, observed) if needs_register(desired, observed) else observed
+            if needs_register(desired, observed):
+                observed = with_register(cluster, observed)
+            return _with_archives(cluster, observed, desired)
         except ProxmoxError as error:
             reason = (
                 str(error) if not error.remedy or error.remedy in str(error) else f"{error}: {error.remedy}"
@@ -216,6 +218,32 @@ def prepare(
     if chosen.machine is not None and not plan.machines and not failures:
         fail(f"{chosen.client} has no machine {chosen.machine}, neither in its file nor at its sites")
     return Prepared(plan=plan, observed=observed)
+
+
+def _with_archives(
+    cluster: Cluster, observed: ObservedSite, desired: tuple[DesiredMachine, ...]
+) -> ObservedSite:
+    """Read the site's archives if a retention changed: the plan says which of them will go."""
+    from orchestrator.proxmox import ProxmoxError
+    from orchestrator.resources.backup import OFF, backup_words
+    from orchestrator.resources.observed import with_holdings
+
+    here = {machine.key: machine for machine in desired if machine.site == observed.site}
+    changed = [
+        here[key].backup_storages
+        for machine in observed.machines
+        if machine.mark
+        and (key := (machine.mark.client, machine.mark.machine)) in here
+        and machine.mark.applied
+        and machine.mark.applied.get("backup", OFF) != backup_words(here[key].backup_days)
+    ]
+    if not changed:
+        return observed
+    names = {storage.name for storages in changed for storage in storages}
+    try:
+        return with_holdings(cluster, observed, names, here)
+    except ProxmoxError:  # the plan does without; the night reports a storage that is away
+        return observed
 
 
 def check_selection(chosen: Selection, desired: tuple[DesiredMachine, ...]) -> None:

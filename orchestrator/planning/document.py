@@ -80,6 +80,7 @@ class SummaryDocument(_Document):
     retire: int
     restart: int
     refused: int
+    expire: int = Field(description="snapshots whose seven days are over")
     waiting: int
     erase: int = Field(description="always 0: no plan erases", le=0)
     by_class: dict[ChangeClass, int]
@@ -131,7 +132,8 @@ def summary(plan: Plan) -> SummaryDocument:
         update=changed - create - retire,
         retire=retire,
         restart=having(Kind.RESTART),
-        refused=plan.count(Kind.REFUSED),
+        refused=plan.count(Kind.REFUSED) + plan.count(Kind.UNABLE),
+        expire=plan.count(Kind.EXPIRE),
         waiting=plan.count(Kind.WAITING),
         erase=0,
         by_class=dict(classes(plan)),

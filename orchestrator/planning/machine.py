@@ -9,11 +9,13 @@ from ipaddress import IPv4Address
 
 from orchestrator.guests.rules import describe_changes, policy_from_data, policy_to_data
 from orchestrator.planning.window import describe_restart, is_open
+from orchestrator.resources.backup import OFF, backup_words, what_retention_does
 from orchestrator.resources.change import Change, ChangeClass, Kind
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.machine import RESTART_KEYS, edits, new_mark, pool_change
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
+from orchestrator.resources.snapshot import snapshot_changes
 from orchestrator.subscriptions.model import Offer
 
 
@@ -29,12 +31,14 @@ def machine_changes(
     mark = observed.mark or new_mark(desired)
     found = edits(desired, observed, mark, address)
     restart = "now, as told" if restart_now else describe_restart(desired.window, now)
-    changes = [_with_restart(edit.change, edit.params, observed, restart) for edit in found if edit.change]
+    changes = list(snapshot_changes(desired, observed, mark, now))
+    changes += [_with_restart(edit.change, edit.params, observed, restart) for edit in found if edit.change]
     if any(edit.change is None for edit in found) and mark.ready:
         changes += [_settings(edit.params) for edit in found if edit.change is None and edit.params]
     if pool := pool_change(desired, observed):
         changes.append(pool)
     changes += _mark_changes(desired, mark)
+    changes += _backup_changes(desired, observed, mark, now)
     late = any(edit.params.keys() & RESTART_KEYS for edit in found)
     waiting = _waiting(observed, mark, now)
     power = _power_changes(desired, observed, mark, now, late=late, waiting=waiting, restart_now=restart_now)
@@ -81,6 +85,24 @@ def _mark_changes(desired: DesiredMachine, mark: Mark) -> list[Change]:
             )
         )
     return changes
+
+
+def _backup_changes(
+    desired: DesiredMachine, observed: ObservedMachine, mark: Mark, now: dt.datetime
+) -> list[Change]:
+    before, after = mark.applied.get("backup", OFF), backup_words(desired.backup_days)
+    if before == after or not mark.applied:
+        return []
+    return [
+        Change(
+            kind=Kind.UPDATE,
+            what="backup",
+            before=before,
+            after=after,
+            change_class=ChangeClass.STANDARD,
+            why=None if observed.archives is None else what_retention_does(desired, observed.archives, now),
+        )
+    ]
 
 
 def _cloud_init_waits(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> bool:

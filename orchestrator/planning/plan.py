@@ -20,6 +20,7 @@ from orchestrator.planning.refusals import (
     no_address,
 )
 from orchestrator.proxmox import VmSummary
+from orchestrator.resources.backup import backup_words
 from orchestrator.resources.change import Change, ChangeClass, Kind
 from orchestrator.resources.desired import DesiredMachine, pool_of
 from orchestrator.resources.notes import Mark
@@ -102,7 +103,8 @@ class Plan:
     @property
     def has_errors(self) -> bool:
         """Whether something was refused or a site could not be read."""
-        return bool(self.failures) or any(machine.refused for machine in self.machines)
+        unable = any(change.kind is Kind.UNABLE for machine in self.machines for change in machine.changes)
+        return bool(self.failures) or unable or any(machine.refused for machine in self.machines)
 
     def count(self, kind: Kind) -> int:
         """How many changes of a kind ``apply`` would make (or, for refusals and waits, not make)."""
@@ -228,6 +230,8 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
     words = (
         f"{desired.vcpus} vCPU, {format_mebibytes(desired.memory)}, {disks}, {address}, from {desired.image}"
     )
+    if desired.backup_days is not None:
+        words += f", backup {backup_words(desired.backup_days)}"
     return (
         Change(kind=Kind.CREATE, what="machine", after=words, change_class=ChangeClass.SIGNIFICANT),
         Change(

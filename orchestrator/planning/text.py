@@ -15,6 +15,8 @@ _SYMBOLS = {
     Kind.CREATE: ("+", "green"),
     Kind.UPDATE: ("~", "yellow"),
     Kind.FIREWALL: ("~", "yellow"),
+    Kind.SNAPSHOT: ("+", "green"),
+    Kind.EXPIRE: ("-", "red"),
     Kind.START: ("~", "yellow"),
     Kind.STOP: ("~", "yellow"),
     Kind.RESTART: ("~", "magenta"),
@@ -22,6 +24,7 @@ _SYMBOLS = {
     Kind.WAITING: ("…", "cyan"),
     Kind.NOTICE: ("!", "cyan"),
     Kind.REFUSED: ("✗", "bold red"),
+    Kind.UNABLE: ("✗", "bold red"),
 }
 _WORST = (ChangeClass.MAJOR, ChangeClass.SIGNIFICANT, ChangeClass.STANDARD)
 
@@ -77,7 +80,7 @@ def _line(machine: MachinePlan, change: Change, subject: str) -> Iterator[Text]:
         text.append("   drift: changed outside", "cyan")
     yield text
     if change.why:
-        yield Text(f"      {change.why}", "red" if change.kind is Kind.REFUSED else "dim")
+        yield Text(f"      {change.why}", "red" if change.kind in (Kind.REFUSED, Kind.UNABLE) else "dim")
 
 
 def _difference(change: Change) -> str:
@@ -104,6 +107,8 @@ def _summary(plan: Plan) -> Text:
         waiting = f" ({counts.waiting} waiting for a restart)" if counts.waiting else ""
         return Text(f"no changes{waiting}", "green")
     text = f"{counts.create} to create, {counts.update} to change, {counts.retire} to retire, 0 to erase"
+    if counts.expire:
+        text += f", {counts.expire} snapshot{'s' if counts.expire > 1 else ''} to expire"
     if counts.restart:
         text += f" · {counts.restart} restart{'s' if counts.restart > 1 else ''}"
     by_class = ", ".join(f"{counts.by_class[name]} {name}" for name in _WORST if name in counts.by_class)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
+
+from orchestrator.contract.calendar import PARIS
 
 if TYPE_CHECKING:
     from orchestrator.subscriptions.model import MaintenanceWindow
 
-PARIS = ZoneInfo("Europe/Paris")
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 

@@ -4,6 +4,7 @@ from orchestrator.proxmox.agent import GuestInterface
 from orchestrator.proxmox.agent import interfaces as guest_interfaces
 from orchestrator.proxmox.agent import ping as ping_agent
 from orchestrator.proxmox.agent import read_file as read_guest_file
+from orchestrator.proxmox.archives import StoredArchive, read_archives
 from orchestrator.proxmox.client import Cluster, Patience
 from orchestrator.proxmox.errors import (
     AgentNotRunning,
@@ -39,6 +40,7 @@ from orchestrator.proxmox.reading import (
     read_cluster,
     read_vm,
 )
+from orchestrator.proxmox.snapshots import VmSnapshot, can_snapshot, read_snapshots
 from orchestrator.proxmox.tasks import TaskResult
 from orchestrator.proxmox.values import Disk, parse_disk, parse_disk_bytes, parse_property_string
 
@@ -65,6 +67,7 @@ __all__ = [
     "ServerError",
     "StorageFull",
     "StorageSummary",
+    "StoredArchive",
     "TaskFailed",
     "TaskResult",
     "TaskTimeout",
@@ -73,7 +76,9 @@ __all__ = [
     "Uncertain",
     "Unreachable",
     "VmConfig",
+    "VmSnapshot",
     "VmSummary",
+    "can_snapshot",
     "check_privileges",
     "guest_interfaces",
     "parse_disk",
@@ -81,7 +86,9 @@ __all__ = [
     "parse_property_string",
     "parse_tags",
     "ping_agent",
+    "read_archives",
     "read_cluster",
     "read_guest_file",
+    "read_snapshots",
     "read_vm",
 ]

@@ -60,6 +60,7 @@ class StorageSummary:
     Attributes:
         status: ``available``, or anything else if it cannot be used there.
         content: what it takes: ``images``, ``backup``, ``import``, …
+        kind: Proxmox's type of it: ``dir``, ``lvmthin``, …; empty if it was not told.
         maxdisk, disk: its size and what is used of it, bytes.
     """
 
@@ -70,6 +71,7 @@ class StorageSummary:
     content: frozenset[str]
     maxdisk: int
     disk: int
+    kind: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +189,7 @@ def _storage(entry: Mapping[str, Any]) -> StorageSummary:
         content=frozenset(filter(None, str(entry.get("content") or "").split(","))),
         maxdisk=int(entry.get("maxdisk") or 0),
         disk=int(entry.get("disk") or 0),
+        kind=str(entry.get("plugintype") or ""),
     )
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What kind of difference it is. There is deliberately no kind that erases or replaces."""
+    """What kind of difference it is. There is deliberately no kind that erases or replaces a machine."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -16,15 +16,20 @@ class Kind(StrEnum):
     RESTART = "restart"
     RETIRE = "retire"
     FIREWALL = "firewall"
+    SNAPSHOT = "snapshot"
+    EXPIRE = "expire"
+    """A snapshot of ours whose seven days are over is removed (articles 3.2 and 3.3)."""
     WAITING = "waiting"
     """Already made; takes effect later (at the next restart). Nothing for ``apply`` to do now."""
     NOTICE = "notice"
     """Worth knowing, nothing to do."""
     REFUSED = "refused"
     """Cannot be made in place, or is not safe: the reason and the way out stand in ``why``."""
+    UNABLE = "unable"
+    """Refused as well, but by itself: the machine's other changes are made."""
 
 
-QUIET = frozenset({Kind.WAITING, Kind.NOTICE, Kind.REFUSED})
+QUIET = frozenset({Kind.WAITING, Kind.NOTICE, Kind.REFUSED, Kind.UNABLE})
 """Kinds that ``apply`` does nothing for."""
 
 

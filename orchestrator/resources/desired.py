@@ -11,8 +11,8 @@ from orchestrator.guests.rules import FirewallPolicy, policy_of
 from orchestrator.subscriptions.model import MaintenanceWindow, Offer
 
 if TYPE_CHECKING:
-    from orchestrator.sites.model import Provider, SiteNetwork
-    from orchestrator.subscriptions.model import Machine, Subscription
+    from orchestrator.sites.model import BackupStorage, Provider, SiteNetwork
+    from orchestrator.subscriptions.model import DeclaredSnapshot, Machine, Subscription
 
 OWNER_TAG = "orchestrator"
 """The tag on every machine of ours."""
@@ -35,6 +35,9 @@ class DesiredMachine:
         disks: (name, GiB), the system disk first.
         address: None where the file says ``auto``.
         ssh_keys: public keys of the provider and, where the client may have access, of the client.
+        backup_days: how many calendar days its backups are kept; None if its backup is off.
+        backup_storages: where its backups go: at other sites than its own (article 3.5).
+        snapshots: those that the file declares.
         window: when it may be restarted; None where no window was agreed.
     """
 
@@ -57,6 +60,9 @@ class DesiredMachine:
     ssh_keys: tuple[str, ...]
     policy: FirewallPolicy
     window: MaintenanceWindow | None
+    backup_days: int | None = None
+    backup_storages: tuple[BackupStorage, ...] = ()
+    snapshots: tuple[DeclaredSnapshot, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -117,4 +123,9 @@ def _desired(
             management=provider.management.addresses,
         ),
         window=managed.maintenance_window if managed else None,
+        backup_days=machine.backup.retention_days if machine.backup else None,
+        backup_storages=tuple(
+            storage for storage in site.backup_storages if storage.site != subscription.contract.site
+        ),
+        snapshots=machine.snapshots,
     )

@@ -17,6 +17,7 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import parse_disk, parse_property_string
+from orchestrator.resources.backup import backup_words
 from orchestrator.resources.change import Change, ChangeClass, Kind
 from orchestrator.resources.desired import DesiredMachine, pool_of
 from orchestrator.resources.notes import Mark
@@ -373,6 +374,7 @@ def applied(desired: DesiredMachine, address: IPv4Address) -> dict[str, str]:
         ),
         "address": str(address),
     }
+    words["backup"] = backup_words(desired.backup_days)
     words |= {f"disk {name}": f"{size}GiB" for name, size in desired.disks}
     return words
 

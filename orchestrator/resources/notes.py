@@ -39,6 +39,8 @@ class Mark:
             (the hypervisor was changed) from an edit (the file was changed).
         restart_due: when (seconds since the epoch) settings were last written that the running guest takes up at
             its next start only; None if there never were any. Proxmox does not keep those of cloud-init as pending.
+        snapshots: declared snapshots that were taken, with the day they were declared for: not taken again.
+        tested: the day a backup of it was last restored and found sound; None: never.
         retired: the day it was taken out of its file; None while it is in service.
     """
 
@@ -53,6 +55,8 @@ class Mark:
     host_keys: tuple[str, ...] = ()
     applied: dict[str, str] = field(default_factory=dict)
     restart_due: int | None = None
+    snapshots: dict[str, str] = field(default_factory=dict)
+    tested: dt.date | None = None
     retired: dt.date | None = None
 
     def with_(self, **changes: Any) -> Mark:
@@ -74,6 +78,8 @@ def _encode(mark: Mark) -> str:
         "host_keys": list(mark.host_keys),
         "applied": mark.applied,
         "restart_due": mark.restart_due,
+        "snapshots": mark.snapshots,
+        "tested": mark.tested.isoformat() if mark.tested else None,
         "retired": mark.retired.isoformat() if mark.retired else None,
     }
     # "--" and ">" would end the comment early; JSON may escape any character.
@@ -102,6 +108,8 @@ def read_mark(notes: str) -> Mark | None:
             host_keys=tuple(data["host_keys"]),
             applied=dict(data["applied"]),
             restart_due=data["restart_due"],
+            snapshots=dict(data.get("snapshots") or {}),
+            tested=dt.date.fromisoformat(data["tested"]) if data.get("tested") else None,
             retired=dt.date.fromisoformat(data["retired"]) if data["retired"] else None,
         )
     except (ValueError, KeyError, TypeError):

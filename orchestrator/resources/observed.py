@@ -9,17 +9,25 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
-from orchestrator.proxmox import NotFound, check_privileges, read_cluster, read_vm
+from orchestrator.proxmox import (
+    NotFound,
+    check_privileges,
+    read_archives,
+    read_cluster,
+    read_snapshots,
+    read_vm,
+)
+from orchestrator.resources.backup import Archive, Holdings, attribute, places
 from orchestrator.resources.desired import OWNER_TAG
 from orchestrator.resources.notes import Mark, read_mark
 
 if TYPE_CHECKING:
-    from orchestrator.proxmox import Cluster, ClusterState, VmConfig, VmSummary
+    from orchestrator.proxmox import Cluster, ClusterState, VmConfig, VmSnapshot, VmSummary
 
 _READERS = 2
 """Requests at a time: Proxmox serves three (pvedaemon's workers); the fourth hides the client's own work."""
@@ -29,12 +37,21 @@ _IP = re.compile(r"(?:^|,)ip=(\d+\.\d+\.\d+\.\d+)(?:/\d+)?")
 
 @dataclass(frozen=True, kw_only=True)
 class ObservedMachine:
-    """A machine in a cluster with its configuration and, if it is ours, its mark."""
+    """A machine in a cluster with its configuration and, if it is ours, its mark.
+
+    Attributes:
+        snapshots: the oldest first; read where the plan needs them (:func:`observe`).
+        archives: its backups, the oldest first; None if they were not read (:func:`with_holdings`).
+        storage_types: Proxmox's type of each storage of the cluster.
+    """
 
     site: str
     summary: VmSummary
     config: VmConfig
     mark: Mark | None
+    snapshots: tuple[VmSnapshot, ...] = ()
+    archives: tuple[Archive, ...] | None = None
+    storage_types: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def address(self) -> IPv4Address | None:
@@ -54,6 +71,7 @@ class ObservedSite:
     Attributes:
         machines: ours, by their mark.
         strangers: everything else but templates: shown, never touched.
+        holdings: the archives of its backup storages; None if they were not read.
         register: which machine has which address (name of the machine by address). Complete only after
             :func:`with_register`, because it costs a call for each stranger.
     """
@@ -63,6 +81,7 @@ class ObservedSite:
     machines: tuple[ObservedMachine, ...]
     strangers: tuple[VmSummary, ...]
     register: dict[IPv4Address, str]
+    holdings: Holdings | None = None
 
 
 def _addresses(config: VmConfig) -> list[IPv4Address]:
@@ -70,30 +89,59 @@ def _addresses(config: VmConfig) -> list[IPv4Address]:
     return [IPv4Address(match[1]) for text in texts if (match := _IP.search(text))]
 
 
-def _read(cluster: Cluster, site: str, summary: VmSummary) -> ObservedMachine | None:
-    try:
-        config = read_vm(cluster, summary.node, summary.vmid)
-    except NotFound:  # removed since the list was read
-        return None
-    return ObservedMachine(
-        site=site, summary=summary, config=config, mark=read_mark(config.effective("description") or "")
-    )
+@dataclass(frozen=True, kw_only=True)
+class _Reader:
+    """Reads machines of one cluster; what they share stands here."""
+
+    cluster: Cluster
+    site: str
+    storage_types: dict[str, str]
+    all_snapshots: bool
+
+    def read(self, summary: VmSummary) -> ObservedMachine | None:
+        try:
+            config = read_vm(self.cluster, summary.node, summary.vmid)
+            mark = read_mark(config.effective("description") or "")
+            snapshots: tuple[VmSnapshot, ...] = ()
+            if mark and (self.all_snapshots or "parent" in config.current):
+                snapshots = read_snapshots(self.cluster, summary.node, summary.vmid)
+        except NotFound:  # removed since the list was read
+            return None
+        return ObservedMachine(
+            site=self.site,
+            summary=summary,
+            config=config,
+            mark=mark,
+            snapshots=snapshots,
+            storage_types=self.storage_types,
+        )
+
+    def read_all(self, summaries: Collection[VmSummary]) -> list[ObservedMachine]:
+        if not summaries:
+            return []
+        with ThreadPoolExecutor(
+            min(_READERS, len(summaries)), thread_name_prefix=f"read-{self.site}"
+        ) as pool:
+            return [machine for machine in pool.map(self.read, summaries) if machine]
 
 
-def _read_all(cluster: Cluster, site: str, summaries: Collection[VmSummary]) -> list[ObservedMachine]:
-    if not summaries:
-        return []
-    with ThreadPoolExecutor(min(_READERS, len(summaries)), thread_name_prefix=f"read-{site}") as pool:
-        return [machine for machine in pool.map(lambda vm: _read(cluster, site, vm), summaries) if machine]
+def _reader(cluster: Cluster, state: ClusterState, *, all_snapshots: bool = False) -> _Reader:
+    types = {storage.name: storage.kind for storage in state.storages}
+    return _Reader(cluster=cluster, site=state.site, storage_types=types, all_snapshots=all_snapshots)
 
 
-def observe(cluster: Cluster, site: str, *, names: Collection[str]) -> ObservedSite:
-    """Read one cluster: three calls, and one for each machine that is ours or bears a desired name.
+def observe(
+    cluster: Cluster, site: str, *, names: Collection[str], all_snapshots: bool = False
+) -> ObservedSite:
+    """Read one cluster: three calls, one for each machine that is ours or bears a desired name, and one more for
+    each that has snapshots.
 
     Args:
         cluster: the API.
         site: the site's name.
         names: names of the desired machines: an interrupted clone has its name before its tags.
+        all_snapshots: list the snapshots of every machine, also of those whose configuration names no snapshot as
+            its parent. Only a tree of snapshots whose current branch was deleted looks like that.
 
     Raises:
         ProxmoxError: the cluster cannot be read, or the token may not see everything (an absence could
@@ -108,7 +156,7 @@ def observe(cluster: Cluster, site: str, *, names: Collection[str]) -> ObservedS
         for vm in guests
         if OWNER_TAG in vm.tags or (vm.pool or "").startswith("client-") or vm.name in wanted
     ]
-    read = _read_all(cluster, site, candidates)
+    read = _reader(cluster, state, all_snapshots=all_snapshots).read_all(candidates)
     ours = tuple(machine for machine in read if machine.mark)
     our_ids = {machine.summary.vmid for machine in ours}
     others = tuple(vm for vm in guests if vm.vmid not in our_ids)
@@ -117,8 +165,36 @@ def observe(cluster: Cluster, site: str, *, names: Collection[str]) -> ObservedS
 
 def with_register(cluster: Cluster, observed: ObservedSite) -> ObservedSite:
     """Read the addresses of the machines that are not ours too: one call for each of them."""
-    strangers = _read_all(cluster, observed.site, observed.strangers)
+    strangers = _reader(cluster, observed.state).read_all(observed.strangers)
     return replace(observed, register=_register([*observed.machines, *strangers]))
+
+
+def with_holdings(
+    cluster: Cluster, observed: ObservedSite, storages: Iterable[str], known: Iterable[tuple[str, str]]
+) -> ObservedSite:
+    """Read the archives of the site's backup storages too: one call a storage, however many archives there are.
+
+    Args:
+        cluster: the API.
+        observed: the site.
+        storages: the names of its backup storages.
+        known: clients and machines of the files.
+
+    Raises:
+        ProxmoxError: a storage could not be listed: what it holds is unknown, so nothing is concluded.
+    """
+    stored = [
+        archive
+        for node, storage in places(observed, storages)
+        for archive in read_archives(cluster, node, storage)
+    ]
+    holdings = attribute(stored, observed.site, observed.machines, known)
+    machines = tuple(
+        replace(machine, archives=holdings.owned.get((machine.mark.client, machine.mark.machine), ()))
+        for machine in observed.machines
+        if machine.mark
+    )
+    return replace(observed, holdings=holdings, machines=machines)
 
 
 def _register(machines: Iterable[ObservedMachine]) -> dict[IPv4Address, str]:

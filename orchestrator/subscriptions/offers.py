@@ -7,18 +7,12 @@ files in :mod:`orchestrator.subscriptions.across`.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterator
 
+from orchestrator.contract.snapshots import SNAPSHOT_LIFE, SNAPSHOTS_AT_A_TIME
 from orchestrator.documents.checking import Finding
 from orchestrator.documents.places import YamlPath
 from orchestrator.subscriptions.model import Machine, Offer, Subscription
-
-SNAPSHOTS_AT_A_TIME = 2
-"""Articles 3.2 and 3.3: at most two snapshots of a machine at a time."""
-
-SNAPSHOT_LIFE = dt.timedelta(days=7)
-"""Articles 3.2 and 3.3: a snapshot is kept seven days."""
 
 RETENTIONS = (7, 31)
 """Article 3.5: the retentions of a backup, in rolling calendar days."""

@@ -1,0 +1,71 @@
+"""Working hours and nights, by the French calendar (articles 3.5 and 6). Times of day are Europe/Paris.
+
+Backups are made every day outside working hours. Every moment belongs to one night: the night of Monday is what
+lies between Monday noon and Tuesday noon, so that a run which crosses midnight, or is started again after it,
+is still the same night's, and a weekend has three of them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import cache
+from zoneinfo import ZoneInfo
+
+PARIS = ZoneInfo("Europe/Paris")
+
+WORK_STARTS = dt.time(8)
+WORK_ENDS = dt.time(18)
+"""Article 6: the covered period is Monday to Friday from 08:00 to 18:00, public holidays excepted."""
+
+_NOON = dt.time(12)
+_SATURDAY = 5
+
+
+@cache
+def _public_holidays(year: int) -> frozenset[dt.date]:
+    import holidays  # slow to import, and only the night asks
+
+    return frozenset(holidays.country_holidays("FR", years=year))
+
+
+def is_working_day(day: dt.date) -> bool:
+    """Whether a day is Monday to Friday and no French public holiday (article 6)."""
+    return day.weekday() < _SATURDAY and day not in _public_holidays(day.year)
+
+
+def in_working_hours(moment: dt.datetime) -> bool:
+    """Whether a moment (aware) lies in working hours: 08:00 counts, 18:00 does not."""
+    local = moment.astimezone(PARIS)
+    return WORK_STARTS <= local.time() < WORK_ENDS and is_working_day(local.date())
+
+
+def night_of(moment: dt.datetime) -> dt.date:
+    """The night that a moment (aware) belongs to, named by the day it begins on."""
+    local = moment.astimezone(PARIS)
+    return local.date() if local.time() >= _NOON else local.date() - dt.timedelta(days=1)
+
+
+def night_begins(night: dt.date) -> dt.datetime:
+    """When a night begins: noon in Paris."""
+    return dt.datetime.combine(night, _NOON, PARIS)
+
+
+def window_closes(moment: dt.datetime) -> dt.datetime:
+    """When the time for tonight's work ends: the next start of working hours, or the end of the night.
+
+    Args:
+        moment: aware; outside working hours, else the answer is the end of the night alone.
+    """
+    local = moment.astimezone(PARIS)
+    ends = night_begins(night_of(moment) + dt.timedelta(days=1))
+    for day in (local.date(), local.date() + dt.timedelta(days=1)):
+        opens = dt.datetime.combine(day, WORK_STARTS, PARIS)
+        if is_working_day(day) and opens > local:
+            return min(opens, ends)
+    return ends
+
+
+def add_calendar_days(moment: dt.datetime, days: int) -> dt.datetime:
+    """The same time of day in Paris, that many calendar days later: clock changes do not shift it."""
+    local = moment.astimezone(PARIS)
+    return dt.datetime.combine(local.date() + dt.timedelta(days=days), local.time(), PARIS)

@@ -1,0 +1,90 @@
+"""How long backups are kept (article 3.5): rolling calendar days, computed from the archives' own dates.
+
+Proxmox's ``keep-daily`` keeps the last backup of so many days *that have one*; the contract counts calendar days.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from orchestrator.contract.calendar import add_calendar_days
+
+
+class Dated(Protocol):
+    """What retention needs to know of an archive."""
+
+    @property
+    def taken_at(self) -> dt.datetime:
+        """When it was made (aware)."""
+
+    @property
+    def days(self) -> int:
+        """The retention it was made under, calendar days."""
+
+    @property
+    def protected(self) -> bool:
+        """Whether somebody forbade its removal in Proxmox."""
+
+    @property
+    def good(self) -> bool:
+        """Whether it can be counted on: not known to be bad."""
+
+
+A = TypeVar("A", bound=Dated)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict(Generic[A]):
+    """What retention says about one archive.
+
+    Attributes:
+        ends: when its days are over.
+        over: whether they are.
+        kept_because: why it stays although its days are over; None for all others.
+    """
+
+    archive: A
+    ends: dt.datetime
+    over: bool
+    kept_because: str | None = None
+
+    @property
+    def goes(self) -> bool:
+        """Whether it is to be removed now."""
+        return self.over and self.kept_because is None
+
+
+def judge(
+    archives: Iterable[A], now: dt.datetime, *, days: int | None, keep_last: bool
+) -> tuple[Verdict[A], ...]:
+    """Say which archives of one machine stay and which go.
+
+    An archive stays until its days are over, to the hour; then it goes, unless it is protected or the last good one.
+
+    Args:
+        archives: all of one machine.
+        now: the time, aware.
+        days: the retention in force; None where backup is off or the machine is out of its file: each archive
+            then runs out the days that it was made under.
+        keep_last: never let the last good one go: for machines whose backup is on (article 3.5), and for those that
+            are only out of their file, for that is not the end of a contract (article 10).
+
+    Returns:
+        A verdict for each, the oldest first.
+    """
+    ordered = sorted(archives, key=lambda archive: archive.taken_at)
+    last_good = next((archive for archive in reversed(ordered) if archive.good), None)
+    verdicts = []
+    for archive in ordered:
+        ends = add_calendar_days(archive.taken_at, archive.days if days is None else days)
+        over = now >= ends
+        because = None
+        if over and archive.protected:
+            because = "protected in Proxmox"
+        elif over and keep_last and archive is last_good:
+            because = "the last good backup (art. 3.5)"
+        verdicts.append(Verdict(archive=archive, ends=ends, over=over, kept_because=because))
+    return tuple(verdicts)

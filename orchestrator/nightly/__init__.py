@@ -1,0 +1,1 @@
+"""The night: snapshots, backups, retention, restore tests and the report of it all."""

@@ -1,0 +1,241 @@
+"""What a night did: the data that the report, the metrics and the exit code are made from."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftLine:
+    """One difference that nobody asked for in a file."""
+
+    client: str
+    machine: str
+    site: str
+    what: str
+    before: str | None
+    after: str | None
+    why: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapshotLine:
+    """What became of one snapshot tonight.
+
+    Attributes:
+        action: ``taken`` or ``removed``; ``refused`` and ``failed`` with the reason; ``foreign`` for snapshots that
+            others made on our machines: shown, never removed.
+        expires_at: when its seven days are over (aware); None if it has no such end.
+    """
+
+    client: str
+    machine: str
+    site: str
+    snapshot: str
+    action: Literal["taken", "removed", "refused", "failed", "foreign"]
+    message: str = ""
+    expires_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupLine:
+    """What became of one machine's backup tonight.
+
+    Attributes:
+        result: ``done``; ``earlier`` (an earlier run of this night made it); ``failed``; ``not-started`` (the
+            window closed before its turn).
+        seconds: how long it took; 0 if it was not made.
+        size: bytes of the archive.
+        volid: the archive; None if there is none.
+    """
+
+    client: str
+    machine: str
+    site: str
+    node: str
+    storage: str
+    result: Literal["done", "earlier", "failed", "not-started"]
+    message: str = ""
+    started_at: dt.datetime | None = None
+    seconds: float = 0.0
+    size: int = 0
+    volid: str | None = None
+    upid: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetentionLine:
+    """An archive whose days are over.
+
+    Attributes:
+        result: ``removed``; ``kept`` (protected, or the last good one); ``failed``.
+        message: why it was kept or could not be removed.
+    """
+
+    client: str
+    machine: str
+    site: str
+    volid: str
+    taken_at: dt.datetime
+    size: int
+    result: Literal["removed", "kept", "failed"]
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreTestLine:
+    """One restore test.
+
+    Attributes:
+        taken_at: when the archive was made.
+        result: ``sound``; ``failed``; ``not-started`` (no time left, or nothing to run it on).
+        message: what was found, or why it failed.
+        seconds: from the restore to the removal of the copy.
+    """
+
+    client: str
+    machine: str
+    site: str
+    volid: str
+    taken_at: dt.datetime
+    result: Literal["sound", "failed", "not-started"]
+    message: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorageLine:
+    """A storage's health and whether the coming nights fit.
+
+    Attributes:
+        site: the cluster that it was read from.
+        stands_at: the data centre where it stands.
+        purpose: ``machines`` or ``backups``.
+        status: ``available``, or what Proxmox says instead.
+        total, used: bytes.
+        forecast: for tonight and the next seven nights, the night and the bytes expected to be used after it;
+            empty for storages of machines.
+        full_on: the first night that does not fit; None if all do.
+        message: what is wrong, and the remedy; empty if nothing is.
+    """
+
+    site: str
+    name: str
+    stands_at: str
+    purpose: Literal["machines", "backups"]
+    status: str
+    total: int
+    used: int
+    forecast: tuple[tuple[dt.date, int], ...] = ()
+    full_on: dt.date | None = None
+    message: str = ""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong with it."""
+        return not self.message
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineLine:
+    """Where one machine stands in the morning.
+
+    Attributes:
+        retention_days: None if its backup is off.
+        newest_good: when its newest good backup was made; None if there is none.
+        archives: how many there are.
+        size: their bytes together: what article 3.5 has shown to the client.
+        tested_on: when a backup of it was last restored and found sound; None: never restored.
+    """
+
+    client: str
+    machine: str
+    contract: str
+    site: str
+    retention_days: int | None
+    newest_good: dt.datetime | None
+    archives: int
+    size: int
+    tested_on: dt.date | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignArchives:
+    """Archives on our backup storages that belong to no machine of ours: left alone."""
+
+    site: str
+    storage: str
+    archives: int
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What the run expects of itself at its start.
+
+    Attributes:
+        backups: how many are to be made.
+        ends_at: when the last one should end.
+        closes_at: when the window closes.
+        bound_seconds: no schedule could be shorter than that.
+        planned_seconds: how long this one is expected to take.
+    """
+
+    backups: int
+    starts_at: dt.datetime
+    ends_at: dt.datetime
+    closes_at: dt.datetime
+    bound_seconds: float
+    planned_seconds: float
+
+    @property
+    def fits(self) -> bool:
+        """Whether it ends before the window closes."""
+        return self.ends_at <= self.closes_at
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightReport:
+    """A whole night.
+
+    Attributes:
+        night: the day it began on.
+        run: the run's name in the history.
+        sites: the sites it covered.
+        problems: what concerns a whole site or the run itself (a site that could not be read), in words.
+    """
+
+    night: dt.date
+    run: str
+    started_at: dt.datetime
+    ended_at: dt.datetime
+    sites: tuple[str, ...]
+    forecast: Forecast | None
+    problems: tuple[str, ...] = ()
+    drift: tuple[DriftLine, ...] = ()
+    snapshots: tuple[SnapshotLine, ...] = ()
+    backups: tuple[BackupLine, ...] = ()
+    retention: tuple[RetentionLine, ...] = ()
+    tests: tuple[RestoreTestLine, ...] = ()
+    storages: tuple[StorageLine, ...] = ()
+    machines: tuple[MachineLine, ...] = ()
+    foreign: tuple[ForeignArchives, ...] = ()
+
+    @property
+    def failures(self) -> int:
+        """How many things went wrong: what the exit code and the first line of the report say."""
+        return (
+            len(self.problems)
+            + sum(line.action in ("failed", "refused") for line in self.snapshots)
+            + sum(line.result in ("failed", "not-started") for line in self.backups)
+            + sum(line.result == "failed" for line in self.retention)
+            + sum(line.result in ("failed", "not-started") for line in self.tests)
+            + sum(not line.healthy for line in self.storages)
+        )
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing went wrong."""
+        return self.failures == 0

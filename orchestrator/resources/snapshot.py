@@ -1,0 +1,205 @@
+"""Snapshots of machines: which are declared and due, which have lived their seven days (articles 3.2 and 3.3).
+
+A snapshot of ours carries a mark in its description. Those that others made in Proxmox count towards the two that a
+machine may have, because the contract counts snapshots, not hands; they are shown and never removed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.contract.calendar import PARIS, WORK_STARTS, add_calendar_days
+from orchestrator.contract.snapshots import SNAPSHOT_DAYS, SNAPSHOTS_AT_A_TIME
+from orchestrator.proxmox import VmSnapshot, can_snapshot, parse_disk
+from orchestrator.resources.change import Change, ChangeClass, Kind
+
+if TYPE_CHECKING:
+    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.notes import Mark
+    from orchestrator.resources.observed import ObservedMachine
+    from orchestrator.subscriptions.model import DeclaredSnapshot
+
+_MARK = re.compile(r"<!-- orchestrator-snapshot (\{.*?\}) -->", re.DOTALL)
+_DISK_KEY = re.compile(r"(?:scsi|virtio|sata|ide|efidisk|tpmstate)\d+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnedSnapshot:
+    """A snapshot of ours.
+
+    Attributes:
+        declared_for: the day that the file names; None if it was made on demand.
+    """
+
+    snapshot: VmSnapshot
+    declared_for: dt.date | None
+
+    @property
+    def expires_at(self) -> dt.datetime:
+        """When its seven days are over."""
+        return expires_at(self.snapshot)
+
+
+def expires_at(snapshot: VmSnapshot) -> dt.datetime:
+    """When a snapshot's seven days are over (articles 3.2 and 3.3), in the provider's time."""
+    return add_calendar_days(snapshot.taken_at, SNAPSHOT_DAYS)
+
+
+def snapshot_description(client: str, machine: str, *, declared_for: dt.date | None) -> str:
+    """The description of a snapshot of ours, with its mark."""
+    data = {"v": 1, "declared": declared_for.isoformat() if declared_for else None}
+    why = f"declared for {declared_for}" if declared_for else "on demand"
+    return (
+        f"{client} / {machine}, {why}, kept {SNAPSHOT_DAYS} days (art. 3.2, 3.3). "
+        f"<!-- orchestrator-snapshot {json.dumps(data, separators=(',', ':'))} -->"
+    )
+
+
+def owned(snapshot: VmSnapshot) -> OwnedSnapshot | None:
+    """The snapshot as ours; None if somebody else made it."""
+    found = _MARK.search(snapshot.description)
+    if not found:
+        return None
+    try:
+        data = json.loads(found[1])
+        day = dt.date.fromisoformat(data["declared"]) if data["declared"] else None
+    except (ValueError, KeyError, TypeError):
+        return None
+    return OwnedSnapshot(snapshot=snapshot, declared_for=day)
+
+
+def days_of(now: dt.datetime) -> frozenset[dt.date]:
+    """The days whose declared snapshots are taken at a moment: today, and yesterday until the night is over."""
+    local = now.astimezone(PARIS)
+    days = {local.date()}
+    if local.time() < WORK_STARTS:
+        days.add(local.date() - dt.timedelta(days=1))
+    return frozenset(days)
+
+
+def was_taken(declared: DeclaredSnapshot, mark: Mark, snapshots: Iterable[VmSnapshot]) -> bool:
+    """Whether a declared snapshot was taken once, whatever became of it since."""
+    if mark.snapshots.get(declared.name) == declared.taken_on.isoformat():
+        return True
+    mine = (owned(snapshot) for snapshot in snapshots if snapshot.name == declared.name)
+    return any(item is not None and item.declared_for == declared.taken_on for item in mine)
+
+
+def expired(snapshots: Iterable[VmSnapshot], now: dt.datetime) -> tuple[OwnedSnapshot, ...]:
+    """Those of ours whose seven days are over."""
+    mine = (owned(snapshot) for snapshot in snapshots)
+    return tuple(item for item in mine if item is not None and item.expires_at <= now)
+
+
+def no_room(snapshots: Iterable[VmSnapshot]) -> str | None:
+    """Why no further snapshot may be taken: the two that there are, and when they go. None if there is room."""
+    there = list(snapshots)
+    if len(there) < SNAPSHOTS_AT_A_TIME:
+        return None
+    described = " and ".join(_described(snapshot) for snapshot in there)
+    return (
+        f"at most {SNAPSHOTS_AT_A_TIME} snapshots at a time (art. 3.2, 3.3): there are {described}; wait until one "
+        "has expired, or delete one (orchestrator snapshot delete)"
+    )
+
+
+def _described(snapshot: VmSnapshot) -> str:
+    if owned(snapshot) is None:
+        day = snapshot.taken_at.astimezone(PARIS)
+        return f"{snapshot.name} (made by others in Proxmox on {day:%Y-%m-%d}, no expiry)"
+    return f"{snapshot.name} (expires {expires_at(snapshot):%Y-%m-%d %H:%M})"
+
+
+def unable(observed: ObservedMachine, types: dict[str, str]) -> str | None:
+    """Why a machine cannot be snapshotted: the disks whose storage and format cannot. None if it can, or who knows.
+
+    Args:
+        observed: the machine.
+        types: the type of each storage of its cluster.
+    """
+    stuck = []
+    for key, value in observed.config.current.items():
+        if not _DISK_KEY.fullmatch(key):
+            continue
+        disk = parse_disk(value)
+        if disk.is_cdrom or disk.storage is None:
+            continue
+        suffix = disk.volume.rpartition(".")[2]
+        form = suffix if suffix in ("raw", "qcow2", "vmdk") else None
+        if can_snapshot(types.get(disk.storage, ""), form) is False:
+            stuck.append(f"{key} is {form or types[disk.storage]} on {disk.storage}")
+    if not stuck:
+        return None
+    return (
+        f"it cannot be snapshotted: {', '.join(stuck)}; move the disk to a storage that can, or to the format qcow2 "
+        "(Disk Action > Move Storage in Proxmox)"
+    )
+
+
+def snapshot_changes(
+    desired: DesiredMachine, observed: ObservedMachine, mark: Mark, now: dt.datetime
+) -> Iterator[Change]:
+    """Every change to the snapshots of a machine that exists: expiries first, then what is due today."""
+    there = list(observed.snapshots)
+    for item in expired(there, now):
+        there.remove(item.snapshot)
+        yield Change(
+            kind=Kind.EXPIRE,
+            what=f"snapshot {item.snapshot.name}",
+            before=f"taken {item.snapshot.taken_at.astimezone(PARIS):%Y-%m-%d %H:%M}",
+            after=f"removed: {SNAPSHOT_DAYS} days old (art. 3.2)",
+        )
+    days = days_of(now)
+    for declared in desired.snapshots:
+        if was_taken(declared, mark, observed.snapshots):
+            continue
+        change = _declared(declared, observed, mark, there, days)
+        if change is not None:
+            yield change
+
+
+def _declared(
+    declared: DeclaredSnapshot,
+    observed: ObservedMachine,
+    mark: Mark,
+    there: list[VmSnapshot],
+    days: frozenset[dt.date],
+) -> Change | None:
+    what = f"snapshot {declared.name}"
+    last_day = max(days)
+    if declared.taken_on < min(days):
+        if last_day - declared.taken_on > dt.timedelta(days=SNAPSHOT_DAYS):
+            return None  # it would have expired by now
+        why = "it was not taken on its day; `orchestrator snapshot create` takes one now, another day takes it then"
+        return Change(kind=Kind.NOTICE, what=what, after=f"missed on {declared.taken_on}", why=why)
+    reason = unable(observed, observed.storage_types)
+    if reason is not None:
+        return Change(kind=Kind.UNABLE, what=what, after=f"on {declared.taken_on}", why=reason)
+    if declared.taken_on > last_day:
+        return None
+    if not mark.ready:
+        why = "taken by tonight's run, or the next apply, once the machine is in service"
+        return Change(kind=Kind.WAITING, what=what, after=f"on {declared.taken_on}", why=why)
+    if any(snapshot.name == declared.name for snapshot in there):
+        why = "a snapshot of that name is there already and is not this one: choose another name"
+        return Change(kind=Kind.UNABLE, what=what, after=f"on {declared.taken_on}", why=why)
+    if (full := no_room(there)) is not None:
+        return Change(kind=Kind.UNABLE, what=what, after=f"on {declared.taken_on}", why=full)
+    there.append(_imagined(declared))
+    return Change(
+        kind=Kind.SNAPSHOT,
+        what=what,
+        after=f"taken, kept {SNAPSHOT_DAYS} days",
+        change_class=ChangeClass.STANDARD,
+    )
+
+
+def _imagined(declared: DeclaredSnapshot) -> VmSnapshot:
+    """The snapshot that is about to be taken: it counts for the next one declared for the same day."""
+    moment = dt.datetime.combine(declared.taken_on, dt.time(), PARIS)
+    return VmSnapshot(name=declared.name, taken_at=moment, description="", parent=None)
