@@ -17,10 +17,12 @@ import urllib.parse
 from typing import Any
 
 from aiohttp import web
-from fakepve import FakePve, FakeVm, PveError, TaskError
+from fakepve import FakeVm, PveError, TaskError
 from fakepve import schema as pve_schema
 from fakepve.lxc import SIZE_UNITS, format_size
 from fakepve.qemu import DRIVE_KEY, NEW_DISK, join_drive, split_drive, volume_ref, with_mac
+
+from tests.api.fakepve_tasks import Tasks
 
 SECRET = "**********"
 _VERSIONS = {"8": ("8.4.1", "8.4"), "9": ("9.0.10", "9.0")}
@@ -41,7 +43,7 @@ def _bad(**errors: str) -> Any:
     return PveError(400, "Parameter verification failed.", errors)
 
 
-class Node(FakePve):  # type: ignore[misc]  # fakepve has no types
+class Node(Tasks):
     """A cluster as fakepve models it, with the corrections."""
 
     def __init__(self, **options: Any) -> None:
