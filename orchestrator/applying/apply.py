@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal
 
 from orchestrator.applying.journal import Journal
 from orchestrator.applying.limits import Limits
-from orchestrator.applying.machine_run import MachineRun, Stopped, Surroundings, Waiting
+from orchestrator.applying.machine_run import MachineRun, Surroundings, Waiting
 from orchestrator.applying.placement import Placement
+from orchestrator.applying.vm import Stopped
 from orchestrator.history import HistoryUnavailable
 from orchestrator.planning.plan import MachinePlan, Plan
 from orchestrator.proxmox import AlreadyExists, ProxmoxError
@@ -81,6 +82,7 @@ def apply_plan(
     missing = _make_pools(plan, around)
     todo = [machine for machine in plan.machines if machine.effective]
     outcomes = [_refusal(machine) for machine in plan.machines if machine.refused]
+    outcomes += [unable for machine in plan.machines for unable in _unable(machine)]
     waiting: list[Waiting] = []
     if todo:
         with ThreadPoolExecutor(min(_WORKERS, len(todo)), thread_name_prefix="machine") as pool:
@@ -115,6 +117,19 @@ def _refusal(machine: MachinePlan) -> Outcome:
         result="refused",
         message=f"{change.what}: {change.why}",
     )
+
+
+def _unable(machine: MachinePlan) -> list[Outcome]:
+    return [
+        Outcome(
+            client=machine.client,
+            machine=machine.machine,
+            result="refused",
+            message=f"{change.what}: {change.why}",
+        )
+        for change in machine.changes
+        if change.kind is Kind.UNABLE and not machine.refused
+    ]
 
 
 def _hypervisor_part(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from orchestrator.applying.machine_run import Stopped, Waiting
+from orchestrator.applying.machine_run import Waiting
+from orchestrator.applying.vm import Stopped
 from orchestrator.guests import (
     FirewallOutcome,
     GuestTarget,

@@ -31,7 +31,9 @@ def exclusive(path: Path, holder: str) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             other = os.read(descriptor, 500).decode(errors="replace").strip() or "another run"
-            raise Held(f"{other} is applying to these sites: wait until it has ended ({path})") from error
+            raise Held(
+                f"{other} holds the lock of these sites: wait until that run has ended ({path})"
+            ) from error
         os.ftruncate(descriptor, 0)
         os.write(descriptor, holder.encode())
         yield

@@ -12,11 +12,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import IPv4Address
 
 from orchestrator.applying.journal import Journal
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.placement import Placement
+from orchestrator.applying.snapshots import remove_expired, take_snapshot
+from orchestrator.applying.vm import Stopped, Vm
 from orchestrator.planning.machine import machine_changes
 from orchestrator.planning.plan import MachinePlan
 from orchestrator.proxmox import (
@@ -36,6 +39,7 @@ from orchestrator.resources.desired import OWNER_TAG, RETIRED_TAG, DesiredMachin
 from orchestrator.resources.machine import CLOUD_INIT_KEYS, Edit, applied, edits, new_mark
 from orchestrator.resources.notes import Mark, read_mark, write_mark
 from orchestrator.resources.observed import ObservedMachine
+from orchestrator.resources.snapshot import with_taken
 
 _ROUNDS = 8
 """Looks and edits before giving up: one creation needs two or three; the rest is for other people's hands."""
@@ -44,10 +48,6 @@ _CLONE_TRIES = 20
 _TASK_SECONDS = 3600.0
 _SHUTDOWN_SECONDS = 180
 _PAUSE_SECONDS = 1.0
-
-
-class Stopped(Exception):
-    """The machine cannot be brought further in this run: reason and remedy are in the text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +91,7 @@ class MachineRun:
         if self.plan.desired is None:
             return self._retire()
         observed = self._unmoved() if self.plan.observed else self._create(self.plan.desired)
+        observed = self._snapshots(self.plan.desired, observed)
         observed = self._configure(self.plan.desired, observed)
         return self._power(self.plan.desired, observed)
 
@@ -212,6 +213,33 @@ class MachineRun:
                 return found
             self.around.pause(_PAUSE_SECONDS)
         raise Stopped(f"VM {vmid} is still locked by its clone: see the task log on the node")
+
+    # Snapshots
+
+    def _vm(self, observed: ObservedMachine) -> Vm:
+        return Vm(
+            cluster=self.cluster,
+            journal=self.around.journal,
+            site=self.plan.site,
+            client=self.plan.client,
+            machine=self.plan.machine,
+            node=observed.summary.node,
+            vmid=observed.summary.vmid,
+            pause=self.around.pause,
+        )
+
+    def _snapshots(self, desired: DesiredMachine, observed: ObservedMachine) -> ObservedMachine:
+        """Expire and take snapshots before anything else: they keep the machine as it was."""
+        kinds = {change.kind for change in self.plan.effective}
+        if Kind.EXPIRE in kinds:
+            remove_expired(self._vm(observed), self.around.now)
+        if Kind.SNAPSHOT in kinds:
+            wanted = {change.what for change in self.plan.effective if change.kind is Kind.SNAPSHOT}
+            for declared in desired.snapshots:
+                if f"snapshot {declared.name}" in wanted:
+                    take_snapshot(self._vm(observed), declared.name, declared_for=declared.taken_on)
+                    self.write_mark(observed, partial(with_taken, desired=desired, declared=declared))
+        return self._look(observed) if kinds & {Kind.EXPIRE, Kind.SNAPSHOT} else observed
 
     # Configuration
 

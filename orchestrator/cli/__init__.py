@@ -13,6 +13,7 @@ from orchestrator.cli.inventory import inventory
 from orchestrator.cli.plan import plan
 from orchestrator.cli.schema import schema
 from orchestrator.cli.show import show
+from orchestrator.cli.snapshot import app as snapshot
 from orchestrator.cli.validate import validate
 
 app = typer.Typer(
@@ -24,3 +25,4 @@ app = typer.Typer(
 )
 for command in (validate, plan, apply, show, history, inventory, schema):
     app.command()(command)
+app.add_typer(snapshot, name="snapshot")

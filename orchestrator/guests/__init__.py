@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from orchestrator.guests.clock import set_clock
     from orchestrator.guests.firewall import FirewallOutcome, apply_firewalls
     from orchestrator.guests.inventory import InventoryHost, dynamic_inventory, write_known_hosts
     from orchestrator.guests.rules import (
@@ -51,6 +52,7 @@ __all__ = [
     "policy_of",
     "policy_to_data",
     "render",
+    "set_clock",
     "source_address_seen",
     "wait_for_ssh",
     "write_known_hosts",
@@ -76,6 +78,7 @@ _HOMES = {
     "policy_of": "rules",
     "policy_to_data": "rules",
     "render": "rules",
+    "set_clock": "clock",
     "source_address_seen": "ssh",
     "wait_for_ssh": "ssh",
     "write_known_hosts": "inventory",

@@ -49,8 +49,8 @@ def source_address_seen(target: GuestTarget, ssh: SshSettings) -> IPAddress:
         LoginRefused: the guest does not accept the key.
         GuestUnreachable: no connection within ``ssh.connect_timeout_seconds``.
     """
-    with _connected(target, ssh) as client:
-        answer = _run(client, "echo $SSH_CONNECTION", ssh.connect_timeout_seconds)
+    with connected(target, ssh) as client:
+        answer = run_command(client, "echo $SSH_CONNECTION", ssh.connect_timeout_seconds)
     fields = answer.split()
     try:
         return ipaddress.ip_address(fields[0].partition("%")[0])
@@ -71,7 +71,7 @@ def wait_for_ssh(target: GuestTarget, ssh: SshSettings, timeout_seconds: float) 
     deadline = time.monotonic() + timeout_seconds
     while True:
         try:
-            with _connected(target, ssh):
+            with connected(target, ssh):
                 return
         except HostKeyMismatch:
             raise
@@ -82,7 +82,12 @@ def wait_for_ssh(target: GuestTarget, ssh: SshSettings, timeout_seconds: float) 
 
 
 @contextmanager
-def _connected(target: GuestTarget, ssh: SshSettings) -> Iterator[paramiko.SSHClient]:
+def connected(target: GuestTarget, ssh: SshSettings) -> Iterator[paramiko.SSHClient]:
+    """Hold a connection to a guest.
+
+    Raises:
+        HostKeyMismatch, LoginRefused, GuestUnreachable: as :func:`source_address_seen`.
+    """
     import paramiko
 
     seconds = ssh.connect_timeout_seconds
@@ -175,11 +180,16 @@ def _expanded(command: str, target: GuestTarget) -> str:
     return re.sub("%[%hnpr]", lambda match: values[match[0]], command)
 
 
-def _run(client: paramiko.SSHClient, command: str, timeout_seconds: float) -> str:
+def run_command(client: paramiko.SSHClient, command: str, timeout_seconds: float) -> str:
+    """Run a command over a connection and return what it prints.
+
+    Raises:
+        GuestUnreachable: the connection broke, or it did not end in time.
+    """
     import paramiko
 
     try:
-        # A constant text: nothing in it comes from outside.
+        # The callers' commands are constants, or constants and numbers: nothing in them comes from outside.
         _, output, _ = client.exec_command(command, timeout=timeout_seconds)
         return output.read().decode(errors="replace")
     except (paramiko.SSHException, OSError, EOFError) as error:

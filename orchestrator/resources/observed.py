@@ -23,7 +23,7 @@ from orchestrator.proxmox import (
     read_vm,
 )
 from orchestrator.resources.backup import Archive, Holdings, attribute, places
-from orchestrator.resources.desired import OWNER_TAG
+from orchestrator.resources.desired import OWNER_TAG, pool_of
 from orchestrator.resources.notes import Mark, read_mark
 
 if TYPE_CHECKING:
@@ -131,7 +131,12 @@ def _reader(cluster: Cluster, state: ClusterState, *, all_snapshots: bool = Fals
 
 
 def observe(
-    cluster: Cluster, site: str, *, names: Collection[str], all_snapshots: bool = False
+    cluster: Cluster,
+    site: str,
+    *,
+    names: Collection[str],
+    client: str | None = None,
+    all_snapshots: bool = False,
 ) -> ObservedSite:
     """Read one cluster: three calls, one for each machine that is ours or bears a desired name, and one more for
     each that has snapshots.
@@ -140,6 +145,7 @@ def observe(
         cluster: the API.
         site: the site's name.
         names: names of the desired machines: an interrupted clone has its name before its tags.
+        client: only this client's machines (all others count as strangers then); everybody's if None.
         all_snapshots: list the snapshots of every machine, also of those whose configuration names no snapshot as
             its parent. Only a tree of snapshots whose current branch was deleted looks like that.
 
@@ -154,7 +160,8 @@ def observe(
     candidates = [
         vm
         for vm in guests
-        if OWNER_TAG in vm.tags or (vm.pool or "").startswith("client-") or vm.name in wanted
+        if (OWNER_TAG in vm.tags or (vm.pool or "").startswith("client-") or vm.name in wanted)
+        and (client is None or pool_of(client) in (*vm.tags, vm.pool) or vm.name in wanted)
     ]
     read = _reader(cluster, state, all_snapshots=all_snapshots).read_all(candidates)
     ours = tuple(machine for machine in read if machine.mark)

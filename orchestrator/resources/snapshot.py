@@ -90,6 +90,13 @@ def was_taken(declared: DeclaredSnapshot, mark: Mark, snapshots: Iterable[VmSnap
     return any(item is not None and item.declared_for == declared.taken_on for item in mine)
 
 
+def with_taken(mark: Mark, desired: DesiredMachine, declared: DeclaredSnapshot) -> Mark:
+    """The mark with a declared snapshot noted as taken; what the file no longer declares is forgotten."""
+    still = {item.name for item in desired.snapshots}
+    kept = {name: day for name, day in mark.snapshots.items() if name in still}
+    return mark.with_(snapshots={**kept, declared.name: declared.taken_on.isoformat()})
+
+
 def expired(snapshots: Iterable[VmSnapshot], now: dt.datetime) -> tuple[OwnedSnapshot, ...]:
     """Those of ours whose seven days are over."""
     mine = (owned(snapshot) for snapshot in snapshots)

@@ -1,0 +1,176 @@
+"""Going back to a snapshot, and giving the guest afterwards what it needs: its mark, its firewall, its clock."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.applying.limits import Limits
+from orchestrator.applying.machine_run import MachineRun, Surroundings, Waiting
+from orchestrator.applying.placement import Placement
+from orchestrator.applying.snapshots import roll_back
+from orchestrator.applying.vm import Vm
+from orchestrator.planning.plan import MachinePlan
+from orchestrator.proxmox import VmSnapshot, parse_disk
+from orchestrator.resources.notes import Mark, read_mark, write_mark
+from orchestrator.resources.observed import ObservedMachine
+
+if TYPE_CHECKING:
+    from orchestrator.guests import SshSettings
+    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.observed import ObservedSite
+
+_UNTOLD = frozenset({"description", "parent", "snaptime", "digest", "vmgenid", "meta", "runningmachine"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """What a rollback loses.
+
+    Attributes:
+        disks: those that go back to what they held.
+        settings: settings that go back too: name, now, then.
+        newer: snapshots taken since; they stay, but lead away from the state that the machine will have.
+    """
+
+    disks: tuple[str, ...]
+    settings: tuple[tuple[str, str, str], ...]
+    newer: tuple[str, ...]
+
+
+def what_is_lost(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> Loss:
+    """Compare a machine with what it was at a snapshot: one call.
+
+    Raises:
+        ProxmoxError: it could not be read.
+    """
+    then = {
+        key: str(value) for key, value in vm.cluster.get(f"{vm.path}/snapshot/{snapshot.name}/config").items()
+    }
+    now = {
+        key: value for key in machine.config.current if (value := machine.config.effective(key)) is not None
+    }
+    changed = [
+        (key, now.get(key, "none"), then.get(key, "none"))
+        for key in sorted(then.keys() | now.keys())
+        if key not in _UNTOLD and not key.startswith("unused") and then.get(key) != now.get(key)
+    ]
+    disks = tuple(
+        f"{key} ({parse_disk(value).size_gib:g} GiB)"
+        for key, value in sorted(then.items())
+        if key.startswith(("scsi", "virtio", "sata", "ide"))
+        and key[-1:].isdigit()
+        and not parse_disk(value).is_cdrom
+    )
+    newer = tuple(other.name for other in machine.snapshots if other.taken_at > snapshot.taken_at)
+    return Loss(disks=disks, settings=tuple(changed), newer=newer)
+
+
+def go_back(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> None:
+    """Roll a machine back, keep its power state, and keep in its mark what outlives a rollback.
+
+    Raises:
+        ProxmoxError: Proxmox refused.
+        Stopped: its notes do not settle.
+    """
+    running = machine.running
+    mark = machine.mark
+    assert mark is not None  # noqa: S101  (only ours is rolled back)
+
+    def is_back() -> bool:
+        config = vm.cluster.get(f"{vm.path}/config")
+        status = vm.cluster.get(f"{vm.path}/status/current")
+        # A second rollback does no harm; only one that surely happened is not repeated.
+        return (
+            "lock" not in config
+            and config.get("parent") == snapshot.name
+            and config.get("digest") != machine.config.digest
+            and (status["status"] == "running") is running
+        )
+
+    roll_back(vm, snapshot.name, start=running, back=is_back)
+    _keep_records(vm, mark)
+
+
+def _keep_records(vm: Vm, before: Mark) -> None:
+    """The rollback brought the old notes back too: what was recorded since then about the past stays true."""
+    config = vm.cluster.get(f"{vm.path}/config")
+    notes = str(config.get("description") or "")
+    now = read_mark(notes)
+    if now is None:
+        now = before
+    wanted = now.with_(snapshots={**now.snapshots, **before.snapshots}, tested=before.tested or now.tested)
+    if wanted != read_mark(notes):
+        with vm.step("note"):
+            vm.cluster.put(
+                f"{vm.path}/config",
+                params={"description": write_mark(wanted, notes), "digest": config["digest"]},
+            )
+
+
+def refresh_guest(
+    vm: Vm,
+    desired: DesiredMachine,
+    observed: ObservedMachine,
+    site: ObservedSite,
+    ssh: SshSettings,
+    *,
+    boot_seconds: float,
+) -> str | None:
+    """Wait for the guest, learn its host keys, load the firewall that its file asks for, and set its clock.
+
+    Returns:
+        None if all went well, else the reason.
+    """
+    from orchestrator.applying.guests_stage import configure_guests  # Ansible is slow to import
+    from orchestrator.guests import GuestTarget, GuestUnreachable, learn_host_keys, set_clock
+    from orchestrator.proxmox import ProxmoxError
+
+    address = observed.address
+    if address is None:
+        return "the machine has no address that could be reached"
+    now = dt.datetime.now(dt.UTC)
+    around = Surroundings(
+        clusters={vm.site: vm.cluster},
+        states={vm.site: site.state},
+        limits=Limits(),
+        placement=Placement(),
+        journal=vm.journal,
+        now=now,
+        restart_now=False,
+        clock=lambda: dt.datetime.now(dt.UTC),
+    )
+    plan = MachinePlan(
+        client=vm.client,
+        machine=vm.machine,
+        site=vm.site,
+        offer=str(desired.offer),
+        contract=desired.contract,
+        vmid=vm.vmid,
+        node=vm.node,
+        digest=observed.config.digest,
+        address=address,
+        changes=(),
+        desired=desired,
+        observed=observed,
+    )
+    waiting = Waiting(run=MachineRun(plan, around), desired=desired, observed=observed, firewall=True)
+    problem = configure_guests([waiting], ssh, boot_seconds=boot_seconds)[waiting.key]
+    if problem is not None:
+        return problem
+    try:
+        target = GuestTarget(
+            client=vm.client,
+            machine=vm.machine,
+            address=str(address),
+            user=desired.user,
+            host_keys=learn_host_keys(vm.cluster, vm.node, vm.vmid),
+            policy=desired.policy,
+        )
+        with vm.step("set clock") as step:
+            behind = set_clock(target, ssh)
+            step.message = f"it was {behind:.0f} s behind" if behind else "it was right"
+    except (ProxmoxError, GuestUnreachable) as error:
+        return str(error)
+    return None

@@ -1,0 +1,113 @@
+"""Taking, removing and going back to snapshots. Every one can be asked for twice and happens once."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+
+from orchestrator.applying.vm import Stopped, Vm
+from orchestrator.proxmox import VmSnapshot, read_snapshots
+from orchestrator.resources.snapshot import expired, no_room, owned, snapshot_description
+
+_ROLLBACK_SECONDS = 3 * 3600.0
+
+
+def take_snapshot(vm: Vm, name: str, *, declared_for: dt.date | None) -> VmSnapshot:
+    """Take a snapshot, if there is room for it (articles 3.2 and 3.3). The guest's file systems are frozen for it.
+
+    Args:
+        vm: the machine.
+        name: the snapshot's name.
+        declared_for: the day that the file names; None if it is on demand.
+
+    Returns:
+        The snapshot; the one that is there, if an earlier run took it for the same day.
+
+    Raises:
+        Stopped: there is no room, or another snapshot has the name.
+        ProxmoxError: Proxmox refused.
+    """
+    there = read_snapshots(vm.cluster, vm.node, vm.vmid)
+    if (mine := _named(there, name)) is not None:
+        item = owned(mine)
+        if declared_for is not None and item is not None and item.declared_for == declared_for:
+            return mine
+        raise Stopped(f"there is a snapshot {name} already: choose another name, or delete it first")
+    if (full := no_room(there)) is not None:
+        raise Stopped(full)
+    description = snapshot_description(vm.client, vm.machine, declared_for=declared_for)
+    with vm.step("snapshot", snapshot=name) as step:
+        params: dict[str, str | int] = {"snapname": name, "description": description}
+        vm.task(step, "POST", f"{vm.path}/snapshot", params, done=lambda: _whole(vm, name) is not None)
+    taken = _whole(vm, name)
+    if taken is None:
+        raise Stopped(
+            f"the snapshot {name} is not there although its task ended well: look at the machine in Proxmox"
+        )
+    return taken
+
+
+def remove_snapshot(vm: Vm, name: str, *, action: str = "delete snapshot") -> None:
+    """Remove a snapshot. Its disks keep what they hold now.
+
+    Args:
+        vm: the machine.
+        name: the snapshot's name.
+        action: how the history names it.
+
+    Raises:
+        ProxmoxError: Proxmox refused.
+    """
+
+    def gone() -> bool:
+        return _named(read_snapshots(vm.cluster, vm.node, vm.vmid), name) is None
+
+    with vm.step(action, snapshot=name) as step:
+        vm.task(step, "DELETE", f"{vm.path}/snapshot/{name}", done=gone)
+
+
+def remove_expired(vm: Vm, now: dt.datetime) -> list[str]:
+    """Remove the snapshots of ours whose seven days are over, as Proxmox lists them now.
+
+    Returns:
+        Their names.
+
+    Raises:
+        ProxmoxError: Proxmox refused.
+    """
+    names = [item.snapshot.name for item in expired(read_snapshots(vm.cluster, vm.node, vm.vmid), now)]
+    for name in names:
+        remove_snapshot(vm, name, action="expire snapshot")
+    return names
+
+
+def roll_back(vm: Vm, name: str, *, start: bool, back: Callable[[], bool]) -> None:
+    """Bring a machine back to a snapshot. What its disks received since is lost.
+
+    Args:
+        vm: the machine.
+        name: the snapshot.
+        start: whether it shall run afterwards: as it did before.
+        back: looks whether an earlier request has done it, when its answer was lost.
+
+    Raises:
+        ProxmoxError: Proxmox refused.
+    """
+    with vm.step("roll back", snapshot=name, start=start) as step:
+        vm.task(
+            step,
+            "POST",
+            f"{vm.path}/snapshot/{name}/rollback",
+            {"start": int(start)},
+            done=back,
+            timeout_seconds=_ROLLBACK_SECONDS,
+        )
+
+
+def _named(snapshots: tuple[VmSnapshot, ...], name: str) -> VmSnapshot | None:
+    return next((snapshot for snapshot in snapshots if snapshot.name == name), None)
+
+
+def _whole(vm: Vm, name: str) -> VmSnapshot | None:
+    found = _named(read_snapshots(vm.cluster, vm.node, vm.vmid), name)
+    return found if found is not None and found.unfinished is None else None

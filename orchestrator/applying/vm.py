@@ -1,0 +1,95 @@
+"""One machine that exists, as the steps of a run address it: its tasks are waited for, and written down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from orchestrator.proxmox import LockTimeout, TaskFailed, TaskResult, Uncertain
+
+if TYPE_CHECKING:
+    from orchestrator.applying.journal import Journal, Step
+    from orchestrator.proxmox import Cluster
+
+TASK_SECONDS = 3600.0
+_TRIES = 8
+_PAUSE_SECONDS = 1.0
+
+
+class Stopped(Exception):
+    """The machine cannot be brought further in this run: reason and remedy are in the text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vm:
+    """A VM of a client's machine.
+
+    Attributes:
+        pause: waits that many seconds.
+    """
+
+    cluster: Cluster
+    journal: Journal
+    site: str
+    client: str
+    machine: str
+    node: str
+    vmid: int
+    pause: Callable[[float], None] = time.sleep
+
+    @property
+    def path(self) -> str:
+        """Its path in the API."""
+        return f"/nodes/{self.node}/qemu/{self.vmid}"
+
+    def step(self, action: str, **details: Any) -> AbstractContextManager[Step]:
+        """Run a step of this machine: shown, and recorded in the history with its result."""
+        return self.journal.step(self.client, self.machine, self.site, action, **details)
+
+    def task(
+        self,
+        step: Step,
+        method: Literal["POST", "PUT", "DELETE"],
+        path: str,
+        params: dict[str, str | int] | None = None,
+        *,
+        done: Callable[[], bool],
+        timeout_seconds: float = TASK_SECONDS,
+    ) -> TaskResult | None:
+        """Run a task of Proxmox until its effect is there.
+
+        Asked again where a lock was not to be had, and where the answer was lost and the effect is not there.
+
+        Args:
+            step: the step that it belongs to.
+            method, path, params: the call.
+            done: looks whether the effect is there.
+            timeout_seconds: how long the task may take.
+
+        Returns:
+            How the task ended; None if its answer was lost and its effect is there.
+
+        Raises:
+            TaskFailed, TaskTimeout, Uncertain, ProxmoxError: as the task ended.
+        """
+        for attempt in range(1, _TRIES + 1):
+            try:
+                result = self.cluster.run_task(method, path, params=params, timeout_seconds=timeout_seconds)
+            except (LockTimeout, Uncertain):
+                if attempt == _TRIES:
+                    raise
+            except TaskFailed as error:
+                if done():
+                    return None  # an earlier request, whose answer was lost, had done it
+                if not isinstance(error.cause, LockTimeout) or attempt == _TRIES:
+                    raise
+            else:
+                step.ended(result)
+                return result
+            self.pause(_PAUSE_SECONDS)
+            if done():
+                return None
+        raise AssertionError("the last attempt returns or raises")

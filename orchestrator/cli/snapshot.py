@@ -1,0 +1,212 @@
+"""``orchestrator snapshot``: snapshots of one machine on demand (articles 3.2 and 3.3)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli import session
+from orchestrator.cli.target import Found, Reason, Target, Yes, confirm, find_machine, vm_of
+
+if TYPE_CHECKING:
+    from orchestrator.applying.rollback import Loss
+    from orchestrator.proxmox import VmSnapshot
+    from orchestrator.resources.desired import DesiredMachine
+
+app = typer.Typer(no_args_is_help=True, help="Take, list, remove, or go back to snapshots of one machine.")
+
+
+class ListFormat(StrEnum):
+    """How a list is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="2 to 40 letters, digits, '-' and '_', a letter first.")
+]
+Files = Annotated[
+    list[Path] | None,
+    typer.Option("--files", "-f", help="Subscription files or folders.  [default: ./subscriptions]"),
+]
+
+
+@app.command()
+def create(
+    target: Target,
+    name: Name,
+    inventory: session.Inventory = None,
+    reason: Reason = "snapshot on demand",
+    history: session.HistoryPath = None,
+) -> None:
+    """Take a snapshot now. It is kept seven days; at most two at a time."""
+    from orchestrator.applying.snapshots import remove_expired, take_snapshot
+    from orchestrator.applying.vm import Stopped
+    from orchestrator.proxmox import ProxmoxError
+    from orchestrator.resources.snapshot import expires_at, unable
+
+    provider = session.open_provider(inventory)
+    with session.open_clusters(provider) as clusters, session.open_history(history) as opened:
+        found = find_machine(target, clusters)
+        if reason_why_not := unable(found.machine, found.machine.storage_types):
+            session.fail(f"{target}: {reason_why_not}")
+        vm = vm_of(found, opened, reason=reason)
+        try:
+            remove_expired(vm, dt.datetime.now(dt.UTC))  # what should be gone does not stand in the way
+            taken = take_snapshot(vm, name, declared_for=None)
+        except (ProxmoxError, Stopped) as error:
+            session.fail(f"{target}: {error}")
+    session.console().print(
+        f"taken; it is removed by the first night after {expires_at(taken):%Y-%m-%d %H:%M} (art. 3.2, 3.3)"
+    )
+
+
+@app.command("list")
+def list_(
+    target: Target,
+    inventory: session.Inventory = None,
+    format: Annotated[ListFormat, typer.Option(help="For people or for programs.")] = ListFormat.TEXT,
+) -> None:
+    """Show the snapshots of a machine, others' included, and when ours expire."""
+    provider = session.open_provider(inventory)
+    with session.open_clusters(provider) as clusters:
+        found = find_machine(target, clusters)
+    rows = [_row(snapshot) for snapshot in found.machine.snapshots]
+    if format is ListFormat.JSON:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    out = session.console()
+    if not rows:
+        out.print(f"{target} has no snapshots")
+    width = max((len(row["name"]) for row in rows), default=0)
+    for row in rows:
+        end = (
+            f"expires {row['expires_at']}" if row["expires_at"] else "made by others: counted, never removed"
+        )
+        unfinished = "   not whole: a task broke off" if row["unfinished"] else ""
+        out.print(f"{row['name']:<{width}}   taken {row['taken_at']}   {end}{unfinished}", markup=False)
+
+
+def _row(snapshot: VmSnapshot) -> dict[str, str]:
+    from orchestrator.contract.calendar import PARIS
+    from orchestrator.resources.snapshot import expires_at, owned
+
+    ours = owned(snapshot) is not None
+    return {
+        "name": snapshot.name,
+        "taken_at": f"{snapshot.taken_at.astimezone(PARIS):%Y-%m-%d %H:%M}",
+        "expires_at": f"{expires_at(snapshot):%Y-%m-%d %H:%M}" if ours else "",
+        "unfinished": snapshot.unfinished or "",
+    }
+
+
+@app.command()
+def delete(
+    target: Target,
+    name: Name,
+    inventory: session.Inventory = None,
+    yes: Yes = False,
+    reason: Reason = "snapshot removed on demand",
+    history: session.HistoryPath = None,
+) -> None:
+    """Remove a snapshot of ours before its seven days are over. The machine stays as it is."""
+    from orchestrator.applying.snapshots import remove_snapshot
+    from orchestrator.proxmox import ProxmoxError
+    from orchestrator.resources.snapshot import owned
+
+    provider = session.open_provider(inventory)
+    with session.open_clusters(provider) as clusters, session.open_history(history) as opened:
+        found = find_machine(target, clusters)
+        snapshot = _existing(found, target, name)
+        if owned(snapshot) is None:
+            session.fail(f"{name} was made by others in Proxmox, so it is not removed here: remove it there")
+        confirm(f"Remove the snapshot {name} of {target}?", yes=yes)
+        try:
+            remove_snapshot(vm_of(found, opened, reason=reason), name)
+        except ProxmoxError as error:
+            session.fail(f"{target}: {error}")
+    session.console().print("removed")
+
+
+@app.command()
+def rollback(
+    target: Target,
+    name: Name,
+    files: Files = None,
+    inventory: session.Inventory = None,
+    yes: Yes = False,
+    reason: Reason = "rollback on demand",
+    boot_timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds to wait for the guest to boot.")
+    ] = 600.0,
+    history: session.HistoryPath = None,
+) -> None:
+    """Bring a machine back to a snapshot. Says what is lost and asks; a running machine runs again afterwards."""
+    from orchestrator.applying.lock import Held, exclusive
+    from orchestrator.applying.rollback import go_back, refresh_guest, what_is_lost
+    from orchestrator.applying.vm import Stopped
+    from orchestrator.proxmox import ProxmoxError
+
+    provider = session.open_provider(inventory)
+    desired = _wanted(target, session.open_desired(files, provider))
+    ssh = session.ssh_settings(provider)
+    lock = session.state_directory() / f"apply-{session.provider_name(provider)}.lock"
+    try:
+        with (
+            exclusive(lock, session.holder()),
+            session.open_clusters(provider) as clusters,
+            session.open_history(history) as opened,
+        ):
+            found = find_machine(target, clusters)
+            snapshot = _existing(found, target, name)
+            vm = vm_of(found, opened, reason=reason)
+            _print_loss(target, snapshot, what_is_lost(vm, found.machine, snapshot))
+            confirm(f"Bring {target} back to {name}?", yes=yes)
+            go_back(vm, found.machine, snapshot)
+            if not found.machine.running:
+                session.console().print("back; it is stopped, as it was")
+                return
+            again = find_machine(target, clusters)
+            problem = refresh_guest(vm, desired, again.machine, again.site, ssh, boot_seconds=boot_timeout)
+    except (ProxmoxError, Stopped, Held) as error:
+        session.fail(f"{target}: {error}")
+    if problem:
+        session.fail(f"{target} is back at {name}, but its guest is not as it should be: {problem}")
+    session.console().print("back; it runs, its firewall and its clock are right")
+
+
+def _existing(found: Found, target: str, name: str) -> VmSnapshot:
+    names = {snapshot.name: snapshot for snapshot in found.machine.snapshots}
+    if name not in names:
+        session.fail(f"{target} has no snapshot {name}: there are {', '.join(names) or 'none'}")
+    return names[name]
+
+
+def _wanted(target: str, desired: tuple[DesiredMachine, ...]) -> DesiredMachine:
+    client, _, machine = target.partition("/")
+    found = next((item for item in desired if item.key == (client, machine)), None)
+    if found is None:
+        session.fail(
+            f"no file has a machine {target}: its firewall after the rollback would not be known (--files)"
+        )
+    return found
+
+
+def _print_loss(target: str, snapshot: VmSnapshot, loss: Loss) -> None:
+    from orchestrator.contract.calendar import PARIS
+
+    out = session.console()
+    since = f"{snapshot.taken_at.astimezone(PARIS):%Y-%m-%d %H:%M}"
+    out.print(f"{target} goes back to {since}. Everything written since then to these disks is lost:")
+    for disk in loss.disks:
+        out.print(f"  {disk}", markup=False)
+    for name, now, then in loss.settings:
+        out.print(f"  setting {name}: {now} goes back to {then}", markup=False)
+    if loss.newer:
+        out.print(f"  newer snapshots stay: {', '.join(loss.newer)}", markup=False)

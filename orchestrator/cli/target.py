@@ -1,0 +1,98 @@
+"""One machine named on the command line: finding it at the sites, and what commands about it share."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli import session
+
+if TYPE_CHECKING:
+    from orchestrator.applying.vm import Vm
+    from orchestrator.history import History
+    from orchestrator.proxmox import Cluster
+    from orchestrator.resources.notes import Mark
+    from orchestrator.resources.observed import ObservedMachine, ObservedSite
+
+Target = Annotated[str, typer.Argument(metavar="CLIENT/MACHINE")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Reason = Annotated[str, typer.Option(help="Why: goes into the history (article 3.8.1).")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A machine of ours, where it was found."""
+
+    machine: ObservedMachine
+    mark: Mark
+    cluster: Cluster
+    site: ObservedSite
+
+
+def find_machine(target: str, clusters: Mapping[str, Cluster]) -> Found:
+    """Find a machine by the hypervisors' own records. Ends with an error if there is none, or more than one."""
+    from orchestrator.proxmox import ProxmoxError
+    from orchestrator.resources.observed import observe
+
+    chosen = session.selection(target)
+    if chosen.client is None or chosen.machine is None:
+        session.fail(f"name one machine, CLIENT/MACHINE, not {target!r}")
+    found: list[Found] = []
+    unread: list[str] = []
+    for site, cluster in clusters.items():
+        try:
+            observed = observe(cluster, site, names=(), client=chosen.client, all_snapshots=True)
+        except ProxmoxError as error:
+            unread.append(f"{site}: {error}")
+            continue
+        found += [
+            Found(machine=machine, mark=machine.mark, cluster=cluster, site=observed)
+            for machine in observed.machines
+            if machine.mark and chosen.includes(machine.mark.client, machine.mark.machine)
+        ]
+    not_read = f"; not read: {'; '.join(unread)}" if unread else ""
+    if not found:
+        session.fail(f"no machine of ours is {target}{not_read}")
+    if len(found) > 1:
+        where = ", ".join(f"VM {one.machine.summary.vmid} on {one.machine.summary.node}" for one in found)
+        session.fail(f"{where} all carry the mark of {target}: remove it from the notes of the copies")
+    return found[0]
+
+
+def vm_of(found: Found, history: History, *, reason: str) -> Vm:
+    """The machine as steps address it, with a journal of its own run."""
+    from orchestrator.applying.journal import Journal
+    from orchestrator.applying.vm import Vm
+
+    out = session.console()
+    journal = Journal(
+        history=history,
+        who=session.operator(),
+        why=reason,
+        run=session.run_name(dt.datetime.now(dt.UTC)),
+        show=lambda client, machine, text: out.print(f"{client}/{machine}  {text}", markup=False),
+    )
+    return Vm(
+        cluster=found.cluster,
+        journal=journal,
+        site=found.machine.site,
+        client=found.mark.client,
+        machine=found.mark.machine,
+        node=found.machine.summary.node,
+        vmid=found.machine.summary.vmid,
+    )
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask; end if the answer is no, or if nobody can answer."""
+    if yes:
+        return
+    if not session.interactive():
+        session.fail("nobody can answer here: give --yes to do it without being asked")
+    if not typer.confirm(question):
+        session.console().print("nothing was changed")
+        raise typer.Exit(0)

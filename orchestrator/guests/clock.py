@@ -1,0 +1,43 @@
+"""The clock of a guest: a rollback, or a snapshot with memory, leaves it in the past."""
+
+from __future__ import annotations
+
+import time
+
+from orchestrator.guests.ssh import GuestUnreachable, connected, run_command
+from orchestrator.guests.target import GuestTarget, SshSettings
+
+_TOLERANCE_SECONDS = 2.0
+
+
+def set_clock(target: GuestTarget, ssh: SshSettings) -> float:
+    """Set a guest's clock to ours if they differ by more than two seconds.
+
+    Returns:
+        By how many seconds the guest was behind (negative: ahead); 0 if it was right.
+
+    Raises:
+        GuestUnreachable: it cannot be reached, or its clock could not be set.
+    """
+    with connected(target, ssh) as client:
+        behind = time.time() - _reading(run_command(client, "date +%s", ssh.connect_timeout_seconds), target)
+        if abs(behind) <= _TOLERANCE_SECONDS:
+            return 0.0
+        sudo = "" if target.user == "root" else "sudo -n "
+        run_command(client, f"{sudo}date -u -s @{time.time():.0f}", ssh.connect_timeout_seconds)
+        left = time.time() - _reading(run_command(client, "date +%s", ssh.connect_timeout_seconds), target)
+    if abs(left) > _TOLERANCE_SECONDS:
+        raise GuestUnreachable(
+            f"{target.name}: its clock is {left:.0f} s behind and could not be set: see that {target.user} may become "
+            "root by sudo without a password"
+        )
+    return behind
+
+
+def _reading(text: str, target: GuestTarget) -> float:
+    try:
+        return float(text.strip())
+    except ValueError:
+        raise GuestUnreachable(
+            f"{target.name}: the guest does not tell its time ({text.strip()!r})"
+        ) from None
