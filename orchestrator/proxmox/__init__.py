@@ -41,7 +41,7 @@ from orchestrator.proxmox.reading import (
     read_vm,
 )
 from orchestrator.proxmox.snapshots import VmSnapshot, can_snapshot, read_snapshots
-from orchestrator.proxmox.tasks import TaskResult
+from orchestrator.proxmox.tasks import TaskResult, parse_upid
 from orchestrator.proxmox.values import Disk, parse_disk, parse_disk_bytes, parse_property_string
 
 __all__ = [
@@ -85,6 +85,7 @@ __all__ = [
     "parse_disk_bytes",
     "parse_property_string",
     "parse_tags",
+    "parse_upid",
     "ping_agent",
     "read_archives",
     "read_cluster",

@@ -39,18 +39,21 @@ class StoredArchive:
         return f"/nodes/{self.node}/storage/{self.storage}/content/{quote(self.volid, safe=':/')}"
 
 
-def read_archives(cluster: Cluster, node: str, storage: str) -> tuple[StoredArchive, ...]:
-    """Read every VM's archives on a storage, whatever their number: one call.
+def read_archives(
+    cluster: Cluster, node: str, storage: str, *, vmid: int | None = None
+) -> tuple[StoredArchive, ...]:
+    """Read the archives of one VM, or of all, on a storage, whatever their number: one call.
 
     Args:
         cluster: the API.
         node: a node that reaches the storage.
         storage: its name.
+        vmid: only this VM's.
 
     Raises:
         ProxmoxError: the storage is away, or could not be read.
     """
-    listed = cluster.get(f"/nodes/{node}/storage/{storage}/content", content="backup")
+    listed = cluster.get(f"/nodes/{node}/storage/{storage}/content", content="backup", vmid=vmid)
     archives = [
         StoredArchive(
             volid=str(entry["volid"]),

@@ -108,6 +108,11 @@ class Cluster:
         self._connections: list[Connection] = []
         self._calls: Counter[str] = Counter()
 
+    @property
+    def token_id(self) -> str:
+        """Who asks: ``USER@REALM!TOKEN``."""
+        return self._endpoint.token_id
+
     def __repr__(self) -> str:
         return f"<Cluster {self.site} {self._endpoint.url}>"
 
@@ -269,7 +274,9 @@ class Cluster:
                 text = f"did not end within {timeout_seconds:g} s{trouble}"
                 raise TaskTimeout(text, site=self.site, call=str(task), upid=upid)
             time.sleep(min(wait, left))
-            wait = min(wait * 1.5, self._patience.longest_poll)
+            # A long task is asked about less often: its end is noticed within a twentieth of its length.
+            longest = max(self._patience.longest_poll, (time.monotonic() - started) / 20)
+            wait = min(wait * 1.5, longest)
 
     def _ended(self, task: Upid, exitstatus: str, seconds: float) -> TaskResult:
         warnings = warnings_in(exitstatus)
@@ -290,6 +297,7 @@ class Cluster:
             exitstatus=exitstatus,
             log_tail=tuple(log[-_LOG_TAIL:]),
             cause=self._cause(task, exitstatus, log),
+            said=next((line.removeprefix("ERROR: ") for line in log if line.startswith("ERROR: ")), ""),
         )
 
     def _log(self, task: Upid) -> list[str]:

@@ -181,6 +181,7 @@ class TaskFailed(ProxmoxError):
         exitstatus: how it ended, in its own words.
         log_tail: the last lines of its log.
         cause: the same told as one of the other errors if the exit status or the log says so.
+        said: the first error that its log tells, where the exit status does not say what happened; may be empty.
     """
 
     def __init__(
@@ -192,8 +193,11 @@ class TaskFailed(ProxmoxError):
         exitstatus: str,
         log_tail: tuple[str, ...],
         cause: ProxmoxError | None,
+        said: str = "",
     ) -> None:
-        text = exitstatus if cause is None or cause.text in exitstatus else f"{exitstatus}: {cause.text}"
+        # vzdump's exit status is "job errors", whatever happened; the reason is an ERROR line of its log.
+        reason = cause.text if cause else said
+        text = exitstatus if not reason or reason in exitstatus else f"{exitstatus}: {reason}"
         remedy = cause.remedy if cause and cause.remedy else f"see the log of task {upid}"
         super().__init__(text, site=site, call=call, remedy=remedy)
         self.upid = upid

@@ -19,12 +19,14 @@ class Upid:
         node: where the task runs.
         kind: ``qmclone``, ``qmstart``, ``vzdump``, …
         subject: what it works on: the VM id for most (the source's for a clone).
+        user: who asked for it: ``USER@REALM``, or ``USER@REALM!TOKEN``.
     """
 
     text: str
     node: str
     kind: str
     subject: str
+    user: str
 
     def __str__(self) -> str:
         return (
@@ -39,7 +41,13 @@ def parse_upid(text: object) -> Upid | None:
     found = _UPID.fullmatch(text) if isinstance(text, str) else None
     if not found:
         return None
-    return Upid(text=found.group(), node=found["node"], kind=found["kind"], subject=found["subject"])
+    return Upid(
+        text=found.group(),
+        node=found["node"],
+        kind=found["kind"],
+        subject=found["subject"],
+        user=found["user"],
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,213 @@
+"""Making a backup, removing an archive, noting on it how its restore test ended."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from orchestrator.applying.vm import Stopped, Vm
+from orchestrator.proxmox import (
+    NotFound,
+    StoredArchive,
+    TaskFailed,
+    Uncertain,
+    read_archives,
+)
+from orchestrator.resources.backup import (
+    Archive,
+    ArchiveMark,
+    RestoreTest,
+    archive_notes,
+    notes_template,
+    read_archive_mark,
+)
+
+if TYPE_CHECKING:
+    from orchestrator.applying.journal import Journal
+    from orchestrator.proxmox import Cluster
+
+BACKUP_SECONDS = 24 * 3600.0
+"""How long a vzdump may take, its wait for the node's other backups (up to 3 hours) included."""
+
+_REMOVAL_SECONDS = 1800.0
+_CLOCK_SLACK = dt.timedelta(minutes=5)
+_LOOK_AGAIN_SECONDS = 2.0
+_LOOKS = 5
+
+
+def make_backup(
+    vm: Vm,
+    storage: str,
+    mark: ArchiveMark,
+    *,
+    clock: Callable[[], dt.datetime],
+    timeout_seconds: float = BACKUP_SECONDS,
+) -> Archive:
+    """Back a machine up with vzdump, in snapshot mode: a running guest goes on, a stopped one stays stopped.
+
+    Args:
+        vm: the machine.
+        storage: where the archive goes: at another site than the machine's (article 3.5).
+        mark: what the archive's notes shall say.
+        clock: the time, aware.
+        timeout_seconds: how long it may take.
+
+    Returns:
+        The archive as its storage lists it.
+
+    Raises:
+        Stopped: its task ended well, but no archive is there.
+        TaskFailed: vzdump failed; the text has the reason from its log.
+        ProxmoxError: the hypervisor refused or could not be asked.
+    """
+    params: dict[str, str | int] = {
+        "vmid": vm.vmid,
+        "storage": storage,
+        "mode": "snapshot",
+        "compress": "zstd",
+        "notes-template": notes_template(mark),
+    }
+    begun = clock()
+    path = f"/nodes/{vm.node}/vzdump"
+    with vm.step("backup", storage=storage, days=mark.days) as step:
+        try:
+            result = vm.cluster.run_task("POST", path, params=params, timeout_seconds=timeout_seconds)
+        except Uncertain:
+            upid = running_backup(vm) or _repeat(vm, path, params, storage, begun)
+            if upid:
+                step.ended(vm.cluster.wait_for_task(upid, timeout_seconds=timeout_seconds))
+        else:
+            step.ended(result)
+        archive = find_backup(vm, storage, since=begun)
+        if archive is None:
+            raise Stopped(
+                f"its task ended well, but {storage} lists no archive of VM {vm.vmid}: look at the task's log"
+            )
+        step.message = f"{archive.stored.volid}, {archive.stored.size} bytes"
+    return archive
+
+
+def adopt_backup(vm: Vm, upid: str, storage: str, *, since: dt.datetime) -> Archive | None:
+    """Wait for a backup that an earlier, killed run had begun.
+
+    Args:
+        vm: the machine.
+        upid: its task.
+        storage: where to look for its archive.
+        since: when the night began.
+
+    Returns:
+        Its archive; None if it left none of ours.
+
+    Raises:
+        ProxmoxError: it ended badly, or the hypervisor could not be asked.
+    """
+    with vm.step("backup, begun by an earlier run") as step:
+        step.ended(vm.cluster.wait_for_task(upid, timeout_seconds=BACKUP_SECONDS))
+    return find_backup(vm, storage, since=since)
+
+
+def running_backup(vm: Vm) -> str | None:
+    """The UPID of a vzdump of this machine that is under way with our own token; None if there is none.
+
+    Raises:
+        ProxmoxError: the node could not be asked.
+    """
+    active = vm.cluster.get(f"/nodes/{vm.node}/tasks", source="active", typefilter="vzdump")
+    for task in active:
+        upid = parse_upid(task["upid"])
+        if upid is None or task.get("endtime") or (upid.kind, upid.subject) != ("vzdump", str(vm.vmid)):
+            continue
+        if upid.user == vm.cluster.token_id:
+            return upid.text
+    return None
+
+
+def _repeat(vm: Vm, path: str, params: dict[str, str | int], storage: str, begun: dt.datetime) -> str | None:
+    """The answer was lost and no task runs: it had ended already, or it was never begun."""
+    for _ in range(_LOOKS):
+        if find_backup(vm, storage, since=begun):
+            return None
+        if upid := running_backup(vm):
+            return upid
+        vm.pause(_LOOK_AGAIN_SECONDS)
+    return str(vm.cluster.post(path, params=params))
+
+
+def find_backup(vm: Vm, storage: str, *, since: dt.datetime) -> Archive | None:
+    """The newest archive of ours of this machine on a storage that was made since a moment; None if there is none.
+
+    Raises:
+        ProxmoxError: the storage could not be listed.
+    """
+    found = [
+        Archive(stored=stored, mark=mark, site=vm.site)
+        for stored in read_archives(vm.cluster, vm.node, storage, vmid=vm.vmid)
+        if stored.taken_at >= since - _CLOCK_SLACK  # the node's clock may be a little behind ours
+        and (mark := read_archive_mark(stored.notes)) is not None
+        and (mark.client, mark.machine) == (vm.client, vm.machine)
+    ]
+    return found[-1] if found else None
+
+
+def remove_archive(
+    cluster: Cluster, journal: Journal, archive: Archive, client: str, machine: str, *, reason: str
+) -> None:
+    """Remove an archive whose days are over. Asked for twice, it goes once.
+
+    Args:
+        cluster: the API.
+        journal: where it is written down.
+        archive: which.
+        client, machine: whose it is.
+        reason: why, for the history.
+
+    Raises:
+        ProxmoxError: it was refused (protected), or could not be asked for.
+    """
+    stored = archive.stored
+    with journal.step(
+        client, machine, archive.site, "remove archive", archive=stored.volid, why=reason
+    ) as step:
+        try:
+            upid = cluster.delete(stored.path)
+            if upid:  # Proxmox VE answers nothing where it removed the volume within the request
+                step.ended(cluster.wait_for_task(str(upid), timeout_seconds=_REMOVAL_SECONDS))
+        except (Uncertain, TaskFailed, NotFound):
+            if _there(cluster, stored):
+                raise
+            step.message = "it was gone already"
+
+
+def _there(cluster: Cluster, stored: StoredArchive) -> bool:
+    listed = read_archives(cluster, stored.node, stored.storage, vmid=stored.vmid)
+    return any(archive.volid == stored.volid for archive in listed)
+
+
+def note_test(cluster: Cluster, archive: Archive, test: RestoreTest) -> Archive:
+    """Write on an archive how its restore test ended.
+
+    Raises:
+        ProxmoxError: the notes could not be written.
+    """
+    mark = replace(archive.mark, test=test)
+    cluster.put(archive.stored.path, notes=archive_notes(mark))
+    return replace(archive, mark=mark)
+
+
+def await_unlocked(vm: Vm, *, until: Callable[[], bool], pause_seconds: float = 10.0) -> str | None:
+    """Wait until no task holds a machine, or until ``until`` says that it is late.
+
+    Returns:
+        The lock that is still there; None if there is none.
+
+    Raises:
+        ProxmoxError: the hypervisor could not be asked.
+    """
+    while True:
+        lock = vm.cluster.get(f"{vm.path}/status/current").get("lock")
+        if not lock or until():
+            return str(lock) if lock else None
+        vm.pause(pause_seconds)

@@ -1,0 +1,248 @@
+"""Restoring an archive beside the original: a copy with a number of its own that sends nothing on the wire.
+
+Its network interfaces are unplugged (``link_down=1``) before it can be started, so a copy never answers for the
+original's address. It does not start with its host, and it may be removed: only the original is protected.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.applying.vm import TASK_SECONDS, Stopped
+from orchestrator.proxmox import AlreadyExists, NotFound, TaskFailed, Uncertain
+from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes, read_copy_mark
+from orchestrator.resources.desired import pool_of
+
+if TYPE_CHECKING:
+    from orchestrator.applying.journal import Journal, Step
+    from orchestrator.proxmox import Cluster, ClusterState
+    from orchestrator.resources.backup import Archive
+
+_RESTORE_SECONDS = 24 * 3600.0
+_NIC = re.compile(r"net\d+")
+_TRIES = 20
+_LOOKS = 30
+_STOP_SECONDS = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """A copy that was restored.
+
+    Attributes:
+        node, vmid: where it is.
+        mark: what its notes say.
+    """
+
+    cluster: Cluster
+    journal: Journal
+    site: str
+    node: str
+    vmid: int
+    mark: CopyMark
+    pause: Callable[[float], None] = time.sleep
+
+    @property
+    def path(self) -> str:
+        """Its path in the API."""
+        return f"/nodes/{self.node}/qemu/{self.vmid}"
+
+
+def choose_node(state: ClusterState, storage: str, archive_storage: str, archive_node: str) -> str | None:
+    """The online node with the most free memory that reaches both the archive and the storage for disks.
+
+    Returns:
+        None if no node reaches both.
+    """
+    reach: dict[str, set[str]] = {}
+    shared = set()
+    for item in state.storages:
+        if item.status == "available":
+            reach.setdefault(item.node, set()).add(item.name)
+            if item.shared:
+                shared.add(item.name)
+    nodes = [
+        node
+        for node in state.nodes
+        if node.online
+        and {storage, archive_storage} <= reach.get(node.name, set())
+        and (archive_storage in shared or node.name == archive_node)
+    ]
+    if not nodes:
+        return None
+    return min(nodes, key=lambda node: (node.mem - node.maxmem, node.name)).name
+
+
+def restore_copy(
+    cluster: Cluster,
+    journal: Journal,
+    archive: Archive,
+    mark: CopyMark,
+    *,
+    node: str,
+    storage: str,
+    name: str | None,
+    unique: bool,
+    pause: Callable[[float], None] = time.sleep,
+) -> Copy:
+    """Restore an archive into a new VM, and unplug it.
+
+    Args:
+        cluster: the API.
+        journal: where it is written down.
+        archive: which.
+        mark: what the copy's notes shall say.
+        node: where it is made.
+        storage: where its disks are made.
+        name: its name; that of the original if None.
+        unique: whether it gets MAC addresses of its own.
+        pause: waits that many seconds.
+
+    Raises:
+        Stopped: it cannot be made; the text says why and what to do.
+        TaskFailed: the archive could not be restored; Proxmox removes what there was of the VM.
+        ProxmoxError: the hypervisor refused.
+    """
+    params: dict[str, str | int] = {
+        "archive": archive.stored.volid,
+        "storage": storage,
+        "unique": int(unique),
+        "pool": pool_of(mark.client),
+        "description": copy_notes(mark),
+        "tags": COPY_TAG,
+        "onboot": 0,
+        "protection": 0,
+    }
+    if name is not None:
+        params["name"] = name
+    with journal.step(
+        mark.client, mark.machine, archive.site, "restore", archive=archive.stored.volid, purpose=mark.purpose
+    ) as step:
+        vmid = _ask_for_restore(cluster, f"/nodes/{node}/qemu", params, step, pause)
+    copy = Copy(
+        cluster=cluster, journal=journal, site=archive.site, node=node, vmid=vmid, mark=mark, pause=pause
+    )
+    _unplug(copy)
+    return copy
+
+
+def _ask_for_restore(
+    cluster: Cluster, path: str, params: dict[str, str | int], step: Step, pause: Callable[[float], None]
+) -> int:
+    """Ask for a restore under a free id, and wait for it. Somebody may take the id in between: then ask again."""
+    for _ in range(_TRIES):
+        vmid = int(cluster.get("/cluster/nextid"))
+        try:
+            upid = str(cluster.post(path, params={**params, "vmid": vmid}))
+        except AlreadyExists:
+            continue
+        except Uncertain:
+            # The id is not used again for this: whatever was begun under it is found by its mark, and removed.
+            begun = _found_restore(cluster, path, vmid, pause)
+            if begun is None:
+                continue
+            upid = begun
+        step.upid = upid
+        try:
+            step.ended(cluster.wait_for_task(upid, timeout_seconds=_RESTORE_SECONDS))
+        except TaskFailed as error:
+            if isinstance(error.cause, AlreadyExists):
+                continue
+            raise
+        return vmid
+    raise Stopped("no free VM id could be had: others create machines faster than this one; try again")
+
+
+def _found_restore(cluster: Cluster, path: str, vmid: int, pause: Callable[[float], None]) -> str | None:
+    """The task of a restore whose answer was lost, if it was begun."""
+    node = path.split("/")[2]
+    for _ in range(_LOOKS):
+        tasks = cluster.get(f"/nodes/{node}/tasks", source="all", vmid=vmid, typefilter="qmrestore")
+        if tasks:
+            return str(tasks[0]["upid"])
+        if str(cluster.get("/cluster/nextid")) == str(vmid):
+            return None
+        pause(1.0)
+    return None
+
+
+def _unplug(copy: Copy) -> None:
+    """Unplug every network interface, whatever the archive's configuration has."""
+    config = copy.cluster.get(f"{copy.path}/config")
+    plugged = {
+        key: f"{value},link_down=1"
+        for key, value in config.items()
+        if _NIC.fullmatch(key) and "link_down=1" not in str(value).split(",")
+    }
+    if plugged:
+        copy.cluster.put(f"{copy.path}/config", params={**plugged, "digest": config["digest"]})
+
+
+def remove_copy(copy: Copy) -> None:
+    """Stop and erase a copy, after another look at what it is.
+
+    Raises:
+        Stopped: its notes no longer say that it is this copy: nothing is done to it.
+        ProxmoxError: the hypervisor refused.
+    """
+    cluster, mark = copy.cluster, copy.mark
+    with copy.journal.step(
+        mark.client, mark.machine, copy.site, "remove copy", vmid=copy.vmid, purpose=mark.purpose
+    ) as step:
+        try:
+            config = cluster.get(f"{copy.path}/config")
+        except NotFound:
+            step.message = "it was gone already"
+            return
+        now = read_copy_mark(str(config.get("description") or ""))
+        if now is None or now.purpose != mark.purpose or now.purpose == "restored":
+            raise Stopped(
+                f"VM {copy.vmid} on {copy.node} is not the copy that it was: it is left alone; look at its notes"
+            )
+        if cluster.get(f"{copy.path}/status/current")["status"] != "stopped":
+            cluster.run_task("POST", f"{copy.path}/status/stop", timeout_seconds=_STOP_SECONDS)
+        if str(config.get("protection", "0")) != "0":
+            cluster.put(f"{copy.path}/config", protection=0)
+        params = {"purge": 1, "destroy-unreferenced-disks": 1}
+        try:
+            step.ended(cluster.run_task("DELETE", copy.path, params=params, timeout_seconds=TASK_SECONDS))
+        except (Uncertain, TaskFailed, NotFound):
+            try:
+                cluster.get(f"{copy.path}/config")
+            except NotFound:
+                return
+            raise
+
+
+def leftovers(
+    cluster: Cluster, journal: Journal, state: ClusterState, *, running: frozenset[int]
+) -> list[Copy]:
+    """Copies for restore tests that a killed run left behind.
+
+    Args:
+        cluster: the API.
+        journal: for their removal.
+        state: the cluster as it was read.
+        running: VM ids of copies of this run.
+
+    Raises:
+        ProxmoxError: one could not be read.
+    """
+    found = []
+    for vm in state.vms:
+        if COPY_TAG not in vm.tags or vm.vmid in running:
+            continue
+        try:
+            notes = cluster.get(f"/nodes/{vm.node}/qemu/{vm.vmid}/config").get("description")
+        except NotFound:
+            continue
+        mark = read_copy_mark(str(notes or ""))
+        if mark is not None and mark.purpose == "restore-test":
+            found.append(
+                Copy(cluster=cluster, journal=journal, site=state.site, node=vm.node, vmid=vm.vmid, mark=mark)
+            )
+    return found
