@@ -8,13 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.vm import Stopped, Vm
-from orchestrator.proxmox import (
-    NotFound,
-    StoredArchive,
-    TaskFailed,
-    Uncertain,
-    read_archives,
-)
+from orchestrator.proxmox import NotFound, StoredArchive, TaskFailed, Uncertain, parse_upid, read_archives
 from orchestrator.resources.backup import (
     Archive,
     ArchiveMark,
