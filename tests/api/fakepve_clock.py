@@ -27,7 +27,7 @@ class Clock:
         self.speed = 1.0
         self._shift: tuple[float, float] | None = None
         """The simulated and the real time at which the clock was set; None: it shows the real time."""
-        self._waiting: dict[asyncio.Future[None], tuple[float, asyncio.TimerHandle]] = {}
+        self._waiting: dict[asyncio.Future[bool], tuple[float, asyncio.TimerHandle]] = {}
 
     def install(self) -> None:
         """Let fakepve look at this clock."""
@@ -55,22 +55,25 @@ class Clock:
 
     async def until(self, deadline: float) -> None:
         """Wait for a simulated time."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        await self.within(asyncio.get_running_loop().create_future(), deadline)
+
+    async def within(self, waiter: asyncio.Future[bool], deadline: float) -> bool:
+        """Wait for ``waiter``, at most until a simulated time; False if that came first."""
         self._arm(waiter, deadline)
         try:
-            await waiter
+            return await waiter
         finally:
             self._waiting.pop(waiter)[1].cancel()
 
-    def _arm(self, waiter: asyncio.Future[None], deadline: float) -> None:
+    def _arm(self, waiter: asyncio.Future[bool], deadline: float) -> None:
         left = max(0.0, deadline - self.time()) / self.speed
-        timer = asyncio.get_running_loop().call_later(left, _wake, waiter)
+        timer = asyncio.get_running_loop().call_later(left, _expire, waiter)
         self._waiting[waiter] = (deadline, timer)
 
 
-def _wake(waiter: asyncio.Future[None]) -> None:
+def _expire(waiter: asyncio.Future[bool]) -> None:
     if not waiter.done():
-        waiter.set_result(None)
+        waiter.set_result(False)
 
 
 def stamp(seconds: float) -> str:

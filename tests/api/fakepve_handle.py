@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -118,6 +119,169 @@ class FakePve:
     def dump(self) -> Any:
         """Return everything the cluster holds: ``vms``, ``pools``, ``volumes``, ``tasks``."""
         return self.control("dump")
+
+    # Time
+
+    def clock(self, start: float | None = None, speed: float = 1.0) -> None:
+        """Set the cluster's clock (None: leave the time), and how many of its seconds pass in a real one.
+
+        Everything that takes time there takes the clock's seconds from then on.
+        """
+        self.control("clock", start=start, speed=speed)
+
+    def set_clock(self, now: float) -> None:
+        """Jump to a time. What was to end until then ends at once."""
+        self.control("set_clock", now=now)
+
+    def now(self) -> float:
+        """Return the time on the cluster's clock."""
+        return float(self.control("now"))
+
+    # Storages
+
+    def add_storage(
+        self,
+        name: str,
+        *,
+        type: str = "dir",
+        content: str = "backup",
+        shared: bool = False,
+        total: int = 10 * 1024**4,
+        used: int = 0,
+        nodes: Sequence[str] = (),
+        **options: Any,
+    ) -> None:
+        """Add a storage of ``total`` bytes, on all nodes or on some. ``options`` are keys of storage.cfg."""
+        if nodes:
+            options["nodes"] = ",".join(nodes)
+        self.control(
+            "add_storage",
+            name=name,
+            type=type,
+            content=content,
+            shared=shared,
+            total=total,
+            used=used,
+            **options,
+        )
+
+    def set_storage(self, name: str, **options: Any) -> None:
+        """Change a storage: ``active`` and ``readonly`` (bool), ``total`` and ``used`` (bytes), keys of storage.cfg."""
+        self.control("set_storage", name=name, **options)
+
+    # Backups
+
+    def backup_behaviour(
+        self,
+        *,
+        default_seconds: float | None = None,
+        seconds: Mapping[int, float] | None = None,
+        default_size: int | None = None,
+        sizes: Mapping[int, int] | None = None,
+        fail: Mapping[int, str | int] | None = None,
+    ) -> None:
+        """Arrange how long backups take, how large they are and which fail, by machine; what is not given stays.
+
+        Args:
+            default_seconds: of the cluster's clock; 0 at first.
+            default_size: in bytes; 1 GiB at first.
+            fail: the reason for which a machine's backups fail, or how many of them fail from now on.
+        """
+        self.control(
+            "backup_behaviour",
+            default_seconds=default_seconds,
+            seconds=seconds,
+            default_size=default_size,
+            sizes=sizes,
+            fail=fail,
+        )
+
+    def restore_behaviour(
+        self, *, default_seconds: float | None = None, seconds: Mapping[int, float] | None = None
+    ) -> None:
+        """Arrange how long restores take, by the machine that was backed up; what is not given stays."""
+        self.control("restore_behaviour", default_seconds=default_seconds, seconds=seconds)
+
+    def backup_runs(self) -> list[dict[str, Any]]:
+        """Return every machine's backup, in the order of their beginnings.
+
+        ``vmid``, ``node``, ``storage``, ``user``, ``upid``, ``started``, ``ended`` and ``ok`` (None while it runs).
+        """
+        runs: list[dict[str, Any]] = self.control("backup_record")["runs"]
+        return runs
+
+    def backup_peaks(self) -> dict[str, dict[str, int]]:
+        """Return how many backups were at work at once, by ``nodes``, ``storages`` and ``cluster`` (``all``)."""
+        peaks: dict[str, dict[str, int]] = self.control("backup_record")["peaks"]
+        return peaks
+
+    def run_foreign_backup(self, vmid: int, seconds: float, *, storage: str | None = None) -> str:
+        """Let root back up a machine for so long, to a directory if no storage is named. Return the UPID."""
+        return str(self.control("run_foreign_backup", vmid=vmid, seconds=seconds, storage=storage))
+
+    def add_archives(self, archives: Sequence[Mapping[str, Any]]) -> None:
+        """Put archives on storages: each a ``storage``, ``vmid``, ``ctime`` and, if wanted, ``size``, ``notes``,
+        ``protected``, ``broken``, ``config``, ``name`` (``backup/…``).
+        """
+        self.control("add_archives", archives=archives)
+
+    def archives(self, storage: str, *, vmid: int | None = None) -> list[dict[str, Any]]:
+        """Return the archives on a storage: ``volid``, ``vmid``, ``ctime``, ``size``, ``notes``, ``protected``,
+        ``broken``, ``format``.
+        """
+        found: list[dict[str, Any]] = self.control("archives", storage=storage, vmid=vmid)
+        return found
+
+    def break_archive(self, volid: str, *, broken: bool = True) -> None:
+        """Let an archive be one that cannot be unpacked."""
+        self.control("break_archive", volid=volid, broken=broken)
+
+    def remove_archive(self, volid: str) -> None:
+        """Remove an archive behind everybody's back, protected or not."""
+        self.control("remove_archive", volid=volid)
+
+    # Machines and nodes
+
+    def set_lock(self, vmid: int, lock: str | None) -> None:
+        """Put a lock's mark into a machine's configuration, or lift it as ``qm unlock`` does."""
+        self.control("set_lock", vmid=vmid, lock=lock)
+
+    def add_snapshot(
+        self,
+        vmid: int,
+        name: str,
+        *,
+        snaptime: int,
+        description: str = "",
+        parent: str | None = None,
+        current: bool = True,
+    ) -> None:
+        """Give a machine a snapshot; its parent is the one that the machine stands on, unless told.
+
+        Args:
+            current: the machine stands on this one now.
+        """
+        self.control(
+            "add_snapshot",
+            vmid=vmid,
+            name=name,
+            snaptime=snaptime,
+            description=description,
+            parent=parent,
+            current=current,
+        )
+
+    def guest_agent(self, answers: Mapping[str, Any] | None, *, vmid: int | None = None) -> None:
+        """Arrange what agents answer: one machine's and its restored copies', or those of all that have none.
+
+        By command (``get-host-name``, ``get-osinfo``, ``get-fsinfo``, ``network-get-interfaces``, …), ``files`` by
+        path, ``ping`` False for a silent one; None: silent.
+        """
+        self.control("guest_agent", answers=answers, vmid=vmid)
+
+    def node_online(self, name: str, online: bool) -> None:
+        """Take a node away, with the tasks that run on it; or bring it back."""
+        self.control("node_online", name=name, online=online)
 
     def close(self) -> None:
         """End the process and close the connections to it."""

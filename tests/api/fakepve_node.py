@@ -9,7 +9,6 @@ Licensed as fakepve, which it extends; it only ever runs as a process of its own
 from __future__ import annotations
 
 import asyncio
-import copy
 import hashlib
 import json
 import re
@@ -22,9 +21,12 @@ from fakepve import schema as pve_schema
 from fakepve.lxc import SIZE_UNITS, format_size
 from fakepve.qemu import DRIVE_KEY, NEW_DISK, join_drive, split_drive, volume_ref, with_mac
 
-from tests.api.fakepve_tasks import Tasks
+from tests.api.fakepve_archives import Archive
+from tests.api.fakepve_restore import Restores
 
 SECRET = "**********"
+_NOTHING: Any = object()
+"""No answers were arranged, not even silence."""
 _VERSIONS = {"8": ("8.4.1", "8.4"), "9": ("9.0.10", "9.0")}
 _LIVE = re.compile(r"(scsi|virtio|net)\d+")
 """What a running VM takes at once ("hotplug: network,disk,usb" is the default); the rest waits as pending."""
@@ -43,12 +45,13 @@ def _bad(**errors: str) -> Any:
     return PveError(400, "Parameter verification failed.", errors)
 
 
-class Node(Tasks):
+class Node(Restores):
     """A cluster as fakepve models it, with the corrections."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.guest_agent: dict[str, Any] | None = None
+        self.agents: dict[int, dict[str, Any] | None] = {}
         self.clone_seconds = 0.0
         self.take_ids = 0
         self.stale_names: set[int] = set()
@@ -73,7 +76,10 @@ class Node(Tasks):
     # Reading
 
     async def _resources(self, request: Any) -> Any:
-        answer = json.loads((await super()._resources(request)).text)["data"]
+        response = await super()._resources(request)
+        if not self.stale_names:
+            return response
+        answer = json.loads(response.text)["data"]
         for entry in answer:
             if entry.get("vmid") in self.stale_names:
                 entry["name"] = f"VM {entry['vmid']}"
@@ -257,9 +263,44 @@ class Node(Tasks):
             raise PveError(500, "No QEMU guest agent configured")
         if vm.status != "running":
             raise PveError(500, f"VM {vm.vmid} is not running")
-        if vm.agent is None and self.guest_agent is not None:
-            vm.agent = {"interfaces": _interfaces(vm), **copy.deepcopy(self.guest_agent)}
-        return await super()._agent_call(match, values)
+        answers = self._answers(vm)
+        if answers is None or answers.get("ping") is False:
+            raise PveError(500, "QEMU guest agent is not running")
+        path = values.get("file")
+        if match.template.endswith("file-read") and path not in answers.get("files", {}):
+            text = f"failed to open file '{path}' (mode: 'r'): No such file or directory"
+            raise PveError(500, f"Agent error: {text}")
+        own, vm.agent = vm.agent, answers
+        try:
+            return await super()._agent_call(match, values)
+        finally:
+            vm.agent = own
+
+    def _answers(self, vm: Any) -> dict[str, Any] | None:
+        """What a VM's agent answers: what was told for it, else what its original's does, else the usual."""
+        arranged = self._arranged_answers(vm.vmid)
+        answers: dict[str, Any] | None = self.guest_agent if arranged is _NOTHING else arranged
+        if answers is None:
+            return None
+        named = {
+            {"get-osinfo": "os", "network-get-interfaces": "interfaces"}.get(key, key): value
+            for key, value in answers.items()
+            if key != "ping"
+        }
+        ping = {"ping": False} if answers.get("ping") is False else {}
+        return {"interfaces": _interfaces(vm), **named, **ping}
+
+    def _arranged_answers(self, vmid: int) -> Any:
+        vm = self.vm(vmid)
+        if vm is not None and vm.agent is not None:
+            return vm.agent
+        if vmid in self.agents:
+            return self.agents[vmid]
+        origin: Archive | None = getattr(vm, "origin", None)
+        if origin is None:
+            return _NOTHING
+        inherited = self._arranged_answers(origin.vmid) if origin.vmid != vmid else _NOTHING
+        return origin.agent if inherited is _NOTHING and origin.agent is not None else inherited
 
 
 def _tags(text: Any) -> set[str]:

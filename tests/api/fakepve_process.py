@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.api.fakepve_backup_ops import BackupOps
 from tests.api.fakepve_faults import Fault, TroubledNode
 
 _HOST = "127.0.0.1"
@@ -35,7 +36,7 @@ _TOKEN = "orchestrator@pve!apply"
 _LINE_BYTES = 64 * 1024**2
 
 
-class Control:
+class Control(BackupOps):
     """What the process can be told. Every method ``op_NAME`` is a request."""
 
     def __init__(self, node: TroubledNode, certificate: tuple[str, str]) -> None:
@@ -52,10 +53,6 @@ class Control:
         """Add nodes to the cluster."""
         for name in names:
             self.node.add_node(name)
-
-    def op_node_online(self, name: str, online: bool) -> None:
-        """Take a node away, or bring it back."""
-        self.node.set_node_offline(name, not online)
 
     def op_add_vms(self, vms: list[dict[str, Any]]) -> None:
         """Add VMs: ``vmid``, ``name`` and, if wanted, node, status, config, pending, template, lock, pool, agent."""
@@ -90,20 +87,6 @@ class Control:
         }
         self.op_add_vms([{"vmid": vmid, "name": name, "node": node, "config": config, "template": True}])
 
-    def op_add_storage(self, name: str, **options: Any) -> None:
-        """Add a storage: ``type``, ``content``, ``shared``, ``avail`` (bytes), …"""
-        self.node.storages[name] = {
-            "type": "dir",
-            "active": 1,
-            "content": "images",
-            "files": set(),
-            **options,
-        }
-
-    def op_set_storage(self, name: str, **options: Any) -> None:
-        """Change a storage: ``avail=0`` fills it, ``active=0`` takes it away."""
-        self.node.storages[name].update(options)
-
     def op_set_vm(self, vmid: int, **attributes: Any) -> None:
         """Change attributes of a VM: ``status``, ``lock``, ``agent``, ``pool``, ``start_error``, …"""
         vm = self.node.vm(vmid)
@@ -133,13 +116,6 @@ class Control:
     def op_remove_vm(self, vmid: int) -> None:
         """Remove a VM behind everybody's back."""
         self.node.vms.remove(self.node.vm(vmid))
-
-    def op_guest_agent(self, answers: dict[str, Any] | None) -> None:
-        """What the agents of VMs that have none of their own answer, once running; None: they stay silent.
-
-        ``{"files": {PATH: CONTENT}}``; interfaces show the address that cloud-init was given.
-        """
-        self.node.guest_agent = answers
 
     def op_release(self, release: str) -> None:
         """Answer as Proxmox VE ``8`` or ``9``."""
