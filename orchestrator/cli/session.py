@@ -224,9 +224,8 @@ def _with_archives(
     cluster: Cluster, observed: ObservedSite, desired: tuple[DesiredMachine, ...]
 ) -> ObservedSite:
     """Read the site's archives if a retention changed: the plan says which of them will go."""
-    from orchestrator.proxmox import ProxmoxError
     from orchestrator.resources.backup import OFF, backup_words
-    from orchestrator.resources.observed import with_holdings
+    from orchestrator.resources.holdings import with_archives
 
     here = {machine.key: machine for machine in desired if machine.site == observed.site}
     changed = [
@@ -240,10 +239,9 @@ def _with_archives(
     if not changed:
         return observed
     names = {storage.name for storages in changed for storage in storages}
-    try:
-        return with_holdings(cluster, observed, names, here)
-    except ProxmoxError:  # the plan does without; the night reports a storage that is away
-        return observed
+    reading = with_archives(cluster, observed, names, here)
+    # Of a storage that is away the plan says nothing; the night reports it.
+    return observed if reading.unread else reading.observed
 
 
 def check_selection(chosen: Selection, desired: tuple[DesiredMachine, ...]) -> None:

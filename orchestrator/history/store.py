@@ -161,6 +161,26 @@ class History:
         with self._database.reading() as connection:
             return [Entry.from_row(row._asdict()) for row in connection.execute(query)]
 
+    def last_seconds(self, action: str) -> dict[tuple[str, str], float]:
+        """How long an action took when it last went well, by client and machine: one query.
+
+        Args:
+            action: as it was recorded: ``backup``.
+
+        Raises:
+            HistoryUnavailable: it cannot be read.
+        """
+        latest = (
+            sa.select(sa.func.max(ENTRIES.c.sequence))
+            .where(ENTRIES.c.action == action, ENTRIES.c.result == "ok", ENTRIES.c.machine.is_not(None))
+            .group_by(ENTRIES.c.client, ENTRIES.c.machine)
+        )
+        query = sa.select(ENTRIES.c.client, ENTRIES.c.machine, ENTRIES.c.seconds).where(
+            ENTRIES.c.sequence.in_(latest)
+        )
+        with self._database.reading() as connection:
+            return {(row.client, row.machine): float(row.seconds) for row in connection.execute(query)}
+
     def verify(self, noted: Head | None = None) -> Verification:
         """Check the whole chain, reading it in small portions.
 

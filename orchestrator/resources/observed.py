@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING
 from orchestrator.proxmox import (
     NotFound,
     check_privileges,
-    read_archives,
     read_cluster,
     read_snapshots,
     read_vm,
 )
-from orchestrator.resources.backup import Archive, Holdings, attribute, places
+from orchestrator.resources.backup import Archive
 from orchestrator.resources.desired import OWNER_TAG, pool_of
 from orchestrator.resources.notes import Mark, read_mark
 
@@ -41,7 +40,7 @@ class ObservedMachine:
 
     Attributes:
         snapshots: the oldest first; read where the plan needs them (:func:`observe`).
-        archives: its backups, the oldest first; None if they were not read (:func:`with_holdings`).
+        archives: its backups, the oldest first; None if they were not read (:mod:`orchestrator.resources.holdings`).
         storage_types: Proxmox's type of each storage of the cluster.
     """
 
@@ -71,7 +70,6 @@ class ObservedSite:
     Attributes:
         machines: ours, by their mark.
         strangers: everything else but templates: shown, never touched.
-        holdings: the archives of its backup storages; None if they were not read.
         register: which machine has which address (name of the machine by address). Complete only after
             :func:`with_register`, because it costs a call for each stranger.
     """
@@ -81,7 +79,6 @@ class ObservedSite:
     machines: tuple[ObservedMachine, ...]
     strangers: tuple[VmSummary, ...]
     register: dict[IPv4Address, str]
-    holdings: Holdings | None = None
 
 
 def _addresses(config: VmConfig) -> list[IPv4Address]:
@@ -174,34 +171,6 @@ def with_register(cluster: Cluster, observed: ObservedSite) -> ObservedSite:
     """Read the addresses of the machines that are not ours too: one call for each of them."""
     strangers = _reader(cluster, observed.state).read_all(observed.strangers)
     return replace(observed, register=_register([*observed.machines, *strangers]))
-
-
-def with_holdings(
-    cluster: Cluster, observed: ObservedSite, storages: Iterable[str], known: Iterable[tuple[str, str]]
-) -> ObservedSite:
-    """Read the archives of the site's backup storages too: one call a storage, however many archives there are.
-
-    Args:
-        cluster: the API.
-        observed: the site.
-        storages: the names of its backup storages.
-        known: clients and machines of the files.
-
-    Raises:
-        ProxmoxError: a storage could not be listed: what it holds is unknown, so nothing is concluded.
-    """
-    stored = [
-        archive
-        for node, storage in places(observed, storages)
-        for archive in read_archives(cluster, node, storage)
-    ]
-    holdings = attribute(stored, observed.site, observed.machines, known)
-    machines = tuple(
-        replace(machine, archives=holdings.owned.get((machine.mark.client, machine.mark.machine), ()))
-        for machine in observed.machines
-        if machine.mark
-    )
-    return replace(observed, holdings=holdings, machines=machines)
 
 
 def _register(machines: Iterable[ObservedMachine]) -> dict[IPv4Address, str]:

@@ -160,6 +160,12 @@ class BackupStorage(Strict):
 
     name: str = Field(examples=["backup-lyon"])
     site: DnsLabel = Field(examples=["lyon"])
+    backups_at_a_time: WholeNumber = Field(
+        default=4,
+        ge=1,
+        le=1000,
+        description="how many backups it takes at once: what its disks and network bear",
+    )
 
 
 class Site(Strict):

@@ -1,0 +1,71 @@
+"""What all steps of one night share."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from orchestrator.applying.vm import Vm
+
+if TYPE_CHECKING:
+    from orchestrator.applying.journal import Journal
+    from orchestrator.proxmox import Cluster, VmSummary
+    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.sites.model import Provider
+
+
+class Tell(Protocol):
+    """Told of every event of the night: for the progress, or for the log."""
+
+    def __call__(self, event: str, **fields: Any) -> None:
+        """Take one event."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Night:
+    """One run of a night.
+
+    Attributes:
+        provider: the sites.
+        desired: what the files ask for, by client and machine.
+        clusters: the API of each site of this run.
+        journal: where steps are written down.
+        clock: the time, aware.
+        tell: told of every event.
+        closes_at: when no new work is begun any more.
+        boot_seconds: how long a restored machine may take to boot.
+        tests_at_a_time: restore tests at a site at once.
+        pause: waits that many seconds.
+    """
+
+    provider: Provider
+    desired: Mapping[tuple[str, str], DesiredMachine]
+    clusters: Mapping[str, Cluster]
+    journal: Journal
+    clock: Callable[[], dt.datetime]
+    tell: Tell
+    closes_at: dt.datetime
+    boot_seconds: float = 600.0
+    tests_at_a_time: int = 2
+    pause: Callable[[float], None] = time.sleep
+
+    @property
+    def closed(self) -> bool:
+        """Whether the window has closed: what runs goes on, nothing new begins."""
+        return self.clock() >= self.closes_at
+
+    def vm(self, site: str, client: str, machine: str, summary: VmSummary) -> Vm:
+        """A machine, as steps address it."""
+        return Vm(
+            cluster=self.clusters[site],
+            journal=self.journal,
+            site=site,
+            client=client,
+            machine=machine,
+            node=summary.node,
+            vmid=summary.vmid,
+            pause=self.pause,
+        )

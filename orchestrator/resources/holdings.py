@@ -1,0 +1,68 @@
+"""The archives that a site's backup storages hold, read and given to the machines that they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from orchestrator.proxmox import ProxmoxError, StoredArchive, read_archives
+from orchestrator.resources.backup import Holdings, attribute, places
+from orchestrator.resources.observed import ObservedSite
+
+if TYPE_CHECKING:
+    from orchestrator.proxmox import Cluster
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteReading:
+    """One site with its archives.
+
+    Attributes:
+        observed: machines with their snapshots and archives.
+        holdings: the archives of its backup storages.
+        unread: backup storages that could not be listed, and why.
+    """
+
+    observed: ObservedSite
+    holdings: Holdings
+    unread: Mapping[str, str]
+
+
+def with_archives(
+    cluster: Cluster, observed: ObservedSite, storages: Iterable[str], known: Iterable[tuple[str, str]]
+) -> SiteReading:
+    """Read the archives of a site's backup storages: one call a storage, however many there are.
+
+    Args:
+        cluster: the API.
+        observed: the site.
+        storages: the names of its backup storages.
+        known: clients and machines of the files.
+    """
+    wanted = list(storages)
+    stored: list[StoredArchive] = []
+    unread: dict[str, str] = {}
+    reached = places(observed, wanted)
+    for node, storage in reached:
+        try:
+            stored += read_archives(cluster, node, storage)
+        except ProxmoxError as error:
+            unread[storage] = str(error)
+    for name in wanted:
+        if name not in {storage for _, storage in reached}:
+            unread[name] = _why_not(observed, name)
+    holdings = attribute(stored, observed.site, observed.machines, known)
+    machines = tuple(
+        replace(machine, archives=holdings.owned.get((machine.mark.client, machine.mark.machine), ()))
+        for machine in observed.machines
+        if machine.mark
+    )
+    return SiteReading(observed=replace(observed, machines=machines), holdings=holdings, unread=unread)
+
+
+def _why_not(observed: ObservedSite, name: str) -> str:
+    listed = [storage for storage in observed.state.storages if storage.name == name]
+    if not listed:
+        return f"the cluster has no storage {name}: correct backup_storages of the site, or add it in Proxmox"
+    return f"its state is {listed[0].status}: see Datacenter > Storage in Proxmox, and the network to it"
