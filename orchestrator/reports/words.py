@@ -1,0 +1,292 @@
+"""Every text of the reports, in both languages side by side. The French words are the contract's.
+
+``Words("fr").no_failures`` is the French text. Templates hold no text of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Literal, Self, overload
+
+Language = Literal["fr", "en"]
+
+_BEFORE = re.compile(r" (?=[:;!?»%])|(?<=«) ")
+
+
+def _set(text: str, language: Language) -> str:
+    """Set a text as its language does: French keeps its signs on the line of the word before."""
+    return _BEFORE.sub("\u00a0", text) if language == "fr" else text
+
+
+def grouped(number: int, language: Language) -> str:
+    """Write a whole number with its thousands grouped."""
+    return f"{number:,}" if language == "en" else f"{number:,}".replace(",", "\u202f")
+
+
+class Text:
+    """A text in both languages; an attribute of :class:`Words` gives the one of its language."""
+
+    def __init__(self, *, fr: str, en: str) -> None:
+        self.fr = _set(fr, "fr")
+        self.en = en
+
+    @overload
+    def __get__(self, words: None, owner: type[Words]) -> Self: ...
+    @overload
+    def __get__(self, words: Words, owner: type[Words]) -> str: ...
+    def __get__(self, words: Words | None, owner: type[Words]) -> Self | str:
+        if words is None:
+            return self
+        return self.fr if words.language == "fr" else self.en
+
+
+class Counted:
+    """A text with a number, ``{n}``, for one and for many. None is singular in French and plural in English."""
+
+    def __init__(self, *, fr: tuple[str, str], en: tuple[str, str]) -> None:
+        self.fr = (_set(fr[0], "fr"), _set(fr[1], "fr"))
+        self.en = en
+
+    @overload
+    def __get__(self, words: None, owner: type[Words]) -> Self: ...
+    @overload
+    def __get__(self, words: Words, owner: type[Words]) -> Callable[[int], str]: ...
+    def __get__(self, words: Words | None, owner: type[Words]) -> Self | Callable[[int], str]:
+        if words is None:
+            return self
+        language = words.language
+        one, many = self.fr if language == "fr" else self.en
+
+        def say(number: int) -> str:
+            alone = number <= 1 if language == "fr" else number == 1
+            return (one if alone else many).format(n=grouped(number, language))
+
+        return say
+
+
+class Words:
+    """The texts in one language."""
+
+    def __init__(self, language: Language) -> None:
+        self.language: Language = language
+
+    # The first screen
+    title = Text(fr="Nuit du {night}", en="Night of {night}")
+    client_title = Text(fr="{client} : nuit du {night}", en="{client}: night of {night}")
+    all_well = Text(fr="Tout s’est bien passé", en="All went well")
+    failures_count = Counted(fr=("{n} échec", "{n} échecs"), en=("{n} failure", "{n} failures"))
+    nothing_known = Text(
+        fr="Rien n’est connu de vos Machines Virtuelles cette nuit : contactez le Prestataire",
+        en="Nothing is known of your machines tonight: please ask the provider",
+    )
+    others = Counted(fr=("et {n} autre", "et {n} autres"), en=("and {n} more", "and {n} more"))
+    run = Text(fr="Exécution", en="Run")
+    run_span = Text(
+        fr="{start} – {end} ({duration}), heure de Paris", en="{start} – {end} ({duration}), Paris time"
+    )
+    backups = Text(fr="Sauvegardes", en="Backups")
+    of = Text(fr="{part} sur {whole}", en="{part} of {whole}")
+    made_earlier = Counted(
+        fr=(
+            "dont {n} faite par une exécution précédente de cette nuit",
+            "dont {n} faites par une exécution précédente de cette nuit",
+        ),
+        en=("{n} of them by an earlier run of this night", "{n} of them by an earlier run of this night"),
+    )
+    night_volume = Text(fr="Volume sauvegardé cette nuit", en="Volume backed up tonight")
+    oldest = Text(
+        fr="Machine dont la dernière bonne sauvegarde est la plus ancienne",
+        en="Machine with the oldest newest good backup",
+    )
+    oldest_one = Text(fr="{machine} : {moment} (il y a {age})", en="{machine}: {moment} ({age} ago)")
+    oldest_none = Text(fr="{machine} : aucune bonne sauvegarde", en="{machine}: no good backup")
+    no_machine_backed_up = Text(fr="sauvegarde activée sur aucune machine", en="no machine has its backup on")
+    sites = Text(fr="Sites", en="Sites")
+    forecast = Text(fr="Prévision au départ", en="Expected at the start")
+    forecast_fits = Text(
+        fr="{backups} en {planned} (au mieux {bound}), fin prévue le {ends}, avant la fin de la fenêtre le {closes}",
+        en="{backups} in {planned} ({bound} at best), ends {ends}, before the window closes on {closes}",
+    )
+    forecast_late = Text(
+        fr="{backups} en {planned} (au mieux {bound}), fin prévue le {ends}, APRÈS la fin de la fenêtre le {closes}",
+        en="{backups} in {planned} ({bound} at best), ends {ends}, AFTER the window closes on {closes}",
+    )
+    backups_count = Counted(fr=("{n} sauvegarde", "{n} sauvegardes"), en=("{n} backup", "{n} backups"))
+    history_name = Text(fr="Nom dans l’historique", en="Name in the history")
+
+    # Failures
+    failures = Text(fr="Échecs", en="Failures")
+    no_failures = Text(fr="Aucun échec.", en="No failures.")
+    what_to_do = Text(fr="Que faire : {remedy}", en="What to do: {remedy}")
+    what = Text(fr="Quoi", en="What")
+    reason = Text(fr="Raison", en="Reason")
+    no_reason = Text(fr="aucune raison donnée", en="no reason was given")
+    out_of_time = Text(fr="la fenêtre s’est fermée avant son tour", en="the window closed before its turn")
+    culprit = Text(fr="{kind} : {what}", en="{kind}: {what}")
+    problem = Text(fr="Site ou exécution", en="Site or run")
+    problem_remedy = Text(
+        fr="corriger la cause, puis relancer orchestrator nightly : ce qui est fait n’est pas refait",
+        en="correct the cause, then start orchestrator nightly again: nothing is done twice",
+    )
+    backup_failed = Text(fr="Sauvegarde échouée", en="Backup failed")
+    backup_failed_remedy = Text(
+        fr="corriger la cause, puis relancer orchestrator nightly en dehors des heures ouvrées : seules les "
+        "sauvegardes qui manquent sont faites ; sinon la nuit prochaine les refait",
+        en="correct the cause, then start orchestrator nightly again outside working hours: only missing backups "
+        "are made; else the next night makes them",
+    )
+    backup_not_started = Text(fr="Sauvegarde non commencée", en="Backup not started")
+    backup_not_started_remedy = Text(
+        fr="relancer orchestrator nightly en dehors des heures ouvrées ; si cela se répète, commencer plus tôt ou "
+        "ajouter un stockage de sauvegarde",
+        en="start orchestrator nightly again outside working hours; if it happens often, begin earlier or add a "
+        "backup storage",
+    )
+    backup_missing = Text(fr="Machine sans sauvegarde cette nuit", en="Machine without a backup tonight")
+    snapshot_failed = Text(fr="Snapshot échoué", en="Snapshot failed")
+    snapshot_failed_remedy = Text(
+        fr="voir la tâche dans Proxmox ; la nuit prochaine réessaie",
+        en="look at the task in Proxmox; the next night tries again",
+    )
+    snapshot_refused = Text(fr="Snapshot refusé", en="Snapshot refused")
+    snapshot_refused_remedy = Text(
+        fr="corriger le fichier de souscription : deux snapshots au plus par machine, sept jours chacun "
+        "(art. 3.2 et 3.3)",
+        en="correct the subscription file: two snapshots a machine at most, seven days each (art. 3.2 and 3.3)",
+    )
+    retention_failed = Text(fr="Suppression de sauvegarde échouée", en="Removal of a backup failed")
+    retention_failed_remedy = Text(
+        fr="la sauvegarde occupe encore le stockage ; la nuit prochaine réessaie",
+        en="the backup still takes room on its storage; the next night tries again",
+    )
+    test_failed = Text(fr="Test de restauration échoué", en="Restore test failed")
+    test_failed_remedy = Text(
+        fr="ne pas compter sur cette sauvegarde : en faire une autre, et la restaurer à la main",
+        en="do not count on this backup: make another, and restore that by hand",
+    )
+    test_not_started = Text(fr="Test de restauration non commencé", en="Restore test not started")
+    test_not_started_remedy = Text(
+        fr="rien à faire si la nuit prochaine y parvient ; sinon libérer du temps ou de la place",
+        en="nothing if the next night gets to it; else make time or room for it",
+    )
+    storage_unwell = Text(fr="Stockage en défaut", en="Storage in trouble")
+    storage_unwell_remedy = Text(
+        fr="agrandir le stockage, raccourcir des Durées de Rétention ou répartir les machines ; un stockage absent "
+        "se répare dans Proxmox",
+        en="enlarge the storage, shorten retentions or spread the machines; one that is away is mended in Proxmox",
+    )
+
+    # Storages
+    storages = Text(fr="Stockages", en="Storages")
+    no_storages = Text(fr="Aucun stockage n’a été lu.", en="No storage was read.")
+    storage = Text(fr="Stockage", en="Storage")
+    site = Text(fr="Site", en="Site")
+    data_centre = Text(fr="DataCenter", en="Data centre")
+    purpose = Text(fr="Usage", en="For")
+    purpose_machines = Text(fr="machines", en="machines")
+    purpose_backups = Text(fr="sauvegardes", en="backups")
+    state = Text(fr="État", en="State")
+    state_available = Text(fr="disponible", en="available")
+    fill = Text(fr="Occupation", en="Used")
+    first_night_too_full = Text(fr="Première nuit qui ne tient pas", en="First night that will not fit")
+    every_night_fits = Text(fr="toutes tiennent", en="all fit")
+    remark = Text(fr="Remarque", en="Remark")
+    fill_forecast = Text(
+        fr="Occupation attendue après chaque nuit", en="Expected to be used after each night"
+    )
+
+    # Restore tests
+    tests = Text(fr="Tests de restauration", en="Restore tests")
+    no_tests = Text(fr="Aucun test de restauration cette nuit.", en="No restore tests tonight.")
+    taken_at = Text(fr="Sauvegarde du", en="Backup of")
+    result = Text(fr="Résultat", en="Result")
+    duration = Text(fr="Durée", en="Duration")
+    finding = Text(fr="Constat", en="Finding")
+    sound = Text(fr="saine", en="sound")
+    failed = Text(fr="échec", en="failed")
+    not_started = Text(fr="non commencé", en="not started")
+
+    # Snapshots
+    snapshots = Text(fr="Snapshots", en="Snapshots")
+    no_snapshots = Text(
+        fr="Aucun snapshot créé, supprimé ni refusé.", en="No snapshots taken, removed or refused."
+    )
+    snapshot = Text(fr="Snapshot", en="Snapshot")
+    snapshot_taken = Text(fr="créé", en="taken")
+    snapshot_removed = Text(fr="supprimé", en="removed")
+    refused = Text(fr="refusé", en="refused")
+    snapshot_foreign = Text(fr="fait par un tiers, laissé en place", en="made by others, left alone")
+    expires = Text(fr="Conservé jusqu’au", en="Kept until")
+
+    # Retention
+    retention = Text(fr="Durées de Rétention échues", en="Retention: backups whose days are over")
+    no_retention = Text(
+        fr="Aucune sauvegarde arrivée au terme de sa Durée de Rétention.", en="No backup's days were over."
+    )
+    archive = Text(fr="Archive", en="Archive")
+    volume = Text(fr="Volume", en="Volume")
+    archive_removed = Text(fr="supprimée", en="removed")
+    archive_kept = Text(fr="conservée", en="kept")
+
+    # Drift
+    drift = Text(fr="Dérives", en="Drift")
+    no_drift = Text(
+        fr="Aucune dérive : rien n’a changé en dehors des fichiers.",
+        en="No drift: nothing was changed outside the files.",
+    )
+    setting = Text(fr="Réglage", en="Setting")
+    found = Text(fr="Trouvé", en="Found")
+    in_the_file = Text(fr="Selon le fichier", en="In the file")
+    why = Text(fr="Pourquoi", en="Why")
+
+    # Machines
+    machines = Text(fr="Machines Virtuelles", en="Machines")
+    no_machines = Text(fr="Aucune machine.", en="No machines.")
+    client_caption = Text(fr="{client}, contrat {contracts}", en="{client}, contract {contracts}")
+    machine = Text(fr="Machine", en="Machine")
+    newest_good = Text(fr="Dernière bonne sauvegarde", en="Newest good backup")
+    no_good_backup = Text(fr="aucune", en="none")
+    age = Text(fr="Âge", en="Age")
+    tonight = Text(fr="Cette nuit", en="Tonight")
+    backup_done = Text(fr="faite en {duration}, {size}", en="made in {duration}, {size}")
+    backup_earlier = Text(fr="déjà faite, {size}", en="made before, {size}")
+    backup_not_begun = Text(fr="non commencée", en="not started")
+    archives = Text(fr="Sauvegardes conservées", en="Backups kept")
+    backup_volume = Text(fr="Volumétrie de sauvegarde", en="Backup volume")
+    retention_period = Text(fr="Durée de Rétention", en="Retention")
+    days = Counted(fr=("{n} jour", "{n} jours"), en=("{n} day", "{n} days"))
+    backup_off = Text(fr="sauvegarde désactivée", en="backup off")
+    last_test = Text(fr="Dernier test de restauration", en="Last restore test")
+    never_restored = Text(fr="jamais restaurée", en="never restored")
+    total = Text(fr="Total", en="Total")
+
+    # Archives of nobody
+    foreign = Text(fr="Archives n’appartenant à aucune machine", en="Archives of nobody")
+    no_foreign = Text(
+        fr="Aucune archive étrangère sur les stockages de sauvegarde.",
+        en="No archives of others on the backup storages.",
+    )
+    foreign_left = Text(fr="Laissées en place.", en="Left alone.")
+    archives_count = Text(fr="Archives", en="Archives")
+
+    nothing = Text(fr="–", en="–")
+    drawn_up = Text(fr="Établi le {moment}, heure de Paris.", en="Drawn up {moment}, Paris time.")
+
+    # Spelling of dates, sizes and durations
+    weekdays = Text(
+        fr="lundi mardi mercredi jeudi vendredi samedi dimanche",
+        en="Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
+    )
+    months = Text(
+        fr="janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
+        en="January February March April May June July August September October November December",
+    )
+    short_months = Text(
+        fr="janv. févr. mars avr. mai juin juil. août sept. oct. nov. déc.",
+        en="Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
+    )
+    first_of_month = Text(fr="1er", en="1")
+    size_units = Text(fr="o Kio Mio Gio Tio Pio", en="B KiB MiB GiB TiB PiB")
+    duration_units = Text(fr="j h min s", en="d h min s")
+    decimal_point = Text(fr=",", en=".")

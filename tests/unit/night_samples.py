@@ -1,0 +1,304 @@
+"""Nights for tests: one in which a bit of everything happened, a good one, and any night at all."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import fields
+from typing import Any
+
+from hypothesis import strategies as st
+
+from orchestrator.contract.calendar import PARIS
+from orchestrator.nightly.result import (
+    BackupLine,
+    DriftLine,
+    Forecast,
+    ForeignArchives,
+    MachineLine,
+    NightReport,
+    RestoreTestLine,
+    RetentionLine,
+    SnapshotLine,
+    StorageLine,
+)
+
+GIB = 1024**3
+NIGHT = dt.date(2026, 11, 23)
+
+
+def paris(day: int, hour: int, minute: int = 0) -> dt.datetime:
+    """A moment in November 2026."""
+    return dt.datetime(2026, 11, day, hour, minute, tzinfo=PARIS)
+
+
+def backup(client: str, machine: str, **changes: Any) -> BackupLine:
+    """A backup that was made."""
+    line: dict[str, Any] = {
+        "client": client,
+        "machine": machine,
+        "site": "paris",
+        "node": "pve1",
+        "storage": "backup-lyon",
+        "result": "done",
+        "started_at": paris(23, 22, 5),
+        "seconds": 725.0,
+        "size": 12 * GIB,
+        "volid": f"backup-lyon:backup/vzdump-qemu-101-{machine}.vma.zst",
+    }
+    return BackupLine(**(line | changes))
+
+
+def machine(client: str, name: str, **changes: Any) -> MachineLine:
+    """A machine whose backup was made."""
+    line: dict[str, Any] = {
+        "client": client,
+        "machine": name,
+        "contract": f"C-{client}",
+        "site": "paris",
+        "retention_days": 7,
+        "newest_good": paris(23, 22, 17),
+        "archives": 7,
+        "size": 80 * GIB,
+        "tested_on": dt.date(2026, 11, 16),
+    }
+    return MachineLine(**(line | changes))
+
+
+def night(**changes: Any) -> NightReport:
+    """A good night with nothing in it."""
+    report: dict[str, Any] = {
+        "night": NIGHT,
+        "run": "20261123T210000.000000Z",
+        "started_at": paris(23, 22, 0),
+        "ended_at": paris(24, 2, 41),
+        "sites": ("lyon", "paris"),
+        "forecast": None,
+    }
+    return NightReport(**(report | changes))
+
+
+def good_night() -> NightReport:
+    """Two machines, both backed up."""
+    return night(
+        backups=(backup("dupont", "web-1"), backup("martin", "db-1", result="earlier", seconds=0.0)),
+        machines=(machine("dupont", "web-1"), machine("martin", "db-1")),
+    )
+
+
+def eventful_night() -> NightReport:
+    """Something of everything; six failures."""
+    return night(
+        forecast=Forecast(
+            backups=4,
+            starts_at=paris(23, 22),
+            ends_at=paris(24, 3),
+            closes_at=paris(24, 8),
+            bound_seconds=9000.0,
+            planned_seconds=18000.0,
+        ),
+        problems=("site nice cannot be read: pve-nice.example.net did not answer within 30 s",),
+        drift=(
+            DriftLine(
+                client="dupont",
+                machine="old-1",
+                site="paris",
+                what="vcpus",
+                before="2",
+                after="4",
+                why="changed outside",
+            ),
+        ),
+        snapshots=(
+            SnapshotLine(
+                client="dupont",
+                machine="web-1",
+                site="paris",
+                snapshot="before-migration",
+                action="taken",
+                expires_at=paris(30, 22, 3),
+            ),
+            SnapshotLine(
+                client="martin",
+                machine="db-1",
+                site="paris",
+                snapshot="third",
+                action="refused",
+                message="db-1 has two snapshots (art. 3.2)",
+            ),
+            SnapshotLine(client="martin", machine="db-1", site="paris", snapshot="by-hand", action="foreign"),
+        ),
+        backups=(
+            backup("dupont", "web-1"),
+            backup("dupont", "db-1", result="earlier", size=40 * GIB, seconds=0.0),
+            backup(
+                "martin",
+                "db-1",
+                result="failed",
+                size=0,
+                volid=None,
+                message="job errors | no space left on device\nremove an archive or enlarge backup-lyon",
+            ),
+            backup("martin", "web-1", result="not-started", size=0, volid=None, started_at=None, seconds=0.0),
+        ),
+        retention=(
+            RetentionLine(
+                client="dupont",
+                machine="web-1",
+                site="paris",
+                volid="backup-lyon:backup/old.vma.zst",
+                taken_at=paris(16, 22, 15),
+                size=11 * GIB,
+                result="removed",
+            ),
+            RetentionLine(
+                client="martin",
+                machine="db-1",
+                site="paris",
+                volid="backup-lyon:backup/last.vma.zst",
+                taken_at=paris(14, 22, 15),
+                size=9 * GIB,
+                result="kept",
+                message="the last good backup (art. 3.5)",
+            ),
+        ),
+        tests=(
+            RestoreTestLine(
+                client="dupont",
+                machine="db-1",
+                site="paris",
+                volid="backup-lyon:backup/db.vma.zst",
+                taken_at=paris(22, 22, 30),
+                result="sound",
+                message="booted, the agent answered after 41 s",
+                seconds=130.0,
+            ),
+            RestoreTestLine(
+                client="martin",
+                machine="db-1",
+                site="paris",
+                volid="backup-lyon:backup/last.vma.zst",
+                taken_at=paris(14, 22, 15),
+                result="failed",
+                message="the copy did not boot",
+                seconds=300.0,
+            ),
+        ),
+        storages=(
+            StorageLine(
+                site="paris",
+                name="backup-lyon",
+                stands_at="lyon",
+                purpose="backups",
+                status="available",
+                total=1000 * GIB,
+                used=870 * GIB,
+                forecast=tuple((NIGHT + dt.timedelta(days=n), (880 + 30 * n) * GIB) for n in range(8)),
+                full_on=dt.date(2026, 11, 28),
+                message="the night of 2026-11-28 does not fit: enlarge it",
+            ),
+            StorageLine(
+                site="paris",
+                name="local-lvm",
+                stands_at="paris",
+                purpose="machines",
+                status="available",
+                total=4096 * GIB,
+                used=1024 * GIB,
+            ),
+        ),
+        machines=(
+            machine("dupont", "web-1", size=80 * GIB),
+            machine("dupont", "db-1", size=320 * GIB, retention_days=31, tested_on=dt.date(2026, 11, 24)),
+            machine("martin", "db-1", newest_good=paris(14, 22, 15), archives=1, size=9 * GIB),
+            machine("martin", "web-1", newest_good=None, archives=0, size=0, tested_on=None),
+            machine(
+                "martin",
+                "old-1",
+                retention_days=None,
+                newest_good=None,
+                archives=0,
+                size=0,
+                tested_on=None,
+                contract="C-other",
+            ),
+        ),
+        foreign=(ForeignArchives(site="paris", storage="backup-lyon", archives=3, size=50 * GIB),),
+    )
+
+
+# Any night. Texts hold what breaks tables and pages; the surrogates are left out, no file holds them.
+_TEXTS = st.one_of(
+    st.sampled_from(
+        ["", "web-1", "<script>alert(1)</script>", "a|b", "x\ny\r\nz", "**b** _c_ `d` [e](f)", "&amp;"]
+    ),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
+)
+_MOMENTS = st.datetimes(dt.datetime(2024, 1, 1), dt.datetime(2030, 1, 1), timezones=st.just(dt.UTC))
+_DAYS = st.dates(dt.date(2024, 1, 1), dt.date(2030, 1, 1))
+_BYTES = st.integers(0, 2**60)
+_SECONDS = st.floats(0, 10**6)
+_KNOWN: dict[str, st.SearchStrategy[Any]] = {
+    "expires_at": st.none() | _MOMENTS,
+    "started_at": _MOMENTS,
+    "taken_at": _MOMENTS,
+    "newest_good": st.none() | _MOMENTS,
+    "ends_at": _MOMENTS,
+    "starts_at": _MOMENTS,
+    "closes_at": _MOMENTS,
+    "tested_on": st.none() | _DAYS,
+    "full_on": st.none() | _DAYS,
+    "retention_days": st.none() | st.integers(1, 400),
+    "archives": st.integers(0, 10**6),
+    "backups": st.integers(0, 10**6),
+    "size": _BYTES,
+    "total": _BYTES,
+    "used": _BYTES,
+    "seconds": _SECONDS,
+    "bound_seconds": _SECONDS,
+    "planned_seconds": _SECONDS,
+    "forecast": st.lists(st.tuples(_DAYS, _BYTES), max_size=4).map(tuple),
+    "action": st.sampled_from(["taken", "removed", "refused", "failed", "foreign"]),
+    "purpose": st.sampled_from(["machines", "backups"]),
+}
+_RESULTS = {
+    BackupLine: ["done", "earlier", "failed", "not-started"],
+    RetentionLine: ["removed", "kept", "failed"],
+    RestoreTestLine: ["sound", "failed", "not-started"],
+}
+
+
+def _any(kind: type[Any]) -> st.SearchStrategy[Any]:
+    known = dict(_KNOWN)
+    if kind in _RESULTS:
+        known["result"] = st.sampled_from(_RESULTS[kind])
+    return st.builds(kind, **{field.name: known.get(field.name, _TEXTS) for field in fields(kind)})
+
+
+def _some(kind: type[Any], name: str = "") -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(_any(kind), max_size=3).map(tuple)
+
+
+def _distinct(kind: type[Any], *names: str) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(
+        _any(kind), max_size=3, unique_by=lambda line: tuple(getattr(line, name) for name in names)
+    ).map(tuple)
+
+
+any_night: st.SearchStrategy[NightReport] = st.builds(
+    NightReport,
+    night=_DAYS,
+    run=_TEXTS,
+    started_at=_MOMENTS,
+    ended_at=_MOMENTS,
+    sites=st.lists(_TEXTS, max_size=3).map(tuple),
+    forecast=st.none() | _any(Forecast),
+    problems=st.lists(_TEXTS, max_size=3).map(tuple),
+    drift=_some(DriftLine),
+    snapshots=_some(SnapshotLine),
+    backups=_some(BackupLine),
+    retention=_some(RetentionLine),
+    tests=_some(RestoreTestLine),
+    storages=_distinct(StorageLine, "site", "name"),
+    machines=_distinct(MachineLine, "client", "machine", "site"),
+    foreign=_some(ForeignArchives),
+)
