@@ -152,12 +152,14 @@ class Restores(Backups):
     async def _restore(self, record: Record, order: Order, vm: Any) -> None:
         try:
             await self._unpack(record, order, vm)
-        except (TaskError, asyncio.CancelledError) as error:
+        except (TaskError, PveError, asyncio.CancelledError) as error:
             if self.is_lost(record):
                 raise
             self._qm_lock(vm, None)
             record["log"].append(_NOT_CLEANED.format(vmid=order.vmid))
-            raise (error if isinstance(error, TaskError) else TaskError(INTERRUPTED)) from error
+            if isinstance(error, asyncio.CancelledError):
+                raise TaskError(INTERRUPTED) from error
+            raise
         self._qm_lock(vm, None)
         if order.start:
             record["log"].append("Execute autostart")
@@ -188,11 +190,11 @@ class Restores(Backups):
                 made[key] = self._allocate(order, volume, options)
                 log.append(f"new volume ID is '{made[key]}'")
             await self._read_data(log, order, command)
-        except (TaskError, PveError, asyncio.CancelledError) as error:
+        except (TaskError, PveError, asyncio.CancelledError):
             for volume in made.values():
                 self._qm_free(volume)
                 log.append(f"temporary volume '{volume}' successfully removed")
-            raise (TaskError(error.message) if isinstance(error, PveError) else error) from error
+            raise
         self._configure(order, vm, backed_up, made, kept)
 
     def _pipe(self, record: Record, archive: Archive) -> str:

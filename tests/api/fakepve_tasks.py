@@ -7,6 +7,7 @@ Licensed as fakepve, which it extends; it only ever runs as a process of its own
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
@@ -114,8 +115,14 @@ class Tasks(FakePve):  # type: ignore[misc]  # fakepve has no types
                     self.release(vm, record["upid"])
         except TaskError as error:
             status = str(error)
+        except PveError as error:
+            status = error.message
         except asyncio.CancelledError:
             status = "received interrupt"
+        except Exception as error:
+            # A mistake of the model must end the task: nobody else tells those who wait for it.
+            logging.exception("%s", record["upid"])
+            status = f"mistake of the model: {error!r}"
         if self.is_lost(record):
             status = "unexpected status"
         elif status == "OK":
