@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.machine_run import MachineRun, Surroundings, Waiting
+from orchestrator.applying.marking import change_mark
 from orchestrator.applying.placement import Placement
 from orchestrator.applying.snapshots import roll_back
 from orchestrator.applying.vm import Vm
 from orchestrator.planning.plan import MachinePlan
 from orchestrator.proxmox import VmSnapshot, parse_disk
-from orchestrator.resources.notes import Mark, read_mark, write_mark
+from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
 
 if TYPE_CHECKING:
@@ -95,18 +96,12 @@ def go_back(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> None:
 
 def _keep_records(vm: Vm, before: Mark) -> None:
     """The rollback brought the old notes back too: what was recorded since then about the past stays true."""
-    config = vm.cluster.get(f"{vm.path}/config")
-    notes = str(config.get("description") or "")
-    now = read_mark(notes)
-    if now is None:
-        now = before
-    wanted = now.with_(snapshots={**now.snapshots, **before.snapshots}, tested=before.tested or now.tested)
-    if wanted != read_mark(notes):
-        with vm.step("note"):
-            vm.cluster.put(
-                f"{vm.path}/config",
-                params={"description": write_mark(wanted, notes), "digest": config["digest"]},
-            )
+    change_mark(
+        vm,
+        lambda now: now.with_(
+            snapshots={**now.snapshots, **before.snapshots}, tested=before.tested or now.tested
+        ),
+    )
 
 
 def refresh_guest(

@@ -10,6 +10,7 @@ import typer
 from orchestrator.cli.apply import apply
 from orchestrator.cli.history import history
 from orchestrator.cli.inventory import inventory
+from orchestrator.cli.nightly import nightly
 from orchestrator.cli.plan import plan
 from orchestrator.cli.schema import schema
 from orchestrator.cli.show import show
@@ -23,6 +24,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (validate, plan, apply, show, history, inventory, schema):
+for command in (validate, plan, apply, nightly, show, history, inventory, schema):
     app.command()(command)
 app.add_typer(snapshot, name="snapshot")

@@ -6,7 +6,7 @@ import datetime as dt
 import getpass
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -127,14 +127,16 @@ def _print_problems(texts: list[str]) -> None:
 
 
 @contextmanager
-def open_clusters(provider: Provider) -> Iterator[dict[str, Cluster]]:
-    """Connect to every site's API (nothing is sent yet)."""
+def open_clusters(provider: Provider, *, only: Collection[str] | None = None) -> Iterator[dict[str, Cluster]]:
+    """Connect to every site's API, or to those of some sites only (nothing is sent yet)."""
     from orchestrator.proxmox import Cluster
     from orchestrator.sites.secrets import SecretUnavailable, resolve
 
     clusters: dict[str, Cluster] = {}
     try:
         for name, site in provider.sites.items():
+            if only is not None and name not in only:
+                continue
             try:
                 secret = resolve(site.api.token_secret)
             except SecretUnavailable as error:
@@ -291,9 +293,10 @@ def provider_name(provider: Provider) -> str:
     return hashlib.sha256("\n".join(urls).encode()).hexdigest()[:12]
 
 
-def holder() -> str:
-    """Who holds a lock and since when, in words."""
-    return f"{operator()} (pid {os.getpid()}, since {dt.datetime.now().astimezone():%Y-%m-%d %H:%M:%S %Z})"
+def holder(what: str = "") -> str:
+    """Who holds a lock and since when, in words; ``what`` says what for."""
+    since = f"since {dt.datetime.now().astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    return f"{operator()} (pid {os.getpid()}, {since}{', ' + what if what else ''})"
 
 
 def run_name(moment: dt.datetime) -> str:

@@ -1,0 +1,218 @@
+"""``orchestrator nightly``: the night's work at every site, and its report."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+import time
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli import session
+
+if TYPE_CHECKING:
+    from orchestrator.nightly.result import NightReport
+    from orchestrator.sites.model import Provider
+
+
+class LogFormat(StrEnum):
+    """How the run tells what it does."""
+
+    AUTO = "auto"
+    TEXT = "text"
+    JSON = "json"
+
+
+class Language(StrEnum):
+    """The report's language."""
+
+    FR = "fr"
+    EN = "en"
+
+
+def nightly(
+    paths: session.Paths = None,
+    inventory: session.Inventory = None,
+    site: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this site; may be repeated.")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Begin at this time (22:00, or 2026-11-23T22:00, Europe/Paris)."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what the night would do now, or at --at; change nothing.")
+    ] = False,
+    in_working_hours: Annotated[
+        bool,
+        typer.Option(
+            "--in-working-hours",
+            help="Run also Monday to Friday from 08:00 to 18:00 (article 3.5 says outside).",
+        ),
+    ] = False,
+    report_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where the report goes, as Markdown and HTML.  [default: state directory]"),
+    ] = None,
+    language: Annotated[Language, typer.Option(help="The report's language.")] = Language.FR,
+    metrics_file: Annotated[
+        Path | None, typer.Option(help="For Prometheus' node exporter: a .prom file in its textfile folder.")
+    ] = None,
+    ping_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ORCHESTRATOR_PING_URL",
+            help="Dead man's switch: called when the night went well, /fail if not.",
+        ),
+    ] = None,
+    boot_timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds that a restored machine may take to boot.")
+    ] = 600.0,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="auto: text for a person who watches, else one JSON line an event.")
+    ] = LogFormat.AUTO,
+    history: session.HistoryPath = None,
+) -> None:
+    """Snapshots, backups, retention, restore tests, and a report. Start it again after a kill: nothing is done twice.
+
+    Exit code 0: all went well; 1: something failed, or the night could not begin.
+    """
+    from orchestrator.applying.lock import Held, exclusive
+    from orchestrator.cli.night_events import events
+
+    provider = session.open_provider(inventory)
+    sites = _sites(provider, site)
+    begin = _begin(at)
+    _check_hours(begin, allowed=in_working_hours or dry_run)
+    desired = session.open_desired(paths, provider)
+    if at is not None and not dry_run:
+        _wait_until(begin)
+    try:
+        with ExitStack() as held:
+            if not dry_run:
+                for name in sites:
+                    held.enter_context(
+                        exclusive(_lock(provider, name), session.holder(f"the night of {name}"))
+                    )
+            clusters = held.enter_context(session.open_clusters(provider, only=sites))
+            opened = held.enter_context(session.open_history(history))
+            tell = held.enter_context(events(log_format.value))
+            from orchestrator.applying.journal import Journal
+            from orchestrator.contract.calendar import night_of, window_closes
+            from orchestrator.nightly.context import Night
+            from orchestrator.nightly.run import NightRun, plan_night
+
+            started = begin if dry_run else dt.datetime.now(dt.UTC)
+            night = Night(
+                provider=provider,
+                desired={machine.key: machine for machine in desired},
+                clusters=clusters,
+                journal=Journal(
+                    history=opened,
+                    who=session.operator(),
+                    why=f"night of {night_of(started)}",
+                    run=session.run_name(dt.datetime.now(dt.UTC)),
+                    show=lambda client, machine, text: tell(
+                        "action", client=client, machine=machine, text=text
+                    ),
+                ),
+                clock=(lambda: started) if dry_run else (lambda: dt.datetime.now(dt.UTC)),
+                tell=tell,
+                closes_at=window_closes(started),
+                boot_seconds=boot_timeout,
+            )
+            plan = plan_night(night, opened)
+            if dry_run:
+                from orchestrator.nightly.preview import render_night_plan
+
+                for line in render_night_plan(plan, night.closes_at):
+                    session.console().print(line)
+                raise typer.Exit(1 if plan.problems else 0)
+            report = NightRun(night, plan).run()
+    except Held as error:
+        session.fail(str(error))
+    _publish(report, report_dir or session.state_directory() / "reports", language, metrics_file, ping_url)
+    if not report.well:
+        raise typer.Exit(1)
+
+
+def _sites(provider: Provider, chosen: list[str] | None) -> list[str]:
+    unknown = [name for name in chosen or () if name not in provider.sites]
+    if unknown:
+        session.fail(f"there is no site {', '.join(unknown)}: the inventory has {', '.join(provider.sites)}")
+    return list(dict.fromkeys(chosen)) if chosen else list(provider.sites)
+
+
+def _begin(at: str | None) -> dt.datetime:
+    from orchestrator.contract.calendar import PARIS
+
+    now = dt.datetime.now(PARIS)
+    if at is None:
+        return now
+    if re.fullmatch(r"\d{1,2}:\d{2}", at):
+        try:
+            moment = dt.datetime.combine(now.date(), dt.time.fromisoformat(at.zfill(5)), PARIS)
+        except ValueError:
+            session.fail(f"--at {at} is no time of day: write 22:00")
+        return moment if moment >= now else moment + dt.timedelta(days=1)
+    try:
+        moment = dt.datetime.fromisoformat(at)
+    except ValueError:
+        session.fail(f"--at {at} is no time: write 22:00, or 2026-11-23T22:00")
+    return moment.astimezone(PARIS) if moment.tzinfo else moment.replace(tzinfo=PARIS)
+
+
+def _check_hours(begin: dt.datetime, *, allowed: bool) -> None:
+    from orchestrator.contract.calendar import in_working_hours
+
+    if in_working_hours(begin) and not allowed:
+        session.fail(
+            f"{begin:%A %d %B, %H:%M} is in working hours (Monday to Friday 08:00-18:00, French public holidays "
+            "excepted): backups are made outside them (art. 3.5). Run it tonight, or give --in-working-hours"
+        )
+
+
+def _wait_until(begin: dt.datetime) -> None:
+    while (left := (begin - dt.datetime.now(dt.UTC)).total_seconds()) > 0:
+        time.sleep(
+            min(left, 30.0)
+        )  # short sleeps: the clock may be set meanwhile, the machine may have slept
+
+
+def _lock(provider: Provider, site: str) -> Path:
+    name = hashlib.sha256(provider.sites[site].api.url.encode()).hexdigest()[:12]
+    return session.state_directory() / f"nightly-{name}.lock"
+
+
+def _publish(
+    report: NightReport, folder: Path, language: Language, metrics_file: Path | None, ping_url: str | None
+) -> None:
+    """Write report and metrics, ping, and print the summary. What cannot be written is said, and stops nothing."""
+    from orchestrator.reports import ping, render_night, write_metrics
+
+    out = session.console()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"night-{report.night}" + ("" if len(report.sites) != 1 else f"-{report.sites[0]}")
+        for form in ("md", "html"):
+            (folder / f"{name}.{form}").write_text(render_night(report, form=form, language=language.value))
+        out.print(f"report: {folder / name}.html", markup=False)
+    except OSError as error:
+        session.console(stderr=True).print(f"the report could not be written: {error}", markup=False)
+    if metrics_file is not None:
+        try:
+            write_metrics(report, metrics_file)
+        except OSError as error:
+            session.console(stderr=True).print(f"the metrics could not be written: {error}", markup=False)
+    if ping_url and (problem := ping(ping_url, well=report.well)):
+        session.console(stderr=True).print(problem, markup=False)
+    done = sum(line.result in ("done", "earlier") for line in report.backups)
+    out.print(
+        f"night of {report.night}: {done} of {len(report.backups)} backups, "
+        + ("all went well" if report.well else f"{report.failures} failures: see the report")
+    )

@@ -1,0 +1,336 @@
+"""Backups of the night: which are due, in what order they are made, and what became of each (article 3.5)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from orchestrator.applying.backups import (
+    adopt_backup,
+    await_unlocked,
+    find_backup,
+    make_backup,
+    running_backup,
+)
+from orchestrator.applying.vm import Stopped, Vm
+from orchestrator.contract.calendar import night_begins, night_of
+from orchestrator.history import HistoryUnavailable
+from orchestrator.nightly.result import BackupLine, Forecast
+from orchestrator.nightly.schedule import Assignment, Dispatcher, Job, lower_bound, simulate
+from orchestrator.proxmox import ProxmoxError, StorageFull, TaskFailed, parse_disk
+from orchestrator.resources.backup import Archive, ArchiveMark, newest_good
+
+if TYPE_CHECKING:
+    from orchestrator.nightly.context import Night
+    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.holdings import SiteReading
+    from orchestrator.resources.observed import ObservedMachine
+
+_BYTES_A_SECOND = 50 * 1024**2
+"""What a backup is expected to read, where no earlier night tells how long it takes."""
+
+_COMPRESSED = 0.4
+"""What an archive is expected to be of the disks, where no earlier archive tells."""
+
+_SHORTEST = 5.0
+_Result = Literal["done", "earlier", "failed", "not-started"]
+_LOCK_PAUSE = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Due:
+    """A backup to be made tonight."""
+
+    machine: ObservedMachine
+    desired: DesiredMachine
+    job: Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupPlan:
+    """Tonight's backups.
+
+    Attributes:
+        due: to be made, by client and machine.
+        settled: lines of those that need no more work: made earlier this night, or impossible.
+        slots: how many each storage takes at once, by site and storage.
+        free: bytes that are free on each.
+        forecast: what the run expects of itself; None if nothing is to be made.
+    """
+
+    due: Mapping[tuple[str, str], Due]
+    settled: tuple[BackupLine, ...]
+    slots: Mapping[tuple[str, str], int]
+    free: Mapping[tuple[str, str], int]
+    forecast: Forecast | None
+
+
+def plan_backups(
+    night: Night, sites: Mapping[str, SiteReading], last_seconds: Mapping[tuple[str, str], float]
+) -> BackupPlan:
+    """Say which backups are to be made tonight, and how long that will take.
+
+    Args:
+        night: the run.
+        sites: as they were read.
+        last_seconds: how long each machine's last backup took.
+    """
+    now = night.clock()
+    since = night_begins(night_of(now))
+    due: dict[tuple[str, str], Due] = {}
+    settled = []
+    for reading in sites.values():
+        for machine in reading.observed.machines:
+            mark = machine.mark
+            desired = night.desired.get((mark.client, mark.machine)) if mark else None
+            if desired is None or desired.backup_days is None or desired.site != machine.site:
+                continue
+            if made := _made_since(machine, since):
+                settled.append(_line(desired, machine, made.stored.storage, "earlier", archive=made))
+                continue
+            storages, problem = _storages(desired, machine, reading)
+            if problem:
+                settled.append(_line(desired, machine, "", "failed", message=problem))
+                continue
+            job = Job(
+                key=desired.key,
+                site=machine.site,
+                node=machine.summary.node,
+                storages=storages,
+                seconds=last_seconds.get(desired.key) or _expected_seconds(machine),
+                size=expected_size(machine),
+            )
+            due[desired.key] = Due(machine=machine, desired=desired, job=job)
+    slots, free = _capacity(night, sites)
+    return BackupPlan(
+        due=due,
+        settled=tuple(settled),
+        slots=slots,
+        free=free,
+        forecast=_forecast(night, [item.job for item in due.values()], slots, free, now),
+    )
+
+
+def _made_since(machine: ObservedMachine, since: dt.datetime) -> Archive | None:
+    made = [archive for archive in machine.archives or () if archive.taken_at >= since and archive.good]
+    return made[-1] if made else None
+
+
+def _storages(
+    desired: DesiredMachine, machine: ObservedMachine, reading: SiteReading
+) -> tuple[tuple[str, ...], str | None]:
+    """The backup storages that the machine's node reaches now, or why there is none."""
+    state, node = reading.observed.state, machine.summary.node
+    if not any(item.name == node and item.online for item in state.nodes):
+        return (), f"its node {node} is offline: bring it back, then run the night again"
+    reached = {
+        item.name
+        for item in state.storages
+        if item.node == node and item.status == "available" and "backup" in item.content
+    }
+    names = tuple(storage.name for storage in desired.backup_storages if storage.name in reached)
+    if names:
+        return names, None
+    wanted = ", ".join(storage.name for storage in desired.backup_storages) or "none"
+    reasons = "; ".join(f"{name}: {why}" for name, why in reading.unread.items())
+    return (), (
+        f"no backup storage can be used on {node} (the site has {wanted}): "
+        f"{reasons or 'see that it takes content `backup` and is enabled there'}"
+    )
+
+
+def _disk_bytes(machine: ObservedMachine) -> int:
+    total = 0
+    for key, value in machine.config.current.items():
+        if key.startswith(("scsi", "virtio", "sata", "ide")) and key[-1:].isdigit():
+            disk = parse_disk(value)
+            total += 0 if disk.is_cdrom else disk.size_bytes
+    return total
+
+
+def _expected_seconds(machine: ObservedMachine) -> float:
+    return max(_disk_bytes(machine) / _BYTES_A_SECOND, _SHORTEST)
+
+
+def expected_size(machine: ObservedMachine) -> int:
+    """How large the machine's next archive is expected to be, bytes."""
+    last = newest_good(machine.archives or ())
+    return last.stored.size if last else int(_disk_bytes(machine) * _COMPRESSED)
+
+
+def _capacity(
+    night: Night, sites: Mapping[str, SiteReading]
+) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
+    slots, free = {}, {}
+    for site, reading in sites.items():
+        for storage in night.provider.sites[site].backup_storages:
+            slots[site, storage.name] = storage.backups_at_a_time
+            figures = [item for item in reading.observed.state.storages if item.name == storage.name]
+            if figures:
+                free[site, storage.name] = min(max(item.maxdisk - item.disk, 0) for item in figures)
+    return slots, free
+
+
+def _forecast(
+    night: Night,
+    jobs: list[Job],
+    slots: Mapping[tuple[str, str], int],
+    free: Mapping[tuple[str, str], int],
+    now: dt.datetime,
+) -> Forecast | None:
+    if not jobs:
+        return None
+    planned = simulate(jobs, slots, free)
+    return Forecast(
+        backups=len(jobs),
+        starts_at=now,
+        ends_at=now + dt.timedelta(seconds=planned.makespan),
+        closes_at=night.closes_at,
+        bound_seconds=lower_bound(jobs, slots),
+        planned_seconds=planned.makespan,
+    )
+
+
+class BackupRun:
+    """Making the backups of a night: a worker a node, fed by one dispatcher."""
+
+    def __init__(self, night: Night, plan: BackupPlan) -> None:
+        self._night = night
+        self._plan = plan
+        self._changed = threading.Condition()
+        self._lines: dict[tuple[str, str], BackupLine] = {}
+        self._dispatcher = self._new_dispatcher(list(plan.due))
+
+    def run(self) -> list[BackupLine]:
+        """Make them all; what failed for a passing reason is tried once more at the end."""
+        self._round()
+        again = [key for key, line in self._lines.items() if line.result == "failed" and key in self._passing]
+        if again and not self._night.closed:
+            self._dispatcher = self._new_dispatcher(again)
+            self._round()
+        return [*self._plan.settled, *self._lines.values()]
+
+    def _new_dispatcher(self, keys: list[tuple[str, str]]) -> Dispatcher:
+        self._passing: set[tuple[str, str]] = set()
+        return Dispatcher([self._plan.due[key].job for key in keys], self._plan.slots, self._plan.free)
+
+    def _round(self) -> None:
+        threads = [
+            threading.Thread(target=self._work, name=f"backup-{number}", daemon=True)
+            for number in range(len({(due.job.site, due.job.node) for due in self._plan.due.values()}))
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        with self._changed:
+            while (left := self._dispatcher.take_pending()) is not None:
+                due = self._plan.due[left.key]
+                message = "the window closed before its turn: it is made first thing in the next run"
+                self._lines[left.key] = _line(due.desired, due.machine, "", "not-started", message=message)
+
+    def _work(self) -> None:
+        while (assignment := self._next()) is not None:
+            line, passing = self._back_up(assignment)
+            with self._changed:
+                self._lines[assignment.job.key] = line
+                if passing:
+                    self._passing.add(assignment.job.key)
+                self._dispatcher.ended(assignment, line.size)
+                self._changed.notify_all()
+
+    def _next(self) -> Assignment | None:
+        """Wait for work; None when there is none left, or none may begin any more."""
+        with self._changed:
+            while True:
+                if self._night.closed or not self._dispatcher.pending:
+                    return None
+                assignment = self._dispatcher.next()
+                if assignment is not None:
+                    return assignment
+                if not self._dispatcher.running:
+                    return None
+                self._changed.wait()
+
+    def _back_up(self, assignment: Assignment) -> tuple[BackupLine, bool]:
+        due = self._plan.due[assignment.job.key]
+        night, desired, machine = self._night, due.desired, due.machine
+        started = night.clock()
+        night.tell("backup-started", client=desired.client, machine=desired.name, storage=assignment.storage)
+        vm = night.vm(machine.site, desired.client, desired.name, machine.summary)
+        try:
+            archive = self._archive(vm, due, assignment.storage, started)
+        except (ProxmoxError, Stopped, HistoryUnavailable) as error:
+            night.tell("backup-failed", client=desired.client, machine=desired.name, reason=str(error))
+            line = _line(desired, machine, assignment.storage, "failed", message=str(error))
+            return replace(line, started_at=started), _passes(error)
+        seconds = (night.clock() - started).total_seconds()
+        line = replace(
+            _line(desired, machine, archive.stored.storage, "done", archive=archive),
+            started_at=started,
+            seconds=seconds,
+        )
+        night.tell(
+            "backup-done",
+            client=desired.client,
+            machine=desired.name,
+            bytes=line.size,
+            seconds=round(seconds, 1),
+        )
+        return line, False
+
+    def _archive(self, vm: Vm, due: Due, storage: str, started: dt.datetime) -> Archive:
+        """Make the archive, or take the one that an earlier run of this night had begun."""
+        if due.machine.summary.lock == "backup":
+            since = night_begins(night_of(started))
+            if upid := running_backup(vm):
+                for name in due.job.storages:
+                    if found := adopt_backup(vm, upid, name, since=since):
+                        return found
+            lock = await_unlocked(vm, until=lambda: self._night.closed, pause_seconds=_LOCK_PAUSE)
+            if lock:
+                raise Stopped(
+                    f"somebody's own {lock} holds VM {vm.vmid} since before its turn and did not end before the "
+                    f"window closed: see its task on {vm.node}; if none runs, `qm unlock {vm.vmid}` there"
+                )
+            for name in due.job.storages:
+                if found := find_backup(vm, name, since=since):
+                    return found
+        mark = ArchiveMark(
+            client=due.desired.client,
+            machine=due.desired.name,
+            contract=due.desired.contract,
+            days=due.desired.backup_days or 0,
+        )
+        return make_backup(vm, storage, mark, clock=self._night.clock)
+
+
+def _passes(error: Exception) -> bool:
+    """Whether trying again later this night may help: not where the storage is full."""
+    cause = error.cause if isinstance(error, TaskFailed) else error
+    return isinstance(error, ProxmoxError) and not isinstance(cause, StorageFull)
+
+
+def _line(
+    desired: DesiredMachine,
+    machine: ObservedMachine,
+    storage: str,
+    result: _Result,
+    *,
+    message: str = "",
+    archive: Archive | None = None,
+) -> BackupLine:
+    return BackupLine(
+        client=desired.client,
+        machine=desired.name,
+        site=machine.site,
+        node=machine.summary.node,
+        storage=storage,
+        result=result,
+        message=message,
+        size=archive.stored.size if archive else 0,
+        volid=archive.stored.volid if archive else None,
+    )

@@ -1,0 +1,259 @@
+"""Restore tests: a backup is worth what its last restore was.
+
+Every machine with backup is tested at least once in 31 days. An archive is restored into a copy that is unplugged
+(``link_down=1``): it can neither answer for the original's address nor reach anything. The copy must boot, its agent
+must answer, its file systems must be sound, and it must be the machine that it claims to be. Then it is erased.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from orchestrator.applying.backups import note_test
+from orchestrator.applying.marking import change_mark
+from orchestrator.applying.restoring import Copy, choose_node, leftovers, remove_copy, restore_copy
+from orchestrator.applying.vm import Stopped
+from orchestrator.contract.calendar import PARIS
+from orchestrator.guests.soundness import Unsound, examine
+from orchestrator.history import HistoryUnavailable
+from orchestrator.nightly.result import RestoreTestLine
+from orchestrator.proxmox import ProxmoxError, StorageFull, TaskFailed, ping_agent
+from orchestrator.resources.backup import Archive, RestoreTest, newest_good
+from orchestrator.resources.copies import CopyMark
+
+if TYPE_CHECKING:
+    from orchestrator.nightly.context import Night
+    from orchestrator.resources.holdings import SiteReading
+    from orchestrator.resources.observed import ObservedMachine
+
+EVERY_DAYS = 31
+"""Every machine is tested at least once in so many days."""
+
+_SPREAD_NIGHTS = 28
+"""So many nights share the machines: a few nights' grace for failures before the 31 days are over."""
+
+_Result = Literal["sound", "failed", "not-started"]
+_POLL_SECONDS = 2.0
+_START_SECONDS = 600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A machine with the archive to be tested."""
+
+    machine: ObservedMachine
+    archive: Archive
+    tested_on: dt.date | None
+
+
+def choose_tests(night: Night, readings: Mapping[str, SiteReading], today: dt.date) -> list[Candidate]:
+    """Tonight's sample: a 28th of the machines that have backups, those never or longest not tested first, and
+    every one whose last test is about to be 31 days old.
+
+    A machine whose newest archive was tested tonight already, by a run that was killed since, is not tested again.
+    """
+    candidates = []
+    tonight = 0
+    for reading in readings.values():
+        for machine in reading.observed.machines:
+            mark = machine.mark
+            desired = night.desired.get((mark.client, mark.machine)) if mark else None
+            if mark is None or desired is None or desired.backup_days is None:
+                continue
+            if _tested_since(machine, mark.tested, today):
+                tonight += 1
+            elif (archive := newest_good(machine.archives or ())) is not None:
+                sound_on = last_sound_test(machine.archives or (), mark.tested)
+                candidates.append(Candidate(machine=machine, archive=archive, tested_on=sound_on))
+    candidates.sort(key=_longest_ago_first)
+    share = math.ceil((len(candidates) + tonight) / _SPREAD_NIGHTS) - tonight
+    late = today - dt.timedelta(days=EVERY_DAYS - 1)
+    overdue = sum(item.tested_on is not None and item.tested_on <= late for item in candidates)
+    return candidates[: max(share, overdue, 0)]
+
+
+def _longest_ago_first(candidate: Candidate) -> tuple[dt.date, str, str]:
+    mark = candidate.archive.mark
+    return candidate.tested_on or dt.date.min, mark.client, mark.machine
+
+
+def _tested_since(machine: ObservedMachine, noted: dt.date | None, day: dt.date) -> bool:
+    """Whether a test ended since a day, well or not."""
+    days = [archive.mark.test.on for archive in machine.archives or () if archive.mark.test]
+    return any(on >= day for on in [*days, *([noted] if noted else [])])
+
+
+def last_sound_test(archives: tuple[Archive, ...], noted: dt.date | None) -> dt.date | None:
+    """The day a backup was last restored and found sound: the machine's notes know, or those of an archive."""
+    days = [test.on for archive in archives if (test := archive.mark.test) and test.sound]
+    return max([*days, *([noted] if noted else [])], default=None)
+
+
+class RestoreTests:
+    """The restore tests of one night."""
+
+    def __init__(self, night: Night, readings: Mapping[str, SiteReading]) -> None:
+        self._night = night
+        self._readings = readings
+        self._guard = threading.Lock()
+        self._copies: set[int] = set()
+
+    def remove_leftovers(self) -> list[str]:
+        """Erase copies that a killed run left behind. Returns what went wrong, in words."""
+        problems = []
+        for site, reading in self._readings.items():
+            cluster, state = self._night.clusters[site], reading.observed.state
+            try:
+                for copy in leftovers(cluster, self._night.journal, state, running=frozenset(self._copies)):
+                    remove_copy(copy)
+            except (ProxmoxError, Stopped, HistoryUnavailable) as error:
+                problems.append(f"{site}: a copy of an earlier restore test could not be removed: {error}")
+        return problems
+
+    def run(self, candidates: list[Candidate]) -> list[RestoreTestLine]:
+        """Test them, a few at a time at each site."""
+        by_site: dict[str, list[Candidate]] = {}
+        for candidate in candidates:
+            by_site.setdefault(candidate.machine.site, []).append(candidate)
+        pools = {
+            site: ThreadPoolExecutor(self._night.tests_at_a_time, thread_name_prefix=f"restore-{site}")
+            for site in by_site
+        }
+        try:
+            waiting = [pools[item.machine.site].submit(self._test, item) for item in candidates]
+            return [future.result() for future in waiting]
+        finally:
+            for pool in pools.values():
+                pool.shutdown()
+
+    def _test(self, candidate: Candidate) -> RestoreTestLine:
+        night, archive = self._night, candidate.archive
+        client, machine = archive.mark.client, archive.mark.machine
+        if night.closed:
+            return self._line(candidate, "not-started", "the window closed before its turn", 0.0)
+        site = candidate.machine.site
+        storage = night.provider.sites[site].storage
+        state = self._readings[site].observed.state
+        node = choose_node(state, storage, archive.stored.storage, archive.stored.node)
+        if node is None:
+            text = f"no online node reaches both {storage} and {archive.stored.storage}"
+            return self._line(candidate, "not-started", text, 0.0)
+        night.tell("restore-test-started", client=client, machine=machine, archive=archive.stored.volid)
+        started = time.monotonic()
+        try:
+            found = self._restore_and_look(candidate, node, storage)
+        except (Unsound, TaskFailed) as error:
+            if isinstance(error, TaskFailed) and isinstance(error.cause, StorageFull):
+                return self._ended(candidate, None, str(error), started)
+            return self._ended(candidate, False, str(error), started)
+        except (ProxmoxError, Stopped, HistoryUnavailable) as error:
+            return self._ended(candidate, None, str(error), started)
+        return self._ended(candidate, True, found, started)
+
+    def _restore_and_look(self, candidate: Candidate, node: str, storage: str) -> str:
+        """Restore, boot, examine, erase. Returns what was found.
+
+        Raises:
+            Unsound: the machine is not what it should be.
+            TaskFailed: the archive cannot be restored, or its machine not be started.
+            ProxmoxError, Stopped: the test itself could not be carried out: that says nothing about the archive.
+        """
+        night, archive = self._night, candidate.archive
+        mark = CopyMark(
+            purpose="restore-test",
+            client=archive.mark.client,
+            machine=archive.mark.machine,
+            volid=archive.stored.volid,
+            made_at=night.clock(),
+        )
+        copy = restore_copy(
+            night.clusters[candidate.machine.site],
+            night.journal,
+            archive,
+            mark,
+            node=node,
+            storage=storage,
+            name=None,  # with another name or MAC cloud-init would take it for a new machine, and change it
+            unique=False,
+            pause=night.pause,
+        )
+        with self._guard:
+            self._copies.add(copy.vmid)
+        try:
+            booted = self._boot(copy)
+            facts = examine(
+                copy.cluster,
+                copy.node,
+                copy.vmid,
+                name=archive.mark.machine,
+                host_keys=candidate.machine.mark.host_keys if candidate.machine.mark else (),
+            )
+        finally:
+            remove_copy(copy)
+        return f"{facts}; agent after {booted:.0f} s"
+
+    def _boot(self, copy: Copy) -> float:
+        """Start a copy and wait for its agent. Returns the seconds that took."""
+        started = time.monotonic()
+        with copy.journal.step(
+            copy.mark.client, copy.mark.machine, copy.site, "boot copy", vmid=copy.vmid
+        ) as step:
+            step.ended(
+                copy.cluster.run_task("POST", f"{copy.path}/status/start", timeout_seconds=_START_SECONDS)
+            )
+            while not ping_agent(copy.cluster, copy.node, copy.vmid):
+                if time.monotonic() - started > self._night.boot_seconds:
+                    raise Unsound(
+                        f"it did not boot: its guest agent was silent for {self._night.boot_seconds:.0f} s"
+                    )
+                self._night.pause(_POLL_SECONDS)
+        return time.monotonic() - started
+
+    def _ended(self, candidate: Candidate, sound: bool | None, found: str, started: float) -> RestoreTestLine:
+        """Write the result down: on the archive, in the machine's notes, in the history."""
+        night, archive = self._night, candidate.archive
+        client, machine, site = archive.mark.client, archive.mark.machine, candidate.machine.site
+        seconds = time.monotonic() - started
+        night.tell("restore-test-ended", client=client, machine=machine, sound=sound, found=found)
+        today = night.clock().astimezone(PARIS).date()
+        try:
+            night.journal.record(
+                client,
+                machine,
+                site,
+                "restore test",
+                result="ok" if sound else "failed",
+                message=found,
+                seconds=seconds,
+                details={"archive": archive.stored.volid},
+            )
+            if sound is not None:
+                note_test(
+                    night.clusters[site], archive, RestoreTest(on=today, sound=sound, found=found[:200])
+                )
+            if sound:
+                vm = night.vm(site, client, machine, candidate.machine.summary)
+                change_mark(vm, lambda mark: mark.with_(tested=today))
+        except (ProxmoxError, Stopped, HistoryUnavailable) as error:
+            found += f" (its result could not be written down everywhere: {error})"
+        return self._line(candidate, "sound" if sound else "failed", found, seconds)
+
+    def _line(self, candidate: Candidate, result: _Result, message: str, seconds: float) -> RestoreTestLine:
+        archive = candidate.archive
+        return RestoreTestLine(
+            client=archive.mark.client,
+            machine=archive.mark.machine,
+            site=candidate.machine.site,
+            volid=archive.stored.volid,
+            taken_at=archive.taken_at,
+            result=result,
+            message=message,
+            seconds=seconds,
+        )

@@ -1,0 +1,96 @@
+"""Retention of the night: archives whose days are over go, but for those that must stay (article 3.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Literal
+
+from orchestrator.applying.backups import remove_archive
+from orchestrator.contract.retention import Verdict
+from orchestrator.history import HistoryUnavailable
+from orchestrator.nightly.result import ForeignArchives, RetentionLine
+from orchestrator.proxmox import ProxmoxError
+from orchestrator.resources.backup import Archive, verdicts
+
+if TYPE_CHECKING:
+    from orchestrator.nightly.context import Night
+    from orchestrator.resources.holdings import SiteReading
+
+_REMOVALS_AT_A_TIME = 2
+"""For each site: removing a file is quick, and a node has three workers for everybody."""
+
+
+def over(night: Night, reading: SiteReading) -> list[tuple[tuple[str, str], Verdict[Archive]]]:
+    """The archives of a site whose days are over, with their owner and what retention says about each.
+
+    An archive that its own storage lists twice, or that belongs to nobody, is never among them.
+    """
+    now = night.clock()
+    found = []
+    for key, archives in sorted(reading.holdings.owned.items()):
+        desired = night.desired.get(key)
+        # A machine whose file sends it to another site is still where it is; its file's retention holds.
+        days = desired.backup_days if desired else None
+        judged = verdicts(archives, now, days=days, in_file=desired is not None)
+        found += [(key, verdict) for verdict in judged if verdict.over]
+    return found
+
+
+def carry_out(night: Night, readings: Iterable[SiteReading]) -> list[RetentionLine]:
+    """Remove what is over, site by site; one that cannot be removed stops nothing else."""
+    lines: list[RetentionLine] = []
+    for reading in readings:
+        site = reading.observed.site
+        judged = over(night, reading)
+        if not judged:
+            continue
+        with ThreadPoolExecutor(_REMOVALS_AT_A_TIME, thread_name_prefix=f"retention-{site}") as pool:
+            lines += pool.map(lambda item: _one(night, *item), judged)
+    return lines
+
+
+def _one(night: Night, key: tuple[str, str], verdict: Verdict[Archive]) -> RetentionLine:
+    archive = verdict.archive
+    if verdict.kept_because is not None:
+        return _line(key, archive, "kept", verdict.kept_because)
+    client, machine = key
+    reason = f"its days were over on {verdict.ends:%Y-%m-%d %H:%M} (art. 3.5)"
+    try:
+        remove_archive(night.clusters[archive.site], night.journal, archive, client, machine, reason=reason)
+    except (ProxmoxError, HistoryUnavailable) as error:
+        night.tell(
+            "archive-failed", client=client, machine=machine, archive=archive.stored.volid, reason=str(error)
+        )
+        return _line(key, archive, "failed", str(error))
+    night.tell("archive-removed", client=client, machine=machine, archive=archive.stored.volid)
+    return _line(key, archive, "removed", reason)
+
+
+def foreign(readings: Iterable[SiteReading]) -> list[ForeignArchives]:
+    """How many archives of each backup storage belong to no machine of ours."""
+    lines = []
+    for reading in readings:
+        by_storage: dict[str, list[int]] = {}
+        for stored in reading.holdings.foreign:
+            by_storage.setdefault(stored.storage, []).append(stored.size)
+        lines += [
+            ForeignArchives(site=reading.observed.site, storage=storage, archives=len(sizes), size=sum(sizes))
+            for storage, sizes in sorted(by_storage.items())
+        ]
+    return lines
+
+
+def _line(
+    key: tuple[str, str], archive: Archive, result: Literal["removed", "kept", "failed"], message: str
+) -> RetentionLine:
+    return RetentionLine(
+        client=key[0],
+        machine=key[1],
+        site=archive.site,
+        volid=archive.stored.volid,
+        taken_at=archive.taken_at,
+        size=archive.stored.size,
+        result=result,
+        message=message,
+    )

@@ -1,0 +1,250 @@
+"""A whole night, in order: reading, drift, snapshots, expiry, backups, retention, restore tests, storages, report.
+
+One failed machine never stops the night, nor does one failed step. Everything is decided from what the hypervisors
+have, so a run that was killed is resumed by starting it again: what is done is seen, and not done twice.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from orchestrator.applying.limits import Limits
+from orchestrator.contract.calendar import night_of
+from orchestrator.contract.retention import Verdict
+from orchestrator.nightly import retention, snapshots
+from orchestrator.nightly.backups import BackupPlan, BackupRun, plan_backups
+from orchestrator.nightly.reading import read_sites
+from orchestrator.nightly.restore_tests import Candidate, RestoreTests, choose_tests, last_sound_test
+from orchestrator.nightly.result import (
+    BackupLine,
+    DriftLine,
+    MachineLine,
+    NightReport,
+    RestoreTestLine,
+    RetentionLine,
+    SnapshotLine,
+    StorageLine,
+)
+from orchestrator.nightly.storages import storage_lines
+from orchestrator.planning.plan import SiteFailure, make_plan
+from orchestrator.resources.backup import Archive, newest_good
+from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.holdings import SiteReading, with_archives
+from orchestrator.resources.observed import ObservedMachine
+from orchestrator.resources.snapshot import expired
+
+if TYPE_CHECKING:
+    from orchestrator.history import History
+    from orchestrator.nightly.context import Night
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightPlan:
+    """What a night would do: shown by ``--dry-run``, carried out otherwise.
+
+    Attributes:
+        problems: sites and storages that could not be read, in words.
+        due: machines with the snapshots declared for tonight.
+        expiring: how many snapshots of ours have lived their seven days.
+        over: archives whose days are over now, with what retention says; decided again after the backups.
+        tests: the restore tests of tonight.
+    """
+
+    started_at: dt.datetime
+    readings: Mapping[str, SiteReading]
+    problems: tuple[str, ...]
+    drift: tuple[DriftLine, ...]
+    due: tuple[tuple[ObservedMachine, list[Change]], ...]
+    expiring: tuple[tuple[ObservedMachine, str], ...]
+    backups: BackupPlan
+    over: tuple[tuple[tuple[str, str], Verdict[Archive]], ...]
+    tests: tuple[Candidate, ...]
+
+    @property
+    def night(self) -> dt.date:
+        """The night it belongs to."""
+        return night_of(self.started_at)
+
+
+def plan_night(night: Night, history: History) -> NightPlan:
+    """Read every site and decide what this night has to do. Changes nothing."""
+    started = night.clock()
+    readings, failures = read_sites(night)
+    problems = [
+        f"site {site} could not be read, nothing is done there: {why}" for site, why in failures.items()
+    ]
+    for site, reading in readings.items():
+        problems += [
+            f"backup storage {storage} of {site} could not be listed: {why}"
+            for storage, why in reading.unread.items()
+        ]
+    return NightPlan(
+        started_at=started,
+        readings=readings,
+        problems=tuple(problems),
+        drift=tuple(_drift(night, readings, failures, started)),
+        due=tuple(snapshots.due_snapshots(night, readings.values())),
+        expiring=tuple(_expiring(readings.values(), started)),
+        backups=plan_backups(night, readings, history.last_seconds("backup")),
+        over=tuple(item for reading in readings.values() for item in retention.over(night, reading)),
+        tests=tuple(choose_tests(night, readings, night_of(started))),
+    )
+
+
+def _drift(
+    night: Night, readings: Mapping[str, SiteReading], failures: Mapping[str, str], now: dt.datetime
+) -> Iterable[DriftLine]:
+    here = [machine for machine in night.desired.values() if machine.site in readings]
+    plan = make_plan(
+        here,
+        {site: reading.observed for site, reading in readings.items()},
+        now,
+        failures=[SiteFailure(site=site, reason=why) for site, why in failures.items()],
+    )
+    for machine in plan.machines:
+        for change in machine.changes:
+            if change.drift or change.kind in (Kind.NOTICE, Kind.REFUSED):
+                yield DriftLine(
+                    client=machine.client,
+                    machine=machine.machine,
+                    site=machine.site,
+                    what=change.what,
+                    before=change.before,
+                    after=change.after,
+                    why=change.why,
+                )
+
+
+def _expiring(readings: Iterable[SiteReading], now: dt.datetime) -> Iterable[tuple[ObservedMachine, str]]:
+    for reading in readings:
+        for machine in reading.observed.machines:
+            for item in expired(machine.snapshots, now):
+                yield machine, item.snapshot.name
+
+
+class NightRun:
+    """Carrying a night's plan out."""
+
+    def __init__(self, night: Night, plan: NightPlan) -> None:
+        self._night = night
+        self._plan = plan
+        self._readings = dict(plan.readings)
+        self._problems = list(plan.problems)
+
+    def run(self) -> NightReport:
+        """Do it all, and say what became of it."""
+        night, plan = self._night, self._plan
+        limits = Limits()
+        forecast = plan.backups.forecast
+        night.tell(
+            "night-started",
+            night=str(plan.night),
+            sites=sorted(self._readings),
+            backups=forecast.backups if forecast else 0,
+            ends_at=forecast.ends_at.isoformat() if forecast else None,
+            closes_at=night.closes_at.isoformat(),
+            fits=forecast.fits if forecast else True,
+        )
+        lines: list[SnapshotLine] = []
+        lines += self._step("snapshots", lambda: snapshots.take_declared(night, list(plan.due), limits))
+        taken = {(line.client, line.machine) for line in lines}
+        lines += self._step("expiry", lambda: self._expire(limits, but=taken))
+        backups: list[BackupLine] = self._step("backups", lambda: BackupRun(night, plan.backups).run())
+        self._step("reading archives", self._read_archives)
+        removed: list[RetentionLine] = self._step(
+            "retention", lambda: retention.carry_out(night, self._readings.values())
+        )
+        tests: list[RestoreTestLine] = self._step("restore tests", self._test)
+        lines += self._step("expiry", self._expire_late)
+        self._step("reading archives", self._read_archives)
+        storages: list[StorageLine] = self._step(
+            "storages", lambda: storage_lines(night, self._readings, plan.night)
+        )
+        lines += snapshots.foreign_snapshots(self._readings.values())
+        report = NightReport(
+            night=plan.night,
+            run=night.journal.run,
+            started_at=plan.started_at,
+            ended_at=night.clock(),
+            sites=tuple(sorted(night.clusters)),
+            forecast=forecast,
+            problems=tuple(self._problems),
+            drift=plan.drift,
+            snapshots=tuple(lines),
+            backups=tuple(backups),
+            retention=tuple(removed),
+            tests=tuple(tests),
+            storages=tuple(storages),
+            machines=tuple(self._machines()),
+            foreign=tuple(retention.foreign(self._readings.values())),
+        )
+        night.tell("night-ended", failures=report.failures, seconds=_seconds(report))
+        return report
+
+    def _step(self, name: str, work: Callable[[], list[T]]) -> list[T]:
+        """Run one step. Whatever it stumbles over is reported, and the night goes on with the next one."""
+        self._night.tell("step", name=name)
+        try:
+            return work()
+        except Exception as error:
+            self._problems.append(f"{name}: the step broke off: {type(error).__name__}: {error}")
+            self._night.tell("step-failed", name=name, reason=str(error))
+            return []
+
+    def _expire(self, limits: Limits, *, but: set[tuple[str, str]]) -> list[SnapshotLine]:
+        return snapshots.expire(self._night, self._readings.values(), limits, but=but)
+
+    def _expire_late(self) -> list[SnapshotLine]:
+        """What came of age while the night ran goes with it: else it would live a day too long."""
+        before = self._plan.started_at
+        return snapshots.expire(self._night, self._readings.values(), Limits(), alive_at=before)
+
+    def _read_archives(self) -> list[None]:
+        """List the archives anew: one call a storage."""
+        night = self._night
+        for site, reading in self._readings.items():
+            storages = [storage.name for storage in night.provider.sites[site].backup_storages]
+            fresh = with_archives(night.clusters[site], reading.observed, storages, night.desired)
+            self._problems += [
+                f"backup storage {storage} of {site} went away during the night: {why}"
+                for storage, why in fresh.unread.items()
+                if storage not in reading.unread
+            ]
+            self._readings[site] = fresh
+        return []
+
+    def _test(self) -> list[RestoreTestLine]:
+        tests = RestoreTests(self._night, self._readings)
+        self._problems += tests.remove_leftovers()
+        return tests.run(choose_tests(self._night, self._readings, self._plan.night))
+
+    def _machines(self) -> Iterable[MachineLine]:
+        """Where every machine stands that has a backup, or archives of an earlier time."""
+        for reading in self._readings.values():
+            for machine in reading.observed.machines:
+                mark, archives = machine.mark, machine.archives or ()
+                desired = self._night.desired.get((mark.client, mark.machine)) if mark else None
+                days = desired.backup_days if desired else None
+                if mark is None or (days is None and not archives):
+                    continue
+                good = newest_good(archives)
+                yield MachineLine(
+                    client=mark.client,
+                    machine=mark.machine,
+                    contract=mark.contract,
+                    site=machine.site,
+                    retention_days=days,
+                    newest_good=good.taken_at if good else None,
+                    archives=len(archives),
+                    size=sum(archive.stored.size for archive in archives),
+                    tested_on=last_sound_test(archives, mark.tested),
+                )
+
+
+def _seconds(report: NightReport) -> float:
+    return round((report.ended_at - report.started_at).total_seconds(), 1)

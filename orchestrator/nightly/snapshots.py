@@ -1,0 +1,177 @@
+"""Snapshots of the night: what is declared for the day is taken, what has lived its seven days is removed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from orchestrator.applying.limits import Limits
+from orchestrator.applying.marking import change_mark
+from orchestrator.applying.snapshots import remove_snapshot, take_snapshot
+from orchestrator.applying.vm import Stopped
+from orchestrator.history import HistoryUnavailable
+from orchestrator.nightly.result import SnapshotLine
+from orchestrator.proxmox import ProxmoxError
+from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.snapshot import expired, expires_at, owned, snapshot_changes, with_taken
+
+if TYPE_CHECKING:
+    from orchestrator.nightly.context import Night
+    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.holdings import SiteReading
+    from orchestrator.resources.notes import Mark
+    from orchestrator.resources.observed import ObservedMachine
+
+_WORKERS = 8
+
+T = TypeVar("T")
+_Action = Literal["taken", "removed", "refused", "failed", "foreign"]
+
+
+def due_snapshots(night: Night, sites: Iterable[SiteReading]) -> list[tuple[ObservedMachine, list[Change]]]:
+    """What the files declare for tonight, and what stands in its way: machines with their changes."""
+    now = night.clock()
+    found = []
+    for machine, mark in _machines(sites):
+        desired = night.desired.get((mark.client, mark.machine))
+        if desired is None:
+            continue
+        changes = [
+            change
+            for change in snapshot_changes(desired, machine, mark, now)
+            if change.kind in (Kind.SNAPSHOT, Kind.UNABLE)
+        ]
+        if changes:
+            found.append((machine, changes))
+    return found
+
+
+def take_declared(
+    night: Night, due: list[tuple[ObservedMachine, list[Change]]], limits: Limits
+) -> list[SnapshotLine]:
+    """Take the snapshots that are declared for tonight; a machine's expired ones make room first."""
+
+    def one(item: tuple[ObservedMachine, list[Change]]) -> list[SnapshotLine]:
+        machine, changes = item
+        assert machine.mark is not None  # noqa: S101  (only ours are due)
+        desired = night.desired[machine.mark.client, machine.mark.machine]
+        names = [item.snapshot.name for item in expired(machine.snapshots, night.clock())]
+        lines = _expire(night, machine, machine.mark, names, limits)
+        for change in changes:
+            name = change.what.removeprefix("snapshot ")
+            if change.kind is Kind.UNABLE:
+                lines.append(_line(machine.mark, machine.site, name, "refused", str(change.why)))
+            else:
+                lines.append(_take(night, machine, machine.mark, desired, name, limits))
+        return lines
+
+    return _in_parallel(one, due)
+
+
+def _take(
+    night: Night, machine: ObservedMachine, mark: Mark, desired: DesiredMachine, name: str, limits: Limits
+) -> SnapshotLine:
+    declared = next(item for item in desired.snapshots if item.name == name)
+    vm = night.vm(machine.site, mark.client, mark.machine, machine.summary)
+    try:
+        with limits.write(machine.site, machine.summary.node):
+            taken = take_snapshot(vm, name, declared_for=declared.taken_on)
+            change_mark(vm, lambda now: with_taken(now, desired, declared))
+    except (ProxmoxError, Stopped, HistoryUnavailable) as error:
+        night.tell("snapshot-failed", client=mark.client, machine=mark.machine, reason=str(error))
+        return _line(mark, machine.site, name, "failed", str(error))
+    night.tell("snapshot-taken", client=mark.client, machine=mark.machine, snapshot=name)
+    return SnapshotLine(
+        client=mark.client,
+        machine=mark.machine,
+        site=machine.site,
+        snapshot=name,
+        action="taken",
+        expires_at=expires_at(taken),
+    )
+
+
+def expire(
+    night: Night,
+    sites: Iterable[SiteReading],
+    limits: Limits,
+    *,
+    but: Collection[tuple[str, str]] = (),
+    alive_at: dt.datetime | None = None,
+) -> list[SnapshotLine]:
+    """Remove every snapshot of ours whose seven days are over, on every machine of ours.
+
+    Args:
+        night: the run.
+        sites: as they were read.
+        limits: of what is written at a time.
+        but: clients and machines that were seen to already.
+        alive_at: only snapshots whose days were not over yet at that time.
+    """
+    now = night.clock()
+
+    def over(machine: ObservedMachine) -> list[str]:
+        early = {item.snapshot.name for item in expired(machine.snapshots, alive_at)} if alive_at else set()
+        return [
+            item.snapshot.name for item in expired(machine.snapshots, now) if item.snapshot.name not in early
+        ]
+
+    found = [
+        (machine, mark, names)
+        for machine, mark in _machines(sites)
+        if (mark.client, mark.machine) not in but and (names := over(machine))
+    ]
+    return _in_parallel(lambda item: _expire(night, *item, limits), found)
+
+
+def _expire(
+    night: Night, machine: ObservedMachine, mark: Mark, names: list[str], limits: Limits
+) -> list[SnapshotLine]:
+    vm = night.vm(machine.site, mark.client, mark.machine, machine.summary)
+    lines = []
+    for name in names:
+        try:
+            with limits.write(machine.site, machine.summary.node):
+                remove_snapshot(vm, name, action="expire snapshot")
+        except (ProxmoxError, HistoryUnavailable) as error:
+            night.tell("snapshot-failed", client=mark.client, machine=mark.machine, reason=str(error))
+            lines.append(_line(mark, machine.site, name, "failed", f"could not be removed: {error}"))
+        else:
+            night.tell("snapshot-expired", client=mark.client, machine=mark.machine, snapshot=name)
+            lines.append(_line(mark, machine.site, name, "removed", "its seven days are over (art. 3.2)"))
+    return lines
+
+
+def foreign_snapshots(sites: Iterable[SiteReading]) -> list[SnapshotLine]:
+    """Snapshots that others made on our machines: shown and counted, never removed."""
+    return [
+        _line(
+            mark,
+            machine.site,
+            snapshot.name,
+            "foreign",
+            f"made by others in Proxmox on {snapshot.taken_at:%Y-%m-%d}; it counts towards the two",
+        )
+        for machine, mark in _machines(sites)
+        for snapshot in machine.snapshots
+        if owned(snapshot) is None
+    ]
+
+
+def _machines(sites: Iterable[SiteReading]) -> list[tuple[ObservedMachine, Mark]]:
+    return [(machine, machine.mark) for site in sites for machine in site.observed.machines if machine.mark]
+
+
+def _line(mark: Mark, site: str, name: str, action: _Action, message: str) -> SnapshotLine:
+    return SnapshotLine(
+        client=mark.client, machine=mark.machine, site=site, snapshot=name, action=action, message=message
+    )
+
+
+def _in_parallel(work: Callable[[T], list[SnapshotLine]], items: list[T]) -> list[SnapshotLine]:
+    if not items:
+        return []
+    with ThreadPoolExecutor(min(_WORKERS, len(items)), thread_name_prefix="snapshot") as pool:
+        return [line for lines in pool.map(work, items) for line in lines]
