@@ -8,6 +8,7 @@ from __future__ import annotations
 import typer
 
 from orchestrator.cli.apply import apply
+from orchestrator.cli.backup import app as backup
 from orchestrator.cli.history import history
 from orchestrator.cli.inventory import inventory
 from orchestrator.cli.nightly import nightly
@@ -27,3 +28,4 @@ app = typer.Typer(
 for command in (validate, plan, apply, nightly, show, history, inventory, schema):
     app.command()(command)
 app.add_typer(snapshot, name="snapshot")
+app.add_typer(backup, name="backup")

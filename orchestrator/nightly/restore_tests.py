@@ -127,13 +127,14 @@ class RestoreTests:
             for site in by_site
         }
         try:
-            waiting = [pools[item.machine.site].submit(self._test, item) for item in candidates]
+            waiting = [pools[item.machine.site].submit(self.test, item) for item in candidates]
             return [future.result() for future in waiting]
         finally:
             for pool in pools.values():
                 pool.shutdown()
 
-    def _test(self, candidate: Candidate) -> RestoreTestLine:
+    def test(self, candidate: Candidate) -> RestoreTestLine:
+        """Test one archive, and write down how it ended."""
         night, archive = self._night, candidate.archive
         client, machine = archive.mark.client, archive.mark.machine
         if night.closed:

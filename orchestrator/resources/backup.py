@@ -214,6 +214,11 @@ def backup_words(days: int | None) -> str:
     return OFF if days is None else f"{days} days"
 
 
+def days_in_words(words: str | None) -> int | None:
+    """The retention behind :func:`backup_words`; None for ``off``, and for None."""
+    return int(words.split()[0]) if words and words != OFF else None
+
+
 def what_retention_does(desired: DesiredMachine, archives: tuple[Archive, ...], now: dt.datetime) -> str:
     """Which archives a change of the retention lets go, and when, in words for the plan."""
     if not archives:

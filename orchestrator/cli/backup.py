@@ -1,0 +1,445 @@
+"""``orchestrator backup``: backups of machines on demand (article 3.5)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.cli import session
+from orchestrator.cli.target import Found, Reason, Target, Yes, find_machine, vm_of
+
+if TYPE_CHECKING:
+    from orchestrator.contract.retention import Verdict
+    from orchestrator.history import History
+    from orchestrator.nightly.context import Night
+    from orchestrator.proxmox import Cluster
+    from orchestrator.resources.backup import Archive
+    from orchestrator.resources.holdings import SiteReading
+    from orchestrator.sites.model import Provider
+
+app = typer.Typer(no_args_is_help=True, help="Make, list, weigh, verify and restore backups of machines.")
+
+_GIB = 1024**3
+
+
+class OutputFormat(StrEnum):
+    """How an answer is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Format = Annotated[OutputFormat, typer.Option(help="For people or for programs.")]
+Chosen = Annotated[
+    str | None,
+    typer.Option("--archive", metavar="VOLID", help="This archive.  [default: the newest good one]"),
+]
+BootTimeout = Annotated[float, typer.Option(min=1, help="Seconds that the machine may take to boot.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A machine's archives, judged.
+
+    Attributes:
+        days: the retention in force; None if its backup is off.
+    """
+
+    client: str
+    machine: str
+    site: str
+    days: int | None
+    verdicts: tuple[Verdict[Archive], ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of them."""
+        return sum(verdict.archive.stored.size for verdict in self.verdicts)
+
+
+@app.command()
+def now(
+    target: Target,
+    inventory: session.Inventory = None,
+    reason: Reason = "backup on demand",
+    history: session.HistoryPath = None,
+) -> None:
+    """Back a machine up now, to a storage at another site. A running guest goes on."""
+    from orchestrator.applying.backups import make_backup
+    from orchestrator.applying.vm import Stopped
+    from orchestrator.proxmox import ProxmoxError
+    from orchestrator.resources.backup import ArchiveMark
+
+    provider = session.open_provider(inventory)
+    with session.open_clusters(provider) as clusters, session.open_history(history) as opened:
+        found = find_machine(target, clusters)
+        days = _days(found.mark.applied)
+        if days is None:
+            session.fail(
+                f"{target}: its backup is off; it is made on the client's request, machine by machine (art. 3.5): "
+                "set backup in its file and apply"
+            )
+        mark = ArchiveMark(
+            client=found.mark.client, machine=found.mark.machine, contract=found.mark.contract, days=days
+        )
+        try:
+            storage = _storage_for(found, provider)
+            archive = make_backup(
+                vm_of(found, opened, reason=reason), storage, mark, clock=lambda: dt.datetime.now(dt.UTC)
+            )
+        except (ProxmoxError, Stopped) as error:
+            session.fail(f"{target}: {error}")
+    session.console().print(f"{archive.stored.volid}   {archive.stored.size / _GIB:.2f} GiB", markup=False)
+
+
+@app.command("list")
+def list_(
+    target: Annotated[str | None, typer.Argument(metavar="[CLIENT[/MACHINE]]")] = None,
+    inventory: session.Inventory = None,
+    format: Format = OutputFormat.TEXT,
+) -> None:
+    """Show archives: when they were made, until when they are kept, and how their restore tests ended."""
+    kept, foreign, unread = _read(target, inventory)
+    if format is OutputFormat.JSON:
+        typer.echo(json.dumps([_document(item) for item in kept], indent=2, default=str))
+    else:
+        out = session.console()
+        for item in kept:
+            out.print(f"[bold]{item.client}/{item.machine}[/]   {item.site}   {_policy(item.days)}")
+            for verdict in reversed(item.verdicts):
+                out.print(f"  {_row(verdict)}", markup=False)
+        if not kept:
+            out.print("no archives" if target is None else f"no archives of {target}")
+        if target is None and foreign:
+            out.print(f"{foreign} archives belong to no machine of ours: left alone", style="dim")
+    _end(unread)
+
+
+@app.command()
+def volume(
+    target: Annotated[str | None, typer.Argument(metavar="[CLIENT[/MACHINE]]")] = None,
+    inventory: session.Inventory = None,
+    format: Format = OutputFormat.TEXT,
+) -> None:
+    """Show the volume of the backups, machine by machine and client by client (article 3.5)."""
+    kept, _, unread = _read(target, inventory)
+    clients: dict[str, int] = {}
+    for item in kept:
+        clients[item.client] = clients.get(item.client, 0) + item.size
+    if format is OutputFormat.JSON:
+        machines = [
+            {
+                "client": item.client,
+                "machine": item.machine,
+                "archives": len(item.verdicts),
+                "bytes": item.size,
+            }
+            for item in kept
+        ]
+        typer.echo(json.dumps({"machines": machines, "clients": clients}, indent=2))
+    else:
+        out = session.console()
+        for client, total in clients.items():
+            out.print(f"[bold]{client}[/]   {total / _GIB:.2f} GiB")
+            for item in kept:
+                if item.client == client:
+                    noun = "archive" if len(item.verdicts) == 1 else "archives"
+                    out.print(
+                        f"  {item.machine:<24} {item.size / _GIB:>9.2f} GiB   {len(item.verdicts)} {noun}   "
+                        f"{_policy(item.days)}",
+                        markup=False,
+                    )
+        if not kept:
+            out.print("no archives")
+    _end(unread)
+
+
+@app.command()
+def verify(
+    target: Target,
+    archive: Chosen = None,
+    inventory: session.Inventory = None,
+    reason: Reason = "restore test on demand",
+    boot_timeout: BootTimeout = 600.0,
+    history: session.HistoryPath = None,
+) -> None:
+    """Restore an archive into an unplugged copy, boot it, look at it, and erase the copy: a restore test now."""
+    from orchestrator.nightly.restore_tests import Candidate, RestoreTests, last_sound_test
+
+    provider = session.open_provider(inventory)
+    with session.open_clusters(provider) as clusters, session.open_history(history) as opened:
+        found = find_machine(target, clusters)
+        reading = _site_reading(found, provider)
+        chosen = _choose(target, found, reading, archive)
+        night = _night(provider, clusters, opened, reason=reason, boot_seconds=boot_timeout)
+        candidate = Candidate(
+            machine=found.machine,
+            archive=chosen,
+            tested_on=last_sound_test((chosen,), found.mark.tested),
+        )
+        line = RestoreTests(night, {found.machine.site: reading}).test(candidate)
+    if line.result != "sound":
+        session.fail(f"{target}: {line.volid}: {line.message}")
+    session.console().print(f"sound: {line.message}", markup=False)
+
+
+@app.command()
+def restore(
+    target: Target,
+    archive: Chosen = None,
+    as_: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="Beside the original, under this name.")
+    ] = None,
+    in_place: Annotated[
+        bool,
+        typer.Option(
+            "--in-place", help="Give the original the archive's disks; its own are kept until it has booted."
+        ),
+    ] = False,
+    inventory: session.Inventory = None,
+    yes: Yes = False,
+    reason: Reason = "restore on demand",
+    boot_timeout: BootTimeout = 600.0,
+    history: session.HistoryPath = None,
+) -> None:
+    """Restore an archive beside the original (--as NAME), or into it (--in-place)."""
+    if (as_ is None) is not in_place:
+        session.fail("say where: --as NAME restores beside the original, --in-place into it")
+    from orchestrator.applying.vm import Stopped
+    from orchestrator.proxmox import ProxmoxError
+
+    provider = session.open_provider(inventory)
+    with session.open_clusters(provider) as clusters, session.open_history(history) as opened:
+        found = find_machine(target, clusters)
+        chosen = _choose(target, found, _site_reading(found, provider), archive)
+        try:
+            if as_ is not None:
+                _beside(target, found, chosen, as_, provider, opened, reason)
+            else:
+                _into(target, found, chosen, provider, opened, reason, yes=yes, boot_seconds=boot_timeout)
+        except (ProxmoxError, Stopped) as error:
+            session.fail(f"{target}: {error}")
+
+
+def _beside(
+    target: str, found: Found, chosen: Archive, name: str, provider: Provider, history: History, reason: str
+) -> None:
+    from orchestrator.applying.restoring import choose_node, restore_copy
+    from orchestrator.resources.copies import CopyMark
+
+    if any(vm.name == name for vm in found.site.state.vms):
+        session.fail(f"a VM at {found.machine.site} is called {name} already: choose another name")
+    storage = provider.sites[found.machine.site].storage
+    node = choose_node(found.site.state, storage, chosen.stored.storage, chosen.stored.node)
+    if node is None:
+        session.fail(f"no online node reaches both {storage} and {chosen.stored.storage}")
+    vm = vm_of(found, history, reason=reason)
+    mark = CopyMark(
+        purpose="restored",
+        client=found.mark.client,
+        machine=found.mark.machine,
+        volid=chosen.stored.volid,
+        made_at=dt.datetime.now(dt.UTC),
+    )
+    copy = restore_copy(
+        found.cluster, vm.journal, chosen, mark, node=node, storage=storage, name=name, unique=True
+    )
+    session.console().print(
+        f"restored as {name}: VM {copy.vmid} on {node}, stopped and unplugged. It has the address of {target}: give it "
+        "another one (Cloud-Init in Proxmox) before its network device is connected",
+        markup=False,
+    )
+
+
+def _into(
+    target: str,
+    found: Found,
+    chosen: Archive,
+    provider: Provider,
+    history: History,
+    reason: str,
+    *,
+    yes: bool,
+    boot_seconds: float,
+) -> None:
+    raise NotImplementedError
+
+
+def _days(applied: Mapping[str, str]) -> int | None:
+    from orchestrator.resources.backup import days_in_words
+
+    return days_in_words(applied.get("backup"))
+
+
+def _storage_for(found: Found, provider: Provider) -> str:
+    """The backup storage of the site with the most free room that the machine's node reaches."""
+    wanted = {storage.name for storage in provider.sites[found.machine.site].backup_storages}
+    reached = [
+        storage
+        for storage in found.site.state.storages
+        if storage.name in wanted
+        and storage.node == found.machine.summary.node
+        and storage.status == "available"
+    ]
+    if not reached:
+        session.fail(f"no backup storage of {found.machine.site} can be used on {found.machine.summary.node}")
+    return max(reached, key=lambda storage: storage.maxdisk - storage.disk).name
+
+
+def _site_reading(found: Found, provider: Provider) -> SiteReading:
+    from orchestrator.resources.holdings import with_archives
+
+    storages = [storage.name for storage in provider.sites[found.machine.site].backup_storages]
+    return with_archives(found.cluster, found.site, storages, [(found.mark.client, found.mark.machine)])
+
+
+def _choose(target: str, found: Found, reading: SiteReading, volid: str | None) -> Archive:
+    from orchestrator.resources.backup import newest_good
+
+    archives = reading.holdings.owned.get((found.mark.client, found.mark.machine), ())
+    unread = "".join(f"; {name} could not be listed: {why}" for name, why in reading.unread.items())
+    if volid is None:
+        newest = newest_good(archives)
+        if newest is None:
+            session.fail(f"{target} has no good archive{unread}")
+        return newest
+    named = next((archive for archive in archives if archive.stored.volid == volid), None)
+    if named is None:
+        session.fail(f"{target} has no archive {volid}: see `orchestrator backup list {target}`{unread}")
+    return named
+
+
+def _night(
+    provider: Provider, clusters: Mapping[str, Cluster], history: History, *, reason: str, boot_seconds: float
+) -> Night:
+    from orchestrator.applying.journal import Journal
+    from orchestrator.nightly.context import Night
+
+    out = session.console()
+    started = dt.datetime.now(dt.UTC)
+    return Night(
+        provider=provider,
+        desired={},
+        clusters=clusters,
+        journal=Journal(
+            history=history,
+            who=session.operator(),
+            why=reason,
+            run=session.run_name(started),
+            show=lambda client, machine, text: out.print(f"{client}/{machine}  {text}", markup=False),
+        ),
+        clock=lambda: dt.datetime.now(dt.UTC),
+        tell=_nothing,
+        closes_at=started + dt.timedelta(days=2),
+        boot_seconds=boot_seconds,
+    )
+
+
+def _nothing(event: str, **fields: Any) -> None:
+    """The steps are shown by the journal already."""
+
+
+def _read(target: str | None, inventory: str | None) -> tuple[list[Kept], int, list[str]]:
+    """Every machine's archives at every site, the number of those of nobody, and what could not be read."""
+    from orchestrator.proxmox import ProxmoxError
+    from orchestrator.resources.holdings import with_archives
+    from orchestrator.resources.observed import observe
+
+    provider = session.open_provider(inventory)
+    chosen = session.selection(target)
+    kept: list[Kept] = []
+    foreign = 0
+    unread: list[str] = []
+    with session.open_clusters(provider) as clusters:
+        for site, cluster in clusters.items():
+            try:
+                observed = observe(cluster, site, names=(), client=chosen.client)
+            except ProxmoxError as error:
+                unread.append(f"{site}: {error}")
+                continue
+            names = [storage.name for storage in provider.sites[site].backup_storages]
+            reading = with_archives(cluster, observed, names, ())
+            unread += [f"{site}: {name}: {why}" for name, why in reading.unread.items()]
+            foreign += len(reading.holdings.foreign)
+            kept += [item for item in _judged(reading) if chosen.includes(item.client, item.machine)]
+    return sorted(kept, key=lambda item: (item.client, item.machine)), foreign, unread
+
+
+def _judged(reading: SiteReading) -> Iterable[Kept]:
+    from orchestrator.resources.backup import verdicts
+
+    moment = dt.datetime.now(dt.UTC)
+    marks = {
+        (machine.mark.client, machine.mark.machine): machine.mark
+        for machine in reading.observed.machines
+        if machine.mark
+    }
+    for (client, name), archives in reading.holdings.owned.items():
+        mark = marks[client, name]
+        days = _days(mark.applied)
+        judged = verdicts(archives, moment, days=days, in_file=mark.retired is None)
+        yield Kept(client=client, machine=name, site=reading.observed.site, days=days, verdicts=judged)
+
+
+def _policy(days: int | None) -> str:
+    return "backup off: what is there runs out its days" if days is None else f"kept {days} days"
+
+
+def _row(verdict: Verdict[Archive]) -> str:
+    from orchestrator.contract.calendar import PARIS
+
+    archive = verdict.archive
+    test = archive.mark.test
+    tested = (
+        "never restored"
+        if test is None
+        else f"restored {test.on}: {'sound' if test.sound else 'FAILED'}, {test.found}"
+    )
+    until = f"until {verdict.ends:%Y-%m-%d %H:%M}" + (
+        f" (stays: {verdict.kept_because})" if verdict.kept_because else ""
+    )
+    protected = "   protected" if archive.protected else ""
+    return (
+        f"{archive.taken_at.astimezone(PARIS):%Y-%m-%d %H:%M}   {archive.stored.size / _GIB:>8.2f} GiB   {until}   "
+        f"{tested}{protected}   {archive.stored.volid}"
+    )
+
+
+def _document(item: Kept) -> dict[str, Any]:
+    return {
+        "client": item.client,
+        "machine": item.machine,
+        "site": item.site,
+        "retention_days": item.days,
+        "bytes": item.size,
+        "archives": [
+            {
+                "volid": verdict.archive.stored.volid,
+                "taken_at": verdict.archive.taken_at.isoformat(),
+                "bytes": verdict.archive.stored.size,
+                "ends_at": verdict.ends.isoformat(),
+                "stays_because": verdict.kept_because,
+                "protected": verdict.archive.protected,
+                "restore_test": _test_document(verdict.archive),
+            }
+            for verdict in item.verdicts
+        ],
+    }
+
+
+def _test_document(archive: Archive) -> dict[str, Any] | None:
+    test = archive.mark.test
+    return None if test is None else {"on": test.on.isoformat(), "sound": test.sound, "found": test.found}
+
+
+def _end(unread: list[str]) -> None:
+    for text in unread:
+        session.console(stderr=True).print(f"not read: {text}", style="red", markup=False)
+    if unread:
+        raise typer.Exit(1)
