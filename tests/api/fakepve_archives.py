@@ -58,7 +58,10 @@ class Archive:
         self._listed = None
 
     def listed(self) -> str:
-        """The entry in a listing, as JSON. Of the notes, Proxmox lists the first line."""
+        """The entry in a listing, as JSON.
+
+        Of the notes it has the first line: PVE::Storage::Plugin reads no more of their file for a listing.
+        """
         if self._listed is None:
             entry: dict[str, Any] = {
                 "volid": self.volid,

@@ -56,7 +56,14 @@ class Restores(Backups):
         self.restore_default_seconds = 0.0
 
     def _routes_features(self) -> list[tuple[str, str, Any]]:
-        return [("GET", "/nodes/{node}/qemu/{vmid}/feature", self._feature)]
+        return [
+            ("GET", "/nodes/{node}/qemu/{vmid}/feature", self._feature),
+            ("GET", "/nodes/{node}/vzdump/extractconfig", self._extract_config),
+        ]
+
+    async def _extract_config(self, values: dict[str, Any], user: str) -> str:
+        config = self._config_in(self._readable_archive(values["volume"], values["node"], user))
+        return "".join(f"{key}: {value}\n" for key, value in sorted(config.items()) if key != "lock")
 
     async def _feature(self, values: dict[str, Any], _user: str) -> dict[str, Any]:
         vm = self.find(values["node"], values["vmid"])

@@ -170,35 +170,32 @@ class Storages(Tasks):
         if vtype != "backup":
             return await super()._content_info(values, user)
         self._check_access(user, sid, vtype, owner, volid)
-        archive = self._archive_here(volid, values["node"])
-        info: dict[str, Any] = {
+        archive = self.find_archive(volid)
+        if archive is None or not self.storages[sid].get("active", 1):
+            raise die(f"volume_size_info on '{volid}' failed - no format")
+        return {
             "path": self._volume_path(sid, name, "backup"),
             "size": archive.size,
             "used": archive.size,
             "format": "raw",
+            "notes": archive.notes,
             "protected": int(archive.protected),
         }
-        return {**info, "notes": archive.notes} if archive.notes else info
-
-    def _archive_here(self, volid: str, node: str) -> Archive:
-        sid, _, name = volid.partition(":")
-        self._active_store(sid, node)
-        archive = self.find_archive(volid)
-        if archive is None:
-            path = self._volume_path(sid, name, "backup")
-            raise die(f"volume_size_info on '{volid}' failed - file '{path}' does not exist")
-        return archive
 
     async def _content_put(self, values: dict[str, Any], user: str) -> Any:
-        sid, _name, volid, _store, vtype, owner, _ = self._volume_target(values)
+        sid, name, volid, store, vtype, owner, _ = self._volume_target(values)
         if vtype != "backup":
             return await super()._content_put(values, user)
         self._check_access(user, sid, vtype, owner, volid)
-        archive = self._archive_here(volid, values["node"])
-        try:
-            self._writable(sid, f"unable to write '{self._volume_path(sid, archive.name, 'backup')}.notes'")
-        except TaskError as error:
-            raise die(str(error)) from error
+        trouble = f"unable to open file '{self._volume_path(sid, name, 'backup')}.notes.tmp.1'"
+        if not store.get("active", 1):
+            raise die(f"{trouble} - No such file or directory")
+        if store.get("readonly"):
+            raise die(f"{trouble} - Read-only file system")
+        archive = self.find_archive(volid)
+        if archive is None:
+            # Proxmox writes the notes beside an archive without a look at whether there is one.
+            return None
         if values.get("protected") and not archive.protected:
             self.check_protected_limit(sid, archive.vmid, user)
         protected = None if values.get("protected") is None else bool(values["protected"])

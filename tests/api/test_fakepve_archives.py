@@ -124,3 +124,11 @@ def test_tasks_are_listed_by_state(fakepve: FakePve, cluster: Cluster) -> None:
     assert [task["id"] for task in cluster.get("/nodes/pve1/tasks", source="all")] == ["142", "141"]
     assert [task["id"] for task in cluster.get("/nodes/pve1/tasks", source="all", limit=1)] == ["142"]
     assert cluster.get("/nodes/pve1/tasks", source="all", vmid=141) == [ended]
+
+
+def test_an_archive_that_is_gone(fakepve: FakePve, cluster: Cluster) -> None:
+    with pytest.raises(ServerError, match=f"volume_size_info on '{ARCHIVE}' failed - no format"):
+        cluster.get(f"{ON_B}/content/{ARCHIVE}")
+    assert cluster.put(f"{ON_B}/content/{ARCHIVE}", notes="x") is None, "Proxmox does not look"
+    assert fakepve.archives("backup-b") == []
+    cluster.run_task("DELETE", f"{ON_B}/content/{ARCHIVE}")

@@ -144,6 +144,13 @@ def test_a_seeded_archive_holds_the_machine_as_it_is(fakepve: FakePve, cluster: 
     assert config(fakepve)["memory"] == "2048"
 
 
+def test_the_configuration_in_an_archive(fakepve: FakePve, cluster: Cluster, archive: str) -> None:
+    fakepve.control("set_config", vmid=141, memory="2048")
+    lines = cluster.get("/nodes/pve1/vzdump/extractconfig", volume=archive).splitlines()
+    assert "memory: 512" in lines
+    assert not [line for line in lines if line.startswith("lock:")]
+
+
 @pytest.mark.usefixtures("archive")
 def test_a_copys_agent_answers_as_the_originals(fakepve: FakePve, cluster: Cluster) -> None:
     fakepve.guest_agent(
