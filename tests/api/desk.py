@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from orchestrator.resources.notes import read_mark, write_mark
 from tests.api.fakepve_handle import FakePve
 
 _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKURtZCucXETzzcQIDs1+Vtfi1dn37SdGSoJus4g4ca3 provider@example"
@@ -158,6 +159,16 @@ class Desk:
         found = [vm for vm in vms if not vm["template"]]
         assert len({vm["name"] for vm in found}) == len(found), "two machines of one name"
         return {vm["name"]: vm for vm in found}
+
+    def put_in_service(self, *names: str, site: str = "paris") -> None:
+        """Note in machines what a first boot would have noted: their guests were left alone in these tests."""
+        cluster = self.fakes[site].cluster()
+        for name, vm in self.machines(site).items():
+            notes = vm["config"]["description"]
+            mark = read_mark(notes)
+            if mark is not None and (not names or name in names):
+                text = write_mark(mark.with_(ready=True), notes)
+                cluster.put(f"/nodes/{vm['node']}/qemu/{vm['vmid']}/config", description=text)
 
 
 class Answer:
