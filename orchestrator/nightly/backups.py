@@ -226,11 +226,10 @@ class BackupRun:
             thread.start()
         for thread in threads:
             thread.join()
-        with self._changed:
-            while (left := self._dispatcher.take_pending()) is not None:
-                due = self._plan.due[left.key]
-                message = "the window closed before its turn: it is made first thing in the next run"
-                self._lines[left.key] = _line(due.desired, due.machine, "", "not-started", message=message)
+        message = "the window closed before its turn: it is made first thing in the next run"
+        for job in self._dispatcher.drain():
+            due = self._plan.due[job.key]
+            self._lines[job.key] = _line(due.desired, due.machine, "", "not-started", message=message)
 
     def _work(self) -> None:
         while (assignment := self._next()) is not None:

@@ -89,7 +89,7 @@ class Archive:
 
 
 def archive_notes(mark: ArchiveMark) -> str:
-    """The notes of an archive: a line for people, and the mark."""
+    """The notes of an archive: words for people and the mark, in one line: lists of Proxmox show the first alone."""
     data: dict[str, Any] = {
         "v": _VERSION,
         "client": mark.client,
@@ -108,12 +108,12 @@ def archive_notes(mark: ArchiveMark) -> str:
         .replace("--", "-\\u002d")
         .replace(">", "\\u003e")
     )
-    return f"{line}\n<!-- orchestrator-backup {text} -->"
+    return f"{' '.join(line.split())} <!-- orchestrator-backup {text} -->"
 
 
 def notes_template(mark: ArchiveMark) -> str:
-    r"""The notes as vzdump's ``notes-template`` wants them: one line, ``\n`` and ``\\`` escaped."""
-    return archive_notes(mark).replace("\\", "\\\\").replace("\n", "\\n")
+    r"""The notes as vzdump's ``notes-template`` wants them: at most 1,024 characters, ``\`` doubled."""
+    return archive_notes(mark).replace("\\", "\\\\")
 
 
 def read_archive_mark(notes: str) -> ArchiveMark | None:

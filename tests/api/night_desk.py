@@ -1,0 +1,142 @@
+"""A desk with machines in service, a backup storage at another site, and a clock: for tests of the night."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from orchestrator.applying.journal import Journal
+from orchestrator.contract.calendar import window_closes
+from orchestrator.history import open_history
+from orchestrator.nightly.context import Night
+from orchestrator.nightly.result import NightReport
+from orchestrator.nightly.run import NightPlan, NightRun, plan_night
+from orchestrator.proxmox import Cluster, Patience
+from orchestrator.resources.desired import desired_machines
+from orchestrator.sites import load_provider
+from orchestrator.subscriptions import load
+from tests.api.desk import Desk, machine, subscription
+
+PARIS = ZoneInfo("Europe/Paris")
+MONDAY_NIGHT = dt.datetime(2026, 11, 23, 22, 0, tzinfo=PARIS)
+STORE = "backup-lyon"
+AGENT: dict[str, Any] = {
+    "files": {
+        "/etc/hostname": "web-1\n",
+        "/proc/mounts": "/dev/sda1 / ext4 rw,relatime 0 0\n",
+        "/sys/fs/ext4/sda1/errors_count": "0\n",
+    }
+}
+
+
+class NightDesk:
+    """Machines of one client with backup, and nights that are run at a simulated time."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.fake = desk.fakes["paris"]
+        desk.sites["paris"]["backup_storages"] = [{"name": STORE, "site": "lyon"}]
+        desk.write_sites()
+        self.fake.add_storage(STORE, shared=True)
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def deliver(self, *names: str, days: int | None = 7, **changes: Any) -> None:
+        """Make machines with backup, and note that they are in service."""
+        self.files(*names, days=days, **changes)
+        answer = self.desk.apply()
+        assert answer.code == 0, answer
+        self.desk.put_in_service()
+        for name in names:
+            files = {**AGENT["files"], "/etc/hostname": f"{name}\n"}
+            self.fake.guest_agent({"files": files}, vmid=self.vmid(name))
+
+    def files(self, *names: str, days: int | None = 7, **changes: Any) -> None:
+        """Write the client's file."""
+
+        def one(name: str) -> dict[str, Any]:
+            backup = {"backup": {"retention_days": days}} if days is not None else {}
+            return machine(name, **backup, **changes)
+
+        self.desk.write(subscription("dupont", [one(name) for name in names]))
+
+    def vmid(self, name: str) -> int:
+        """A machine's number."""
+        return int(self.desk.machines()[name]["vmid"])
+
+    def archives(self) -> list[dict[str, Any]]:
+        """What the backup storage holds, the oldest first."""
+        return sorted(self.fake.archives(STORE), key=lambda archive: (archive["ctime"], archive["volid"]))
+
+    def night(
+        self,
+        at: dt.datetime = MONDAY_NIGHT,
+        *,
+        speed: float = 600.0,
+        boot_seconds: float = 60.0,
+        closes_at: dt.datetime | None = None,
+    ) -> NightReport:
+        """Run a whole night at a simulated time that passes ``speed`` times as fast as the real one."""
+        report, _ = self.night_and_plan(at, speed=speed, boot_seconds=boot_seconds, closes_at=closes_at)
+        return report
+
+    def night_and_plan(
+        self,
+        at: dt.datetime,
+        *,
+        speed: float = 600.0,
+        boot_seconds: float = 60.0,
+        closes_at: dt.datetime | None = None,
+    ) -> tuple[NightReport, NightPlan]:
+        """As :meth:`night`, with what it planned."""
+        self.fake.clock(at.timestamp(), speed)
+        clock = _clock(at, speed)
+        patience = Patience(
+            first_wait=0.01, longest_wait=0.05, jitter=0.0, first_poll=0.01, longest_poll=0.02
+        )
+        cluster = self.fake.cluster(patience=patience)
+        self.events = []
+        guard = threading.Lock()
+
+        def tell(event: str, **fields: Any) -> None:
+            with guard:
+                self.events.append((event, fields))
+
+        provider = load_provider(self.desk.folder)
+        loaded = load([self.desk.folder / "subscriptions"], provider)
+        desired = desired_machines((item.subscription for item in loaded.subscriptions), provider)
+        with open_history(self.desk.folder / "history.db") as history:
+            night = Night(
+                provider=provider,
+                desired={item.key: item for item in desired},
+                clusters={"paris": cluster},
+                journal=Journal(
+                    history=history,
+                    who="timer",
+                    why="night",
+                    run=f"{at:%Y%m%dT%H%M%S}",
+                    show=lambda client, machine, text: None,
+                ),
+                clock=clock,
+                tell=tell,
+                closes_at=closes_at or window_closes(at),
+                boot_seconds=boot_seconds / speed,
+                pause=lambda seconds: time.sleep(min(seconds / speed, 0.05)),
+            )
+            plan = plan_night(night, history)
+            report = NightRun(night, plan).run()
+        cluster.close()
+        return report, plan
+
+
+def _clock(at: dt.datetime, speed: float) -> Callable[[], dt.datetime]:
+    started = time.monotonic()
+    return lambda: at + dt.timedelta(seconds=(time.monotonic() - started) * speed)
+
+
+def cluster_of(desk: NightDesk) -> Cluster:
+    """A plain client of the desk's cluster."""
+    return desk.fake.cluster()
