@@ -46,7 +46,8 @@ def render_night(
         client: only this client's lines, as the client receives them; None: everything, for the provider.
     """
     shown = report if client is None else only(report, client)
-    page = _page(Telling(report=shown, speech=Speech(language), client=client))
+    incomplete = client is not None and bool(report.problems)
+    page = _page(Telling(report=shown, speech=Speech(language), client=client, incomplete=incomplete))
     return _environment(form).get_template(f"night.{form}.j2").render(page=page)
 
 
@@ -65,17 +66,15 @@ def _page(telling: Telling) -> Page:
     if telling.client is None:
         sections.append(foreign_section(telling))
     title = words.title if telling.client is None else words.client_title
-    unknown = telling.client is not None and not report.machines and not report.backups
-    well = telling.failures == 0 and not unknown
     verdict = words.all_well
     if telling.failures:
         verdict = words.failures_count(telling.failures)
-    elif unknown:
+    elif telling.unknown:
         verdict = words.nothing_known
     return Page(
         language=words.language,
         title=title.format(night=speech.day(report.night), client=telling.client),
-        well=well,
+        well=telling.failures == 0 and not telling.unknown,
         verdict=verdict,
         culprits=culprits(telling, _NAMED_AT_ONCE),
         facts=_facts(telling),
@@ -90,7 +89,7 @@ def _facts(telling: Telling) -> tuple[tuple[str, Cell], ...]:
     earlier = sum(line.result == "earlier" for line in good)
     planned = len(report.backups) + len(telling.unmade)
     backups = words.of.format(part=speech.number(len(good)), whole=speech.number(planned))
-    if earlier:
+    if earlier and telling.client is None:
         backups += f", {words.made_earlier(earlier)}"
     span = words.run_span.format(
         start=speech.moment(report.started_at),
@@ -106,6 +105,8 @@ def _facts(telling: Telling) -> tuple[tuple[str, Cell], ...]:
     ]
     if report.forecast is not None:
         facts.append((words.forecast, _expected(speech, report.forecast)))
+    if telling.incomplete:
+        facts.append((words.remark, Cell(words.incomplete, "bad")))
     if telling.client is None:
         facts.append((words.history_name, Cell(report.run)))
     return tuple(facts)

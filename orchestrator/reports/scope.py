@@ -36,11 +36,13 @@ class Telling:
         report: what is told; for a client nothing else than the client's own lines.
         speech: in which language.
         client: to whom; None: the provider.
+        incomplete: whether a client's lines may be missing: the night had problems that the client is not shown.
     """
 
     report: NightReport
     speech: Speech
     client: str | None
+    incomplete: bool
 
     def name(self, line: OfMachine) -> str:
         """What a machine is called: a client needs not be told whose it is."""
@@ -57,6 +59,11 @@ class Telling:
             return ()
         told = {key(line) for line in self.report.backups}
         return tuple(m for m in self.report.machines if m.retention_days is not None and key(m) not in told)
+
+    @property
+    def unknown(self) -> bool:
+        """Whether a client's machines may have gone unseen, all of them."""
+        return self.incomplete and not self.report.machines and not self.report.backups
 
     @property
     def failures(self) -> int:

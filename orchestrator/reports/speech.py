@@ -43,8 +43,8 @@ class Speech:
         while round(amount, 1) >= (_KEPT if len(units) == _GIB_LEFT else 1024) and len(units) > 1:
             amount /= 1024
             del units[0]
-        exact = amount == int(amount) or amount >= 100
-        text = self.number(round(amount)) if exact else f"{amount:.1f}".replace(".", self.words.decimal_point)
+        whole = amount >= 100 or units[0] == self.words.size_units.split()[0]
+        text = self.number(round(amount)) if whole else f"{amount:.1f}".replace(".", self.words.decimal_point)
         return f"{text}{_NO_BREAK}{units[0]}"
 
     def duration(self, seconds: float) -> str:

@@ -80,6 +80,10 @@ class Words:
         fr="Rien n’est connu de vos Machines Virtuelles cette nuit : contactez le Prestataire",
         en="Nothing is known of your machines tonight: please ask the provider",
     )
+    incomplete = Text(
+        fr="ce rapport peut être incomplet : une partie de l’infrastructure n’a pas pu être lue cette nuit",
+        en="this report may be incomplete: a part of the infrastructure could not be read tonight",
+    )
     others = Counted(fr=("et {n} autre", "et {n} autres"), en=("and {n} more", "and {n} more"))
     run = Text(fr="Exécution", en="Run")
     run_span = Text(

@@ -235,7 +235,7 @@ _TEXTS = st.one_of(
 )
 _MOMENTS = st.datetimes(dt.datetime(2024, 1, 1), dt.datetime(2030, 1, 1), timezones=st.just(dt.UTC))
 _DAYS = st.dates(dt.date(2024, 1, 1), dt.date(2030, 1, 1))
-_BYTES = st.integers(0, 2**60)
+_BYTES = st.integers(0, 2**53)  # as many as a float, and so Prometheus, holds exactly: 8 PiB
 _SECONDS = st.floats(0, 10**6)
 _KNOWN: dict[str, st.SearchStrategy[Any]] = {
     "expires_at": st.none() | _MOMENTS,
@@ -274,7 +274,7 @@ def _any(kind: type[Any]) -> st.SearchStrategy[Any]:
     return st.builds(kind, **{field.name: known.get(field.name, _TEXTS) for field in fields(kind)})
 
 
-def _some(kind: type[Any], name: str = "") -> st.SearchStrategy[tuple[Any, ...]]:
+def _some(kind: type[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
     return st.lists(_any(kind), max_size=3).map(tuple)
 
 

@@ -1,0 +1,113 @@
+"""The words of the reports: complete in both languages, all in one place; and figures as people say them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from string import Formatter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.guests.places import template_folder
+from orchestrator.reports.speech import Speech
+from orchestrator.reports.words import Counted, Text, Words
+from tests.unit.night_samples import GIB
+from tests.unit.report_readers import plain
+
+TEXTS = {name: text for name, text in vars(Words).items() if isinstance(text, Text | Counted)}
+
+
+def test_no_text_is_missing_in_either_language() -> None:
+    same = {
+        "nothing",
+        "sites",
+        "site",
+        "snapshots",
+        "snapshot",
+        "archive",
+        "volume",
+        "machine",
+        "total",
+        "archives_count",
+        "purpose_machines",
+    }
+    for name, text in TEXTS.items():
+        french, english = (
+            (" ".join(text.fr), " ".join(text.en)) if isinstance(text, Counted) else (text.fr, text.en)
+        )
+        assert french.strip() and english.strip(), name
+        assert (french == english) == (name in same), name
+        fields = [
+            {field for _, field, _, _ in Formatter().parse(said) if field} for said in (french, english)
+        ]
+        assert fields[0] == fields[1], name
+
+
+def test_no_text_of_the_catalogue_is_left_unused() -> None:
+    folder = template_folder().parent / "orchestrator" / "reports"
+    code = "".join(path.read_text() for path in folder.glob("*.py") if path.name != "words.py")
+    assert [name for name in TEXTS if not re.search(rf"words\.{name}\b", code)] == []
+
+
+@pytest.mark.parametrize("form", ["md", "html"])
+def test_templates_hold_no_words_of_their_own(form: str) -> None:
+    source = (template_folder() / "reports" / f"night.{form}.j2").read_text()
+    for markup in (r"\{#.*?#\}", r"\{\{.*?\}\}", r"\{%.*?%\}", r"<style>.*?</style>", r"<[^>]*>"):
+        source = re.sub(markup, "", source, flags=re.DOTALL)
+    assert re.findall(r"[^\W\d_]+", source) == []
+
+
+def test_french_signs_stay_with_the_word_before_them() -> None:
+    for text in TEXTS.values():
+        for said in text.fr if isinstance(text, Counted) else (text.fr,):
+            assert not re.search(r" [:;!?»%]", said), said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "french"),
+    [
+        (0, "0 s"),
+        (59.6, "1 min"),
+        (725, "12 min 5 s"),
+        (3600, "1 h"),
+        (16860, "4 h 41 min"),
+        (100800, "1 j 4 h"),
+        (86400 + 59, "1 j"),
+    ],
+)
+def test_durations(seconds: float, french: str) -> None:
+    assert plain(Speech("fr").duration(seconds)) == french
+
+
+@pytest.mark.parametrize(
+    ("count", "french", "english"),
+    [
+        (0, "0 o", "0 B"),
+        (1023, "1 023 o", "1,023 B"),
+        (1024**2 - 1, "1,0 Mio", "1.0 MiB"),
+        (12 * GIB + GIB // 2, "12,5 Gio", "12.5 GiB"),
+        (2048 * GIB, "2 048 Gio", "2,048 GiB"),
+        (20 * 1024 * GIB, "20,0 Tio", "20.0 TiB"),
+    ],
+)
+def test_sizes(count: int, french: str, english: str) -> None:
+    assert plain(Speech("fr").size(count)) == french
+    assert plain(Speech("en").size(count)) == english
+
+
+@given(count=st.integers(1024, 2**60))
+def test_a_size_is_within_a_twentieth_of_what_is_meant(count: int) -> None:
+    figure, unit = Speech("en").size(count).split("\u00a0")
+    said = float(figure.replace(",", "")) * 1024 ** ["B", "KiB", "MiB", "GiB", "TiB", "PiB"].index(unit)
+    assert abs(said - count) <= count / 19
+
+
+def test_the_first_of_a_month_is_said_as_the_french_do() -> None:
+    first = dt.date(2026, 11, 1)
+    assert (Speech("fr").day(first), Speech("en").day(first)) == (
+        "dimanche 1er novembre 2026",
+        "Sunday 1 November 2026",
+    )
+    assert Speech("fr").share(999, 1000) == "99\u00a0%"
