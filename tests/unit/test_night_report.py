@@ -240,6 +240,18 @@ def test_a_client_reads_nothing_about_others_storages_or_sites(form: Form) -> No
     assert "400\u00a0Gio" in text
 
 
+def test_no_line_of_any_kind_about_another_client_s_machine_is_shown() -> None:
+    told, others = eventful_night(), ("drift", "snapshots", "backups", "retention", "tests", "machines")
+    foreign = {
+        name: tuple(replace(line, client="martin", machine="not-yours") for line in getattr(told, name))
+        for name in others
+    }
+    assert all(foreign.values())
+    report = replace(told, **foreign)
+    assert "not-yours" in render_night(report, form="md", client="martin")
+    assert "not-yours" not in render_night(report, form="md", client="dupont")
+
+
 def test_a_client_is_told_of_their_own_failures_without_remedies_for_the_provider() -> None:
     reader = Reader(plain(render_night(eventful_night(), form="html", client="martin")))
     assert "✗ 4 échecs" in reader.text

@@ -111,3 +111,10 @@ def test_the_first_of_a_month_is_said_as_the_french_do() -> None:
         "Sunday 1 November 2026",
     )
     assert Speech("fr").share(999, 1000) == "99\u00a0%"
+
+
+def test_moments_are_said_in_paris_time() -> None:
+    winter, summer = (dt.datetime(2026, month, 23, 21, 15, tzinfo=dt.UTC) for month in (11, 7))
+    assert plain(Speech("fr").moment(winter)) == "23 nov. 2026, 22 h 15"
+    assert plain(Speech("en").moment(winter)) == "23 Nov 2026, 22:15"
+    assert plain(Speech("fr").moment(summer)) == "23 juil. 2026, 23 h 15"
