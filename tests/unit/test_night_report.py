@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -242,7 +243,7 @@ def test_a_client_reads_nothing_about_others_storages_or_sites(form: Form) -> No
 
 def test_no_line_of_any_kind_about_another_client_s_machine_is_shown() -> None:
     told, others = eventful_night(), ("drift", "snapshots", "backups", "retention", "tests", "machines")
-    foreign = {
+    foreign: dict[str, Any] = {
         name: tuple(replace(line, client="martin", machine="not-yours") for line in getattr(told, name))
         for name in others
     }
