@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli import session
-from orchestrator.cli.target import Found, Reason, Target, Yes, find_machine, vm_of
+from orchestrator.cli.in_place import InPlace
+from orchestrator.cli.target import Files, Found, Reason, Target, find_machine, vm_of, wanted
 
 if TYPE_CHECKING:
     from orchestrator.contract.retention import Verdict
@@ -202,8 +204,14 @@ def restore(
             "--in-place", help="Give the original the archive's disks; its own are kept until it has booted."
         ),
     ] = False,
+    confirm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLIENT/MACHINE", help="With --in-place, where nobody can answer: its name again."
+        ),
+    ] = None,
+    files: Files = None,
     inventory: session.Inventory = None,
-    yes: Yes = False,
     reason: Reason = "restore on demand",
     boot_timeout: BootTimeout = 600.0,
     history: session.HistoryPath = None,
@@ -211,20 +219,34 @@ def restore(
     """Restore an archive beside the original (--as NAME), or into it (--in-place)."""
     if (as_ is None) is not in_place:
         session.fail("say where: --as NAME restores beside the original, --in-place into it")
+    from orchestrator.applying.lock import Held, exclusive
     from orchestrator.applying.vm import Stopped
     from orchestrator.proxmox import ProxmoxError
 
     provider = session.open_provider(inventory)
-    with session.open_clusters(provider) as clusters, session.open_history(history) as opened:
-        found = find_machine(target, clusters)
-        chosen = _choose(target, found, _site_reading(found, provider), archive)
+    desired = wanted(target, session.open_desired(files, provider)) if in_place else None
+    with (
+        ExitStack() as held,
+        session.open_clusters(provider) as clusters,
+        session.open_history(history) as opened,
+    ):
         try:
-            if as_ is not None:
-                _beside(target, found, chosen, as_, provider, opened, reason)
-            else:
-                _into(target, found, chosen, provider, opened, reason, yes=yes, boot_seconds=boot_timeout)
-        except (ProxmoxError, Stopped) as error:
+            if desired is not None:
+                lock = session.state_directory() / f"apply-{session.provider_name(provider)}.lock"
+                held.enter_context(exclusive(lock, session.holder()))
+            found = find_machine(target, clusters)
+            chosen = _choose(target, found, _site_reading(found, provider), archive)
+            if desired is None:
+                _beside(target, found, chosen, as_ or "", provider, opened, reason)
+                return
+            vm = vm_of(found, opened, reason=reason)
+            into = InPlace(target=target, found=found, vm=vm, provider=provider, boot_seconds=boot_timeout)
+            into.run(chosen, given=archive is not None, confirmed=confirm)
+            again = find_machine(target, clusters)
+            into.refresh(again, desired)
+        except (ProxmoxError, Stopped, Held) as error:
             session.fail(f"{target}: {error}")
+    session.console().print("restored; it has booted, and its replaced disks are gone")
 
 
 def _beside(
@@ -255,20 +277,6 @@ def _beside(
         "another one (Cloud-Init in Proxmox) before its network device is connected",
         markup=False,
     )
-
-
-def _into(
-    target: str,
-    found: Found,
-    chosen: Archive,
-    provider: Provider,
-    history: History,
-    reason: str,
-    *,
-    yes: bool,
-    boot_seconds: float,
-) -> None:
-    raise NotImplementedError
 
 
 def _days(applied: Mapping[str, str]) -> int | None:

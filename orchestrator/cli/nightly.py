@@ -7,9 +7,10 @@ import hashlib
 import re
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,6 +19,9 @@ from orchestrator.cli import session
 if TYPE_CHECKING:
     from orchestrator.nightly.result import NightReport
     from orchestrator.sites.model import Provider
+
+
+FORMS: tuple[Literal["md", "html"], ...] = ("md", "html")
 
 
 class LogFormat(StrEnum):
@@ -58,6 +62,10 @@ def nightly(
     report_dir: Annotated[
         Path | None,
         typer.Option(help="Where the report goes, as Markdown and HTML.  [default: state directory]"),
+    ] = None,
+    client_reports: Annotated[
+        Path | None,
+        typer.Option(help="Also one report for each client, with nothing of others in it, into this folder."),
     ] = None,
     language: Annotated[Language, typer.Option(help="The report's language.")] = Language.FR,
     metrics_file: Annotated[
@@ -136,7 +144,14 @@ def nightly(
             report = NightRun(night, plan).run()
     except Held as error:
         session.fail(str(error))
-    _publish(report, report_dir or session.state_directory() / "reports", language, metrics_file, ping_url)
+    outlets = Outlets(
+        folder=report_dir or session.state_directory() / "reports",
+        clients=client_reports,
+        metrics=metrics_file,
+        ping=ping_url,
+        language=language.value,
+    )
+    _publish(report, outlets)
     if not report.well:
         raise typer.Exit(1)
 
@@ -189,30 +204,68 @@ def _lock(provider: Provider, site: str) -> Path:
     return session.state_directory() / f"nightly-{name}.lock"
 
 
-def _publish(
-    report: NightReport, folder: Path, language: Language, metrics_file: Path | None, ping_url: str | None
-) -> None:
-    """Write report and metrics, ping, and print the summary. What cannot be written is said, and stops nothing."""
-    from orchestrator.reports import ping, render_night, write_metrics
+@dataclass(frozen=True, kw_only=True)
+class Outlets:
+    """Where a night's result goes.
 
-    out = session.console()
+    Attributes:
+        folder: the report, as Markdown and HTML.
+        clients: a folder for one report a client; None: none are written.
+        metrics: a file for Prometheus' node exporter; None: none is written.
+        ping: the dead man's switch; None: none is called.
+    """
+
+    folder: Path
+    clients: Path | None
+    metrics: Path | None
+    ping: str | None
+    language: Literal["fr", "en"]
+
+
+def _publish(report: NightReport, outlets: Outlets) -> None:
+    """Write report and metrics, ping, and print the summary. What cannot be written is said, and stops nothing."""
+    from orchestrator.reports import ping, write_metrics
+
+    out, err = session.console(), session.console(stderr=True)
+    name = f"night-{report.night}" + ("" if len(report.sites) != 1 else f"-{report.sites[0]}")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        name = f"night-{report.night}" + ("" if len(report.sites) != 1 else f"-{report.sites[0]}")
-        for form in ("md", "html"):
-            (folder / f"{name}.{form}").write_text(render_night(report, form=form, language=language.value))
-        out.print(f"report: {folder / name}.html", markup=False)
+        _write_reports(report, outlets, name)
+        out.print(f"report: {outlets.folder / name}.html", markup=False)
     except OSError as error:
-        session.console(stderr=True).print(f"the report could not be written: {error}", markup=False)
-    if metrics_file is not None:
+        err.print(f"the report could not be written: {error}", markup=False)
+    if outlets.metrics is not None:
         try:
-            write_metrics(report, metrics_file)
+            write_metrics(report, outlets.metrics)
         except OSError as error:
-            session.console(stderr=True).print(f"the metrics could not be written: {error}", markup=False)
-    if ping_url and (problem := ping(ping_url, well=report.well)):
-        session.console(stderr=True).print(problem, markup=False)
+            err.print(f"the metrics could not be written: {error}", markup=False)
+    if outlets.ping and (problem := ping(outlets.ping, well=report.well)):
+        err.print(problem, markup=False)
     done = sum(line.result in ("done", "earlier") for line in report.backups)
+    failures = "1 failure" if report.failures == 1 else f"{report.failures} failures"
     out.print(
         f"night of {report.night}: {done} of {len(report.backups)} backups, "
-        + ("all went well" if report.well else f"{report.failures} failures: see the report")
+        + ("all went well" if report.well else f"{failures}: see the report")
     )
+
+
+def _write_reports(report: NightReport, outlets: Outlets, name: str) -> None:
+    from orchestrator.reports import render_night
+
+    for form in FORMS:
+        _replace(
+            outlets.folder / f"{name}.{form}", render_night(report, form=form, language=outlets.language)
+        )
+    if outlets.clients is None:
+        return
+    for client in sorted({line.client for line in report.machines}):
+        for form in FORMS:
+            text = render_night(report, form=form, language=outlets.language, client=client)
+            _replace(outlets.clients / client / f"{name}.{form}", text)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all: somebody may be reading the earlier one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)

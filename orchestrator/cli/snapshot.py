@@ -5,18 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import json
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli import session
-from orchestrator.cli.target import Found, Reason, Target, Yes, confirm, find_machine, vm_of
+from orchestrator.cli.target import Files, Found, Reason, Target, Yes, confirm, find_machine, vm_of, wanted
 
 if TYPE_CHECKING:
     from orchestrator.applying.rollback import Loss
     from orchestrator.proxmox import VmSnapshot
-    from orchestrator.resources.desired import DesiredMachine
 
 app = typer.Typer(no_args_is_help=True, help="Take, list, remove, or go back to snapshots of one machine.")
 
@@ -30,10 +28,6 @@ class ListFormat(StrEnum):
 
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="2 to 40 letters, digits, '-' and '_', a letter first.")
-]
-Files = Annotated[
-    list[Path] | None,
-    typer.Option("--files", "-f", help="Subscription files or folders.  [default: ./subscriptions]"),
 ]
 
 
@@ -154,7 +148,7 @@ def rollback(
     from orchestrator.proxmox import ProxmoxError
 
     provider = session.open_provider(inventory)
-    desired = _wanted(target, session.open_desired(files, provider))
+    desired = wanted(target, session.open_desired(files, provider))
     ssh = session.ssh_settings(provider)
     lock = session.state_directory() / f"apply-{session.provider_name(provider)}.lock"
     try:
@@ -186,16 +180,6 @@ def _existing(found: Found, target: str, name: str) -> VmSnapshot:
     if name not in names:
         session.fail(f"{target} has no snapshot {name}: there are {', '.join(names) or 'none'}")
     return names[name]
-
-
-def _wanted(target: str, desired: tuple[DesiredMachine, ...]) -> DesiredMachine:
-    client, _, machine = target.partition("/")
-    found = next((item for item in desired if item.key == (client, machine)), None)
-    if found is None:
-        session.fail(
-            f"no file has a machine {target}: its firewall after the rollback would not be known (--files)"
-        )
-    return found
 
 
 def _print_loss(target: str, snapshot: VmSnapshot, loss: Loss) -> None:

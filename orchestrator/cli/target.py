@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,12 +16,17 @@ if TYPE_CHECKING:
     from orchestrator.applying.vm import Vm
     from orchestrator.history import History
     from orchestrator.proxmox import Cluster
+    from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.notes import Mark
     from orchestrator.resources.observed import ObservedMachine, ObservedSite
 
 Target = Annotated[str, typer.Argument(metavar="CLIENT/MACHINE")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Reason = Annotated[str, typer.Option(help="Why: goes into the history (article 3.8.1).")]
+Files = Annotated[
+    list[Path] | None,
+    typer.Option("--files", "-f", help="Subscription files or folders.  [default: ./subscriptions]"),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +67,15 @@ def find_machine(target: str, clusters: Mapping[str, Cluster]) -> Found:
         where = ", ".join(f"VM {one.machine.summary.vmid} on {one.machine.summary.node}" for one in found)
         session.fail(f"{where} all carry the mark of {target}: remove it from the notes of the copies")
     return found[0]
+
+
+def wanted(target: str, desired: tuple[DesiredMachine, ...]) -> DesiredMachine:
+    """What the files ask for of a machine. Ends with an error if none names it."""
+    client, _, machine = target.partition("/")
+    found = next((item for item in desired if item.key == (client, machine)), None)
+    if found is None:
+        session.fail(f"no file has a machine {target}: its firewall afterwards would not be known (--files)")
+    return found
 
 
 def vm_of(found: Found, history: History, *, reason: str) -> Vm:

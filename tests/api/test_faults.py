@@ -209,7 +209,9 @@ def test_two_applies_at_once_are_impossible(one: Desk) -> None:
         assert first.poll() is None
     second = one.apply()
     assert (
-        second.code == 1 and "holds the lock of these sites" in second.err and f"pid {first.pid}" in second.err
+        second.code == 1
+        and "holds the lock of these sites" in second.err
+        and f"pid {first.pid}" in second.err
     )
     first.communicate()
     assert first.returncode == 0

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from typing import Any
+
 import pytest
 
+from orchestrator.resources.backup import ArchiveMark, archive_notes, read_archive_mark
 from tests.api.desk import Desk
-from tests.api.night_desk import NightDesk
+from tests.api.night_desk import MONDAY_NIGHT, PARIS, STORE, NightDesk
+
+_DAY = 86400
+_GIB = 1024**3
 
 
 @pytest.fixture
@@ -13,16 +20,233 @@ def night(desk: Desk) -> NightDesk:
     return NightDesk(desk)
 
 
-def test_a_night_backs_up_tests_and_says_so(night: NightDesk) -> None:
+def _seed(night: NightDesk, name: str, ages: list[float], *, days: int = 31, **changes: Any) -> None:
+    """Archives of earlier nights, so many days old on Monday night."""
+    notes = archive_notes(ArchiveMark(client="dupont", machine=name, contract="C-dupont", days=days))
+    night.fake.add_archives(
+        [
+            {
+                "storage": STORE,
+                "vmid": night.vmid(name),
+                "ctime": int(MONDAY_NIGHT.timestamp() - age * _DAY),
+                "size": _GIB,
+                "notes": notes,
+                **changes,
+            }
+            for age in ages
+        ]
+    )
+
+
+def _ages(night: NightDesk, name: str) -> list[int]:
+    """How many days old the archives are that are left."""
+    vmid = night.vmid(name)
+    return [
+        round((MONDAY_NIGHT.timestamp() - archive["ctime"]) / _DAY)
+        for archive in night.archives()
+        if archive["vmid"] == vmid
+    ]
+
+
+def test_a_night_backs_up_tests_a_restore_and_says_so(night: NightDesk) -> None:
     night.deliver("web-1", "db-1")
-    night.fake.backup_behaviour(default_seconds=120, default_size=5 * 1024**3)
+    night.fake.backup_behaviour(default_seconds=120, default_size=5 * _GIB)
     report = night.night()
     assert report.well, report
     assert {(line.machine, line.result) for line in report.backups} == {("web-1", "done"), ("db-1", "done")}
-    archives = night.archives()
-    assert len(archives) == 2
-    for archive in archives:
+    for archive in night.archives():
         assert (
             archive["notes"].startswith("dupont / ") and "contract C-dupont, kept 7 days" in archive["notes"]
         )
     assert [line.result for line in report.tests] == ["sound"], "one of 28 a night, at least one"
+    assert (
+        "it is db-1" in report.tests[0].message and "file systems sound: / (ext4)" in report.tests[0].message
+    )
+    assert set(night.desk.machines()) == {"web-1", "db-1"}, "the copy is gone"
+    by_name = {line.machine: line for line in report.machines}
+    assert by_name["db-1"].tested_on == dt.date(2026, 11, 23) and by_name["web-1"].tested_on is None
+    assert by_name["db-1"].size == 5 * _GIB and by_name["db-1"].archives == 1
+    tested = [mark for a in night.archives() if (mark := read_archive_mark(a["notes"])) and mark.test]
+    assert [(mark.machine, mark.test and mark.test.sound) for mark in tested] == [("db-1", True)]
+
+
+def test_the_same_night_does_nothing_twice_and_the_next_one_does_it_again(night: NightDesk) -> None:
+    night.deliver("web-1", "db-1")
+    assert night.night().well
+    again = night.night(MONDAY_NIGHT + dt.timedelta(hours=4))
+    assert {line.result for line in again.backups} == {"earlier"} and again.tests == () and again.well
+    assert len(night.archives()) == 2
+    tuesday = night.night(MONDAY_NIGHT + dt.timedelta(days=1))
+    assert {line.result for line in tuesday.backups} == {"done"} and len(night.archives()) == 4
+    assert [line.machine for line in tuesday.tests] == ["web-1"], "never restored comes first"
+
+
+def test_backup_is_off_unless_asked_for_and_runs_out_its_days_once_switched_off(night: NightDesk) -> None:
+    night.deliver("web-1", days=None)
+    assert night.night().backups == () and night.archives() == []
+    _seed(night, "web-1", [3, 6.9, 7.1, 12], days=7)
+    report = night.night()
+    assert _ages(night, "web-1") == [7, 3], "each for the days that it was made under, the last one too"
+    assert {line.result for line in report.retention} == {"removed"}
+    assert night.night(MONDAY_NIGHT + dt.timedelta(days=8)).well
+    assert night.archives() == [], "switched off: also the last good one runs out"
+
+
+def test_retention_counts_calendar_days_and_keeps_the_last_good_backup(night: NightDesk) -> None:
+    night.deliver("web-1", days=7)
+    night.fake.backup_behaviour(fail={night.vmid("web-1"): "disk is on fire"})
+    _seed(night, "web-1", [40, 20, 9])
+    report = night.night()
+    assert _ages(night, "web-1") == [9], "the last good one stays though its days are over"
+    kept = [line for line in report.retention if line.result == "kept"]
+    assert len(kept) == 1 and "last good backup (art. 3.5)" in kept[0].message
+    night.fake.backup_behaviour(fail={})
+    assert night.night(MONDAY_NIGHT + dt.timedelta(days=1)).well
+    assert _ages(night, "web-1") == [-1], "a newer good one lets it go"
+
+
+def test_protected_archives_are_left_and_reported(night: NightDesk) -> None:
+    night.deliver("web-1", days=7)
+    _seed(night, "web-1", [30], protected=True)
+    _seed(night, "web-1", [20])
+    report = night.night()
+    assert sorted(_ages(night, "web-1")) == [0, 30]
+    assert [(line.result, line.message) for line in report.retention if line.result == "kept"] == [
+        ("kept", "protected in Proxmox")
+    ]
+    assert report.well, "somebody's decision is no failure"
+
+
+def test_a_retention_cut_from_31_to_7_says_in_the_plan_which_archives_go_and_the_night_removes_them(
+    night: NightDesk,
+) -> None:
+    night.deliver("web-1", days=31)
+    _seed(night, "web-1", [float(age) for age in range(1, 31)])
+    night.fake.clock(MONDAY_NIGHT.timestamp())
+    night.files("web-1", days=7)
+    night.fake.clock()
+    text = night.desk.run("plan").out
+    assert "backup web-1   31 days → 7 days" in text and "of 30 archive" in text and "tonight: 2026-" in text
+    assert night.desk.apply().code == 0
+    assert len(_ages(night, "web-1")) == 30, "apply writes the retention down; the night removes"
+    assert night.night().well
+    assert sorted(_ages(night, "web-1")) == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_archives_of_nobody_and_of_others_are_shown_and_left(night: NightDesk) -> None:
+    night.deliver("web-1")
+    old = int(MONDAY_NIGHT.timestamp()) - 400 * _DAY
+    gone = archive_notes(ArchiveMark(client="gone", machine="web-1", contract="C-0", days=7))
+    night.fake.add_archives(
+        [
+            {"storage": STORE, "vmid": night.vmid("web-1"), "ctime": old, "size": _GIB, "notes": "by hand"},
+            {"storage": STORE, "vmid": 4711, "ctime": old, "size": 2 * _GIB, "notes": ""},
+            {"storage": STORE, "vmid": 4712, "ctime": old, "size": _GIB, "notes": gone},
+        ]
+    )
+    report = night.night()
+    assert report.well and len(night.archives()) == 4
+    assert [(line.storage, line.archives, line.size) for line in report.foreign] == [(STORE, 3, 4 * _GIB)]
+    assert report.machines[0].archives == 1
+
+
+def test_a_machine_that_was_renamed_keeps_its_archives(night: NightDesk) -> None:
+    night.deliver("web-1", days=7)
+    notes = archive_notes(ArchiveMark(client="dupont", machine="old-name", contract="C-dupont", days=7))
+    stored = {"storage": STORE, "vmid": night.vmid("web-1"), "size": _GIB, "notes": notes}
+    night.fake.add_archives(
+        [{**stored, "ctime": int(MONDAY_NIGHT.timestamp()) - age * _DAY} for age in (2, 9)]
+    )
+    report = night.night()
+    assert _ages(night, "web-1") == [2, 0], "its archives are found by its number, and their days still count"
+    assert report.foreign == () and report.machines[0].archives == 2
+
+
+def test_a_machine_that_left_its_file_keeps_its_last_good_backup(night: NightDesk) -> None:
+    night.deliver("web-1", "db-1", days=7)
+    _seed(night, "db-1", [12, 9], days=7)
+    night.files("web-1", days=7)
+    assert night.desk.apply().code == 0
+    report = night.night()
+    assert _ages(night, "db-1") == [9] and {line.machine for line in report.backups} == {"web-1"}
+
+
+def test_declared_snapshots_are_taken_and_expired_ones_go_and_foreign_ones_are_told(night: NightDesk) -> None:
+    night.deliver("web-1")
+    night.files("web-1", snapshots=[{"name": "before-migration", "taken_on": "2026-11-23"}])
+    vmid = night.vmid("web-1")
+    night.fake.add_snapshot(vmid, "by-hand", snaptime=int(MONDAY_NIGHT.timestamp()) - 30 * _DAY)
+    report = night.night(MONDAY_NIGHT + dt.timedelta(hours=4))
+    taken = {line.snapshot: line for line in report.snapshots}
+    assert taken["before-migration"].action == "taken", "at two in the morning it is still Monday's night"
+    assert taken["by-hand"].action == "foreign"
+    assert set(night.desk.machines()["web-1"]["snapshots"]) == {"before-migration", "by-hand"}
+    later = night.night(MONDAY_NIGHT + dt.timedelta(days=7, hours=3, minutes=50))
+    assert [line for line in later.snapshots if line.action == "removed"] == [], "its seven days are not over"
+    last = night.night(MONDAY_NIGHT + dt.timedelta(days=7, hours=4, minutes=10))
+    assert [line.snapshot for line in last.snapshots if line.action == "removed"] == ["before-migration"]
+    assert set(night.desk.machines()["web-1"]["snapshots"]) == {"by-hand"}
+
+
+def test_what_comes_of_age_while_the_night_runs_goes_with_it(night: NightDesk) -> None:
+    night.deliver("web-1")
+    night.fake.clock(MONDAY_NIGHT.timestamp() + 60)
+    assert night.desk.run("snapshot", "create", "dupont/web-1", "young").code == 0
+    night.fake.backup_behaviour(default_seconds=1800)
+    report = night.night(MONDAY_NIGHT + dt.timedelta(days=7), speed=3600)
+    assert [(line.snapshot, line.action) for line in report.snapshots] == [("young", "removed")]
+
+
+def test_api_calls_do_not_grow_with_the_number_of_archives(night: NightDesk) -> None:
+    night.deliver("web-1", "db-1", days=31)
+    night.desk.fakes["paris"].control("reset_calls")
+    assert night.night().well
+    few = sum(night.fake.calls().values()) - _polls(night)
+    for name in ("web-1", "db-1"):
+        _seed(night, name, [age / 100 for age in range(100, 3000)])
+    night.desk.fakes["paris"].control("reset_calls")
+    assert night.night(MONDAY_NIGHT + dt.timedelta(days=1)).well
+    many = sum(night.fake.calls().values()) - _polls(night)
+    assert many == few, "2,900 archives more for each machine"
+
+
+def _polls(night: NightDesk) -> int:
+    """Looks at tasks and agents: they depend on how long things last."""
+    return sum(
+        count
+        for call, count in night.fake.calls().items()
+        if call.endswith(("/status", "/agent/ping", "/status/current"))
+    )
+
+
+def test_the_run_says_at_its_start_whether_it_fits_and_begins_nothing_after_the_window_closed(
+    night: NightDesk,
+) -> None:
+    night.deliver("web-1", "db-1", "app-1")
+    night.fake.backup_behaviour(default_seconds=3600)
+    closes = MONDAY_NIGHT + dt.timedelta(minutes=30)
+    report = night.night(speed=3600, closes_at=closes)
+    results = sorted(line.result for line in report.backups)
+    assert results == ["done", "not-started", "not-started"] and not report.well
+    assert all(
+        "the window closed before its turn" in line.message
+        for line in report.backups
+        if line.result != "done"
+    )
+    learnt, plan = night.night_and_plan(MONDAY_NIGHT + dt.timedelta(days=1), speed=3600)
+    assert plan.backups.forecast is not None and learnt.well
+    expected = {due.job.seconds for due in plan.backups.due.values()}
+    assert len(expected) == 2, "the one that was made last night tells how long it takes, the others their size"
+    started = next(fields for event, fields in night.events if event == "night-started")
+    assert started["fits"] is True and started["backups"] == 3
+
+
+def test_a_night_that_crosses_the_end_of_summer_time(night: NightDesk) -> None:
+    night.deliver("web-1", days=7)
+    before = dt.datetime(2026, 10, 24, 22, 0, tzinfo=PARIS)
+    for index in range(10):
+        assert night.night(before + dt.timedelta(days=index), speed=60).well
+    days = [dt.datetime.fromtimestamp(archive["ctime"], PARIS).date() for archive in night.archives()]
+    last = dt.date(2026, 11, 2)
+    assert days == [last - dt.timedelta(days=age) for age in range(7, -1, -1)][-len(days) :]
+    assert len(days) in (7, 8) and days[-1] == last

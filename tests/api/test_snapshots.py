@@ -96,10 +96,9 @@ def test_snapshots_of_others_count_towards_the_two_and_are_never_removed(desk: D
 def test_an_expired_snapshot_is_in_the_plan_and_goes_with_the_next_apply_and_makes_room(desk: Desk) -> None:
     vmid = _delivered(desk)
     fake = desk.fakes["paris"]
-    fake.set_clock(time.time() - 8 * _DAY)
-    assert desk.run("snapshot", "create", "dupont/web-1", "old").code == 0
-    fake.set_clock(time.time() - 2 * _DAY)
-    assert desk.run("snapshot", "create", "dupont/web-1", "young").code == 0
+    for name, days in (("young", 2), ("old", 8)):
+        fake.set_clock(time.time() - days * _DAY)
+        assert desk.run("snapshot", "create", "dupont/web-1", name).code == 0
     fake.clock()
     text = desk.run("plan").out
     assert "- snapshot old web-1" in text and "removed: 7 days old (art. 3.2)" in text and "young" not in text
@@ -108,7 +107,9 @@ def test_an_expired_snapshot_is_in_the_plan_and_goes_with_the_next_apply_and_mak
     assert [row["name"] for row in listed] == ["old", "young"]
     assert desk.apply().code == 0
     assert _snapshots(desk) == {"young"}
-    fake.add_snapshot(vmid, "older", snaptime=int(time.time() - 9 * _DAY), description=_description(desk, "young"))
+    fake.add_snapshot(
+        vmid, "older", snaptime=int(time.time() - 9 * _DAY), description=_description(desk, "young")
+    )
     assert desk.run("snapshot", "create", "dupont/web-1", "new").code == 0, "the expired one made room"
     assert _snapshots(desk) == {"young", "new"}
 
@@ -132,7 +133,7 @@ def test_a_disk_that_cannot_be_snapshotted_is_noticed_at_plan_time_and_stops_not
     assert planned.code == 1 and "it cannot be snapshotted" in planned.out and "raw on local" in planned.out
     applied = desk.apply()
     assert applied.code == 1, "what the file asks for cannot be had"
-    assert int(desk.machines()["web-1"]["config"]["cores"]) == 2, "the machine's other changes are made"
+    assert int(desk.machines()["web-1"]["pending"]["cores"]) == 2, "the machine's other changes are made"
     refused = desk.run("snapshot", "create", "dupont/web-1", "now")
     assert refused.code == 1 and "it cannot be snapshotted" in refused.err, refused
 

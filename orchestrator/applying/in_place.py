@@ -1,0 +1,174 @@
+"""Restoring into the original: it keeps its number, its address and its place, and gets the archive's disks.
+
+The archive is restored into a copy, and the disks change places between the two: so the replaced disks are kept, in the
+copy, until the restored machine has booted. If it does not boot they go back. Every step can be seen from the two
+machines' configurations, so an interrupted exchange is finished by running it again.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.applying.restoring import Copy
+from orchestrator.applying.vm import TASK_SECONDS, Stopped, Vm
+from orchestrator.proxmox import NotFound, TaskFailed, parse_disk, ping_agent
+from orchestrator.resources.copies import COPY_TAG, read_copy_mark
+
+_DISK = re.compile(r"(?:scsi|virtio|sata|ide)\d+|efidisk0|tpmstate0")
+_SHUTDOWN_SECONDS = 180
+_POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """An exchange of disks between a machine and the copy that an archive was restored into.
+
+    Attributes:
+        boot: the machine's boot order, which Proxmox shortens when a disk leaves.
+        kept: where each of the machine's own disks waits in the copy: slot, and the copy's slot.
+    """
+
+    vm: Vm
+    copy: Copy
+    boot: str | None
+    kept: dict[str, str]
+
+    def swap(self) -> None:
+        """Give the machine the copy's disks, and the copy the machine's.
+
+        Raises:
+            Stopped: the machine has snapshots: their disks cannot leave it.
+            ProxmoxError: the hypervisor refused; run it again to go on.
+        """
+        theirs = _config(self.copy.cluster, self.copy.path)
+        for slot in _disks(theirs):
+            own = _config(self.vm.cluster, self.vm.path)
+            if slot in own:
+                place = _free_unused(_config(self.copy.cluster, self.copy.path))
+                self._move(self.vm.path, slot, self.copy.vmid, place)
+                self.kept[slot] = place
+            self._move(self.copy.path, slot, self.vm.vmid, slot)
+        self._set_boot()
+
+    def swap_back(self) -> None:
+        """Give the machine its own disks back."""
+        for slot, place in self.kept.items():
+            if slot in _config(self.vm.cluster, self.vm.path):
+                self._move(self.vm.path, slot, self.copy.vmid, slot)
+            self._move(self.copy.path, place, self.vm.vmid, slot)
+        self._set_boot()
+
+    def _move(self, path: str, disk: str, target: int, target_disk: str) -> None:
+        other = self.vm.path if target == self.vm.vmid else self.copy.path
+
+        def moved() -> bool:
+            return disk not in _config(self.vm.cluster, path) and target_disk in _config(
+                self.vm.cluster, other
+            )
+
+        with self.vm.step("move disk", disk=disk, to=target, as_=target_disk) as step:
+            params: dict[str, str | int] = {"disk": disk, "target-vmid": target, "target-disk": target_disk}
+            self.vm.task(step, "POST", f"{path}/move_disk", params, done=moved)
+
+    def _set_boot(self) -> None:
+        if self.boot is not None and _config(self.vm.cluster, self.vm.path).get("boot") != self.boot:
+            with self.vm.step("set boot order"):
+                self.vm.cluster.put(f"{self.vm.path}/config", boot=self.boot)
+
+
+def begin_exchange(vm: Vm, copy: Copy) -> Exchange:
+    """Prepare an exchange, a new one or one that was interrupted."""
+    own = _config(vm.cluster, vm.path)
+    order = str(own.get("boot") or "")
+    theirs = _config(copy.cluster, copy.path)
+    # An interrupted exchange has shortened the machine's boot order: the copy's, from the archive, was the same.
+    candidates = [text for text in (order, str(theirs.get("boot") or "")) if "order=" in text]
+    boot = max(candidates, key=len, default=None)
+    return Exchange(vm=vm, copy=copy, boot=boot, kept={})
+
+
+def interrupted_copy(vm: Vm, vms: Mapping[int, tuple[str, frozenset[str]]]) -> Copy | None:
+    """The copy of an exchange that was interrupted; None if there is none.
+
+    Args:
+        vm: the machine.
+        vms: node and tags of every VM of the cluster, by number.
+
+    Raises:
+        ProxmoxError: one could not be read.
+    """
+    for vmid, (node, tags) in vms.items():
+        if COPY_TAG not in tags:
+            continue
+        try:
+            notes = str(_config(vm.cluster, f"/nodes/{node}/qemu/{vmid}").get("description") or "")
+        except NotFound:
+            continue
+        mark = read_copy_mark(notes)
+        if mark and mark.purpose == "in-place" and (mark.client, mark.machine) == (vm.client, vm.machine):
+            return Copy(
+                cluster=vm.cluster,
+                journal=vm.journal,
+                site=vm.site,
+                node=node,
+                vmid=vmid,
+                mark=mark,
+                pause=vm.pause,
+            )
+    return None
+
+
+def switch_off(vm: Vm) -> None:
+    """Shut a machine down; by force if its guest does not: what it still holds in memory is replaced anyway."""
+    if vm.cluster.get(f"{vm.path}/status/current")["status"] == "stopped":
+        return
+    with vm.step("shutdown") as step:
+        try:
+            step.ended(
+                vm.cluster.run_task(
+                    "POST",
+                    f"{vm.path}/status/shutdown",
+                    params={"timeout": _SHUTDOWN_SECONDS},
+                    timeout_seconds=TASK_SECONDS,
+                )
+            )
+        except TaskFailed:
+            step.message = "the guest did not shut down: switched off"
+            step.ended(vm.cluster.run_task("POST", f"{vm.path}/status/stop", timeout_seconds=TASK_SECONDS))
+
+
+def start_and_wait(vm: Vm, *, boot_seconds: float) -> None:
+    """Start a machine and wait for its guest agent.
+
+    Raises:
+        Stopped: the agent stayed silent.
+        ProxmoxError: it could not be started.
+    """
+    with vm.step("start") as step:
+        step.ended(vm.cluster.run_task("POST", f"{vm.path}/status/start", timeout_seconds=TASK_SECONDS))
+        deadline = time.monotonic() + boot_seconds
+        while not ping_agent(vm.cluster, vm.node, vm.vmid):
+            if time.monotonic() > deadline:
+                raise Stopped(f"it did not boot: its guest agent was silent for {boot_seconds:.0f} s")
+            vm.pause(_POLL_SECONDS)
+
+
+def _config(cluster: Any, path: str) -> dict[str, Any]:
+    config: dict[str, Any] = cluster.get(f"{path}/config")
+    return config
+
+
+def _disks(config: Mapping[str, Any]) -> list[str]:
+    return [
+        key
+        for key, value in sorted(config.items())
+        if _DISK.fullmatch(key) and not parse_disk(str(value)).is_cdrom
+    ]
+
+
+def _free_unused(config: Mapping[str, Any]) -> str:
+    return next(f"unused{number}" for number in range(256) if f"unused{number}" not in config)

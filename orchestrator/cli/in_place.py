@@ -1,0 +1,153 @@
+"""``backup restore --in-place``: says what is lost, wants the name typed, and sees the exchange of disks through."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+from orchestrator.cli import session
+from orchestrator.cli.target import Found
+
+if TYPE_CHECKING:
+    from orchestrator.applying.in_place import Exchange
+    from orchestrator.applying.restoring import Copy
+    from orchestrator.applying.vm import Vm
+    from orchestrator.resources.backup import Archive
+    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.sites.model import Provider
+
+
+@dataclass(frozen=True, kw_only=True)
+class InPlace:
+    """One restore into the original.
+
+    Attributes:
+        target: ``CLIENT/MACHINE``.
+        boot_seconds: how long the restored machine may take to boot.
+    """
+
+    target: str
+    found: Found
+    vm: Vm
+    provider: Provider
+    boot_seconds: float
+
+    def run(self, chosen: Archive, *, given: bool, confirmed: str | None) -> None:
+        """Restore, exchange the disks, boot, and only then erase the replaced ones.
+
+        Args:
+            chosen: the archive.
+            given: whether it was named, and not just the newest one.
+            confirmed: what was typed beforehand; None: ask.
+
+        Raises:
+            Stopped, ProxmoxError: it could not be done; the text says what the machine is like now.
+        """
+        from orchestrator.applying.in_place import begin_exchange, interrupted_copy, switch_off
+
+        if self.found.machine.snapshots:
+            names = ", ".join(snapshot.name for snapshot in self.found.machine.snapshots)
+            session.fail(
+                f"{self.target} has snapshots ({names}), and their disks cannot leave it: remove them first "
+                "(orchestrator snapshot delete), or restore beside it (--as NAME)"
+            )
+        copy = interrupted_copy(self.vm, {vm.vmid: (vm.node, vm.tags) for vm in self.found.site.state.vms})
+        if copy is None:
+            self._confirm(chosen, confirmed)
+            copy = self._restore(chosen)
+        elif given and copy.mark.volid != chosen.stored.volid:
+            session.fail(
+                f"a restore of {copy.mark.volid} into {self.target} was interrupted: finish it first (the same "
+                "command without --archive)"
+            )
+        else:
+            session.console().print(
+                f"going on with the interrupted restore of {copy.mark.volid}", markup=False
+            )
+        switch_off(self.vm)
+        exchange = begin_exchange(self.vm, copy)
+        exchange.swap()
+        self._boot(exchange, copy)
+
+    def refresh(self, again: Found, desired: DesiredMachine) -> None:
+        """Load the firewall that the file asks for: the disks brought that of their time. Set the clock."""
+        from orchestrator.applying.in_place import switch_off
+        from orchestrator.applying.rollback import refresh_guest
+
+        ssh = session.ssh_settings(self.provider)
+        problem = refresh_guest(
+            self.vm, desired, again.machine, again.site, ssh, boot_seconds=self.boot_seconds
+        )
+        if desired.power == "stopped":
+            switch_off(self.vm)
+        if problem:
+            session.fail(
+                f"{self.target} is restored and runs, but its guest is not as it should be: {problem}"
+            )
+
+    def _confirm(self, chosen: Archive, confirmed: str | None) -> None:
+        from orchestrator.contract.calendar import PARIS
+
+        when = f"{chosen.taken_at.astimezone(PARIS):%Y-%m-%d %H:%M}"
+        out = session.console()
+        out.print(
+            f"{self.target} gets the disks of {when} ({chosen.stored.volid}). It is switched off for that. Everything "
+            "written since then is lost as soon as the restored machine has booted.",
+            markup=False,
+        )
+        if confirmed is None:
+            if not session.interactive():
+                session.fail(
+                    f"nobody can answer here: give --confirm {self.target} to do it without being asked"
+                )
+            confirmed = typer.prompt(f"Type {self.target} to go on", default="", show_default=False)
+        if confirmed != self.target:
+            session.fail(f"{confirmed!r} is not {self.target}: nothing was changed")
+
+    def _restore(self, chosen: Archive) -> Copy:
+        from orchestrator.applying.restoring import restore_copy
+        from orchestrator.resources.copies import CopyMark
+
+        mark = CopyMark(
+            purpose="in-place",
+            client=self.found.mark.client,
+            machine=self.found.mark.machine,
+            volid=chosen.stored.volid,
+            made_at=dt.datetime.now(dt.UTC),
+        )
+        return restore_copy(
+            self.vm.cluster,
+            self.vm.journal,
+            chosen,
+            mark,
+            node=self.vm.node,  # disks change hands on one node only
+            storage=self.provider.sites[self.found.machine.site].storage,
+            name=f"restore-{self.found.mark.machine}"[:63].rstrip("-"),
+            unique=False,
+        )
+
+    def _boot(self, exchange: Exchange, copy: Copy) -> None:
+        """Start the restored machine; if it does not boot, its own disks go back."""
+        from orchestrator.applying.in_place import start_and_wait, switch_off
+        from orchestrator.applying.restoring import remove_copy
+        from orchestrator.applying.vm import Stopped
+        from orchestrator.proxmox import ProxmoxError
+
+        try:
+            start_and_wait(self.vm, boot_seconds=self.boot_seconds)
+        except (Stopped, ProxmoxError) as error:
+            if not exchange.kept:
+                raise Stopped(
+                    f"{error}; its own disks wait in VM {copy.vmid} on {copy.node} (unused0, …): look at its console"
+                ) from error
+            switch_off(self.vm)
+            exchange.swap_back()
+            start_and_wait(self.vm, boot_seconds=self.boot_seconds)
+            remove_copy(copy)
+            raise Stopped(
+                f"the restored machine: {error}. Its own disks are back, and it runs again"
+            ) from error
+        remove_copy(copy)
