@@ -1,30 +1,41 @@
-"""Which backup is begun next: longest work first, within what nodes and storages bear.
+"""Which backup is started next, and on which storage; and how long a whole night of them will take.
 
-A VM is backed up on its own node, one at a time there (Proxmox holds a lock for it). A storage takes a limited number
-at a time. With both limits the best order is hard to find and easily approached: serve the node with the most work
-left first, and there the longest backup; the short ones fill the gaps at the end.
+Proxmox runs one vzdump a node at a time, on the node of the machine, and a backup storage takes a limited number at
+a time. So two things bound a night: a node with much to do, and storages whose slots are in demand. Among the backups
+that can be started, the one comes first for which the two together promise the longest wait.
+
+Nothing is held back for later: as long as a backup can be started, one is. That is list scheduling, and its guarantee
+holds: until the last backup to end begins, either its node is at work or all slots of its storages are.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-Place = tuple[str, str]
-"""Site, and a node or a storage of it."""
+_Key = tuple[str, str]
+"""A site and the name of a node or storage there."""
+
+_REMOVED = (math.inf, -math.inf)
+"""Smallest and largest size where no job is left."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One machine's backup.
+    """One backup to be made.
 
     Attributes:
-        key: client and machine.
-        storages: those it may go to: that its node reaches.
+        key: client and machine; unique.
+        site, node: where the machine is; its vzdump runs there.
+        storages: those of the site that it may go to, at least one.
         seconds: how long it is expected to take; more than 0.
-        size: bytes that its archive is expected to have.
+        size: bytes that its archive is expected to have; 0 or more.
+
+    Raises:
+        ValueError: if a figure is out of its range, or there is no storage.
     """
 
     key: tuple[str, str]
@@ -34,212 +45,399 @@ class Job:
     seconds: float
     size: int
 
+    def __post_init__(self) -> None:
+        if not (0 < self.seconds < math.inf and self.size >= 0 and self.storages):
+            raise ValueError(f"no backup can be planned from {self}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """A job that begins, and where its archive goes."""
+    """A job that is to be started now, and the storage that it goes to."""
 
     job: Job
     storage: str
 
 
 class _Queue:
-    """The jobs of one node, by the storages that they may go to, each list the longest last."""
+    """Jobs of one node that may go to the same storages, the longest first.
 
-    def __init__(self) -> None:
-        self.left = 0.0
-        self.groups: dict[tuple[str, ...], list[Job]] = defaultdict(list)
+    A binary tree over the jobs holds the smallest and largest size of each part: the longest job that the free bytes
+    allow is found in O(log n), without passing over all those that must wait.
+    """
 
-    def add(self, job: Job) -> None:
-        self.left += job.seconds
-        self.groups[job.storages].append(job)
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self.jobs = sorted(jobs, key=lambda job: (-job.seconds, job.key))
+        self._leaves = 1 << (len(self.jobs) - 1).bit_length()
+        self._sizes: list[tuple[float, float]] = [_REMOVED] * (2 * self._leaves)
+        for place, job in enumerate(self.jobs):
+            self._sizes[self._leaves + place] = (job.size, job.size)
+        for part in range(self._leaves - 1, 0, -1):
+            self._sum_up(part)
 
-    def sort(self) -> None:
-        for jobs in self.groups.values():
-            jobs.sort(key=lambda job: (job.seconds, job.key))
+    def _sum_up(self, part: int) -> None:
+        left, right = self._sizes[2 * part], self._sizes[2 * part + 1]
+        self._sizes[part] = (min(left[0], right[0]), max(left[1], right[1]))
 
-    def pop(self, storages: tuple[str, ...]) -> Job:
-        job = self.groups[storages].pop()
-        self.left -= job.seconds
-        if not self.groups[storages]:
-            del self.groups[storages]
-        return job
+    def _holds(self, part: int, fits: float, beyond: float) -> bool:
+        smallest, largest = self._sizes[part]
+        return smallest <= fits or largest > beyond
+
+    def longest(self, fits: float, beyond: float) -> int | None:
+        """The place of the longest job of at most ``fits`` bytes, or of more than ``beyond``; None if none is."""
+        if not self._holds(1, fits, beyond):
+            return None
+        part = 1
+        while part < self._leaves:
+            part = 2 * part if self._holds(2 * part, fits, beyond) else 2 * part + 1
+        return part - self._leaves
+
+    def remove(self, place: int) -> None:
+        part = self._leaves + place
+        self._sizes[part] = _REMOVED
+        while part := part // 2:
+            self._sum_up(part)
+
+    @property
+    def empty(self) -> bool:
+        return self._sizes[1] == _REMOVED
+
+    @property
+    def left(self) -> list[Job]:
+        return [job for place, job in enumerate(self.jobs) if self._sizes[self._leaves + place] != _REMOVED]
+
+
+@dataclass
+class _Storage:
+    """A backup storage during the night.
+
+    Attributes:
+        open: slots that are free.
+        free: bytes that are free, less what running backups are expected to take; below 0 if more was promised.
+        work: expected seconds of the waiting jobs that are its share, by slots.
+    """
+
+    name: str
+    slots: int
+    open: int
+    free: int
+    work: float = 0.0
+
+
+@dataclass
+class _Group:
+    """The waiting jobs of a site that may go to the same storages.
+
+    Attributes:
+        work: their expected seconds.
+        queues: by node.
+        idle: a heap of idle nodes, the most work first; entries that are out of date are passed over.
+        within: the groups that can use no storage but these, itself among them.
+    """
+
+    site: str
+    storages: list[_Storage]
+    work: float = 0.0
+    queues: dict[str, _Queue] = field(default_factory=dict)
+    idle: list[tuple[float, str]] = field(default_factory=list)
+    within: list[_Group] = field(default_factory=list)
+
+    @property
+    def slots(self) -> int:
+        return sum(storage.slots for storage in self.storages)
+
+    @property
+    def pressure(self) -> float:
+        """Seconds that its storages need at least for what only they can take."""
+        return sum(group.work for group in self.within) / self.slots
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """The first job of a group that can be started, and how long a night it promises."""
+
+    group: _Group
+    node: str
+    place: int
+    promise: float
+
+    @property
+    def job(self) -> Job:
+        return self.group.queues[self.node].jobs[self.place]
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        return self.promise, self.job.seconds
 
 
 class Dispatcher:
-    """Hands out jobs. Not thread-safe: whoever shares it locks it.
+    """Hands out the backups of a night. Not thread-safe: the caller locks.
 
-    Attributes:
-        pending: how many jobs were not begun yet.
-        running: how many were begun and have not ended.
+    A choice costs O(log n), times the number of different sets of storages that jobs may go to; where the free space
+    keeps back all jobs of some nodes, O(log n) for each of those besides.
+
+    Args:
+        jobs: all to be made.
+        slots: how many backups a storage takes at a time, by site and storage; at least 1.
+        free: bytes free on it; a storage that is not named counts as full.
+
+    Raises:
+        ValueError: if two jobs have the same key, or the slots of a storage are not known.
     """
 
-    def __init__(
-        self, jobs: Iterable[Job], slots: Mapping[Place, int], free: Mapping[Place, int] | None = None
-    ) -> None:
-        """Take the night's jobs.
-
-        Args:
-            jobs: the backups.
-            slots: how many each storage (site, name) takes at once; one that is missing takes one.
-            free: bytes that are free on each storage; one that is missing has room for everything.
-        """
-        self.pending = 0
-        self.running = 0
-        self._queues: dict[Place, _Queue] = defaultdict(_Queue)
-        for job in jobs:
-            self._queues[job.site, job.node].add(job)
-            self.pending += 1
-        self._slots = {
-            (place[0], storage): max(slots.get((place[0], storage), 1), 1)
-            for place, queue in self._queues.items()
-            for group in queue.groups
-            for storage in group
+    def __init__(self, jobs: Iterable[Job], slots: Mapping[_Key, int], free: Mapping[_Key, int]) -> None:
+        jobs = _checked(jobs, slots)
+        self._storages = {
+            (site, name): _Storage(name=name, slots=number, open=number, free=free.get((site, name), 0))
+            for (site, name), number in slots.items()
         }
-        self._free = dict(free or {})
-        self._ready: list[tuple[float, Place]] = []
-        self._blocked: list[Place] = []
-        for place, queue in self._queues.items():
-            queue.sort()
-            heapq.heappush(self._ready, (-queue.left, place))
+        self._busy: set[_Key] = set()
+        self._running: dict[tuple[str, str], Assignment] = {}
+        self._wait(jobs)
+
+    @property
+    def pending(self) -> int:
+        """How many jobs wait to be started."""
+        return self._pending
+
+    @property
+    def running(self) -> int:
+        """How many were started and have not ended."""
+        return len(self._running)
 
     def next(self) -> Assignment | None:
-        """The job to begin now; None if none can: all are begun, or their nodes or storages are busy."""
-        while self._ready:
-            _, place = heapq.heappop(self._ready)
-            queue = self._queues[place]
-            group = self._longest_possible(place[0], queue)
-            if group is None:
-                if queue.groups:
-                    self._blocked.append(place)
-                continue
-            job = queue.pop(group)
-            storage = self._storage_for(job)
-            self._slots[job.site, storage] -= 1
-            self._book(job.site, storage, job.size)
-            self.pending -= 1
-            self.running += 1
-            return Assignment(job=job, storage=storage)
-        return None
+        """Say which job to start now, and count it as running from now on.
 
-    def ended(self, assignment: Assignment, size: int) -> None:
-        """A job has ended, well or not.
-
-        Args:
-            assignment: as :meth:`next` gave it.
-            size: bytes of its archive; 0 if it left none.
-        """
-        job, storage = assignment.job, assignment.storage
-        self.running -= 1
-        if (job.site, storage) in self._slots:
-            self._slots[job.site, storage] += 1
-        self._book(job.site, storage, size - job.size)
-        for place in {(job.site, job.node), *self._blocked}:
-            heapq.heappush(self._ready, (-self._queues[place].left, place))
-        self._blocked.clear()
-
-    def drop_storage(self, site: str, storage: str) -> list[Job]:
-        """A storage went away: nothing more goes there.
+        Among the jobs that can be started, the first is one of the node with the most work left, counting with it
+        the work that only the job's own storages can take, over their slots; among a node's jobs for the same
+        storages, the longest. It goes where it fits and the free slots are the most for the work that waits for
+        them, then where the most bytes are free. A job that fits on one of its storages waits for one of those; a
+        job that fits on none is started all the same, where the least is missing: sizes are only expectations.
 
         Returns:
-            The jobs that can go nowhere else: they are no longer pending.
+            None if nothing can be started now: never while nothing runs and a job waits.
         """
-        self._slots.pop((site, storage), None)
-        stranded: list[Job] = []
-        for place, queue in self._queues.items():
-            if place[0] != site:
-                continue
-            for group in list(queue.groups):
-                if storage in group and not any((site, other) in self._slots for other in group):
-                    jobs = queue.groups.pop(group)
-                    queue.left -= sum(job.seconds for job in jobs)
-                    stranded += jobs
-        self.pending -= len(stranded)
+        found = [candidate for group in self._groups if (candidate := self._candidate(group))]
+        if not found:
+            return None
+        best = max(found, key=lambda candidate: candidate.rank)
+        job = best.job
+        storage = min(
+            (storage for storage in best.group.storages if storage.open),
+            key=lambda s: (max(job.size - s.free, 0), s.work / s.open, -s.free, s.name),
+        )
+        self._take(best.group, best.node, best.place)
+        storage.open -= 1
+        storage.free -= job.size
+        self._busy.add((job.site, job.node))
+        assignment = self._running[job.key] = Assignment(job=job, storage=storage.name)
+        return assignment
+
+    def ended(self, assignment: Assignment, size: int) -> None:
+        """Free a job's node and slot, whether it went well or not.
+
+        Args:
+            assignment: as ``next`` gave it.
+            size: bytes that it really takes on the storage; 0 if it failed.
+
+        Raises:
+            ValueError: if it is not running.
+        """
+        job = assignment.job
+        if self._running.get(job.key) != assignment:
+            raise ValueError(f"the backup of {'/'.join(job.key)} is not running on {assignment.storage}")
+        del self._running[job.key]
+        self._busy.discard((job.site, job.node))
+        if storage := self._storages.get((job.site, assignment.storage)):
+            storage.open += 1
+            storage.free += job.size - size
+        self._offer((job.site, job.node))
+
+    def drop(self, *, site: str, storage: str | None = None, node: str | None = None) -> list[Job]:
+        """Count a storage or a node of a site as gone. What runs there runs on until ``ended``.
+
+        Returns:
+            The waiting jobs that can no longer go anywhere, by key; they wait no more.
+        """
+        if storage is not None:
+            self._storages.pop((site, storage), None)
+        waiting = self._waiting()
+        stranded = [job for job in waiting if (job.site, job.node) == (site, node) or not self._reached(job)]
+        gone = {job.key for job in stranded}
+        self._wait([job for job in waiting if job.key not in gone])
         return stranded
 
     def drain(self) -> list[Job]:
-        """Take everything that was not begun: the window has closed."""
-        left = [job for queue in self._queues.values() for jobs in queue.groups.values() for job in jobs]
-        for queue in self._queues.values():
-            queue.groups.clear()
-            queue.left = 0.0
-        self.pending = 0
-        return left
+        """Take out all jobs that wait, for nothing is to begin any more; by key."""
+        waiting = self._waiting()
+        self._wait([])
+        return waiting
 
-    def _longest_possible(self, site: str, queue: _Queue) -> tuple[str, ...] | None:
-        possible = [
-            group for group in queue.groups if any(self._slots.get((site, name), 0) > 0 for name in group)
-        ]
-        if not possible:
+    def _waiting(self) -> list[Job]:
+        left = [job for group in self._groups for queue in group.queues.values() for job in queue.left]
+        return sorted(left, key=lambda job: job.key)
+
+    def _reached(self, job: Job) -> tuple[str, ...]:
+        return tuple(sorted({name for name in job.storages if (job.site, name) in self._storages}))
+
+    def _wait(self, jobs: list[Job]) -> None:
+        """Make groups and queues of the jobs that wait."""
+        self._pending = len(jobs)
+        self._work: dict[_Key, float] = defaultdict(float)
+        sorted_jobs: dict[tuple[str, tuple[str, ...]], dict[str, list[Job]]] = {}
+        for job in jobs:
+            self._work[job.site, job.node] += job.seconds
+            by_node = sorted_jobs.setdefault((job.site, self._reached(job)), {})
+            by_node.setdefault(job.node, []).append(job)
+        for storage in self._storages.values():
+            storage.work = 0.0
+        self._groups = []
+        self._groups_of: dict[_Key, list[_Group]] = defaultdict(list)
+        for (site, names), by_node in sorted(sorted_jobs.items(), key=lambda item: item[0]):
+            group = _Group(site=site, storages=[self._storages[site, name] for name in names])
+            self._groups.append(group)
+            for node, of_node in sorted(by_node.items()):
+                group.queues[node] = _Queue(of_node)
+                self._groups_of[site, node].append(group)
+                self._share(group, sum(job.seconds for job in of_node))
+        _nest(self._groups)
+        for node_key in self._work:
+            self._offer(node_key)
+
+    def _candidate(self, group: _Group) -> _Candidate | None:
+        free = [storage.free for storage in group.storages if storage.open]
+        if not free:
             return None
-        return max(possible, key=lambda group: (queue.groups[group][-1].seconds, group))
+        fits, beyond = max(free), max(storage.free for storage in group.storages)
+        found, kept_back = None, []
+        while group.idle and found is None:
+            entry = group.idle[0]
+            node, queue = entry[1], group.queues[entry[1]]
+            work = self._work[group.site, node]
+            if (group.site, node) in self._busy or queue.empty or work != -entry[0]:
+                heapq.heappop(group.idle)
+            elif (place := queue.longest(fits, beyond)) is None:
+                kept_back.append(heapq.heappop(group.idle))
+            else:
+                found = _Candidate(group, node, place, promise=work + group.pressure)
+        for entry in kept_back:
+            heapq.heappush(group.idle, entry)
+        return found
 
-    def _storage_for(self, job: Job) -> str:
-        """Where it fits, if it fits anywhere; then the one with the most free places, then the most free room."""
+    def _offer(self, node: _Key) -> None:
+        """Put a node into the heaps of the groups that it has jobs in, unless it is at work."""
+        if node in self._busy:
+            return
+        for group in self._groups_of[node]:
+            if not group.queues[node[1]].empty:
+                heapq.heappush(group.idle, (-self._work[node], node[1]))
 
-        def preference(name: str) -> tuple[bool, int, int, str]:
-            free = self._free.get((job.site, name))
-            fits = free is None or free >= job.size
-            return fits, self._slots[job.site, name], 0 if free is None else free, name
+    def _take(self, group: _Group, node: str, place: int) -> None:
+        queue = group.queues[node]
+        queue.remove(place)
+        job = queue.jobs[place]
+        self._pending -= 1
+        self._work[job.site, node] -= job.seconds
+        self._share(group, -job.seconds)
 
-        open_ones = [name for name in job.storages if self._slots.get((job.site, name), 0) > 0]
-        return max(open_ones, key=preference)
+    def _share(self, group: _Group, seconds: float) -> None:
+        group.work += seconds
+        for storage in group.storages:
+            storage.work += seconds * storage.slots / group.slots
 
-    def _book(self, site: str, storage: str, size: int) -> None:
-        if (site, storage) in self._free:
-            self._free[site, storage] -= size
+
+def _checked(jobs: Iterable[Job], slots: Mapping[_Key, int]) -> list[Job]:
+    jobs = list(jobs)
+    if len({job.key for job in jobs}) < len(jobs):
+        raise ValueError("a machine has two backups to be made in one night")
+    for site, name in sorted({(job.site, name) for job in jobs for name in job.storages}):
+        if slots.get((site, name), 0) < 1:
+            raise ValueError(f"how many backups storage {name} of {site} takes at a time is not known")
+    return jobs
+
+
+def _nest(groups: list[_Group]) -> None:
+    """Tell each group which others can use no storage but its own."""
+    names = [{storage.name for storage in group.storages} for group in groups]
+    for group, mine in zip(groups, names, strict=True):
+        group.within = [
+            other
+            for other, its in zip(groups, names, strict=True)
+            if other.site == group.site and its <= mine
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedBackup:
+    """When a backup is expected to run: seconds after the first one begins."""
+
+    job: Job
+    storage: str
+    starts: float
+    ends: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """A schedule.
+    """A night as it is expected.
 
     Attributes:
-        spans: each job's begin and end, seconds from the start.
-        makespan: when the last one ends, seconds.
+        backups: in the order in which they begin.
+        makespan: seconds until the last one ends; 0 if there is none.
     """
 
-    spans: Mapping[tuple[str, str], tuple[float, float]]
+    backups: tuple[PlannedBackup, ...]
     makespan: float
 
 
-def simulate(
-    jobs: Iterable[Job], slots: Mapping[Place, int], free: Mapping[Place, int] | None = None
-) -> Planned:
-    """Run the dispatcher against the expected durations: what the night would be if all went as expected."""
-    dispatcher = Dispatcher(jobs, slots, free)
-    clock, number = 0.0, 0
-    running: list[tuple[float, int, Assignment]] = []
-    spans: dict[tuple[str, str], tuple[float, float]] = {}
-    while True:
-        while (assignment := dispatcher.next()) is not None:
-            end = clock + assignment.job.seconds
-            spans[assignment.job.key] = (clock, end)
-            heapq.heappush(running, (end, number, assignment))
-            number += 1
-        if not running:
-            return Planned(spans=spans, makespan=clock)
-        clock, _, assignment = heapq.heappop(running)
-        dispatcher.ended(assignment, assignment.job.size)
+def simulate(jobs: Iterable[Job], slots: Mapping[_Key, int], free: Mapping[_Key, int]) -> Planned:
+    """Go through a night in which every backup takes the seconds and bytes that are expected of it.
 
+    Args:
+        jobs, slots, free: as for ``Dispatcher``, which makes the choices.
 
-def lower_bound(jobs: Iterable[Job], slots: Mapping[Place, int]) -> float:
-    """Seconds that no schedule can stay under.
-
-    The longest job; each node's work one after the other; and, for each set of storages, the work that can go to
-    these alone, spread evenly over their places.
+    Raises:
+        ValueError: as ``Dispatcher`` does.
     """
-    every = list(jobs)
-    nodes: dict[Place, float] = defaultdict(float)
-    sets: dict[tuple[str, frozenset[str]], float] = defaultdict(float)
-    for job in every:
-        nodes[job.site, job.node] += job.seconds
-        sets[job.site, frozenset(job.storages)] += job.seconds
-    unions = set(sets) | {
-        (site, frozenset().union(*(group for place, group in sets if place == site))) for site, _ in sets
-    }
-    bounds = [max((job.seconds for job in every), default=0.0), *nodes.values()]
-    for site, union in unions:
-        work = sum(seconds for (place, group), seconds in sets.items() if place == site and group <= union)
-        bounds.append(work / sum(max(slots.get((site, storage), 1), 1) for storage in union))
-    return max(bounds)
+    dispatcher = Dispatcher(jobs, slots, free)
+    planned: list[PlannedBackup] = []
+    running: list[tuple[float, int, Assignment]] = []
+    now = 0.0
+    while True:
+        while assignment := dispatcher.next():
+            job = assignment.job
+            ends = now + job.seconds
+            heapq.heappush(running, (ends, len(planned), assignment))
+            planned.append(PlannedBackup(job=job, storage=assignment.storage, starts=now, ends=ends))
+        if not running:
+            return Planned(backups=tuple(planned), makespan=now)
+        now = running[0][0]
+        while running and running[0][0] == now:
+            ended = heapq.heappop(running)[2]
+            dispatcher.ended(ended, ended.job.size)
+
+
+def lower_bound(jobs: Iterable[Job], slots: Mapping[_Key, int]) -> float:
+    """Seconds that no schedule of these jobs can undercut; 0 if there are none.
+
+    That is the largest of: the longest job; each node's work, one backup after the other; for each set of storages
+    that jobs may go to, and for all of a site, the work that can go nowhere else, over their slots.
+
+    Args:
+        jobs, slots: as for ``Dispatcher``.
+
+    Raises:
+        ValueError: as ``Dispatcher`` does.
+    """
+    by_node: dict[_Key, list[float]] = defaultdict(list)
+    by_storages: dict[str, dict[frozenset[str], float]] = defaultdict(lambda: defaultdict(float))
+    for job in _checked(jobs, slots):
+        by_node[job.site, job.node].append(job.seconds)
+        by_storages[job.site][frozenset(job.storages)] += job.seconds
+    bounds = [
+        math.fsum(seconds) for seconds in by_node.values()
+    ]  # no node's work is shorter than its longest job
+    for site, work in by_storages.items():
+        for names in {*work, frozenset[str]().union(*work)}:
+            confined = math.fsum(seconds for its, seconds in work.items() if its <= names)
+            bounds.append(confined / sum(slots[site, name] for name in names))
+    return max(bounds, default=0.0)
