@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 BACKUP_SECONDS = 24 * 3600.0
 """How long a vzdump may take, its wait for the node's other backups (up to 3 hours) included."""
 
+SILENCE_SECONDS = 900.0
+"""How long a node may be away while its backup is waited for: a reboot passes, a dead node does not."""
+
 _REMOVAL_SECONDS = 1800.0
 _CLOCK_SLACK = dt.timedelta(minutes=5)
 _LOOK_AGAIN_SECONDS = 2.0
@@ -37,7 +40,7 @@ def make_backup(
     mark: ArchiveMark,
     *,
     clock: Callable[[], dt.datetime],
-    timeout_seconds: float = BACKUP_SECONDS,
+    silence_seconds: float = SILENCE_SECONDS,
 ) -> Archive:
     """Back a machine up with vzdump, in snapshot mode: a running guest goes on, a stopped one stays stopped.
 
@@ -46,7 +49,7 @@ def make_backup(
         storage: where the archive goes: at another site than the machine's (article 3.5).
         mark: what the archive's notes shall say.
         clock: the time, aware.
-        timeout_seconds: how long it may take.
+        silence_seconds: how long its node may be away meanwhile.
 
     Returns:
         The archive as its storage lists it.
@@ -67,11 +70,17 @@ def make_backup(
     path = f"/nodes/{vm.node}/vzdump"
     with vm.step("backup", storage=storage, days=mark.days) as step:
         try:
-            result = vm.cluster.run_task("POST", path, params=params, timeout_seconds=timeout_seconds)
+            result = vm.cluster.run_task(
+                "POST", path, params=params, timeout_seconds=BACKUP_SECONDS, silence_seconds=silence_seconds
+            )
         except Uncertain:
             upid = running_backup(vm) or _repeat(vm, path, params, storage, begun)
             if upid:
-                step.ended(vm.cluster.wait_for_task(upid, timeout_seconds=timeout_seconds))
+                step.ended(
+                    vm.cluster.wait_for_task(
+                        upid, timeout_seconds=BACKUP_SECONDS, silence_seconds=silence_seconds
+                    )
+                )
         else:
             step.ended(result)
         archive = find_backup(vm, storage, since=begun)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.vm import TASK_SECONDS, Stopped
-from orchestrator.proxmox import AlreadyExists, NotFound, TaskFailed, Uncertain
+from orchestrator.proxmox import AlreadyExists, NotFound, ProxmoxError, TaskFailed, Uncertain
 from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes, read_copy_mark
 from orchestrator.resources.desired import pool_of
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _RESTORE_SECONDS = 24 * 3600.0
 _NIC = re.compile(r"net\d+")
+_SHELL_KEYS = frozenset({"digest", "lock", "memory", "meta"})
 _TRIES = 20
 _LOOKS = 30
 _STOP_SECONDS = 300.0
@@ -152,9 +154,24 @@ def _ask_for_restore(
         except TaskFailed as error:
             if isinstance(error.cause, AlreadyExists):
                 continue
+            with suppress(ProxmoxError):  # what is left is removed by the next night
+                _remove_shell(cluster, f"{path}/{vmid}")
             raise
         return vmid
     raise Stopped("no free VM id could be had: others create machines faster than this one; try again")
+
+
+def _remove_shell(cluster: Cluster, path: str) -> None:
+    """Erase what a restore that failed leaves ("VM state is NOT cleaned up"): a VM without a single setting.
+
+    One that has settings is left alone: its disks were restored, or it is somebody else's by now.
+    """
+    try:
+        config = cluster.get(f"{path}/config")
+        if set(config) <= _SHELL_KEYS:
+            cluster.run_task("DELETE", path, params={"purge": 1}, timeout_seconds=TASK_SECONDS)
+    except NotFound:
+        return
 
 
 def _found_restore(cluster: Cluster, path: str, vmid: int, pause: Callable[[float], None]) -> str | None:

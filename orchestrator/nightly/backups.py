@@ -17,7 +17,6 @@ from orchestrator.applying.backups import (
 )
 from orchestrator.applying.vm import Stopped, Vm
 from orchestrator.contract.calendar import night_begins, night_of
-from orchestrator.history import HistoryUnavailable
 from orchestrator.nightly.result import BackupLine, Forecast
 from orchestrator.nightly.schedule import Assignment, Dispatcher, Job, lower_bound, simulate
 from orchestrator.proxmox import ProxmoxError, StorageFull, TaskFailed, parse_disk
@@ -202,25 +201,27 @@ class BackupRun:
         self._plan = plan
         self._changed = threading.Condition()
         self._lines: dict[tuple[str, str], BackupLine] = {}
-        self._dispatcher = self._new_dispatcher(list(plan.due))
+        self._passing: set[tuple[str, str]] = set()
+        self._gone: set[tuple[str, str]] = set()
 
     def run(self) -> list[BackupLine]:
         """Make them all; what failed for a passing reason is tried once more at the end."""
-        self._round()
-        again = [key for key, line in self._lines.items() if line.result == "failed" and key in self._passing]
+        self._round([due.job for due in self._plan.due.values()])
+        again = [job for key in sorted(self._passing) if (job := self._still_possible(key))]
         if again and not self._night.closed:
-            self._dispatcher = self._new_dispatcher(again)
-            self._round()
+            self._round(again)
         return [*self._plan.settled, *self._lines.values()]
 
-    def _new_dispatcher(self, keys: list[tuple[str, str]]) -> Dispatcher:
-        self._passing: set[tuple[str, str]] = set()
-        return Dispatcher([self._plan.due[key].job for key in keys], self._plan.slots, self._plan.free)
+    def _still_possible(self, key: tuple[str, str]) -> Job | None:
+        job = self._plan.due[key].job
+        storages = tuple(name for name in job.storages if (job.site, name) not in self._gone)
+        return replace(job, storages=storages) if storages else None
 
-    def _round(self) -> None:
+    def _round(self, jobs: list[Job]) -> None:
+        self._dispatcher = Dispatcher(jobs, self._plan.slots, self._plan.free)
         threads = [
             threading.Thread(target=self._work, name=f"backup-{number}", daemon=True)
-            for number in range(len({(due.job.site, due.job.node) for due in self._plan.due.values()}))
+            for number in range(len({(job.site, job.node) for job in jobs}))
         ]
         for thread in threads:
             thread.start()
@@ -229,17 +230,40 @@ class BackupRun:
         message = "the window closed before its turn: it is made first thing in the next run"
         for job in self._dispatcher.drain():
             due = self._plan.due[job.key]
-            self._lines[job.key] = _line(due.desired, due.machine, "", "not-started", message=message)
+            self._lines.setdefault(
+                job.key, _line(due.desired, due.machine, "", "not-started", message=message)
+            )
 
     def _work(self) -> None:
         while (assignment := self._next()) is not None:
             line, passing = self._back_up(assignment)
+            job, storage = assignment.job, assignment.storage
+            gone = passing and self._went_away(job, storage)
             with self._changed:
-                self._lines[assignment.job.key] = line
+                self._lines[job.key] = line
+                self._passing.discard(job.key)
                 if passing:
-                    self._passing.add(assignment.job.key)
+                    self._passing.add(job.key)
                 self._dispatcher.ended(assignment, line.size)
+                if gone and (job.site, storage) not in self._gone:
+                    self._drop(job.site, storage)
                 self._changed.notify_all()
+
+    def _went_away(self, job: Job, storage: str) -> bool:
+        """Whether a storage cannot be used any more: then nothing else is sent there."""
+        try:
+            status = self._night.clusters[job.site].get(f"/nodes/{job.node}/storage/{storage}/status")
+        except ProxmoxError:
+            return False  # the node is away, perhaps; another one will find out
+        return not int(status.get("active", 1)) or not int(status.get("enabled", 1))
+
+    def _drop(self, site: str, storage: str) -> None:
+        self._gone.add((site, storage))
+        self._night.tell("storage-gone", site=site, storage=storage)
+        message = f"the backup storage {storage} went away during the night, and its node reaches no other"
+        for job in self._dispatcher.drop(site=site, storage=storage):
+            due = self._plan.due[job.key]
+            self._lines[job.key] = _line(due.desired, due.machine, storage, "failed", message=message)
 
     def _next(self) -> Assignment | None:
         """Wait for work; None when there is none left, or none may begin any more."""
@@ -262,7 +286,7 @@ class BackupRun:
         vm = night.vm(machine.site, desired.client, desired.name, machine.summary)
         try:
             archive = self._archive(vm, due, assignment.storage, started)
-        except (ProxmoxError, Stopped, HistoryUnavailable) as error:
+        except Exception as error:  # whatever one machine stumbles over, the others go on
             night.tell("backup-failed", client=desired.client, machine=desired.name, reason=str(error))
             line = _line(desired, machine, assignment.storage, "failed", message=str(error))
             return replace(line, started_at=started), _passes(error)
@@ -304,7 +328,9 @@ class BackupRun:
             contract=due.desired.contract,
             days=due.desired.backup_days or 0,
         )
-        return make_backup(vm, storage, mark, clock=self._night.clock)
+        return make_backup(
+            vm, storage, mark, clock=self._night.clock, silence_seconds=self._night.silence_seconds
+        )
 
 
 def _passes(error: Exception) -> bool:

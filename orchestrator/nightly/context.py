@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from orchestrator.applying.backups import SILENCE_SECONDS
 from orchestrator.applying.vm import Vm
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Night:
         tell: told of every event.
         closes_at: when no new work is begun any more.
         boot_seconds: how long a restored machine may take to boot.
+        silence_seconds: how long a node may be away while its backup is waited for.
         tests_at_a_time: restore tests at a site at once.
         pause: waits that many seconds.
     """
@@ -49,6 +51,7 @@ class Night:
     tell: Tell
     closes_at: dt.datetime
     boot_seconds: float = 600.0
+    silence_seconds: float = SILENCE_SECONDS
     tests_at_a_time: int = 2
     pause: Callable[[float], None] = time.sleep
 

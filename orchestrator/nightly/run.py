@@ -152,15 +152,15 @@ class NightRun:
         )
         lines: list[SnapshotLine] = []
         lines += self._step("snapshots", lambda: snapshots.take_declared(night, list(plan.due), limits))
-        taken = {(line.client, line.machine) for line in lines}
-        lines += self._step("expiry", lambda: self._expire(limits, but=taken))
+        lines += self._step("expiry", lambda: self._expire(limits, lines))
         backups: list[BackupLine] = self._step("backups", lambda: BackupRun(night, plan.backups).run())
         self._step("reading archives", self._read_archives)
         removed: list[RetentionLine] = self._step(
             "retention", lambda: retention.carry_out(night, self._readings.values())
         )
         tests: list[RestoreTestLine] = self._step("restore tests", self._test)
-        lines += self._step("expiry", self._expire_late)
+        # What came of age while the night ran goes with it: else it would live a day too long.
+        lines += self._step("expiry", lambda: self._expire(limits, lines))
         self._step("reading archives", self._read_archives)
         storages: list[StorageLine] = self._step(
             "storages", lambda: storage_lines(night, self._readings, plan.night)
@@ -196,13 +196,9 @@ class NightRun:
             self._night.tell("step-failed", name=name, reason=str(error))
             return []
 
-    def _expire(self, limits: Limits, *, but: set[tuple[str, str]]) -> list[SnapshotLine]:
-        return snapshots.expire(self._night, self._readings.values(), limits, but=but)
-
-    def _expire_late(self) -> list[SnapshotLine]:
-        """What came of age while the night ran goes with it: else it would live a day too long."""
-        before = self._plan.started_at
-        return snapshots.expire(self._night, self._readings.values(), Limits(), alive_at=before)
+    def _expire(self, limits: Limits, lines: list[SnapshotLine]) -> list[SnapshotLine]:
+        done = {(line.client, line.machine, line.snapshot) for line in lines}
+        return snapshots.expire(self._night, self._readings.values(), limits, done=done)
 
     def _read_archives(self) -> list[None]:
         """List the archives anew: one call a storage."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -98,8 +97,7 @@ def expire(
     sites: Iterable[SiteReading],
     limits: Limits,
     *,
-    but: Collection[tuple[str, str]] = (),
-    alive_at: dt.datetime | None = None,
+    done: Collection[tuple[str, str, str]],
 ) -> list[SnapshotLine]:
     """Remove every snapshot of ours whose seven days are over, on every machine of ours.
 
@@ -107,22 +105,15 @@ def expire(
         night: the run.
         sites: as they were read.
         limits: of what is written at a time.
-        but: clients and machines that were seen to already.
-        alive_at: only snapshots whose days were not over yet at that time.
+        done: snapshots that were seen to already: client, machine and name.
     """
     now = night.clock()
-
-    def over(machine: ObservedMachine) -> list[str]:
-        early = {item.snapshot.name for item in expired(machine.snapshots, alive_at)} if alive_at else set()
-        return [
-            item.snapshot.name for item in expired(machine.snapshots, now) if item.snapshot.name not in early
-        ]
-
-    found = [
-        (machine, mark, names)
-        for machine, mark in _machines(sites)
-        if (mark.client, mark.machine) not in but and (names := over(machine))
-    ]
+    found = []
+    for machine, mark in _machines(sites):
+        names = [item.snapshot.name for item in expired(machine.snapshots, now)]
+        left = [name for name in names if (mark.client, mark.machine, name) not in done]
+        if left:
+            found.append((machine, mark, left))
     return _in_parallel(lambda item: _expire(night, *item, limits), found)
 
 

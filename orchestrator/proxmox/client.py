@@ -233,8 +233,9 @@ class Cluster:
         *,
         params: Mapping[str, Any] | None = None,
         timeout_seconds: float = 600.0,
+        silence_seconds: float | None = None,
     ) -> TaskResult:
-        """Make a call that starts a task, and wait until it ends.
+        """Make a call that starts a task, and wait until it ends; see :meth:`wait_for_task`.
 
         Raises:
             TaskFailed: it ended badly.
@@ -245,14 +246,21 @@ class Cluster:
         upid = self._call(method, path, params or {})
         if parse_upid(upid) is None:
             raise ServerError(f"answered {upid!r} instead of a task", site=self.site, call=f"{method} {path}")
-        return self.wait_for_task(upid, timeout_seconds=timeout_seconds)
+        return self.wait_for_task(upid, timeout_seconds=timeout_seconds, silence_seconds=silence_seconds)
 
-    def wait_for_task(self, upid: str, *, timeout_seconds: float = 600.0) -> TaskResult:
+    def wait_for_task(
+        self, upid: str, *, timeout_seconds: float = 600.0, silence_seconds: float | None = None
+    ) -> TaskResult:
         """Wait until a task ends. A node whose API is away meanwhile (an upgrade restarts it) is waited for.
+
+        Args:
+            upid: the task.
+            timeout_seconds: how long it may take.
+            silence_seconds: how long its node may be away meanwhile; None: as long as the task may take.
 
         Raises:
             TaskFailed: it ended badly.
-            TaskTimeout: it did not end in ``timeout_seconds``, or its node could not be asked until then.
+            TaskTimeout: it did not end in ``timeout_seconds``, or its node was away for too long.
             ValueError: ``upid`` is none.
         """
         task = parse_upid(upid)
@@ -260,15 +268,20 @@ class Cluster:
             raise ValueError(f"not a UPID: {upid!r}")
         started = time.monotonic()
         wait = self._patience.first_poll
+        heard = started
         while True:
             trouble = ""
             try:
                 status = self._once("GET", f"/nodes/{task.node}/tasks/{upid}/status", {})
             except (Unreachable, LockTimeout, ServerError) as error:
                 trouble = f" (the last look failed: {error.text})"
+                if silence_seconds is not None and time.monotonic() - heard > silence_seconds:
+                    text = f"its node has been away for {silence_seconds:g} s{trouble}"
+                    raise TaskTimeout(text, site=self.site, call=str(task), upid=upid) from None
             else:
+                heard = time.monotonic()
                 if status["status"] == "stopped":
-                    return self._ended(task, str(status.get("exitstatus", "")), time.monotonic() - started)
+                    return self._ended(task, str(status.get("exitstatus", "")), heard - started)
             left = started + timeout_seconds - time.monotonic()
             if left <= 0:
                 text = f"did not end within {timeout_seconds:g} s{trouble}"

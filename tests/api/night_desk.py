@@ -43,6 +43,7 @@ class NightDesk:
         desk.write_sites()
         self.fake.add_storage(STORE, shared=True)
         self.events: list[tuple[str, dict[str, Any]]] = []
+        self.on_event: Callable[[str], None] | None = None
 
     def deliver(self, *names: str, days: int | None = 7, **changes: Any) -> None:
         """Make machines with backup, and note that they are in service."""
@@ -78,9 +79,12 @@ class NightDesk:
         speed: float = 600.0,
         boot_seconds: float = 60.0,
         closes_at: dt.datetime | None = None,
+        silence_seconds: float = 900.0,
     ) -> NightReport:
         """Run a whole night at a simulated time that passes ``speed`` times as fast as the real one."""
-        report, _ = self.night_and_plan(at, speed=speed, boot_seconds=boot_seconds, closes_at=closes_at)
+        report, _ = self.night_and_plan(
+            at, speed=speed, boot_seconds=boot_seconds, closes_at=closes_at, silence_seconds=silence_seconds
+        )
         return report
 
     def night_and_plan(
@@ -90,6 +94,7 @@ class NightDesk:
         speed: float = 600.0,
         boot_seconds: float = 60.0,
         closes_at: dt.datetime | None = None,
+        silence_seconds: float = 900.0,
     ) -> tuple[NightReport, NightPlan]:
         """As :meth:`night`, with what it planned."""
         self.fake.clock(at.timestamp(), speed)
@@ -104,6 +109,8 @@ class NightDesk:
         def tell(event: str, **fields: Any) -> None:
             with guard:
                 self.events.append((event, fields))
+                if self.on_event is not None:
+                    self.on_event(event)
 
         provider = load_provider(self.desk.folder)
         loaded = load([self.desk.folder / "subscriptions"], provider)
@@ -124,6 +131,7 @@ class NightDesk:
                 tell=tell,
                 closes_at=closes_at or window_closes(at),
                 boot_seconds=boot_seconds / speed,
+                silence_seconds=silence_seconds / speed,
                 pause=lambda seconds: time.sleep(min(seconds / speed, 0.05)),
             )
             plan = plan_night(night, history)

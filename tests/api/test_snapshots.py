@@ -115,7 +115,9 @@ def test_an_expired_snapshot_is_in_the_plan_and_goes_with_the_next_apply_and_mak
 
 
 def _description(desk: Desk, name: str) -> str:
-    return str(desk.machines()["web-1"]["snapshots"][name]["description"])
+    vm = desk.machines()["web-1"]
+    listed = desk.fakes["paris"].cluster().get(f"/nodes/{vm['node']}/qemu/{vm['vmid']}/snapshot")
+    return next(str(entry["description"]) for entry in listed if entry["name"] == name)
 
 
 def test_a_disk_that_cannot_be_snapshotted_is_noticed_at_plan_time_and_stops_nothing_else(desk: Desk) -> None:
