@@ -1,6 +1,6 @@
 """All measurements: ``python -m bench``."""
 
-from bench import plan, start, validate
+from bench import plan, schedule, start, validate
 
-for measurement in (start, validate, plan):
+for measurement in (start, validate, plan, schedule):
     measurement.main()

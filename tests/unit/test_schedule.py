@@ -226,20 +226,24 @@ def test_the_same_night_is_planned_the_same_however_it_is_listed(
 
 # How near nights come to the bound
 
-Reach = Callable[[int], str]
+Reach = Callable[[int, int], str]
+"""The storages of a machine, by the numbers of its node and its own."""
+
 NIGHTS: dict[str, tuple[int, int, Reach, Places]] = {
     "2,000 machines, every node reaches three storages": (
-        20, 2000, lambda _: "ABC", at_paris(A=3, B=3, C=3)),
-    "storages of different strength": (20, 1000, lambda _: "ABC", at_paris(A=1, B=2, C=4)),
-    "one storage, two at a time": (20, 400, lambda _: "A", at_paris(A=2)),
-    "nodes are the limit": (10, 600, lambda _: "AB", at_paris(A=10, B=10)),
+        20, 2000, lambda *_: "ABC", at_paris(A=3, B=3, C=3)),
+    "storages of different strength": (20, 1000, lambda *_: "ABC", at_paris(A=1, B=2, C=4)),
+    "one storage, two at a time": (20, 400, lambda *_: "A", at_paris(A=2)),
+    "nodes are the limit": (10, 600, lambda *_: "AB", at_paris(A=10, B=10)),
     "two halves that share a storage": (
-        20, 1000, lambda node: "AB" if node < 10 else "BC", at_paris(A=2, B=2, C=2)),
+        20, 1000, lambda node, _: "AB" if node < 10 else "BC", at_paris(A=2, B=2, C=2)),
     "five nodes reach the weakest storage alone": (
-        20, 1000, lambda node: "A" if node < 5 else "ABC", at_paris(A=1, B=2, C=2)),
+        20, 1000, lambda node, _: "A" if node < 5 else "ABC", at_paris(A=1, B=2, C=2)),
     "most nodes reach one storage alone": (
-        20, 1000, lambda node: "A" if node < 12 else "AB", at_paris(A=2, B=2)),
-    "three nodes, thirty machines": (3, 30, lambda _: "A", at_paris(A=2)),
+        20, 1000, lambda node, _: "A" if node < 12 else "AB", at_paris(A=2, B=2)),
+    "machines of one node reach different storages": (
+        20, 2000, lambda _, number: "ABC"[: 1 + number % 3], at_paris(A=2, B=2, C=2)),
+    "three nodes, thirty machines": (3, 30, lambda *_: "A", at_paris(A=2)),
 }  # fmt: skip
 
 
@@ -252,7 +256,7 @@ def night(seed: int, nodes: int, machines: int, reach: Reach, *, uneven: bool) -
             f"m{number}",
             chance.lognormvariate(5.5, 1.0),
             node=f"pve{node}",
-            to=reach(node),
+            to=reach(node, number),
             size=chance.randrange(1, 10**9),
         )
         for number, node in enumerate(chance.choices(range(nodes), weights, k=machines))
