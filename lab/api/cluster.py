@@ -33,6 +33,8 @@ class Cluster:
         guests: the running machines of the lab.
         kvm_works: asks whether hardware virtualization works here; slow the first time.
         workers: a node answers three writing requests at a time, the others wait in line.
+        backup_lock: a node makes one backup at a time, the others wait in line.
+        scratch: where a backup keeps the disks as they were at its moment.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class Cluster:
         self.figures = Figures(folder / "figures", site.node, guests)
         self.storages = Storages(_storages(settings, site))
         self.workers = asyncio.Semaphore(_WORKERS)
+        self.backup_lock = asyncio.Lock()
+        self.scratch = folder / "backup"
 
     async def is_running(self, vmid: int) -> bool:
         """Whether a VM's guest runs."""

@@ -19,7 +19,7 @@ from lab.qemu import Disk, GuestSpec, Nic
 _NO_KVM = (
     "KVM virtualisation configured, but not available. Either disable in VM configuration or enable in BIOS."
 )
-_CARD_OPTIONS = frozenset({"model", "macaddr", "bridge", "firewall"})
+_CARD_OPTIONS = frozenset({"model", "macaddr", "bridge", "firewall", "link_down"})
 """What the lab can give a card. `firewall=1` has no effect while a node's own firewall is off, as it is here."""
 
 
@@ -119,8 +119,9 @@ def _nics(cluster: Cluster, vmid: int, config: VmConfig) -> tuple[Nic, ...]:
             raise NotImplementedHere(f"Option '{beyond[0]}' of {slot}")
         if card.get("bridge") != BRIDGE:
             raise Refused(f"bridge '{card.get('bridge', '')}' does not exist")
-        tap = tap_name(cluster.index, vmid, _number(slot))
-        nics.append(Nic(tap, str(card["macaddr"]), bridge_name(cluster.index)))
+        number = _number(slot)
+        tap, bridge = tap_name(cluster.index, vmid, number), bridge_name(cluster.index)
+        nics.append(Nic(tap, str(card["macaddr"]), bridge, number, bool(card.get("link_down"))))
     return tuple(nics)
 
 
