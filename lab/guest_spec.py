@@ -37,11 +37,16 @@ class Disk:
 
 @dataclass(frozen=True)
 class Nic:
-    """A network card: the tap that is made for it inside the lab's namespace, its address, the tap's bridge."""
+    """A network card: the tap that is made for it inside the lab's namespace, its address, the tap's bridge.
+
+    Attributes:
+        plugged: whether its cable is in; without it the tap belongs to no bridge and the guest has no link.
+    """
 
     tap: str
     mac: str
     bridge: str
+    plugged: bool = True
 
 
 @dataclass(frozen=True)

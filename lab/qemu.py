@@ -106,12 +106,17 @@ class Guests:
         files.console.parent.mkdir(parents=True, exist_ok=True)
         _check_socket_paths(files)
         for nic in spec.nics:
-            add_tap(self._lab_name, nic.tap, nic.bridge)
+            add_tap(self._lab_name, nic.tap, nic.bridge if nic.plugged else None)
         try:
             await run(*inside(self._lab_name, *qemu_command(spec, files)))
         except CommandFailedError as error:
             raise GuestStartError(error.reason) from error
         self._taps_file(spec.node, spec.vmid).write_text("\n".join(nic.tap for nic in spec.nics))
+        unplugged = [number for number, nic in enumerate(spec.nics) if not nic.plugged]
+        if unplugged:
+            async with self.monitor(spec.node, spec.vmid) as monitor:
+                for number in unplugged:
+                    await monitor.execute("set_link", {"name": f"net{number}", "up": False})
 
     async def stop(self, node: str, vmid: int) -> None:
         """Take the power away. A guest that does not run is cleaned up after, and that is all."""

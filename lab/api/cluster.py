@@ -32,6 +32,7 @@ class Cluster:
         configurations, tasks, locks, storages, pools, figures: what the node keeps.
         guests: the running machines of the lab.
         kvm_works: asks whether hardware virtualization works here; slow the first time.
+        backing_up: one vzdump at a time.
         workers: a node answers three writing requests at a time, the others wait in line.
     """
 
@@ -59,6 +60,7 @@ class Cluster:
         self.figures = Figures(folder / "figures", site.node, guests)
         self.storages = Storages(_storages(settings, site))
         self.workers = asyncio.Semaphore(_WORKERS)
+        self.backing_up = asyncio.Lock()
 
     async def is_running(self, vmid: int) -> bool:
         """Whether a VM's guest runs."""

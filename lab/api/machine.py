@@ -19,7 +19,7 @@ from lab.qemu import Disk, GuestSpec, Nic
 _NO_KVM = (
     "KVM virtualisation configured, but not available. Either disable in VM configuration or enable in BIOS."
 )
-_CARD_OPTIONS = frozenset({"model", "macaddr", "bridge", "firewall"})
+_CARD_OPTIONS = frozenset({"model", "macaddr", "bridge", "firewall", "link_down"})
 """What the lab can give a card. `firewall=1` has no effect while a node's own firewall is off, as it is here."""
 
 
@@ -120,7 +120,8 @@ def _nics(cluster: Cluster, vmid: int, config: VmConfig) -> tuple[Nic, ...]:
         if card.get("bridge") != BRIDGE:
             raise Refused(f"bridge '{card.get('bridge', '')}' does not exist")
         tap = tap_name(cluster.index, vmid, _number(slot))
-        nics.append(Nic(tap, str(card["macaddr"]), bridge_name(cluster.index)))
+        plugged = not card.get("link_down", 0)
+        nics.append(Nic(tap, str(card["macaddr"]), bridge_name(cluster.index), plugged))
     return tuple(nics)
 
 

@@ -23,10 +23,12 @@ from lab.api import (
     disk_calls,
     pool_calls,
     power_calls,
+    prune,
     snapshots,
     storage_calls,
     task_calls,
     vm_calls,
+    vzdump,
 )
 from lab.api.access import Caller
 from lab.api.cluster import Cluster
@@ -53,10 +55,12 @@ ROUTES.include(
         disk_calls,
         pool_calls,
         power_calls,
+        prune,
         snapshots,
         storage_calls,
         task_calls,
         vm_calls,
+        vzdump,
     )
 )
 

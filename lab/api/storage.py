@@ -54,8 +54,12 @@ class Storage:
 
     @property
     def status(self) -> dict[str, Any]:
-        """Its real figures, in bytes."""
-        usage = shutil.disk_usage(self.path)
+        """Its real figures, in bytes; one whose folder is not there is not active."""
+        try:
+            usage = shutil.disk_usage(self.path)
+        except FileNotFoundError:
+            gone = {"type": "dir", "content": ",".join(self.content), "active": 0, "enabled": 1}
+            return gone | {"shared": int(self.shared), "total": 0, "used": 0, "avail": 0}
         shown = {"type": "dir", "content": ",".join(self.content), "active": 1, "enabled": 1}
         return shown | {
             "shared": int(self.shared),
@@ -143,7 +147,8 @@ class Volume:
             taken = time.mktime(time.strptime(found["stamp"], "%Y_%m_%d-%H_%M_%S"))
             facts |= {"ctime": int(taken), "subtype": "qemu"}
         if self.notes_file.exists():
-            facts["notes"] = self.notes_file.read_text()
+            # Lists show the first line alone; the volume itself shows all.
+            facts["notes"] = self.notes_file.read_text().partition("\n")[0]
         return facts | ({"protected": 1} if self.protected else {})
 
 
@@ -219,6 +224,8 @@ class Storages:
                     _IMAGE.fullmatch(name) or _OTHER.fullmatch(name)
                 ):
                     continue
+                if kind == "backup" and not _ARCHIVE.fullmatch(path.name):
+                    continue  # an archive that is being written, or was left half-written
                 yield self.volume(f"{storage.name}:{name}")
 
     def images_of(self, vmid: int) -> list[Volume]:
