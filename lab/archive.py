@@ -66,8 +66,8 @@ def write_archive(target: Path, form: str, header: Header, disks: Mapping[int, P
 
 
 @contextmanager
-def open_archive(path: Path, form: str) -> Iterator[VmaReader]:
-    """Read an archive; it is sound only if this ends without an error.
+def open_archive(path: Path, form: str, *, whole: bool = True) -> Iterator[VmaReader]:
+    """Read an archive; it is sound only if this ends without an error and all of it was read (`whole`).
 
     Raises:
         ArchiveError: it is damaged or ends too early.
@@ -80,7 +80,7 @@ def open_archive(path: Path, form: str) -> Iterator[VmaReader]:
         source = file if process is None else cast(BinaryIO, process.stdout)
         try:
             yield VmaReader(source)
-            status = process.wait() if process else 0
+            status = process.wait() if process and whole else 0
         except VmaError as error:
             if process is not None:
                 process.wait()

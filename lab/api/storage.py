@@ -169,7 +169,8 @@ class Volume:
             taken = time.mktime(time.strptime(found["stamp"], "%Y_%m_%d-%H_%M_%S"))
             facts |= {"ctime": int(taken), "subtype": "qemu"}
         if self.notes_file.exists():
-            facts["notes"] = self.notes_file.read_text()
+            # Lists show the first line alone; the volume itself shows all.
+            facts["notes"] = self.notes_file.read_text().partition("\n")[0]
         return facts | ({"protected": 1} if self.protected else {})
 
 

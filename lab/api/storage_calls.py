@@ -97,7 +97,9 @@ async def get_volume(call: Call) -> object:
     entry = volume.shown()
     shown = {"path": str(volume.path), "format": entry["format"], "size": entry["size"]}
     shown["used"] = volume.path.stat().st_blocks * 512
-    return shown | {key: entry[key] for key in ("notes", "protected") if key in entry}
+    if volume.notes_file.exists():
+        shown["notes"] = volume.notes_file.read_text()
+    return shown | ({"protected": entry["protected"]} if "protected" in entry else {})
 
 
 @routes.add("PUT", _VOLUME_PATH, _VOLUME | {"notes": Property(), "protected": Property("boolean")})

@@ -15,6 +15,7 @@ from lab.api.drives import parse_drive
 from lab.api.errors import Forbidden, Refused, task_text
 from lab.api.options import LACKING, OPTIONS, check_option_privileges
 from lab.api.power import start_guest
+from lab.api.restore import start_restore
 from lab.api.routing import Call, Routes, needs, needs_any
 from lab.api.schemas import DIGEST, SKIPLOCK, VM, VMID
 from lab.api.tasks import Log
@@ -40,7 +41,10 @@ _CREATE = _SETTABLE | {
     "pool": Property(check=formats.pool_id),
     "storage": Property(check=formats.storage_id),
     "start": Property("boolean"),
-    **lacking("archive", "bwlimit", "force", "ha-managed", "live-restore", "unique"),
+    "archive": Property(),
+    "unique": Property("boolean", requires="archive"),
+    "force": Property("boolean", requires="archive"),
+    **lacking("bwlimit", "ha-managed", "live-restore"),
 }
 _UPDATE = _SETTABLE | VM | SKIPLOCK | DIGEST
 _UPDATE |= {"delete": Property(), "revert": Property(), "force": Property("boolean")}
@@ -62,11 +66,13 @@ async def list_vms(call: Call) -> object:
 
 @routes.add("POST", "/nodes/{node}/qemu", _CREATE)
 async def create_vm(call: Call) -> object:
-    """Make a VM; its disks are made in the task."""
+    """Make a VM, or restore one; its disks are made in the task."""
     cluster, vmid, pool = call.cluster, call.vmid, call.text("pool")
     if pool is not None:
         check_pool(call, pool)
     call.caller.check(f"/vms/{vmid}", "VM.Allocate")
+    if call.text("archive") is not None:
+        return start_restore(call)
     values = option_values(call.parameters)
     drives = {
         slot: parse_drive(text, slot) for slot, text in values.items() if re.fullmatch(r"scsi\d+", slot)

@@ -203,6 +203,7 @@ class BackupRun:
         self._lines: dict[tuple[str, str], BackupLine] = {}
         self._passing: set[tuple[str, str]] = set()
         self._gone: set[tuple[str, str]] = set()
+        self._free = dict(plan.free)
 
     def run(self) -> list[BackupLine]:
         """Make them all; what failed for a passing reason is tried once more at the end."""
@@ -218,7 +219,7 @@ class BackupRun:
         return replace(job, storages=storages) if storages else None
 
     def _round(self, jobs: list[Job]) -> None:
-        self._dispatcher = Dispatcher(jobs, self._plan.slots, self._plan.free)
+        self._dispatcher = Dispatcher(jobs, self._plan.slots, self._free)
         threads = [
             threading.Thread(target=self._work, name=f"backup-{number}", daemon=True)
             for number in range(len({(job.site, job.node) for job in jobs}))
@@ -245,6 +246,7 @@ class BackupRun:
                 if passing:
                     self._passing.add(job.key)
                 self._dispatcher.ended(assignment, line.size)
+                self._free[job.site, storage] = self._free.get((job.site, storage), 0) - line.size
                 if gone and (job.site, storage) not in self._gone:
                     self._drop(job.site, storage)
                 self._changed.notify_all()

@@ -80,7 +80,7 @@ def _of_backups(
     )
     message = ""
     if expected.full_on is not None:
-        missing = max(used for _, used in expected.nights) - item.maxdisk
+        missing = max(used for _, used in expected.peaks) - item.maxdisk
         message = (
             f"the backups of the night of {expected.full_on} will not fit: enlarge it by "
             f"{max(missing, 0) / _GIB:.0f} GiB or more, add another storage to backup_storages of the site, or "
@@ -99,7 +99,7 @@ def _loads(night: Night, reading: SiteReading, storage: str, since: dt.datetime)
         share = expected_size(machine) / len(names) if storage in names else 0.0
         yield Load(
             size=share,
-            tonight=not any(archive.taken_at >= since for archive in archives),
+            tonight=not any(archive.taken_at >= since and archive.good for archive in archives),
             days=days,
             archives=tuple(
                 (archive, archive.stored.size) for archive in archives if archive.stored.storage == storage

@@ -324,6 +324,24 @@ def test_what_only_one_storage_can_take_is_not_kept_from_it_by_what_has_a_choice
     assert {item.storage for item in planned.backups if item.job.key[1].startswith("choice")} == {"B"}
 
 
+def test_slots_count_by_the_work_that_waits_for_them() -> None:
+    bound = [job(f"bound-{n}", 50, node=f"pve{n}") for n in range(4)]
+    chosen = Dispatcher(
+        [*bound, job("m", 200, to="AB", node="pve9")], at_paris(A=2, B=1), at_paris(A=9, B=9)
+    ).next()
+    assert chosen is not None and (chosen.job.key[1], chosen.storage) == ("m", "B")
+
+
+def test_when_a_storage_is_gone_its_work_counts_where_it_can_still_go() -> None:
+    jobs = [job("choice", 100, node="pve1", to="AB"), job("left", 10, node="pve2", to="AC"),
+            job("bound", 8, node="pve3", to="B")]  # fmt: skip
+    whole, bereft = (Dispatcher(jobs, at_paris(A=1, B=1, C=1), at_paris(A=9, B=9, C=9)) for _ in range(2))
+    assert bereft.drop(site="paris", storage="C") == []
+    first, other = whole.next(), bereft.next()
+    assert first is not None and (first.job.key[1], first.storage) == ("choice", "A")
+    assert other is not None and (other.job.key[1], other.storage) == ("choice", "B")
+
+
 def test_of_storages_alike_the_one_with_the_most_free_bytes_is_taken() -> None:
     chosen = Dispatcher([job("m", 10, to="AB")], at_paris(A=1, B=1), at_paris(A=5, B=6)).next()
     assert chosen is not None and chosen.storage == "B"
