@@ -11,8 +11,8 @@ from tests.lab.lab_handle import Answer, Lab
 from tests.lab.recorded import Bench, Recorded, put_files, recorded_answers
 
 LACKING = re.compile(
-    r"/(prunebackups|upload|move_disk)\b|pve1/vzdump |/cluster/(backup|ha|sdn|replication)"
-    r'|/access/users|"(archive|efidisk0)"'
+    r"/(upload|move_disk)\b|/cluster/(backup|ha|sdn|replication)"
+    r'|/access/users|"efidisk0"'
 )
 """Calls that the lab does not have."""
 
