@@ -72,7 +72,11 @@ async def _take(call: Call, name: str) -> None:
     volumes = _disk_volumes(call, config)
     if any(volume.format != "qcow2" for volume in volumes.values()):
         raise Refused("snapshot feature is not available")
-    kept = {key: value for key, value in config.values.items() if key not in (*_OWN_KEYS, "lock")}
+    kept = {
+        key: value
+        for key, value in config.values.items()
+        if key not in (*_OWN_KEYS, "lock") and not key.startswith("unused")
+    }
     kept |= {"snaptime": str(int(time.time())), "description": call.text("description") or ""}
     if "parent" in config.values:
         kept["parent"] = config.values["parent"]
@@ -120,6 +124,10 @@ async def _roll_back(call: Call, name: str) -> None:
     cluster.configurations.save(call.vmid, config)
     back = VmConfig({key: value for key, value in snapshot.items() if key not in _OWN_KEYS})
     back.snapshots = config.snapshots
+    # A node keeps the notes of now, and the disks that no slot holds.
+    back.values |= {
+        key: value for key, value in config.values.items() if key == "description" or key.startswith("unused")
+    }
     for slot, volume in _disk_volumes(call, back).items():
         await _in_image(call, slot, volume, "apply", name)
     kept = {volume.volid for volume in _disk_volumes(call, back).values()}

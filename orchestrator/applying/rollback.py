@@ -14,7 +14,6 @@ from orchestrator.applying.snapshots import roll_back
 from orchestrator.applying.vm import Vm
 from orchestrator.planning.plan import MachinePlan
 from orchestrator.proxmox import VmSnapshot, parse_disk
-from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
 
 if TYPE_CHECKING:
@@ -69,15 +68,15 @@ def what_is_lost(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> Loss
 
 
 def go_back(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> None:
-    """Roll a machine back, keep its power state, and keep in its mark what outlives a rollback.
+    """Roll a machine back and keep its power state.
+
+    Proxmox keeps the notes of now, and so the mark; but the firewall that it knows of is not in the guest any more.
 
     Raises:
         ProxmoxError: Proxmox refused.
         Stopped: its notes do not settle.
     """
     running = machine.running
-    mark = machine.mark
-    assert mark is not None  # noqa: S101  (only ours is rolled back)
 
     def is_back() -> bool:
         config = vm.cluster.get(f"{vm.path}/config")
@@ -91,17 +90,16 @@ def go_back(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> None:
         )
 
     roll_back(vm, snapshot.name, start=running, back=is_back)
-    _keep_records(vm, mark)
+    forget_firewall(vm)
 
 
-def _keep_records(vm: Vm, before: Mark) -> None:
-    """The rollback brought the old notes back too: what was recorded since then about the past stays true."""
-    change_mark(
-        vm,
-        lambda now: now.with_(
-            snapshots={**now.snapshots, **before.snapshots}, tested=before.tested or now.tested
-        ),
-    )
+def forget_firewall(vm: Vm) -> None:
+    """Note that the guest's firewall is not known: its disks are those of another day.
+
+    Raises:
+        Stopped, ProxmoxError: the notes could not be changed.
+    """
+    change_mark(vm, lambda mark: mark.with_(firewall=None))
 
 
 def refresh_guest(

@@ -47,6 +47,7 @@ class InPlace:
             Stopped, ProxmoxError: it could not be done; the text says what the machine is like now.
         """
         from orchestrator.applying.in_place import begin_exchange, interrupted_copy, switch_off
+        from orchestrator.applying.rollback import forget_firewall
 
         if self.found.machine.snapshots:
             names = ", ".join(snapshot.name for snapshot in self.found.machine.snapshots)
@@ -70,6 +71,7 @@ class InPlace:
         switch_off(self.vm)
         exchange = begin_exchange(self.vm, copy)
         exchange.swap()
+        forget_firewall(self.vm)
         self._boot(exchange, copy)
 
     def refresh(self, again: Found, desired: DesiredMachine) -> None:

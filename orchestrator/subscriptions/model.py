@@ -148,7 +148,14 @@ class Backup(Strict):
         ge=1,
         le=3660,
         examples=[7],
-        description="calendar days: 7 or 31",
+        description="calendar days: 7 or 31; others for cloud-datacenter, with an accepted quote",
+        json_schema_extra={"x-article": "3.5"},
+    )
+    quote: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="the accepted quote's reference, for other days than 7 or 31",
         json_schema_extra={"x-article": "3.5"},
     )
 

@@ -120,6 +120,20 @@ def advanced_backup_is_kept_7_or_31_days(subscription: Subscription) -> Iterator
             )
 
 
+def datacenter_backup_of_other_days_has_a_quote(subscription: Subscription) -> Iterator[Finding]:
+    """3.5: a retention of the client's own is for Cloud Datacenter, on an accepted quote."""
+    for offer, path, machine in machines_with_path(subscription, Offer.DATACENTER):
+        backup = machine.backup
+        if backup is not None and backup.retention_days not in RETENTIONS and backup.quote is None:
+            yield Finding(
+                (*path, "backup", "retention_days"),
+                f"a backup that is kept {backup.retention_days} days needs an accepted quote",
+                "name it (quote: REFERENCE), or keep the backup 7 or 31 calendar days",
+                "3.5",
+                relies_on=(offer,),
+            )
+
+
 def second_site_is_another_site(subscription: Subscription) -> Iterator[Finding]:
     """3.2: geographic redundancy is on two distinct sites."""
     for offer, path, machine in machines_with_path(subscription, Offer.ADVANCED):
@@ -256,6 +270,7 @@ RULES: tuple[Rule, ...] = (
     essential_has_no_redundancy,
     essential_machines_are_not_stopped,
     advanced_backup_is_kept_7_or_31_days,
+    datacenter_backup_of_other_days_has_a_quote,
     second_site_is_another_site,
     at_most_two_snapshots_at_a_time,
     snapshot_names_are_unique,

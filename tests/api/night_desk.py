@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import threading
 import time
@@ -17,6 +18,7 @@ from orchestrator.nightly.result import NightReport
 from orchestrator.nightly.run import NightPlan, NightRun, plan_night
 from orchestrator.proxmox import Cluster, Patience
 from orchestrator.resources.desired import desired_machines
+from orchestrator.resources.notes import read_mark, write_mark
 from orchestrator.sites import load_provider
 from orchestrator.subscriptions import load
 from tests.api.desk import Desk, machine, subscription
@@ -60,13 +62,20 @@ class NightDesk:
 
         def one(name: str) -> dict[str, Any]:
             backup = {"backup": {"retention_days": days}} if days is not None else {}
-            return machine(name, **backup, **changes)
+            return machine(name, **backup, **copy.deepcopy(changes))
 
         self.desk.write(subscription("dupont", [one(name) for name in names]))
 
     def vmid(self, name: str) -> int:
         """A machine's number."""
         return int(self.desk.machines()[name]["vmid"])
+
+    def notes(self, name: str) -> str:
+        """A machine's notes as they were when it was delivered: nothing taken, nothing tested."""
+        text = self.desk.machines()[name]["config"]["description"]
+        mark = read_mark(text)
+        assert mark is not None
+        return write_mark(mark.with_(snapshots={}, tested=None), text)
 
     def archives(self) -> list[dict[str, Any]]:
         """What the backup storage holds, the oldest first."""
