@@ -19,7 +19,11 @@ from lab.vma import CLUSTER, Header, VmaError, VmaReader, VmaWriter
 COMPRESSIONS = {"0": "vma", "gzip": "vma.gz", "zstd": "vma.zst"}
 """How an archive's name ends, by the name of its compression."""
 
-_COMPRESSORS = {"vma.gz": ("gzip", "--rsyncable"), "vma.zst": ("zstd", "-q", "--threads=1")}
+_COMPRESSORS = {
+    "vma": ("cat",),
+    "vma.gz": ("gzip", "--rsyncable"),
+    "vma.zst": ("zstd", "-q", "--threads=1"),
+}
 _DECOMPRESSORS = {"vma.gz": ("zcat",), "vma.zst": ("zstd", "-q", "-d", "-c")}
 
 
@@ -117,12 +121,6 @@ def extract(reader: VmaReader, disks: Mapping[int, Path], stop: Event) -> None:
 def _compressed(target: Path, form: str) -> Iterator[BinaryIO]:
     """A stream into a file through its compressor."""
     with tempfile.TemporaryFile() as errors, target.open("wb") as file:
-        if form not in _COMPRESSORS:
-            try:
-                yield file
-            except OSError as error:
-                raise ArchiveError(f"vma_queue_write: write error - {error.strerror}") from error
-            return
         process = subprocess.Popen(_COMPRESSORS[form], stdin=subprocess.PIPE, stdout=file, stderr=errors)
         stream = cast(BinaryIO, process.stdin)
         try:

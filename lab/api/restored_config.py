@@ -71,18 +71,20 @@ def restored_config(text: str, volumes: Mapping[str, str], *, unique: bool) -> V
         unique: give it addresses and an identity of its own.
     """
     archived = parse(_plain(text))
-    config = VmConfig()
+    config, comments = VmConfig(), list[str]()
     for key, value in archived.values.items():
         if _LEFT_OUT.fullmatch(key):
             continue
         if _DISK.fullmatch(key) and parse_drive(value, key).options.get("backup") == 0:
             # The disk was left out of the backup: Proxmox leaves its line as a comment, which is the notes.
-            notes = filter(None, (config.values.get("description"), f"{key}: {value}"))
-            config.values["description"] = "\n".join(notes)
+            comments.append(f"{key}: {value}")
         elif key in volumes:
             config.values[key] = str(parse_drive(value, key).having(file=volumes[key]))
         else:
             config.values[key] = _own(key, value, unique)
+    if comments:
+        notes = filter(None, (config.values.get("description"), *comments))
+        config.values["description"] = "\n".join(notes)
     return config
 
 
