@@ -9,6 +9,7 @@ import typer
 from orchestrator.cli import session
 
 if TYPE_CHECKING:
+    from orchestrator.resources.notes import Mark
     from orchestrator.resources.observed import ObservedMachine
 
 _ENTRIES = 5
@@ -89,8 +90,34 @@ def _facts(machine: ObservedMachine) -> list[tuple[str, str]]:
     facts += [
         ("firewall" if index == 0 else "", rule) for index, rule in enumerate(rules or ["not loaded yet"])
     ]
+    facts += [
+        ("snapshot" if index == 0 else "", line) for index, line in enumerate(_snapshots(machine) or ["none"])
+    ]
+    facts.append(("backup", _backup(mark)))
     facts += [("host key", key) for key in mark.host_keys]
     if config.pending:
         waiting = ", ".join(f"{key} {value}" for key, value in config.pending.items() if key != "sshkeys")
         facts.append(("waiting", f"{waiting or 'SSH keys'} (until its next restart)"))
     return facts
+
+
+def _snapshots(machine: ObservedMachine) -> list[str]:
+    from orchestrator.resources.snapshot import expires_at, owned
+
+    return [
+        f"{snapshot.name}, expires {expires_at(snapshot):%Y-%m-%d %H:%M}"
+        if owned(snapshot)
+        else f"{snapshot.name}, made by others"
+        for snapshot in machine.snapshots
+    ]
+
+
+def _backup(mark: Mark) -> str:
+    from orchestrator.resources.backup import OFF
+
+    days = mark.applied.get("backup", OFF)
+    if days == OFF:
+        return "off"
+    return f"kept {days}; " + (
+        f"last restored and found sound on {mark.tested}" if mark.tested else "never restored"
+    )

@@ -168,7 +168,7 @@ def test_a_night_backs_up_and_proves_that_the_machine_can_be_brought_back(stage:
 def test_a_damaged_archive_fails_its_restore_test_and_says_so(stage: Stage, api: Client) -> None:
     listed = json.loads(stage.run("backup", "list", _NAME, "--format", "json").out)
     volid = listed[0]["archives"][-1]["volid"]
-    path = Path(api.get(f"/nodes/pve1/storage/backup-lyon/content/{volid}")["path"])
+    path = Path(api.get(f"/nodes/{_vm(api)['node']}/storage/backup-lyon/content/{volid}")["path"])
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) * 2 // 3])
     failed = stage.run("backup", "verify", _NAME, "--archive", volid)

@@ -5,7 +5,8 @@ import datetime as dt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.planning.window import PARIS, current_or_next, describe_restart, is_open
+from orchestrator.contract.calendar import PARIS
+from orchestrator.planning.window import current_or_next, describe_restart, is_open
 from orchestrator.subscriptions.model import MaintenanceWindow
 
 TUESDAY_NIGHT = MaintenanceWindow.model_validate({"days": ["tuesday"], "from": "22:00", "to": "02:00"})

@@ -1,0 +1,90 @@
+"""Working hours, nights and calendar days (articles 3.5 and 6), across clock changes and public holidays."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.contract.calendar import (
+    PARIS,
+    add_calendar_days,
+    in_working_hours,
+    is_working_day,
+    night_begins,
+    night_of,
+    window_closes,
+)
+
+moments = st.datetimes(dt.datetime(2024, 1, 1), dt.datetime(2032, 1, 1), timezones=st.just(dt.UTC))
+
+
+def _paris(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text).replace(tzinfo=PARIS)
+
+
+@pytest.mark.parametrize(
+    ("moment", "working"),
+    [
+        ("2026-11-23T07:59", False),
+        ("2026-11-23T08:00", True),
+        ("2026-11-23T17:59:59", True),
+        ("2026-11-23T18:00", False),
+        ("2026-11-21T10:00", False),  # a Saturday
+        ("2026-11-11T10:00", False),  # Armistice
+        ("2026-04-06T10:00", False),  # Easter Monday
+        ("2026-05-14T10:00", False),  # Ascension
+        ("2026-12-24T10:00", True),
+    ],
+)
+def test_working_hours_are_monday_to_friday_8_to_18_but_for_french_public_holidays(
+    moment: str, working: bool
+) -> None:
+    assert in_working_hours(_paris(moment)) is working
+
+
+@pytest.mark.parametrize(
+    ("moment", "closes"),
+    [
+        ("2026-11-23T22:00", "2026-11-24T08:00"),
+        ("2026-11-24T02:00", "2026-11-24T08:00"),
+        (
+            "2026-11-20T22:00",
+            "2026-11-21T12:00",
+        ),  # Friday night ends on Saturday noon, where the next night begins
+        ("2026-11-22T22:00", "2026-11-23T08:00"),
+        ("2026-11-10T22:00", "2026-11-11T12:00"),  # the 11th is a holiday
+        ("2026-03-28T22:00", "2026-03-29T12:00"),  # the clock goes forward
+    ],
+)
+def test_the_window_closes_when_work_begins_or_the_next_night_does(moment: str, closes: str) -> None:
+    assert window_closes(_paris(moment)) == _paris(closes)
+
+
+@given(moments)
+def test_every_moment_belongs_to_one_night_that_has_begun_and_not_ended(moment: dt.datetime) -> None:
+    night = night_of(moment)
+    assert night_begins(night) <= moment < night_begins(night + dt.timedelta(days=1))
+
+
+@given(moments)
+def test_a_window_outside_working_hours_lies_outside_working_hours_to_its_end(moment: dt.datetime) -> None:
+    if in_working_hours(moment):
+        return
+    closes = window_closes(moment)
+    assert moment < closes <= moment + dt.timedelta(hours=25)
+    step = moment
+    while step < closes:
+        assert not in_working_hours(step)
+        step += dt.timedelta(minutes=20)
+    local = closes.astimezone(PARIS)
+    assert (local.hour, local.minute) in ((8, 0), (12, 0))
+    assert local.hour == 12 or is_working_day(local.date())
+
+
+@given(moments, st.integers(0, 60))
+def test_calendar_days_keep_the_time_of_day(moment: dt.datetime, days: int) -> None:
+    before, after = moment.astimezone(PARIS), add_calendar_days(moment, days)
+    assert (after.date() - before.date()).days == days and after.time() == before.time()
