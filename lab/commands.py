@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class CommandFailedError(RuntimeError):
@@ -28,7 +29,8 @@ async def run(*command: str) -> str:
         CommandFailedError: it is not installed, or ended with another status than 0.
     """
     process = await _started(command)
-    output, errors = await process.communicate()
+    with _killed_when_interrupted(process):
+        output, errors = await process.communicate()
     _check(command, process.returncode, errors)
     return output.decode(errors="replace")
 
@@ -43,12 +45,26 @@ async def run_reporting(*command: str, report: Callable[[str], None]) -> None:
     assert process.stdout is not None and process.stderr is not None  # noqa: S101 (both are pipes)
     errors = asyncio.create_task(process.stderr.read())
     unfinished = ""
-    while chunk := await process.stdout.read(4096):
-        *pieces, unfinished = (unfinished + chunk.decode(errors="replace")).replace("\r", "\n").split("\n")
-        for piece in pieces:
-            report(piece)
-    await process.wait()
+    with _killed_when_interrupted(process):
+        while chunk := await process.stdout.read(4096):
+            *pieces, unfinished = (
+                (unfinished + chunk.decode(errors="replace")).replace("\r", "\n").split("\n")
+            )
+            for piece in pieces:
+                report(piece)
+        await process.wait()
     _check(command, process.returncode, await errors)
+
+
+@contextmanager
+def _killed_when_interrupted(process: asyncio.subprocess.Process) -> Iterator[None]:
+    """Kill a program whose task is interrupted: it would go on writing to what its caller then removes."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        if process.returncode is None:
+            process.kill()
+        raise
 
 
 async def _started(command: tuple[str, ...]) -> asyncio.subprocess.Process:

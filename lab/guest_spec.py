@@ -37,16 +37,21 @@ class Disk:
 
 @dataclass(frozen=True)
 class Nic:
-    """A network card: the tap that is made for it inside the lab's namespace, its address, the tap's bridge.
+    """A network card.
 
     Attributes:
-        plugged: whether its cable is in; without it the tap belongs to no bridge and the guest has no link.
+        tap: the tap that is made for it inside the lab's namespace.
+        mac: its address.
+        bridge: the tap's bridge.
+        number: N of the configuration's `netN`.
+        link_down: its cable is unplugged: nothing goes out or in.
     """
 
     tap: str
     mac: str
     bridge: str
-    plugged: bool = True
+    number: int = 0
+    link_down: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class GuestSpec:
         cpu: QEMU's name of the processor, or None for what suits the accelerator.
         kvm: use hardware virtualization; ask `lab.kvm.kvm_works` first.
         agent: give it a port for the guest agent.
+        paused: let it wait, processors still, until it is told to go on.
     """
 
     node: str
@@ -76,6 +82,12 @@ class GuestSpec:
     cpu: str | None = None
     kvm: bool = False
     agent: bool = True
+    paused: bool = False
+
+    @property
+    def held(self) -> bool:
+        """Whether QEMU must not let it run at once: it shall wait, or a cable is to be unplugged first."""
+        return self.paused or any(nic.link_down for nic in self.nics)
 
 
 @dataclass(frozen=True)
@@ -108,9 +120,10 @@ def qemu_command(spec: GuestSpec, files: GuestFiles) -> list[str]:
         command += ["-blockdev", json.dumps(block_node(disk))]
         device = scsi_device(disk) | ({"bootindex": 1} if disk.slot == boots_from else {})
         command += ["-device", json.dumps(device)]
-    for number, nic in enumerate(spec.nics):
-        command += ["-netdev", f"tap,id=net{number},ifname={nic.tap},script=no,downscript=no,vhost=off"]
-        command += ["-device", f"virtio-net-pci,netdev=net{number},mac={nic.mac},romfile="]
+    for nic in spec.nics:
+        card = f"net{nic.number}"
+        command += ["-netdev", f"tap,id={card},ifname={nic.tap},script=no,downscript=no,vhost=off"]
+        command += ["-device", f"virtio-net-pci,netdev={card},mac={nic.mac},romfile="]
     if spec.agent:
         command += [
             "-device",
@@ -119,7 +132,8 @@ def qemu_command(spec: GuestSpec, files: GuestFiles) -> list[str]:
             f"socket,id=agent,path={files.agent},server=on,wait=off",
         ]
         command += ["-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"]
-    return [*command, "-daemonize", "-pidfile", str(files.pid)]
+    held = ["-S"] if spec.held else []
+    return [*command, *held, "-daemonize", "-pidfile", str(files.pid)]
 
 
 def block_node(disk: Disk) -> dict[str, object]:

@@ -142,10 +142,8 @@ class LabNetwork:
         return _ip("-n", self.namespace, *arguments)
 
 
-def add_tap(lab_name: str, tap: str, bridge: str | None) -> None:
+def add_tap(lab_name: str, tap: str, bridge: str) -> None:
     """Make tap `tap` a port of `bridge` inside the lab's namespace; one that is there already is taken over.
-
-    Without a bridge it is a port of none, and leads nowhere.
 
     Raises:
         NetworkError: the namespace or the bridge is missing, or the kernel refused.
@@ -153,8 +151,7 @@ def add_tap(lab_name: str, tap: str, bridge: str | None) -> None:
     namespace = namespace_of(lab_name)
     if not _has_link(namespace, tap):
         _ip("-n", namespace, "tuntap", "add", "dev", tap, "mode", "tap")
-    master = ["master", bridge] if bridge is not None else ["nomaster"]
-    _ip("-n", namespace, "link", "set", tap, *master, "up")
+    _ip("-n", namespace, "link", "set", tap, "master", bridge, "up")
 
 
 def remove_tap(lab_name: str, tap: str) -> None:

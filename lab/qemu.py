@@ -106,17 +106,45 @@ class Guests:
         files.console.parent.mkdir(parents=True, exist_ok=True)
         _check_socket_paths(files)
         for nic in spec.nics:
-            add_tap(self._lab_name, nic.tap, nic.bridge if nic.plugged else None)
+            add_tap(self._lab_name, nic.tap, nic.bridge)
         try:
             await run(*inside(self._lab_name, *qemu_command(spec, files)))
         except CommandFailedError as error:
             raise GuestStartError(error.reason) from error
         self._taps_file(spec.node, spec.vmid).write_text("\n".join(nic.tap for nic in spec.nics))
-        unplugged = [number for number, nic in enumerate(spec.nics) if not nic.plugged]
-        if unplugged:
-            async with self.monitor(spec.node, spec.vmid) as monitor:
-                for number in unplugged:
-                    await monitor.execute("set_link", {"name": f"net{number}", "up": False})
+        for nic in spec.nics:
+            if nic.link_down:
+                await self.set_link(spec.node, spec.vmid, nic.number, up=False)
+        if spec.held and not spec.paused:
+            await self.go_on(spec.node, spec.vmid)
+
+    async def pause(self, node: str, vmid: int) -> None:
+        """Hold a running guest's processors still.
+
+        Raises:
+            GuestNotRunningError: it does not run.
+        """
+        async with self.monitor(node, vmid) as monitor:
+            await monitor.execute("stop")
+
+    async def go_on(self, node: str, vmid: int) -> None:
+        """Let a guest run that was held still; one that runs goes on running.
+
+        Raises:
+            GuestNotRunningError: its QEMU is not there.
+        """
+        async with self.monitor(node, vmid) as monitor:
+            await monitor.execute("cont")
+
+    async def set_link(self, node: str, vmid: int, card: int, *, up: bool) -> None:
+        """Plug the cable of card `netN` of a running guest in or out.
+
+        Raises:
+            GuestNotRunningError: it does not run.
+            qemu.qmp.ExecuteError: it has no such card.
+        """
+        async with self.monitor(node, vmid) as monitor:
+            await monitor.execute("set_link", {"name": f"net{card}", "up": up})
 
     async def stop(self, node: str, vmid: int) -> None:
         """Take the power away. A guest that does not run is cleaned up after, and that is all."""

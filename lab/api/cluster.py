@@ -32,8 +32,9 @@ class Cluster:
         configurations, tasks, locks, storages, pools, figures: what the node keeps.
         guests: the running machines of the lab.
         kvm_works: asks whether hardware virtualization works here; slow the first time.
-        backing_up: one vzdump at a time.
         workers: a node answers three writing requests at a time, the others wait in line.
+        backup_lock: a node makes one backup at a time, the others wait in line.
+        scratch: where a backup keeps the disks as they were at its moment.
     """
 
     def __init__(
@@ -60,7 +61,8 @@ class Cluster:
         self.figures = Figures(folder / "figures", site.node, guests)
         self.storages = Storages(_storages(settings, site))
         self.workers = asyncio.Semaphore(_WORKERS)
-        self.backing_up = asyncio.Lock()
+        self.backup_lock = asyncio.Lock()
+        self.scratch = folder / "backup"
 
     async def is_running(self, vmid: int) -> bool:
         """Whether a VM's guest runs."""

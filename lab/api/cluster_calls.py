@@ -81,8 +81,8 @@ def _storages(call: Call) -> list[dict[str, Any]]:
         if call.caller.may(f"/storage/{storage.name}", "Datastore.Audit"):
             status = storage.status
             shown = {"id": f"storage/{call.cluster.node}/{storage.name}", "type": "storage"}
-            shown |= {"storage": storage.name, "node": call.cluster.node}
-            shown["status"] = "available" if status["active"] else "unknown"
+            known = "available" if status["active"] else "unknown"
+            shown |= {"storage": storage.name, "node": call.cluster.node, "status": known}
             shown |= {"plugintype": "dir", "content": status["content"], "shared": status["shared"]}
             listed.append(shown | {"disk": status["used"], "maxdisk": status["total"]})
     return listed

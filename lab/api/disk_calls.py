@@ -168,7 +168,7 @@ async def make_template(call: Call) -> object:
             config = await _check_template(call)
             for slot, drive in config.drives().items():
                 if not drive.cdrom:
-                    config.values[slot] = str(drive.having(file=_to_base(call, drive.file)))
+                    config.values[slot] = str(drive.having(file=to_base(call, drive.file)))
             config.values["template"] = "1"
             call.cluster.configurations.save(call.vmid, config)
 
@@ -187,7 +187,8 @@ async def _check_template(call: Call) -> VmConfig:
     return config
 
 
-def _to_base(call: Call, volid: str) -> str:
+def to_base(call: Call, volid: str) -> str:
+    """Make a disk a template's: its file gets another name. Returns its new id."""
     volume = call.cluster.storages.volume(volid)
     name = volume.name.replace(f"{volume.owner}/vm-", f"{volume.owner}/base-")
     base = call.cluster.storages.volume(f"{volume.storage.name}:{name}")

@@ -120,37 +120,6 @@ def check_ssh_keys(encoded: str) -> None:
         raise Refused("SSH public key validation error")
 
 
-_KEEP = ("keep-all", "keep-last", "keep-hourly", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly")
-
-
-def parse_prune_backups(text: str) -> dict[str, int]:
-    """Take `keep-daily=7,keep-last=2` apart.
-
-    Raises:
-        ValueError: in Proxmox's words.
-    """
-    found: dict[str, int] = {}
-    for part in text.split(","):
-        name, _, value = part.partition("=")
-        if name not in _KEEP:
-            raise ValueError(f"format error\nprune-backups.{name}: property is not defined in schema\n")
-        if not re.fullmatch(r"-?\d+", value):
-            raise ValueError(
-                f"format error\nprune-backups.{name}: type check ('integer') failed - got '{value}'\n"
-            )
-        if int(value) < 0:
-            raise ValueError(f"format error\nprune-backups.{name}: value must have a minimum value of 0\n")
-        found[name] = int(value)
-    if found.get("keep-all") and len(found) > 1:
-        raise ValueError("keep-all cannot be set together with other options.\n")
-    return found
-
-
-def prune_backups(text: str) -> object:
-    """The format of `prune-backups`."""
-    return parse_prune_backups(text)
-
-
 def unique_tags(text: str) -> str:
     """Tags as Proxmox keeps them: lower-case, each once, sorted, joined by `;`."""
     return ";".join(sorted({tag.lower() for tag in split_list(text)}))

@@ -119,9 +119,9 @@ def _nics(cluster: Cluster, vmid: int, config: VmConfig) -> tuple[Nic, ...]:
             raise NotImplementedHere(f"Option '{beyond[0]}' of {slot}")
         if card.get("bridge") != BRIDGE:
             raise Refused(f"bridge '{card.get('bridge', '')}' does not exist")
-        tap = tap_name(cluster.index, vmid, _number(slot))
-        plugged = not card.get("link_down", 0)
-        nics.append(Nic(tap, str(card["macaddr"]), bridge_name(cluster.index), plugged))
+        number = _number(slot)
+        tap, bridge = tap_name(cluster.index, vmid, number), bridge_name(cluster.index)
+        nics.append(Nic(tap, str(card["macaddr"]), bridge, number, bool(card.get("link_down"))))
     return tuple(nics)
 
 

@@ -150,6 +150,12 @@ def agent_enabled(text: str | None) -> bool:
     return bool(text and parse_properties(text, AGENT, name="agent", default_key="enabled")["enabled"])
 
 
+def freezes_on_backup(text: str | None) -> bool:
+    """Whether the agent holds the guest's file systems still while a backup begins; it does by default."""
+    agent = parse_properties(text or "0", AGENT, name="agent", default_key="enabled")
+    return bool(agent.get("freeze-fs-on-backup", 1))
+
+
 def check_option_privileges(caller: Caller, vmid: int, names: list[str]) -> None:
     """Demand the privilege for each option that a request sets or deletes.
 

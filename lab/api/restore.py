@@ -1,28 +1,42 @@
-"""Restoring a VM from an archive, under a new number."""
+"""Restoring a machine from an archive: as a new one, or (`force`) in place of one that exists."""
 
 from __future__ import annotations
 
-import asyncio
-import re
+import os
+import shlex
 import shutil
-import uuid
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 from lab import disks
-from lab.api.archives import extract_archive, read_archive_config
+from lab.api.backup_machine import CONFIG_FILE
+from lab.api.disk_calls import to_base
 from lab.api.disks import DiskMaker
-from lab.api.drives import Drive, parse_drive, parse_net, print_net, random_mac
-from lab.api.errors import ApiError, Refused, WrongParameters, task_text
+from lab.api.drives import Drive
+from lab.api.errors import Refused, WrongParameters, task_text
 from lab.api.options import check_option_privileges
+from lab.api.power import start_guest
+from lab.api.restored_config import (
+    ArchivedDisk,
+    archived_cloud_init,
+    archived_disks,
+    restored_config,
+)
 from lab.api.routing import Call
 from lab.api.storage import Volume
 from lab.api.tasks import Log
-from lab.api.vm_config import VmConfig, parse
+from lab.api.threads import in_thread
+from lab.api.vm_config import VmConfig
 from lab.api.vm_update import option_values
-from lab.commands import CommandFailedError
+from lab.archive import ArchiveError, decompression, extract, open_archive
+from lab.commands import run
+from lab.vma import VmaReader
 
-_MAP = re.compile(r"#qmdump#map:(?P<slot>\w+):(?P<device>[\w-]+):(?P<storage>[^:]*):(?P<format>\w*):")
-_LEFT_OUT = re.compile(r"unused\d+|parent|snaptime|snapstate|vmstate|lock|template")
+_IMAGE_FORMATS = ("raw", "qcow2")
 
 
 def start_restore(call: Call) -> str:
@@ -32,101 +46,246 @@ def start_restore(call: Call) -> str:
         Refused, WrongParameters, Forbidden: as a node answers.
     """
     cluster, vmid = call.cluster, call.vmid
+    storage = call.text("storage")
+    if storage is not None:
+        call.caller.check(f"/storage/{storage}", "Datastore.AllocateSpace")
     values = option_values(call.parameters)
-    conflicting = [name for name in values if re.fullmatch(r"scsi\d+", name)]
-    if conflicting:
-        raise WrongParameters(dict.fromkeys(conflicting, "option conflicts with option 'archive'"))
-    archive = cluster.storages.volume(call.required("archive"))
-    if archive.kind != "backup":
-        raise Refused(f"unable to restore VM {vmid} - '{archive.volid}' is no backup archive")
-    call.caller.check(f"/storage/{archive.storage.name}", "Datastore.AllocateSpace")
-    target = call.text("storage")
-    if target is not None:
-        call.caller.check(f"/storage/{target}", "Datastore.AllocateSpace")
-        cluster.storages.for_images(target)
+    for slot in sorted(values):
+        if slot.startswith("scsi") and slot[4:].isdigit():
+            raise WrongParameters({slot: "option conflicts with option 'archive'"})
+    archive = _archive(call)
     check_option_privileges(call.caller, vmid, sorted(values))
-    try:
-        cluster.configurations.create(vmid, "create")
-    except FileExistsError:
-        text = f"unable to restore VM {vmid} - VM {vmid} already exists on node '{cluster.node}'"
-        raise Refused(text) from None
+    _take_number(call)
 
     async def work(log: Log) -> None:
-        async with cluster.locks.exclusive(vmid, patience=1):
-            await _restore(call, archive, values, log)
+        restore = _Restore(call, archive, values, log)
+        with _failures_told(call, restore):
+            async with cluster.locks.exclusive(vmid, patience=1):
+                await restore.run()
+        if call.flag("start"):
+            log("Execute autostart")
+            try:
+                await start_guest(call)
+            except Refused as error:
+                log(str(error))
 
     return cluster.tasks.start("qmrestore", str(vmid), call.caller, work)
 
 
-async def _restore(call: Call, archive: Volume, values: dict[str, str], log: Log) -> None:
-    """Restore; where that fails the number stays taken, by a VM without disks and settings, as on a node."""
+def _archive(call: Call) -> Volume:
+    """The archive, if the caller may read it."""
+    archive = call.cluster.storages.volume(call.required("archive"))
+    if archive.kind != "backup":
+        raise Refused(f"unable to use volume {archive.volid} - content type needs to be 'backup'")
+    path = f"/storage/{archive.storage.name}"
+    if not call.caller.may(path, "Datastore.Allocate"):
+        if archive.owner is None:
+            raise Refused(f"missing privileges to access {archive.volid}")
+        if archive.owner != call.vmid:
+            call.caller.check(path, "Datastore.AllocateSpace")
+            call.caller.check(f"/vms/{archive.owner}", "VM.Backup")
+    if not archive.path.is_file():
+        raise Refused(f"can't find archive file '{archive.volid}'")
+    return archive
+
+
+def _take_number(call: Call) -> None:
+    """Mark the machine's number as taken by this restore.
+
+    Raises:
+        Refused: there is such a machine, and `force` was not given or it is marked.
+    """
     cluster, vmid = call.cluster, call.vmid
-    maker = DiskMaker(cluster, vmid, log)
-    folder = cluster.settings.node_dir(cluster.site) / "backup" / uuid.uuid4().hex
-    folder.mkdir(parents=True)
     try:
-        config = await _config(call, archive, values, maker, folder, log)
-    except (ApiError, CommandFailedError, asyncio.CancelledError) as error:
-        maker.take_back()
-        cluster.configurations.save(vmid, VmConfig())
-        log(
-            "error before or during data restore, some or all disks were not completely restored. "
-            f"VM {vmid} state is NOT cleaned up."
-        )
-        if isinstance(error, asyncio.CancelledError):
-            raise
-        raise Refused(f"unable to restore VM {vmid} - {task_text(error)}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    cluster.configurations.save(vmid, config)
-    pool = call.text("pool")
-    if pool is not None:
-        cluster.pools.add_vm(pool, vmid)
+        cluster.configurations.create(vmid, "create")
+    except FileExistsError:
+        if not call.flag("force"):
+            text = f"unable to restore VM {vmid} - VM {vmid} already exists on node '{cluster.node}'"
+            raise Refused(text) from None
+        config = cluster.configurations.load(vmid)
+        if config.lock:
+            raise Refused(f"unable to restore VM {vmid} - VM is locked ({config.lock})") from None
+        config.values["lock"] = "create"
+        cluster.configurations.save(vmid, config)
 
 
-async def _config(
-    call: Call, archive: Volume, values: dict[str, str], maker: DiskMaker, folder: Path, log: Log
-) -> VmConfig:
-    """The restored VM's configuration, its disks made."""
-    log(f"restore vma archive: {archive.path}")
-    _, text = await read_archive_config(archive.path)
-    mapped = {found["slot"]: found for line in text.splitlines() if (found := _MAP.fullmatch(line))}
-    plain = "\n".join(line for line in text.splitlines() if not line.startswith("#qmdump#"))
-    old = parse(f"{plain}\n")
-    images = {found["device"]: folder / f"{slot}.raw" for slot, found in mapped.items()}
-    await extract_archive(archive.path, images)
-    config = VmConfig()
-    for key, value in old.values.items():
-        if _LEFT_OUT.fullmatch(key):
-            continue
-        if re.fullmatch(r"net\d+", key) and call.flag("unique"):
-            config.values[key] = print_net(parse_net(value, key) | {"macaddr": random_mac()})
-        elif key in mapped:
-            image, found = images[mapped[key]["device"]], mapped[key]
-            target = call.text("storage") or found["storage"]
-            drive = await _disk(maker, parse_drive(value, key), image, target, found["format"], log)
-            config.values[key] = str(drive)
-        elif re.fullmatch(r"scsi\d+", key) and parse_drive(value, key).cloud_init:
-            target = call.text("storage") or value.partition(":")[0]
-            config.values[key] = str(await maker.make(key, Drive(f"{target}:cloudinit", {}), VmConfig()))
+@contextmanager
+def _failures_told(call: Call, restore: _Restore) -> Iterator[None]:
+    """Take the mark away from a machine whose restore failed, and say what became of it."""
+    try:
+        yield
+    except BaseException:
+        configurations = call.cluster.configurations
+        config = configurations.load(call.vmid)
+        config.values.pop("lock", None)
+        configurations.save(call.vmid, config)
+        if restore.data_restored:
+            restore.log(
+                "error after data was restored, VM disks should be OK but config may require adaptions."
+            )
         else:
-            config.values[key] = value
-    if call.flag("unique"):
-        config.values["smbios1"] = f"uuid={uuid.uuid4()}"
-    if "vmgenid" in config.values:
-        config.values["vmgenid"] = str(uuid.uuid4())
-    config.values |= values
-    return config
+            restore.log(
+                "error before or during data restore, some or all disks were not completely restored."
+            )
+        restore.log(f"VM {call.vmid} state is NOT cleaned up.")
+        raise
 
 
-async def _disk(maker: DiskMaker, drive: Drive, image: Path, target: str, format: str, log: Log) -> Drive:
-    """Make a disk of a raw image on the storage that it goes to."""
-    storage = maker.cluster.storages.for_images(target)
-    volume = await maker.cluster.storages.reserve(
-        storage, maker.vmid, format if format in ("raw", "qcow2") else "raw"
-    )
-    maker.made.append(volume)
-    await disks.copy(image, volume.path, source_format="raw", target_format=volume.format)
-    image.unlink()
-    log(f"new volume ID is '{volume.volid}'")
-    return drive.having(file=volume.volid, size=volume.virtual_size())
+@dataclass
+class _Restore:
+    """One restore.
+
+    Attributes:
+        call, archive, log: what was asked for, of what, and the task's log.
+        values: options of the request that go over the archive's.
+        data_restored: whether all disks are whole.
+    """
+
+    call: Call
+    archive: Volume
+    values: Mapping[str, str]
+    log: Log
+    data_restored: bool = False
+    volumes: dict[str, Volume] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Make the disks, then the configuration."""
+        cluster, vmid = self.call.cluster, self.call.vmid
+        old = cluster.configurations.load(vmid)
+        old.check_protection(f"unable to restore VM {vmid}")
+        if await cluster.is_running(vmid):
+            raise Refused(f"unable to restore VM {vmid} - vm is running")
+        maker = DiskMaker(cluster, vmid, self.log)
+        try:
+            text = await self._disks(maker, old)
+        except BaseException:
+            made = [volume.volid for volume in maker.made]
+            maker.take_back()
+            for volid in made:
+                self.log(f"temporary volume '{volid}' successfully removed")
+            raise
+        self.data_restored = True
+        volumes = {slot: volume.volid for slot, volume in self.volumes.items()}
+        config = restored_config(text, volumes, unique=self.call.flag("unique"))
+        config.values |= self.values
+        self._rescan(config)
+        if config.template:
+            self._make_template(config)
+        cluster.configurations.save(vmid, config)
+        pool = self.call.text("pool")
+        if pool is not None:
+            cluster.pools.add_vm(pool, vmid)
+
+    # The disks
+
+    async def _disks(self, maker: DiskMaker, old: VmConfig) -> str:
+        """Make and fill all disks; returns the archive's configuration file."""
+        command = self._command()
+        self.log(f"restore vma archive: {command}")
+        folder = maker.cluster.scratch / f"restore-{maker.vmid}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            text, archived = await in_thread(lambda stop: self._read_header())
+            await self._clear_old(old, {disk.slot for disk in archived} | archived_cloud_init(text).keys())
+            await self._make(maker, text, archived)
+            images = {disk.number: folder / f"{disk.slot}.raw" for disk in archived}
+            await in_thread(lambda stop: self._extract(images, stop))
+            for disk in archived:
+                volume = self.volumes[disk.slot]
+                await disks.copy(
+                    images[disk.number], volume.path, source_format="raw", target_format=volume.format
+                )
+        except (ArchiveError, OSError) as error:
+            for line in error.said if isinstance(error, ArchiveError) else ():
+                self.log(line)
+            self.log(f"vma: restore failed - {task_text(error)}")
+            raise Refused(f"command '{command}' failed: exit code 1") from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return text
+
+    def _command(self) -> str:
+        """What a node would run: its words are in the log, and in the error if it fails."""
+        folder = f"/var/tmp/vzdumptmp{os.getpid()}"  # noqa: S108 (only named, in words of a node)
+        source = decompression(self.archive.path, self.archive.format)
+        extracting = ["vma", "extract", "-v", "-r", f"{folder}.fifo"]
+        if not source:
+            return shlex.join([*extracting, str(self.archive.path), folder])
+        return f"set -o pipefail && {shlex.join(source)} | {shlex.join([*extracting, '-', folder])}"
+
+    def _read_header(self) -> tuple[str, list[ArchivedDisk]]:
+        with open_archive(self.archive.path, self.archive.format, whole=False) as reader:
+            header = reader.header
+        text = header.configs.get(CONFIG_FILE, b"").decode(errors="replace")
+        for name, content in header.configs.items():
+            self.log(f"CFG: size: {len(content)} name: {name}")
+        for number, device in header.devices.items():
+            self.log(f"DEV: dev_id={number} size: {device.size} devname: {device.name}")
+        self.log(f"CTIME: {time.strftime('%a %b %e %H:%M:%S %Y', time.localtime(header.ctime))}")
+        return text, archived_disks(text, header.devices)
+
+    async def _clear_old(self, old: VmConfig, replaced: set[str]) -> None:
+        """Erase the disks of a machine that is restored over; those that are not in the archive stay."""
+        cluster, vmid = self.call.cluster, self.call.vmid
+        if not old.values.keys() - {"lock"}:
+            return
+        cluster.configurations.save(vmid, VmConfig({"lock": "create", "memory": "128"}))
+        for slot, drive in old.drives().items():
+            volume = cluster.storages.volume(drive.file)
+            if volume.owner != vmid or (drive.cdrom and not drive.cloud_init):
+                continue
+            if slot in replaced or drive.cloud_init:
+                cluster.storages.free(volume)
+                continue
+            for name in old.snapshots:
+                await run("qemu-img", "snapshot", "-d", name, str(volume.path))
+
+    async def _make(self, maker: DiskMaker, text: str, archived: list[ArchivedDisk]) -> None:
+        """Take names for all disks, and make the cloud-init drives."""
+        storages, wanted = maker.cluster.storages, self.call.text("storage")
+        for disk in archived:
+            storage = storages.find(wanted or disk.storage or "local")
+            if "images" not in storage.content:
+                raise Refused(f"Content type 'images' is not available on storage '{storage.name}'")
+            format = disk.format if disk.format in _IMAGE_FORMATS else "raw"
+            volume = await storages.reserve(storage, maker.vmid, format)
+            maker.made.append(volume)
+            self.volumes[disk.slot] = volume
+            self.log(f"new volume ID is '{volume.volid}'")
+            self.log(f"map 'drive-{disk.slot}' to '{volume.path}' (write zeros = 0)")
+        for slot, drive in archived_cloud_init(text).items():
+            storage_name = wanted or drive.file.partition(":")[0]
+            made = await maker.make(slot, Drive(f"{storage_name}:cloudinit", {}), VmConfig())
+            self.volumes[slot] = storages.volume(made.file)
+
+    def _extract(self, images: Mapping[int, Path], stop: Event) -> None:
+        began = time.monotonic()
+        with open_archive(self.archive.path, self.archive.format) as reader:
+            extract(reader, images, stop)
+            self.log(_progress(reader, time.monotonic() - began))
+
+    # The configuration
+
+    def _rescan(self, config: VmConfig) -> None:
+        """Note the disks' real sizes, and what else of the machine's lies about as `unusedN`."""
+        self.log("rescan volumes...")
+        used = set()
+        for slot, drive in config.drives().items():
+            used.add(drive.file)
+            if slot in self.volumes:
+                config.values[slot] = str(drive.having(size=self.volumes[slot].virtual_size()))
+        for volume in self.call.cluster.storages.images_of(self.call.vmid):
+            if volume.volid not in used:
+                config.values[config.free_unused_key()] = volume.volid
+
+    def _make_template(self, config: VmConfig) -> None:
+        self.log("Convert to template.")
+        for slot, drive in config.drives().items():
+            if not drive.cdrom:
+                config.values[slot] = str(drive.having(file=to_base(self.call, drive.file)))
+
+
+def _progress(reader: VmaReader, seconds: float) -> str:
+    size = sum(device.size for device in reader.header.devices.values())
+    return f"progress 100% (read {size} bytes, duration {int(seconds)} sec)"

@@ -17,18 +17,18 @@ from aiohttp import web
 from lab.api import (
     access_calls,
     agent_calls,
+    backup_calls,
     clone,
     cloudinit_calls,
     cluster_calls,
     disk_calls,
     pool_calls,
     power_calls,
-    prune,
+    pruning,
     snapshots,
     storage_calls,
     task_calls,
     vm_calls,
-    vzdump,
 )
 from lab.api.access import Caller
 from lab.api.cluster import Cluster
@@ -49,18 +49,18 @@ ROUTES.include(
     for module in (
         access_calls,
         agent_calls,
+        backup_calls,
         clone,
         cloudinit_calls,
         cluster_calls,
         disk_calls,
         pool_calls,
         power_calls,
-        prune,
+        pruning,
         snapshots,
         storage_calls,
         task_calls,
         vm_calls,
-        vzdump,
     )
 )
 

@@ -35,6 +35,7 @@ _OTHER = re.compile(r"(?P<kind>iso|import|backup|snippets)/(?P<file>[^/\s]+)")
 _ARCHIVE = re.compile(
     r"vzdump-qemu-(?P<vmid>\d+)-(?P<stamp>\d{4}_\d\d_\d\d-\d\d_\d\d_\d\d)\.(?P<format>vma(\.(zst|gz|lzo))?)"
 )
+_LISTED_BACKUP = re.compile(r"backup/[^/\s]+\.(?:tgz|(?:tar|vma)(?:\.(?:zst|gz|lzo))?)")
 
 
 @dataclass(frozen=True)
@@ -54,19 +55,35 @@ class Storage:
 
     @property
     def status(self) -> dict[str, Any]:
-        """Its real figures, in bytes; one whose folder is not there is not active."""
+        """Its real figures, in bytes; zeros where its folder is not there."""
+        shown = {"type": "dir", "content": ",".join(self.content), "shared": int(self.shared), "enabled": 1}
         try:
             usage = shutil.disk_usage(self.path)
         except FileNotFoundError:
-            gone = {"type": "dir", "content": ",".join(self.content), "active": 0, "enabled": 1}
-            return gone | {"shared": int(self.shared), "total": 0, "used": 0, "avail": 0}
-        shown = {"type": "dir", "content": ",".join(self.content), "active": 1, "enabled": 1}
-        return shown | {
-            "shared": int(self.shared),
-            "total": usage.total,
-            "used": usage.used,
-            "avail": usage.free,
-        }
+            return shown | {"active": 0, "total": 0, "used": 0, "avail": 0}
+        return shown | {"active": 1, "total": usage.total, "used": usage.used, "avail": usage.free}
+
+    @property
+    def dump_dir(self) -> Path:
+        """Where its backups are."""
+        return self.path / _FOLDERS["backup"]
+
+    def activate(self) -> None:
+        """Make sure that it can be worked with.
+
+        Raises:
+            Refused: its folder is not there, or not writable.
+        """
+        if not self.path.is_dir():
+            text = f"directory '{self.path}' does not exist or is unreachable"
+            raise Refused(f"unable to activate storage '{self.name}' - {text}")
+        for kind in self.content:
+            folder = self.path / _FOLDERS[kind]
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                text = f"failed to create content directory '{folder}' for content '{kind}'"
+                raise Refused(f"{text} - {error.strerror}") from error
 
 
 @dataclass(frozen=True)
@@ -97,7 +114,12 @@ class Volume:
     @property
     def protected(self) -> bool:
         """Whether its owner has forbidden to remove it (backups only)."""
-        return self.path.with_name(self.path.name + ".protected").exists()
+        return self.protection_file.exists()
+
+    @property
+    def protection_file(self) -> Path:
+        """The file that says so by being there."""
+        return self.path.with_name(self.path.name + ".protected")
 
     @property
     def notes_file(self) -> Path:
@@ -214,19 +236,19 @@ class Storages:
         raise Refused(f"unable to parse directory volume name '{rest}'")
 
     def content(self, storage: Storage) -> Iterator[Volume]:
-        """All volumes of a storage."""
+        """All volumes of a storage.
+
+        Raises:
+            Refused: it is not there.
+        """
+        storage.activate()
         for kind in storage.content:
+            form = {"images": _IMAGE, "backup": _LISTED_BACKUP}.get(kind, _OTHER)
             folder = storage.path / _FOLDERS[kind]
-            paths = sorted(folder.glob("*/*") if kind == "images" else folder.iterdir())
-            for path in paths:
+            for path in sorted(folder.glob("*/*" if kind == "images" else "*")):
                 name = f"{path.parent.name}/{path.name}" if kind == "images" else f"{kind}/{path.name}"
-                if path.name.endswith((".notes", ".protected")) or not (
-                    _IMAGE.fullmatch(name) or _OTHER.fullmatch(name)
-                ):
-                    continue
-                if kind == "backup" and not _ARCHIVE.fullmatch(path.name):
-                    continue  # an archive that is being written, or was left half-written
-                yield self.volume(f"{storage.name}:{name}")
+                if form.fullmatch(name):
+                    yield self.volume(f"{storage.name}:{name}")
 
     def images_of(self, vmid: int) -> list[Volume]:
         """All disk images that carry a VM's number."""

@@ -115,11 +115,10 @@ async def change_volume(call: Call) -> object:
     if notes is not None:
         volume.notes_file.write_text(notes)
     if "protected" in call.parameters:
-        mark = volume.path.with_name(volume.path.name + ".protected")
         if call.flag("protected"):
-            mark.touch()
+            volume.protection_file.touch()
         else:
-            mark.unlink(missing_ok=True)
+            volume.protection_file.unlink(missing_ok=True)
     return None
 
 

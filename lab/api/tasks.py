@@ -115,7 +115,9 @@ class Tasks:
     async def stop(self, task: Task) -> None:
         """Interrupt a task and wait until it has cleaned up; nothing to do for one that has ended."""
         if task.running is not None:
-            task.running.cancel()
+            # Whoever asks a second time must not interrupt the cleaning up.
+            if not task.running.cancelling():
+                task.running.cancel()
             await asyncio.wait([task.running])
 
     def _new(self, kind: str, id_: str, caller: Caller) -> Task:

@@ -36,6 +36,7 @@ class Property:
         pattern: regular expression that the whole text must match.
         check: a named format; raises `ValueError` with Proxmox's text (newline included).
         lacking: Proxmox has it, the lab has not: using it is answered with 501.
+        requires: another parameter that must then be there, too.
     """
 
     kind: str = "string"
@@ -48,6 +49,7 @@ class Property:
     pattern: str | None = None
     check: Callable[[str], object] | None = None
     lacking: bool = False
+    requires: str | None = None
 
     def read(self, value: object) -> Value:
         """The value in its own type.
@@ -113,6 +115,8 @@ def verify(given: Mapping[str, object], schema: Mapping[str, Property]) -> Param
     for name, kind in schema.items():
         if not kind.optional and name not in given:
             errors[name] = "property is missing and it is not optional"
+        if kind.requires and name in given and kind.requires not in given:
+            errors[kind.requires] = f"missing property - '{name}' requires this property"
     if errors:
         raise WrongParameters(errors)
     return read

@@ -42,8 +42,9 @@ _CREATE = _SETTABLE | {
     "storage": Property(check=formats.storage_id),
     "start": Property("boolean"),
     "archive": Property(),
-    "unique": Property("boolean"),
-    **lacking("bwlimit", "force", "ha-managed", "live-restore"),
+    "unique": Property("boolean", requires="archive"),
+    "force": Property("boolean", requires="archive"),
+    **lacking("bwlimit", "ha-managed", "live-restore"),
 }
 _UPDATE = _SETTABLE | VM | SKIPLOCK | DIGEST
 _UPDATE |= {"delete": Property(), "revert": Property(), "force": Property("boolean")}

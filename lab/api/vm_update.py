@@ -1,9 +1,9 @@
 """Changing a VM's configuration: `PUT` and `POST …/config`.
 
 As on a node every change is first pending. For a stopped machine all of it is applied at once; for a
-running one only what no guest sees (name, notes, tags, protection, cloud-init's settings) and disks,
-which are plugged in and out. The rest waits for a restart. Unlike a node, the lab does not change
-network cards of a running guest.
+running one only what no guest sees (name, notes, tags, protection, cloud-init's settings), disks, which
+are plugged in and out, and the cables of network cards. The rest waits for a restart. Unlike a node, the
+lab does not change a running guest's cards themselves.
 """
 
 from __future__ import annotations
@@ -312,9 +312,22 @@ async def _apply_to_running(call: Call, config: VmConfig) -> None:
             await _plug_in(call, config, slot)
         except (ExecuteError, Refused) as error:
             problems[slot] = f"hotplug problem - adding drive failed: {error}\n"
+    for slot in sorted(key for key in config.pending if re.fullmatch(r"net\d+", key)):
+        await _plug_cable(call, config, slot)
     call.cluster.configurations.save(call.vmid, config)
     if problems:
         raise WrongParameters(problems)
+
+
+async def _plug_cable(call: Call, config: VmConfig, slot: str) -> None:
+    """Bring a card's change into force if it is one of its cable only."""
+    if slot not in config.values:
+        return
+    old, new = parse_net(config.values[slot], slot), parse_net(config.pending[slot], slot)
+    if {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)} <= {"link_down"}:
+        up = not new.get("link_down")
+        await call.cluster.guests.set_link(call.cluster.node, call.vmid, int(slot[3:]), up=up)
+        config.values[slot] = config.pending.pop(slot)
 
 
 async def _plug_in(call: Call, config: VmConfig, slot: str) -> None:
