@@ -101,6 +101,26 @@ def test_machine_is_locked_and_can_be_looked_at_meanwhile(api: Client, root: Cli
     assert len(archives(api)) == 2
 
 
+def test_killed_lab_leaves_the_lock_and_the_next_backup_finds_its_way(
+    lab: Lab, api: Client, root: Client
+) -> None:
+    api.run("POST", f"{VM}/status/start")
+    upid = ask(root, bwlimit=64)
+    until(lambda: "started backup task" in log(api, upid))
+    lab.kill()
+    lab.start()
+    assert api.end_of(upid) == "unexpected status"
+    assert status(api) == ("running", "backup")
+    locked = ask(api)
+    assert api.end_of(locked) == "job errors"
+    assert "ERROR: Backup of VM 100 failed - VM is locked (backup)\n" in log(api, locked)
+    (left,) = (folder(api) / "dump").iterdir()
+    left.rmdir()
+    lab.client(user="root@pam").put(f"{VM}/config", delete="lock", skiplock=1)
+    assert back_up(api) in archives(api)
+    assert tell_qemu(lab, "query-jobs") == []
+
+
 @pytest.mark.parametrize("runs", [True, False])
 def test_stopped_task_leaves_no_archive_and_no_lock(api: Client, root: Client, runs: bool) -> None:
     if runs:
