@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.applying.restoring import Copy
@@ -28,14 +28,12 @@ class Exchange:
     """An exchange of disks between a machine and the copy that an archive was restored into.
 
     Attributes:
-        boot: the machine's boot order, which Proxmox shortens when a disk leaves.
         kept: where each of the machine's own disks waits in the copy: slot, and the copy's slot.
     """
 
     vm: Vm
     copy: Copy
-    boot: str | None
-    kept: dict[str, str]
+    kept: dict[str, str] = field(default_factory=dict)
 
     def swap(self) -> None:
         """Give the machine the copy's disks, and the copy the machine's.
@@ -75,20 +73,11 @@ class Exchange:
             self.vm.task(step, "POST", f"{path}/move_disk", params, done=moved)
 
     def _set_boot(self) -> None:
-        if self.boot is not None and _config(self.vm.cluster, self.vm.path).get("boot") != self.boot:
+        """Set the boot order that the machine had: Proxmox takes a disk out of it when the disk leaves."""
+        boot = self.copy.mark.boot
+        if boot is not None and _config(self.vm.cluster, self.vm.path).get("boot") != boot:
             with self.vm.step("set boot order"):
-                self.vm.cluster.put(f"{self.vm.path}/config", boot=self.boot)
-
-
-def begin_exchange(vm: Vm, copy: Copy) -> Exchange:
-    """Prepare an exchange, a new one or one that was interrupted."""
-    own = _config(vm.cluster, vm.path)
-    order = str(own.get("boot") or "")
-    theirs = _config(copy.cluster, copy.path)
-    # An interrupted exchange has shortened the machine's boot order: the copy's, from the archive, was the same.
-    candidates = [text for text in (order, str(theirs.get("boot") or "")) if "order=" in text]
-    boot = max(candidates, key=len, default=None)
-    return Exchange(vm=vm, copy=copy, boot=boot, kept={})
+                self.vm.cluster.put(f"{self.vm.path}/config", boot=boot)
 
 
 def interrupted_copy(vm: Vm, vms: Mapping[int, tuple[str, frozenset[str]]]) -> Copy | None:

@@ -46,7 +46,7 @@ class InPlace:
         Raises:
             Stopped, ProxmoxError: it could not be done; the text says what the machine is like now.
         """
-        from orchestrator.applying.in_place import begin_exchange, interrupted_copy, switch_off
+        from orchestrator.applying.in_place import Exchange, interrupted_copy, switch_off
         from orchestrator.applying.rollback import forget_firewall
 
         if self.found.machine.snapshots:
@@ -69,7 +69,7 @@ class InPlace:
                 f"going on with the interrupted restore of {copy.mark.volid}", markup=False
             )
         switch_off(self.vm)
-        exchange = begin_exchange(self.vm, copy)
+        exchange = Exchange(vm=self.vm, copy=copy)
         exchange.swap()
         forget_firewall(self.vm)
         self._boot(exchange, copy)
@@ -119,6 +119,7 @@ class InPlace:
             machine=self.found.mark.machine,
             volid=chosen.stored.volid,
             made_at=dt.datetime.now(dt.UTC),
+            boot=self.found.machine.config.effective("boot"),
         )
         return restore_copy(
             self.vm.cluster,

@@ -102,7 +102,8 @@ def plan_backups(
                 seconds=last_seconds.get(desired.key) or _expected_seconds(machine),
                 size=expected_size(machine),
             )
-            due[desired.key] = Due(machine=machine, desired=desired, job=job)
+            # Its archives are let go: thousands of machines wait here for hours.
+            due[desired.key] = Due(machine=replace(machine, archives=None), desired=desired, job=job)
     slots, free = _capacity(night, sites)
     return BackupPlan(
         due=due,

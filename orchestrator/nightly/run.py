@@ -48,6 +48,7 @@ class NightPlan:
     """What a night would do: shown by ``--dry-run``, carried out otherwise.
 
     Attributes:
+        readings: the sites as they were read; read anew by the run, in their place.
         problems: sites and storages that could not be read, in words.
         due: machines with the snapshots declared for tonight.
         expiring: how many snapshots of ours have lived their seven days.
@@ -56,7 +57,7 @@ class NightPlan:
     """
 
     started_at: dt.datetime
-    readings: Mapping[str, SiteReading]
+    readings: dict[str, SiteReading]
     problems: tuple[str, ...]
     drift: tuple[DriftLine, ...]
     due: tuple[tuple[ObservedMachine, list[Change]], ...]
@@ -133,7 +134,7 @@ class NightRun:
     def __init__(self, night: Night, plan: NightPlan) -> None:
         self._night = night
         self._plan = plan
-        self._readings = dict(plan.readings)
+        self._readings = plan.readings
         self._problems = list(plan.problems)
 
     def run(self) -> NightReport:

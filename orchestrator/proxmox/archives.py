@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from orchestrator.proxmox.client import Cluster
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StoredArchive:
     """One backup archive of a VM as its storage lists it.
 

@@ -193,6 +193,8 @@ def _refuse(response: requests.Response, *_args: object, **_options: object) -> 
             str(body.get("message") or response.reason or ""),
             {str(key): str(value) for key, value in errors.items()} if isinstance(errors, dict) else {},
         )
+    # proxmoxer decodes the body again; of a list of 60,000 archives once is enough.
+    response.json = lambda **_: body  # type: ignore[method-assign]
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

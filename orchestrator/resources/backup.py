@@ -12,6 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.contract.calendar import PARIS
@@ -28,7 +29,7 @@ OFF = "off"
 """How a machine without backup reads in plans."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RestoreTest:
     """How an archive's restore test ended.
 
@@ -43,7 +44,7 @@ class RestoreTest:
     found: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ArchiveMark:
     """What the notes of an archive of ours say.
 
@@ -59,7 +60,7 @@ class ArchiveMark:
     test: RestoreTest | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Archive:
     """An archive of ours."""
 
@@ -130,9 +131,9 @@ def read_archive_mark(notes: str) -> ArchiveMark | None:
             on = dt.date.fromisoformat(data["tested"])
             test = RestoreTest(on=on, sound=bool(data["sound"]), found=str(data["found"]))
         return ArchiveMark(
-            client=str(data["client"]),
-            machine=str(data["machine"]),
-            contract=str(data["contract"]),
+            client=intern(str(data["client"])),  # shared: a night holds tens of thousands of these
+            machine=intern(str(data["machine"])),
+            contract=intern(str(data["contract"])),
             days=int(data["days"]),
             test=test,
         )
@@ -177,11 +178,12 @@ def attribute(
     for item in stored:
         mark = read_archive_mark(item.notes)
         holder = by_vmid.get(item.vmid)
+        if mark and (mark.client, mark.machine) not in keys and holder and holder.client == mark.client:
+            mark = replace(mark, machine=holder.machine)
         if mark and (mark.client, mark.machine) in keys:
-            owned[mark.client, mark.machine].append(Archive(stored=item, mark=mark, site=site))
-        elif mark and holder and holder.client == mark.client:
-            renamed = replace(mark, machine=holder.machine)
-            owned[holder.client, holder.machine].append(Archive(stored=item, mark=renamed, site=site))
+            # The mark is all that is needed of the notes from here on.
+            plain = replace(item, notes="")
+            owned[mark.client, mark.machine].append(Archive(stored=plain, mark=mark, site=site))
         else:
             foreign.append(item)
     ordered = {key: tuple(sorted(found, key=lambda one: one.taken_at)) for key, found in owned.items()}

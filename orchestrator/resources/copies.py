@@ -30,6 +30,7 @@ class CopyMark:
         client, machine: whose archive it was made of.
         volid: the archive.
         made_at: when (aware).
+        boot: for ``in-place``, the original's boot order: Proxmox shortens it while its disks change hands.
     """
 
     purpose: Purpose
@@ -37,6 +38,7 @@ class CopyMark:
     machine: str
     volid: str
     made_at: dt.datetime
+    boot: str | None = None
 
 
 def copy_notes(mark: CopyMark) -> str:
@@ -48,6 +50,7 @@ def copy_notes(mark: CopyMark) -> str:
         "machine": mark.machine,
         "volid": mark.volid,
         "made_at": mark.made_at.isoformat(),
+        "boot": mark.boot,
     }
     text = (
         json.dumps(data, sort_keys=True, separators=(",", ":"))
@@ -77,6 +80,7 @@ def read_copy_mark(notes: str) -> CopyMark | None:
             machine=str(data["machine"]),
             volid=str(data["volid"]),
             made_at=dt.datetime.fromisoformat(data["made_at"]),
+            boot=data.get("boot"),
         )
     except (ValueError, KeyError, TypeError):
         return None

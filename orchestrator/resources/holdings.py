@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -41,18 +41,21 @@ def with_archives(
         known: clients and machines of the files.
     """
     wanted = list(storages)
-    stored: list[StoredArchive] = []
     unread: dict[str, str] = {}
     reached = places(observed, wanted)
-    for node, storage in reached:
-        try:
-            stored += read_archives(cluster, node, storage)
-        except ProxmoxError as error:
-            unread[storage] = str(error)
+
+    def listed() -> Iterator[StoredArchive]:
+        """One storage after the other, so that only one list is held: each may have tens of thousands."""
+        for node, storage in reached:
+            try:
+                yield from read_archives(cluster, node, storage)
+            except ProxmoxError as error:
+                unread[storage] = str(error)
+
+    holdings = attribute(listed(), observed.site, observed.machines, known)
     for name in wanted:
         if name not in {storage for _, storage in reached}:
             unread[name] = _why_not(observed, name)
-    holdings = attribute(stored, observed.site, observed.machines, known)
     machines = tuple(
         replace(machine, archives=holdings.owned.get((machine.mark.client, machine.mark.machine), ()))
         for machine in observed.machines
