@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
-from qemu.qmp import QMPClient
+from qemu.qmp import QMPClient, QMPError
 
 from lab.agent import GuestAgent
 from lab.commands import CommandFailedError, run
@@ -142,8 +142,10 @@ class Guests:
             GuestNotRunningError: it does not run.
         """
         pid = self._running_pid(node, vmid)
-        async with self.monitor(node, vmid) as monitor:
-            await monitor.execute("system_powerdown")
+        # Where the guest is going down already, its QEMU has closed the monitor and is about to end.
+        with suppress(GuestNotRunningError, QMPError):
+            async with self.monitor(node, vmid) as monitor:
+                await monitor.execute("system_powerdown")
         if not await _ended(pid, timeout):
             return False
         self._clean_up(node, vmid)

@@ -98,6 +98,9 @@ class MachineBackup:
         try:
             await self._power_down()
             self._info(f"creating vzdump archive '{target}'")
+            if self._was_running and self._mode == "stop":
+                self._info("starting kvm to execute backup task")
+                await start_guest(self._call(), paused=True)
             header = Header(
                 configs={CONFIG_FILE: self._config_file(config, images)},
                 devices={
@@ -147,8 +150,6 @@ class MachineBackup:
             self._info("stopping virtual guest")
             self._stopped_at = time.monotonic()
             await shut_down_guest(self._call(timeout=self._options.stop_wait * 60), self._log)
-            self._info("starting kvm to execute backup task")
-            await start_guest(self._call(), paused=True)
         elif self._mode == "suspend":
             self._info("suspending guest")
             self._stopped_at = time.monotonic()
