@@ -40,7 +40,7 @@ from tests.unit.plan_worlds import World
 _SEED = 20261123
 _NODES = 20
 _PER_CLIENT = 10
-_SPEED = 240.0
+_SPEED = 120.0
 _BEGINS = dt.datetime(2026, 11, 23, 22, 0, tzinfo=ZoneInfo("Europe/Paris"))
 _STORES = {"vault-1": 4, "vault-2": 6, "vault-3": 8}
 _DAY = 86400

@@ -32,7 +32,7 @@ from orchestrator.nightly.storages import storage_lines
 from orchestrator.planning.plan import SiteFailure, make_plan
 from orchestrator.resources.backup import Archive, newest_good
 from orchestrator.resources.change import Change, Kind
-from orchestrator.resources.holdings import SiteReading, with_archives
+from orchestrator.resources.holdings import NOTHING, SiteReading, with_archives, without_archives
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.snapshot import expired
 
@@ -204,15 +204,17 @@ class NightRun:
     def _read_archives(self) -> list[None]:
         """List the archives anew: one call a storage."""
         night = self._night
-        for site, reading in self._readings.items():
+        for site in list(self._readings):
+            known, bare = self._readings[site].unread, without_archives(self._readings[site].observed)
+            # What was listed before goes before the new list comes: there may be tens of thousands.
+            self._readings[site] = SiteReading(observed=bare, holdings=NOTHING, unread=known)
             storages = [storage.name for storage in night.provider.sites[site].backup_storages]
-            fresh = with_archives(night.clusters[site], reading.observed, storages, night.desired)
+            fresh = self._readings[site] = with_archives(night.clusters[site], bare, storages, night.desired)
             self._problems += [
                 f"backup storage {storage} of {site} went away during the night: {why}"
                 for storage, why in fresh.unread.items()
-                if storage not in reading.unread
+                if storage not in known
             ]
-            self._readings[site] = fresh
         return []
 
     def _test(self) -> list[RestoreTestLine]:

@@ -175,8 +175,12 @@ def attribute(
     keys = {(mark.client, mark.machine) for mark in by_vmid.values()} | set(known)
     owned: dict[tuple[str, str], list[Archive]] = defaultdict(list)
     foreign = []
+    marks: dict[str, ArchiveMark | None] = {}
     for item in stored:
-        mark = read_archive_mark(item.notes)
+        # A machine's archives mostly have the same notes: they are read once, and share what they say.
+        if item.notes not in marks:
+            marks[item.notes] = read_archive_mark(item.notes)
+        mark = marks[item.notes]
         holder = by_vmid.get(item.vmid)
         if mark and (mark.client, mark.machine) not in keys and holder and holder.client == mark.client:
             mark = replace(mark, machine=holder.machine)

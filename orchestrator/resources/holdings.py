@@ -29,6 +29,10 @@ class SiteReading:
     unread: Mapping[str, str]
 
 
+NOTHING = Holdings(owned={}, foreign=())
+"""No archives."""
+
+
 def with_archives(
     cluster: Cluster, observed: ObservedSite, storages: Iterable[str], known: Iterable[tuple[str, str]]
 ) -> SiteReading:
@@ -62,6 +66,12 @@ def with_archives(
         if machine.mark
     )
     return SiteReading(observed=replace(observed, machines=machines), holdings=holdings, unread=unread)
+
+
+def without_archives(observed: ObservedSite) -> ObservedSite:
+    """The site as if its archives had not been read."""
+    machines = tuple(replace(machine, archives=None) for machine in observed.machines)
+    return replace(observed, machines=machines)
 
 
 def _why_not(observed: ObservedSite, name: str) -> str:
