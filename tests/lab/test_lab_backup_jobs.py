@@ -82,7 +82,7 @@ def test_disks_are_as_they_were_when_it_began(lab: Lab, api: Client, root: Clien
 
 def test_machine_is_locked_and_can_be_looked_at_meanwhile(api: Client, root: Client) -> None:
     api.run("POST", f"{VM}/status/start")
-    upid = ask(root, bwlimit=SLOW)
+    upid = ask(root, bwlimit=SLOW // 2)
     until(lambda: status(api) == ("running", "backup"))
     seen = {vm["vmid"]: vm.get("lock") for vm in api.get("/cluster/resources", type="vm")}
     refused = api.call("PUT", f"{VM}/config", {"description": "x"})
