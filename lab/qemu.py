@@ -12,14 +12,14 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from qemu.qmp import QMPClient
+from qemu.qmp import QMPClient, QMPError
 
 from lab.agent import GuestAgent
 from lab.commands import CommandFailedError, run
+from lab.counters import Counters, read_counters
 from lab.guest_spec import (
     EMULATED_CPU,
     Disk,
@@ -50,8 +50,6 @@ _LONGEST_SOCKET_PATH = 107
 """Bytes that a unix socket's path may have on Linux."""
 
 _TERMINATION_SECONDS = 10.0
-_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class GuestNotRunningError(RuntimeError):
@@ -60,27 +58,6 @@ class GuestNotRunningError(RuntimeError):
 
 class GuestStartError(RuntimeError):
     """QEMU refused to start the guest; the message is QEMU's."""
-
-
-@dataclass(frozen=True)
-class Counters:
-    """Real figures of a running guest since its start.
-
-    Attributes:
-        cpu_seconds: processor time of its QEMU.
-        memory_bytes: memory of the host that its QEMU holds.
-        disk_read_bytes, disk_written_bytes: over all its disks.
-        net_in_bytes, net_out_bytes: over all its cards, as the guest sees it.
-        uptime_seconds: since QEMU was started.
-    """
-
-    cpu_seconds: float
-    memory_bytes: int
-    disk_read_bytes: int
-    disk_written_bytes: int
-    net_in_bytes: int
-    net_out_bytes: int
-    uptime_seconds: float
 
 
 class Guests:
@@ -165,8 +142,10 @@ class Guests:
             GuestNotRunningError: it does not run.
         """
         pid = self._running_pid(node, vmid)
-        async with self.monitor(node, vmid) as monitor:
-            await monitor.execute("system_powerdown")
+        # Where the guest is going down already, its QEMU has closed the monitor and is about to end.
+        with suppress(GuestNotRunningError, QMPError):
+            async with self.monitor(node, vmid) as monitor:
+                await monitor.execute("system_powerdown")
         if not await _ended(pid, timeout):
             return False
         self._clean_up(node, vmid)
@@ -240,21 +219,9 @@ class Guests:
         async with self.monitor(node, vmid) as monitor:
             drives: Any = await monitor.execute("query-blockstats")
         try:
-            figures = (Path(f"/proc/{pid}/stat").read_text(), Path(f"/proc/{pid}/statm").read_text())
-            cards = Path(f"/proc/{pid}/net/dev").read_text()
+            return read_counters(pid, drives, self._taps(node, vmid))
         except (FileNotFoundError, ProcessLookupError) as error:
             raise GuestNotRunningError(f"VM {vmid} not running") from error
-        fields = figures[0].rpartition(")")[2].split()
-        net_in, net_out = _traffic(cards, self._taps(node, vmid))
-        return Counters(
-            cpu_seconds=(int(fields[11]) + int(fields[12])) / _CLOCK_TICKS,
-            memory_bytes=int(figures[1].split()[1]) * _PAGE_BYTES,
-            disk_read_bytes=sum(drive["stats"]["rd_bytes"] for drive in drives),
-            disk_written_bytes=sum(drive["stats"]["wr_bytes"] for drive in drives),
-            net_in_bytes=net_in,
-            net_out_bytes=net_out,
-            uptime_seconds=_uptime() - int(fields[19]) / _CLOCK_TICKS,
-        )
 
     def agent(self, node: str, vmid: int) -> GuestAgent:
         """The guest's agent; always the same object, since its one connection must stay open."""
@@ -352,18 +319,3 @@ async def _ended(pid: int, timeout: float) -> bool:
         loop.remove_reader(watched)
         os.close(watched)
     return True
-
-
-def _traffic(devices: str, taps: list[str]) -> tuple[int, int]:
-    """Bytes into and out of the guest; what a tap receives is what the guest has sent."""
-    into, out = 0, 0
-    for line in devices.splitlines():
-        name, _, figures = line.partition(":")
-        if name.strip() in taps:
-            fields = figures.split()
-            into, out = into + int(fields[8]), out + int(fields[0])
-    return into, out
-
-
-def _uptime() -> float:
-    return float(Path("/proc/uptime").read_text().split()[0])

@@ -7,14 +7,14 @@ import shutil
 import time
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 
 from qemu.qmp import QMPError
 
-from lab.agent import AgentError, AgentNotRunningError
 from lab.api.backup_options import BackupOptions
 from lab.api.errors import ApiError, Refused, task_text
+from lab.api.freezing import frozen
 from lab.api.moment import (
     DiskImage,
     ProgressLines,
@@ -24,7 +24,6 @@ from lab.api.moment import (
     render_bytes,
 )
 from lab.api.notes_template import fill_in
-from lab.api.options import agent_enabled, freezes_on_backup
 from lab.api.power import shut_down_guest, start_guest
 from lab.api.pruning import candidates, prune
 from lab.api.routing import Call
@@ -39,7 +38,6 @@ from lab.vma import Device, Header
 CONFIG_FILE = "qemu-server.conf"
 _NOT_IN_ARCHIVE = ("lock", "parent")
 _MOST_PROTECTED = 5
-_FREEZE_SECONDS = 60.0
 
 
 class MachineBackup:
@@ -100,6 +98,9 @@ class MachineBackup:
         try:
             await self._power_down()
             self._info(f"creating vzdump archive '{target}'")
+            if self._was_running and self._mode == "stop":
+                self._info("starting kvm to execute backup task")
+                await start_guest(self._call(), paused=True)
             header = Header(
                 configs={CONFIG_FILE: self._config_file(config, images)},
                 devices={
@@ -149,8 +150,6 @@ class MachineBackup:
             self._info("stopping virtual guest")
             self._stopped_at = time.monotonic()
             await shut_down_guest(self._call(timeout=self._options.stop_wait * 60), self._log)
-            self._info("starting kvm to execute backup task")
-            await start_guest(self._call(), paused=True)
         elif self._mode == "suspend":
             self._info("suspending guest")
             self._stopped_at = time.monotonic()
@@ -216,7 +215,7 @@ class MachineBackup:
             return
         copy = RunningCopy(self._cluster, self.vmid, images)
         try:
-            async with self._frozen():
+            async with self._quiet():
                 await copy.begin(self._options.rate)
             self._info(f"started backup task '{uuid.uuid4()}'")
             self._resumed()
@@ -226,37 +225,12 @@ class MachineBackup:
             with suppress(GuestNotRunningError):
                 await copy.end()
 
-    @asynccontextmanager
-    async def _frozen(self) -> AsyncIterator[None]:
-        """Let the guest write out what it holds in memory, and hold its file systems still."""
+    def _quiet(self) -> AbstractAsyncContextManager[None]:
+        """The guest's file systems held still, where its mode and its agent allow that."""
+        if self._mode != "snapshot":
+            return nullcontext()
         value = self._cluster.configurations.load(self.vmid).values.get("agent")
-        agent = self._cluster.guests.agent(self._cluster.node, self.vmid)
-        if self._mode != "snapshot" or not agent_enabled(value):
-            yield
-            return
-        try:
-            await agent.ping()
-        except (AgentNotRunningError, AgentError):
-            self._info("skipping guest-agent 'fs-freeze', agent configured but not running?")
-            yield
-            return
-        if not freezes_on_backup(value):
-            self._info("skipping guest-agent 'fs-freeze', disabled in VM options")
-            yield
-            return
-        try:
-            await self._ask_agent("freeze")
-            yield
-        finally:
-            await self._ask_agent("thaw")
-
-    async def _ask_agent(self, what: str) -> None:
-        self._info(f"issuing guest-agent 'fs-{what}' command")
-        agent = self._cluster.guests.agent(self._cluster.node, self.vmid)
-        try:
-            await agent.command(f"guest-fsfreeze-{what}", timeout=_FREEZE_SECONDS)
-        except (AgentNotRunningError, AgentError) as error:
-            self._log(f"ERROR: {error}")
+        return frozen(self._cluster.guests.agent(self._cluster.node, self.vmid), value, self._log)
 
     # The archive
 

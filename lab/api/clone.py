@@ -11,7 +11,7 @@ from lab.api import formats
 from lab.api.disks import DiskMaker
 from lab.api.drives import Drive, parse_net, print_net, random_mac
 from lab.api.errors import ApiError, NotImplementedHere, Refused, task_text
-from lab.api.live_copy import copy_running
+from lab.api.moment import DiskImage, copy_running
 from lab.api.routing import Call, Routes, needs
 from lab.api.schemas import BWLIMIT, VM, VMID
 from lab.api.storage import Volume
@@ -193,7 +193,8 @@ async def _clone_drive(call: Call, maker: DiskMaker, plan: _Plan, slot: str, dri
         maker.log(f"create full clone of drive {slot} ({drive.file})")
         target = await storages.reserve(storage, maker.vmid, format)
         maker.made.append(target)
-        await copy_running(call.cluster, call.vmid, slot, source, target, maker.log)
+        image = DiskImage(slot, source, source.virtual_size(), target.path, target.format)
+        await copy_running(call.cluster, call.vmid, image)
     else:
         maker.log(f"create full clone of drive {slot} ({drive.file})")
         target = await maker.copy(source, storage, format)

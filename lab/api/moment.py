@@ -1,4 +1,4 @@
-"""Raw images of all disks of a machine, as they are at one moment.
+"""Copies of disks of a machine, as they are at one moment: for backups all of them, for a clone one by one.
 
 Of a running guest QEMU makes them: one block job a disk, all begun in one transaction. What the guest
 overwrites meanwhile is copied before it is. The monitor is held for moments only: QEMU serves one client at
@@ -11,18 +11,22 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qemu.qmp import QMPClient
+from qemu.qmp import QMPClient, QMPError
 
+from lab import disks
 from lab.api.cluster import Cluster
 from lab.api.errors import Refused
 from lab.api.storage import Volume
 from lab.commands import run_reporting
 from lab.guest_spec import node_name
+from lab.qemu import GuestNotRunningError
 
+_PREFIX = "copy-"
 _SECTOR = 512
 _LOOK_SECONDS = 0.2
 _LINE_SECONDS = 2
@@ -34,24 +38,26 @@ Report = Callable[[int], None]
 
 @dataclass(frozen=True)
 class DiskImage:
-    """One disk, and the raw image that is made of it.
+    """One disk, and the image that is made of it.
 
     Attributes:
         slot: `scsi0` to `scsi30`.
         volume: the disk.
         size: bytes that the guest sees.
         path: the image.
+        format: the image's.
     """
 
     slot: str
     volume: Volume
     size: int
     path: Path
+    format: str = "raw"
 
     @property
     def job(self) -> str:
         """QEMU's name of the block job and of its target."""
-        return f"backup-{self.slot}"
+        return f"{_PREFIX}{self.slot}"
 
 
 def disk_image(slot: str, volume: Volume, folder: Path) -> DiskImage:
@@ -89,6 +95,24 @@ async def copy_stopped(images: list[DiskImage], rate: int, report: Report) -> No
         before += image.size
 
 
+async def copy_running(cluster: Cluster, vmid: int, image: DiskImage) -> None:
+    """Copy one disk of a running guest.
+
+    Raises:
+        Refused: QEMU could not finish the copy, or the guest has gone down.
+        CommandFailedError: the image cannot be made.
+    """
+    copy = RunningCopy(cluster, vmid, [image])
+    try:
+        await copy.begin(rate=0)
+        await copy.finish(lambda done: None)
+    except (QMPError, GuestNotRunningError) as error:
+        raise Refused(f"block job (copy) of {image.slot} failed: {error}") from error
+    finally:
+        with suppress(GuestNotRunningError):
+            await copy.end()
+
+
 class RunningCopy:
     """The block jobs of one running guest: `begin`, `finish`, and in any case `end`."""
 
@@ -105,8 +129,8 @@ class RunningCopy:
             qemu.qmp.ExecuteError: QEMU refused.
         """
         for image in self._images:
-            with image.path.open("wb") as file:
-                file.truncate(image.size)
+            image.path.unlink(missing_ok=True)
+            await disks.create(image.path, size=image.size, format=image.format)
         async with self._monitor() as monitor:
             await _clear(monitor)
             for image in self._images:
@@ -145,7 +169,7 @@ class RunningCopy:
 
 
 async def _clear(monitor: QMPClient) -> None:
-    """Cancel and forget all jobs of a backup with their targets, also those that a killed server left."""
+    """Cancel and forget all such jobs with their targets, also those that a killed server left."""
     for job in await _jobs(monitor):
         if job["status"] != "concluded":
             await monitor.execute("job-cancel", {"id": job["id"]})
@@ -157,19 +181,19 @@ async def _clear(monitor: QMPClient) -> None:
                 await asyncio.sleep(_LOOK_SECONDS / 10)
     nodes: Any = await monitor.execute("query-named-block-nodes", {"flat": True})
     for name in [str(node["node-name"]) for node in nodes]:
-        if name.startswith("backup-"):
+        if name.startswith(_PREFIX):
             await monitor.execute("blockdev-del", {"node-name": name})
 
 
 async def _jobs(monitor: QMPClient) -> list[dict[str, Any]]:
     jobs: Any = await monitor.execute("query-jobs")
-    return [job for job in jobs if str(job["id"]).startswith("backup-")]
+    return [job for job in jobs if str(job["id"]).startswith(_PREFIX)]
 
 
 def _target(image: DiskImage) -> dict[str, object]:
     file = {"driver": "file", "filename": str(image.path), "discard": "unmap"}
-    described = {"driver": "raw", "node-name": image.job, "discard": "unmap", "detect-zeroes": "unmap"}
-    return described | {"file": file}
+    described: dict[str, object] = {"driver": image.format, "node-name": image.job, "file": file}
+    return described | {"discard": "unmap", "detect-zeroes": "unmap"}
 
 
 def _action(image: DiskImage, rate: int) -> dict[str, object]:

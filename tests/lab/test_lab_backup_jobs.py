@@ -82,7 +82,7 @@ def test_disks_are_as_they_were_when_it_began(lab: Lab, api: Client, root: Clien
 
 def test_machine_is_locked_and_can_be_looked_at_meanwhile(api: Client, root: Client) -> None:
     api.run("POST", f"{VM}/status/start")
-    upid = ask(root, bwlimit=SLOW)
+    upid = ask(root, bwlimit=SLOW // 2)
     until(lambda: status(api) == ("running", "backup"))
     seen = {vm["vmid"]: vm.get("lock") for vm in api.get("/cluster/resources", type="vm")}
     refused = api.call("PUT", f"{VM}/config", {"description": "x"})
@@ -99,6 +99,26 @@ def test_machine_is_locked_and_can_be_looked_at_meanwhile(api: Client, root: Cli
     assert [api.end_of(upid), api.end_of(second)] == ["OK", "OK"]
     assert status(api) == ("running", None)
     assert len(archives(api)) == 2
+
+
+def test_killed_lab_leaves_the_lock_and_the_next_backup_finds_its_way(
+    lab: Lab, api: Client, root: Client
+) -> None:
+    api.run("POST", f"{VM}/status/start")
+    upid = ask(root, bwlimit=64)
+    until(lambda: "started backup task" in log(api, upid))
+    lab.kill()
+    lab.start()
+    assert api.end_of(upid) == "unexpected status"
+    assert status(api) == ("running", "backup")
+    locked = ask(api)
+    assert api.end_of(locked) == "job errors"
+    assert "ERROR: Backup of VM 100 failed - VM is locked (backup)\n" in log(api, locked)
+    (left,) = (folder(api) / "dump").iterdir()
+    left.rmdir()
+    lab.client(user="root@pam").put(f"{VM}/config", delete="lock", skiplock=1)
+    assert back_up(api) in archives(api)
+    assert tell_qemu(lab, "query-jobs") == []
 
 
 @pytest.mark.parametrize("runs", [True, False])

@@ -109,6 +109,20 @@ def test_archive_whose_beginning_is_damaged_leaves_the_machine_as_it_was(
     assert read(image(lab, api)) == OTHER
 
 
+@pytest.mark.parametrize("compress", ["gzip", "zstd"])
+def test_changed_byte_in_the_data_is_noticed_by_the_compression(lab: Lab, api: Client, compress: str) -> None:
+    remove_archives(api)
+    write(image(lab, api), os.urandom(1024**2))
+    volid = back_up(api, compress=compress)
+    path = folder(api) / "dump" / volid.rpartition("/")[2]
+    content = path.read_bytes()
+    for place in (len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        assert "exit code 1" in restore(api, volid), place
+        api.run("DELETE", COPY)
+    remove_archives(api)
+
+
 @pytest.mark.parametrize("compress", ["0", "gzip", "zstd"])
 def test_archive_that_ends_too_early(lab: Lab, api: Client, compress: str) -> None:
     remove_archives(api)
