@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.vm import TASK_SECONDS, Stopped
-from orchestrator.proxmox import AlreadyExists, NotFound, ProxmoxError, TaskFailed, Uncertain
+from orchestrator.proxmox import AlreadyExists, NotFound, ProxmoxError, TaskFailed, Uncertain, parse_upid
 from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes, read_copy_mark
 from orchestrator.resources.desired import pool_of
 
@@ -106,7 +106,7 @@ def restore_copy(
 
     Raises:
         Stopped: it cannot be made; the text says why and what to do.
-        TaskFailed: the archive could not be restored; Proxmox removes what there was of the VM.
+        TaskFailed: the archive could not be restored; what it left of the VM was removed.
         ProxmoxError: the hypervisor refused.
     """
     params: dict[str, str | int] = {
@@ -263,3 +263,24 @@ def leftovers(
                 Copy(cluster=cluster, journal=journal, site=state.site, node=vm.node, vmid=vm.vmid, mark=mark)
             )
     return found
+
+
+def remove_shells(cluster: Cluster, state: ClusterState) -> None:
+    """Erase VMs without a single setting that failed restores of ours left, when nobody was there to do it at once.
+
+    Which numbers those are, the nodes' lists of failed tasks say: one call a node that has an unnamed, stopped VM.
+
+    Raises:
+        ProxmoxError: a node could not be asked.
+    """
+    bare = {
+        vm.vmid: vm.node
+        for vm in state.vms
+        if vm.name == f"VM {vm.vmid}" and not vm.tags and vm.status == "stopped" and not vm.lock
+    }
+    for node in sorted(set(bare.values())):
+        failed = cluster.get(f"/nodes/{node}/tasks", source="archive", typefilter="qmrestore", errors=1)
+        for entry in failed:
+            task = parse_upid(entry["upid"])
+            if task and task.user == cluster.token_id and bare.get(int(task.subject)) == node:
+                _remove_shell(cluster, f"/nodes/{node}/qemu/{task.subject}")

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Literal
 
 from orchestrator.applying.backups import note_test
 from orchestrator.applying.marking import change_mark
-from orchestrator.applying.restoring import Copy, choose_node, leftovers, remove_copy, restore_copy
+from orchestrator.applying.restoring import (
+    Copy,
+    choose_node,
+    leftovers,
+    remove_copy,
+    remove_shells,
+    restore_copy,
+)
 from orchestrator.applying.vm import Stopped
 from orchestrator.contract.calendar import PARIS
 from orchestrator.guests.soundness import Unsound, examine
@@ -111,6 +118,7 @@ class RestoreTests:
         for site, reading in self._readings.items():
             cluster, state = self._night.clusters[site], reading.observed.state
             try:
+                remove_shells(cluster, state)
                 for copy in leftovers(cluster, self._night.journal, state, running=frozenset(self._copies)):
                     remove_copy(copy)
             except (ProxmoxError, Stopped, HistoryUnavailable) as error:

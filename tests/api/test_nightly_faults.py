@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from orchestrator.nightly.result import BackupLine, NightReport
+from orchestrator.proxmox import TaskFailed
 from orchestrator.resources.backup import read_archive_mark
+from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes
 from tests.api.desk import Desk
 from tests.api.night_desk import MONDAY_NIGHT, STORE, NightDesk
 
@@ -194,3 +196,32 @@ def test_a_site_that_cannot_be_read_is_a_problem_of_the_report_and_not_of_the_ni
     night.fake.control("clear_faults")
     assert not report.well and any("paris" in problem for problem in report.problems) and report.backups == ()
     assert night.night().well
+
+
+def test_what_killed_runs_left_of_restores_is_removed_and_nothing_else(night: NightDesk) -> None:
+    night.deliver("web-1")
+    assert night.night().well
+    volid = night.archives()[0]["volid"]
+    night.fake.break_archive(volid)
+    cluster = night.fake.cluster()
+    for vmid in (150, 151):
+        upid = cluster.post("/nodes/pve1/qemu", vmid=vmid, archive=volid, storage="local")
+        with pytest.raises(TaskFailed):
+            cluster.wait_for_task(upid)
+    cluster.put("/nodes/pve1/qemu/151/config", description="somebody uses this number by now")
+    cluster.run_task("POST", "/nodes/pve1/qemu", params={"vmid": 152, "memory": 512})
+    night.fake.break_archive(volid, broken=False)
+    mark = CopyMark(
+        purpose="restore-test", client="dupont", machine="web-1", volid=volid, made_at=MONDAY_NIGHT
+    )
+    restored = {
+        "vmid": 153,
+        "archive": volid,
+        "storage": "local",
+        "description": copy_notes(mark),
+        "tags": COPY_TAG,
+    }
+    cluster.run_task("POST", "/nodes/pve1/qemu", params={**restored, "protection": 0})
+    assert night.night(_TUESDAY).well
+    left = {int(vm["vmid"]) for vm in night.fake.dump()["vms"].values() if not vm["template"]}
+    assert left == {night.vmid("web-1"), 151, 152}

@@ -88,10 +88,20 @@ def test_second_site_is_another_site(tmp_path: Path) -> None:
 
 
 def test_cloud_datacenter_is_not_carried_out_and_nothing_else_is_said(tmp_path: Path) -> None:
-    text = file_of(machine("backup: { retention_days: 90 }"), "«cloud-datacenter»")
+    text = file_of(machine("backup: { retention_days: 90, quote: D-2026-7 }"), "«cloud-datacenter»")
     problem = only_problem(tmp_path, text)
     assert (problem.article, problem.severity) == ("3.1", "error")
     assert "not carried out by this version" in problem.message
+
+
+def test_other_days_than_7_or_31_need_a_quote_and_cloud_datacenter(tmp_path: Path) -> None:
+    other = file_of(machine("backup: { retention_days: 90 }"), "cloud-datacenter")
+    told = {problem.article: problem.message for problem in problems_of(tmp_path, other)}
+    assert "kept 90 days needs an accepted quote" in told["3.5"]
+    quoted = file_of(machine("backup: { retention_days: «90», quote: D-2026-7 }"), ADVANCED)
+    assert "cannot be kept 90 days" in only_problem(tmp_path, quoted).message, (
+        "a quote alone does not change the offer"
+    )
 
 
 def _snapshots(*days: str) -> str:
