@@ -74,7 +74,9 @@ def make_backup(
                 "POST", path, params=params, timeout_seconds=BACKUP_SECONDS, silence_seconds=silence_seconds
             )
         except Uncertain:
-            upid = running_backup(vm) or _repeat(vm, path, params, storage, begun)
+            upid = running_backups(vm.cluster, vm.node).get(vm.vmid) or _repeat(
+                vm, path, params, storage, begun
+            )
             if upid:
                 step.ended(
                     vm.cluster.wait_for_task(
@@ -92,40 +94,37 @@ def make_backup(
     return archive
 
 
-def adopt_backup(vm: Vm, upid: str, storage: str, *, since: dt.datetime) -> Archive | None:
+def adopt_backup(vm: Vm, upid: str, *, silence_seconds: float = SILENCE_SECONDS) -> None:
     """Wait for a backup that an earlier, killed run had begun.
 
     Args:
         vm: the machine.
         upid: its task.
-        storage: where to look for its archive.
-        since: when the night began.
-
-    Returns:
-        Its archive; None if it left none of ours.
+        silence_seconds: how long its node may be away meanwhile.
 
     Raises:
         ProxmoxError: it ended badly, or the hypervisor could not be asked.
     """
     with vm.step("backup, begun by an earlier run") as step:
-        step.ended(vm.cluster.wait_for_task(upid, timeout_seconds=BACKUP_SECONDS))
-    return find_backup(vm, storage, since=since)
+        step.ended(
+            vm.cluster.wait_for_task(upid, timeout_seconds=BACKUP_SECONDS, silence_seconds=silence_seconds)
+        )
 
 
-def running_backup(vm: Vm) -> str | None:
-    """The UPID of a vzdump of this machine that is under way with our own token; None if there is none.
+def running_backups(cluster: Cluster, node: str) -> dict[int, str]:
+    """The vzdump tasks of our own token that run or wait on a node: UPIDs by VM id. One call.
 
     Raises:
         ProxmoxError: the node could not be asked.
     """
-    active = vm.cluster.get(f"/nodes/{vm.node}/tasks", source="active", typefilter="vzdump")
-    for task in active:
+    found = {}
+    for task in cluster.get(f"/nodes/{node}/tasks", source="active", typefilter="vzdump"):
         upid = parse_upid(task["upid"])
-        if upid is None or task.get("endtime") or (upid.kind, upid.subject) != ("vzdump", str(vm.vmid)):
+        if upid is None or task.get("endtime") or upid.kind != "vzdump" or not upid.subject.isdigit():
             continue
-        if upid.user == vm.cluster.token_id:
-            return upid.text
-    return None
+        if upid.user == cluster.token_id:
+            found[int(upid.subject)] = upid.text
+    return found
 
 
 def _repeat(vm: Vm, path: str, params: dict[str, str | int], storage: str, begun: dt.datetime) -> str | None:
@@ -133,7 +132,7 @@ def _repeat(vm: Vm, path: str, params: dict[str, str | int], storage: str, begun
     for _ in range(_LOOKS):
         if find_backup(vm, storage, since=begun):
             return None
-        if upid := running_backup(vm):
+        if upid := running_backups(vm.cluster, vm.node).get(vm.vmid):
             return upid
         vm.pause(_LOOK_AGAIN_SECONDS)
     return str(vm.cluster.post(path, params=params))

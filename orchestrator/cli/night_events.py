@@ -53,6 +53,9 @@ def _text_lines() -> Tell:
     def tell(event: str, **fields: Any) -> None:
         if event in _QUIET:
             return
+        if event == "summary":
+            out.print(str(fields["text"]), markup=False)
+            return
         where = "/".join(str(fields.pop(key)) for key in ("client", "machine") if key in fields)
         rest = "  ".join(f"{key} {value}" for key, value in fields.items() if value is not None)
         style = "red" if event.endswith(_BAD) else None

@@ -17,6 +17,7 @@ import typer
 from orchestrator.cli import session
 
 if TYPE_CHECKING:
+    from orchestrator.nightly.context import Tell
     from orchestrator.nightly.result import NightReport
     from orchestrator.sites.model import Provider
 
@@ -92,12 +93,13 @@ def nightly(
     """
     from orchestrator.applying.lock import Held, exclusive
     from orchestrator.cli.night_events import events
+    from orchestrator.history import HistoryUnavailable
 
     provider = session.open_provider(inventory)
     sites = _sites(provider, site)
     begin = _begin(at)
     _check_hours(begin, allowed=in_working_hours or dry_run)
-    desired = session.open_desired(paths, provider)
+    desired, file_problems = session.open_sound_desired(paths, provider)
     if at is not None and not dry_run:
         _wait_until(begin)
     try:
@@ -132,6 +134,7 @@ def nightly(
                 clock=(lambda: started) if dry_run else (lambda: dt.datetime.now(dt.UTC)),
                 tell=tell,
                 closes_at=window_closes(started),
+                file_problems=tuple(file_problems),
                 boot_seconds=boot_timeout,
             )
             plan = plan_night(night, opened)
@@ -142,7 +145,7 @@ def nightly(
                     session.console().print(line)
                 raise typer.Exit(1 if plan.problems else 0)
             report = NightRun(night, plan).run()
-    except Held as error:
+    except (Held, HistoryUnavailable) as error:
         session.fail(str(error))
     outlets = Outlets(
         folder=report_dir or session.state_directory() / "reports",
@@ -151,7 +154,7 @@ def nightly(
         ping=ping_url,
         language=language.value,
     )
-    _publish(report, outlets)
+    _publish(report, outlets, tell)
     if not report.well:
         raise typer.Exit(1)
 
@@ -222,15 +225,15 @@ class Outlets:
     language: Literal["fr", "en"]
 
 
-def _publish(report: NightReport, outlets: Outlets) -> None:
-    """Write report and metrics, ping, and print the summary. What cannot be written is said, and stops nothing."""
+def _publish(report: NightReport, outlets: Outlets, tell: Tell) -> None:
+    """Write report and metrics, ping, and tell the summary. What cannot be written is said, and stops nothing."""
     from orchestrator.reports import ping, write_metrics
 
-    out, err = session.console(), session.console(stderr=True)
+    err = session.console(stderr=True)
     name = f"night-{report.night}" + ("" if len(report.sites) != 1 else f"-{report.sites[0]}")
     try:
         _write_reports(report, outlets, name)
-        out.print(f"report: {outlets.folder / name}.html", markup=False)
+        tell("report-written", file=f"{outlets.folder / name}.html")
     except OSError as error:
         err.print(f"the report could not be written: {error}", markup=False)
     if outlets.metrics is not None:
@@ -242,10 +245,8 @@ def _publish(report: NightReport, outlets: Outlets) -> None:
         err.print(problem, markup=False)
     done = sum(line.result in ("done", "earlier") for line in report.backups)
     failures = "1 failure" if report.failures == 1 else f"{report.failures} failures"
-    out.print(
-        f"night of {report.night}: {done} of {len(report.backups)} backups, "
-        + ("all went well" if report.well else f"{failures}: see the report")
-    )
+    ending = "all went well" if report.well else f"{failures}: see the report"
+    tell("summary", text=f"night of {report.night}: {done} of {len(report.backups)} backups, {ending}")
 
 
 def _write_reports(report: NightReport, outlets: Outlets, name: str) -> None:

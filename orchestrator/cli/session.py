@@ -120,6 +120,31 @@ def open_subscriptions(paths: list[Path] | None, provider: Provider) -> tuple[Su
     return tuple(item.subscription for item in loaded.subscriptions)
 
 
+def open_sound_desired(
+    paths: list[Path] | None, provider: Provider
+) -> tuple[tuple[DesiredMachine, ...], list[str]]:
+    """What the files without errors ask for, and the files that have some, in words.
+
+    For the night: one client's mistake must not take the others' backups away.
+    """
+    from orchestrator.documents import render_problem
+    from orchestrator.resources.desired import desired_machines
+    from orchestrator.subscriptions import load
+
+    chosen = paths or [DEFAULT_FOLDER]
+    for path in chosen:
+        if not path.exists():
+            fail(f"{path} does not exist: name the folder with the clients' files")
+    loaded = load(chosen, provider)
+    errors = [problem for problem in loaded.problems if problem.severity == "error"]
+    _print_problems([render_problem(problem) for problem in errors])
+    told = [
+        f"{problem.file}:{problem.line}: {problem.message}; the machines of its client are cared for as last applied"
+        for problem in errors
+    ]
+    return desired_machines((item.subscription for item in loaded.subscriptions), provider), told
+
+
 def _print_problems(texts: list[str]) -> None:
     out = console(stderr=True)
     for text in texts:

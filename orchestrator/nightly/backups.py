@@ -13,7 +13,7 @@ from orchestrator.applying.backups import (
     await_unlocked,
     find_backup,
     make_backup,
-    running_backup,
+    running_backups,
 )
 from orchestrator.applying.vm import Stopped, Vm
 from orchestrator.contract.calendar import night_begins, night_of
@@ -24,7 +24,6 @@ from orchestrator.resources.backup import Archive, ArchiveMark, newest_good
 
 if TYPE_CHECKING:
     from orchestrator.nightly.context import Night
-    from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.holdings import SiteReading
     from orchestrator.resources.observed import ObservedMachine
 
@@ -41,11 +40,17 @@ _LOCK_PAUSE = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Due:
-    """A backup to be made tonight."""
+    """A backup to be made tonight.
+
+    Attributes:
+        mark: what its archive's notes shall say.
+        begun: the task of an earlier, killed run that is still making it; None if there is none.
+    """
 
     machine: ObservedMachine
-    desired: DesiredMachine
+    mark: ArchiveMark
     job: Job
+    begun: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,29 +86,32 @@ def plan_backups(
     since = night_begins(night_of(now))
     due: dict[tuple[str, str], Due] = {}
     settled = []
-    for reading in sites.values():
+    for site, reading in sites.items():
+        names = tuple(storage.name for storage in night.provider.sites[site].backup_storages)
         for machine in reading.observed.machines:
-            mark = machine.mark
-            desired = night.desired.get((mark.client, mark.machine)) if mark else None
-            if desired is None or desired.backup_days is None or desired.site != machine.site:
+            wanted = _wanted(night, machine)
+            if wanted is None:
                 continue
             if made := _made_since(machine, since):
-                settled.append(_line(desired, machine, made.stored.storage, "earlier", archive=made))
+                settled.append(_line(wanted, machine, made.stored.storage, "earlier", archive=made))
                 continue
-            storages, problem = _storages(desired, machine, reading)
+            storages, problem = _storages(names, machine, reading)
             if problem:
-                settled.append(_line(desired, machine, "", "failed", message=problem))
+                settled.append(_line(wanted, machine, "", "failed", message=problem))
                 continue
+            key = (wanted.client, wanted.machine)
             job = Job(
-                key=desired.key,
-                site=machine.site,
+                key=key,
+                site=site,
                 node=machine.summary.node,
                 storages=storages,
-                seconds=last_seconds.get(desired.key) or _expected_seconds(machine),
+                seconds=last_seconds.get(key) or _expected_seconds(machine),
                 size=expected_size(machine),
             )
             # Its archives are let go: thousands of machines wait here for hours.
-            due[desired.key] = Due(machine=replace(machine, archives=None), desired=desired, job=job)
+            due[key] = Due(machine=replace(machine, archives=None), mark=wanted, job=job)
+    due, problems = _with_begun(night, due)
+    settled += problems
     slots, free = _capacity(night, sites)
     return BackupPlan(
         due=due,
@@ -114,13 +122,47 @@ def plan_backups(
     )
 
 
+def _wanted(night: Night, machine: ObservedMachine) -> ArchiveMark | None:
+    """What the notes of a machine's next archive shall say; None if it gets no backup here."""
+    mark = machine.mark
+    if mark is None or mark.retired or (days := night.backup_days(mark)) is None:
+        return None
+    desired = night.desired.get((mark.client, mark.machine))
+    if desired is not None and desired.site != machine.site:
+        return None
+    contract = desired.contract if desired else mark.contract
+    return ArchiveMark(client=mark.client, machine=mark.machine, contract=contract, days=days)
+
+
+def _with_begun(
+    night: Night, due: dict[tuple[str, str], Due]
+) -> tuple[dict[tuple[str, str], Due], list[BackupLine]]:
+    """Find the backups that an earlier, killed run had begun and that still run or wait: one call a node."""
+    problems: list[BackupLine] = []
+    for site, node in sorted({(item.job.site, item.job.node) for item in due.values()}):
+        here = [key for key, item in due.items() if (item.job.site, item.job.node) == (site, node)]
+        try:
+            begun = running_backups(night.clusters[site], node)
+        except ProxmoxError as error:
+            # What runs there is not known, so nothing is begun there: it might be done twice.
+            for key in here:
+                item = due.pop(key)
+                problems.append(_line(item.mark, item.machine, "", "failed", message=str(error)))
+            continue
+        for key in here:
+            upid = begun.get(due[key].machine.summary.vmid)
+            if upid:
+                due[key] = replace(due[key], begun=upid)
+    return due, problems
+
+
 def _made_since(machine: ObservedMachine, since: dt.datetime) -> Archive | None:
     made = [archive for archive in machine.archives or () if archive.taken_at >= since and archive.good]
     return made[-1] if made else None
 
 
 def _storages(
-    desired: DesiredMachine, machine: ObservedMachine, reading: SiteReading
+    wanted: tuple[str, ...], machine: ObservedMachine, reading: SiteReading
 ) -> tuple[tuple[str, ...], str | None]:
     """The backup storages that the machine's node reaches now, or why there is none."""
     state, node = reading.observed.state, machine.summary.node
@@ -131,13 +173,12 @@ def _storages(
         for item in state.storages
         if item.node == node and item.status == "available" and "backup" in item.content
     }
-    names = tuple(storage.name for storage in desired.backup_storages if storage.name in reached)
+    names = tuple(name for name in wanted if name in reached)
     if names:
         return names, None
-    wanted = ", ".join(storage.name for storage in desired.backup_storages) or "none"
     reasons = "; ".join(f"{name}: {why}" for name, why in reading.unread.items())
     return (), (
-        f"no backup storage can be used on {node} (the site has {wanted}): "
+        f"no backup storage can be used on {node} (the site has {', '.join(wanted) or 'none'}): "
         f"{reasons or 'see that it takes content `backup` and is enabled there'}"
     )
 
@@ -232,9 +273,7 @@ class BackupRun:
         message = "the window closed before its turn: it is made first thing in the next run"
         for job in self._dispatcher.drain():
             due = self._plan.due[job.key]
-            self._lines.setdefault(
-                job.key, _line(due.desired, due.machine, "", "not-started", message=message)
-            )
+            self._lines.setdefault(job.key, _line(due.mark, due.machine, "", "not-started", message=message))
 
     def _work(self) -> None:
         while (assignment := self._next()) is not None:
@@ -266,7 +305,7 @@ class BackupRun:
         message = f"the backup storage {storage} went away during the night, and its node reaches no other"
         for job in self._dispatcher.drop(site=site, storage=storage):
             due = self._plan.due[job.key]
-            self._lines[job.key] = _line(due.desired, due.machine, storage, "failed", message=message)
+            self._lines[job.key] = _line(due.mark, due.machine, storage, "failed", message=message)
 
     def _next(self) -> Assignment | None:
         """Wait for work; None when there is none left, or none may begin any more."""
@@ -283,26 +322,26 @@ class BackupRun:
 
     def _back_up(self, assignment: Assignment) -> tuple[BackupLine, bool]:
         due = self._plan.due[assignment.job.key]
-        night, desired, machine = self._night, due.desired, due.machine
+        night, mark, machine = self._night, due.mark, due.machine
         started = night.clock()
-        night.tell("backup-started", client=desired.client, machine=desired.name, storage=assignment.storage)
-        vm = night.vm(machine.site, desired.client, desired.name, machine.summary)
+        night.tell("backup-started", client=mark.client, machine=mark.machine, storage=assignment.storage)
+        vm = night.vm(machine.site, mark.client, mark.machine, machine.summary)
         try:
             archive = self._archive(vm, due, assignment.storage, started)
         except Exception as error:  # whatever one machine stumbles over, the others go on
-            night.tell("backup-failed", client=desired.client, machine=desired.name, reason=str(error))
-            line = _line(desired, machine, assignment.storage, "failed", message=str(error))
+            night.tell("backup-failed", client=mark.client, machine=mark.machine, reason=str(error))
+            line = _line(mark, machine, assignment.storage, "failed", message=str(error))
             return replace(line, started_at=started), _passes(error)
         seconds = (night.clock() - started).total_seconds()
         line = replace(
-            _line(desired, machine, archive.stored.storage, "done", archive=archive),
+            _line(mark, machine, archive.stored.storage, "done", archive=archive),
             started_at=started,
             seconds=seconds,
         )
         night.tell(
             "backup-done",
-            client=desired.client,
-            machine=desired.name,
+            client=mark.client,
+            machine=mark.machine,
             bytes=line.size,
             seconds=round(seconds, 1),
         )
@@ -310,29 +349,22 @@ class BackupRun:
 
     def _archive(self, vm: Vm, due: Due, storage: str, started: dt.datetime) -> Archive:
         """Make the archive, or take the one that an earlier run of this night had begun."""
-        if due.machine.summary.lock == "backup":
-            since = night_begins(night_of(started))
-            if upid := running_backup(vm):
-                for name in due.job.storages:
-                    if found := adopt_backup(vm, upid, name, since=since):
-                        return found
+        since = night_begins(night_of(started))
+        if due.begun:
+            adopt_backup(vm, due.begun, silence_seconds=self._night.silence_seconds)
+        elif due.machine.summary.lock == "backup":
             lock = await_unlocked(vm, until=lambda: self._night.closed, pause_seconds=_LOCK_PAUSE)
             if lock:
                 raise Stopped(
                     f"somebody's own {lock} holds VM {vm.vmid} since before its turn and did not end before the "
                     f"window closed: see its task on {vm.node}; if none runs, `qm unlock {vm.vmid}` there"
                 )
+        if due.begun or due.machine.summary.lock == "backup":
             for name in due.job.storages:
                 if found := find_backup(vm, name, since=since):
                     return found
-        mark = ArchiveMark(
-            client=due.desired.client,
-            machine=due.desired.name,
-            contract=due.desired.contract,
-            days=due.desired.backup_days or 0,
-        )
         return make_backup(
-            vm, storage, mark, clock=self._night.clock, silence_seconds=self._night.silence_seconds
+            vm, storage, due.mark, clock=self._night.clock, silence_seconds=self._night.silence_seconds
         )
 
 
@@ -343,7 +375,7 @@ def _passes(error: Exception) -> bool:
 
 
 def _line(
-    desired: DesiredMachine,
+    mark: ArchiveMark,
     machine: ObservedMachine,
     storage: str,
     result: _Result,
@@ -352,8 +384,8 @@ def _line(
     archive: Archive | None = None,
 ) -> BackupLine:
     return BackupLine(
-        client=desired.client,
-        machine=desired.name,
+        client=mark.client,
+        machine=mark.machine,
         site=machine.site,
         node=machine.summary.node,
         storage=storage,

@@ -6,15 +6,18 @@ import datetime as dt
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.applying.backups import SILENCE_SECONDS
 from orchestrator.applying.vm import Vm
+from orchestrator.resources.backup import days_in_words
 
 if TYPE_CHECKING:
     from orchestrator.applying.journal import Journal
     from orchestrator.proxmox import Cluster, VmSummary
     from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.notes import Mark
     from orchestrator.sites.model import Provider
 
 
@@ -32,6 +35,7 @@ class Night:
     Attributes:
         provider: the sites.
         desired: what the files ask for, by client and machine.
+        file_problems: files that could not be used, in words: their clients' machines are cared for as last applied.
         clusters: the API of each site of this run.
         journal: where steps are written down.
         clock: the time, aware.
@@ -50,6 +54,7 @@ class Night:
     clock: Callable[[], dt.datetime]
     tell: Tell
     closes_at: dt.datetime
+    file_problems: tuple[str, ...] = ()
     boot_seconds: float = 600.0
     silence_seconds: float = SILENCE_SECONDS
     tests_at_a_time: int = 2
@@ -59,6 +64,25 @@ class Night:
     def closed(self) -> bool:
         """Whether the window has closed: what runs goes on, nothing new begins."""
         return self.clock() >= self.closes_at
+
+    @cached_property
+    def _clients(self) -> frozenset[str]:
+        return frozenset(client for client, _ in self.desired)
+
+    def has_left(self, mark: Mark) -> bool:
+        """Whether a machine is no longer in its client's file. A missing file says nothing: it ends no contract."""
+        return mark.client in self._clients and (mark.client, mark.machine) not in self.desired
+
+    def backup_days(self, mark: Mark) -> int | None:
+        """The retention in force for a machine of ours, calendar days; None if it gets no backup.
+
+        The file's; where its client has no file that can be used, the one that was last applied: a mistake in a
+        file, or a file that is not there, takes nobody's backup away.
+        """
+        desired = self.desired.get((mark.client, mark.machine))
+        if desired is not None:
+            return desired.backup_days
+        return None if self.has_left(mark) else days_in_words(mark.applied.get("backup"))
 
     def vm(self, site: str, client: str, machine: str, summary: VmSummary) -> Vm:
         """A machine, as steps address it."""

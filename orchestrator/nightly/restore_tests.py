@@ -71,8 +71,7 @@ def choose_tests(night: Night, readings: Mapping[str, SiteReading], today: dt.da
     for reading in readings.values():
         for machine in reading.observed.machines:
             mark = machine.mark
-            desired = night.desired.get((mark.client, mark.machine)) if mark else None
-            if mark is None or desired is None or desired.backup_days is None:
+            if mark is None or night.backup_days(mark) is None:
                 continue
             if _tested_since(machine, mark.tested, today):
                 tonight += 1

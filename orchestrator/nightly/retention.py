@@ -27,13 +27,21 @@ def over(night: Night, reading: SiteReading) -> list[tuple[tuple[str, str], Verd
     An archive that its own storage lists twice, or that belongs to nobody, is never among them.
     """
     now = night.clock()
+    marks = {
+        (machine.mark.client, machine.mark.machine): machine.mark
+        for machine in reading.observed.machines
+        if machine.mark
+    }
     found = []
     for key, archives in sorted(reading.holdings.owned.items()):
-        desired = night.desired.get(key)
-        # A machine whose file sends it to another site is still where it is; its file's retention holds.
-        days = desired.backup_days if desired else None
-        judged = verdicts(archives, now, days=days, in_file=desired is not None)
-        found += [(key, verdict) for verdict in judged if verdict.over]
+        mark, desired = marks.get(key), night.desired.get(key)
+        if mark is not None:
+            days, in_file = night.backup_days(mark), not night.has_left(mark)
+        else:  # its machine is not here any more, or not yet
+            days, in_file = (desired.backup_days if desired else None), desired is not None
+        found += [
+            (key, verdict) for verdict in verdicts(archives, now, days=days, in_file=in_file) if verdict.over
+        ]
     return found
 
 

@@ -76,7 +76,8 @@ def plan_night(night: Night, history: History) -> NightPlan:
     """Read every site and decide what this night has to do. Changes nothing."""
     started = night.clock()
     readings, failures = read_sites(night)
-    problems = [
+    problems = list(night.file_problems)
+    problems += [
         f"site {site} could not be read, nothing is done there: {why}" for site, why in failures.items()
     ]
     for site, reading in readings.items():
@@ -227,8 +228,7 @@ class NightRun:
         for reading in self._readings.values():
             for machine in reading.observed.machines:
                 mark, archives = machine.mark, machine.archives or ()
-                desired = self._night.desired.get((mark.client, mark.machine)) if mark else None
-                days = desired.backup_days if desired else None
+                days = self._night.backup_days(mark) if mark else None
                 if mark is None or (days is None and not archives):
                     continue
                 good = newest_good(archives)

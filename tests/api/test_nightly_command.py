@@ -82,7 +82,8 @@ def test_what_a_timer_sees(night: NightDesk) -> None:
     assert "sauvegarde" in french.lower() and "web-1" in french
     assert next((clients / "dupont").glob("*.md")).read_text().count("web-1")
     assert "orchestrator_nightly_failures 0.0" in metrics.read_text()
-    assert answer.out.splitlines()[-1].endswith("1 of 1 backups, all went well")
+    assert events[-1]["event"] == "summary" and events[-1]["text"].endswith("1 of 1 backups, all went well")
+    assert len(events) == len(answer.out.splitlines()), "nothing but one JSON object a line"
     assert json.loads(night.desk.run("history", "dupont/web-1", "--format", "json").out)[0]["why"].startswith(
         "night of "
     )
@@ -155,3 +156,40 @@ def _check(night: NightDesk, call: int) -> None:
     assert sorted(round(age) for age in ages) == [0, 2], (call, "one new, one kept, the old one gone")
     tests = [mark.test for archive in night.archives() if (mark := read_archive_mark(archive["notes"]))]
     assert [test.sound for test in tests if test] == [True], (call, "tested once")
+
+
+def test_a_backup_that_a_killed_run_had_begun_is_taken_over_and_not_made_twice(night: NightDesk) -> None:
+    night.deliver("web-1")
+    night.fake.backup_behaviour(default_seconds=4)
+    night.fake.clock(None, 1.0)
+    first = night.desk.start("nightly", "--in-working-hours", "--log-format", "json")
+    assert first.stdout is not None
+    while "backup-started" not in first.stdout.readline():
+        assert first.poll() is None
+    while not [run for run in night.fake.backup_runs() if run["started"]]:
+        assert first.poll() is None
+    first.kill()
+    first.communicate()
+    again = _run(night)
+    assert again.code == 0, again
+    assert len(night.fake.backup_runs()) == 1 and len(night.archives()) == 1
+
+
+def test_a_mistake_in_one_file_takes_no_backup_away_neither_the_others_nor_its_own(night: NightDesk) -> None:
+    night.deliver("web-1")
+    _old_archive(night, "web-1", 20)
+    broken = night.desk.folder / "subscriptions" / "dupont.yaml"
+    broken.write_text(broken.read_text().replace("retention_days: 7", "retention_days: seven"))
+    answer = _run(night, "--language", "en", "--report-dir", str(night.desk.folder / "reports"))
+    assert answer.code == 1 and "1 of 1 backups" in answer.out, (
+        "made as last applied, and the mistake is a failure"
+    )
+    report = next((night.desk.folder / "reports").glob("*.md")).read_text()
+    assert "dupont.yaml:" in report and "cared for as last applied" in report
+    assert len(night.archives()) == 1, "the retention that was last applied goes on too"
+    broken.unlink()
+    night.fake.set_clock(time.time() + 1)
+    assert (
+        night.desk.run("nightly", "--dry-run", "--at", "2031-01-07T22:00").out.count("+ backup dupont/web-1")
+        == 1
+    )
