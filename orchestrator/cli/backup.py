@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.cli import session
+from orchestrator.cli.backup_lists import list_archives, show_volume
 from orchestrator.cli.in_place import InPlace
 from orchestrator.cli.target import Files, Found, Reason, Target, find_machine, vm_of, wanted
 
 if TYPE_CHECKING:
-    from orchestrator.contract.retention import Verdict
     from orchestrator.history import History
     from orchestrator.nightly.context import Night
     from orchestrator.proxmox import Cluster
@@ -30,39 +27,14 @@ app = typer.Typer(no_args_is_help=True, help="Make, list, weigh, verify and rest
 _GIB = 1024**3
 
 
-class OutputFormat(StrEnum):
-    """How an answer is printed."""
+app.command("list")(list_archives)
+app.command("volume")(show_volume)
 
-    TEXT = "text"
-    JSON = "json"
-
-
-Format = Annotated[OutputFormat, typer.Option(help="For people or for programs.")]
 Chosen = Annotated[
     str | None,
     typer.Option("--archive", metavar="VOLID", help="This archive.  [default: the newest good one]"),
 ]
 BootTimeout = Annotated[float, typer.Option(min=1, help="Seconds that the machine may take to boot.")]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kept:
-    """A machine's archives, judged.
-
-    Attributes:
-        days: the retention in force; None if its backup is off.
-    """
-
-    client: str
-    machine: str
-    site: str
-    days: int | None
-    verdicts: tuple[Verdict[Archive], ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes of all of them."""
-        return sum(verdict.archive.stored.size for verdict in self.verdicts)
 
 
 @app.command()
@@ -98,68 +70,6 @@ def now(
         except (ProxmoxError, Stopped) as error:
             session.fail(f"{target}: {error}")
     session.console().print(f"{archive.stored.volid}   {archive.stored.size / _GIB:.2f} GiB", markup=False)
-
-
-@app.command("list")
-def list_(
-    target: Annotated[str | None, typer.Argument(metavar="[CLIENT[/MACHINE]]")] = None,
-    inventory: session.Inventory = None,
-    format: Format = OutputFormat.TEXT,
-) -> None:
-    """Show archives: when they were made, until when they are kept, and how their restore tests ended."""
-    kept, foreign, unread = _read(target, inventory)
-    if format is OutputFormat.JSON:
-        typer.echo(json.dumps([_document(item) for item in kept], indent=2, default=str))
-    else:
-        out = session.console()
-        for item in kept:
-            out.print(f"[bold]{item.client}/{item.machine}[/]   {item.site}   {_policy(item.days)}")
-            for verdict in reversed(item.verdicts):
-                out.print(f"  {_row(verdict)}", markup=False)
-        if not kept:
-            out.print("no archives" if target is None else f"no archives of {target}")
-        if target is None and foreign:
-            out.print(f"{foreign} archives belong to no machine of ours: left alone", style="dim")
-    _end(unread)
-
-
-@app.command()
-def volume(
-    target: Annotated[str | None, typer.Argument(metavar="[CLIENT[/MACHINE]]")] = None,
-    inventory: session.Inventory = None,
-    format: Format = OutputFormat.TEXT,
-) -> None:
-    """Show the volume of the backups, machine by machine and client by client (article 3.5)."""
-    kept, _, unread = _read(target, inventory)
-    clients: dict[str, int] = {}
-    for item in kept:
-        clients[item.client] = clients.get(item.client, 0) + item.size
-    if format is OutputFormat.JSON:
-        machines = [
-            {
-                "client": item.client,
-                "machine": item.machine,
-                "archives": len(item.verdicts),
-                "bytes": item.size,
-            }
-            for item in kept
-        ]
-        typer.echo(json.dumps({"machines": machines, "clients": clients}, indent=2))
-    else:
-        out = session.console()
-        for client, total in clients.items():
-            out.print(f"[bold]{client}[/]   {total / _GIB:.2f} GiB")
-            for item in kept:
-                if item.client == client:
-                    noun = "archive" if len(item.verdicts) == 1 else "archives"
-                    out.print(
-                        f"  {item.machine:<24} {item.size / _GIB:>9.2f} GiB   {len(item.verdicts)} {noun}   "
-                        f"{_policy(item.days)}",
-                        markup=False,
-                    )
-        if not kept:
-            out.print("no archives")
-    _end(unread)
 
 
 @app.command()
@@ -351,103 +261,3 @@ def _night(
 
 def _nothing(event: str, **fields: Any) -> None:
     """The steps are shown by the journal already."""
-
-
-def _read(target: str | None, inventory: str | None) -> tuple[list[Kept], int, list[str]]:
-    """Every machine's archives at every site, the number of those of nobody, and what could not be read."""
-    from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.holdings import with_archives
-    from orchestrator.resources.observed import observe
-
-    provider = session.open_provider(inventory)
-    chosen = session.selection(target)
-    kept: list[Kept] = []
-    foreign = 0
-    unread: list[str] = []
-    with session.open_clusters(provider) as clusters:
-        for site, cluster in clusters.items():
-            try:
-                observed = observe(cluster, site, names=(), client=chosen.client)
-            except ProxmoxError as error:
-                unread.append(f"{site}: {error}")
-                continue
-            names = [storage.name for storage in provider.sites[site].backup_storages]
-            reading = with_archives(cluster, observed, names, ())
-            unread += [f"{site}: {name}: {why}" for name, why in reading.unread.items()]
-            foreign += len(reading.holdings.foreign)
-            kept += [item for item in _judged(reading) if chosen.includes(item.client, item.machine)]
-    return sorted(kept, key=lambda item: (item.client, item.machine)), foreign, unread
-
-
-def _judged(reading: SiteReading) -> Iterable[Kept]:
-    from orchestrator.resources.backup import verdicts
-
-    moment = dt.datetime.now(dt.UTC)
-    marks = {
-        (machine.mark.client, machine.mark.machine): machine.mark
-        for machine in reading.observed.machines
-        if machine.mark
-    }
-    for (client, name), archives in reading.holdings.owned.items():
-        mark = marks[client, name]
-        days = _days(mark.applied)
-        judged = verdicts(archives, moment, days=days, in_file=mark.retired is None)
-        yield Kept(client=client, machine=name, site=reading.observed.site, days=days, verdicts=judged)
-
-
-def _policy(days: int | None) -> str:
-    return "backup off: what is there runs out its days" if days is None else f"kept {days} days"
-
-
-def _row(verdict: Verdict[Archive]) -> str:
-    from orchestrator.contract.calendar import PARIS
-
-    archive = verdict.archive
-    test = archive.mark.test
-    tested = (
-        "never restored"
-        if test is None
-        else f"restored {test.on}: {'sound' if test.sound else 'FAILED'}, {test.found}"
-    )
-    until = f"until {verdict.ends:%Y-%m-%d %H:%M}" + (
-        f" (stays: {verdict.kept_because})" if verdict.kept_because else ""
-    )
-    protected = "   protected" if archive.protected else ""
-    return (
-        f"{archive.taken_at.astimezone(PARIS):%Y-%m-%d %H:%M}   {archive.stored.size / _GIB:>8.2f} GiB   {until}   "
-        f"{tested}{protected}   {archive.stored.volid}"
-    )
-
-
-def _document(item: Kept) -> dict[str, Any]:
-    return {
-        "client": item.client,
-        "machine": item.machine,
-        "site": item.site,
-        "retention_days": item.days,
-        "bytes": item.size,
-        "archives": [
-            {
-                "volid": verdict.archive.stored.volid,
-                "taken_at": verdict.archive.taken_at.isoformat(),
-                "bytes": verdict.archive.stored.size,
-                "ends_at": verdict.ends.isoformat(),
-                "stays_because": verdict.kept_because,
-                "protected": verdict.archive.protected,
-                "restore_test": _test_document(verdict.archive),
-            }
-            for verdict in item.verdicts
-        ],
-    }
-
-
-def _test_document(archive: Archive) -> dict[str, Any] | None:
-    test = archive.mark.test
-    return None if test is None else {"on": test.on.isoformat(), "sound": test.sound, "found": test.found}
-
-
-def _end(unread: list[str]) -> None:
-    for text in unread:
-        session.console(stderr=True).print(f"not read: {text}", style="red", markup=False)
-    if unread:
-        raise typer.Exit(1)

@@ -1,238 +1,31 @@
-"""Backups of the night: which are due, in what order they are made, and what became of each (article 3.5)."""
+"""Making the backups of the night: a worker a node, the longest work first, one failed machine stops no other."""
 
 from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from orchestrator.applying.backups import (
     adopt_backup,
     await_unlocked,
     find_backup,
     make_backup,
-    running_backups,
 )
 from orchestrator.applying.vm import Stopped, Vm
 from orchestrator.contract.calendar import night_begins, night_of
-from orchestrator.nightly.result import BackupLine, Forecast
-from orchestrator.nightly.schedule import Assignment, Dispatcher, Job, lower_bound, simulate
-from orchestrator.proxmox import ProxmoxError, StorageFull, TaskFailed, parse_disk
-from orchestrator.resources.backup import Archive, ArchiveMark, newest_good
+from orchestrator.nightly.due import BackupPlan, Due, backup_line
+from orchestrator.nightly.result import BackupLine
+from orchestrator.nightly.schedule import Assignment, Dispatcher, Job
+from orchestrator.proxmox import ProxmoxError, StorageFull, TaskFailed
+from orchestrator.resources.backup import Archive
 
 if TYPE_CHECKING:
     from orchestrator.nightly.context import Night
-    from orchestrator.resources.holdings import SiteReading
-    from orchestrator.resources.observed import ObservedMachine
 
-_BYTES_A_SECOND = 50 * 1024**2
-"""What a backup is expected to read, where no earlier night tells how long it takes."""
 
-_COMPRESSED = 0.4
-"""What an archive is expected to be of the disks, where no earlier archive tells."""
-
-_SHORTEST = 5.0
-_Result = Literal["done", "earlier", "failed", "not-started"]
 _LOCK_PAUSE = 10.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Due:
-    """A backup to be made tonight.
-
-    Attributes:
-        mark: what its archive's notes shall say.
-        begun: the task of an earlier, killed run that is still making it; None if there is none.
-    """
-
-    machine: ObservedMachine
-    mark: ArchiveMark
-    job: Job
-    begun: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackupPlan:
-    """Tonight's backups.
-
-    Attributes:
-        due: to be made, by client and machine.
-        settled: lines of those that need no more work: made earlier this night, or impossible.
-        slots: how many each storage takes at once, by site and storage.
-        free: bytes that are free on each.
-        forecast: what the run expects of itself; None if nothing is to be made.
-    """
-
-    due: Mapping[tuple[str, str], Due]
-    settled: tuple[BackupLine, ...]
-    slots: Mapping[tuple[str, str], int]
-    free: Mapping[tuple[str, str], int]
-    forecast: Forecast | None
-
-
-def plan_backups(
-    night: Night, sites: Mapping[str, SiteReading], last_seconds: Mapping[tuple[str, str], float]
-) -> BackupPlan:
-    """Say which backups are to be made tonight, and how long that will take.
-
-    Args:
-        night: the run.
-        sites: as they were read.
-        last_seconds: how long each machine's last backup took.
-    """
-    now = night.clock()
-    since = night_begins(night_of(now))
-    due: dict[tuple[str, str], Due] = {}
-    settled = []
-    for site, reading in sites.items():
-        names = tuple(storage.name for storage in night.provider.sites[site].backup_storages)
-        for machine in reading.observed.machines:
-            wanted = _wanted(night, machine)
-            if wanted is None:
-                continue
-            if made := _made_since(machine, since):
-                settled.append(_line(wanted, machine, made.stored.storage, "earlier", archive=made))
-                continue
-            storages, problem = _storages(names, machine, reading)
-            if problem:
-                settled.append(_line(wanted, machine, "", "failed", message=problem))
-                continue
-            key = (wanted.client, wanted.machine)
-            job = Job(
-                key=key,
-                site=site,
-                node=machine.summary.node,
-                storages=storages,
-                seconds=last_seconds.get(key) or _expected_seconds(machine),
-                size=expected_size(machine),
-            )
-            # Its archives are let go: thousands of machines wait here for hours.
-            due[key] = Due(machine=replace(machine, archives=None), mark=wanted, job=job)
-    due, problems = _with_begun(night, due)
-    settled += problems
-    slots, free = _capacity(night, sites)
-    return BackupPlan(
-        due=due,
-        settled=tuple(settled),
-        slots=slots,
-        free=free,
-        forecast=_forecast(night, [item.job for item in due.values()], slots, free, now),
-    )
-
-
-def _wanted(night: Night, machine: ObservedMachine) -> ArchiveMark | None:
-    """What the notes of a machine's next archive shall say; None if it gets no backup here."""
-    mark = machine.mark
-    if mark is None or mark.retired or (days := night.backup_days(mark)) is None:
-        return None
-    desired = night.desired.get((mark.client, mark.machine))
-    if desired is not None and desired.site != machine.site:
-        return None
-    contract = desired.contract if desired else mark.contract
-    return ArchiveMark(client=mark.client, machine=mark.machine, contract=contract, days=days)
-
-
-def _with_begun(
-    night: Night, due: dict[tuple[str, str], Due]
-) -> tuple[dict[tuple[str, str], Due], list[BackupLine]]:
-    """Find the backups that an earlier, killed run had begun and that still run or wait: one call a node."""
-    problems: list[BackupLine] = []
-    for site, node in sorted({(item.job.site, item.job.node) for item in due.values()}):
-        here = [key for key, item in due.items() if (item.job.site, item.job.node) == (site, node)]
-        try:
-            begun = running_backups(night.clusters[site], node)
-        except ProxmoxError as error:
-            # What runs there is not known, so nothing is begun there: it might be done twice.
-            for key in here:
-                item = due.pop(key)
-                problems.append(_line(item.mark, item.machine, "", "failed", message=str(error)))
-            continue
-        for key in here:
-            upid = begun.get(due[key].machine.summary.vmid)
-            if upid:
-                due[key] = replace(due[key], begun=upid)
-    return due, problems
-
-
-def _made_since(machine: ObservedMachine, since: dt.datetime) -> Archive | None:
-    made = [archive for archive in machine.archives or () if archive.taken_at >= since and archive.good]
-    return made[-1] if made else None
-
-
-def _storages(
-    wanted: tuple[str, ...], machine: ObservedMachine, reading: SiteReading
-) -> tuple[tuple[str, ...], str | None]:
-    """The backup storages that the machine's node reaches now, or why there is none."""
-    state, node = reading.observed.state, machine.summary.node
-    if not any(item.name == node and item.online for item in state.nodes):
-        return (), f"its node {node} is offline: bring it back, then run the night again"
-    reached = {
-        item.name
-        for item in state.storages
-        if item.node == node and item.status == "available" and "backup" in item.content
-    }
-    names = tuple(name for name in wanted if name in reached)
-    if names:
-        return names, None
-    reasons = "; ".join(f"{name}: {why}" for name, why in reading.unread.items())
-    return (), (
-        f"no backup storage can be used on {node} (the site has {', '.join(wanted) or 'none'}): "
-        f"{reasons or 'see that it takes content `backup` and is enabled there'}"
-    )
-
-
-def _disk_bytes(machine: ObservedMachine) -> int:
-    total = 0
-    for key, value in machine.config.current.items():
-        if key.startswith(("scsi", "virtio", "sata", "ide")) and key[-1:].isdigit():
-            disk = parse_disk(value)
-            total += 0 if disk.is_cdrom else disk.size_bytes
-    return total
-
-
-def _expected_seconds(machine: ObservedMachine) -> float:
-    return max(_disk_bytes(machine) / _BYTES_A_SECOND, _SHORTEST)
-
-
-def expected_size(machine: ObservedMachine) -> int:
-    """How large the machine's next archive is expected to be, bytes."""
-    last = newest_good(machine.archives or ())
-    return last.stored.size if last else int(_disk_bytes(machine) * _COMPRESSED)
-
-
-def _capacity(
-    night: Night, sites: Mapping[str, SiteReading]
-) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
-    slots, free = {}, {}
-    for site, reading in sites.items():
-        for storage in night.provider.sites[site].backup_storages:
-            slots[site, storage.name] = storage.backups_at_a_time
-            figures = [item for item in reading.observed.state.storages if item.name == storage.name]
-            if figures:
-                free[site, storage.name] = min(max(item.maxdisk - item.disk, 0) for item in figures)
-    return slots, free
-
-
-def _forecast(
-    night: Night,
-    jobs: list[Job],
-    slots: Mapping[tuple[str, str], int],
-    free: Mapping[tuple[str, str], int],
-    now: dt.datetime,
-) -> Forecast | None:
-    if not jobs:
-        return None
-    planned = simulate(jobs, slots, free)
-    return Forecast(
-        backups=len(jobs),
-        starts_at=now,
-        ends_at=now + dt.timedelta(seconds=planned.makespan),
-        closes_at=night.closes_at,
-        bound_seconds=lower_bound(jobs, slots),
-        planned_seconds=planned.makespan,
-    )
 
 
 class BackupRun:
@@ -273,7 +66,9 @@ class BackupRun:
         message = "the window closed before its turn: it is made first thing in the next run"
         for job in self._dispatcher.drain():
             due = self._plan.due[job.key]
-            self._lines.setdefault(job.key, _line(due.mark, due.machine, "", "not-started", message=message))
+            self._lines.setdefault(
+                job.key, backup_line(due.mark, due.machine, "", "not-started", message=message)
+            )
 
     def _work(self) -> None:
         while (assignment := self._next()) is not None:
@@ -305,7 +100,7 @@ class BackupRun:
         message = f"the backup storage {storage} went away during the night, and its node reaches no other"
         for job in self._dispatcher.drop(site=site, storage=storage):
             due = self._plan.due[job.key]
-            self._lines[job.key] = _line(due.mark, due.machine, storage, "failed", message=message)
+            self._lines[job.key] = backup_line(due.mark, due.machine, storage, "failed", message=message)
 
     def _next(self) -> Assignment | None:
         """Wait for work; None when there is none left, or none may begin any more."""
@@ -330,11 +125,11 @@ class BackupRun:
             archive = self._archive(vm, due, assignment.storage, started)
         except Exception as error:  # whatever one machine stumbles over, the others go on
             night.tell("backup-failed", client=mark.client, machine=mark.machine, reason=str(error))
-            line = _line(mark, machine, assignment.storage, "failed", message=str(error))
+            line = backup_line(mark, machine, assignment.storage, "failed", message=str(error))
             return replace(line, started_at=started), _passes(error)
         seconds = (night.clock() - started).total_seconds()
         line = replace(
-            _line(mark, machine, archive.stored.storage, "done", archive=archive),
+            backup_line(mark, machine, archive.stored.storage, "done", archive=archive),
             started_at=started,
             seconds=seconds,
         )
@@ -372,25 +167,3 @@ def _passes(error: Exception) -> bool:
     """Whether trying again later this night may help: not where the storage is full."""
     cause = error.cause if isinstance(error, TaskFailed) else error
     return isinstance(error, ProxmoxError) and not isinstance(cause, StorageFull)
-
-
-def _line(
-    mark: ArchiveMark,
-    machine: ObservedMachine,
-    storage: str,
-    result: _Result,
-    *,
-    message: str = "",
-    archive: Archive | None = None,
-) -> BackupLine:
-    return BackupLine(
-        client=mark.client,
-        machine=mark.machine,
-        site=machine.site,
-        node=machine.summary.node,
-        storage=storage,
-        result=result,
-        message=message,
-        size=archive.stored.size if archive else 0,
-        volid=archive.stored.volid if archive else None,
-    )

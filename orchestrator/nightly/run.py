@@ -15,7 +15,8 @@ from orchestrator.applying.limits import Limits
 from orchestrator.contract.calendar import night_of
 from orchestrator.contract.retention import Verdict
 from orchestrator.nightly import retention, snapshots
-from orchestrator.nightly.backups import BackupPlan, BackupRun, plan_backups
+from orchestrator.nightly.backups import BackupRun
+from orchestrator.nightly.due import BackupPlan, plan_backups
 from orchestrator.nightly.reading import read_sites
 from orchestrator.nightly.restore_tests import Candidate, RestoreTests, choose_tests, last_sound_test
 from orchestrator.nightly.result import (

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.contract.calendar import night_begins
-from orchestrator.nightly.backups import expected_size
+from orchestrator.nightly.due import expected_size
 from orchestrator.nightly.forecast import Forecast, Load, forecast
 from orchestrator.nightly.result import StorageLine
 from orchestrator.proxmox import read_cluster
