@@ -1,6 +1,6 @@
 """All measurements: ``python -m bench``."""
 
-from bench import plan, schedule, start, validate
+from bench import night, plan, schedule, start, validate
 
-for measurement in (start, validate, plan, schedule):
+for measurement in (start, validate, plan, schedule, night):
     measurement.main()

@@ -18,6 +18,9 @@ from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.snapshot import snapshot_changes
 from orchestrator.subscriptions.model import Offer
 
+_UPTIME_LAG = 11.0
+"""Seconds that a machine may run longer than the cluster's list says: it is up to ten seconds old, and truncated."""
+
 
 def machine_changes(
     desired: DesiredMachine,
@@ -110,7 +113,7 @@ def _cloud_init_waits(observed: ObservedMachine, mark: Mark, now: dt.datetime) -
     return (
         observed.running
         and mark.restart_due is not None
-        and now.timestamp() - observed.summary.uptime < mark.restart_due
+        and now.timestamp() - observed.summary.uptime - _UPTIME_LAG < mark.restart_due
     )
 
 
