@@ -165,7 +165,7 @@ def _storages(
         item.name
         for item in state.storages
         if item.node == node and item.status == "available" and "backup" in item.content
-    }
+    } - reading.unread.keys()  # one that cannot even be listed takes no backup
     names = tuple(name for name in wanted if name in reached)
     if names:
         return names, None
