@@ -19,6 +19,7 @@ from orchestrator.resources.observed import ObservedMachine
 if TYPE_CHECKING:
     from orchestrator.guests import SshSettings
     from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.notes import Mark
     from orchestrator.resources.observed import ObservedSite
 
 _UNTOLD = frozenset({"description", "parent", "snaptime", "digest", "vmgenid", "meta", "runningmachine"})
@@ -100,6 +101,15 @@ def forget_firewall(vm: Vm) -> None:
         Stopped, ProxmoxError: the notes could not be changed.
     """
     change_mark(vm, lambda mark: mark.with_(firewall=None))
+
+
+def remember_firewall(vm: Vm, before: Mark) -> None:
+    """Note again what was known of the guest's firewall: its own disks are back.
+
+    Raises:
+        Stopped, ProxmoxError: the notes could not be changed.
+    """
+    change_mark(vm, lambda mark: mark.with_(firewall=before.firewall))
 
 
 def refresh_guest(

@@ -134,8 +134,9 @@ class InPlace:
 
     def _boot(self, exchange: Exchange, copy: Copy) -> None:
         """Start the restored machine; if it does not boot, its own disks go back."""
-        from orchestrator.applying.in_place import start_and_wait, switch_off
+        from orchestrator.applying.in_place import pull_the_plug, start_and_wait
         from orchestrator.applying.restoring import remove_copy
+        from orchestrator.applying.rollback import remember_firewall
         from orchestrator.applying.vm import Stopped
         from orchestrator.proxmox import ProxmoxError
 
@@ -146,8 +147,9 @@ class InPlace:
                 raise Stopped(
                     f"{error}; its own disks wait in VM {copy.vmid} on {copy.node} (unused0, …): look at its console"
                 ) from error
-            switch_off(self.vm)
+            pull_the_plug(self.vm)
             exchange.swap_back()
+            remember_firewall(self.vm, self.found.mark)
             start_and_wait(self.vm, boot_seconds=self.boot_seconds)
             remove_copy(copy)
             raise Stopped(

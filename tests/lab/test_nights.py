@@ -6,13 +6,15 @@ One booted guest for the whole module; the tests run in their order and each lea
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pytest
 
+from lab.vma import CLUSTER, VmaReader, VmaWriter
 from tests.api.desk import CLIENT_KEY, machine, subscription
 from tests.lab.lab_handle import Client
 from tests.lab.stage import CLIENT, PARIS, Stage
@@ -163,6 +165,42 @@ def test_a_night_backs_up_and_proves_that_the_machine_can_be_brought_back(stage:
     again = stage.run("nightly", "--in-working-hours", "--report-dir", str(stage.folder / "reports"))
     assert again.code == 0 and "1 of 1 backups" in again.out, "the same night does nothing twice"
     assert "backup-started" not in again.out and "restore-test-started" not in again.out
+
+
+def test_a_restore_that_does_not_boot_gives_the_machine_its_own_disks_back(stage: Stage, api: Client) -> None:
+    _write(stage, "still-mine")
+    made = stage.run("backup", "now", _NAME)
+    assert made.code == 0, made
+    volid = made.out.split()[-3]
+    _empty_the_disks(Path(api.get(f"/nodes/{_vm(api)['node']}/storage/backup-lyon/content/{volid}")["path"]))
+    before = _vm(api)["vmid"]
+    arguments = ("--in-place", "--archive", volid, "--confirm", _NAME, "--boot-timeout", "60")
+    failed = stage.run("backup", "restore", _NAME, *arguments)
+    assert failed.code == 1 and "its guest agent was silent for 60 s" in failed.err, failed
+    assert "Its own disks are back, and it runs again" in failed.err
+    assert (_vm(api)["vmid"], _vm(api)["status"]) == (before, "running")
+    own = api.get(f"/nodes/{_vm(api)['node']}/qemu/{before}/agent/file-read", file=_FILE)["content"]
+    assert own.strip() == "still-mine"
+    assert [vm["name"] for vm in api.get("/cluster/resources", type="vm") if not vm["template"]] == ["web-1"]
+    assert "no changes" in stage.run("plan").out
+    api.run("DELETE", f"/nodes/{_vm(api)['node']}/storage/backup-lyon/content/{volid}")
+
+
+def _empty_the_disks(archive: Path) -> None:
+    """Make an archive one of empty disks: whole, restorable, and nothing to boot from."""
+    with subprocess.Popen(["zstd", "-q", "-d", "-c", str(archive)], stdout=subprocess.PIPE) as source:
+        assert source.stdout is not None
+        header = VmaReader(cast(BinaryIO, source.stdout)).header
+        source.kill()
+    plain = archive.with_suffix(".plain")
+    with plain.open("wb") as target:
+        writer = VmaWriter(target, header)
+        for number, device in header.devices.items():
+            for cluster in range(-(-device.size // CLUSTER)):
+                writer.write(number, cluster, b"")
+        writer.close()
+    subprocess.run(["zstd", "-q", "-f", str(plain), "-o", str(archive)], check=True)
+    plain.unlink()
 
 
 def test_a_damaged_archive_fails_its_restore_test_and_says_so(stage: Stage, api: Client) -> None:
