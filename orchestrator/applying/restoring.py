@@ -175,21 +175,29 @@ def _remove_shell(cluster: Cluster, path: str) -> None:
 
 
 def _found_restore(cluster: Cluster, path: str, vmid: int, pause: Callable[[float], None]) -> str | None:
-    """The task of a restore whose answer was lost, if it was begun."""
+    """The task of a restore whose answer was lost; None if it was not begun.
+
+    While the number is free none runs, whatever the node's list of tasks has of earlier nights' under that number.
+    """
     node = path.split("/")[2]
     for _ in range(_LOOKS):
-        tasks = cluster.get(f"/nodes/{node}/tasks", source="all", vmid=vmid, typefilter="qmrestore")
-        if tasks:
-            return str(tasks[0]["upid"])
-        if str(cluster.get("/cluster/nextid")) == str(vmid):
-            return None
+        if str(cluster.get("/cluster/nextid")) != str(vmid):
+            tasks = cluster.get(f"/nodes/{node}/tasks", source="all", vmid=vmid, typefilter="qmrestore")
+            return str(tasks[0]["upid"]) if tasks else None
         pause(1.0)
     return None
 
 
 def _unplug(copy: Copy) -> None:
-    """Unplug every network interface, whatever the archive's configuration has."""
+    """Unplug every network interface, whatever the archive's configuration has.
+
+    Raises:
+        Stopped: the VM is not the copy that was asked for: somebody else was given its number.
+        ProxmoxError: the hypervisor refused.
+    """
     config = copy.cluster.get(f"{copy.path}/config")
+    if read_copy_mark(str(config.get("description") or "")) != copy.mark:
+        raise Stopped(f"VM {copy.vmid} on {copy.node} is not the copy that was asked for: it is left alone")
     plugged = {
         key: f"{value},link_down=1"
         for key, value in config.items()

@@ -145,16 +145,17 @@ class BackupRun:
     def _archive(self, vm: Vm, due: Due, storage: str, started: dt.datetime) -> Archive:
         """Make the archive, or take the one that an earlier run of this night had begun."""
         since = night_begins(night_of(started))
-        if due.begun:
+        first = due.job.key not in self._lines
+        if due.begun and first:  # one that ended badly is not waited for again
             adopt_backup(vm, due.begun, silence_seconds=self._night.silence_seconds)
-        elif due.machine.summary.lock == "backup":
+        elif first and due.machine.summary.lock == "backup":
             lock = await_unlocked(vm, until=lambda: self._night.closed, pause_seconds=_LOCK_PAUSE)
             if lock:
                 raise Stopped(
                     f"somebody's own {lock} holds VM {vm.vmid} since before its turn and did not end before the "
                     f"window closed: see its task on {vm.node}; if none runs, `qm unlock {vm.vmid}` there"
                 )
-        if due.begun or due.machine.summary.lock == "backup":
+        if first and (due.begun or due.machine.summary.lock == "backup"):
             for name in due.job.storages:
                 if found := find_backup(vm, name, since=since):
                     return found
