@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from orchestrator.applying.machine_run import Waiting
 from orchestrator.applying.vm import Stopped
 from orchestrator.guests import (
-    FirewallOutcome,
     GuestTarget,
     GuestUnreachable,
+    PartOutcome,
     SshSettings,
     apply_firewalls,
     learn_host_keys,
@@ -99,7 +99,7 @@ def _note_host_keys(machine: Waiting, target: GuestTarget) -> str | None:
     return None
 
 
-def _note(machine: Waiting, target: GuestTarget, outcome: FirewallOutcome) -> str | None:
+def _note(machine: Waiting, target: GuestTarget, outcome: PartOutcome) -> str | None:
     """Record what happened in the guest, and in the mark what is loaded there now."""
     journal = machine.run.around.journal
     good = outcome.status in ("changed", "unchanged")

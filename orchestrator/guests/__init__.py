@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orchestrator.guests.clock import set_clock
-    from orchestrator.guests.firewall import FirewallOutcome, apply_firewalls
+    from orchestrator.guests.firewall import apply_firewalls
     from orchestrator.guests.inventory import InventoryHost, dynamic_inventory, write_known_hosts
+    from orchestrator.guests.outcome import PartOutcome
     from orchestrator.guests.rules import (
         FirewallPolicy,
         admits_ssh_from,
@@ -33,13 +34,13 @@ if TYPE_CHECKING:
     from orchestrator.guests.trust import known_hosts_line, learn_host_keys
 
 __all__ = [
-    "FirewallOutcome",
     "FirewallPolicy",
     "GuestTarget",
     "GuestUnreachable",
     "HostKeyMismatch",
     "InventoryHost",
     "LoginRefused",
+    "PartOutcome",
     "SshSettings",
     "admits_ssh_from",
     "apply_firewalls",
@@ -59,7 +60,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "FirewallOutcome": "firewall",
+    "PartOutcome": "outcome",
     "FirewallPolicy": "rules",
     "GuestTarget": "target",
     "GuestUnreachable": "ssh",

@@ -11,36 +11,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from orchestrator.guests.inventory import host_name
 from orchestrator.guests.openings import written
+from orchestrator.guests.outcome import PartOutcome, Status, reason_of
 from orchestrator.guests.playbooks import MACHINES_AT_ONCE, TaskResult, run_playbook
 from orchestrator.guests.rules import admits_ssh_from
 from orchestrator.guests.ssh import GuestUnreachable, HostKeyMismatch, source_address_seen
 from orchestrator.guests.target import GuestTarget, SshSettings
-
-Status = Literal["unchanged", "changed", "refused", "rolled-back", "unreachable", "failed"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FirewallOutcome:
-    """How it went in one guest.
-
-    Attributes:
-        status: ``unchanged`` (the rules were loaded already), ``changed`` (loaded, confirmed over a new
-            connection and kept across reboots), ``refused`` (nothing was sent), ``rolled-back`` (the previous
-            rules are in force), ``unreachable`` (nothing is known beyond that), ``failed``.
-        message: the reason and what to do; empty when all went well.
-        seconds: how long it took.
-    """
-
-    status: Status
-    message: str = ""
-    seconds: float = 0.0
-
 
 _LOAD = "Load the rules, the way back armed"
 _CONFIRM = "Confirm over a new connection"
@@ -54,7 +34,7 @@ def apply_firewalls(
     *,
     on_event: Callable[[tuple[str, str], str], None] | None = None,
     artifact_dir: Path | None = None,
-) -> dict[tuple[str, str], FirewallOutcome]:
+) -> dict[tuple[str, str], PartOutcome]:
     """Bring each machine's firewall to its policy: one Ansible run for all, failures kept apart.
 
     Args:
@@ -68,7 +48,7 @@ def apply_firewalls(
     """
     tell = on_event or (lambda key, step: None)
     started = time.monotonic()
-    outcomes: dict[tuple[str, str], FirewallOutcome] = {}
+    outcomes: dict[tuple[str, str], PartOutcome] = {}
     if not targets:
         return outcomes
     with ThreadPoolExecutor(min(len(targets), MACHINES_AT_ONCE), thread_name_prefix="ssh") as pool:
@@ -89,7 +69,7 @@ def apply_firewalls(
 
 def _objection(
     target: GuestTarget, ssh: SshSettings, tell: Callable[[tuple[str, str], str], None]
-) -> FirewallOutcome | None:
+) -> PartOutcome | None:
     """Why the rules must not be sent to a machine; None if they may."""
     if not target.policy.management:
         return _refused(
@@ -107,7 +87,7 @@ def _objection(
     except HostKeyMismatch as error:
         return _refused(str(error))
     except GuestUnreachable as error:
-        return FirewallOutcome(status="unreachable", message=str(error))
+        return PartOutcome(status="unreachable", message=str(error))
     if not admits_ssh_from(target.policy, source):
         return _refused(
             f"{target.name}: the guest sees us come from {source}, and the rules let SSH in from "
@@ -117,8 +97,8 @@ def _objection(
     return None
 
 
-def _refused(message: str) -> FirewallOutcome:
-    return FirewallOutcome(status="refused", message=message)
+def _refused(message: str) -> PartOutcome:
+    return PartOutcome(status="refused", message=message)
 
 
 def _load(
@@ -126,7 +106,7 @@ def _load(
     ssh: SshSettings,
     tell: Callable[[tuple[str, str], str], None],
     artifact_dir: Path | None,
-) -> dict[tuple[str, str], FirewallOutcome]:
+) -> dict[tuple[str, str], PartOutcome]:
     by_host = {host_name(target): target for target in targets}
     begun: dict[str, float] = {}
     ended: dict[str, float] = {}
@@ -149,34 +129,26 @@ def _load(
     return outcomes
 
 
-def _outcome(target: GuestTarget, results: Mapping[str, TaskResult], output: str) -> FirewallOutcome:
+def _outcome(target: GuestTarget, results: Mapping[str, TaskResult], output: str) -> PartOutcome:
     """Read from what the tasks of the playbook said how it went in one guest."""
     load = results.get(_LOAD)
     if load is None:
         status: Status = "failed"
         message = f"Ansible did not get as far as to this machine: {output}"
     elif load.kind == "unreachable":
-        status, message = "unreachable", f"SSH failed while the rules were sent: {_reason(load)}"
+        status, message = "unreachable", f"SSH failed while the rules were sent: {reason_of(load)}"
     elif load.kind == "failed":
         status, message = (
             "failed",
-            f"the guest did not load the rules, those of before are in force: {_reason(load)}",
+            f"the guest did not load the rules, those of before are in force: {reason_of(load)}",
         )
     elif load.result.get("stdout", "").startswith("unchanged"):
-        return FirewallOutcome(status="unchanged")
+        return PartOutcome(status="unchanged")
     elif _REPORT not in results and _CONFIRM in results:
-        return FirewallOutcome(status="changed")
+        return PartOutcome(status="changed")
     else:
         afterwards = results.get(_AFTERWARDS)
         back = afterwards is not None and afterwards.result.get("stdout", "").startswith("rolled-back")
         status = "rolled-back" if back else "unreachable"
-        message = _reason(results[_REPORT]) if _REPORT in results else output
-    return FirewallOutcome(status=status, message=f"{target.name}: {message}")
-
-
-def _reason(result: TaskResult) -> str:
-    """What a failed task said: the guest's own words where there are any."""
-    said = result.result
-    return " ".join(
-        str(said.get("stderr") or said.get("stdout") or said.get("msg") or "no reason given").split()
-    )
+        message = reason_of(results[_REPORT]) if _REPORT in results else output
+    return PartOutcome(status=status, message=f"{target.name}: {message}")

@@ -68,6 +68,7 @@ def run_playbook(
     targets: Sequence[GuestTarget],
     ssh: SshSettings,
     *,
+    check: bool = False,
     on_result: Callable[[TaskResult], None] | None = None,
     artifact_dir: Path | None = None,
 ) -> PlaybookRun:
@@ -77,6 +78,7 @@ def run_playbook(
         name: the file's name in ``playbooks/``.
         targets: the machines.
         ssh: how they are reached.
+        check: only look what would change (Ansible's check mode).
         on_result: called for each result as it comes.
         artifact_dir: keep what ansible-runner writes there (events, output). By default nothing is kept. The
             private key is never among it, only its path; nor is the environment.
@@ -106,6 +108,7 @@ def run_playbook(
             private_data_dir=str(folder),
             playbook=str(playbook_folder() / name),
             inventory=_inventory(targets, ssh, known_hosts),
+            cmdline="--check" if check else None,
             envvars=_environment(folder),
             forks=min(len(targets), MACHINES_AT_ONCE),
             event_handler=note,

@@ -21,6 +21,9 @@ class GuestTarget:
         user: who logs in; anybody but root becomes root through sudo without a password.
         host_keys: its public SSH host keys (``ssh-ed25519 AAAA…``), learnt through the hypervisor.
         policy: what its firewall is to let in.
+        keys: the public SSH keys that let people in as ``user``, the provider's first; none: keys are left alone.
+        former_keys: fingerprints (``SHA256:…``) of keys that were put in from the file and are in it no longer.
+        supervised: whether it is to be supervised (article 3.8.1): a node exporter runs in it.
     """
 
     client: str
@@ -29,6 +32,9 @@ class GuestTarget:
     user: str
     host_keys: tuple[str, ...]
     policy: FirewallPolicy
+    keys: tuple[str, ...] = ()
+    former_keys: tuple[str, ...] = ()
+    supervised: bool = False
 
     @property
     def key(self) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from orchestrator.guests import FirewallOutcome, FirewallPolicy, SshSettings, apply_firewalls, digest, render
+from orchestrator.guests import FirewallPolicy, PartOutcome, SshSettings, apply_firewalls, digest, render
 from tests.lab.namespace_guest import (
     CLIENT,
     GUEST_SIX,
@@ -32,7 +32,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NamespaceGuest]:
         yield running
 
 
-def load(guest: NamespaceGuest, wanted: FirewallPolicy, ssh: SshSettings | None = None) -> FirewallOutcome:
+def load(guest: NamespaceGuest, wanted: FirewallPolicy, ssh: SshSettings | None = None) -> PartOutcome:
     return apply_firewalls([guest.target(wanted)], ssh or guest.ssh())["dupont", "web-1"]
 
 

@@ -1,0 +1,43 @@
+"""How one part of a machine's inside (firewall, keys, supervision) fared in a playbook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from orchestrator.guests.playbooks import TaskResult
+
+Status = Literal["unchanged", "changed", "refused", "rolled-back", "unreachable", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartOutcome:
+    """How it went in one guest.
+
+    Attributes:
+        status: ``unchanged`` (it was right already), ``changed`` (made right, proven and kept across reboots; in check
+            mode: it would be), ``refused`` (nothing was sent), ``rolled-back`` (as before), ``unreachable`` (nothing is
+            known beyond that), ``failed``.
+        message: the reason and what to do; empty when all went well.
+        differences: what differs from what is wanted, a line each: ``+`` is there and should not be, ``-`` should be
+            there and is not. Told in check mode.
+        seconds: how long it took.
+    """
+
+    status: Status
+    message: str = ""
+    differences: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """Whether the guest is as it should be now."""
+        return self.status in ("unchanged", "changed")
+
+
+def reason_of(result: TaskResult) -> str:
+    """What a failed task said: the guest's own words where there are any."""
+    said = result.result
+    return " ".join(
+        str(said.get("stderr") or said.get("stdout") or said.get("msg") or "no reason given").split()
+    )
