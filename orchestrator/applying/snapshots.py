@@ -12,13 +12,14 @@ from orchestrator.resources.snapshot import expired, no_room, owned, snapshot_de
 _ROLLBACK_SECONDS = 3 * 3600.0
 
 
-def take_snapshot(vm: Vm, name: str, *, declared_for: dt.date | None) -> VmSnapshot:
+def take_snapshot(vm: Vm, name: str, *, declared_for: dt.date | None, for_update: bool = False) -> VmSnapshot:
     """Take a snapshot, if there is room for it (articles 3.2 and 3.3). The guest's file systems are frozen for it.
 
     Args:
         vm: the machine.
         name: the snapshot's name.
         declared_for: the day that the file names; None if it is on demand.
+        for_update: it is taken before an update, to come back to.
 
     Returns:
         The snapshot; the one that is there, if an earlier run took it for the same day.
@@ -35,7 +36,9 @@ def take_snapshot(vm: Vm, name: str, *, declared_for: dt.date | None) -> VmSnaps
         raise Stopped(f"there is a snapshot {name} already: choose another name, or delete it first")
     if (full := no_room(there)) is not None:
         raise Stopped(full)
-    description = snapshot_description(vm.client, vm.machine, declared_for=declared_for)
+    description = snapshot_description(
+        vm.client, vm.machine, declared_for=declared_for, for_update=for_update
+    )
     with vm.step("snapshot", snapshot=name) as step:
         params: dict[str, str | int] = {"snapname": name, "description": description}
         vm.task(step, "POST", f"{vm.path}/snapshot", params, done=lambda: _whole(vm, name) is not None)

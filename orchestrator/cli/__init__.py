@@ -16,6 +16,8 @@ from orchestrator.cli.plan import plan
 from orchestrator.cli.schema import schema
 from orchestrator.cli.show import show
 from orchestrator.cli.snapshot import app as snapshot
+from orchestrator.cli.update import update
+from orchestrator.cli.updates import updates
 from orchestrator.cli.validate import validate
 
 app = typer.Typer(
@@ -25,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (validate, plan, apply, nightly, show, history, inventory, schema):
+for command in (validate, plan, apply, nightly, update, updates, show, history, inventory, schema):
     app.command()(command)
 app.add_typer(snapshot, name="snapshot")
 app.add_typer(backup, name="backup")

@@ -6,7 +6,7 @@ import datetime as dt
 import getpass
 import os
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from orchestrator.applying.journal import Journal
     from orchestrator.guests import SshSettings
     from orchestrator.history import History
     from orchestrator.planning.plan import Plan, Selection
@@ -327,6 +328,19 @@ def holder(what: str = "") -> str:
 def run_name(moment: dt.datetime) -> str:
     """Name a run by its time: ``20261123T080000.000000Z``."""
     return f"{moment.astimezone(dt.UTC):%Y%m%dT%H%M%S.%fZ}"
+
+
+def journal(history: History, why: str, show: Callable[[str, str, str], None]) -> Journal:
+    """A journal of a run of its own.
+
+    Args:
+        history: where entries go.
+        why: the reason that the history keeps.
+        show: called with client, machine and text when a step begins.
+    """
+    from orchestrator.applying.journal import Journal
+
+    return Journal(history=history, who=operator(), why=why, run=run_name(dt.datetime.now(dt.UTC)), show=show)
 
 
 def open_history(path: str | None) -> History:

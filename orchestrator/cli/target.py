@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,16 +79,13 @@ def wanted(target: str, desired: tuple[DesiredMachine, ...]) -> DesiredMachine:
 
 def vm_of(found: Found, history: History, *, reason: str) -> Vm:
     """The machine as steps address it, with a journal of its own run."""
-    from orchestrator.applying.journal import Journal
     from orchestrator.applying.vm import Vm
 
     out = session.console()
-    journal = Journal(
-        history=history,
-        who=session.operator(),
-        why=reason,
-        run=session.run_name(dt.datetime.now(dt.UTC)),
-        show=lambda client, machine, text: out.print(f"{client}/{machine}  {text}", markup=False),
+    journal = session.journal(
+        history,
+        reason,
+        lambda client, machine, text: out.print(f"{client}/{machine}  {text}", markup=False),
     )
     return Vm(
         cluster=found.cluster,

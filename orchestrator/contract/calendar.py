@@ -17,6 +17,9 @@ WORK_STARTS = dt.time(8)
 WORK_ENDS = dt.time(18)
 """Article 6: the covered period is Monday to Friday from 08:00 to 18:00, public holidays excepted."""
 
+UPDATE_DELAY_HOURS = 72
+"""Article 3.8.3: the average delay of installing updates, in working hours."""
+
 _NOON = dt.time(12)
 _SATURDAY = 5
 
@@ -63,6 +66,23 @@ def window_closes(moment: dt.datetime) -> dt.datetime:
         if is_working_day(day) and opens > local:
             return min(opens, ends)
     return ends
+
+
+def working_hours_between(start: dt.datetime, end: dt.datetime) -> float:
+    """How many working hours lie between two moments (aware): 0 if the second is not later.
+
+    The delay of updates is counted in them (article 3.8.3); they are Monday to Friday, 08:00 to 18:00 (article 6).
+    """
+    seconds = 0.0
+    day = start.astimezone(PARIS).date()
+    last = end.astimezone(PARIS).date()
+    while day <= last:
+        if is_working_day(day):
+            opens = max(start, dt.datetime.combine(day, WORK_STARTS, PARIS).astimezone(dt.UTC))
+            closes = min(end, dt.datetime.combine(day, WORK_ENDS, PARIS).astimezone(dt.UTC))
+            seconds += max((closes - opens).total_seconds(), 0.0)
+        day += dt.timedelta(days=1)
+    return seconds / 3600
 
 
 def add_calendar_days(moment: dt.datetime, days: int) -> dt.datetime:

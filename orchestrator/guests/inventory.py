@@ -71,6 +71,8 @@ def host_variables(target: GuestTarget, ssh: SshSettings, known_hosts: Path) -> 
         "firewall_policy": policy_to_data(target.policy),
         "firewall_rules": render(target.policy),
         "firewall_rollback_seconds": ssh.rollback_seconds,
+        "update_exclude": list(target.exclude),
+        "update_ports": [opening.ports for opening in target.policy.open if opening.protocol == "tcp"],
     }
 
 

@@ -38,6 +38,10 @@ class PartOutcome:
 def reason_of(result: TaskResult) -> str:
     """What a failed task said: the guest's own words where there are any."""
     said = result.result
-    return " ".join(
-        str(said.get("stderr") or said.get("stdout") or said.get("msg") or "no reason given").split()
-    )
+    words = str(said.get("stderr") or said.get("stdout") or said.get("msg") or "no reason given")
+    if "Host key verification failed" in words or "IDENTIFICATION HAS CHANGED" in words:
+        return (
+            "its SSH host key is not the one that the hypervisor told of, so nothing was sent: if the guest made new "
+            "keys, orchestrator apply learns them again; if not, another machine has its address"
+        )
+    return " ".join(words.split())

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +69,7 @@ def run_playbook(
     ssh: SshSettings,
     *,
     check: bool = False,
+    variables: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
     on_result: Callable[[TaskResult], None] | None = None,
     artifact_dir: Path | None = None,
 ) -> PlaybookRun:
@@ -79,6 +80,7 @@ def run_playbook(
         targets: the machines.
         ssh: how they are reached.
         check: only look what would change (Ansible's check mode).
+        variables: more variables for some of the machines, by client and machine.
         on_result: called for each result as it comes.
         artifact_dir: keep what ansible-runner writes there (events, output). By default nothing is kept. The
             private key is never among it, only its path; nor is the environment.
@@ -107,7 +109,7 @@ def run_playbook(
         run = ansible_runner.run(
             private_data_dir=str(folder),
             playbook=str(playbook_folder() / name),
-            inventory=_inventory(targets, ssh, known_hosts),
+            inventory=_inventory(targets, ssh, known_hosts, variables or {}),
             cmdline="--check" if check else None,
             envvars=_environment(folder),
             forks=min(len(targets), MACHINES_AT_ONCE),
@@ -123,11 +125,23 @@ def run_playbook(
     return PlaybookRun(results=tuple(results), output=output[-2000:].strip())
 
 
-def _inventory(targets: Iterable[GuestTarget], ssh: SshSettings, known_hosts: Path) -> dict[str, Any]:
+def _inventory(
+    targets: Iterable[GuestTarget],
+    ssh: SshSettings,
+    known_hosts: Path,
+    more: Mapping[tuple[str, str], Mapping[str, Any]],
+) -> dict[str, Any]:
     """The dynamic inventory's variables in the form of a static one, which ansible-runner hands on as a file."""
     hosts = [InventoryHost(target=target, site="", offer="") for target in targets]
     variables = dynamic_inventory(hosts, ssh=ssh, known_hosts=known_hosts)["_meta"]["hostvars"]
-    return {"all": {"hosts": {host_name(target): variables[host_name(target)] for target in targets}}}
+    return {
+        "all": {
+            "hosts": {
+                host_name(target): {**variables[host_name(target)], **more.get(target.key, {})}
+                for target in targets
+            }
+        }
+    }
 
 
 def _environment(folder: Path) -> dict[str, str]:

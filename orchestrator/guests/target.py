@@ -23,6 +23,7 @@ class GuestTarget:
         policy: what its firewall is to let in.
         keys: the public SSH keys that let people in as ``user``, the provider's first; none: keys are left alone.
         former_keys: fingerprints (``SHA256:…``) of keys that were put in from the file and are in it no longer.
+        exclude: packages that no update touches; names may hold ``*`` and ``?``.
         supervised: whether it is to be supervised (article 3.8.1): a node exporter runs in it.
     """
 
@@ -35,6 +36,7 @@ class GuestTarget:
     keys: tuple[str, ...] = ()
     former_keys: tuple[str, ...] = ()
     supervised: bool = False
+    exclude: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:

@@ -134,6 +134,7 @@ class History:
         *,
         client: str | None = None,
         machine: str | None = None,
+        action: str | None = None,
         limit: int | None = None,
         since: dt.datetime | None = None,
     ) -> list[Entry]:
@@ -141,6 +142,7 @@ class History:
 
         Args:
             client, machine: whose; everybody's if None.
+            action: only entries of this action: ``update``.
             limit: how many at most.
             since: recorded at that time or later.
 
@@ -156,6 +158,8 @@ class History:
             query = query.where(ENTRIES.c.client == client)
         if machine is not None:
             query = query.where(ENTRIES.c.machine == machine)
+        if action is not None:
+            query = query.where(ENTRIES.c.action == action)
         if since is not None:
             query = query.where(ENTRIES.c.at >= stamp(since))
         with self._database.reading() as connection:

@@ -16,19 +16,24 @@ _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "su
 def _opening(window: MaintenanceWindow, day: dt.date) -> tuple[dt.datetime, dt.datetime]:
     starts, ends = dt.time.fromisoformat(window.starts), dt.time.fromisoformat(window.ends)
     last_day = day if ends > starts else day + dt.timedelta(days=1)
-    return dt.datetime.combine(day, starts, PARIS), dt.datetime.combine(last_day, ends, PARIS)
+    opens, closes = dt.datetime.combine(day, starts, PARIS), dt.datetime.combine(last_day, ends, PARIS)
+    # In UTC: Python compares two times of one zone by what clocks show, which is wrong when they are set back.
+    return opens.astimezone(dt.UTC), closes.astimezone(dt.UTC)
 
 
 def current_or_next(window: MaintenanceWindow, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
-    """Return start and end of the window that is open at ``now`` (aware), or else of the next one."""
+    """Return start and end (UTC) of the window that is open at ``now`` (aware), or else of the next one.
+
+    An opening that falls wholly into the hour which a spring night leaves out does not take place.
+    """
     today = now.astimezone(PARIS).date()
-    for offset in range(-1, 9):
+    for offset in range(-1, 16):
         day = today + dt.timedelta(days=offset)
         if _DAYS[day.weekday()] in window.days:
             start, end = _opening(window, day)
-            if now < end:
+            if now < end and start < end:
                 return start, end
-    raise AssertionError("a window has at least one day a week")
+    raise AssertionError("a window has at least one day a week, and clocks are not set two weeks in a row")
 
 
 def is_open(window: MaintenanceWindow | None, now: dt.datetime) -> bool:
@@ -42,5 +47,5 @@ def describe_restart(window: MaintenanceWindow | None, now: dt.datetime) -> str:
         return "not planned (no maintenance window agreed)"
     start, end = current_or_next(window, now)
     if start <= now:
-        return f"now (window open until {end:%H:%M})"
-    return f"in the window, {start:%a %d %b %H:%M}"
+        return f"now (window open until {end.astimezone(PARIS):%H:%M})"
+    return f"in the window, {start.astimezone(PARIS):%a %d %b %H:%M}"

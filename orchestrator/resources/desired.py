@@ -39,6 +39,9 @@ class DesiredMachine:
         backup_storages: where its backups go: at other sites than its own (article 3.5).
         snapshots: those that the file declares.
         window: when it may be restarted; None where no window was agreed.
+        updates: how updates get installed (article 3.8.3); None without managed services.
+        update_exclude: packages that no update touches.
+        apart_from: machines of the same client that are never updated at the same time.
     """
 
     client: str
@@ -60,6 +63,9 @@ class DesiredMachine:
     ssh_keys: tuple[str, ...]
     policy: FirewallPolicy
     window: MaintenanceWindow | None
+    updates: Literal["on-request", "automatic"] | None = None
+    update_exclude: tuple[str, ...] = ()
+    apart_from: tuple[str, ...] = ()
     backup_days: int | None = None
     backup_storages: tuple[BackupStorage, ...] = ()
     snapshots: tuple[DeclaredSnapshot, ...] = ()
@@ -123,6 +129,13 @@ def _desired(
             management=provider.management.addresses,
         ),
         window=managed.maintenance_window if managed else None,
+        updates=managed.updates if managed else None,
+        update_exclude=machine.updates.exclude,
+        apart_from=tuple(
+            other.name
+            for _, other in subscription.machines()
+            if other.name in machine.apart_from or machine.name in other.apart_from
+        ),
         backup_days=machine.backup.retention_days if machine.backup else None,
         backup_storages=tuple(
             storage for storage in site.backup_storages if storage.site != subscription.contract.site

@@ -12,13 +12,56 @@ import datetime as dt
 import json
 import re
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 MAXIMUM_LENGTH = 8192
 """Longest ``description`` that Proxmox accepts, in characters."""
 
 _VERSION = 1
 _MARK = re.compile(r"<!-- orchestrator (\{.*?\}) -->", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateNote:
+    """What is known of a machine's update that did not end well, or has not ended.
+
+    Attributes:
+        state: ``running`` (an update began; whoever finds this without a run goes on with it), ``going-back`` (it is
+            being brought back to the snapshot), ``held`` (no automatic update before somebody has looked).
+        since: when that began (UTC, whole seconds).
+        snapshot: the snapshot taken before it; None if there was no room for one.
+        reason: why it goes back, or is held.
+        packages: the versions that were tried: ``openssl 3.0.11``.
+    """
+
+    state: Literal["running", "going-back", "held"]
+    since: dt.datetime
+    snapshot: str | None = None
+    reason: str = ""
+    packages: tuple[str, ...] = ()
+
+    def to_data(self) -> dict[str, Any]:
+        """As it stands in the mark."""
+        since = int(self.since.timestamp())
+        data: dict[str, Any] = {"state": self.state, "since": since, "snapshot": self.snapshot}
+        return data | {"reason": self.reason, "packages": list(self.packages)}
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> UpdateNote:
+        """Read what :meth:`to_data` gave.
+
+        Raises:
+            ValueError, KeyError, TypeError: it is something else.
+        """
+        if data["state"] not in ("running", "going-back", "held"):
+            raise ValueError(f"unknown state {data['state']}")
+        return cls(
+            state=data["state"],
+            since=dt.datetime.fromtimestamp(data["since"], dt.UTC),
+            snapshot=data["snapshot"],
+            reason=data["reason"],
+            packages=tuple(data["packages"]),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +83,10 @@ class Mark:
         restart_due: when (seconds since the epoch) settings were last written that the running guest takes up at
             its next start only; None if there never were any. Proxmox does not keep those of cloud-init as pending.
         snapshots: declared snapshots that were taken, with the day they were declared for: not taken again.
+        keys: fingerprints (``SHA256:…``) of the file's SSH keys that were put into the guest; None if none were.
+        supervised: whether the node exporter was installed there by us.
+        update: an update that is under way, or because of which the machine is held back from automatic ones
+            (:class:`UpdateNote`).
         tested: the day a backup of it was last restored and found sound; None: never.
         retired: the day it was taken out of its file; None while it is in service.
     """
@@ -56,6 +103,9 @@ class Mark:
     applied: dict[str, str] = field(default_factory=dict)
     restart_due: int | None = None
     snapshots: dict[str, str] = field(default_factory=dict)
+    keys: tuple[str, ...] | None = None
+    supervised: bool = False
+    update: UpdateNote | None = None
     tested: dt.date | None = None
     retired: dt.date | None = None
 
@@ -79,6 +129,9 @@ def _encode(mark: Mark) -> str:
         "applied": mark.applied,
         "restart_due": mark.restart_due,
         "snapshots": mark.snapshots,
+        "keys": list(mark.keys) if mark.keys is not None else None,
+        "supervised": mark.supervised,
+        "update": mark.update.to_data() if mark.update else None,
         "tested": mark.tested.isoformat() if mark.tested else None,
         "retired": mark.retired.isoformat() if mark.retired else None,
     }
@@ -109,6 +162,9 @@ def read_mark(notes: str) -> Mark | None:
             applied=dict(data["applied"]),
             restart_due=data["restart_due"],
             snapshots=dict(data.get("snapshots") or {}),
+            keys=tuple(data["keys"]) if data.get("keys") is not None else None,
+            supervised=bool(data.get("supervised")),
+            update=UpdateNote.from_data(data["update"]) if data.get("update") else None,
             tested=dt.date.fromisoformat(data["tested"]) if data.get("tested") else None,
             retired=dt.date.fromisoformat(data["retired"]) if data["retired"] else None,
         )

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.contract.calendar import PARIS, WORK_STARTS, add_calendar_days
 from orchestrator.contract.snapshots import SNAPSHOT_DAYS, SNAPSHOTS_AT_A_TIME
@@ -34,10 +34,12 @@ class OwnedSnapshot:
 
     Attributes:
         declared_for: the day that the file names; None if it was made on demand.
+        for_update: whether it was taken before an update, to come back to.
     """
 
     snapshot: VmSnapshot
     declared_for: dt.date | None
+    for_update: bool = False
 
     @property
     def expires_at(self) -> dt.datetime:
@@ -50,10 +52,15 @@ def expires_at(snapshot: VmSnapshot) -> dt.datetime:
     return add_calendar_days(snapshot.taken_at, SNAPSHOT_DAYS)
 
 
-def snapshot_description(client: str, machine: str, *, declared_for: dt.date | None) -> str:
+def snapshot_description(
+    client: str, machine: str, *, declared_for: dt.date | None, for_update: bool = False
+) -> str:
     """The description of a snapshot of ours, with its mark."""
-    data = {"v": 1, "declared": declared_for.isoformat() if declared_for else None}
+    data: dict[str, Any] = {"v": 1, "declared": declared_for.isoformat() if declared_for else None}
     why = f"declared for {declared_for}" if declared_for else "on demand"
+    if for_update:
+        data["update"] = True
+        why = "before an update"
     return (
         f"{client} / {machine}, {why}, kept {SNAPSHOT_DAYS} days (art. 3.2, 3.3). "
         f"<!-- orchestrator-snapshot {json.dumps(data, separators=(',', ':'))} -->"
@@ -70,7 +77,7 @@ def owned(snapshot: VmSnapshot) -> OwnedSnapshot | None:
         day = dt.date.fromisoformat(data["declared"]) if data["declared"] else None
     except (ValueError, KeyError, TypeError):
         return None
-    return OwnedSnapshot(snapshot=snapshot, declared_for=day)
+    return OwnedSnapshot(snapshot=snapshot, declared_for=day, for_update=bool(data.get("update")))
 
 
 def days_of(now: dt.datetime) -> frozenset[dt.date]:

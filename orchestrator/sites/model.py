@@ -189,6 +189,9 @@ class Management(Strict):
     """How the provider reaches the machines by SSH."""
 
     addresses: tuple[Network, ...] = Field(min_length=1, examples=[["192.0.2.10/32"]])
+    monitoring_addresses: tuple[Network, ...] = Field(
+        default=(), description="what may read the node exporter of supervised machines"
+    )
     user: str = Field(default="admin", pattern=r"^[a-z_][a-z0-9_-]{0,31}$")
     ssh_public_key: SshPublicKey = Field(description="installed in every machine")
     ssh_private_key: AnchoredPath = Field(

@@ -23,6 +23,7 @@ from orchestrator.subscriptions.values import (
     IPv6Network,
     Mebibytes,
     Network,
+    PackagePattern,
     PortRange,
     Source,
     SshPublicKey,
@@ -53,6 +54,7 @@ __all__ = [
     "IPv4Network",
     "IPv6Network",
     "Machine",
+    "MachineUpdates",
     "MaintenanceWindow",
     "ManagedServices",
     "Mebibytes",
@@ -105,7 +107,7 @@ class Contract(Strict):
 class Administration(Strict):
     """Who may administer the client's machines, and from where (article 3.6)."""
 
-    ssh_keys: tuple[SshPublicKey, ...] = Field(default=(), description="installed when a machine is made")
+    ssh_keys: tuple[SshPublicKey, ...] = Field(default=(), description="let these people into the machines")
     allowed_from: tuple[Network, ...] = Field(default=(), description="the sources that SSH is open to")
 
 
@@ -220,6 +222,14 @@ class DeclaredSnapshot(Strict):
     taken_on: Date = Field(examples=["2026-11-20"])
 
 
+class MachineUpdates(Strict):
+    """How a machine differs from the others when updates are installed (article 3.8.3)."""
+
+    exclude: tuple[PackagePattern, ...] = Field(
+        default=(), description="packages that no update touches; names may hold * and ?"
+    )
+
+
 class Machine(Strict):
     """A virtual machine."""
 
@@ -244,6 +254,11 @@ class Machine(Strict):
     backup: Backup | None = None
     redundancy: Redundancy | None = None
     firewall: Firewall = Firewall()
+    updates: MachineUpdates = MachineUpdates()
+    apart_from: tuple[DnsLabel, ...] = Field(
+        default=(),
+        description="machines of the same file that are never updated at the same time as this one",
+    )
     snapshots: tuple[DeclaredSnapshot, ...] = Field(
         default=(), description="at most 2 at a time, each kept 7 days"
     )

@@ -7,12 +7,14 @@ files in :mod:`orchestrator.subscriptions.across`.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator
 
+from orchestrator.contract.calendar import WORK_ENDS, WORK_STARTS
 from orchestrator.contract.snapshots import SNAPSHOT_LIFE, SNAPSHOTS_AT_A_TIME
 from orchestrator.documents.checking import Finding
 from orchestrator.documents.places import YamlPath
-from orchestrator.subscriptions.model import Machine, Offer, Subscription
+from orchestrator.subscriptions.model import Machine, MaintenanceWindow, Offer, Subscription
 
 RETENTIONS = (7, 31)
 """Article 3.5: the retentions of a backup, in rolling calendar days."""
@@ -243,6 +245,62 @@ def window_has_a_length(subscription: Subscription) -> Iterator[Finding]:
     yield from _repeated(named, "day", "name each day once")
 
 
+def automatic_updates_have_a_window(subscription: Subscription) -> Iterator[Finding]:
+    """3.8.3: automatic updates may restart machines, which happens in an agreed window only."""
+    managed = subscription.managed_services
+    if managed is None or managed.updates != "automatic":
+        return
+    path: YamlPath = ("managed_services", "maintenance_window")
+    if managed.maintenance_window is None:
+        yield Finding(
+            ("managed_services", "updates"),
+            "automatic updates need a maintenance window: they are installed in it, and may restart machines",
+            'agree on one, such as maintenance_window: { days: [tuesday], from: "22:00", to: "02:00" }, or choose '
+            "updates: on-request",
+            "3.8.3",
+        )
+    elif _in_working_hours_only(managed.maintenance_window):
+        yield Finding(
+            path,
+            "this window opens in working hours alone, and the nights' run begins after them: automatic updates would "
+            "never be installed",
+            "let it begin before 08:00, end after 18:00, or fall on a Saturday or Sunday, or choose on-request",
+            "3.8.3",
+            relies_on=(("managed_services", "updates"),),
+        )
+
+
+def apart_machines_are_of_the_same_file(subscription: Subscription) -> Iterator[Finding]:
+    """A pair that serves together: both members are machines of one client."""
+    names = {machine.name for _, machine in subscription.machines()}
+    for _, path, machine in machines_with_path(subscription):
+        named = [((*path, "apart_from", index), name) for index, name in enumerate(machine.apart_from)]
+        yield from _repeated(named, "machine", "name each machine once")
+        for place, name in named:
+            if name == machine.name:
+                yield Finding(
+                    place, f"{name} cannot be apart from itself", "name the other member of the pair"
+                )
+            elif name not in names:
+                others = ", ".join(sorted(names - {machine.name})) or "no other machine"
+                yield Finding(place, f"this file has no machine {name}", f"there are {others}")
+
+
+def exclusions_need_managed_services(subscription: Subscription) -> Iterator[Finding]:
+    """3.8.3: installing updates is part of the managed services."""
+    if subscription.managed_services is not None:
+        return
+    for _, path, machine in machines_with_path(subscription):
+        if machine.updates.exclude:
+            yield Finding(
+                (*path, "updates"),
+                "without managed services nobody but the client installs updates: this has no effect",
+                "take it out, or subscribe to managed_services",
+                "3.8.3",
+                severity="warning",
+            )
+
+
 def fully_managed_servers_have_no_client_access(subscription: Subscription) -> Iterator[Finding]:
     """3.8.2: the provider administers the server; the client has no direct access."""
     managed = subscription.managed_services
@@ -278,9 +336,19 @@ RULES: tuple[Rule, ...] = (
     disks_have_names_of_their_own,
     ports_are_opened_once,
     window_has_a_length,
+    automatic_updates_have_a_window,
+    apart_machines_are_of_the_same_file,
+    exclusions_need_managed_services,
     fully_managed_servers_have_no_client_access,
 )
 """Every rule, in the order of the contract and then of the file."""
+
+
+def _in_working_hours_only(window: MaintenanceWindow) -> bool:
+    """Whether every opening lies within working hours (article 6), public holidays aside."""
+    begins, ends = dt.time.fromisoformat(window.starts), dt.time.fromisoformat(window.ends)
+    weekend = {"saturday", "sunday"} & set(window.days)
+    return not weekend and WORK_STARTS <= begins < ends <= WORK_ENDS
 
 
 def _offer_at(subscription: Subscription, path: YamlPath) -> Offer:

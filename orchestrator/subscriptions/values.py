@@ -266,6 +266,14 @@ Address = Annotated[
 SshPublicKey = Annotated[
     str, AfterValidator(_ssh_public_key), Field(examples=[_SAMPLE_KEY], description="a line of a .pub file")
 ]
+PackagePattern = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9*?][a-zA-Z0-9+._*?-]{0,99}$",
+        examples=["postgresql-*"],
+        description="a package's name; it may hold * and ?",
+    ),
+]
 TimeOfDay = Annotated[
     str,
     Field(

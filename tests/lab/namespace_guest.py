@@ -64,10 +64,15 @@ def eventually(condition: Callable[[], bool], what: str, seconds: float = 30.0) 
 
 @dataclass
 class NamespaceGuest:
-    """One guest; `start` brings it up, `stop` ends it as a power cut would."""
+    """One guest; `start` brings it up, `stop` ends it as a power cut would.
+
+    Attributes:
+        own_root: everything that it writes stays in it (in memory, lost at `stop`): packages can be installed.
+    """
 
     name: str
     folder: Path
+    own_root: bool = False
     init: subprocess.Popen[str] | None = field(default=None, init=False)
 
     @property
@@ -114,7 +119,7 @@ class NamespaceGuest:
                 *namespaces,
                 "/bin/sh",
                 "-c",
-                _BOOT,
+                _OWN_ROOT + _BOOT if self.own_root else _SHARED_ROOT + _BOOT,
                 "guest",
                 str(self.folder),
                 *services,
@@ -196,7 +201,17 @@ class NamespaceGuest:
         # The first process of the guest is the child of `unshare`, which is what was started.
         children = Path(f"/proc/{self.init.pid}/task/{self.init.pid}/children").read_text().split()
         return subprocess.run(
-            ["nsenter", f"--target={children[0]}", "--mount", "--pid", "--net", "--", *command],
+            [
+                "nsenter",
+                f"--target={children[0]}",
+                "--mount",
+                "--pid",
+                "--net",
+                "--root",
+                "--wd",
+                "--",
+                *command,
+            ],
             input=text,
             capture_output=True,
             text=True,
@@ -208,19 +223,44 @@ class NamespaceGuest:
         return self.inside("nft", "-s", "list", "table", "inet", "orchestrator", check=False).stdout
 
 
-_BOOT = """
+_SHARED_ROOT = """
 set -e
 folder=$1; shift
+root=
 mount --make-rprivate /
 mount --bind "$folder/etc" /etc
 mount --bind "$folder/sbin" /usr/local/sbin
 mount -t tmpfs tmpfs /run
+"""
+
+_OWN_ROOT = """
+set -e
+folder=$1; shift
+root=$folder/root
+mount --make-rprivate /
+mkdir -p "$folder/disk" "$root"
+mount -t tmpfs -o size=256m tmpfs "$folder/disk"
+mkdir "$folder/disk/upper" "$folder/disk/work"
+mount -t overlay -o "lowerdir=/,upperdir=$folder/disk/upper,workdir=$folder/disk/work" overlay "$root"
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
+mount --rbind /sys "$root/sys"
+mount --bind "$folder/etc" "$root/etc"
+mount --bind "$folder/sbin" "$root/usr/local/sbin"
+mount -t tmpfs tmpfs "$root/run"
+mount -t tmpfs tmpfs "$root/var/cache/apt"
+mount -t tmpfs tmpfs "$root/boot"
+"""
+
+_BOOT = """
+exec chroot "${root:-/}" /bin/sh -ec '
+folder=$1; shift
 mkdir -p /run/sshd
 "$@" &
 while ! /usr/sbin/sshd -E "$folder/sshd.log"; do sleep 0.1; done
-until grep -q 'Server listening' "$folder/sshd.log"; do sleep 0.05; done
-echo 'sshd ready'
-wait
+until grep -q "Server listening" "$folder/sshd.log"; do sleep 0.05; done
+echo "sshd ready"
+wait' guest "$folder" "$@"
 """
 
 _SSHD = """
@@ -235,7 +275,7 @@ UseDNS no
 
 
 @contextmanager
-def namespace_guest(folder: Path, name: str) -> Iterator[NamespaceGuest]:
+def namespace_guest(folder: Path, name: str, *, own_root: bool = False) -> Iterator[NamespaceGuest]:
     """A running guest; everything of it is gone afterwards."""
     shutil.copytree(
         "/etc", folder / "etc", symlinks=True, ignore=shutil.ignore_patterns("ssh", "orchestrator")
@@ -255,7 +295,7 @@ def namespace_guest(folder: Path, name: str) -> Iterator[NamespaceGuest]:
         for line in shadow.read_text().splitlines()
     ]
     shadow.write_text("\n".join(lines) + "\n")
-    guest = NamespaceGuest(name=name, folder=folder)
+    guest = NamespaceGuest(name=name, folder=folder, own_root=own_root)
     try:
         guest.start()
         yield guest

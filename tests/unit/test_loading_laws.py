@@ -67,7 +67,7 @@ def _managed_services(draw: st.DrawFn) -> dict[str, Any]:
         "updates": draw(st.sampled_from(["on-request", "automatic"])),
         "maintenance_window": {
             "days": draw(st.lists(st.sampled_from(get_args(Day)), min_size=1, unique=True)),
-            "from": draw(st.times()).strftime("%H:00"),
+            "from": draw(st.sampled_from(["22:00", "00:00", "07:00", "19:00"])),
             "to": draw(st.times()).strftime("%H:30"),
         },
         "standard_changes_per_month": draw(st.integers(0, 20)),

@@ -1,0 +1,245 @@
+"""``orchestrator update``: install updates in machines now, on a client's request (article 3.8.3)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli import session
+from orchestrator.cli.target import Files, Reason, Yes, confirm
+
+if TYPE_CHECKING:
+    from orchestrator.applying.journal import Journal
+    from orchestrator.applying.updates import MachineUpdate, Updatable
+    from orchestrator.applying.vm import Vm
+    from orchestrator.guests.updates import DueUpdates
+    from orchestrator.planning.plan import Selection
+    from orchestrator.proxmox import Cluster
+    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.notes import Mark
+    from orchestrator.resources.observed import ObservedMachine, ObservedSite
+
+_GOOD = ("installed", "nothing-due")
+
+
+class Shown:
+    """Where steps are shown: nowhere at first, in the progress once there is one."""
+
+    def __init__(self) -> None:
+        self.to: Callable[[str, str, str], None] = lambda client, machine, text: None
+
+    def __call__(self, client: str, machine: str, text: str) -> None:
+        """Show what a machine is at."""
+        self.to(client, machine, text)
+
+
+def update(
+    target: Annotated[str, typer.Argument(metavar="CLIENT[/MACHINE]")],
+    security_only: Annotated[
+        bool, typer.Option("--security-only", help="Leave the other updates for later.")
+    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Show what is due; install nothing.")] = False,
+    release: Annotated[
+        bool,
+        typer.Option("--release", help="Somebody has looked: also machines that are held back."),
+    ] = False,
+    restart_now: Annotated[
+        bool,
+        typer.Option("--restart-now", help="Restart where needed, also outside the maintenance window."),
+    ] = False,
+    requested: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="When the client asked for it (2026-11-23T09:00); now, if absent."),
+    ] = None,
+    files: Files = None,
+    inventory: session.Inventory = None,
+    yes: Yes = False,
+    reason: Reason = "updates on request",
+    boot_timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds that a machine may take to come back from a restart.")
+    ] = 600.0,
+    history: session.HistoryPath = None,
+) -> None:
+    """Install updates now: a snapshot first, in waves, back where a machine is not well afterwards.
+
+    Exit code 0: all is well; 1: a machine was not updated, or is not well.
+    """
+    from orchestrator.applying.lock import Held, exclusive
+    from orchestrator.applying.updates import UpdateRun
+    from orchestrator.cli.progress import progress
+    from orchestrator.guests.updates import look_for_updates
+
+    provider = session.open_provider(inventory)
+    desired = session.open_desired(files, provider)
+    chosen = session.selection(target)
+    session.check_selection(chosen, desired)
+    asked_at = _moment(requested)
+    ssh = session.ssh_settings(provider)
+    lock = session.state_directory() / f"apply-{session.provider_name(provider)}.lock"
+    try:
+        with (
+            exclusive(lock, session.holder("updates")),
+            session.open_clusters(provider) as clusters,
+            session.open_history(history) as opened,
+        ):
+            out = session.console()
+            wanted = [machine for machine in desired if chosen.includes(*machine.key)]
+            show = Shown()
+            machines, reasons = _candidates(
+                wanted,
+                read_sites(wanted, clusters, chosen),
+                clusters,
+                session.journal(opened, reason, show),
+                restart_now=restart_now,
+                released=release,
+            )
+            out.print(f"looking what is due in {len(machines)} of {len(wanted)} machines", markup=False)
+            due = look_for_updates([machine.target() for machine in machines], ssh)
+            _print_due(wanted, due, reasons, security_only=security_only)
+            if check or not _anything(machines, due):
+                raise typer.Exit(1 if _problems(due, reasons) else 0)
+            confirm("Install these updates?", yes=yes)
+            run = UpdateRun(
+                ssh=ssh,
+                clock=lambda: dt.datetime.now(dt.UTC),
+                automatic=False,
+                requested_at=asked_at,
+                security_only=security_only,
+                boot_seconds=boot_timeout,
+            )
+            with progress() as show.to:
+                lines = run.run(machines, due)
+    except Held as error:
+        session.fail(str(error))
+    _report(lines)
+    if reasons or any(line.result not in _GOOD for line in lines):
+        raise typer.Exit(1)
+
+
+def _moment(text: str | None) -> dt.datetime:
+    from orchestrator.contract.calendar import PARIS
+
+    if text is None:
+        return dt.datetime.now(dt.UTC)
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        session.fail(f"--requested {text} is no time: write 2026-11-23T09:00 (Europe/Paris)")
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=PARIS)
+    if moment > dt.datetime.now(dt.UTC):
+        session.fail(f"--requested {text} lies ahead: it is when the client asked for it")
+    return moment
+
+
+def read_sites(
+    wanted: list[DesiredMachine], clusters: Mapping[str, Cluster], chosen: Selection
+) -> dict[str, ObservedSite]:
+    """Read the clusters that machines stand in; those that cannot be read are told and left out."""
+    from orchestrator.proxmox import ProxmoxError
+    from orchestrator.resources.observed import observe
+
+    sites = {}
+    for name in sorted({machine.site for machine in wanted}):
+        try:
+            sites[name] = observe(clusters[name], name, names=(), client=chosen.client)
+        except ProxmoxError as error:
+            session.console(stderr=True).print(f"{name} could not be read: {error}", markup=False)
+    return sites
+
+
+def vm_maker(clusters: Mapping[str, Cluster], journal: Journal) -> Callable[[ObservedMachine, Mark], Vm]:
+    """What makes the machines that steps address from those that were read."""
+    from orchestrator.applying.vm import Vm
+
+    def make(machine: ObservedMachine, mark: Mark) -> Vm:
+        return Vm(
+            cluster=clusters[machine.site],
+            journal=journal,
+            site=machine.site,
+            client=mark.client,
+            machine=mark.machine,
+            node=machine.summary.node,
+            vmid=machine.summary.vmid,
+        )
+
+    return make
+
+
+def _candidates(
+    wanted: list[DesiredMachine],
+    sites: Mapping[str, ObservedSite],
+    clusters: Mapping[str, Cluster],
+    journal: Journal,
+    *,
+    restart_now: bool,
+    released: bool,
+) -> tuple[list[Updatable], dict[tuple[str, str], str]]:
+    from orchestrator.applying.update_candidates import candidates
+    from orchestrator.planning.window import is_open
+
+    now = dt.datetime.now(dt.UTC)
+    return candidates(
+        wanted,
+        sites,
+        vm_maker(clusters, journal),
+        may_reboot=lambda machine: restart_now or is_open(machine.window, now),
+        released=released,
+    )
+
+
+def _anything(machines: list[Updatable], due: Mapping[tuple[str, str], DueUpdates | str]) -> bool:
+    """Whether there is something to do in some machine, an unfinished update included."""
+    return any(
+        (machine.mark.update and machine.mark.update.state != "held")
+        or (
+            not isinstance(found := due[machine.key], str)
+            and (found.ready or found.interrupted or found.reboot)
+        )
+        for machine in machines
+    )
+
+
+def _problems(
+    due: Mapping[tuple[str, str], DueUpdates | str], reasons: Mapping[tuple[str, str], str]
+) -> bool:
+    return bool(reasons) or any(isinstance(found, str) for found in due.values())
+
+
+def _print_due(
+    wanted: list[DesiredMachine],
+    due: Mapping[tuple[str, str], DueUpdates | str],
+    reasons: Mapping[tuple[str, str], str],
+    *,
+    security_only: bool,
+) -> None:
+    from orchestrator.cli.updates import due_lines
+
+    out = session.console()
+    for machine in wanted:
+        name = f"{machine.client}/{machine.name}"
+        found = due.get(machine.key)
+        if machine.key in reasons:
+            out.print(f"{name}   not updated: {reasons[machine.key]}", style="yellow", markup=False)
+        elif isinstance(found, str) or found is None:
+            out.print(f"{name}   not reached: {found}", style="red", markup=False)
+        else:
+            for line in due_lines(name, found, security_only=security_only):
+                out.print(line)
+
+
+def _report(lines: list[MachineUpdate]) -> None:
+    out = session.console()
+    styles = {"installed": "green", "nothing-due": "dim", "not-started": "yellow", "untouched": "yellow"}
+    for line in lines:
+        wave = f"wave {line.wave}  " if line.wave else ""
+        words = [f"{package.name} {package.old} → {package.new}" for package in line.installed]
+        words += ["restarted"] if line.restarted else []
+        words += [f"to be restarted: {line.reboot}"] if line.reboot else []
+        words += [line.message] if line.message else []
+        text = f"{line.result:<12} {wave}{line.client}/{line.machine}  {'; '.join(words)}".rstrip()
+        out.print(text, style=styles.get(line.result, "red"), markup=False)
+    done = sum(line.result in _GOOD for line in lines)
+    out.print(f"{done} of {len(lines)} machines are well and up to date", markup=False)

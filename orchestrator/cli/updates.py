@@ -1,0 +1,188 @@
+"""``orchestrator updates``: what is due in the machines, and how long installing took (article 3.8.3)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from orchestrator.cli import session
+from orchestrator.cli.target import Files
+
+if TYPE_CHECKING:
+    from orchestrator.guests.updates import DueUpdates
+    from orchestrator.history.delays import Delays
+    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.notes import UpdateNote
+
+
+class ListFormat(StrEnum):
+    """How a list is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def updates(
+    target: Annotated[str | None, typer.Argument(metavar="[CLIENT[/MACHINE]]")] = None,
+    files: Files = None,
+    inventory: session.Inventory = None,
+    days: Annotated[
+        int, typer.Option(min=1, max=3660, help="How far back installed updates are counted.")
+    ] = 90,
+    no_refresh: Annotated[
+        bool,
+        typer.Option("--no-refresh", help="Use the package lists that the machines have: quicker."),
+    ] = False,
+    format: Annotated[ListFormat, typer.Option(help="For people or for programs.")] = ListFormat.TEXT,
+    history: session.HistoryPath = None,
+) -> None:
+    """Show what is due in every managed machine, security updates apart, and the delay of those installed.
+
+    The contract's average is 72 working hours from publication, or from the client's request (article 3.8.3).
+    """
+    from orchestrator.applying.update_candidates import candidates
+    from orchestrator.cli.update import read_sites, vm_maker
+    from orchestrator.guests.updates import look_for_updates
+    from orchestrator.history.delays import delays
+
+    provider = session.open_provider(inventory)
+    desired = session.open_desired(files, provider)
+    chosen = session.selection(target)
+    session.check_selection(chosen, desired)
+    ssh = session.ssh_settings(provider)
+    wanted = [machine for machine in desired if chosen.includes(*machine.key) and machine.updates is not None]
+    now = dt.datetime.now(dt.UTC)
+    with session.open_clusters(provider) as clusters, session.open_history(history) as opened:
+        sites = read_sites(wanted, clusters, chosen)
+        quiet = session.journal(opened, "looking", lambda client, machine, text: None)
+        make = vm_maker(clusters, quiet)
+        machines, reasons = candidates(wanted, sites, make, may_reboot=lambda machine: False, released=True)
+        due = look_for_updates([machine.target() for machine in machines], ssh, refresh=not no_refresh)
+        measured = delays(opened, now, days=days, client=chosen.client, machine=chosen.machine)
+    held = {machine.key: note for machine in machines if (note := machine.mark.update)}
+    rows = [
+        _row(
+            machine,
+            due.get(machine.key, reasons.get(machine.key, "not looked at")),
+            held.get(machine.key),
+            measured,
+        )
+        for machine in wanted
+    ]
+    if format is ListFormat.JSON:
+        typer.echo(json.dumps({"machines": rows, "installed": measured.to_data()}, indent=2))
+    else:
+        _print(rows, measured, days)
+    if any(row["problem"] for row in rows):
+        raise typer.Exit(1)
+
+
+def _row(
+    machine: DesiredMachine, found: DueUpdates | str, note: UpdateNote | None, measured: Delays
+) -> dict[str, Any]:
+    from orchestrator.contract.calendar import working_hours_between
+
+    now = dt.datetime.now(dt.UTC)
+    packages = []
+    for package in () if isinstance(found, str) else found.packages:
+        seen = measured.seen.get((machine.client, machine.name, package.name, package.new))
+        packages.append(
+            {
+                "name": package.name,
+                "installed": package.old,
+                "available": package.new,
+                "security": package.security,
+                "state": package.state,
+                "seen": seen.isoformat() if seen else None,
+                "waiting_working_hours": round(working_hours_between(seen, now), 1) if seen else None,
+            }
+        )
+    is_held = note is not None and note.state == "held"
+    return {
+        "client": machine.client,
+        "machine": machine.name,
+        "updates": machine.updates,
+        "problem": found if isinstance(found, str) else None,
+        "held": note.reason if note is not None and is_held else None,
+        "held_since": note.since.isoformat() if note is not None and is_held else None,
+        "reboot": None if isinstance(found, str) else found.reboot,
+        "interrupted": not isinstance(found, str) and found.interrupted,
+        "packages": packages,
+    }
+
+
+def due_lines(name: str, due: DueUpdates, *, security_only: bool = False) -> Iterator[Text]:
+    """What is due in one machine, for people: security updates first."""
+    if not due.packages and not due.interrupted and not due.reboot:
+        yield Text(f"{name}   up to date", "dim")
+        return
+    ready = due.ready
+    security = sum(package.security for package in ready)
+    yield Text(
+        f"{name}   {_counted(security, 'security update')}, {_counted(len(ready) - security, 'other')}",
+        "bold",
+    )
+    if due.interrupted:
+        yield Text("    ! an installation was interrupted there: it is repaired first", "red")
+    for package in sorted(due.packages, key=lambda package: (not package.security, package.name)):
+        later = package.state == "ready" and security_only and not package.security
+        style = "dim" if later or package.state != "ready" else ("red" if package.security else "yellow")
+        sort = "   security" if package.security else ""
+        why = {
+            "ready": "   later: not a security update" if later else "",
+            "held": "   stays: held in the machine (apt-mark hold)",
+            "excluded": "   stays: excluded by the file",
+            "kept-back": "   stays: it would remove other packages; a person decides",
+        }[package.state]
+        yield Text(f"    {package.name} {package.old} → {package.new}{sort}{why}", style)
+    if due.reboot:
+        yield Text(f"    ~ to be restarted: {due.reboot}", "magenta")
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 or word == "other" else f"{number} {word}s"
+
+
+def _print(rows: list[dict[str, Any]], measured: Delays, days: int) -> None:
+    from orchestrator.contract.calendar import UPDATE_DELAY_HOURS
+
+    out = session.console()
+    for row in rows:
+        name = f"{row['client']}/{row['machine']}"
+        ready = [package for package in row["packages"] if package["state"] == "ready"]
+        security = sum(package["security"] for package in ready)
+        waits = [
+            package["waiting_working_hours"]
+            for package in ready
+            if package["waiting_working_hours"] is not None
+        ]
+        words = [f"{security} security, {len(ready) - security} other"] if ready else ["up to date"]
+        words += [f"{len(row['packages']) - len(ready)} stay"] if len(row["packages"]) > len(ready) else []
+        words += [f"the oldest seen {max(waits):.1f} working hours ago"] if waits else []
+        words += ["an installation was interrupted"] if row["interrupted"] else []
+        words += [f"to be restarted: {row['reboot']}"] if row["reboot"] else []
+        if row["problem"]:
+            out.print(f"{name}   {row['problem']}", style="red", markup=False)
+        else:
+            style = "red" if security else ("yellow" if ready else "dim")
+            out.print(f"{name}   {row['updates']}   {'; '.join(words)}", style=style, markup=False)
+        if row["held"]:
+            out.print(
+                f"    held back since {row['held_since']}: {row['held']}", style="magenta", markup=False
+            )
+    average = measured.average_hours
+    told = (
+        "none installed"
+        if average is None
+        else f"{len(measured.installed)} installed, on average {average:.1f} working hours"
+    )
+    out.print(
+        f"in the last {days} days: {told} after publication or request (contract: {UPDATE_DELAY_HOURS}, art. 3.8.3)",
+        markup=False,
+    )

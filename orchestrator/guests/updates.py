@@ -1,0 +1,319 @@
+"""Updates inside machines: what is due there, and installing it, many machines in one Ansible run (article 3.8.3)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from orchestrator.guests.inventory import host_name
+from orchestrator.guests.outcome import reason_of
+from orchestrator.guests.playbooks import TaskResult, run_playbook
+from orchestrator.guests.target import GuestTarget, SshSettings
+
+_INSTALL = "Install what is due"
+_RESTART = "Restart because of the updates"
+_VERIFY = "See whether everything runs that ran before"
+
+_NOTHING_CHANGED = 3
+_NOT_AS_BEFORE = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class DuePackage:
+    """A package of which there is a newer version.
+
+    Attributes:
+        security: whether the newer version comes from the distribution's security archive.
+        state: ``ready`` to be installed; ``held`` by the machine's own administrator; ``excluded`` by the file;
+            ``kept-back`` (installing it would remove something: that needs a person).
+    """
+
+    name: str
+    old: str
+    new: str
+    security: bool
+    state: Literal["ready", "held", "excluded", "kept-back"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstalledPackage:
+    """A package that an update replaced.
+
+    Attributes:
+        published: when the mirror got the new version (UTC); None if that is not known.
+    """
+
+    name: str
+    old: str
+    new: str
+    security: bool
+    published: dt.datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DueUpdates:
+    """What is due in one machine.
+
+    Attributes:
+        packages: by name.
+        interrupted: an installation was interrupted there: the next update repairs it first.
+        reboot: why it has to be restarted; None if it has not.
+    """
+
+    packages: tuple[DuePackage, ...] = ()
+    interrupted: bool = False
+    reboot: str | None = None
+
+    @property
+    def ready(self) -> tuple[DuePackage, ...]:
+        """Those that an update would install."""
+        return tuple(package for package in self.packages if package.state == "ready")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateOrder:
+    """How one machine is updated.
+
+    Attributes:
+        security_only: leave the other updates for later.
+        fresh: begin anew; false goes on with an update that an earlier run began.
+        reboot: whether it may be restarted if that is needed.
+        boot_seconds: how long it may take to come back.
+        settle_seconds: how long its services may take to come back.
+    """
+
+    security_only: bool = False
+    fresh: bool = True
+    reboot: bool = False
+    boot_seconds: float = 600.0
+    settle_seconds: float = 60.0
+
+    def variables(self) -> dict[str, Any]:
+        """As the playbook's role reads it."""
+        return {
+            "update_scope": "security" if self.security_only else "all",
+            "update_fresh": self.fresh,
+            "update_reboot": self.reboot,
+            "update_boot_seconds": int(self.boot_seconds),
+            "update_settle_seconds": int(self.settle_seconds),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateResult:
+    """How an update went in one machine.
+
+    Attributes:
+        status: ``well`` (everything that ran before runs); ``untouched`` (nothing was changed, the message says why);
+            ``broken`` (the installation broke off); ``unwell`` (something that ran before does not);
+            ``gone`` (it did not come back from its restart); ``unreachable`` (the connection failed: what became of it
+            is not known).
+        tried: the versions that were to be installed: ``openssl 3.0.11``.
+        reboot: why it still has to be restarted; None if it has not.
+        restarted: whether it was restarted.
+        message: what went wrong, and what to do; empty when all is well.
+    """
+
+    status: Literal["well", "untouched", "broken", "unwell", "gone", "unreachable"]
+    installed: tuple[InstalledPackage, ...] = ()
+    tried: tuple[str, ...] = ()
+    reboot: str | None = None
+    restarted: bool = False
+    repaired: bool = False
+    message: str = ""
+    seconds: float = 0.0
+
+
+def look_for_updates(
+    targets: Sequence[GuestTarget], ssh: SshSettings, *, refresh: bool = True
+) -> dict[tuple[str, str], DueUpdates | str]:
+    """See what is due in machines, in one Ansible run. Nothing is installed.
+
+    Args:
+        targets: the machines.
+        ssh: how they are reached.
+        refresh: fetch the package lists first.
+
+    Returns:
+        For each machine what is due, or the reason why that cannot be said.
+    """
+    if not targets:
+        return {}
+    variables = {target.key: {"update_refresh": refresh, "update_seconds": 900} for target in targets}
+    run = run_playbook("update.yml", targets, ssh, check=True, variables=variables)
+    found: dict[tuple[str, str], DueUpdates | str] = {}
+    for target in targets:
+        results = _results(run.results, host_name(target))
+        found[target.key] = (
+            due_in(target, results) or f"{target.name}: Ansible did not get there: {run.output}"
+        )
+    return found
+
+
+def due_in(target: GuestTarget, results: Mapping[str, TaskResult]) -> DueUpdates | str | None:
+    """What the playbook said in check mode; the reason if it could not; None if it did not get there."""
+    result = results.get(_INSTALL)
+    if result is None:
+        return None
+    if result.kind in ("failed", "unreachable"):
+        return f"{target.name}: {reason_of(result)}"
+    return parse_due(_lines(result))
+
+
+def parse_due(lines: Iterable[str]) -> DueUpdates:
+    """Read the lines of ``orchestrator-update look``."""
+    packages: list[DuePackage] = []
+    interrupted, reboot = False, None
+    for line in lines:
+        word, _, rest = line.partition(" ")
+        fields = rest.split()
+        if word == "due" and len(fields) == 5 and fields[4] in ("ready", "held", "excluded", "kept-back"):
+            name, old, new, sort, state = fields
+            packages.append(
+                DuePackage(name=name, old=old, new=new, security=sort == "security", state=state)  # type: ignore[arg-type]
+            )
+        elif word == "interrupted":
+            interrupted = True
+        elif word == "reboot":
+            reboot = rest
+    return DueUpdates(
+        packages=tuple(sorted(packages, key=lambda p: p.name)), interrupted=interrupted, reboot=reboot
+    )
+
+
+def install_updates(
+    targets: Sequence[GuestTarget],
+    orders: Mapping[tuple[str, str], UpdateOrder],
+    ssh: SshSettings,
+    *,
+    on_event: Callable[[tuple[str, str], str], None] | None = None,
+    artifact_dir: Path | None = None,
+) -> dict[tuple[str, str], UpdateResult]:
+    """Install what is due in the machines of one wave: one Ansible run, failures kept apart.
+
+    Args:
+        targets: the machines.
+        orders: how each is updated.
+        ssh: how they are reached.
+        on_event: called with client and machine and what begins there.
+        artifact_dir: keep Ansible's own account of the run in this folder; nothing is kept by default.
+
+    Returns:
+        How it went in each. Nothing is raised for what goes wrong in or on the way to a guest.
+    """
+    if not targets:
+        return {}
+    tell = on_event or (lambda key, step: None)
+    by_host = {host_name(target): target for target in targets}
+    begun: dict[str, float] = {}
+    ended: dict[str, float] = {}
+    words = {_INSTALL: "install updates", _RESTART: "restart", _VERIFY: "see whether all runs"}
+
+    def follow(result: TaskResult) -> None:
+        now = time.monotonic()
+        begun.setdefault(result.host, now)
+        ended[result.host] = now
+        if result.kind == "start" and result.task in words:
+            tell(by_host[result.host].key, words[result.task])
+
+    variables = {key: order.variables() for key, order in orders.items()}
+    run = run_playbook(
+        "update.yml", targets, ssh, variables=variables, on_result=follow, artifact_dir=artifact_dir
+    )
+    outcomes = {}
+    for host, target in by_host.items():
+        result = _result(target, _results(run.results, host), run.output)
+        outcomes[target.key] = replace(result, seconds=ended.get(host, 0.0) - begun.get(host, 0.0))
+    return outcomes
+
+
+def _results(results: Iterable[TaskResult], host: str) -> dict[str, TaskResult]:
+    return {r.task: r for r in results if r.host == host and r.kind not in ("start", "skipped")}
+
+
+def _lines(result: TaskResult) -> list[str]:
+    return str(result.result.get("stdout") or "").splitlines()
+
+
+def _result(target: GuestTarget, results: Mapping[str, TaskResult], output: str) -> UpdateResult:
+    """Read from what the tasks of the playbook said how it went in one guest."""
+    install = results.get(_INSTALL)
+    if install is None:
+        return UpdateResult(
+            status="untouched", message=f"Ansible did not get as far as to this machine: {output}"
+        )
+    if install.kind == "unreachable":
+        return UpdateResult(
+            status="unreachable", message=f"SSH failed while updates were installed: {reason_of(install)}"
+        )
+    said = _said(install)
+    if install.kind == "failed":
+        code = install.result.get("rc")
+        if code is None:  # Ansible's own: the task took longer than it may
+            return replace(said, status="unreachable", message=reason_of(install))
+        status: Literal["untouched", "broken"] = "untouched" if code == _NOTHING_CHANGED else "broken"
+        why = " ".join(str(install.result.get("stderr") or "no reason given").split())
+        return replace(said, status=status, message=why)
+    restart = results.get(_RESTART)
+    if restart is not None and restart.kind in ("failed", "unreachable"):
+        return replace(
+            said,
+            status="gone",
+            restarted=True,
+            message=f"it did not come back from its restart: {reason_of(restart)}",
+        )
+    restarted = restart is not None and bool(restart.result.get("rebooted", restart.result.get("changed")))
+    said = replace(said, restarted=restarted, reboot=None if restarted else said.reboot)
+    verify = results.get(_VERIFY)
+    if verify is None or verify.kind == "unreachable" or verify.result.get("rc") is None:
+        why = reason_of(verify) if verify is not None else output
+        return replace(said, status="unreachable", message=f"SSH failed after the updates: {why}")
+    if verify.result.get("rc") == _NOT_AS_BEFORE:
+        lost = [line.removeprefix("lost ") for line in _lines(verify) if line.startswith("lost ")]
+        return replace(said, status="unwell", message=_lost_in_words(lost))
+    if verify.kind == "failed":
+        return replace(said, status="broken", message=reason_of(verify))
+    return said
+
+
+def _said(install: TaskResult) -> UpdateResult:
+    installed: list[InstalledPackage] = []
+    tried: list[str] = []
+    reboot, repaired = None, False
+    for line in _lines(install):
+        word, _, rest = line.partition(" ")
+        fields = rest.split()
+        if word == "installed" and len(fields) == 5:
+            name, old, new, sort, at = fields
+            published = dt.datetime.fromtimestamp(int(at), dt.UTC) if at.isdigit() and at != "0" else None
+            installed.append(
+                InstalledPackage(
+                    name=name, old=old, new=new, security=sort == "security", published=published
+                )
+            )
+        elif word == "tried" and len(fields) == 3:
+            tried.append(f"{fields[0]} {fields[2]}")
+        elif word == "reboot":
+            reboot = rest
+        elif word == "repaired":
+            repaired = True
+    return UpdateResult(
+        status="well", installed=tuple(installed), tried=tuple(tried), reboot=reboot, repaired=repaired
+    )
+
+
+def _lost_in_words(lost: Sequence[str]) -> str:
+    words = {
+        "service": "{} does not run any more",
+        "port": "nothing serves TCP {} any more",
+        "failed": "{} failed",
+    }
+    told = []
+    for item in lost:
+        kind, _, what = item.partition(" ")
+        told.append(words.get(kind, "{}").format(what))
+    return "; ".join(told) or "something that ran before does not"
