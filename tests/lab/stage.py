@@ -69,7 +69,8 @@ class Stage:
         """Write ``self.files``."""
         for client, content in self.files.items():
             path = self.folder / "subscriptions" / f"{client}.yaml"
-            path.write_text(yaml.safe_dump(content, sort_keys=False))
+            plain = json.loads(json.dumps(content))  # what two machines share is written out twice
+            path.write_text(yaml.safe_dump(plain, sort_keys=False))
 
     def machine(self, client: str, name: str) -> dict[str, Any]:
         """A machine of the files, to be edited."""
