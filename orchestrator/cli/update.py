@@ -61,6 +61,9 @@ def update(
     boot_timeout: Annotated[
         float, typer.Option(min=1, help="Seconds that a machine may take to come back from a restart.")
     ] = 600.0,
+    settle_timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds that services may take to come back.")
+    ] = 60.0,
     history: session.HistoryPath = None,
 ) -> None:
     """Install updates now: a snapshot first, in waves, back where a machine is not well afterwards.
@@ -109,6 +112,7 @@ def update(
                 requested_at=asked_at,
                 security_only=security_only,
                 boot_seconds=boot_timeout,
+                settle_seconds=settle_timeout,
             )
             with progress() as show.to:
                 lines = run.run(machines, due)

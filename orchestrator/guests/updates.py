@@ -211,7 +211,7 @@ def install_updates(
     by_host = {host_name(target): target for target in targets}
     begun: dict[str, float] = {}
     ended: dict[str, float] = {}
-    words = {_INSTALL: "install updates", _RESTART: "restart", _VERIFY: "see whether all runs"}
+    words = {_INSTALL: "install updates", _VERIFY: "see whether all runs"}
 
     def follow(result: TaskResult) -> None:
         now = time.monotonic()
@@ -219,6 +219,10 @@ def install_updates(
         ended[result.host] = now
         if result.kind == "start" and result.task in words:
             tell(by_host[result.host].key, words[result.task])
+        elif result.task == _INSTALL and result.kind == "ok":
+            key = by_host[result.host].key
+            if orders[key].reboot and _said(result).reboot:
+                tell(key, "restart")
 
     variables = {key: order.variables() for key, order in orders.items()}
     run = run_playbook(

@@ -122,7 +122,8 @@ class BackupRun:
         night.tell("backup-started", client=mark.client, machine=mark.machine, storage=assignment.storage)
         vm = night.vm(machine.site, mark.client, mark.machine, machine.summary)
         try:
-            archive = self._archive(vm, due, assignment.storage, started)
+            with night.claims.held(assignment.job.key):
+                archive = self._archive(vm, due, assignment.storage, started)
         except Exception as error:  # whatever one machine stumbles over, the others go on
             night.tell("backup-failed", client=mark.client, machine=mark.machine, reason=str(error))
             line = backup_line(mark, machine, assignment.storage, "failed", message=str(error))

@@ -5,16 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.applying.backups import SILENCE_SECONDS
+from orchestrator.applying.claims import Claims
 from orchestrator.applying.vm import Vm
 from orchestrator.resources.backup import days_in_words
 
 if TYPE_CHECKING:
     from orchestrator.applying.journal import Journal
+    from orchestrator.guests import SshSettings
     from orchestrator.proxmox import Cluster, VmSummary
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.notes import Mark
@@ -41,6 +43,8 @@ class Night:
         clock: the time, aware.
         tell: told of every event.
         closes_at: when no new work is begun any more.
+        ssh: how guests are reached; None: they are left alone.
+        claims: machines that a step works on: no other step touches them meanwhile.
         boot_seconds: how long a restored machine may take to boot.
         silence_seconds: how long a node may be away while its backup is waited for.
         tests_at_a_time: restore tests at a site at once.
@@ -55,6 +59,8 @@ class Night:
     tell: Tell
     closes_at: dt.datetime
     file_problems: tuple[str, ...] = ()
+    ssh: SshSettings | None = None
+    claims: Claims = field(default_factory=Claims)
     boot_seconds: float = 600.0
     silence_seconds: float = SILENCE_SECONDS
     tests_at_a_time: int = 2

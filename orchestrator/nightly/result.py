@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from orchestrator.guests.updates import InstalledPackage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +175,98 @@ class ForeignArchives:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UpdateLine:
+    """What became of one machine's automatic updates tonight (article 3.8.3).
+
+    Attributes:
+        result: as :class:`orchestrator.applying.updates.MachineUpdate` has it, or ``held``: held back because of an
+            earlier night, until somebody has looked.
+        window: its maintenance window in words; empty if it has no turn tonight.
+        wave: in which wave, 1 and up; 0 if in none.
+        installed: what was installed; empty if it was undone again.
+        tried: the versions that were tried: ``openssl 3.0.11``.
+        restarted: whether it was restarted.
+        reboot: why it still has to be restarted; None if it has not.
+        message: reason and remedy.
+    """
+
+    client: str
+    machine: str
+    site: str
+    result: Literal[
+        "installed",
+        "nothing-due",
+        "untouched",
+        "rolled-back",
+        "broken",
+        "unreachable",
+        "not-started",
+        "held",
+    ]
+    window: str = ""
+    wave: int = 0
+    installed: tuple[InstalledPackage, ...] = ()
+    tried: tuple[str, ...] = ()
+    restarted: bool = False
+    reboot: str | None = None
+    message: str = ""
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        """Whether somebody has to do something about it that nobody knew of yesterday."""
+        return self.result not in ("installed", "nothing-due", "held")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuestLine:
+    """What was seen in one managed machine tonight.
+
+    Attributes:
+        automatic: whether its updates are installed automatically.
+        security, others: updates that are due, after tonight's.
+        staying: updates that stay away: held in the machine, excluded by the file, kept back.
+        waiting_hours: working hours since the oldest of those due was first seen; None if none is known.
+        held_since: since when it is held back from automatic updates; None if it is not.
+        reboot: why it has to be restarted; None if it has not.
+        dropped: packets that its firewall dropped since the last night; None if that could not be read.
+        refused_ssh: new SSH connections that it refused since then, from addresses that may not.
+        top: what was dropped most: how often in a sample, and who wanted what (``203.0.113.9 tcp 3389``).
+        problem: why it could not be looked at; empty if it was.
+    """
+
+    client: str
+    machine: str
+    site: str
+    automatic: bool
+    security: int = 0
+    others: int = 0
+    staying: int = 0
+    waiting_hours: float | None = None
+    held_since: dt.datetime | None = None
+    reboot: str | None = None
+    dropped: int | None = None
+    refused_ssh: int | None = None
+    top: tuple[tuple[int, str], ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateDelay:
+    """How long updates took in the last days (article 3.8.3: 72 working hours on average).
+
+    Attributes:
+        days: how many days are counted.
+        packages: how many were installed.
+        average_hours: working hours from publication, or from the client's request; None if none was installed.
+    """
+
+    days: int
+    packages: int
+    average_hours: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Forecast:
     """What the run expects of itself at its start.
 
@@ -222,6 +317,9 @@ class NightReport:
     storages: tuple[StorageLine, ...] = ()
     machines: tuple[MachineLine, ...] = ()
     foreign: tuple[ForeignArchives, ...] = ()
+    updates: tuple[UpdateLine, ...] = ()
+    guests: tuple[GuestLine, ...] = ()
+    delay: UpdateDelay | None = None
 
     @property
     def failures(self) -> int:
@@ -233,6 +331,8 @@ class NightReport:
             + sum(line.result == "failed" for line in self.retention)
             + sum(line.result in ("failed", "not-started") for line in self.tests)
             + sum(not line.healthy for line in self.storages)
+            + sum(line.failed for line in self.updates)
+            + sum(bool(line.problem) for line in self.guests)
         )
 
     @property

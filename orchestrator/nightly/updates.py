@@ -1,0 +1,224 @@
+"""The night's automatic updates: every machine in its own maintenance window, beside the other work of the night.
+
+They run in a thread of their own, because a window may open in the middle of the backups. A machine whose backup runs
+is updated after it, and the other way round (:class:`orchestrator.applying.claims.Claims`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from orchestrator.applying.update_candidates import candidates, window_in_words
+from orchestrator.applying.updates import MachineUpdate, Updatable, UpdateRun
+from orchestrator.nightly.result import UpdateLine
+from orchestrator.planning.window import current_or_next, is_open
+
+if TYPE_CHECKING:
+    from orchestrator.applying.vm import Vm
+    from orchestrator.guests import SshSettings
+    from orchestrator.guests.updates import DueUpdates
+    from orchestrator.nightly.context import Night
+    from orchestrator.resources.holdings import SiteReading
+    from orchestrator.resources.notes import Mark
+    from orchestrator.resources.observed import ObservedMachine
+
+_LONGEST_PAUSE = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedUpdate:
+    """A machine whose turn comes tonight.
+
+    Attributes:
+        opens, closes: its window.
+        unfinished: an earlier run was killed in the middle of its update: it is gone on with at once.
+    """
+
+    machine: Updatable
+    opens: dt.datetime
+    closes: dt.datetime
+    unfinished: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdatePlan:
+    """The night's updates.
+
+    Attributes:
+        planned: machines whose window opens before the night's work ends, or that are unfinished.
+        settled: machines that get none tonight although they have automatic updates, and why.
+    """
+
+    planned: tuple[PlannedUpdate, ...] = ()
+    settled: tuple[UpdateLine, ...] = ()
+
+
+def plan_updates(night: Night, readings: Mapping[str, SiteReading]) -> UpdatePlan:
+    """Choose the machines whose updates are tonight's (article 3.8.3)."""
+    now = night.clock()
+    sites = {name: reading.observed for name, reading in readings.items()}
+    wanted = [
+        machine
+        for machine in night.desired.values()
+        if machine.site in sites and machine.updates is not None and machine.power == "running"
+    ]
+
+    def vm(machine: ObservedMachine, mark: Mark) -> Vm:
+        return night.vm(machine.site, mark.client, mark.machine, machine.summary)
+
+    found, reasons = candidates(wanted, sites, vm, may_reboot=lambda machine: machine.updates == "automatic")
+    planned = []
+    for machine in found:
+        note, window = machine.mark.update, machine.desired.window
+        if note is not None and note.state != "held":
+            planned.append(
+                PlannedUpdate(
+                    machine=replace(machine, reboot=is_open(window, now)),
+                    opens=now,
+                    closes=night.closes_at,
+                    unfinished=True,
+                )
+            )
+        elif machine.desired.updates == "automatic" and window is not None:
+            opens, closes = current_or_next(window, now)
+            if opens < night.closes_at:
+                planned.append(PlannedUpdate(machine=machine, opens=opens, closes=closes))
+    settled = [
+        UpdateLine(
+            client=machine.client,
+            machine=machine.name,
+            site=machine.site,
+            result="held",
+            message=reasons[machine.key],
+        )
+        for machine in wanted
+        if machine.updates == "automatic" and reasons.get(machine.key, "").startswith("held back")
+    ]
+    return UpdatePlan(planned=tuple(planned), settled=tuple(settled))
+
+
+class UpdateRound:
+    """Carrying the night's updates out, in a thread of their own."""
+
+    def __init__(
+        self,
+        night: Night,
+        plan: UpdatePlan,
+        ssh: SshSettings,
+        due: Mapping[tuple[str, str], DueUpdates | str],
+    ) -> None:
+        self._night = night
+        self._plan = plan
+        self._due = due
+        self._ssh = ssh
+        self._lines: list[UpdateLine] = list(plan.settled)
+        self._problem: Exception | None = None
+        self._thread = threading.Thread(target=self._work, name="updates", daemon=True)
+        self._thread.start()
+
+    def join(self) -> list[UpdateLine]:
+        """Wait until all are done, windows that open later tonight included.
+
+        Raises:
+            Exception: what the round stumbled over.
+        """
+        self._thread.join()
+        if self._problem is not None:
+            raise self._problem
+        return self._lines
+
+    def _work(self) -> None:
+        try:
+            self._all()
+        except Exception as error:
+            self._problem = error
+
+    def _all(self) -> None:
+        left = sorted(self._plan.planned, key=lambda item: item.opens)
+        while left:
+            now = self._night.clock()
+            open_now = [item for item in left if item.opens <= now < item.closes]
+            over = [item for item in left if item.closes <= now]
+            left = [item for item in left if item.opens > now]
+            self._lines += [
+                _not_started(item, "its window closed before its turn came tonight") for item in over
+            ]
+            if open_now:
+                self._round(open_now)
+            elif left and self._night.closed:
+                self._lines += [
+                    _not_started(item, "the night ended before its window opened") for item in left
+                ]
+                return
+            elif left:
+                until = min(item.opens for item in left)
+                self._night.pause(min(max((until - now).total_seconds(), 0.1), _LONGEST_PAUSE))
+
+    def _round(self, items: list[PlannedUpdate]) -> None:
+        night = self._night
+        by_key = {item.machine.key: item for item in items}
+        night.tell("updates-started", machines=len(items))
+
+        def may_begin(machine: Updatable) -> str | None:
+            item = by_key[machine.key]
+            if night.clock() < item.closes:
+                return None
+            return f"its window closed before its turn ({window_in_words(item.opens, item.closes)})"
+
+        run = UpdateRun(
+            ssh=self._ssh,
+            clock=night.clock,
+            automatic=True,
+            boot_seconds=night.boot_seconds,
+            may_begin=may_begin,
+            claims=night.claims,
+            pause=night.pause,
+        )
+        unseen = "what is due in it could not be seen at the beginning of the night"
+        for ended in run.run(
+            [item.machine for item in items], {key: self._due.get(key, unseen) for key in by_key}
+        ):
+            item = by_key[ended.client, ended.machine]
+            self._lines.append(_line(ended, item))
+            night.tell(
+                "updated" if ended.well else "update-failed",
+                client=ended.client,
+                machine=ended.machine,
+                result=ended.result,
+                wave=ended.wave,
+                packages=len(ended.installed),
+                restarted=ended.restarted,
+                reason=ended.message or None,
+            )
+
+
+def _line(ended: MachineUpdate, item: PlannedUpdate) -> UpdateLine:
+    return UpdateLine(
+        client=ended.client,
+        machine=ended.machine,
+        site=ended.site,
+        result=ended.result,
+        window=window_in_words(item.opens, item.closes),
+        wave=ended.wave,
+        installed=ended.installed,
+        tried=ended.tried,
+        restarted=ended.restarted,
+        reboot=ended.reboot,
+        message=ended.message,
+        seconds=ended.seconds,
+    )
+
+
+def _not_started(item: PlannedUpdate, why: str) -> UpdateLine:
+    return UpdateLine(
+        client=item.machine.desired.client,
+        machine=item.machine.desired.name,
+        site=item.machine.vm.site,
+        result="not-started",
+        window=window_in_words(item.opens, item.closes),
+        message=why,
+    )
