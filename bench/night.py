@@ -148,7 +148,7 @@ def _child(folder: Path, connection: dict[str, str]) -> None:
         plan = plan_night(night, history)
         forecast = plan.backups.forecast
         assert forecast is not None
-        report = NightRun(night, plan).run()
+        report = NightRun(night, plan, history).run()
     print(
         json.dumps(
             {

@@ -17,8 +17,10 @@ import typer
 from orchestrator.cli import session
 
 if TYPE_CHECKING:
+    from orchestrator.guests import SshSettings
     from orchestrator.nightly.context import Tell
     from orchestrator.nightly.result import NightReport
+    from orchestrator.resources.desired import DesiredMachine
     from orchestrator.sites.model import Provider
 
 
@@ -136,6 +138,7 @@ def nightly(
                 closes_at=window_closes(started),
                 file_problems=tuple(file_problems),
                 boot_seconds=boot_timeout,
+                ssh=_ssh(provider, desired),
             )
             plan = plan_night(night, opened)
             if dry_run:
@@ -144,7 +147,7 @@ def nightly(
                 for line in render_night_plan(plan, night.closes_at):
                     session.console().print(line)
                 raise typer.Exit(1 if plan.problems else 0)
-            report = NightRun(night, plan).run()
+            report = NightRun(night, plan, opened).run()
     except (Held, HistoryUnavailable) as error:
         session.fail(str(error))
     outlets = Outlets(
@@ -157,6 +160,12 @@ def nightly(
     _publish(report, outlets, tell)
     if not report.well:
         raise typer.Exit(1)
+
+
+def _ssh(provider: Provider, desired: tuple[DesiredMachine, ...]) -> SshSettings | None:
+    """How guests are reached, if there are any to be looked into: those of managed services."""
+    managed = any(machine.updates is not None for machine in desired)
+    return session.ssh_settings(provider) if managed else None
 
 
 def _sites(provider: Provider, chosen: list[str] | None) -> list[str]:

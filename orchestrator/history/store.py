@@ -174,16 +174,30 @@ class History:
         Raises:
             HistoryUnavailable: it cannot be read.
         """
+        return {key: float(seconds) for key, seconds in self._latest(action, ENTRIES.c.seconds).items()}
+
+    def latest_details(self, action: str) -> dict[tuple[str, str], str]:
+        """The details (JSON) of each machine's last successful action of a kind, by client and machine: one query.
+
+        Args:
+            action: as it was recorded: ``updates due``.
+
+        Raises:
+            HistoryUnavailable: it cannot be read.
+        """
+        return {key: str(details) for key, details in self._latest(action, ENTRIES.c.details).items()}
+
+    def _latest(self, action: str, column: sa.Column[Any]) -> dict[tuple[str, str], Any]:
         latest = (
             sa.select(sa.func.max(ENTRIES.c.sequence))
             .where(ENTRIES.c.action == action, ENTRIES.c.result == "ok", ENTRIES.c.machine.is_not(None))
             .group_by(ENTRIES.c.client, ENTRIES.c.machine)
         )
-        query = sa.select(ENTRIES.c.client, ENTRIES.c.machine, ENTRIES.c.seconds).where(
+        query = sa.select(ENTRIES.c.client, ENTRIES.c.machine, column.label("value")).where(
             ENTRIES.c.sequence.in_(latest)
         )
         with self._database.reading() as connection:
-            return {(row.client, row.machine): float(row.seconds) for row in connection.execute(query)}
+            return {(row.client, row.machine): row.value for row in connection.execute(query)}
 
     def verify(self, noted: Head | None = None) -> Verification:
         """Check the whole chain, reading it in small portions.

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
+from orchestrator.applying.update_candidates import window_in_words
 from orchestrator.contract.calendar import PARIS
 from orchestrator.nightly.run import NightPlan
 from orchestrator.resources.change import Kind
@@ -59,6 +60,16 @@ def render_night_plan(plan: NightPlan, closes_at: dt.datetime) -> Iterator[Text]
         yield Text(
             f"  ? restore test {mark.client}/{mark.machine}   {test.archive.stored.volid}   {last}", "yellow"
         )
+    for update in plan.updates.planned:
+        client, name = update.machine.key
+        when = (
+            "goes on with what an earlier run began"
+            if update.unfinished
+            else f"automatic, in the window {window_in_words(update.opens, update.closes)}"
+        )
+        yield Text(f"  ~ updates {client}/{name}   {when}", "yellow")
+    for settled in plan.updates.settled:
+        yield Text(f"  ! updates {settled.client}/{settled.machine}   {settled.message}", "magenta")
     yield Text()
     yield _summary(plan)
 
@@ -81,6 +92,8 @@ def _summary(plan: NightPlan) -> Text:
     forecast = plan.backups.forecast
     goes = sum(verdict.goes for _, verdict in plan.over)
     text = f"{len(plan.backups.due)} backups, {goes} archives to remove, {len(plan.tests)} restore tests"
+    if plan.updates.planned:
+        text += f", {len(plan.updates.planned)} machines to update"
     if forecast is None:
         return Text(text, "bold")
     ends = forecast.ends_at.astimezone(PARIS)

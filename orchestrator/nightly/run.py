@@ -1,4 +1,5 @@
-"""A whole night, in order: reading, drift, snapshots, expiry, backups, retention, restore tests, storages, report.
+"""A whole night: reading, drift, snapshots, expiry, backups, retention, restore tests, storages, report, in this order,
+and beside it from the backups on the automatic updates, each in its machine's window.
 
 One failed machine never stops the night, nor does one failed step. Everything is decided from what the hypervisors
 have, so a run that was killed is resumed by starting it again: what is done is seen, and not done twice.
@@ -17,19 +18,24 @@ from orchestrator.contract.retention import Verdict
 from orchestrator.nightly import retention, snapshots
 from orchestrator.nightly.backups import BackupRun
 from orchestrator.nightly.due import BackupPlan, plan_backups
+from orchestrator.nightly.guests import GuestsSeen, guest_lines, look_into_guests
 from orchestrator.nightly.reading import read_sites
 from orchestrator.nightly.restore_tests import Candidate, RestoreTests, choose_tests, last_sound_test
 from orchestrator.nightly.result import (
     BackupLine,
     DriftLine,
+    GuestLine,
     MachineLine,
     NightReport,
     RestoreTestLine,
     RetentionLine,
     SnapshotLine,
     StorageLine,
+    UpdateDelay,
+    UpdateLine,
 )
 from orchestrator.nightly.storages import storage_lines
+from orchestrator.nightly.updates import UpdatePlan, UpdateRound, plan_updates
 from orchestrator.planning.plan import SiteFailure, make_plan
 from orchestrator.resources.backup import Archive, newest_good
 from orchestrator.resources.change import Change, Kind
@@ -55,6 +61,7 @@ class NightPlan:
         expiring: how many snapshots of ours have lived their seven days.
         over: archives whose days are over now, with what retention says; decided again after the backups.
         tests: the restore tests of tonight.
+        updates: the machines whose automatic updates are tonight's.
     """
 
     started_at: dt.datetime
@@ -66,6 +73,7 @@ class NightPlan:
     backups: BackupPlan
     over: tuple[tuple[tuple[str, str], Verdict[Archive]], ...]
     tests: tuple[Candidate, ...]
+    updates: UpdatePlan
 
     @property
     def night(self) -> dt.date:
@@ -96,6 +104,7 @@ def plan_night(night: Night, history: History) -> NightPlan:
         backups=plan_backups(night, readings, history.last_seconds("backup")),
         over=tuple(item for reading in readings.values() for item in retention.over(night, reading)),
         tests=tuple(choose_tests(night, readings, night_of(started))),
+        updates=plan_updates(night, readings),
     )
 
 
@@ -133,9 +142,10 @@ def _expiring(readings: Iterable[SiteReading], now: dt.datetime) -> Iterable[tup
 class NightRun:
     """Carrying a night's plan out."""
 
-    def __init__(self, night: Night, plan: NightPlan) -> None:
+    def __init__(self, night: Night, plan: NightPlan, history: History) -> None:
         self._night = night
         self._plan = plan
+        self._history = history
         self._readings = plan.readings
         self._problems = list(plan.problems)
 
@@ -156,12 +166,15 @@ class NightRun:
         lines: list[SnapshotLine] = []
         lines += self._step("snapshots", lambda: snapshots.take_declared(night, list(plan.due), limits))
         lines += self._step("expiry", lambda: self._expire(limits, lines))
+        seen = self._look_into_guests()
+        updating = self._begin_updates(seen)
         backups: list[BackupLine] = self._step("backups", lambda: BackupRun(night, plan.backups).run())
         self._step("reading archives", self._read_archives)
         removed: list[RetentionLine] = self._step(
             "retention", lambda: retention.carry_out(night, self._readings.values())
         )
         tests: list[RestoreTestLine] = self._step("restore tests", self._test)
+        updates: list[UpdateLine] = self._step("updates", updating)
         # What came of age while the night ran goes with it: else it would live a day too long.
         lines += self._step("expiry", lambda: self._expire(limits, lines))
         self._step("reading archives", self._read_archives)
@@ -169,6 +182,10 @@ class NightRun:
             "storages", lambda: storage_lines(night, self._readings, plan.night)
         )
         lines += snapshots.foreign_snapshots(self._readings.values())
+        guests: list[GuestLine] = []
+        delay: UpdateDelay | None = None
+        if seen.machines:
+            guests, delay = guest_lines(night, seen, updates, self._history)
         report = NightReport(
             night=plan.night,
             run=night.journal.run,
@@ -185,6 +202,9 @@ class NightRun:
             storages=tuple(storages),
             machines=tuple(self._machines()),
             foreign=tuple(retention.foreign(self._readings.values())),
+            updates=tuple(updates),
+            guests=tuple(guests),
+            delay=delay,
         )
         night.tell("night-ended", failures=report.failures, seconds=_seconds(report))
         return report
@@ -198,6 +218,16 @@ class NightRun:
             self._problems.append(f"{name}: the step broke off: {type(error).__name__}: {error}")
             self._night.tell("step-failed", name=name, reason=str(error))
             return []
+
+    def _look_into_guests(self) -> GuestsSeen:
+        seen = self._step("guests", lambda: [look_into_guests(self._night, self._readings, self._history)])
+        return seen[0] if seen else GuestsSeen()
+
+    def _begin_updates(self, seen: GuestsSeen) -> Callable[[], list[UpdateLine]]:
+        """Let the updates begin beside the other work. Return what waits for their end."""
+        if self._night.ssh is None or not (self._plan.updates.planned or self._plan.updates.settled):
+            return list
+        return UpdateRound(self._night, self._plan.updates, self._night.ssh, seen.due).join
 
     def _expire(self, limits: Limits, lines: list[SnapshotLine]) -> list[SnapshotLine]:
         done = {(line.client, line.machine, line.snapshot) for line in lines}

@@ -144,7 +144,7 @@ class NightDesk:
                 pause=lambda seconds: time.sleep(min(seconds / speed, 0.05)),
             )
             plan = plan_night(night, history)
-            report = NightRun(night, plan).run()
+            report = NightRun(night, plan, history).run()
         cluster.close()
         return report, plan
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.contract.calendar import night_begins, night_of
 from orchestrator.resources.backup import ArchiveMark, archive_notes, read_archive_mark
 from tests.api.desk import Desk
 from tests.api.night_desk import MONDAY_NIGHT, PARIS, STORE, NightDesk
@@ -130,11 +131,13 @@ def test_a_retention_cut_from_31_to_7_says_in_the_plan_which_archives_go_and_the
 ) -> None:
     night.deliver("web-1", days=31)
     now = dt.datetime.now(PARIS)
-    _seed(night, "web-1", [age + 0.25 for age in range(30)], at=now)
+    # Whatever time it is: the newest is of last night.
+    late = (now - night_begins(night_of(now))) / dt.timedelta(days=1) + 0.001
+    _seed(night, "web-1", [age + late for age in range(30)], at=now)
     night.files("web-1", days=7)
     text = " ".join(night.desk.run("plan").out.split())
     assert "backup web-1 31 days → 7 days" in text
-    first, last = (f"{now - dt.timedelta(days=age):%Y-%m-%d}" for age in (29.25, 7.25))
+    first, last = (f"{now - dt.timedelta(days=age):%Y-%m-%d}" for age in (29 + late, 7 + late))
     assert f"23 of 30 archives go tonight: {first} to {last}, 23.0 GiB" in text
     assert night.desk.apply().code == 0
     assert len(night.archives()) == 30, "apply writes the retention down; the night removes"
