@@ -71,6 +71,9 @@ def host_variables(target: GuestTarget, ssh: SshSettings, known_hosts: Path) -> 
         "firewall_policy": policy_to_data(target.policy),
         "firewall_rules": render(target.policy),
         "firewall_rollback_seconds": ssh.rollback_seconds,
+        "ssh_keys": list(target.keys),
+        "ssh_keys_former": list(target.former_keys),
+        "ssh_keys_user": target.user,
     }
 
 
