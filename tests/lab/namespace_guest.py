@@ -212,7 +212,7 @@ class NamespaceGuest:
         return self.inside("nft", "-s", "list", "table", "inet", "orchestrator", check=False).stdout
 
 
-_BOOT = """
+MOUNTS = """
 set -e
 folder=$1; shift
 mount --make-rprivate /
@@ -221,6 +221,11 @@ mount --bind "$folder/sbin" /usr/local/sbin
 mount -t tmpfs tmpfs /run
 mkdir -p /run/sshd /run/homes
 mount --bind "$folder/homes" /run/homes
+"""
+"""Shell commands that give a guest, in a mount namespace of its own, what is in its folder."""
+
+_BOOT = f"""
+{MOUNTS}
 "$@" &
 while ! /usr/sbin/sshd -E "$folder/sshd.log"; do sleep 0.1; done
 until grep -q 'Server listening' "$folder/sshd.log"; do sleep 0.05; done
