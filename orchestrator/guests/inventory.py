@@ -73,6 +73,9 @@ def host_variables(target: GuestTarget, ssh: SshSettings, known_hosts: Path) -> 
         "firewall_rollback_seconds": ssh.rollback_seconds,
         "update_exclude": list(target.exclude),
         "update_ports": [opening.ports for opening in target.policy.open if opening.protocol == "tcp"],
+        "ssh_keys": list(target.keys),
+        "ssh_keys_former": list(target.former_keys),
+        "ssh_keys_user": target.user,
     }
 
 

@@ -2,7 +2,8 @@
 
 The guest has its own network (a veth pair leads to a second namespace, the provider's side, and from there
 nowhere), its own mounts (/etc, /run, /usr/local/sbin are private) and its own processes: when the first of
-them ends, all do. It runs no systemd. What depends on that is tested with virtual machines.
+them ends, all do. It has two users: root, and admin, who becomes root by sudo. It runs no systemd. What depends on
+that is tested with virtual machines.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ SIX = {MANAGEMENT: "2001:db8::1", CLIENT: "2001:db8::66", STRANGER: "2001:db8::7
 
 GUEST = "192.0.2.10"
 GUEST_SIX = "2001:db8::10"
+
+ADMIN_ID = 1000
+"""The guest's user admin and its group."""
 
 
 def policy(*openings: Opening, management: str = MANAGEMENT) -> FirewallPolicy:
@@ -223,15 +227,19 @@ class NamespaceGuest:
         return self.inside("nft", "-s", "list", "table", "inet", "orchestrator", check=False).stdout
 
 
-_SHARED_ROOT = """
+MOUNTS = """
 set -e
 folder=$1; shift
-root=
 mount --make-rprivate /
 mount --bind "$folder/etc" /etc
 mount --bind "$folder/sbin" /usr/local/sbin
 mount -t tmpfs tmpfs /run
+mkdir -p /run/sshd /run/homes
+mount --bind "$folder/homes" /run/homes
 """
+"""Shell commands that give a guest, in a mount namespace of its own, what is in its folder."""
+
+_SHARED_ROOT = MOUNTS + "root=\n"
 
 _OWN_ROOT = """
 set -e
@@ -250,12 +258,13 @@ mount --bind "$folder/sbin" "$root/usr/local/sbin"
 mount -t tmpfs tmpfs "$root/run"
 mount -t tmpfs tmpfs "$root/var/cache/apt"
 mount -t tmpfs tmpfs "$root/boot"
+mkdir -p "$root/run/sshd" "$root/run/homes"
+mount --bind "$folder/homes" "$root/run/homes"
 """
 
 _BOOT = """
 exec chroot "${root:-/}" /bin/sh -ec '
 folder=$1; shift
-mkdir -p /run/sshd
 "$@" &
 while ! /usr/sbin/sshd -E "$folder/sshd.log"; do sleep 0.1; done
 until grep -q "Server listening" "$folder/sshd.log"; do sleep 0.05; done
@@ -265,7 +274,7 @@ wait' guest "$folder" "$@"
 
 _SSHD = """
 HostKey /etc/ssh/ssh_host_ed25519_key
-AuthorizedKeysFile /etc/ssh/authorized_keys
+AuthorizedKeysFile .ssh/authorized_keys
 PermitRootLogin prohibit-password
 PasswordAuthentication no
 KbdInteractiveAuthentication no
@@ -286,21 +295,37 @@ def namespace_guest(folder: Path, name: str, *, own_root: bool = False) -> Itera
     ssh.mkdir()
     make_key(ssh / "ssh_host_ed25519_key")
     make_key(folder / "user_key")
-    shutil.copy(folder / "user_key.pub", ssh / "authorized_keys")
     (ssh / "sshd_config").write_text(_SSHD)
-    # sshd refuses accounts that are locked with "!", as root's can be.
-    shadow = folder / "etc/shadow"
-    lines = [
-        f"root:*:{line.split(':', 2)[2]}" if line.startswith("root:") else line
-        for line in shadow.read_text().splitlines()
-    ]
-    shadow.write_text("\n".join(lines) + "\n")
+    for name_of_user, number in (("root", 0), ("admin", ADMIN_ID)):
+        _add_user(folder, name_of_user, number)
+    (folder / "etc/sudoers.d").mkdir(exist_ok=True)
+    (folder / "etc/sudoers.d/admin").write_text("admin ALL=(ALL) NOPASSWD: ALL\n")
     guest = NamespaceGuest(name=name, folder=folder, own_root=own_root)
     try:
         guest.start()
         yield guest
     finally:
         guest.stop()
+
+
+def _add_user(folder: Path, name: str, number: int) -> None:
+    """Give the guest a user (of that name, in place of one) with a home of its own and the provider's key in it."""
+    # sshd refuses accounts that are locked with "!", as root's can be.
+    for file, line in (
+        ("passwd", f"{name}:x:{number}:{number}::/run/homes/{name}:/bin/sh"),
+        ("group", f"{name}:x:{number}:"),
+        ("shadow", f"{name}:*:20000:0:99999:7:::"),
+    ):
+        path = folder / "etc" / file
+        others = [other for other in path.read_text().splitlines() if not other.startswith(f"{name}:")]
+        path.write_text("\n".join((line, *others)) + "\n")
+    keys = folder / "homes" / name / ".ssh"
+    keys.mkdir(parents=True, mode=0o700)
+    shutil.copy(folder / "user_key.pub", keys / "authorized_keys")
+    (folder / "homes").chmod(0o755)
+    for owned in (keys.parent, keys, keys / "authorized_keys"):
+        owned.chmod(0o700 if owned.is_dir() else 0o600)
+        os.chown(owned, number, number)
 
 
 def make_key(path: Path) -> None:

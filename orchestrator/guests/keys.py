@@ -1,0 +1,138 @@
+"""The SSH keys of running machines (article 3.2): their fingerprints, and how a change of them went in a guest.
+
+The role ``ssh_keys`` changes them, see ``playbooks/roles/ssh_keys``. The last way in is never removed: nothing is sent
+where the provider's own key would not be among the keys, and what slips through is caught by the guest itself, which
+goes back to its previous keys unless a new connection confirms.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from orchestrator.guests.outcome import PartOutcome, reason_of
+from orchestrator.guests.playbooks import TaskResult
+from orchestrator.guests.target import GuestTarget, SshSettings
+
+BRING = "Bring the SSH keys to what is wanted"
+"""The task that changes the keys, or in check mode tells what would change."""
+
+CONFIRM = "Confirm the SSH keys over a new connection"
+"""The task that proves that we still get in; it runs where keys were taken out."""
+
+AFTERWARDS = "See what became of the SSH keys"
+"""The task that asks a guest whether it went back."""
+
+REPORT = "Report on the SSH keys"
+"""The task that fails with the reason."""
+
+
+def fingerprint(public_key: str) -> str:
+    """Return a public key's fingerprint as OpenSSH writes it: ``SHA256:`` and 43 characters.
+
+    Args:
+        public_key: a line such as ``ssh-ed25519 AAAA… name@host``, without options.
+
+    Raises:
+        ValueError: it is not a public key.
+    """
+    fields = public_key.split()
+    try:
+        blob = base64.b64decode(fields[1], validate=True)
+    except (IndexError, binascii.Error):
+        blob = b""
+    name = fields[0].encode() if fields else b""
+    if not name or not blob.startswith(len(name).to_bytes(4, "big") + name):
+        raise ValueError(
+            "this is not an SSH public key: give the whole line of the .pub file (ssh-ed25519 AAAA... name)"
+        )
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+def fingerprints(public_keys: Iterable[str]) -> tuple[str, ...]:
+    """Return the fingerprint of each public key, in their order.
+
+    Raises:
+        ValueError: one of them is not a public key.
+    """
+    return tuple(map(fingerprint, public_keys))
+
+
+def key_objection(target: GuestTarget, ssh: SshSettings) -> str | None:
+    """Say why a machine's keys must not be sent to it; None if they may.
+
+    The key that we connect with must be among those that stay, or removing one could shut us out. A machine whose
+    keys are left alone (it has none here) has nothing to be objected to.
+    """
+    if not target.keys:
+        return None
+    import paramiko
+
+    try:
+        ours = paramiko.PKey.from_path(ssh.private_key)
+    except (OSError, ValueError, TypeError, paramiko.SSHException, paramiko.pkey.UnknownKeyType) as error:
+        return (
+            f"{target.name}: the private key {ssh.private_key} cannot be read ({error}), so nobody knows whether the "
+            "wanted keys would let the provider in: see that it is there and has no passphrase. Nothing was sent"
+        )
+    own = fingerprint(f"{ours.get_name()} {ours.get_base64()}")
+    if own in fingerprints(target.keys):
+        return None
+    return (
+        f"{target.name}: the wanted SSH keys would not let the provider in: {ssh.private_key} ({own}) is not the "
+        "private half of any of them. See that management.ssh_public_key is its public half. Nothing was sent"
+    )
+
+
+def outcome(target: GuestTarget, results: Mapping[str, TaskResult]) -> PartOutcome | None:
+    """Read from what the tasks of the play said how the keys fared in one guest.
+
+    Args:
+        target: the machine.
+        results: the last result of each task on it by the task's name, without starts and skipped ones.
+
+    Returns:
+        None if the play did not get as far as to the keys. A machine without wanted keys is ``unchanged``.
+    """
+    if not target.keys:
+        return PartOutcome(status="unchanged")
+    bring = results.get(BRING)
+    if bring is None:
+        return None
+    if bring.kind == "unreachable":
+        return PartOutcome(
+            status="unreachable",
+            message=f"{target.name}: SSH failed while the keys were sent: {reason_of(bring)}",
+        )
+    if bring.kind == "failed":
+        return PartOutcome(
+            status="failed", message=f"{target.name}: the SSH keys are those of before: {reason_of(bring)}"
+        )
+    said = _lines(bring)
+    if said[0] == "unchanged":
+        return PartOutcome(status="unchanged")
+    if said[0] == "would-change":
+        return PartOutcome(
+            status="changed", differences=tuple(line for line in said[1:] if line[:1] in ("-", "+"))
+        )
+    if said[0] == "written" or (CONFIRM in results and REPORT not in results):
+        return PartOutcome(status="changed")
+    afterwards = results.get(AFTERWARDS)
+    back = afterwards is not None and afterwards.result.get("stdout", "").startswith("rolled-back")
+    reason = reason_of(results[REPORT]) if REPORT in results else "nobody confirmed the new keys: apply again"
+    return PartOutcome(status="rolled-back" if back else "unreachable", message=f"{target.name}: {reason}")
+
+
+def foreign_keys(results: Mapping[str, TaskResult]) -> tuple[str, ...]:
+    """Return the keys in one guest that are neither wanted nor former: lines ``? TYPE FINGERPRINT COMMENT``.
+
+    Somebody in the machine put them there. They are told and never touched.
+    """
+    bring = results.get(BRING)
+    return tuple(line for line in _lines(bring) if line.startswith("? ")) if bring else ()
+
+
+def _lines(result: TaskResult) -> list[str]:
+    return str(result.result.get("stdout", "")).splitlines() or [""]
