@@ -138,6 +138,7 @@ class UpdateRun:
         automatic: by the night (article 3.8.3), not on somebody's request.
         requested_at: when the client asked for it; None for automatic ones.
         security_only: leave the other updates for later.
+        released: somebody has looked: what holds machines back counts no more.
         boot_seconds: how long a guest may take to boot.
         settle_seconds: how long services may take to come back.
         may_begin: why a machine must not be begun with now (its window has closed); None if it may.
@@ -150,6 +151,7 @@ class UpdateRun:
     automatic: bool
     requested_at: dt.datetime | None = None
     security_only: bool = False
+    released: bool = False
     boot_seconds: float = 600.0
     settle_seconds: float = 60.0
     may_begin: Callable[[Updatable], str | None] = lambda machine: None
@@ -250,8 +252,10 @@ class UpdateRun:
 
     def _prepare(self, machine: Updatable) -> tuple[UpdateNote, bool] | MachineUpdate:
         """Note that the update begins, after a snapshot if there is room. True: it begins anew."""
-        note = machine.mark.update
         try:
+            note = self._note_now(machine)
+            if note is not None and note.state == "held" and not self.released:
+                return _line(machine, "not-started", message=f"held back meanwhile: {note.reason}")
             if note is not None and note.state == "going-back":
                 return self._go_back(machine, note, UpdateResult(status="broken", message=note.reason))
             if note is not None and note.state == "running":
@@ -266,6 +270,13 @@ class UpdateRun:
         except (ProxmoxError, Stopped, HistoryUnavailable) as error:
             return _line(machine, "untouched", message=f"the update was not begun: {error}")
         return note, True
+
+    def _note_now(self, machine: Updatable) -> UpdateNote | None:
+        """What the mark says now: somebody else's run may have been at it since the machine was read."""
+        mark = self._fresh(machine).mark
+        if mark is None or (mark.client, mark.machine) != machine.key:
+            raise Stopped("its notes no longer carry the mark of this machine: restore them")
+        return mark.update
 
     def _snapshot(self, machine: Updatable) -> tuple[str | None, str | None]:
         """Take a snapshot to come back to, if the machine can and there is room (articles 3.2 and 3.3).

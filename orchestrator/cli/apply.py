@@ -41,7 +41,7 @@ def apply(
     desired = session.open_desired(paths, provider)
     chosen = session.selection(only)
     session.check_selection(chosen, desired)
-    lock = session.state_directory() / f"apply-{session.provider_name(provider)}.lock"
+    lock = session.apply_lock(provider)
     try:
         with exclusive(lock, session.holder()), session.open_clusters(provider) as clusters:
             prepared = session.prepare(desired, clusters, chosen, restart_now=restart_now, settle_seconds=600)

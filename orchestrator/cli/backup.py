@@ -142,7 +142,7 @@ def restore(
     ):
         try:
             if desired is not None:
-                lock = session.state_directory() / f"apply-{session.provider_name(provider)}.lock"
+                lock = session.apply_lock(provider)
                 held.enter_context(exclusive(lock, session.holder()))
             found = find_machine(target, clusters)
             chosen = _choose(target, found, _site_reading(found, provider), archive)

@@ -139,6 +139,9 @@ def nightly(
                 file_problems=tuple(file_problems),
                 boot_seconds=boot_timeout,
                 ssh=_ssh(provider, desired),
+                changing=lambda: exclusive(
+                    session.apply_lock(provider), session.holder("the night's updates")
+                ),
             )
             plan = plan_night(night, opened)
             if dry_run:

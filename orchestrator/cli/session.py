@@ -319,6 +319,11 @@ def provider_name(provider: Provider) -> str:
     return hashlib.sha256("\n".join(urls).encode()).hexdigest()[:12]
 
 
+def apply_lock(provider: Provider) -> Path:
+    """The lock of runs that change the machines of a provider's sites."""
+    return state_directory() / f"apply-{provider_name(provider)}.lock"
+
+
 def holder(what: str = "") -> str:
     """Who holds a lock and since when, in words; ``what`` says what for."""
     since = f"since {dt.datetime.now().astimezone():%Y-%m-%d %H:%M:%S %Z}"

@@ -150,7 +150,7 @@ def rollback(
     provider = session.open_provider(inventory)
     desired = wanted(target, session.open_desired(files, provider))
     ssh = session.ssh_settings(provider)
-    lock = session.state_directory() / f"apply-{session.provider_name(provider)}.lock"
+    lock = session.apply_lock(provider)
     try:
         with (
             exclusive(lock, session.holder()),

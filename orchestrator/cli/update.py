@@ -81,7 +81,7 @@ def update(
     session.check_selection(chosen, desired)
     asked_at = _moment(requested)
     ssh = session.ssh_settings(provider)
-    lock = session.state_directory() / f"apply-{session.provider_name(provider)}.lock"
+    lock = session.apply_lock(provider)
     try:
         with (
             exclusive(lock, session.holder("updates")),
@@ -111,6 +111,7 @@ def update(
                 automatic=False,
                 requested_at=asked_at,
                 security_only=security_only,
+                released=release,
                 boot_seconds=boot_timeout,
                 settle_seconds=settle_timeout,
             )

@@ -129,7 +129,11 @@ class UpdateResult:
 
 
 def look_for_updates(
-    targets: Sequence[GuestTarget], ssh: SshSettings, *, refresh: bool = True
+    targets: Sequence[GuestTarget],
+    ssh: SshSettings,
+    *,
+    refresh: bool = True,
+    timeout_seconds: float = 900.0,
 ) -> dict[tuple[str, str], DueUpdates | str]:
     """See what is due in machines, in one Ansible run. Nothing is installed.
 
@@ -137,13 +141,15 @@ def look_for_updates(
         targets: the machines.
         ssh: how they are reached.
         refresh: fetch the package lists first.
+        timeout_seconds: how long one machine may take: one that hangs keeps nobody else waiting longer.
 
     Returns:
         For each machine what is due, or the reason why that cannot be said.
     """
     if not targets:
         return {}
-    variables = {target.key: {"update_refresh": refresh, "update_seconds": 900} for target in targets}
+    more = {"update_refresh": refresh, "update_seconds": int(timeout_seconds)}
+    variables = {target.key: more for target in targets}
     run = run_playbook("update.yml", targets, ssh, check=True, variables=variables)
     found: dict[tuple[str, str], DueUpdates | str] = {}
     for target in targets:
@@ -160,7 +166,7 @@ def due_in(target: GuestTarget, results: Mapping[str, TaskResult]) -> DueUpdates
     if result is None:
         return None
     if result.kind in ("failed", "unreachable"):
-        return f"{target.name}: {reason_of(result)}"
+        return f"{target.name}: {_why(result)}"
     return parse_due(_lines(result))
 
 
@@ -258,7 +264,7 @@ def _result(target: GuestTarget, results: Mapping[str, TaskResult], output: str)
     if install.kind == "failed":
         code = install.result.get("rc")
         if code is None:  # Ansible's own: the task took longer than it may
-            return replace(said, status="unreachable", message=reason_of(install))
+            return replace(said, status="unreachable", message=_why(install))
         status: Literal["untouched", "broken"] = "untouched" if code == _NOTHING_CHANGED else "broken"
         why = " ".join(str(install.result.get("stderr") or "no reason given").split())
         return replace(said, status=status, message=why)
@@ -282,6 +288,16 @@ def _result(target: GuestTarget, results: Mapping[str, TaskResult], output: str)
     if verify.kind == "failed":
         return replace(said, status="broken", message=reason_of(verify))
     return said
+
+
+def _why(result: TaskResult) -> str:
+    """Why a task failed; one that Ansible gave up waiting for says so."""
+    if result.kind == "failed" and result.result.get("rc") is None and "stderr" not in result.result:
+        return (
+            f"SSH connected, but no answer came ({reason_of(result)}): the machine hangs, or is very busy; look at its "
+            "console"
+        )
+    return reason_of(result)
 
 
 def _said(install: TaskResult) -> UpdateResult:

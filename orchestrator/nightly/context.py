@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -44,6 +45,7 @@ class Night:
         tell: told of every event.
         closes_at: when no new work is begun any more.
         ssh: how guests are reached; None: they are left alone.
+        changing: held while guests are changed: no other run changes the same sites then. Raises ``Held``.
         claims: machines that a step works on: no other step touches them meanwhile.
         boot_seconds: how long a restored machine may take to boot.
         silence_seconds: how long a node may be away while its backup is waited for.
@@ -60,6 +62,7 @@ class Night:
     closes_at: dt.datetime
     file_problems: tuple[str, ...] = ()
     ssh: SshSettings | None = None
+    changing: Callable[[], AbstractContextManager[None]] = nullcontext
     claims: Claims = field(default_factory=Claims)
     boot_seconds: float = 600.0
     silence_seconds: float = SILENCE_SECONDS

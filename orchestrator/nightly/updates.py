@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.applying.lock import Held
 from orchestrator.applying.update_candidates import candidates, window_in_words
 from orchestrator.applying.updates import MachineUpdate, Updatable, UpdateRun
 from orchestrator.nightly.result import UpdateLine
@@ -148,7 +149,7 @@ class UpdateRound:
                 _not_started(item, "its window closed before its turn came tonight") for item in over
             ]
             if open_now:
-                self._round(open_now)
+                left += self._round_alone(open_now)
             elif left and self._night.closed:
                 self._lines += [
                     _not_started(item, "the night ended before its window opened") for item in left
@@ -157,6 +158,17 @@ class UpdateRound:
             elif left:
                 until = min(item.opens for item in left)
                 self._night.pause(min(max((until - now).total_seconds(), 0.1), _LONGEST_PAUSE))
+
+    def _round_alone(self, items: list[PlannedUpdate]) -> list[PlannedUpdate]:
+        """Run a round while nobody else changes the same sites. Return the machines if somebody does."""
+        try:
+            with self._night.changing():
+                self._round(items)
+        except Held as error:
+            self._night.tell("updates-wait", reason=str(error))
+            self._night.pause(_LONGEST_PAUSE)
+            return items
+        return []
 
     def _round(self, items: list[PlannedUpdate]) -> None:
         night = self._night

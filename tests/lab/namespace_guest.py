@@ -197,29 +197,30 @@ class NamespaceGuest:
             [*_inside(self.outside), *relay], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
+    def command_inside(self, *command: str) -> list[str]:
+        """What runs a command in the guest, without SSH."""
+        assert self.init is not None
+        # The first process of the guest is the child of `unshare`, which is what was started.
+        children = Path(f"/proc/{self.init.pid}/task/{self.init.pid}/children").read_text().split()
+        enter = ["nsenter", f"--target={children[0]}", "--mount", "--pid", "--net", "--root", "--wd", "--"]
+        return [*enter, *command]
+
+    def command_outside(self) -> list[str]:
+        """What runs a command on the provider's side of the cable."""
+        return _inside(self.outside)
+
+    def begin(self, *command: str) -> subprocess.Popen[bytes]:
+        """Begin a command in the guest."""
+        return subprocess.Popen(
+            self.command_inside(*command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
     def inside(
         self, *command: str, text: str | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the guest, without SSH."""
-        assert self.init is not None
-        # The first process of the guest is the child of `unshare`, which is what was started.
-        children = Path(f"/proc/{self.init.pid}/task/{self.init.pid}/children").read_text().split()
         return subprocess.run(
-            [
-                "nsenter",
-                f"--target={children[0]}",
-                "--mount",
-                "--pid",
-                "--net",
-                "--root",
-                "--wd",
-                "--",
-                *command,
-            ],
-            input=text,
-            capture_output=True,
-            text=True,
-            check=check,
+            self.command_inside(*command), input=text, capture_output=True, text=True, check=check
         )
 
     def rules(self) -> str:
