@@ -20,6 +20,7 @@ from orchestrator.applying.limits import Limits
 from orchestrator.applying.placement import Placement
 from orchestrator.applying.snapshots import remove_expired, take_snapshot
 from orchestrator.applying.vm import Stopped, Vm
+from orchestrator.planning.inside import keys_known
 from orchestrator.planning.machine import machine_changes
 from orchestrator.planning.plan import MachinePlan
 from orchestrator.proxmox import (
@@ -141,6 +142,7 @@ class MachineRun:
             self.plan.address,
             self.around.now,
             restart_now=self.around.restart_now,
+            inside=self.plan.inside,
         )
         if _words(again) != _words(self.plan.changes):
             raise Stopped(
@@ -249,6 +251,8 @@ class MachineRun:
         self._join_pool(desired, observed)
         for _ in range(_ROUNDS):
             mark = observed.mark or new_mark(desired)
+            if mark.ready and mark.keys is None:  # before the configuration forgets which keys were delivered
+                mark = mark.with_(keys=keys_known(observed, mark))
             found = edits(desired, observed, mark, address)
             refused = [edit.change for edit in found if edit.change and edit.change.kind is Kind.REFUSED]
             if refused:

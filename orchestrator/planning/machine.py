@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address
 
-from orchestrator.guests.rules import describe_changes, policy_from_data, policy_to_data
+from orchestrator.planning.inside import KEYS, inside_changes
 from orchestrator.planning.window import describe_restart, is_open
 from orchestrator.resources.backup import OFF, backup_words, what_retention_does
 from orchestrator.resources.change import Change, ChangeClass, Kind
 from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.inside import InsideReading
 from orchestrator.resources.machine import RESTART_KEYS, edits, new_mark, pool_change
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
@@ -29,8 +30,18 @@ def machine_changes(
     now: dt.datetime,
     *,
     restart_now: bool = False,
+    inside: InsideReading | None = None,
 ) -> tuple[Change, ...]:
-    """Every change for one machine that exists and is ours."""
+    """Every change for one machine that exists and is ours.
+
+    Args:
+        desired: the file's side.
+        observed: the hypervisor's side.
+        address: the address that it has or shall have.
+        now: the time, aware.
+        restart_now: restart also outside its maintenance window.
+        inside: what was seen in the guest; None if nobody looked.
+    """
     mark = observed.mark or new_mark(desired)
     found = edits(desired, observed, mark, address)
     restart = "now, as told" if restart_now else describe_restart(desired.window, now)
@@ -49,8 +60,11 @@ def machine_changes(
     moves = any(change.what == "address" for change in changes) or _cloud_init_waits(observed, mark, now)
     changes += power
     reachable = desired.power == "running" and (starts or (observed.running and not moves))
-    changes += _firewall_changes(desired, mark, reachable=reachable)
-    return tuple(changes)
+    within = inside_changes(desired, observed, mark, inside, reachable=reachable)
+    if any(change.what == KEYS and change.kind is not Kind.NOTICE for change in within):
+        # One line for both places: what cloud-init has, and what is in the guest.
+        changes = [change for change in changes if change.what != KEYS]
+    return (*changes, *within)
 
 
 def _settings(params: Mapping[str, str | int]) -> Change:
@@ -122,7 +136,7 @@ def _waiting(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> list[st
     if not observed.running:
         return []
     pending = sorted(observed.config.pending.keys() & RESTART_KEYS)
-    words = ["SSH keys" if key == "sshkeys" else f"{key} {observed.config.pending[key]}" for key in pending]
+    words = [f"{key} {observed.config.pending[key]}" for key in pending]
     return words or (["settings of cloud-init"] if _cloud_init_waits(observed, mark, now) else [])
 
 
@@ -180,16 +194,3 @@ def _power(
     kind: Kind, before: str, after: str, change_class: ChangeClass | None, *, drift: bool = False
 ) -> Change:
     return Change(kind=kind, what="power", before=before, after=after, change_class=change_class, drift=drift)
-
-
-def _firewall_changes(desired: DesiredMachine, mark: Mark, *, reachable: bool) -> list[Change]:
-    if mark.ready and mark.firewall == policy_to_data(desired.policy):
-        return []
-    loaded = policy_from_data(mark.firewall) if mark.firewall else None
-    lines = describe_changes(loaded, desired.policy)
-    words = "; ".join(lines) or "closed but for the provider"
-    if not reachable:
-        return [
-            Change(kind=Kind.WAITING, what="firewall", after=words, why="loaded when the machine has started")
-        ]
-    return [Change(kind=Kind.FIREWALL, what="firewall", after=words, change_class=ChangeClass.STANDARD)]

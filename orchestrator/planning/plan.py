@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from orchestrator.guests.rules import describe_changes
@@ -23,6 +23,7 @@ from orchestrator.proxmox import VmSummary
 from orchestrator.resources.backup import backup_words
 from orchestrator.resources.change import Change, ChangeClass, Kind
 from orchestrator.resources.desired import DesiredMachine, pool_of
+from orchestrator.resources.inside import InsideReading
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.subscriptions.model import format_mebibytes
@@ -38,6 +39,7 @@ class MachinePlan:
         address: the address that it has or would get; None if none could be chosen.
         desired: the file's side; None for a machine that was taken out of its file.
         observed: the hypervisor's side; None before it is created.
+        inside: what was seen in the guest; None if nobody looked.
     """
 
     client: str
@@ -52,6 +54,7 @@ class MachinePlan:
     changes: tuple[Change, ...]
     desired: DesiredMachine | None
     observed: ObservedMachine | None
+    inside: InsideReading | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -134,6 +137,7 @@ def make_plan(
     selection: Selection = EVERYTHING,
     restart_now: bool = False,
     failures: Iterable[SiteFailure] = (),
+    inside: Mapping[tuple[str, str], InsideReading] | None = None,
 ) -> Plan:
     """Compare desired and observed.
 
@@ -144,6 +148,7 @@ def make_plan(
         selection: machines to plan for.
         restart_now: restart machines also outside their maintenance window.
         failures: sites that could not be read.
+        inside: what was seen in the guests, by client and machine; None if nobody looked.
     """
     wanted = list(desired)
     own: dict[tuple[str, str], list[ObservedMachine]] = defaultdict(list)
@@ -157,7 +162,13 @@ def make_plan(
     ]
     plans = [
         _machine_plan(
-            machine, own[machine.key], observed, chosen.get(machine.key), now, restart_now=restart_now
+            machine,
+            own[machine.key],
+            observed,
+            chosen.get(machine.key),
+            now,
+            restart_now=restart_now,
+            inside=(inside or {}).get(machine.key),
         )
         for machine in selected
     ]
@@ -183,6 +194,7 @@ def _machine_plan(
     now: dt.datetime,
     *,
     restart_now: bool,
+    inside: InsideReading | None,
 ) -> MachinePlan:
     if not own:
         changes = _creation(desired, observed[desired.site], address)
@@ -192,9 +204,8 @@ def _machine_plan(
     machine = own[0]
     if address is None:
         return _plan(desired, machine, None, (no_address(desired),))
-    return _plan(
-        desired, machine, address, machine_changes(desired, machine, address, now, restart_now=restart_now)
-    )
+    changes = machine_changes(desired, machine, address, now, restart_now=restart_now, inside=inside)
+    return replace(_plan(desired, machine, address, changes), inside=inside)
 
 
 def _plan(

@@ -15,6 +15,7 @@ _SYMBOLS = {
     Kind.CREATE: ("+", "green"),
     Kind.UPDATE: ("~", "yellow"),
     Kind.FIREWALL: ("~", "yellow"),
+    Kind.GUEST: ("~", "yellow"),
     Kind.SNAPSHOT: ("+", "green"),
     Kind.EXPIRE: ("-", "red"),
     Kind.START: ("~", "yellow"),

@@ -16,6 +16,8 @@ class Kind(StrEnum):
     RESTART = "restart"
     RETIRE = "retire"
     FIREWALL = "firewall"
+    GUEST = "guest"
+    """Something inside the machine besides its firewall: SSH keys, supervision."""
     SNAPSHOT = "snapshot"
     EXPIRE = "expire"
     """A snapshot of ours whose seven days are over is removed (articles 3.2 and 3.3)."""

@@ -39,6 +39,8 @@ class DesiredMachine:
         backup_storages: where its backups go: at other sites than its own (article 3.5).
         snapshots: those that the file declares.
         window: when it may be restarted; None where no window was agreed.
+        direct_access: whether the client may log in (article 3.8.2: not to fully managed servers).
+        supervised: whether a node exporter runs in it, for the provider's monitoring (article 3.8.1).
         updates: how updates get installed (article 3.8.3); None without managed services.
         update_exclude: packages that no update touches.
         apart_from: machines of the same client that are never updated at the same time.
@@ -63,6 +65,8 @@ class DesiredMachine:
     ssh_keys: tuple[str, ...]
     policy: FirewallPolicy
     window: MaintenanceWindow | None
+    direct_access: bool = True
+    supervised: bool = False
     updates: Literal["on-request", "automatic"] | None = None
     update_exclude: tuple[str, ...] = ()
     apart_from: tuple[str, ...] = ()
@@ -129,6 +133,9 @@ def _desired(
             management=provider.management.addresses,
         ),
         window=managed.maintenance_window if managed else None,
+        direct_access=client_access,
+        # Supervision is not in the list of article 3.3, which is exclusive.
+        supervised=managed is not None and offer is not Offer.ESSENTIAL,
         updates=managed.updates if managed else None,
         update_exclude=machine.updates.exclude,
         apart_from=tuple(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import urllib.parse
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
@@ -41,14 +41,14 @@ RESTART_KEYS = frozenset(
         "ipconfig0",
         "nameserver",
         "ciuser",
-        "sshkeys",
         "agent",
     }
 )
 """Settings that a running machine takes up at its next start only (hotplug aside)."""
 
-CLOUD_INIT_KEYS = frozenset({"ipconfig0", "nameserver", "ciuser", "sshkeys"})
-"""Those of them that Proxmox makes current at once, though the guest reads them at its next start."""
+CLOUD_INIT_KEYS = frozenset({"ipconfig0", "nameserver", "ciuser"})
+"""Those of them that Proxmox makes current at once, though the guest reads them at its next start. SSH keys are not
+among them: they are changed in the running guest, and cloud-init finds nothing to add at its next start."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,8 +166,14 @@ def _user(sides: _Sides) -> Iterator[Edit]:
         yield Edit(change=change, params={"ciuser": sides.desired.user})
 
 
+def keys_in_config(observed: ObservedMachine) -> tuple[str, ...]:
+    """The public SSH keys that cloud-init puts into a guest, those left out that are none."""
+    lines = urllib.parse.unquote(observed.config.effective("sshkeys") or "").splitlines()
+    return tuple(line for line in lines if len(line.split()) >= 2)
+
+
 def _ssh_keys(sides: _Sides) -> Iterator[Edit]:
-    observed = frozenset(filter(None, urllib.parse.unquote(sides.read("sshkeys") or "").splitlines()))
+    observed = frozenset(keys_in_config(sides.observed))
     wanted = frozenset(sides.desired.ssh_keys)
     if observed == wanted:
         return
@@ -185,9 +191,6 @@ def _ssh_keys(sides: _Sides) -> Iterator[Edit]:
         return
     lines = "\n".join(sides.desired.ssh_keys)
     change = sides.update("SSH keys", _count(observed), _count(wanted), ChangeClass.STANDARD)
-    if sides.mark.ready and observed - wanted:
-        why = "cloud-init adds keys at the next start and removes none: remove the key that goes in the guest too"
-        change = replace(change, why=why)
     yield Edit(change=change, params={"sshkeys": urllib.parse.quote(lines, safe="")})
 
 

@@ -1,0 +1,167 @@
+"""The changes inside a machine: firewall, SSH keys, supervision; and what somebody changed there by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from orchestrator.guests.keys import fingerprint, fingerprints
+from orchestrator.guests.rules import describe_changes, policy_from_data, policy_to_data
+from orchestrator.resources.change import Change, ChangeClass, Kind
+from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.inside import InsideReading
+from orchestrator.resources.machine import keys_in_config
+from orchestrator.resources.notes import Mark
+from orchestrator.resources.observed import ObservedMachine
+from orchestrator.subscriptions.model import Offer
+
+KEYS = "SSH keys"
+SUPERVISION = "supervision"
+
+
+def inside_changes(
+    desired: DesiredMachine,
+    observed: ObservedMachine,
+    mark: Mark,
+    reading: InsideReading | None,
+    *,
+    reachable: bool,
+) -> list[Change]:
+    """Every change inside a machine that exists and is ours.
+
+    Args:
+        desired: the file's side.
+        observed: the hypervisor's side.
+        mark: what is known to have been brought into the guest.
+        reading: what was seen in it; None if nobody looked.
+        reachable: whether the guest can be worked on in this run; else its changes wait for its start.
+    """
+    found = [*_firewall(desired, mark), *_keys(desired, observed, mark), *_supervision(desired, mark)]
+    if not reachable:
+        return [_waits(change) for change in found]
+    if reading is None:
+        return found
+    return [*found, *_drift(reading, {change.what for change in found})]
+
+
+def _waits(change: Change) -> Change:
+    why = (
+        "loaded when the machine has started"
+        if change.kind is Kind.FIREWALL
+        else "done when the machine has started"
+    )
+    return Change(kind=Kind.WAITING, what=change.what, before=change.before, after=change.after, why=why)
+
+
+def _firewall(desired: DesiredMachine, mark: Mark) -> Iterator[Change]:
+    if mark.ready and mark.firewall == policy_to_data(desired.policy):
+        return
+    loaded = policy_from_data(mark.firewall) if mark.firewall else None
+    lines = describe_changes(loaded, desired.policy)
+    words = "; ".join(lines) or "closed but for the provider"
+    yield Change(kind=Kind.FIREWALL, what="firewall", after=words, change_class=ChangeClass.STANDARD)
+
+
+def keys_known(observed: ObservedMachine, mark: Mark) -> tuple[str, ...]:
+    """Fingerprints of the file's keys that are in the guest, as far as is known: put there by us, or by cloud-init."""
+    if mark.keys is not None:
+        return mark.keys
+    return fingerprints(keys_in_config(observed))
+
+
+def _keys(desired: DesiredMachine, observed: ObservedMachine, mark: Mark) -> Iterator[Change]:
+    """Article 3.2: the file's keys are the machine's. Those of delivery are cloud-init's business."""
+    if not mark.ready or desired.offer is Offer.ESSENTIAL:
+        return
+    known = keys_known(observed, mark)
+    if set(known) == set(fingerprints(desired.ssh_keys)):
+        return
+    names = {fingerprint(key): name_of(key) for key in (*keys_in_config(observed), *desired.ssh_keys)}
+    why = None
+    gone = [names.get(item, item) for item in known if item not in fingerprints(desired.ssh_keys)]
+    if gone and not desired.direct_access:
+        why = f"level full: the client has no direct access (art. 3.8.2), so {', '.join(gone)} goes from the machine"
+    yield Change(
+        kind=Kind.GUEST,
+        what=KEYS,
+        before=_listed(names.get(item, item) for item in known),
+        after=_listed(map(name_of, desired.ssh_keys)),
+        change_class=ChangeClass.STANDARD,
+        why=why,
+    )
+
+
+def name_of(key: str) -> str:
+    """What people call a public key: its comment, or the end of it."""
+    fields = key.split(maxsplit=2)
+    return fields[2] if len(fields) > 2 else key[-12:]
+
+
+def _listed(names: Iterable[str]) -> str | None:
+    return ", ".join(sorted(set(names))) or None
+
+
+def _supervision(desired: DesiredMachine, mark: Mark) -> Iterator[Change]:
+    if desired.supervised == mark.supervised:
+        return
+    words = ("none", "node exporter, for the provider's monitoring alone (art. 3.8.1)")
+    yield Change(
+        kind=Kind.GUEST,
+        what=SUPERVISION,
+        before=words[mark.supervised] if mark.ready else None,
+        after=words[desired.supervised],
+        change_class=ChangeClass.STANDARD,
+    )
+
+
+def _drift(reading: InsideReading, changing: set[str]) -> Iterator[Change]:
+    """What a look into the guest showed, but for what changes anyway."""
+    if reading.other_host_key:
+        yield Change(
+            kind=Kind.GUEST,
+            what="SSH host key",
+            after="learnt anew through the hypervisor",
+            drift=True,
+            why="the guest answers with another key than the one known: it made new ones, or another machine has its "
+            "address",
+        )
+        return
+    if reading.problem:
+        yield Change(kind=Kind.NOTICE, what="guest", after="not looked into", why=reading.problem)
+        return
+    for what, kind, lines in (
+        ("firewall", Kind.FIREWALL, reading.firewall),
+        (KEYS, Kind.GUEST, reading.keys),
+        (SUPERVISION, Kind.GUEST, reading.supervision),
+    ):
+        if lines and what not in changing:
+            yield Change(
+                kind=kind,
+                what=what,
+                before="; ".join(lines),
+                after="as its file says",
+                change_class=ChangeClass.STANDARD,
+                drift=True,
+            )
+    if reading.foreign_keys:
+        people = ", ".join(" ".join(line.split()[2:]) for line in reading.foreign_keys)
+        why = "in no file, put in by somebody in the machine: left alone"
+        yield Change(kind=Kind.NOTICE, what=KEYS, after=people, why=why)
+    yield from _packages(reading)
+
+
+def _packages(reading: InsideReading) -> Iterator[Change]:
+    due = reading.due
+    if due is None:
+        return
+    if due.ready:
+        security = sum(package.security for package in due.ready)
+        why = "orchestrator update installs them" if not due.interrupted else None
+        words = f"{security} security, {len(due.ready) - security} other due"
+        yield Change(kind=Kind.NOTICE, what="updates", after=words, why=why)
+    if due.interrupted:
+        why = "orchestrator update repairs it first"
+        yield Change(kind=Kind.NOTICE, what="packages", after="an installation was interrupted", why=why)
+    if due.reboot:
+        yield Change(
+            kind=Kind.NOTICE, what="restart", after=due.reboot, why="orchestrator update --restart-now"
+        )
