@@ -29,6 +29,7 @@ PACKAGES = (
     "python3",
     "nftables",
     "iproute2",
+    "prometheus-node-exporter",
     # what people need to look around, and the listener of the demo
     "netcat-openbsd",
     "iputils-ping",
@@ -182,6 +183,9 @@ MASKED_GENERATORS = (
     "systemd-getty-generator",
 )
 """Programs that systemd runs at each start to make units; none of theirs is wanted."""
+
+DISABLED_UNITS = ("multi-user.target.wants/prometheus-node-exporter.service",)
+"""Links of units that packages enable and a guest starts when it is told to: supervision switches the exporter on."""
 
 ENABLED_UNITS = (
     "multi-user.target.wants/systemd-networkd.service",

@@ -124,6 +124,8 @@ def _choose_units(root: Path) -> None:
         _link(system / unit, "/dev/null")
     for generator in recipe.MASKED_GENERATORS:
         _link(root / "etc/systemd/system-generators" / generator, "/dev/null")
+    for unit in recipe.DISABLED_UNITS:
+        (system / unit).unlink(missing_ok=True)
     for unit in recipe.ENABLED_UNITS:
         folder, name = unit.split("/")
         own = system / name

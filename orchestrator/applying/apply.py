@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.observed import ObservedSite
 
+_INSIDE = frozenset({Kind.FIREWALL, Kind.GUEST})
+"""Changes that are made inside the guest."""
+
 _WORKERS = 16
 """Machines at a time. Most of a worker's time is waiting; what Proxmox is asked for is limited elsewhere."""
 
@@ -143,9 +146,8 @@ def _hypervisor_part(
     except (Stopped, ProxmoxError, HistoryUnavailable, ValueError) as error:
         return _failed(machine, around, str(error))
     kinds = {change.kind for change in machine.effective}
-    if machine.desired and kinds & {Kind.FIREWALL, Kind.START, Kind.RESTART}:
-        firewall = Kind.FIREWALL in kinds
-        return Waiting(run=run, desired=machine.desired, observed=observed, firewall=firewall)
+    if machine.desired and kinds & {*_INSIDE, Kind.START, Kind.RESTART}:
+        return Waiting(run=run, desired=machine.desired, observed=observed, inside=bool(kinds & _INSIDE))
     around.journal.show(machine.client, machine.machine, "done")
     return Outcome(client=machine.client, machine=machine.machine, result="done")
 
@@ -157,9 +159,9 @@ def _failed(machine: MachinePlan, around: Surroundings, message: str) -> Outcome
 
 def _left_alone(machine: Waiting) -> Outcome:
     client, name = machine.key
-    if not machine.firewall:
+    if not machine.inside:
         return Outcome(client=client, machine=name, result="done")
-    message = "the guest was left alone, as asked: its firewall is not loaded"
+    message = "the guest was left alone, as asked: nothing in it was changed"
     return Outcome(client=client, machine=name, result="partly", message=message)
 
 

@@ -1,10 +1,12 @@
-"""The part of ``apply`` inside the guests: wait until they are up, learn their keys, load their firewall."""
+"""The part of ``apply`` inside the guests: wait until they are up, learn their host keys, bring them to their files."""
 
 from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+from orchestrator.applying.guest_target import target_of
 from orchestrator.applying.machine_run import Waiting
 from orchestrator.applying.vm import Stopped
 from orchestrator.guests import (
@@ -12,13 +14,16 @@ from orchestrator.guests import (
     GuestUnreachable,
     PartOutcome,
     SshSettings,
-    apply_firewalls,
     learn_host_keys,
     wait_for_ssh,
 )
+from orchestrator.guests.keys import fingerprints
+from orchestrator.guests.machines import FIREWALL, KEYS, PARTS, SUPERVISION, configure_machines
 from orchestrator.guests.rules import policy_to_data
 from orchestrator.history import HistoryUnavailable
 from orchestrator.proxmox import ProxmoxError, ping_agent
+from orchestrator.resources.machine import new_mark
+from orchestrator.resources.notes import Mark
 
 _POLL_SECONDS = 2.0
 
@@ -26,10 +31,10 @@ _POLL_SECONDS = 2.0
 def configure_guests(
     machines: list[Waiting], ssh: SshSettings, *, boot_seconds: float
 ) -> dict[tuple[str, str], str | None]:
-    """Wait for the guests, then load all the firewalls that differ in one run.
+    """Wait for the guests, then bring all that differ to what is asked of them in one run.
 
     Args:
-        machines: those that were switched on or restarted, or whose firewall differs.
+        machines: those that were switched on or restarted, or that differ inside.
         ssh: how to reach them.
         boot_seconds: how long to wait for a guest to boot.
 
@@ -44,16 +49,18 @@ def configure_guests(
         booted = pool.map(lambda machine: _await_guest(machine, ssh, boot_seconds), machines)
         for machine, (target, problem) in zip(machines, booted, strict=True):
             results[machine.key] = problem
-            if target and machine.firewall:
+            if target and machine.inside:
                 targets.append(target)
             elif target:
                 results[machine.key] = _note_host_keys(machine, target)
     if not targets:
         return results
     by_key = {machine.key: machine for machine in machines}
-    for target in targets:
-        by_key[target.key].run.around.journal.show(*target.key, "load the firewall")
-    outcomes = apply_firewalls(targets, ssh)
+
+    def show(key: tuple[str, str], part: str) -> None:
+        by_key[key].run.around.journal.show(*key, part)
+
+    outcomes = configure_machines(targets, ssh, on_event=show)
     for target in targets:
         results[target.key] = _note(by_key[target.key], target, outcomes[target.key])
     return results
@@ -75,13 +82,12 @@ def _await_guest(
                     f"look at its console on {summary.node}; the machine is kept, apply again goes on from here"
                 )
             around.pause(_POLL_SECONDS)
-        target = GuestTarget(
-            client=machine.desired.client,
-            machine=machine.desired.name,
+        target = target_of(
+            machine.desired,
+            machine.observed,
+            machine.observed.mark or new_mark(machine.desired),
             address=str(machine.run.plan.address),
-            user=machine.desired.user,
             host_keys=learn_host_keys(cluster, summary.node, summary.vmid),
-            policy=machine.desired.policy,
         )
         around.journal.show(*machine.key, "wait for SSH")
         wait_for_ssh(target, ssh, max(deadline - time.monotonic(), ssh.connect_timeout_seconds))
@@ -99,29 +105,46 @@ def _note_host_keys(machine: Waiting, target: GuestTarget) -> str | None:
     return None
 
 
-def _note(machine: Waiting, target: GuestTarget, outcome: PartOutcome) -> str | None:
-    """Record what happened in the guest, and in the mark what is loaded there now."""
-    journal = machine.run.around.journal
-    good = outcome.status in ("changed", "unchanged")
+def _note(machine: Waiting, target: GuestTarget, outcomes: dict[str, PartOutcome]) -> str | None:
+    """Record what happened in the guest, and in the mark what is known of it now."""
+    desired, journal = machine.desired, machine.run.around.journal
+    details: dict[str, dict[str, Any]] = {
+        FIREWALL: {"policy": policy_to_data(target.policy)},
+        KEYS: {"keys": list(fingerprints(target.keys)), "former": list(target.former_keys)},
+        SUPERVISION: {"supervised": target.supervised},
+    }
+    problem = None
     try:
-        journal.record(
-            machine.desired.client,
-            machine.desired.name,
-            machine.desired.site,
-            "firewall",
-            result="ok" if good else ("refused" if outcome.status == "refused" else "failed"),
-            message=outcome.message or outcome.status,
-            seconds=outcome.seconds,
-            details={"policy": policy_to_data(target.policy)},
-        )
-        if not good:
-            return f"firewall: {outcome.message}"
-        machine.run.write_mark(
-            machine.observed,
-            lambda mark: mark.with_(
-                firewall=policy_to_data(target.policy), host_keys=target.host_keys, ready=True
-            ),
-        )
+        for part in PARTS:
+            outcome = outcomes.get(part)
+            if outcome is None or (outcome.status == "unchanged" and part != FIREWALL):
+                continue
+            journal.record(
+                desired.client,
+                desired.name,
+                desired.site,
+                part,
+                result="ok" if outcome.good else ("refused" if outcome.status == "refused" else "failed"),
+                message=outcome.message or outcome.status,
+                seconds=outcome.seconds,
+                details=details[part],
+            )
+            if not outcome.good:
+                problem = problem or f"{part}: {outcome.message}"
+        good = {part for part, outcome in outcomes.items() if outcome.good}
+        if good:
+            machine.run.write_mark(machine.observed, lambda mark: _with_parts(mark, target, good))
     except (ProxmoxError, HistoryUnavailable, Stopped) as error:
-        return str(error)
-    return None
+        return problem or str(error)
+    return problem
+
+
+def _with_parts(mark: Mark, target: GuestTarget, good: set[str]) -> Mark:
+    """The mark with what was brought into the guest. A machine is in service once its firewall is loaded."""
+    if FIREWALL in good:
+        mark = mark.with_(firewall=policy_to_data(target.policy), host_keys=target.host_keys, ready=True)
+    if KEYS in good and target.keys:
+        mark = mark.with_(keys=fingerprints(target.keys))
+    if SUPERVISION in good or not (target.supervised or target.supervised_before):
+        mark = mark.with_(supervised=target.supervised)
+    return mark

@@ -417,13 +417,13 @@ class Waiting:
     """A machine whose guest is to be waited for.
 
     Attributes:
-        firewall: whether its firewall has to be loaded then; else it only has to come up again.
+        inside: whether it has to be brought to what is asked of it inside; else it only has to come up again.
     """
 
     run: MachineRun
     desired: DesiredMachine
     observed: ObservedMachine
-    firewall: bool
+    inside: bool
 
     @property
     def key(self) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.applying.guest_target import target_of
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.machine_run import MachineRun, Surroundings, Waiting
 from orchestrator.applying.marking import change_mark
@@ -14,6 +15,7 @@ from orchestrator.applying.snapshots import roll_back
 from orchestrator.applying.vm import Vm
 from orchestrator.planning.plan import MachinePlan
 from orchestrator.proxmox import VmSnapshot, parse_disk
+from orchestrator.resources.machine import new_mark
 from orchestrator.resources.observed import ObservedMachine
 
 if TYPE_CHECKING:
@@ -91,25 +93,25 @@ def go_back(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> None:
         )
 
     roll_back(vm, snapshot.name, start=running, back=is_back)
-    forget_firewall(vm)
+    forget_guest(vm)
 
 
-def forget_firewall(vm: Vm) -> None:
-    """Note that the guest's firewall is not known: its disks are those of another day.
+def forget_guest(vm: Vm) -> None:
+    """Note that nothing is known of the inside of the guest: its disks are those of another day.
 
     Raises:
         Stopped, ProxmoxError: the notes could not be changed.
     """
-    change_mark(vm, lambda mark: mark.with_(firewall=None))
+    change_mark(vm, lambda mark: mark.with_(firewall=None, keys=None, supervised=False))
 
 
-def remember_firewall(vm: Vm, before: Mark) -> None:
+def remember_guest(vm: Vm, before: Mark) -> None:
     """Note again what was known of the guest's firewall: its own disks are back.
 
     Raises:
         Stopped, ProxmoxError: the notes could not be changed.
     """
-    change_mark(vm, lambda mark: mark.with_(firewall=before.firewall))
+    change_mark(vm, lambda mark: mark.with_(firewall=before.firewall, keys=before.keys, supervised=before.supervised))
 
 
 def refresh_guest(
@@ -127,7 +129,7 @@ def refresh_guest(
         None if all went well, else the reason.
     """
     from orchestrator.applying.guests_stage import configure_guests  # Ansible is slow to import
-    from orchestrator.guests import GuestTarget, GuestUnreachable, learn_host_keys, set_clock
+    from orchestrator.guests import GuestUnreachable, learn_host_keys, set_clock
     from orchestrator.proxmox import ProxmoxError
 
     address = observed.address
@@ -158,18 +160,17 @@ def refresh_guest(
         desired=desired,
         observed=observed,
     )
-    waiting = Waiting(run=MachineRun(plan, around), desired=desired, observed=observed, firewall=True)
+    waiting = Waiting(run=MachineRun(plan, around), desired=desired, observed=observed, inside=True)
     problem = configure_guests([waiting], ssh, boot_seconds=boot_seconds)[waiting.key]
     if problem is not None:
         return problem
     try:
-        target = GuestTarget(
-            client=vm.client,
-            machine=vm.machine,
+        target = target_of(
+            desired,
+            observed,
+            observed.mark or new_mark(desired),
             address=str(address),
-            user=desired.user,
             host_keys=learn_host_keys(vm.cluster, vm.node, vm.vmid),
-            policy=desired.policy,
         )
         with vm.step("set clock") as step:
             behind = set_clock(target, ssh)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.applying.claims import Claims
+from orchestrator.applying.guest_target import target_of
 from orchestrator.applying.marking import change_mark
 from orchestrator.applying.rollback import go_back, refresh_guest
 from orchestrator.applying.snapshots import remove_snapshot, take_snapshot
@@ -80,14 +81,9 @@ class Updatable:
 
     def target(self) -> GuestTarget:
         """The guest, with the host keys that were learnt when it was last applied."""
-        return GuestTarget(
-            client=self.desired.client,
-            machine=self.desired.name,
-            address=str(self.observed.address),
-            user=self.desired.user,
-            host_keys=self.mark.host_keys,
-            policy=self.desired.policy,
-            exclude=self.desired.update_exclude,
+        address = str(self.observed.address)
+        return target_of(
+            self.desired, self.observed, self.mark, address=address, host_keys=self.mark.host_keys
         )
 
 

@@ -47,7 +47,7 @@ class InPlace:
             Stopped, ProxmoxError: it could not be done; the text says what the machine is like now.
         """
         from orchestrator.applying.in_place import Exchange, interrupted_copy, switch_off
-        from orchestrator.applying.rollback import forget_firewall
+        from orchestrator.applying.rollback import forget_guest
 
         if self.found.machine.snapshots:
             names = ", ".join(snapshot.name for snapshot in self.found.machine.snapshots)
@@ -71,7 +71,7 @@ class InPlace:
         switch_off(self.vm)
         exchange = Exchange(vm=self.vm, copy=copy)
         exchange.swap()
-        forget_firewall(self.vm)
+        forget_guest(self.vm)
         self._boot(exchange, copy)
 
     def refresh(self, again: Found, desired: DesiredMachine) -> None:
@@ -136,7 +136,7 @@ class InPlace:
         """Start the restored machine; if it does not boot, its own disks go back."""
         from orchestrator.applying.in_place import pull_the_plug, start_and_wait
         from orchestrator.applying.restoring import remove_copy
-        from orchestrator.applying.rollback import remember_firewall
+        from orchestrator.applying.rollback import remember_guest
         from orchestrator.applying.vm import Stopped
         from orchestrator.proxmox import ProxmoxError
 
@@ -149,7 +149,7 @@ class InPlace:
                 ) from error
             pull_the_plug(self.vm)
             exchange.swap_back()
-            remember_firewall(self.vm, self.found.mark)
+            remember_guest(self.vm, self.found.mark)
             start_and_wait(self.vm, boot_seconds=self.boot_seconds)
             remove_copy(copy)
             raise Stopped(

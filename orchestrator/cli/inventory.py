@@ -53,6 +53,7 @@ def inventory(
 def _host(machine: ObservedMachine, provider: Provider) -> InventoryHost | None:
     from orchestrator.guests import GuestTarget, InventoryHost
     from orchestrator.guests.rules import policy_from_data
+    from orchestrator.resources.machine import EXCLUDED
 
     mark = machine.mark
     if (
@@ -70,5 +71,8 @@ def _host(machine: ObservedMachine, provider: Provider) -> InventoryHost | None:
         user=machine.config.effective("ciuser") or provider.management.user,
         host_keys=mark.host_keys,
         policy=policy_from_data(mark.firewall),
+        supervised=mark.supervised,
+        supervised_before=mark.supervised,
+        exclude=tuple(mark.applied.get(EXCLUDED, "").split()),
     )
     return InventoryHost(target=target, site=machine.site, offer=mark.offer)

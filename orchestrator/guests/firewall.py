@@ -22,7 +22,7 @@ from orchestrator.guests.rules import admits_ssh_from
 from orchestrator.guests.ssh import GuestUnreachable, HostKeyMismatch, source_address_seen
 from orchestrator.guests.target import GuestTarget, SshSettings
 
-_LOAD = "Load the rules, the way back armed"
+LOAD = "Load the rules, the way back armed"
 _CONFIRM = "Confirm over a new connection"
 _AFTERWARDS = "See what became of the guest"
 _REPORT = "Report"
@@ -53,7 +53,7 @@ def apply_firewalls(
         return outcomes
     with ThreadPoolExecutor(min(len(targets), MACHINES_AT_ONCE), thread_name_prefix="ssh") as pool:
         for target, refusal in zip(
-            targets, pool.map(lambda t: _objection(t, ssh, tell), targets), strict=True
+            targets, pool.map(lambda t: firewall_objection(t, ssh, tell), targets), strict=True
         ):
             if refusal:
                 outcomes[target.key] = refusal
@@ -67,10 +67,10 @@ def apply_firewalls(
     }
 
 
-def _objection(
+def firewall_objection(
     target: GuestTarget, ssh: SshSettings, tell: Callable[[tuple[str, str], str], None]
 ) -> PartOutcome | None:
-    """Why the rules must not be sent to a machine; None if they may."""
+    """Why the rules must not be sent to a machine; None if they may. It is asked where it sees us come from."""
     if not target.policy.management:
         return _refused(
             f"{target.name}: the rules would let the provider in from nowhere: list the provider's addresses as "
@@ -115,23 +115,23 @@ def _load(
         now = time.monotonic()
         begun.setdefault(result.host, now)
         ended[result.host] = now
-        if result.task == _LOAD and result.kind == "start":
+        if result.task == LOAD and result.kind == "start":
             tell(by_host[result.host].key, "load the firewall")
-        elif result.task == _LOAD and result.result.get("changed"):
+        elif result.task == LOAD and result.result.get("changed"):
             tell(by_host[result.host].key, "confirm the firewall over a new connection")
 
     run = run_playbook("firewall.yml", targets, ssh, on_result=follow, artifact_dir=artifact_dir)
     outcomes = {}
     for host, target in by_host.items():
         results = {r.task: r for r in run.results if r.host == host and r.kind not in ("start", "skipped")}
-        outcome = _outcome(target, results, run.output)
-        outcomes[target.key] = replace(outcome, seconds=ended.get(host, 0.0) - begun.get(host, 0.0))
+        fared = outcome(target, results, run.output)
+        outcomes[target.key] = replace(fared, seconds=ended.get(host, 0.0) - begun.get(host, 0.0))
     return outcomes
 
 
-def _outcome(target: GuestTarget, results: Mapping[str, TaskResult], output: str) -> PartOutcome:
+def outcome(target: GuestTarget, results: Mapping[str, TaskResult], output: str) -> PartOutcome:
     """Read from what the tasks of the playbook said how it went in one guest."""
-    load = results.get(_LOAD)
+    load = results.get(LOAD)
     if load is None:
         status: Status = "failed"
         message = f"Ansible did not get as far as to this machine: {output}"

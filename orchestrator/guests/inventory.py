@@ -76,6 +76,8 @@ def host_variables(target: GuestTarget, ssh: SshSettings, known_hosts: Path) -> 
         "ssh_keys": list(target.keys),
         "ssh_keys_former": list(target.former_keys),
         "ssh_keys_user": target.user,
+        "supervised": target.supervised,
+        "supervised_before": target.supervised_before,
     }
 
 

@@ -25,6 +25,7 @@ class GuestTarget:
         former_keys: fingerprints (``SHA256:…``) of keys that were put in from the file and are in it no longer.
         exclude: packages that no update touches; names may hold ``*`` and ``?``.
         supervised: whether it is to be supervised (article 3.8.1): a node exporter runs in it.
+        supervised_before: whether it was, when it was last applied.
     """
 
     client: str
@@ -36,6 +37,7 @@ class GuestTarget:
     keys: tuple[str, ...] = ()
     former_keys: tuple[str, ...] = ()
     supervised: bool = False
+    supervised_before: bool = False
     exclude: tuple[str, ...] = ()
 
     @property

@@ -17,6 +17,8 @@ from orchestrator.subscriptions.model import Offer
 KEYS = "SSH keys"
 SUPERVISION = "supervision"
 
+_SUPERVISED = "node exporter, for the provider's monitoring alone (art. 3.8.1)"
+
 
 def inside_changes(
     desired: DesiredMachine,
@@ -103,14 +105,20 @@ def _listed(names: Iterable[str]) -> str | None:
 def _supervision(desired: DesiredMachine, mark: Mark) -> Iterator[Change]:
     if desired.supervised == mark.supervised:
         return
-    words = ("none", "node exporter, for the provider's monitoring alone (art. 3.8.1)")
     yield Change(
         kind=Kind.GUEST,
         what=SUPERVISION,
-        before=words[mark.supervised] if mark.ready else None,
-        after=words[desired.supervised],
+        before=_SUPERVISED if mark.supervised else None,
+        after=_SUPERVISED if desired.supervised else "none: it is no longer part of the subscription",
         change_class=ChangeClass.STANDARD,
     )
+
+
+def new_supervision(desired: DesiredMachine) -> Iterator[Change]:
+    """The supervision of a machine that is to be made."""
+    if desired.supervised:
+        kind = Kind.GUEST if desired.power == "running" else Kind.WAITING
+        yield Change(kind=kind, what=SUPERVISION, after=_SUPERVISED)
 
 
 def _drift(reading: InsideReading, changing: set[str]) -> Iterator[Change]:

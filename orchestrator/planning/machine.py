@@ -13,7 +13,15 @@ from orchestrator.resources.backup import OFF, backup_words, what_retention_does
 from orchestrator.resources.change import Change, ChangeClass, Kind
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.inside import InsideReading
-from orchestrator.resources.machine import RESTART_KEYS, edits, new_mark, pool_change
+from orchestrator.resources.machine import (
+    EXCLUDED,
+    NOTHING_EXCLUDED,
+    RESTART_KEYS,
+    edits,
+    excluded_words,
+    new_mark,
+    pool_change,
+)
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.snapshot import snapshot_changes
@@ -53,6 +61,7 @@ def machine_changes(
         changes.append(pool)
     changes += _mark_changes(desired, mark)
     changes += _backup_changes(desired, observed, mark, now)
+    changes += _exclusion_changes(desired, mark)
     late = any(edit.params.keys() & RESTART_KEYS for edit in found)
     waiting = _waiting(observed, mark, now)
     power = _power_changes(desired, observed, mark, now, late=late, waiting=waiting, restart_now=restart_now)
@@ -119,6 +128,16 @@ def _backup_changes(
             change_class=ChangeClass.STANDARD,
             why=None if observed.archives is None else what_retention_does(desired, observed.archives, now),
         )
+    ]
+
+
+def _exclusion_changes(desired: DesiredMachine, mark: Mark) -> list[Change]:
+    """Packages that updates leave alone: noted in the mark, for playbooks that are run by hand."""
+    before, after = mark.applied.get(EXCLUDED, NOTHING_EXCLUDED), excluded_words(desired.update_exclude)
+    if before == after or not mark.applied:
+        return []
+    return [
+        Change(kind=Kind.UPDATE, what=EXCLUDED, before=before, after=after, change_class=ChangeClass.STANDARD)
     ]
 
 

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address
 
 from orchestrator.guests.rules import describe_changes
 from orchestrator.planning.addresses import choose_addresses
+from orchestrator.planning.inside import new_supervision
 from orchestrator.planning.machine import machine_changes
 from orchestrator.planning.refusals import (
     address_conflict,
@@ -250,6 +251,7 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
             what="firewall",
             after="; ".join(describe_changes(None, desired.policy)) or "closed but for the provider",
         ),
+        *new_supervision(desired),
     )
 
 

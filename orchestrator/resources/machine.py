@@ -366,6 +366,16 @@ def new_mark(desired: DesiredMachine) -> Mark:
     )
 
 
+EXCLUDED = "updates excluded"
+NOTHING_EXCLUDED = "none"
+"""How the mark and plans name the packages that no update touches."""
+
+
+def excluded_words(patterns: tuple[str, ...]) -> str:
+    """Packages that no update touches, as the mark keeps them: parted by blanks."""
+    return " ".join(patterns) or NOTHING_EXCLUDED
+
+
 def applied(desired: DesiredMachine, address: IPv4Address) -> dict[str, str]:
     """What the file asks for, in the words of the changes: noted when applied, to tell drift from an edit."""
     words = {
@@ -378,6 +388,8 @@ def applied(desired: DesiredMachine, address: IPv4Address) -> dict[str, str]:
         "address": str(address),
     }
     words["backup"] = backup_words(desired.backup_days)
+    if desired.update_exclude:
+        words[EXCLUDED] = excluded_words(desired.update_exclude)
     words |= {f"disk {name}": f"{size}GiB" for name, size in desired.disks}
     return words
 

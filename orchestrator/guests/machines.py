@@ -1,0 +1,166 @@
+"""Everything that we care for in a machine, in one Ansible run over many: firewall, SSH keys, supervision."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.guests import firewall, keys, supervision
+from orchestrator.guests.inventory import host_name
+from orchestrator.guests.outcome import PartOutcome, reason_of
+from orchestrator.guests.playbooks import MACHINES_AT_ONCE, TaskResult, run_playbook
+from orchestrator.guests.target import GuestTarget, SshSettings
+from orchestrator.guests.updates import due_in
+from orchestrator.resources.inside import InsideReading
+
+FIREWALL, KEYS, SUPERVISION = "firewall", "SSH keys", "supervision"
+PARTS = (FIREWALL, KEYS, SUPERVISION)
+"""What is cared for, in the order of the playbook; also the action's name in the history."""
+
+Key = tuple[str, str]
+
+
+def configure_machines(
+    targets: Sequence[GuestTarget],
+    ssh: SshSettings,
+    *,
+    on_event: Callable[[Key, str], None] | None = None,
+    artifact_dir: Path | None = None,
+) -> dict[Key, dict[str, PartOutcome]]:
+    """Bring machines to what their targets say: one Ansible run for all, failures kept apart.
+
+    Args:
+        targets: the machines.
+        ssh: how they are reached.
+        on_event: called with client and machine and what begins there.
+        artifact_dir: keep Ansible's own account of the run in this folder; nothing is kept by default.
+
+    Returns:
+        For every target the outcome of each part that was come to; the first one that is not good ended its turn.
+        Nothing is raised for what goes wrong in or on the way to a guest.
+    """
+    tell = on_event or (lambda key, step: None)
+    outcomes: dict[Key, dict[str, PartOutcome]] = {}
+    if not targets:
+        return outcomes
+    with ThreadPoolExecutor(min(len(targets), MACHINES_AT_ONCE), thread_name_prefix="ssh") as pool:
+        objections = list(pool.map(lambda target: _objection(target, ssh, tell), targets))
+    admitted = []
+    for target, objection in zip(targets, objections, strict=True):
+        if objection is None:
+            admitted.append(target)
+        else:
+            outcomes[target.key] = objection
+    if not admitted:
+        return outcomes
+    by_host = {host_name(target): target for target in admitted}
+    begun: dict[tuple[str, str], float] = {}
+    ended: dict[tuple[str, str], float] = {}
+
+    def follow(result: TaskResult) -> None:
+        part = _PART_OF.get(result.task)
+        if part is None:
+            return
+        if (result.host, part) not in begun:
+            begun[result.host, part] = time.monotonic()
+            tell(by_host[result.host].key, part)
+        ended[result.host, part] = time.monotonic()
+
+    run = run_playbook("machine.yml", admitted, ssh, on_result=follow, artifact_dir=artifact_dir)
+    for host, target in by_host.items():
+        found = _outcomes(target, _results(run.results, host), run.output)
+        outcomes[target.key] = {
+            part: replace(outcome, seconds=ended.get((host, part), 0.0) - begun.get((host, part), 0.0))
+            for part, outcome in found.items()
+        }
+    return outcomes
+
+
+def look_into_machines(
+    targets: Sequence[GuestTarget],
+    ssh: SshSettings,
+    *,
+    refresh: bool = False,
+    timeout_seconds: float = 900.0,
+) -> dict[Key, InsideReading]:
+    """See what differs in machines from what their targets say, and what updates are due. Changes nothing.
+
+    Args:
+        targets: the machines.
+        ssh: how they are reached.
+        refresh: fetch the package lists first.
+        timeout_seconds: how long one machine may take with its packages.
+
+    Returns:
+        What was seen in each, or why it could not be looked at.
+    """
+    if not targets:
+        return {}
+    more = {"update_refresh": refresh, "update_seconds": int(timeout_seconds)}
+    run = run_playbook(
+        "look.yml", targets, ssh, check=True, variables={target.key: more for target in targets}
+    )
+    return {
+        target.key: _reading(target, _results(run.results, host_name(target)), run.output)
+        for target in targets
+    }
+
+
+def _objection(
+    target: GuestTarget, ssh: SshSettings, tell: Callable[[Key, str], None]
+) -> dict[str, PartOutcome] | None:
+    """Why nothing must be sent to a machine; None if it may."""
+    if objection := firewall.firewall_objection(target, ssh, tell):
+        return {FIREWALL: objection}
+    if reason := keys.key_objection(target, ssh):
+        return {KEYS: PartOutcome(status="refused", message=reason)}
+    return None
+
+
+def _results(results: Iterable[TaskResult], host: str) -> dict[str, TaskResult]:
+    return {r.task: r for r in results if r.host == host and r.kind not in ("start", "skipped")}
+
+
+def _outcomes(target: GuestTarget, results: Mapping[str, TaskResult], output: str) -> dict[str, PartOutcome]:
+    found = {FIREWALL: firewall.outcome(target, results, output)}
+    for part, outcome in (
+        (KEYS, keys.outcome(target, results)),
+        (SUPERVISION, supervision.outcome(target, results)),
+    ):
+        if outcome is not None:
+            found[part] = outcome
+    return found
+
+
+def _reading(target: GuestTarget, results: Mapping[str, TaskResult], output: str) -> InsideReading:
+    outcomes = _outcomes(target, results, output)
+    for outcome in outcomes.values():
+        if not outcome.good:
+            changed = "its SSH host key is not the one" in outcome.message
+            return InsideReading(problem=outcome.message, other_host_key=changed)
+    due = due_in(target, results)
+    if due is None or isinstance(due, str):
+        reasons = [
+            reason_of(result) for result in results.values() if result.kind in ("failed", "unreachable")
+        ]
+        return InsideReading(problem=due or "; ".join(reasons) or f"{target.name}: {output}")
+
+    def differences(part: str) -> tuple[str, ...]:
+        outcome = outcomes.get(part)
+        if outcome is None or outcome.status != "changed":
+            return ()
+        return outcome.differences or (f"the {part} differs",)
+
+    return InsideReading(
+        firewall=differences(FIREWALL),
+        keys=differences(KEYS),
+        foreign_keys=keys.foreign_keys(results),
+        supervision=differences(SUPERVISION),
+        due=due,
+    )
+
+
+_PART_OF = {firewall.LOAD: FIREWALL, keys.BRING: KEYS, supervision.SUPERVISE: SUPERVISION}

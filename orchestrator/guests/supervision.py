@@ -1,0 +1,39 @@
+"""The supervision of machines (article 3.8.1): how a change of it went in a guest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from orchestrator.guests.outcome import PartOutcome, reason_of
+from orchestrator.guests.playbooks import TaskResult
+from orchestrator.guests.target import GuestTarget
+
+SUPERVISE = "Bring the supervision to what is wanted"
+"""The task that installs, starts or stops the node exporter, or in check mode tells what differs."""
+
+EXPORTER_PORT = 9100
+"""Where Prometheus' node exporter listens."""
+
+
+def outcome(target: GuestTarget, results: Mapping[str, TaskResult]) -> PartOutcome | None:
+    """Read from what the task said how the supervision fared in one guest.
+
+    Args:
+        target: the machine.
+        results: the last result of each task on it by the task's name, without starts and skipped ones.
+
+    Returns:
+        None if the play did not get as far, or the machine is not supervised and never was.
+    """
+    result = results.get(SUPERVISE)
+    if result is None:
+        return None
+    if result.kind == "unreachable":
+        why = f"{target.name}: SSH failed while the supervision was set up: {reason_of(result)}"
+        return PartOutcome(status="unreachable", message=why)
+    if result.kind == "failed":
+        return PartOutcome(status="failed", message=f"{target.name}: {reason_of(result)}")
+    said = str(result.result.get("stdout", "")).splitlines() or [""]
+    if said[0] == "unchanged":
+        return PartOutcome(status="unchanged")
+    return PartOutcome(status="changed", differences=tuple(said[1:]))
