@@ -181,7 +181,7 @@ class UpdateLine:
     Attributes:
         result: as :class:`orchestrator.applying.updates.MachineUpdate` has it, or ``held``: held back because of an
             earlier night, until somebody has looked.
-        window: its maintenance window in words; empty if it has no turn tonight.
+        window: when its maintenance window opens and closes (aware); None if it has no turn tonight.
         wave: in which wave, 1 and up; 0 if in none.
         installed: what was installed; empty if it was undone again.
         tried: the versions that were tried: ``openssl 3.0.11``.
@@ -203,7 +203,7 @@ class UpdateLine:
         "not-started",
         "held",
     ]
-    window: str = ""
+    window: tuple[dt.datetime, dt.datetime] | None = None
     wave: int = 0
     installed: tuple[InstalledPackage, ...] = ()
     tried: tuple[str, ...] = ()

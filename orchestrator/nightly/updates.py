@@ -214,7 +214,7 @@ def _line(ended: MachineUpdate, item: PlannedUpdate) -> UpdateLine:
         machine=ended.machine,
         site=ended.site,
         result=ended.result,
-        window=window_in_words(item.opens, item.closes),
+        window=(item.opens, item.closes),
         wave=ended.wave,
         installed=ended.installed,
         tried=ended.tried,
@@ -231,6 +231,6 @@ def _not_started(item: PlannedUpdate, why: str) -> UpdateLine:
         machine=item.machine.desired.name,
         site=item.machine.vm.site,
         result="not-started",
-        window=window_in_words(item.opens, item.closes),
+        window=(item.opens, item.closes),
         message=why,
     )

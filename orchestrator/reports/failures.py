@@ -7,6 +7,12 @@ from dataclasses import dataclass
 
 from orchestrator.reports.page import Cell, Column, Section, Table
 from orchestrator.reports.scope import Telling
+from orchestrator.reports.updates import Trouble, trouble_reason, trouble_words, unseen_reason
+
+_HARMING: tuple[Trouble, ...] = ("broken", "unreachable", "rolled-back")
+"""Updates after which a machine's services may not run now: told before what only fails tomorrow."""
+
+_WAITING: tuple[Trouble, ...] = ("untouched", "not-started")
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,8 @@ def _kinds(telling: Telling) -> Iterable[_Kind]:
     yield _Kind(
         words.problem, words.problem_remedy, tuple(("", "", text or none) for text in report.problems)
     )
+    for trouble in _HARMING:
+        yield _updates(telling, trouble)
     for result, name, remedy, default in (
         ("failed", words.backup_failed, words.backup_failed_remedy, none),
         ("not-started", words.backup_not_started, words.backup_not_started_remedy, words.out_of_time),
@@ -117,5 +125,29 @@ def _kinds(telling: Telling) -> Iterable[_Kind]:
             (telling.name(line), line.site, line.message or none)
             for line in report.retention
             if line.result == "failed"
+        ),
+    )
+    for trouble in _WAITING:
+        yield _updates(telling, trouble)
+    yield _Kind(
+        words.guest_unseen,
+        words.guest_unseen_remedy,
+        tuple(
+            (telling.name(line), line.site, unseen_reason(telling, line))
+            for line in report.guests
+            if line.problem
+        ),
+    )
+
+
+def _updates(telling: Telling, trouble: Trouble) -> _Kind:
+    name, remedy = trouble_words(telling, trouble)
+    return _Kind(
+        name,
+        remedy,
+        tuple(
+            (telling.name(line), line.site, trouble_reason(telling, line))
+            for line in telling.report.updates
+            if line.failed and line.result == trouble
         ),
     )

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.contract.calendar import PARIS
 from orchestrator.nightly.result import NightReport
-from orchestrator.reports.scope import made
+from orchestrator.reports.scope import held_back, key, made
 
 LAST_SUCCESS = "orchestrator_nightly_last_success_timestamp_seconds"
 
@@ -45,6 +45,8 @@ def write_metrics(report: NightReport, path: Path) -> None:
     _night(report, last_success, registry)
     _machines(report, registry)
     _storages(report, registry)
+    _updates(report, registry)
+    _firewalls(report, registry)
     draft = path.with_name(f"{path.name}.draft")  # its name has no .prom at its end: never read half written
     write_to_textfile(str(draft), registry)
     draft.chmod(_FILE_MODE)
@@ -146,6 +148,71 @@ def _storages(report: NightReport, registry: CollectorRegistry) -> None:
             full.labels(*labels).set((line.full_on - report.night).days)
         elif line.forecast:
             full.labels(*labels).set(math.inf)
+
+
+def _updates(report: NightReport, registry: CollectorRegistry) -> None:
+    pending = Gauge(
+        "orchestrator_updates_pending",
+        "Updates still due after the last night, security updates apart; managed machines that were looked into",
+        (*_MACHINE, "security"),
+        registry=registry,
+    )
+    reboot = Gauge(
+        "orchestrator_reboot_required",
+        "1 if a managed machine still has to be restarted after the last night; those that were looked into",
+        _MACHINE,
+        registry=registry,
+    )
+    held = Gauge(
+        "orchestrator_updates_held",
+        "1 if a managed machine gets no automatic updates until somebody has looked",
+        _MACHINE,
+        registry=registry,
+    )
+    failed = Gauge(
+        "orchestrator_updates_failed_tonight",
+        "1 if a machine's automatic updates failed or were not begun in the last night; machines whose turn it was",
+        _MACHINE,
+        registry=registry,
+    )
+    for line in report.guests:
+        if line.problem:  # nothing is known of it: zeros would say that all is well
+            continue
+        labels = key(line)
+        pending.labels(*labels, "true").set(line.security)
+        pending.labels(*labels, "false").set(line.others)
+        reboot.labels(*labels).set(line.reboot is not None)
+    held_now = held_back(report)
+    for labels in sorted({key(line) for line in report.guests} | {key(line) for line in report.updates}):
+        held.labels(*labels).set(labels in held_now)
+    for update in report.updates:
+        failed.labels(*key(update)).set(update.failed)
+    if report.delay is not None and report.delay.average_hours is not None:
+        Gauge(
+            "orchestrator_updates_delay_hours_average",
+            f"Working hours from publication or request to installation, average of the last {report.delay.days} days",
+            registry=registry,
+        ).set(report.delay.average_hours)
+
+
+def _firewalls(report: NightReport, registry: CollectorRegistry) -> None:
+    dropped = Gauge(
+        "orchestrator_firewall_dropped_packets",
+        "Packets that a managed machine's firewall dropped since the last night (not a counter)",
+        _MACHINE,
+        registry=registry,
+    )
+    refused = Gauge(
+        "orchestrator_firewall_refused_ssh",
+        "New SSH connections that a managed machine's firewall refused since the last night (not a counter)",
+        _MACHINE,
+        registry=registry,
+    )
+    for line in report.guests:
+        if line.dropped is not None:
+            dropped.labels(*key(line)).set(line.dropped)
+        if line.refused_ssh is not None:
+            refused.labels(*key(line)).set(line.refused_ssh)
 
 
 def _midnight(day: dt.date) -> float:

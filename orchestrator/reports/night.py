@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from orchestrator.guests.places import template_folder
 from orchestrator.nightly.result import Forecast, MachineLine, NightReport
 from orchestrator.reports.failures import culprits, failures_section
+from orchestrator.reports.firewall import firewall_section
 from orchestrator.reports.machines import foreign_section, machines_section
 from orchestrator.reports.page import Cell, Page
 from orchestrator.reports.scope import Telling, made, only
@@ -20,6 +21,7 @@ from orchestrator.reports.sections import (
     tests_section,
 )
 from orchestrator.reports.speech import Speech, seconds_between
+from orchestrator.reports.updates import updates_fact, updates_section
 from orchestrator.reports.words import Language
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ def _page(telling: Telling) -> Page:
     sections = [failures_section(telling)]
     if telling.client is None:
         sections.append(storages_section(telling))
+    if telling.managed:
+        sections += [updates_section(telling), firewall_section(telling)]
     sections += [
         tests_section(telling),
         snapshots_section(telling),
@@ -101,6 +105,7 @@ def _facts(telling: Telling) -> tuple[tuple[str, Cell], ...]:
         (words.run, Cell(span)),
         (words.night_volume, Cell(speech.size(sum(line.size for line in good)))),
         (words.oldest, _oldest(telling)),
+        *([(words.updates, updates_fact(telling))] if telling.managed else []),
         (words.sites, Cell(", ".join(report.sites) or words.nothing)),
     ]
     if report.forecast is not None:

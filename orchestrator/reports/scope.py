@@ -66,6 +66,11 @@ class Telling:
         return self.incomplete and not self.report.machines and not self.report.backups
 
     @property
+    def managed(self) -> bool:
+        """Whether the night had to do with managed machines."""
+        return bool(self.report.updates or self.report.guests)
+
+    @property
     def failures(self) -> int:
         """How many things went wrong, as this reader is told."""
         return self.report.failures + len(self.unmade)
@@ -79,6 +84,12 @@ def key(line: OfMachine) -> tuple[str, str, str]:
 def made(line: BackupLine) -> bool:
     """Whether there is a backup of this night."""
     return line.result in ("done", "earlier")
+
+
+def held_back(report: NightReport) -> set[tuple[str, str, str]]:
+    """The machines that get no automatic updates until somebody has looked, those of tonight included."""
+    held = {key(line) for line in report.guests if line.held_since is not None}
+    return held | {key(line) for line in report.updates if line.result in ("held", "rolled-back", "broken")}
 
 
 def only(report: NightReport, client: str) -> NightReport:
@@ -101,4 +112,7 @@ def only(report: NightReport, client: str) -> NightReport:
         storages=(),
         machines=machines,
         foreign=(),
+        updates=theirs(report.updates),
+        guests=theirs(report.guests),
+        delay=None,  # it is everybody's
     )

@@ -78,11 +78,23 @@ class Speech:
 
     def moment(self, moment: dt.datetime) -> str:
         """An aware moment in Paris: ``23 nov. 2026, 22 h 15``."""
+        return f"{self.short_day(moment.astimezone(PARIS).date())}, {self._clock(moment)}"
+
+    def window(self, opens: dt.datetime, closes: dt.datetime) -> str:
+        """A maintenance window, shorter than a day, in Paris: ``23 nov. 2026, 22 h 00 – 2 h 00``."""
+        return f"{self.moment(opens)} – {self._clock(closes)}"
+
+    def working_hours(self, hours: float) -> str:
+        """Working hours, as the delay of updates is counted in: ``31,5 h ouvrées``."""
+        whole, tenths = f"{hours:.1f}".split(".")
+        figure = self.number(int(whole)) + (f"{self.words.decimal_point}{tenths}" if tenths != "0" else "")
+        return self.words.working_hours.format(hours=figure)
+
+    def _clock(self, moment: dt.datetime) -> str:
         local = moment.astimezone(PARIS)
-        clock = f"{local:%H:%M}"
         if self._language == "fr":
-            clock = f"{local.hour}{_NO_BREAK}h{_NO_BREAK}{local:%M}"
-        return f"{self.short_day(local.date())}, {clock}"
+            return f"{local.hour}{_NO_BREAK}h{_NO_BREAK}{local:%M}"
+        return f"{local:%H:%M}"
 
     def _number_of(self, day: dt.date) -> str:
         return self.words.first_of_month if day.day == 1 else str(day.day)

@@ -181,6 +181,169 @@ class Words:
         en="enlarge the storage, shorten retentions or spread the machines; one that is away is mended in Proxmox",
     )
 
+    # Managed machines among the failures: name, what the provider does, what a client is told instead of the reason
+    update_broken = Text(
+        fr="Machine en défaut après ses mises à jour", en="Machine not as before its updates"
+    )
+    update_broken_remedy = Text(
+        fr="réparer la machine, exclure le paquet en cause (updates.exclude dans le fichier), puis orchestrator update "
+        "CLIENT/MACHINE --release ; d’ici là ses mises à jour automatiques sont bloquées",
+        en="mend the machine, exclude the package at fault (updates.exclude in the file), then orchestrator update "
+        "CLIENT/MACHINE --release; until then it is held back from automatic updates",
+    )
+    update_broken_client = Text(
+        fr="la machine ne fonctionne plus comme avant ses mises à jour, et rien ne permettait de la ramener en "
+        "arrière ; le Prestataire la répare",
+        en="the machine does not run as before its updates, and there was no way back; the provider mends it",
+    )
+    update_unreachable = Text(
+        fr="Machine perdue de vue pendant ses mises à jour", en="Machine lost sight of during its updates"
+    )
+    update_unreachable_remedy = Text(
+        fr="voir que la machine vit et que SSH y parvient ; la prochaine mise à jour reprend celle-ci",
+        en="see that the machine lives and that SSH gets there; its next update goes on with this one",
+    )
+    update_unreachable_client = Text(
+        fr="la machine n’a plus été jointe pendant ses mises à jour ; le Prestataire l’examine",
+        en="the machine could not be reached any more during its updates; the provider looks into it",
+    )
+    update_rolled_back = Text(fr="Mises à jour annulées", en="Updates rolled back")
+    update_rolled_back_remedy = Text(
+        fr="ce que la machine a écrit depuis le snapshot est perdu ; chercher pourquoi, exclure le paquet en cause "
+        "(updates.exclude dans le fichier), puis orchestrator update CLIENT/MACHINE --release ; d’ici là ses "
+        "mises à jour automatiques sont bloquées",
+        en="what the machine wrote since the snapshot is lost; find out why, exclude the package at fault "
+        "(updates.exclude in the file), then orchestrator update CLIENT/MACHINE --release; until then it is held back "
+        "from automatic updates",
+    )
+    update_rolled_back_client = Text(
+        fr="après ses mises à jour la machine ne fonctionnait pas comme avant ; elle a été ramenée à son état d’avant, "
+        "et ce qu’elle a écrit entre-temps est perdu ; le Prestataire l’examine",
+        en="the machine did not run as before after its updates; it was brought back to what it was, and what it wrote "
+        "meanwhile is lost; the provider looks into it",
+    )
+    update_untouched = Text(fr="Mises à jour non installées", en="Updates not installed")
+    update_untouched_remedy = Text(
+        fr="rien n’a été changé ; corriger la cause, la prochaine fenêtre de maintenance réessaie",
+        en="nothing was changed; correct the cause, the next maintenance window tries again",
+    )
+    update_untouched_client = Text(
+        fr="rien n’a été changé dans la machine ; la prochaine fenêtre de maintenance réessaie",
+        en="nothing was changed in the machine; the next maintenance window tries again",
+    )
+    update_not_started = Text(fr="Mises à jour non commencées", en="Updates not started")
+    update_not_started_remedy = Text(
+        fr="si une vague a mal fini, d’abord la machine nommée ; sinon rien si la prochaine fenêtre de maintenance y "
+        "suffit, ou l’élargir",
+        en="if a wave ended badly, the machine that is named first; else nothing if the next maintenance window "
+        "suffices, or make it longer",
+    )
+    update_not_started_client = Text(
+        fr="son tour n’est pas venu cette nuit ; la prochaine fenêtre de maintenance réessaie",
+        en="its turn did not come tonight; the next maintenance window tries again",
+    )
+    update_held = Text(fr="Mises à jour automatiques bloquées", en="Held back from automatic updates")
+    update_held_remedy = Text(
+        fr="exclure le paquet en cause (updates.exclude dans le fichier), puis orchestrator update CLIENT/MACHINE "
+        "--release",
+        en="exclude the package at fault (updates.exclude in the file), then orchestrator update CLIENT/MACHINE "
+        "--release",
+    )
+    update_held_client = Text(
+        fr="une mise à jour précédente a mal fini ; les suivantes attendent que le Prestataire l’ait examinée",
+        en="an earlier update did not end well; the next ones wait until the provider has looked into it",
+    )
+    guest_unseen = Text(fr="Machine non examinée", en="Machine not looked into")
+    guest_unseen_remedy = Text(
+        fr="corriger la cause, puis orchestrator updates CLIENT/MACHINE : la machine est examinée à nouveau",
+        en="correct the cause, then orchestrator updates CLIENT/MACHINE: the machine is looked into again",
+    )
+    guest_unseen_client = Text(
+        fr="la machine n’a pas pu être examinée cette nuit ; le Prestataire cherche pourquoi",
+        en="the machine could not be looked into tonight; the provider finds out why",
+    )
+
+    # Updates
+    updates = Text(fr="Mises à jour", en="Updates")
+    no_updates = Text(fr="Aucune mise à jour installée cette nuit.", en="No updates were installed tonight.")
+    none_installed = Text(fr="aucune installée", en="none installed")
+    updates_installed = Text(fr="Installées cette nuit", en="Installed tonight")
+    maintenance_window = Text(fr="Fenêtre de maintenance", en="Maintenance window")
+    wave = Text(fr="Vague", en="Wave")
+    packages = Text(fr="Paquets", en="Packages")
+    packages_count = Counted(fr=("{n} paquet", "{n} paquets"), en=("{n} package", "{n} packages"))
+    security_among = Counted(
+        fr=("dont {n} de sécurité", "dont {n} de sécurité"), en=("{n} security", "{n} security")
+    )
+    security_update = Text(fr="sécurité", en="security")
+    versions_tried = Text(fr="Versions essayées", en="Versions tried")
+    restart = Text(fr="Redémarrage", en="Restart")
+    restarted = Text(fr="redémarrée", en="restarted")
+    to_be_restarted = Text(fr="à redémarrer : {reason}", en="to be restarted: {reason}")
+    machines_up_to_date = Counted(
+        fr=("{n} autre machine était à jour.", "{n} autres machines étaient à jour."),
+        en=("{n} more machine was up to date.", "{n} more machines were up to date."),
+    )
+    updates_due = Text(fr="Encore dues", en="Still due")
+    updates_mode = Text(fr="Installation", en="Installed")
+    updates_automatic = Text(fr="automatique", en="automatically")
+    updates_on_request = Text(fr="à la demande", en="on request")
+    security_updates = Text(fr="De sécurité", en="Security")
+    other_updates = Text(fr="Autres", en="Others")
+    staying_updates = Text(fr="Écartées", en="Staying away")
+    oldest_waits = Text(fr="La plus ancienne attend depuis", en="The oldest waits for")
+    held_since = Text(fr="Bloquée depuis", en="Held back since")
+    not_known = Text(fr="inconnu", en="not known")
+    staying_meaning = Text(
+        fr="Écartées : retenues dans la machine, exclues par le fichier, ou qui supprimeraient d’autres paquets. "
+        "L’attente compte depuis la nuit qui les a vues la première ; au-delà de {hours} (art. 3.8.3) elle est marquée "
+        "où l’installation est automatique.",
+        en="Staying away: held in the machine, excluded by the file, or they would remove other packages. Waiting "
+        "counts from the night that saw them first; above {hours} (art. 3.8.3) it is marked where installing is "
+        "automatic.",
+    )
+    delay = Text(fr="Délai d’installation (art. 3.8.3)", en="Delay of installation (art. 3.8.3)")
+    period = Text(fr="Période", en="Period")
+    last_days = Counted(
+        fr=("le dernier jour", "les {n} derniers jours"), en=("the last day", "the last {n} days")
+    )
+    packages_installed = Text(fr="Paquets installés", en="Packages installed")
+    average_delay = Text(fr="Délai moyen", en="Average delay")
+    by_contract = Text(fr="Selon le contrat", en="By contract")
+    working_hours = Text(fr="{hours}\u00a0h ouvrées", en="{hours}\u00a0working hours")
+    installed_count = Counted(
+        fr=("{n} paquet installé", "{n} paquets installés"),
+        en=("{n} package installed", "{n} packages installed"),
+    )
+    installed_in = Text(fr="{packages} dans {machines}", en="{packages} in {machines}")
+    delay_average = Text(fr="délai moyen {hours}", en="average delay {hours}")
+    machines_count = Counted(fr=("{n} machine", "{n} machines"), en=("{n} machine", "{n} machines"))
+    security_left = Counted(
+        fr=("{n} de sécurité encore due", "{n} de sécurité encore dues"),
+        en=("{n} security update still due", "{n} security updates still due"),
+    )
+    held_in = Text(fr="bloquées dans {machines}", en="held back in {machines}")
+
+    # Firewall alerts
+    firewall = Text(fr="Alertes du pare-feu", en="Firewall alerts")
+    no_firewall = Text(
+        fr="Aucun pare-feu lu : aucune machine infogérée n’a été examinée cette nuit.",
+        en="No firewall was read: no managed machine was looked into tonight.",
+    )
+    firewall_since = Text(fr="Depuis la nuit précédente", en="Since the last night")
+    dropped_packets = Text(fr="Paquets rejetés", en="Packets dropped")
+    refused_ssh = Text(fr="Connexions SSH refusées", en="SSH connections refused")
+    dropped_most = Text(fr="Rejeté le plus souvent (échantillon)", en="Dropped most often (sample)")
+    firewall_unread = Text(fr="Pare-feux non lus", en="Firewalls that could not be read")
+    counters_unread = Text(
+        fr="les compteurs du pare-feu n’ont pas pu être lus dans la machine",
+        en="the firewall's counters could not be read in the machine",
+    )
+    counters_remedy = Text(
+        fr="orchestrator apply remet le pare-feu en place s’il manque",
+        en="orchestrator apply brings the firewall back if it is missing",
+    )
+
     # Storages
     storages = Text(fr="Stockages", en="Storages")
     no_storages = Text(fr="Aucun stockage n’a été lu.", en="No storage was read.")

@@ -9,17 +9,21 @@ from typing import Any
 from hypothesis import strategies as st
 
 from orchestrator.contract.calendar import PARIS
+from orchestrator.guests.updates import InstalledPackage
 from orchestrator.nightly.result import (
     BackupLine,
     DriftLine,
     Forecast,
     ForeignArchives,
+    GuestLine,
     MachineLine,
     NightReport,
     RestoreTestLine,
     RetentionLine,
     SnapshotLine,
     StorageLine,
+    UpdateDelay,
+    UpdateLine,
 )
 
 GIB = 1024**3
@@ -62,6 +66,135 @@ def machine(client: str, name: str, **changes: Any) -> MachineLine:
         "tested_on": dt.date(2026, 11, 16),
     }
     return MachineLine(**(line | changes))
+
+
+def package(name: str, old: str, new: str, *, security: bool = False) -> InstalledPackage:
+    """A package that an update replaced."""
+    return InstalledPackage(name=name, old=old, new=new, security=security, published=paris(20, 11))
+
+
+def update(client: str, name: str, **changes: Any) -> UpdateLine:
+    """A machine that was updated in the second wave of its window."""
+    line: dict[str, Any] = {
+        "client": client,
+        "machine": name,
+        "site": "paris",
+        "result": "installed",
+        "window": (paris(23, 22), paris(24, 2)),
+        "wave": 2,
+        "installed": (
+            package("bash", "5.2.15-2", "5.2.15-3"),
+            package("openssl", "3.0.11-1", "3.0.13-1~deb12u1", security=True),
+        ),
+        "seconds": 95.0,
+    }
+    return UpdateLine(**(line | changes))
+
+
+def guest(client: str, name: str, **changes: Any) -> GuestLine:
+    """A managed machine where nothing is due and nobody was refused."""
+    line: dict[str, Any] = {
+        "client": client,
+        "machine": name,
+        "site": "paris",
+        "automatic": True,
+        "dropped": 0,
+        "refused_ssh": 0,
+    }
+    return GuestLine(**(line | changes))
+
+
+def updating_night() -> NightReport:
+    """Updates that went well, and one of each way to fail; six failures."""
+    nothing: dict[str, Any] = {"installed": (), "seconds": 0.0}
+    stopped = "wave 1 did not end well (dupont/db-1, martin/db-1): look there first, then begin again"
+    return night(
+        machines=tuple(
+            machine(client, name, retention_days=None)
+            for client, names in (
+                ("dupont", ("app-1", "db-1", "web-1", "web-2")),
+                ("martin", ("db-1", "web-1")),
+            )
+            for name in names
+        ),
+        updates=(
+            update("dupont", "web-1", restarted=True),
+            update(
+                "dupont",
+                "web-2",
+                installed=tuple(package(f"lib{n:02}", "1", "2", security=n > 18) for n in range(20)),
+                reboot="linux-image-amd64",
+                message="done without a snapshot to go back to: two are there (art. 3.2)",
+            ),
+            update("dupont", "app-1", result="nothing-due", wave=0, **nothing),
+            update(
+                "dupont",
+                "db-1",
+                result="rolled-back",
+                wave=1,
+                installed=(),
+                tried=("postgresql-15 15.9-0", "nginx|extra 1.22*1"),
+                message="nothing serves TCP 5432 any more; it was brought back to what it was before",
+            ),
+            update(
+                "martin",
+                "db-1",
+                result="broken",
+                wave=1,
+                installed=(),
+                message="mariadb does not run any more",
+            ),
+            update("martin", "web-1", result="not-started", wave=0, message=stopped, **nothing),
+            update(
+                "dupont",
+                "web-3",
+                result="unreachable",
+                message="SSH failed: PLAY RECAP db-1.martin",
+                **nothing,
+            ),
+            update(
+                "dupont",
+                "web-4",
+                result="held",
+                window=None,
+                wave=0,
+                message="held back since 2026-11-20",
+                **nothing,
+            ),
+        ),
+        guests=(
+            guest(
+                "dupont",
+                "web-1",
+                dropped=18_204,
+                refused_ssh=312,
+                top=((61, "203.0.113.9 tcp 3389"), (12, "2001:db8::7 tcp 23")),
+            ),
+            guest("dupont", "web-2", reboot="linux-image-amd64", dropped=0),
+            guest(
+                "dupont", "app-1", automatic=False, security=2, others=5, waiting_hours=90.0, dropped=40_000
+            ),
+            guest("dupont", "db-1", security=1, others=1, waiting_hours=81.5, held_since=paris(24, 1)),
+            guest("martin", "db-1", held_since=paris(24, 1), dropped=None, refused_ssh=None),
+            guest("martin", "web-1", others=3, staying=2, waiting_hours=72.0, dropped=1, refused_ssh=None),
+            guest(
+                "dupont",
+                "web-4",
+                held_since=paris(20, 23),
+                dropped=None,
+                refused_ssh=None,
+                problem="web-4: Ansible did not get there: PLAY RECAP db-1.martin",
+            ),
+            guest(
+                "martin",
+                "old-1",
+                dropped=None,
+                refused_ssh=None,
+                problem="SSH failed: no route to host",
+            ),
+        ),
+        delay=UpdateDelay(days=90, packages=1214, average_hours=31.25),
+    )
 
 
 def night(**changes: Any) -> NightReport:
@@ -237,6 +370,8 @@ _MOMENTS = st.datetimes(dt.datetime(2024, 1, 1), dt.datetime(2030, 1, 1), timezo
 _DAYS = st.dates(dt.date(2024, 1, 1), dt.date(2030, 1, 1))
 _BYTES = st.integers(0, 2**53)  # as many as a float, and so Prometheus, holds exactly: 8 PiB
 _SECONDS = st.floats(0, 10**6)
+_COUNTS = st.integers(0, 10**9)
+_HOURS = st.floats(0, 10**5)
 _KNOWN: dict[str, st.SearchStrategy[Any]] = {
     "expires_at": st.none() | _MOMENTS,
     "started_at": _MOMENTS,
@@ -259,11 +394,49 @@ _KNOWN: dict[str, st.SearchStrategy[Any]] = {
     "forecast": st.lists(st.tuples(_DAYS, _BYTES), max_size=4).map(tuple),
     "action": st.sampled_from(["taken", "removed", "refused", "failed", "foreign"]),
     "purpose": st.sampled_from(["machines", "backups"]),
+    "window": st.none() | st.tuples(_MOMENTS, _MOMENTS),
+    "wave": _COUNTS,
+    "tried": st.lists(_TEXTS, max_size=12).map(tuple),
+    "restarted": st.booleans(),
+    "reboot": st.none() | _TEXTS,
+    "automatic": st.booleans(),
+    "security": _COUNTS,
+    "others": _COUNTS,
+    "staying": _COUNTS,
+    "waiting_hours": st.none() | _HOURS,
+    "held_since": st.none() | _MOMENTS,
+    "dropped": st.none() | _COUNTS,
+    "refused_ssh": st.none() | _COUNTS,
+    "top": st.lists(st.tuples(_COUNTS, _TEXTS), max_size=7).map(tuple),
+    "days": st.integers(1, 400),
+    "packages": _COUNTS,
+    "average_hours": st.none() | _HOURS,
+    "installed": st.lists(
+        st.builds(
+            InstalledPackage,
+            name=_TEXTS,
+            old=_TEXTS,
+            new=_TEXTS,
+            security=st.booleans(),
+            published=st.none() | _MOMENTS,
+        ),
+        max_size=12,
+    ).map(tuple),
 }
 _RESULTS = {
     BackupLine: ["done", "earlier", "failed", "not-started"],
     RetentionLine: ["removed", "kept", "failed"],
     RestoreTestLine: ["sound", "failed", "not-started"],
+    UpdateLine: [
+        "installed",
+        "nothing-due",
+        "untouched",
+        "rolled-back",
+        "broken",
+        "unreachable",
+        "not-started",
+        "held",
+    ],
 }
 
 
@@ -301,4 +474,7 @@ any_night: st.SearchStrategy[NightReport] = st.builds(
     storages=_distinct(StorageLine, "site", "name"),
     machines=_distinct(MachineLine, "client", "machine", "site"),
     foreign=_some(ForeignArchives),
+    updates=_distinct(UpdateLine, "client", "machine", "site"),
+    guests=_distinct(GuestLine, "client", "machine", "site"),
+    delay=st.none() | _any(UpdateDelay),
 )

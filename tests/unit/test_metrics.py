@@ -15,10 +15,19 @@ from hypothesis import given, settings
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.contract.calendar import PARIS
-from orchestrator.nightly.result import NightReport
+from orchestrator.nightly.result import NightReport, UpdateDelay
 from orchestrator.reports import write_metrics
 from orchestrator.reports.metrics import LAST_SUCCESS
-from tests.unit.night_samples import GIB, any_night, eventful_night, good_night, machine, night, paris
+from tests.unit.night_samples import (
+    GIB,
+    any_night,
+    eventful_night,
+    good_night,
+    machine,
+    night,
+    paris,
+    updating_night,
+)
 
 Figures = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -85,6 +94,41 @@ def test_a_storage_that_takes_every_night_is_never_full(tmp_path: Path) -> None:
     write_metrics(night(storages=(fine,)), tmp_path / "o.prom")
     labels = (("site", "paris"), ("storage", "backup-lyon"))
     assert read(tmp_path / "o.prom")["orchestrator_storage_full_in_days", labels] == math.inf
+
+
+def test_what_is_due_held_back_and_failed_in_managed_machines(tmp_path: Path) -> None:
+    path = tmp_path / "o.prom"
+    write_metrics(updating_night(), path)
+    figures = read(path)
+
+    def figure(name: str, labels: tuple[tuple[str, str], ...]) -> float | None:
+        return figures.get((f"orchestrator_{name}", tuple(sorted(labels))))
+
+    app, web, db = of("dupont", "app-1"), of("dupont", "web-2"), of("dupont", "db-1")
+    assert figure("updates_pending", (*app, ("security", "true"))) == 2
+    assert figure("updates_pending", (*app, ("security", "false"))) == 5
+    assert [figure("reboot_required", labels) for labels in (app, web)] == [0, 1]
+    assert [figure("updates_held", labels) for labels in (app, web, db)] == [0, 0, 1]
+    assert [figure("updates_failed_tonight", labels) for labels in (app, web, db)] == [0, 0, 1]
+    assert figure("updates_delay_hours_average", ()) == 31.25
+    assert figure("firewall_dropped_packets", app) == 40_000
+    assert figure("firewall_refused_ssh", of("dupont", "web-1")) == 312
+    assert "since the last night" in path.read_text()
+
+
+def test_of_a_machine_that_was_not_looked_into_nothing_is_said_but_whether_it_is_held_back(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "o.prom"
+    write_metrics(updating_night(), path)
+    told = {name: value for (name, labels), value in read(path).items() if ("machine", "old-1") in labels}
+    assert told == {"orchestrator_updates_held": 0}
+
+
+def test_without_an_installation_there_is_no_average_delay(tmp_path: Path) -> None:
+    path = tmp_path / "o.prom"
+    write_metrics(night(delay=UpdateDelay(days=90, packages=0, average_hours=None)), path)
+    assert "orchestrator_updates_delay_hours_average" not in path.read_text()
 
 
 def test_a_bad_night_keeps_the_time_of_the_last_good_one(tmp_path: Path) -> None:
@@ -164,4 +208,12 @@ def test_the_figures_of_any_night_are_read_back(report: NightReport) -> None:
     expected = 3 * sum(line.retention_days is not None for line in report.machines) + len(report.machines)
     expected += 2 * len(report.storages)
     expected += sum(bool(line.forecast) or line.full_on is not None for line in report.storages)
+    expected += 3 * sum(not line.problem for line in report.guests)
+    named = {of(line.client, line.machine, line.site) for line in report.guests}
+    named |= {of(line.client, line.machine, line.site) for line in report.updates}
+    expected += len(named)
+    expected += len(report.updates)
+    expected += sum(line.dropped is not None for line in report.guests)
+    expected += sum(line.refused_ssh is not None for line in report.guests)
+    expected += report.delay is not None and report.delay.average_hours is not None
     assert len(figures) == expected + 5

@@ -29,6 +29,7 @@ def test_no_text_is_missing_in_either_language() -> None:
         "archive",
         "volume",
         "machine",
+        "machines_count",
         "total",
         "archives_count",
         "purpose_machines",
@@ -111,6 +112,16 @@ def test_the_first_of_a_month_is_said_as_the_french_do() -> None:
         "Sunday 1 November 2026",
     )
     assert Speech("fr").share(999, 1000) == "99\u00a0%"
+
+
+def test_working_hours_and_windows_are_said_as_the_language_does() -> None:
+    french, english = Speech("fr"), Speech("en")
+    assert plain(french.working_hours(31.24)) == "31,2 h ouvrées"
+    assert plain(english.working_hours(1234.96)) == "1,235 working hours"
+    assert plain(french.working_hours(72)) == "72 h ouvrées"
+    opens, closes = (dt.datetime(2026, 11, 23, hour, 30, tzinfo=dt.UTC) for hour in (21, 23))
+    assert plain(french.window(opens, closes)) == "23 nov. 2026, 22 h 30 – 0 h 30"
+    assert plain(english.window(opens, closes)) == "23 Nov 2026, 22:30 – 00:30"
 
 
 def test_moments_are_said_in_paris_time() -> None:

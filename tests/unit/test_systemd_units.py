@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from orchestrator.contract.calendar import PARIS, window_closes
 from orchestrator.reports import write_metrics
 from orchestrator.sites.model import SecretReference
 from orchestrator.sites.secrets import resolve
-from tests.unit.night_samples import eventful_night
+from tests.unit.night_samples import eventful_night, updating_night
 
 DOCS = Path(__file__).parents[2] / "docs"
 SERVICE = DOCS / "systemd" / "orchestrator-nightly.service"
@@ -177,9 +178,10 @@ def test_the_documented_token_secret_reads_a_credential(
 
 
 def test_the_documentation_tells_of_every_metric_and_of_no_other(tmp_path: Path) -> None:
-    write_metrics(eventful_night(), tmp_path / "o.prom")
+    write_metrics(replace(eventful_night(), delay=updating_night().delay), tmp_path / "o.prom")
     written = set(re.findall(r"(?m)^# HELP (\S+)", (tmp_path / "o.prom").read_text()))
-    assert len(written) == 12
-    assert set(re.findall(r"orchestrator_(?:nightly|backup|restore|storage)_\w+", NIGHTLY)) == written
+    assert len(written) == 19
+    families = "nightly|backup|restore|storage|updates|reboot|firewall"
+    assert set(re.findall(rf"orchestrator_(?:{families})_\w+", NIGHTLY)) == written
     rules = yaml.safe_load(re.search(r"```yaml\n(.*?)```", NIGHTLY, re.DOTALL)[1])["groups"][0]["rules"]  # type: ignore[index]
     assert all("timestamp_seconds" in rule["expr"] for rule in rules)

@@ -1,0 +1,260 @@
+"""The automatic updates of managed machines: what went wrong, what was installed, what is still due (article 3.8.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from orchestrator.contract.calendar import UPDATE_DELAY_HOURS
+from orchestrator.guests.updates import InstalledPackage
+from orchestrator.nightly.result import GuestLine, UpdateDelay, UpdateLine
+from orchestrator.reports.page import Cell, Column, Section, Table, Tone, table_of
+from orchestrator.reports.scope import Telling, held_back
+
+_LISTED = 8
+"""How many packages of a machine are listed; of the others there is a number."""
+
+Trouble = Literal["broken", "unreachable", "rolled-back", "untouched", "held", "not-started"]
+
+_TROUBLES: tuple[Trouble, ...] = ("broken", "unreachable", "rolled-back", "held", "untouched", "not-started")
+
+
+def updates_section(telling: Telling) -> Section:
+    """The machines that somebody must look at first; then what was done, what is left to do, and the delay."""
+    words, report = telling.speech.words, telling.report
+    tables: tuple[Table, ...] = ()
+    for trouble in _TROUBLES:
+        tables += _trouble_table(telling, trouble)
+    tables += _installed_table(telling) + _due_table(telling)
+    if report.delay is not None:
+        tables += (_delay_table(telling, report.delay),)
+    return Section(title=words.updates, empty=words.no_updates, tables=tables)
+
+
+def updates_fact(telling: Telling) -> Cell:
+    """The updates in a few words: how many were installed, and what is left of them."""
+    speech, words, report = telling.speech, telling.speech.words, telling.report
+    updated = [line for line in report.updates if line.installed]
+    parts = [words.none_installed]
+    if updated:
+        packages = words.installed_count(sum(len(line.installed) for line in updated))
+        parts = [words.installed_in.format(packages=packages, machines=words.machines_count(len(updated)))]
+    if security := sum(line.security for line in report.guests):
+        parts.append(words.security_left(security))
+    if held := len(held_back(report)):
+        parts.append(words.held_in.format(machines=words.machines_count(held)))
+    if report.delay is not None and report.delay.average_hours is not None:
+        parts.append(words.delay_average.format(hours=speech.working_hours(report.delay.average_hours)))
+    return Cell(", ".join(parts), "warn" if held else "plain")
+
+
+def trouble_words(telling: Telling, trouble: Trouble) -> tuple[str, str]:
+    """What went wrong with updates, in the reader's language.
+
+    Returns:
+        Its name, and what the provider does about it; the second is empty for a client.
+    """
+    words = telling.speech.words
+    name, remedy = {
+        "broken": (words.update_broken, words.update_broken_remedy),
+        "unreachable": (words.update_unreachable, words.update_unreachable_remedy),
+        "rolled-back": (words.update_rolled_back, words.update_rolled_back_remedy),
+        "untouched": (words.update_untouched, words.update_untouched_remedy),
+        "held": (words.update_held, words.update_held_remedy),
+        "not-started": (words.update_not_started, words.update_not_started_remedy),
+    }[trouble]
+    return name, remedy if telling.client is None else ""
+
+
+def trouble_reason(telling: Telling, line: UpdateLine) -> str:
+    """Why a machine's updates went wrong.
+
+    A client is told in our own words: the messages are the provider's, and that of a stopped wave, or of an Ansible run
+    that broke off, names the machines of other clients.
+    """
+    words = telling.speech.words
+    if telling.client is None:
+        return line.message or words.no_reason
+    told = {
+        "broken": words.update_broken_client,
+        "unreachable": words.update_unreachable_client,
+        "rolled-back": words.update_rolled_back_client,
+        "untouched": words.update_untouched_client,
+        "held": words.update_held_client,
+        "not-started": words.update_not_started_client,
+    }
+    return told.get(line.result, "")
+
+
+def unseen_reason(telling: Telling, line: GuestLine) -> str:
+    """Why a machine could not be looked into; in our own words for a client, see :func:`trouble_reason`."""
+    return line.problem if telling.client is None else telling.speech.words.guest_unseen_client
+
+
+def _trouble_table(telling: Telling, trouble: Trouble) -> tuple[Table, ...]:
+    words = telling.speech.words
+    name, remedy = trouble_words(telling, trouble)
+    begun = trouble != "not-started"
+    columns = (
+        Column(words.machine),
+        Column(words.site),
+        Column(words.versions_tried if begun else words.maintenance_window),
+        Column(words.reason),
+    )
+    tone: Tone = "warn" if trouble == "held" else "bad"  # who is held back was a failure of an earlier night
+    rows = [
+        (
+            Cell(telling.name(line)),
+            Cell(line.site),
+            Cell(_shortened(telling, line.tried) or words.nothing) if begun else _window(telling, line),
+            Cell(trouble_reason(telling, line), tone),
+        )
+        for line in telling.report.updates
+        if line.result == trouble
+    ]
+    return table_of(name, columns, rows, note=words.what_to_do.format(remedy=remedy) if remedy else "")
+
+
+def _installed_table(telling: Telling) -> tuple[Table, ...]:
+    speech, words = telling.speech, telling.speech.words
+    good = [line for line in telling.report.updates if line.result in ("installed", "nothing-due")]
+    told = [line for line in good if line.result == "installed" or line.reboot or line.restarted]
+    columns = [
+        Column(words.machine),
+        Column(words.site),
+        Column(words.maintenance_window),
+        Column(words.wave, figures=True),
+        Column(words.packages),
+        Column(words.restart),
+        Column(words.duration),
+    ]
+    if telling.client is None:
+        columns.append(Column(words.remark))
+    rows = []
+    for line in told:
+        cells = [
+            Cell(telling.name(line)),
+            Cell(line.site),
+            _window(telling, line),
+            Cell(speech.number(line.wave) if line.wave else words.nothing),
+            Cell(_packages(telling, line.installed), "good" if line.installed else "plain"),
+            _restart(telling, line),
+            Cell(speech.duration(line.seconds)),
+        ]
+        if telling.client is None:
+            cells.append(Cell(line.message, "warn" if line.message else "plain"))
+        rows.append(tuple(cells))
+    rest = len(good) - len(told)
+    return table_of(
+        words.updates_installed, tuple(columns), rows, note=words.machines_up_to_date(rest) if rest else ""
+    )
+
+
+def _packages(telling: Telling, installed: Sequence[InstalledPackage]) -> str:
+    """How many packages, and the first of them line by line; security updates first."""
+    words = telling.speech.words
+    if not installed:
+        return words.nothing
+    count = words.packages_count(len(installed))
+    if security := sum(package.security for package in installed):
+        count += f", {words.security_among(security)}"
+    ordered = sorted(installed, key=lambda package: (not package.security, package.name))
+    lines = [
+        f"{package.name} {package.old} → {package.new}"
+        + (f" ({words.security_update})" if package.security else "")
+        for package in ordered
+    ]
+    return f"{count}\n{_shortened(telling, lines)}"
+
+
+def _shortened(telling: Telling, lines: Sequence[str]) -> str:
+    rest = len(lines) - _LISTED
+    if rest <= 1:  # "and 1 more" takes the room of the one
+        return "\n".join(lines)
+    return "\n".join([*lines[:_LISTED], telling.speech.words.others(rest)])
+
+
+def _window(telling: Telling, line: UpdateLine) -> Cell:
+    if line.window is None:
+        return Cell(telling.speech.words.nothing)
+    return Cell(telling.speech.window(*line.window))
+
+
+def _restart(telling: Telling, line: UpdateLine) -> Cell:
+    words = telling.speech.words
+    if line.reboot is not None:
+        return Cell(words.to_be_restarted.format(reason=line.reboot or words.no_reason), "warn")
+    return Cell(words.restarted if line.restarted else words.nothing)
+
+
+def _due_table(telling: Telling) -> tuple[Table, ...]:
+    words = telling.speech.words
+    columns = (
+        Column(words.machine),
+        Column(words.site),
+        Column(words.updates_mode),
+        Column(words.security_updates, figures=True),
+        Column(words.other_updates, figures=True),
+        Column(words.staying_updates, figures=True),
+        Column(words.oldest_waits),
+        Column(words.held_since),
+        Column(words.restart),
+    )
+    rows = [_due_row(telling, line) for line in telling.report.guests]
+    hours = telling.speech.working_hours(UPDATE_DELAY_HOURS)
+    return table_of(words.updates_due, columns, rows, note=words.staying_meaning.format(hours=hours))
+
+
+def _due_row(telling: Telling, line: GuestLine) -> tuple[Cell, ...]:
+    speech, words = telling.speech, telling.speech.words
+    counts = [
+        Cell(speech.number(line.security), "warn" if line.security else "plain"),
+        Cell(speech.number(line.others)),
+        Cell(speech.number(line.staying)),
+    ]
+    waits, restart = Cell(words.nothing), Cell(words.nothing)
+    if line.waiting_hours is not None:
+        # the contract counts those on request from the request on, not from when they came out
+        late = line.automatic and line.waiting_hours > UPDATE_DELAY_HOURS
+        waits = Cell(speech.working_hours(line.waiting_hours), "warn" if late else "plain")
+    if line.reboot is not None:
+        restart = Cell(words.to_be_restarted.format(reason=line.reboot or words.no_reason), "warn")
+    if line.problem:  # zeros would say that it is up to date
+        counts = [Cell(words.not_known, "bad"), *[Cell(words.nothing)] * 2]
+    held = Cell(words.nothing)
+    if line.held_since is not None:
+        held = Cell(speech.moment(line.held_since), "warn")
+    return (
+        Cell(telling.name(line)),
+        Cell(line.site),
+        Cell(words.updates_automatic if line.automatic else words.updates_on_request),
+        *counts,
+        waits,
+        held,
+        restart,
+    )
+
+
+def _delay_table(telling: Telling, delay: UpdateDelay) -> Table:
+    speech, words = telling.speech, telling.speech.words
+    average = Cell(words.not_known if delay.packages else words.nothing)
+    if delay.average_hours is not None:
+        kept = delay.average_hours <= UPDATE_DELAY_HOURS
+        average = Cell(speech.working_hours(delay.average_hours), "good" if kept else "bad")
+    return Table(
+        caption=words.delay,
+        columns=(
+            Column(words.period),
+            Column(words.packages_installed, figures=True),
+            Column(words.average_delay),
+            Column(words.by_contract),
+        ),
+        rows=(
+            (
+                Cell(words.last_days(delay.days)),
+                Cell(speech.number(delay.packages)),
+                average,
+                Cell(speech.working_hours(UPDATE_DELAY_HOURS)),
+            ),
+        ),
+    )
