@@ -340,8 +340,8 @@ class Words:
         en="the firewall's counters could not be read in the machine",
     )
     counters_remedy = Text(
-        fr="orchestrator apply remet le pare-feu en place s’il manque",
-        en="orchestrator apply brings the firewall back if it is missing",
+        fr="orchestrator apply met à jour le pare-feu d’une machine où il manque ou ne compte pas encore",
+        en="orchestrator apply brings the firewall up to date where it is missing or does not count yet",
     )
 
     # Storages

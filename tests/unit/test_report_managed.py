@@ -264,7 +264,7 @@ def test_firewalls_that_could_not_be_read_are_named_with_the_reason() -> None:
         ["dupont/web-4", "paris", "web-4: Ansible did not get there: PLAY RECAP db-1.martin"],
         ["martin/old-1", "paris", "SSH failed: no route to host"],
     ]
-    assert "orchestrator apply brings the firewall back if it is missing" in reader.text
+    assert "orchestrator apply brings the firewall up to date" in reader.text
 
 
 def test_where_no_machine_was_looked_into_no_firewall_is_said_to_be_quiet() -> None:
