@@ -62,12 +62,14 @@ def configure_machines(
 
     def follow(result: TaskResult) -> None:
         part = _PART_OF.get(result.task)
-        if part is None:
+        if part is None or not _concerns(part, by_host[result.host]):
             return
         if (result.host, part) not in begun:
             begun[result.host, part] = time.monotonic()
             tell(by_host[result.host].key, part)
         ended[result.host, part] = time.monotonic()
+        if result.task == firewall.LOAD and result.result.get("changed"):
+            tell(by_host[result.host].key, "confirm the firewall over a new connection")
 
     run = run_playbook("machine.yml", admitted, ssh, on_result=follow, artifact_dir=artifact_dir)
     for host, target in by_host.items():
@@ -107,6 +109,13 @@ def look_into_machines(
         target.key: _reading(target, _results(run.results, host_name(target)), run.output)
         for target in targets
     }
+
+
+def _concerns(part: str, target: GuestTarget) -> bool:
+    """Whether there is anything to do about a part in a machine."""
+    if part == KEYS:
+        return bool(target.keys)
+    return part != SUPERVISION or target.supervised or target.supervised_before
 
 
 def _objection(
