@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-from orchestrator.guests.outcome import reason_of
 from orchestrator.guests.playbooks import TaskResult
-from orchestrator.guests.target import GuestTarget
 
 READ = "Read the alerts of the firewall"
 """The task that reads them."""
@@ -32,9 +31,9 @@ class FirewallAlerts:
     since: str = ""
     top: tuple[tuple[int, str], ...] = ()
 
-    def to_json(self) -> str:
+    def to_data(self) -> dict[str, Any]:
         """As the history keeps it."""
-        return json.dumps({**asdict(self), "top": [list(item) for item in self.top]})
+        return {**asdict(self), "top": [list(item) for item in self.top]}
 
     @classmethod
     def from_details(cls, details: str) -> FirewallAlerts | None:
@@ -84,17 +83,13 @@ def since_last(now: FirewallAlerts, before: FirewallAlerts | None) -> FirewallAl
     )
 
 
-def alerts_in(target: GuestTarget, results: Mapping[str, TaskResult]) -> FirewallAlerts | str:
-    """What the task read in one guest, or why it could not.
+def alerts_in(results: Mapping[str, TaskResult]) -> FirewallAlerts | None:
+    """What the task read in one guest; None if it did not, or the firewall there does not count yet.
 
     Args:
-        target: the machine.
         results: the last result of each task on it by the task's name, without starts and skipped ones.
     """
     result = results.get(READ)
-    if result is None:
-        return f"{target.name}: the firewall was not asked"
-    if result.kind in ("failed", "unreachable"):
-        return f"{target.name}: {reason_of(result)}"
-    found = parse_alerts(str(result.result.get("stdout") or "").splitlines())
-    return found or f"{target.name}: its firewall does not count yet: orchestrator apply loads one that does"
+    if result is None or result.kind != "ok":
+        return None
+    return parse_alerts(str(result.result.get("stdout") or "").splitlines())

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.guests import firewall, keys, supervision
+from orchestrator.guests.alerts import alerts_in
 from orchestrator.guests.inventory import host_name
 from orchestrator.guests.outcome import PartOutcome, reason_of
 from orchestrator.guests.playbooks import MACHINES_AT_ONCE, TaskResult, run_playbook
@@ -169,6 +170,7 @@ def _reading(target: GuestTarget, results: Mapping[str, TaskResult], output: str
         foreign_keys=keys.foreign_keys(results),
         supervision=differences(SUPERVISION),
         due=due,
+        alerts=alerts_in(results),
     )
 
 

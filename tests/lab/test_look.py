@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_network
@@ -137,7 +138,7 @@ def test_the_log_of_the_kernel_is_summed() -> None:
         since="4d6f6e-12",
         top=((7, "203.0.113.9 tcp 3389"), (2, "2001:db8::9 udp 53")),
     )
-    assert FirewallAlerts.from_details(found.to_json()) == found
+    assert FirewallAlerts.from_details(json.dumps(found.to_data())) == found
     assert parse_alerts(["no such command: alerts"]) is None
 
 
