@@ -23,6 +23,7 @@ def write_inventory(settings: LabSettings, credentials: Credentials, key: Path, 
     """
     management = {
         "addresses": [f"{site.gateway}/32" for site in settings.sites],
+        "monitoring_addresses": [f"{site.gateway}/32" for site in settings.sites],
         "user": "admin",
         "ssh_public_key": public_key,
         "ssh_private_key": str(key),

@@ -111,7 +111,9 @@ def remember_guest(vm: Vm, before: Mark) -> None:
     Raises:
         Stopped, ProxmoxError: the notes could not be changed.
     """
-    change_mark(vm, lambda mark: mark.with_(firewall=before.firewall, keys=before.keys, supervised=before.supervised))
+    change_mark(
+        vm, lambda mark: mark.with_(firewall=before.firewall, keys=before.keys, supervised=before.supervised)
+    )
 
 
 def refresh_guest(

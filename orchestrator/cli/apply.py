@@ -23,11 +23,13 @@ def apply(
         str, typer.Option(help="Why: goes into the history with every step (article 3.8.1).")
     ] = "subscription change",
     guests: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--guests/--no-guests", help="Also wait for the guests and load their firewalls, or leave them."
+            "--guests/--no-guests",
+            help="Look into the machines first, and undo what was changed there by hand; or leave guests alone "
+            "altogether.  [default: guests get what their files changed]",
         ),
-    ] = True,
+    ] = None,
     boot_timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for a guest to boot.")] = 600.0,
     history: session.HistoryPath = None,
 ) -> None:
@@ -44,7 +46,14 @@ def apply(
     lock = session.apply_lock(provider)
     try:
         with exclusive(lock, session.holder()), session.open_clusters(provider) as clusters:
-            prepared = session.prepare(desired, clusters, chosen, restart_now=restart_now, settle_seconds=600)
+            prepared = session.prepare(
+                desired,
+                clusters,
+                chosen,
+                restart_now=restart_now,
+                settle_seconds=600,
+                look_inside=session.ssh_settings(provider) if guests else None,
+            )
             plan = prepared.plan
             session.print_plan(plan)
             if not plan.has_changes:
@@ -67,7 +76,7 @@ def apply(
                     clusters,
                     prepared.observed,
                     journal,
-                    ssh=session.ssh_settings(provider) if guests else None,
+                    ssh=session.ssh_settings(provider) if guests is not False else None,
                     restart_now=restart_now,
                     boot_seconds=boot_timeout,
                 )

@@ -27,6 +27,12 @@ def plan(
     inventory: session.Inventory = None,
     only: session.Only = None,
     restart_now: RestartNow = False,
+    guests: Annotated[
+        bool,
+        typer.Option(
+            "--guests", help="Also look into the machines by SSH: rules, keys and packages changed by hand."
+        ),
+    ] = False,
     show_unmanaged: Annotated[
         bool, typer.Option("--show-unmanaged", help="List the machines that are not ours.")
     ] = False,
@@ -41,7 +47,13 @@ def plan(
     chosen = session.selection(only)
     session.check_selection(chosen, desired)
     with session.open_clusters(provider) as clusters:
-        prepared = session.prepare(desired, clusters, chosen, restart_now=restart_now)
+        prepared = session.prepare(
+            desired,
+            clusters,
+            chosen,
+            restart_now=restart_now,
+            look_inside=session.ssh_settings(provider) if guests else None,
+        )
     if format is PlanFormat.JSON:
         from orchestrator.planning.document import to_document
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.planning.plan import Plan, Selection
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.inside import InsideReading
     from orchestrator.resources.observed import ObservedSite
     from orchestrator.sites.model import Provider
     from orchestrator.subscriptions.model import Subscription
@@ -197,6 +198,7 @@ def prepare(
     *,
     restart_now: bool,
     settle_seconds: float = 0.0,
+    look_inside: SshSettings | None = None,
 ) -> Prepared:
     """Observe every site at once, and plan.
 
@@ -206,6 +208,7 @@ def prepare(
         chosen: what the plan is limited to.
         restart_now: restart outside windows too.
         settle_seconds: how long to wait for clones that an earlier, killed run asked for.
+        look_inside: how guests are reached, to look into them as well; None leaves them alone.
     """
     from orchestrator.applying.settle import await_clones, unfinished_clones
     from orchestrator.planning.addresses import needs_register
@@ -242,10 +245,22 @@ def prepare(
         selection=chosen,
         restart_now=restart_now,
         failures=failures,
+        inside=_look(desired, observed, chosen, look_inside) if look_inside else None,
     )
     if chosen.machine is not None and not plan.machines and not failures:
         fail(f"{chosen.client} has no machine {chosen.machine}, neither in its file nor at its sites")
     return Prepared(plan=plan, observed=observed)
+
+
+def _look(
+    desired: tuple[DesiredMachine, ...],
+    observed: Mapping[str, ObservedSite],
+    chosen: Selection,
+    ssh: SshSettings,
+) -> dict[tuple[str, str], InsideReading]:
+    from orchestrator.applying.looking import look_into_guests
+
+    return look_into_guests(desired, observed, ssh, includes=chosen.includes)
 
 
 def _with_archives(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orchestrator.guests.clock import set_clock
-    from orchestrator.guests.firewall import apply_firewalls
     from orchestrator.guests.inventory import InventoryHost, dynamic_inventory, write_known_hosts
+    from orchestrator.guests.machines import configure_machines, look_into_machines
     from orchestrator.guests.outcome import PartOutcome
     from orchestrator.guests.rules import (
         FirewallPolicy,
@@ -43,12 +43,13 @@ __all__ = [
     "PartOutcome",
     "SshSettings",
     "admits_ssh_from",
-    "apply_firewalls",
+    "configure_machines",
     "describe_changes",
     "digest",
     "dynamic_inventory",
     "known_hosts_line",
     "learn_host_keys",
+    "look_into_machines",
     "policy_from_data",
     "policy_of",
     "policy_to_data",
@@ -69,7 +70,8 @@ _HOMES = {
     "LoginRefused": "ssh",
     "SshSettings": "target",
     "admits_ssh_from": "rules",
-    "apply_firewalls": "firewall",
+    "configure_machines": "machines",
+    "look_into_machines": "machines",
     "describe_changes": "rules",
     "digest": "rules",
     "dynamic_inventory": "inventory",

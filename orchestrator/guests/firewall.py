@@ -1,4 +1,4 @@
-"""Load the firewalls of many machines in one Ansible run, and say for each how it went.
+"""The firewall of a machine: may its rules be sent, and how did loading them go?
 
 Nothing is sent that would shut the provider out: a policy without management addresses, or one that does not
 admit SSH from the address that the guest sees us come from, is refused first. What slips through (a route that
@@ -8,63 +8,19 @@ connection confirms the new ones.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
-from orchestrator.guests.inventory import host_name
 from orchestrator.guests.openings import written
 from orchestrator.guests.outcome import PartOutcome, Status, reason_of
-from orchestrator.guests.playbooks import MACHINES_AT_ONCE, TaskResult, run_playbook
+from orchestrator.guests.playbooks import TaskResult
 from orchestrator.guests.rules import admits_ssh_from
 from orchestrator.guests.ssh import GuestUnreachable, HostKeyMismatch, source_address_seen
 from orchestrator.guests.target import GuestTarget, SshSettings
 
 LOAD = "Load the rules, the way back armed"
-_CONFIRM = "Confirm over a new connection"
-_AFTERWARDS = "See what became of the guest"
-_REPORT = "Report"
-
-
-def apply_firewalls(
-    targets: Sequence[GuestTarget],
-    ssh: SshSettings,
-    *,
-    on_event: Callable[[tuple[str, str], str], None] | None = None,
-    artifact_dir: Path | None = None,
-) -> dict[tuple[str, str], PartOutcome]:
-    """Bring each machine's firewall to its policy: one Ansible run for all, failures kept apart.
-
-    Args:
-        targets: the machines, each with the policy that it is to have.
-        ssh: how they are reached.
-        on_event: called with client and machine and what begins there.
-        artifact_dir: keep Ansible's own account of the run in this folder; nothing is kept by default.
-
-    Returns:
-        The outcome of every target. Nothing is raised for what goes wrong in or on the way to a guest.
-    """
-    tell = on_event or (lambda key, step: None)
-    started = time.monotonic()
-    outcomes: dict[tuple[str, str], PartOutcome] = {}
-    if not targets:
-        return outcomes
-    with ThreadPoolExecutor(min(len(targets), MACHINES_AT_ONCE), thread_name_prefix="ssh") as pool:
-        for target, refusal in zip(
-            targets, pool.map(lambda t: firewall_objection(t, ssh, tell), targets), strict=True
-        ):
-            if refusal:
-                outcomes[target.key] = refusal
-    admitted = [target for target in targets if target.key not in outcomes]
-    if admitted:
-        outcomes |= _load(admitted, ssh, tell, artifact_dir)
-    took = time.monotonic() - started
-    return {
-        target.key: replace(outcomes[target.key], seconds=outcomes[target.key].seconds or took)
-        for target in targets
-    }
+_CONFIRM = "Confirm the firewall over a new connection"
+_AFTERWARDS = "See what became of the firewall"
+_REPORT = "Report on the firewall"
 
 
 def firewall_objection(
@@ -101,36 +57,14 @@ def _refused(message: str) -> PartOutcome:
     return PartOutcome(status="refused", message=message)
 
 
-def _load(
-    targets: Sequence[GuestTarget],
-    ssh: SshSettings,
-    tell: Callable[[tuple[str, str], str], None],
-    artifact_dir: Path | None,
-) -> dict[tuple[str, str], PartOutcome]:
-    by_host = {host_name(target): target for target in targets}
-    begun: dict[str, float] = {}
-    ended: dict[str, float] = {}
-
-    def follow(result: TaskResult) -> None:
-        now = time.monotonic()
-        begun.setdefault(result.host, now)
-        ended[result.host] = now
-        if result.task == LOAD and result.kind == "start":
-            tell(by_host[result.host].key, "load the firewall")
-        elif result.task == LOAD and result.result.get("changed"):
-            tell(by_host[result.host].key, "confirm the firewall over a new connection")
-
-    run = run_playbook("firewall.yml", targets, ssh, on_result=follow, artifact_dir=artifact_dir)
-    outcomes = {}
-    for host, target in by_host.items():
-        results = {r.task: r for r in run.results if r.host == host and r.kind not in ("start", "skipped")}
-        fared = outcome(target, results, run.output)
-        outcomes[target.key] = replace(fared, seconds=ended.get(host, 0.0) - begun.get(host, 0.0))
-    return outcomes
-
-
 def outcome(target: GuestTarget, results: Mapping[str, TaskResult], output: str) -> PartOutcome:
-    """Read from what the tasks of the playbook said how it went in one guest."""
+    """Read from what the tasks of the play said how the firewall fared in one guest.
+
+    Args:
+        target: the machine.
+        results: the last result of each task on it by the task's name, without starts and skipped ones.
+        output: the end of what Ansible printed: the reason where it did not get as far as to a task.
+    """
     load = results.get(LOAD)
     if load is None:
         status: Status = "failed"
@@ -144,6 +78,8 @@ def outcome(target: GuestTarget, results: Mapping[str, TaskResult], output: str)
         )
     elif load.result.get("stdout", "").startswith("unchanged"):
         return PartOutcome(status="unchanged")
+    elif load.result.get("stdout", "").startswith("would-change"):
+        return PartOutcome(status="changed", differences=tuple(load.result["stdout"].splitlines()[1:]))
     elif _REPORT not in results and _CONFIRM in results:
         return PartOutcome(status="changed")
     else:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.guests import firewall, keys, supervision
+from orchestrator.guests.alerts import alerts_in
 from orchestrator.guests.inventory import host_name
 from orchestrator.guests.outcome import PartOutcome, reason_of
 from orchestrator.guests.playbooks import MACHINES_AT_ONCE, TaskResult, run_playbook
@@ -62,12 +63,14 @@ def configure_machines(
 
     def follow(result: TaskResult) -> None:
         part = _PART_OF.get(result.task)
-        if part is None:
+        if part is None or not _concerns(part, by_host[result.host]):
             return
         if (result.host, part) not in begun:
             begun[result.host, part] = time.monotonic()
             tell(by_host[result.host].key, part)
         ended[result.host, part] = time.monotonic()
+        if result.task == firewall.LOAD and result.result.get("changed"):
+            tell(by_host[result.host].key, "confirm the firewall over a new connection")
 
     run = run_playbook("machine.yml", admitted, ssh, on_result=follow, artifact_dir=artifact_dir)
     for host, target in by_host.items():
@@ -107,6 +110,13 @@ def look_into_machines(
         target.key: _reading(target, _results(run.results, host_name(target)), run.output)
         for target in targets
     }
+
+
+def _concerns(part: str, target: GuestTarget) -> bool:
+    """Whether there is anything to do about a part in a machine."""
+    if part == KEYS:
+        return bool(target.keys)
+    return part != SUPERVISION or target.supervised or target.supervised_before
 
 
 def _objection(
@@ -160,6 +170,7 @@ def _reading(target: GuestTarget, results: Mapping[str, TaskResult], output: str
         foreign_keys=keys.foreign_keys(results),
         supervision=differences(SUPERVISION),
         due=due,
+        alerts=alerts_in(results),
     )
 
 

@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 SSH_PORT = 22
 """Where a guest's SSH server listens."""
 
-FORM = 1
+EXPORTER_PORT = 9100
+"""Where Prometheus' node exporter listens."""
+
+FORM = 2
 """Number of the form of the rules. Raise it with every change of the template that existing machines must
 get: the plan then shows a firewall change on each of them."""
 
@@ -52,22 +55,29 @@ class FirewallPolicy:
         allowed_from: where the client administers the machine from; may be empty.
         management: where the provider administers it from. Empty means that the provider is shut out:
             such a policy can be described but is refused before it is sent.
+        monitoring: where the provider's monitoring reads the node exporter from; may be empty.
         form: the form of the rules that carry it out, see :data:`FORM`.
     """
 
     open: tuple[Opening, ...] = ()
     allowed_from: tuple[IPNetwork, ...] = ()
     management: tuple[IPNetwork, ...] = ()
+    monitoring: tuple[IPNetwork, ...] = ()
     form: int = FORM
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "open", merged_openings(self.open))
         object.__setattr__(self, "allowed_from", merged_networks(self.allowed_from))
         object.__setattr__(self, "management", merged_networks(self.management))
+        object.__setattr__(self, "monitoring", merged_networks(self.monitoring))
 
 
 def policy_of(
-    machine: Machine, *, allowed_from: Iterable[IPNetwork], management: Iterable[IPNetwork]
+    machine: Machine,
+    *,
+    allowed_from: Iterable[IPNetwork],
+    management: Iterable[IPNetwork],
+    monitoring: Iterable[IPNetwork] = (),
 ) -> FirewallPolicy:
     """Return the policy that a machine of a subscription file asks for.
 
@@ -75,9 +85,10 @@ def policy_of(
         machine: the machine with its ``firewall`` section.
         allowed_from: the addresses that the client administers the machine from.
         management: the addresses that the provider administers it from.
+        monitoring: the addresses that the provider supervises it from.
     """
     openings = (Opening(*port.first_last, port.protocol, port.sources) for port in machine.firewall.open)
-    return FirewallPolicy(tuple(openings), tuple(allowed_from), tuple(management))
+    return FirewallPolicy(tuple(openings), tuple(allowed_from), tuple(management), tuple(monitoring))
 
 
 def admits_ssh_from(policy: FirewallPolicy, address: IPAddress) -> bool:
@@ -104,7 +115,13 @@ def render(policy: FirewallPolicy) -> str:
         for match in _source_matches(sources)
     ]
     administration = merged_networks((*policy.allowed_from, *policy.management))
-    return _template().render(rules=rules, administration=_source_matches(administration), ssh_port=SSH_PORT)
+    return _template().render(
+        rules=rules,
+        administration=_source_matches(administration),
+        monitoring=_source_matches(policy.monitoring),
+        ssh_port=SSH_PORT,
+        exporter_port=EXPORTER_PORT,
+    )
 
 
 def _source_matches(sources: Iterable[Source]) -> list[str]:
@@ -142,7 +159,9 @@ def digest(rules: str) -> str:
 
 def policy_to_data(policy: FirewallPolicy) -> dict[str, Any]:
     """Return a policy as a small JSON object: it is kept in the machine's notes, where room is scarce."""
+    monitoring = {"monitoring": [written(network) for network in policy.monitoring]}
     return {
+        **(monitoring if policy.monitoring else {}),
         "form": policy.form,
         "open": [
             f"{opening.protocol} {opening.ports} {','.join(map(written, opening.sources))}"
@@ -164,6 +183,7 @@ def policy_from_data(data: Mapping[str, Any]) -> FirewallPolicy:
             open=tuple(_opening_from(line) for line in data["open"]),
             allowed_from=tuple(ipaddress.ip_network(text) for text in data["allowed_from"]),
             management=tuple(ipaddress.ip_network(text) for text in data["management"]),
+            monitoring=tuple(ipaddress.ip_network(text) for text in data.get("monitoring", ())),
             form=int(data["form"]),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -195,10 +215,11 @@ def describe_changes(old: FirewallPolicy | None, new: FirewallPolicy) -> list[st
     """
     before = old or FirewallPolicy(form=new.form)
     differences = [
-        (f"ssh for {who}", compare_sources(one, other))
-        for who, one, other in (
-            ("the provider", before.management, new.management),
-            ("the client", before.allowed_from, new.allowed_from),
+        (what, compare_sources(one, other))
+        for what, one, other in (
+            ("ssh for the provider", before.management, new.management),
+            ("ssh for the client", before.allowed_from, new.allowed_from),
+            ("node exporter for the provider's monitoring", before.monitoring, new.monitoring),
         )
     ]
     openings = compare_openings(before.open, new.open)

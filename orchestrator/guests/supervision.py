@@ -11,9 +11,6 @@ from orchestrator.guests.target import GuestTarget
 SUPERVISE = "Bring the supervision to what is wanted"
 """The task that installs, starts or stops the node exporter, or in check mode tells what differs."""
 
-EXPORTER_PORT = 9100
-"""Where Prometheus' node exporter listens."""
-
 
 def outcome(target: GuestTarget, results: Mapping[str, TaskResult]) -> PartOutcome | None:
     """Read from what the task said how the supervision fared in one guest.

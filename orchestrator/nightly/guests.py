@@ -8,20 +8,27 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.applying.looking import look_into_guests
 from orchestrator.applying.update_candidates import candidates
 from orchestrator.applying.updates import Updatable
 from orchestrator.contract.calendar import working_hours_between
-from orchestrator.guests.updates import DueUpdates, look_for_updates
+from orchestrator.guests.alerts import FirewallAlerts, since_last
+from orchestrator.guests.updates import DueUpdates
 from orchestrator.history.delays import SEEN, Delays, delays
-from orchestrator.nightly.result import GuestLine, UpdateDelay, UpdateLine
+from orchestrator.nightly.result import DriftLine, GuestLine, UpdateDelay, UpdateLine
+from orchestrator.planning.inside import inside_changes
 
 if TYPE_CHECKING:
     from orchestrator.applying.vm import Vm
     from orchestrator.history import History
     from orchestrator.nightly.context import Night
     from orchestrator.resources.holdings import SiteReading
+    from orchestrator.resources.inside import InsideReading
     from orchestrator.resources.notes import Mark
     from orchestrator.resources.observed import ObservedMachine
+
+_ALERTS = "firewall alerts"
+"""The action under which a night records what a firewall counted."""
 
 DELAY_DAYS = 90
 """Over how many days the average delay of updates is told."""
@@ -35,21 +42,59 @@ class GuestsSeen:
 
     Attributes:
         machines: those that were looked into.
-        due: what is due in each, or why that could not be seen.
+        inside: what was seen in each.
+        alerts: what their firewalls dropped since the last night; none where that could not be read.
     """
 
     machines: tuple[Updatable, ...] = ()
-    due: Mapping[Key, DueUpdates | str] = field(default_factory=dict)
+    inside: Mapping[Key, InsideReading] = field(default_factory=dict)
+    alerts: Mapping[Key, FirewallAlerts] = field(default_factory=dict)
+
+    @property
+    def due(self) -> dict[Key, DueUpdates | str]:
+        """What is due in each machine, or why that could not be seen."""
+        return {
+            key: seen.due if seen.due is not None else seen.problem or "its packages could not be looked at"
+            for key, seen in self.inside.items()
+        }
 
 
-def look_into_guests(night: Night, readings: Mapping[str, SiteReading], history: History) -> GuestsSeen:
-    """Look into every managed machine that runs and is in service; record what is newly due."""
+def look(night: Night, readings: Mapping[str, SiteReading], history: History) -> GuestsSeen:
+    """Look into every managed machine that runs and is in service; record what is newly due, and what was dropped."""
     if night.ssh is None:
         return GuestsSeen()
     machines = managed(night, readings)
-    due = look_for_updates([machine.target() for machine in machines], night.ssh)
-    _record(history, night, machines, due)
-    return GuestsSeen(machines=tuple(machines), due=due)
+    inside = look_into_guests(
+        [machine.desired for machine in machines],
+        {name: reading.observed for name, reading in readings.items()},
+        night.ssh,
+        refresh=True,
+    )
+    found = GuestsSeen(machines=tuple(machines), inside=inside)
+    _record(history, night, machines, found.due)
+    return replace(found, alerts=_alerts(history, night, found))
+
+
+def _alerts(history: History, night: Night, found: GuestsSeen) -> dict[Key, FirewallAlerts]:
+    """What came since the last night. The readings themselves are kept in the history, to be compared with."""
+    known = history.latest_details(_ALERTS)
+    new = {}
+    for machine in found.machines:
+        now = found.inside[machine.key].alerts
+        if now is None:
+            continue
+        before = FirewallAlerts.from_details(known[machine.key]) if machine.key in known else None
+        new[machine.key] = since_last(now, before)
+        night.journal.record(
+            *machine.key,
+            machine.vm.site,
+            _ALERTS,
+            result="ok",
+            message=f"{new[machine.key].dropped} packets dropped since the last night",
+            seconds=0.0,
+            details=now.to_data(),
+        )
+    return new
 
 
 def managed(night: Night, readings: Mapping[str, SiteReading]) -> list[Updatable]:
@@ -100,12 +145,22 @@ def guest_lines(
     now = night.clock()
     measured = delays(history, now, days=DELAY_DAYS)
     ended = {(line.client, line.machine): line for line in updates}
+    due = seen.due
     lines = [
-        _line(machine, seen.due[machine.key], ended.get(machine.key), measured, now)
+        _with_alerts(
+            _line(machine, due[machine.key], ended.get(machine.key), measured, now),
+            seen.alerts.get(machine.key),
+        )
         for machine in seen.machines
     ]
     hours = measured.average_hours
     return lines, UpdateDelay(days=DELAY_DAYS, packages=len(measured.installed), average_hours=hours)
+
+
+def _with_alerts(line: GuestLine, alerts: FirewallAlerts | None) -> GuestLine:
+    if alerts is None:
+        return line
+    return replace(line, dropped=alerts.dropped, refused_ssh=alerts.refused_ssh, top=alerts.top)
 
 
 def _line(
@@ -144,3 +199,26 @@ def _line(
         waiting_hours=working_hours_between(min(since), now) if since else None,
         reboot=None if ended is not None and ended.restarted else reboot,
     )
+
+
+def drift_inside(seen: GuestsSeen) -> list[DriftLine]:
+    """What somebody changed in the managed machines by hand: rules, keys, supervision."""
+    lines = []
+    for machine in seen.machines:
+        changes = inside_changes(
+            machine.desired, machine.observed, machine.mark, seen.inside[machine.key], reachable=True
+        )
+        lines += [
+            DriftLine(
+                client=machine.desired.client,
+                machine=machine.desired.name,
+                site=machine.vm.site,
+                what=change.what,
+                before=change.before,
+                after=change.after,
+                why=change.why or "changed inside the machine: orchestrator apply --guests undoes it",
+            )
+            for change in changes
+            if change.drift
+        ]
+    return lines

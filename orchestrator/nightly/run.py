@@ -18,7 +18,7 @@ from orchestrator.contract.retention import Verdict
 from orchestrator.nightly import retention, snapshots
 from orchestrator.nightly.backups import BackupRun
 from orchestrator.nightly.due import BackupPlan, plan_backups
-from orchestrator.nightly.guests import GuestsSeen, guest_lines, look_into_guests
+from orchestrator.nightly.guests import GuestsSeen, drift_inside, guest_lines, look
 from orchestrator.nightly.reading import read_sites
 from orchestrator.nightly.restore_tests import Candidate, RestoreTests, choose_tests, last_sound_test
 from orchestrator.nightly.result import (
@@ -194,7 +194,7 @@ class NightRun:
             sites=tuple(sorted(night.clusters)),
             forecast=forecast,
             problems=tuple(self._problems),
-            drift=plan.drift,
+            drift=(*plan.drift, *drift_inside(seen)),
             snapshots=tuple(lines),
             backups=tuple(backups),
             retention=tuple(removed),
@@ -220,7 +220,7 @@ class NightRun:
             return []
 
     def _look_into_guests(self) -> GuestsSeen:
-        seen = self._step("guests", lambda: [look_into_guests(self._night, self._readings, self._history)])
+        seen = self._step("guests", lambda: [look(self._night, self._readings, self._history)])
         return seen[0] if seen else GuestsSeen()
 
     def _begin_updates(self, seen: GuestsSeen) -> Callable[[], list[UpdateLine]]:

@@ -108,6 +108,8 @@ def _desired(
     managed = subscription.managed_services
     # Article 3.8.2: the client has no direct access to a fully managed server.
     client_access = managed is None or managed.level != "full"
+    # Supervision is not in the list of article 3.3, which is exclusive.
+    supervised = managed is not None and offer is not Offer.ESSENTIAL
     administration = subscription.administration
     return DesiredMachine(
         client=subscription.client,
@@ -131,11 +133,11 @@ def _desired(
             machine,
             allowed_from=administration.allowed_from if client_access else (),
             management=provider.management.addresses,
+            monitoring=provider.management.monitoring_addresses if supervised else (),
         ),
         window=managed.maintenance_window if managed else None,
         direct_access=client_access,
-        # Supervision is not in the list of article 3.3, which is exclusive.
-        supervised=managed is not None and offer is not Offer.ESSENTIAL,
+        supervised=supervised,
         updates=managed.updates if managed else None,
         update_exclude=machine.updates.exclude,
         apart_from=tuple(

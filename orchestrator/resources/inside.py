@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from orchestrator.guests.alerts import FirewallAlerts
     from orchestrator.guests.updates import DueUpdates
 
 
@@ -21,6 +22,7 @@ class InsideReading:
         foreign_keys: keys that are in no file (``? TYPE FINGERPRINT NAME``): told, left alone.
         supervision: what is not as it should be with the node exporter.
         due: updates that are due; None if that was not seen.
+        alerts: what the firewall dropped since its counters began; None if it does not count, or was not asked.
     """
 
     problem: str = ""
@@ -29,4 +31,5 @@ class InsideReading:
     keys: tuple[str, ...] = ()
     foreign_keys: tuple[str, ...] = ()
     supervision: tuple[str, ...] = ()
-    due: DueUpdates | None = field(default=None)
+    due: DueUpdates | None = None
+    alerts: FirewallAlerts | None = None

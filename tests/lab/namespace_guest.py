@@ -15,13 +15,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 
-from orchestrator.guests import FirewallPolicy, GuestTarget, SshSettings
+from orchestrator.guests import FirewallPolicy, GuestTarget, PartOutcome, SshSettings, configure_machines
 from orchestrator.guests.openings import Opening
 
 _HERE = Path(__file__).parent
@@ -40,6 +40,18 @@ GUEST_SIX = "2001:db8::10"
 
 ADMIN_ID = 1000
 """The guest's user admin and its group."""
+
+
+def apply_firewalls(
+    targets: Sequence[GuestTarget],
+    ssh: SshSettings,
+    *,
+    on_event: Callable[[tuple[str, str], str], None] | None = None,
+    artifact_dir: Path | None = None,
+) -> dict[tuple[str, str], PartOutcome]:
+    """Bring machines to their targets, and return how their firewalls fared."""
+    outcomes = configure_machines(targets, ssh, on_event=on_event, artifact_dir=artifact_dir)
+    return {key: parts["firewall"] for key, parts in outcomes.items()}
 
 
 def policy(*openings: Opening, management: str = MANAGEMENT) -> FirewallPolicy:

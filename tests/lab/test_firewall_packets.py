@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from orchestrator.guests import FirewallPolicy, PartOutcome, SshSettings, apply_firewalls, digest, render
+from orchestrator.guests import FirewallPolicy, PartOutcome, SshSettings, digest, render
 from tests.lab.namespace_guest import (
     CLIENT,
     GUEST_SIX,
@@ -15,6 +15,7 @@ from tests.lab.namespace_guest import (
     SIX,
     STRANGER,
     NamespaceGuest,
+    apply_firewalls,
     echoed,
     namespace_guest,
     opening,

@@ -17,7 +17,6 @@ from orchestrator.guests import (
     GuestUnreachable,
     HostKeyMismatch,
     LoginRefused,
-    apply_firewalls,
     source_address_seen,
     wait_for_ssh,
 )
@@ -29,6 +28,7 @@ from tests.lab.namespace_guest import (
     SIX,
     STRANGER,
     NamespaceGuest,
+    apply_firewalls,
     make_key,
     namespace_guest,
     opening,
@@ -138,7 +138,7 @@ def test_one_bad_machine_does_not_stop_the_others(guest: NamespaceGuest, other_k
     }
     assert [step for key, step in said if key == KEY] == [
         "see where the guest sees us come from",
-        "load the firewall",
+        "firewall",
         "confirm the firewall over a new connection",
     ]
 
@@ -151,7 +151,7 @@ def test_no_secret_stays_anywhere(
     own: list[Path] = []
 
     def look_around(key: tuple[str, str], step: str) -> None:
-        if step == "load the firewall":
+        if step == "firewall":
             found = [
                 folder
                 for folder in Path(tempfile.gettempdir()).glob("orch-*/inventory/hosts.json")

@@ -6,6 +6,7 @@ next one finds them.
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator
 
@@ -30,6 +31,10 @@ BROKEN = "#!/bin/sh\nexit 1\n"
 ENABLE = "systemctl daemon-reload; systemctl enable --quiet service-lab; systemctl restart service-lab"
 
 
+REBOOT = "touch /run/reboot-required; echo hello-lab >>/run/reboot-required.pkgs"
+NO_BOOT = f"ln -sf /lib/systemd/system/emergency.target /etc/systemd/system/default.target; {REBOOT}"
+
+
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     made = Stage(tmp_path_factory.mktemp("updates"))
@@ -43,7 +48,12 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         "ssh_keys": [CLIENT_KEY],
         "allowed_from": [f"{PARIS}{CLIENT}/32"],
     }
-    made.files["dupont"]["managed_services"] = {"level": "supervision"}
+    days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+    made.files["dupont"]["managed_services"] = {
+        "level": "supervision",
+        "updates": "automatic",
+        "maintenance_window": {"days": days, "from": "12:00", "to": "11:59"},
+    }
     made.open()
     try:
         made.write()
@@ -82,23 +92,106 @@ def _version(stage: Stage, name: str, package: str) -> str:
     return found
 
 
-def test_what_is_due_is_shown_and_installed_in_waves_never_both_members_of_a_pair(
+def _boot(stage: Stage, name: str) -> str:
+    found: str = stage.inside(name).run("cat /proc/sys/kernel/random/boot_id").stdout
+    return found
+
+
+def test_what_was_changed_inside_by_hand_is_shown_in_the_plan_and_undone(stage: Stage) -> None:
+    web = stage.inside("web-1.dupont")
+    assert stage.run("plan", "--guests", "--detailed-exitcode").code == 0, "a second run changes nothing"
+    assert web.service("prometheus-node-exporter").is_running
+    address = stage.hostvars("web-1.dupont")["ansible_host"]
+    assert stage.connects(f"{PARIS}.1", address, 9100)
+    assert not stage.connects(PARIS + CLIENT, address, 9100), "the provider's monitoring alone"
+
+    by_hand = "nft insert rule inet orchestrator input tcp dport 3389 accept; systemctl stop prometheus-node-exporter"
+    assert web.run(f"sudo sh -ec '{by_hand}; sed -i /client/d /home/admin/.ssh/authorized_keys'").rc == 0
+    assert stage.run("plan", "--detailed-exitcode").code == 0, "nothing of it shows from outside"
+    document = json.loads(stage.run("plan", "--guests", "--format", "json").out)
+    changes = {c["what"]: c for m in document["machines"] for c in m["changes"] if c["drift"]}
+    assert changes["firewall"]["before"] == "+ tcp dport 3389 accept"
+    assert changes["supervision"]["before"] == "- prometheus-node-exporter.service running"
+    assert "admin@client" in changes["SSH keys"]["before"]
+    undone = stage.run("apply", "--yes", "--guests")
+    assert undone.code == 0 and "drift: changed outside" in undone.out, undone
+    assert "3389" not in web.run("sudo nft list table inet orchestrator").stdout
+    assert web.service("prometheus-node-exporter").is_running
+    assert "admin@client" in web.run("cat /home/admin/.ssh/authorized_keys").stdout
+
+
+def test_keys_of_the_file_come_and_go_on_a_running_machine(stage: Stage) -> None:
+    boot = _boot(stage, "web-1.dupont")
+    stage.files["dupont"]["managed_services"]["level"] = "full"
+    stage.write()
+    told = stage.run("plan").out
+    assert "the client has no direct access (art. 3.8.2), so admin@client goes from the machine" in told, told
+    applied = stage.run("apply", "--yes")
+    assert applied.code == 0, applied
+    keys = stage.inside("web-1.dupont").run("cat /home/admin/.ssh/authorized_keys").stdout
+    assert "admin@client" not in keys and len(keys.splitlines()) == 1
+    assert _boot(stage, "web-1.dupont") == boot, "no restart for that"
+    assert stage.run("plan", "--detailed-exitcode").code == 0
+
+
+def test_a_night_installs_what_is_due_in_waves_never_both_members_of_a_pair(
     stage: Stage, repository: PackageRepository
 ) -> None:
+    boots = {name: _boot(stage, name) for name in ("web-1.dupont", "web-2.dupont")}
     repository.add("hello-lab", "1.1", part="security", published=1_795_000_000)
-    repository.add("kept-lab", "1.1")
-    shown = stage.run("updates")
-    assert shown.code == 0, shown
-    assert "dupont/web-1   on-request   1 security, 1 other" in shown.out
-    assert "dupont/web-2   on-request   1 security, 0 other; 1 stay" in shown.out
-    answer = stage.run("update", "dupont", "--yes")
+    repository.add("kept-lab", "1.1", scripts={"postinst": REBOOT})
+    answer = stage.run("nightly", "--in-working-hours", "--report-dir", "reports", "--language", "en")
     assert answer.code == 0, answer
-    assert "wave 1  dupont/web-1  hello-lab 1.0 → 1.1; kept-lab 1.0 → 1.1" in answer.out
-    assert "wave 2  dupont/web-2  hello-lab 1.0 → 1.1" in answer.out
+    events = [json.loads(line) for line in answer.out.splitlines() if line.startswith("{")]
+    ended = {e["machine"]: e for e in events if e["event"] == "updated"}
+    assert [(name, e["wave"], e["packages"]) for name, e in ended.items()] == [
+        ("web-1", 1, 2),
+        ("web-2", 2, 1),
+    ]
+    assert ended["web-1"]["restarted"] and not ended["web-2"]["restarted"]
     for name in ("web-1.dupont", "web-2.dupont"):
         assert _version(stage, name, "hello-lab") == "1.1"
     assert _version(stage, "web-1.dupont", "kept-lab") == "1.1"
     assert _version(stage, "web-2.dupont", "kept-lab") == "1.0", "excluded by the file"
+    assert _boot(stage, "web-1.dupont") != boots["web-1.dupont"]
+    assert _boot(stage, "web-2.dupont") == boots["web-2.dupont"], "nothing asked for a restart there"
     assert "no snapshots" in stage.run("snapshot", "list", "dupont/web-1").out
-    again = stage.run("update", "dupont", "--check")
-    assert again.code == 0 and "dupont/web-1   up to date" in again.out, again
+    shown = stage.run("updates")
+    assert shown.code == 0, shown
+    assert "dupont/web-1   automatic   up to date" in shown.out
+    assert "dupont/web-2   automatic   up to date; 1 stay" in shown.out
+    assert "3 installed, on average" in shown.out, "measured from what the mirror says of publication"
+
+
+def test_an_update_that_breaks_a_service_is_undone_and_the_machine_held_back(
+    stage: Stage, repository: PackageRepository
+) -> None:
+    broken = {"/lib/systemd/system/service-lab.service": UNIT, "/usr/sbin/service-lab": BROKEN}
+    repository.add("service-lab", "1.1", files=broken, scripts={"postinst": ENABLE})
+    answer = stage.run("update", "dupont", "--yes", "--settle-timeout", "3")
+    assert answer.code == 1, answer
+    told = answer.out
+    assert "rolled-back" in told and "service-lab.service does not run any more" in told
+    assert "nothing serves TCP 8080 any more" in told
+    assert "not-started  dupont/web-2  wave 1 did not end well (dupont/web-1)" in told
+    web = stage.inside("web-1.dupont")
+    assert web.package("service-lab").version == "1.0" and web.service("service-lab").is_running
+    assert "policy drop" in web.run("sudo nft list table inet orchestrator").stdout
+    assert _version(stage, "web-2.dupont", "service-lab") == "1.0"
+    held = stage.run("update", "dupont/web-1", "--yes")
+    assert held.code == 1 and "tried: service-lab 1.1" in held.out and "--release" in held.out, held
+    assert "no changes" in stage.run("plan").out
+    history = json.loads(stage.run("history", "dupont/web-1", "--format", "json", "--limit", "1").out)
+    assert (history[0]["action"], history[0]["result"]) == ("update", "failed")
+
+
+def test_a_machine_that_does_not_come_back_from_its_restart_is_brought_back(
+    stage: Stage, repository: PackageRepository
+) -> None:
+    repository.withdraw("service-lab")
+    repository.add("hello-lab", "1.2", scripts={"postinst": NO_BOOT})
+    answer = stage.run("update", "dupont/web-2", "--yes", "--boot-timeout", "40")
+    assert answer.code == 1, answer
+    assert "it did not come back from its restart" in answer.out and "rolled-back" in answer.out
+    assert _version(stage, "web-2.dupont", "hello-lab") == "1.1"
+    assert "no snapshots" in stage.run("snapshot", "list", "dupont/web-2").out

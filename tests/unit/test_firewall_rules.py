@@ -111,7 +111,9 @@ def test_rules_admit_ssh_from_exactly_whom_the_policy_admits(
     policy: FirewallPolicy, address: IPAddress
 ) -> None:
     assert admits_ssh_from(policy, address) == any(
-        _accepts(line, address) for line in render(policy).splitlines() if "tcp dport" in line
+        _accepts(line, address)
+        for line in render(policy).splitlines()
+        if "tcp dport" in line and "accept" in line
     )
 
 
@@ -141,7 +143,7 @@ def test_a_machine_without_open_ports_lets_in_administration_only() -> None:
     )
     policy = policy_of(machine, allowed_from=(CLIENT,), management=(PROVIDER,))
     assert policy == FirewallPolicy((), (CLIENT,), (PROVIDER,))
-    accepted = [line.strip() for line in render(policy).splitlines() if "dport" in line]
+    accepted = [line.strip() for line in render(policy).splitlines() if "dport" in line and "accept" in line]
     assert accepted == ["ip saddr { 192.0.2.10, 198.51.100.0/24 } tcp dport 22 accept"]
     assert "policy drop" in render(policy)
 
@@ -173,6 +175,23 @@ def test_the_ports_of_a_file_become_the_policy() -> None:
     assert "\t\tip6 saddr { 2001:db8::/32 } udp dport { 5000-5010 } accept\n" in text
 
 
+def test_the_providers_monitoring_reads_the_node_exporter_and_nothing_else() -> None:
+    policy = FirewallPolicy((), (), (PROVIDER,), (ip_network("192.0.2.50"),))
+    accepted = [line.strip() for line in render(policy).splitlines() if "dport" in line and "accept" in line]
+    assert accepted == [
+        "ip saddr { 192.0.2.10 } tcp dport 22 accept",
+        "ip saddr { 192.0.2.50 } tcp dport 9100 accept",
+    ]
+    assert not admits_ssh_from(policy, ip_address("192.0.2.50"))
+    assert policy_from_data(policy_to_data(policy)) == policy
+    assert describe_changes(FirewallPolicy((), (), (PROVIDER,)), policy) == [
+        "+ node exporter for the provider's monitoring from 192.0.2.50"
+    ]
+    assert "monitoring" not in policy_to_data(FirewallPolicy((), (), (PROVIDER,))), (
+        "as it was recorded before"
+    )
+
+
 def test_only_our_own_table_is_named() -> None:
     text = render(FirewallPolicy((opened("80"),), (), (PROVIDER,)))
     tables = [line for line in text.splitlines() if "table " in line and not line.startswith("#")]
@@ -198,7 +217,7 @@ def test_networks_that_together_make_up_everything_are_anywhere() -> None:
 def test_without_any_source_nobody_gets_in_and_everything_else_is_dropped() -> None:
     rules = render(FirewallPolicy())
     assert "policy drop;" in rules
-    assert "dport" not in rules
+    assert not [line for line in rules.splitlines() if "dport" in line and "accept" in line]
 
 
 def test_an_ipv4_address_in_ipv6_clothes_is_that_ipv4_address() -> None:

@@ -1,0 +1,51 @@
+"""Looking into the guests of a plan's machines, to show what was changed there by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from orchestrator.applying.guest_target import target_of
+from orchestrator.guests import GuestTarget, SshSettings, look_into_machines
+from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.inside import InsideReading
+from orchestrator.resources.observed import ObservedSite
+
+
+def look_into_guests(
+    desired: Iterable[DesiredMachine],
+    observed: Mapping[str, ObservedSite],
+    ssh: SshSettings,
+    *,
+    includes: Callable[[str, str], bool] = lambda client, machine: True,
+    refresh: bool = False,
+) -> dict[tuple[str, str], InsideReading]:
+    """Look into every machine that runs and is in service, in one Ansible run. Changes nothing.
+
+    Args:
+        desired: the files' machines.
+        observed: the clusters.
+        ssh: how guests are reached.
+        includes: whether a machine (client, name) is asked for.
+        refresh: fetch the package lists first.
+
+    Returns:
+        What was seen, or why a machine could not be looked at. Machines that do not run, or are not in service, are
+        left out.
+    """
+    machines = {
+        (machine.mark.client, machine.mark.machine): machine
+        for site in observed.values()
+        for machine in site.machines
+        if machine.mark and machine.mark.ready and not machine.mark.retired and machine.running
+    }
+    targets: list[GuestTarget] = []
+    for item in desired:
+        machine = machines.get(item.key)
+        if machine is None or machine.mark is None or machine.address is None or not includes(*item.key):
+            continue
+        targets.append(
+            target_of(
+                item, machine, machine.mark, address=str(machine.address), host_keys=machine.mark.host_keys
+            )
+        )
+    return look_into_machines(targets, ssh, refresh=refresh)

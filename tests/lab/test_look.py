@@ -1,0 +1,157 @@
+"""What a look into a machine shows: rules and keys changed by hand, what its firewall dropped. Nothing is changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_network
+
+import pytest
+
+from orchestrator.guests import SshSettings, configure_machines, look_into_machines
+from orchestrator.guests.alerts import FirewallAlerts, parse_alerts, since_last
+from orchestrator.guests.target import GuestTarget
+from orchestrator.resources.inside import InsideReading
+from tests.lab.namespace_guest import (
+    CLIENT,
+    GUEST,
+    MANAGEMENT,
+    STRANGER,
+    NamespaceGuest,
+    make_key,
+    namespace_guest,
+    opening,
+    policy,
+    unique_name,
+)
+
+
+@pytest.fixture(scope="module")
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NamespaceGuest]:
+    with namespace_guest(tmp_path_factory.mktemp("guest"), unique_name(), own_root=True) as running:
+        running.inside(
+            "sh", "-ec", "rm -rf /etc/apt/sources.list.d /etc/apt/sources.list; touch /etc/apt/sources.list"
+        )
+        yield running
+
+
+@pytest.fixture(scope="module")
+def target(guest: NamespaceGuest) -> GuestTarget:
+    """The guest, brought to what it is to be: one open port, a client's key, monitoring."""
+    make_key(guest.folder / "alice")
+    keys = tuple((guest.folder / name).read_text().strip() for name in ("user_key.pub", "alice.pub"))
+    wanted = replace(policy(opening(443)), monitoring=(ip_network(CLIENT),))
+    found = replace(guest.target(wanted), keys=keys)
+    outcomes = configure_machines([found], guest.ssh())[found.key]
+    assert {part: outcome.status for part, outcome in outcomes.items()} == {
+        "firewall": "changed",
+        "SSH keys": "changed",
+    }
+    return found
+
+
+def look(guest: NamespaceGuest, target: GuestTarget, ssh: SshSettings | None = None) -> InsideReading:
+    return look_into_machines([target], ssh or guest.ssh())[target.key]
+
+
+def alerts(guest: NamespaceGuest) -> FirewallAlerts:
+    found = parse_alerts(guest.inside("/usr/local/sbin/orchestrator-firewall", "alerts").stdout.splitlines())
+    assert found is not None
+    return found
+
+
+def test_a_right_machine_shows_nothing_and_a_second_run_changes_nothing(
+    guest: NamespaceGuest, target: GuestTarget
+) -> None:
+    reading = look(guest, target)
+    assert (reading.problem, reading.firewall, reading.keys, reading.foreign_keys) == ("", (), (), ())
+    assert reading.due is not None and not reading.due.interrupted
+    again = configure_machines([target], guest.ssh())[target.key]
+    assert {outcome.status for outcome in again.values()} == {"unchanged"}
+
+
+def test_only_the_monitoring_reads_the_exporter(guest: NamespaceGuest, target: GuestTarget) -> None:
+    # Nothing listens there: what the firewall lets in is told so, what it drops is not answered.
+    asked = [("tcp", CLIENT, 9100), ("tcp", STRANGER, 9100), ("tcp", MANAGEMENT, 9100)]
+    assert guest.probe(*asked) == ["closed", "dropped", "dropped"]
+
+
+def test_rules_and_keys_changed_by_hand_are_shown_and_brought_back(
+    guest: NamespaceGuest, target: GuestTarget
+) -> None:
+    table = ("inet", "orchestrator", "input")
+    guest.inside("nft", "insert", "rule", *table, "tcp", "dport", "3389", "accept")
+    make_key(guest.folder / "carol")
+    keys = guest.folder / "homes/root/.ssh/authorized_keys"
+    alice, carol = ((guest.folder / f"{name}.pub").read_text() for name in ("alice", "carol"))
+    keys.write_text(keys.read_text().replace(alice, "") + carol)
+    before = (guest.rules(), keys.read_text())
+    reading = look(guest, target)
+    assert reading.firewall == ("+ tcp dport 3389 accept",)
+    assert [line.split()[0] for line in reading.keys] == ["-"], "the file's own is missing"
+    assert len(reading.foreign_keys) == 1 and reading.foreign_keys[0].startswith("? ssh-ed25519 SHA256:")
+    assert (guest.rules(), keys.read_text()) == before, "a look changes nothing"
+    outcomes = configure_machines([target], guest.ssh())[target.key]
+    assert {outcome.status for outcome in outcomes.values()} == {"changed"}
+    assert "3389" not in guest.rules()
+    assert alice in keys.read_text() and carol in keys.read_text(), "that of somebody else stays"
+
+
+def test_what_the_firewall_drops_is_counted_and_begins_anew_with_new_rules(
+    guest: NamespaceGuest, target: GuestTarget
+) -> None:
+    before = alerts(guest)
+    assert (
+        guest.probe(("tcp", STRANGER, 9999), ("tcp", STRANGER, 22), ("udp", STRANGER, 5432))
+        == ["dropped"] * 3
+    )
+    now = alerts(guest)
+    assert now.since == before.since
+    new = since_last(now, before)
+    assert new.dropped >= 3 and new.dropped_bytes > 0
+    assert 1 <= new.refused_ssh < new.dropped
+    assert guest.probe(("tcp", STRANGER, 443), ("tcp", MANAGEMENT, 22)) == ["open", "open"]
+    assert since_last(alerts(guest), now).refused_ssh == 0, "what is let in is no alert"
+    assert look(guest, target).firewall == (), "what was counted is no difference"
+
+    other = replace(target, policy=replace(target.policy, open=()))
+    configure_machines([other], guest.ssh())
+    anew = alerts(guest)
+    assert anew.since != now.since and since_last(anew, now) == anew
+    configure_machines([target], guest.ssh())
+
+
+def test_the_log_of_the_kernel_is_summed() -> None:
+    lines = [
+        "dropped 12 720",
+        "refused_ssh 2 120",
+        "since 4d6f6e-12",
+        "top 7 203.0.113.9 tcp 3389",
+        "top 2 2001:db8::9 udp 53",
+    ]
+    found = parse_alerts(lines)
+    assert found == FirewallAlerts(
+        dropped=12,
+        dropped_bytes=720,
+        refused_ssh=2,
+        since="4d6f6e-12",
+        top=((7, "203.0.113.9 tcp 3389"), (2, "2001:db8::9 udp 53")),
+    )
+    assert FirewallAlerts.from_details(json.dumps(found.to_data())) == found
+    assert parse_alerts(["no such command: alerts"]) is None
+
+
+def test_kernel_lines_are_read_as_the_kernel_writes_them(guest: NamespaceGuest, target: GuestTarget) -> None:
+    line = (
+        "orchestrator-drop IN=eth0 OUT= MAC=be:44:64:b2:4c:06:be:24:11:8f:8e:f7:08:00 SRC=203.0.113.9 "
+        f"DST={GUEST} LEN=60 TOS=0x00 PREC=0x00 TTL=52 ID=4242 DF PROTO=TCP SPT=51514 DPT=3389 SYN URGP=0"
+    )
+    ping = (
+        "orchestrator-drop IN=eth0 OUT= SRC=2001:db8::9 DST=2001:db8::10 LEN=104 PROTO=ICMPv6 TYPE=128 CODE=0"
+    )
+    journal = f"#!/bin/sh\ncat <<'LOG'\n{line}\n{line}\n{ping}\nsome other line\nLOG\n"
+    guest.inside(
+        "sh", "-c", "cat >/usr/local/sbin/journalctl; chmod 755 /usr/local/sbin/journalctl", text=journal
+    )
+    assert alerts(guest).top == ((2, "203.0.113.9 tcp 3389"), (1, "2001:db8::9 icmpv6 -"))
