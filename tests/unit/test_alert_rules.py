@@ -1,0 +1,51 @@
+"""The alert rules, as Prometheus itself reads them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from orchestrator.guests.places import template_folder
+
+_RULES = template_folder() / "prometheus" / "alerts.yml"
+_ROOT = Path(__file__).parent.parent.parent
+
+
+def _promtool(*arguments: str) -> str:
+    """Run promtool, which `make bootstrap` puts beside this Python."""
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "promtool"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_prometheus_takes_the_rules() -> None:
+    assert "SUCCESS: 17 rules found" in _promtool("check", "rules", str(_RULES))
+
+
+def test_the_rules_fire_when_they_should_and_stay_silent_otherwise() -> None:
+    assert "SUCCESS" in _promtool("test", "rules", str(Path(__file__).parent / "alert_rules_test.yml"))
+
+
+def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
+    rules = [rule for group in yaml.safe_load(_RULES.read_text())["groups"] for rule in group["rules"]]
+    for rule in rules:
+        assert rule["labels"]["severity"] in ("warning", "critical"), rule
+        assert len(rule["annotations"]["description"]) > 40, rule
+        assert len(rule["annotations"]["summary"]) < 120, rule
+
+
+def test_every_metric_of_the_nights_is_one_that_the_night_writes() -> None:
+    written = (_ROOT / "orchestrator/reports/metrics.py").read_text()
+    used = set(re.findall(r"orchestrator_[a-z_]+", " ".join(re.findall(r"expr: (.*)", _RULES.read_text()))))
+    assert used
+    for name in used:
+        assert f'"{name}"' in written, name
