@@ -176,7 +176,7 @@ class UpdateRun:
             elif unfinished or isinstance(found, str) or self._has_work(machine, found):
                 by_key[machine.key] = machine
             else:
-                lines.append(_line(machine, "nothing-due", reboot=found.reboot))
+                lines.append(self._nothing_due(machine, found))
         waves = plan_waves(list(by_key), {key: _apart(machine) for key, machine in by_key.items()})
         groups = [[by_key[key] for key in group] for group in waves.groups]
         number, stopped = 0, ""
@@ -196,6 +196,17 @@ class UpdateRun:
                     f"wave {number} did not end well ({', '.join(bad)}): look there first, then begin again"
                 )
         return lines
+
+    def _nothing_due(self, machine: Updatable, due: DueUpdates) -> MachineUpdate:
+        """Nothing to install; but somebody has looked, so that it is held back no more."""
+        note = machine.mark.update
+        if not (self.released and note is not None and note.state == "held"):
+            return _line(machine, "nothing-due", reboot=due.reboot)
+        try:
+            self._note(machine, None)
+        except (ProxmoxError, Stopped, HistoryUnavailable) as error:
+            return _line(machine, "untouched", message=f"it is still held back: {error}")
+        return _line(machine, "nothing-due", reboot=due.reboot, message="held back no more")
 
     def _has_work(self, machine: Updatable, due: DueUpdates) -> bool:
         ready = [package for package in due.ready if package.security or not self.security_only]

@@ -102,7 +102,7 @@ def update(
             out.print(f"looking what is due in {len(machines)} of {len(wanted)} machines", markup=False)
             due = look_for_updates([machine.target() for machine in machines], ssh)
             _print_due(wanted, due, reasons, security_only=security_only)
-            if check or not _anything(machines, due):
+            if check or not _anything(machines, due, release=release):
                 raise typer.Exit(1 if _problems(due, reasons) else 0)
             confirm("Install these updates?", yes=yes)
             run = UpdateRun(
@@ -195,10 +195,12 @@ def _candidates(
     )
 
 
-def _anything(machines: list[Updatable], due: Mapping[tuple[str, str], DueUpdates | str]) -> bool:
-    """Whether there is something to do in some machine, an unfinished update included."""
+def _anything(
+    machines: list[Updatable], due: Mapping[tuple[str, str], DueUpdates | str], *, release: bool
+) -> bool:
+    """Whether there is something to do in some machine, an unfinished update or a release included."""
     return any(
-        (machine.mark.update and machine.mark.update.state != "held")
+        (machine.mark.update and (release or machine.mark.update.state != "held"))
         or (
             not isinstance(found := due[machine.key], str)
             and (found.ready or found.interrupted or found.reboot)

@@ -189,6 +189,8 @@ def test_a_machine_that_does_not_come_back_from_its_restart_is_brought_back(
     stage: Stage, repository: PackageRepository
 ) -> None:
     repository.withdraw("service-lab")
+    assert stage.run("update", "dupont/web-1", "--yes", "--release").code == 0, "somebody has looked"
+    assert "held back" not in stage.run("updates", "dupont/web-1", "--no-refresh").out
     repository.add("hello-lab", "1.2", scripts={"postinst": NO_BOOT})
     answer = stage.run("update", "dupont/web-2", "--yes", "--boot-timeout", "40")
     assert answer.code == 1, answer
