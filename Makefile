@@ -6,16 +6,17 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PROMTOOL := $(RUN)/promtool
 
 APT := python3-venv qemu-system-x86 qemu-utils mmdebstrap nftables iproute2 openssh-client openssh-server \
-       netcat-openbsd sudo fdisk e2fsprogs grub-pc-bin grub-common zstd
+       netcat-openbsd sudo fdisk e2fsprogs grub-pc-bin grub-common shellcheck zstd
 
 .PHONY: help bootstrap apt demo demo-down test format lint types unit api lab bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-bootstrap: apt $(STAMP) ## install everything: Debian packages, virtual environment
+bootstrap: apt $(STAMP) $(PROMTOOL) ## install everything: Debian packages, virtual environment
 
 apt:
 	@missing=$$(for p in $(APT); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
@@ -32,6 +33,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(RUN)/pip install --quiet --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[dev]'
 	@touch $@
 
+$(PROMTOOL): $(STAMP)
+	@tools/promtool $@
+
 demo: bootstrap ## two clients' files become running, firewalled machines (first time: under 8 minutes)
 	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/python -m lab.demo up
 
@@ -43,8 +47,10 @@ test: bootstrap format lint types unit api lab ## every check
 format: ## is everything formatted?
 	$(RUN)/ruff format --check .
 
-lint: ## the linter
+lint: ## the linters: Python, shell, Ansible
 	$(RUN)/ruff check .
+	shellcheck playbooks/roles/*/files/* tools/apt-install tools/promtool
+	cd playbooks && PATH="$(CURDIR)/$(RUN):$$PATH" ansible-lint --offline --profile production -q .
 
 types: ## strict types
 	$(RUN)/mypy

@@ -103,7 +103,7 @@ def _stock(targets: Sequence[GuestTarget], ssh: SshSettings, folder: Path) -> li
     for target in targets:
         variables = host_variables(target, ssh, work / "known_hosts")
         hosts[host_name(target)] = {
-            **{name: variables[name] for name in (*names, "firewall_rules", "ssh_keys")},
+            **{name: variables[name] for name in (*names, "firewall_rules", "ssh_keys_wanted")},
             "authorized_keys": "/run/homes/admin/.ssh/authorized_keys",
             "former_keys": [bob],
         }

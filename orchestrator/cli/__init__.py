@@ -16,6 +16,7 @@ from orchestrator.cli.plan import plan
 from orchestrator.cli.schema import schema
 from orchestrator.cli.show import show
 from orchestrator.cli.snapshot import app as snapshot
+from orchestrator.cli.targets import targets
 from orchestrator.cli.update import update
 from orchestrator.cli.updates import updates
 from orchestrator.cli.validate import validate
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (validate, plan, apply, nightly, update, updates, show, history, inventory, schema):
+for command in (validate, plan, apply, nightly, update, updates, show, history, inventory, targets, schema):
     app.command()(command)
 app.add_typer(snapshot, name="snapshot")
 app.add_typer(backup, name="backup")

@@ -265,7 +265,7 @@ def _write_reports(report: NightReport, outlets: Outlets, name: str) -> None:
     from orchestrator.reports import render_night
 
     for form in FORMS:
-        _replace(
+        session.replace_file(
             outlets.folder / f"{name}.{form}", render_night(report, form=form, language=outlets.language)
         )
     if outlets.clients is None:
@@ -273,12 +273,4 @@ def _write_reports(report: NightReport, outlets: Outlets, name: str) -> None:
     for client in sorted({line.client for line in report.machines}):
         for form in FORMS:
             text = render_night(report, form=form, language=outlets.language, client=client)
-            _replace(outlets.clients / client / f"{name}.{form}", text)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all: somebody may be reading the earlier one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)
+            session.replace_file(outlets.clients / client / f"{name}.{form}", text)

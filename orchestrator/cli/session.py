@@ -374,6 +374,18 @@ def open_history(path: str | None) -> History:
         fail(str(error))
 
 
+def replace_file(path: Path, text: str) -> None:
+    """Write a file whole or not at all: somebody may be reading the earlier one.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
+
+
 def ssh_settings(provider: Provider) -> SshSettings:
     """How the provider reaches guests; ends with an error if its key is not there."""
     from orchestrator.guests import SshSettings

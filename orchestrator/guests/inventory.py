@@ -73,11 +73,11 @@ def host_variables(target: GuestTarget, ssh: SshSettings, known_hosts: Path) -> 
         "firewall_rollback_seconds": ssh.rollback_seconds,
         "update_exclude": list(target.exclude),
         "update_ports": [opening.ports for opening in target.policy.open if opening.protocol == "tcp"],
-        "ssh_keys": list(target.keys),
+        "ssh_keys_wanted": list(target.keys),
         "ssh_keys_former": list(target.former_keys),
         "ssh_keys_user": target.user,
-        "supervised": target.supervised,
-        "supervised_before": target.supervised_before,
+        "supervision_wanted": target.supervised,
+        "supervision_before": target.supervised_before,
     }
 
 

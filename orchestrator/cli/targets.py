@@ -1,0 +1,67 @@
+"""``orchestrator targets``: the supervised machines, as Prometheus' file-based discovery reads them (article 3.8.1)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.cli import session
+
+if TYPE_CHECKING:
+    from orchestrator.resources.observed import ObservedMachine
+
+
+def targets(
+    inventory: session.Inventory = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Write this file, whole or not at all, instead of printing."),
+    ] = None,
+) -> None:
+    """Print the supervised machines for Prometheus' file_sd: address and labels.
+
+    A machine is there from the apply that installed its node exporter until the one that switched it off. The alert
+    rules in templates/prometheus expect the job name "machines".
+    """
+    from orchestrator.proxmox import ProxmoxError
+    from orchestrator.resources.observed import observe
+
+    provider = session.open_provider(inventory)
+    found: list[dict[str, Any]] = []
+    with session.open_clusters(provider) as clusters:
+        for site, cluster in clusters.items():
+            try:
+                observed = observe(cluster, site, names=())
+            except ProxmoxError as error:
+                # Half a list would end the supervision of the other half.
+                session.fail(f"nothing was written: {error}")
+            found += [target for machine in observed.machines if (target := _target(machine))]
+    text = json.dumps(sorted(found, key=lambda item: str(item["labels"])), indent=2)
+    if output is None:
+        typer.echo(text)
+        return
+    try:
+        session.replace_file(output, text + "\n")
+    except OSError as error:
+        session.fail(f"{output} could not be written: {error}")
+
+
+def _target(machine: ObservedMachine) -> dict[str, Any] | None:
+    from orchestrator.guests.rules import EXPORTER_PORT
+
+    mark = machine.mark
+    if mark is None or not mark.supervised or mark.retired or machine.address is None:
+        return None
+    return {
+        "targets": [f"{machine.address}:{EXPORTER_PORT}"],
+        "labels": {
+            "client": mark.client,
+            "machine": mark.machine,
+            "site": machine.site,
+            "offer": mark.offer,
+            "contract": mark.contract,
+        },
+    }
