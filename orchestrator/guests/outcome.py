@@ -42,6 +42,6 @@ def reason_of(result: TaskResult) -> str:
     if "Host key verification failed" in words or "IDENTIFICATION HAS CHANGED" in words:
         return (
             "its SSH host key is not the one that the hypervisor told of, so nothing was sent: if the guest made new "
-            "keys, orchestrator apply learns them again; if not, another machine has its address"
+            "keys, orchestrator apply --guests learns them again; if not, another machine has its address"
         )
     return " ".join(words.split())

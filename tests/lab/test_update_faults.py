@@ -233,4 +233,4 @@ def test_a_changed_host_key_is_refused_with_what_to_do(patient: Patient, tmp_pat
     found = look_for_updates([target], patient.guest.ssh())[target.key]
     assert isinstance(found, str)
     assert "its SSH host key is not the one that the hypervisor told of, so nothing was sent" in found
-    assert "orchestrator apply learns them again" in found
+    assert "orchestrator apply --guests learns them again" in found
