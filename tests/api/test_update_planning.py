@@ -54,6 +54,16 @@ def test_a_night_updates_the_machines_whose_window_opens_before_it_ends(served: 
     )
 
 
+def test_a_missing_ssh_key_is_a_problem_of_the_night_and_stops_nothing_else(served: Desk) -> None:
+    (served.folder / "id").unlink()
+    answer = served.run("nightly", "--in-working-hours")
+    assert answer.code == 1
+    events = [json.loads(line) for line in answer.out.splitlines() if line.startswith("{")]
+    assert [event["failures"] for event in events if event["event"] == "night-ended"] == [1]
+    report = next((served.folder / "state/orchestrator/reports").glob("*.md")).read_text()
+    assert "so no machine is looked into or updated" in report
+
+
 def test_a_machine_that_is_held_back_says_why_and_what_to_do(served: Desk) -> None:
     _note(served, "web-1", update=TRIED)
     told = served.run("nightly", "--dry-run", "--at", TUESDAY).out
