@@ -86,6 +86,13 @@ def test_keys_of_an_essential_machine_are_left_alone() -> None:
     assert _changes(desired, None, *desired.ssh_keys, ALICE) == []
 
 
+def test_a_line_that_is_no_plain_key_in_proxmox_stops_no_plan() -> None:
+    desired = _desired()
+    assert (
+        _changes(desired, None, *desired.ssh_keys, 'command="x" ssh-ed25519 AAAA', "ssh-ed25519 AAAA") == []
+    )
+
+
 def test_what_the_mark_knows_counts_more_than_the_configuration() -> None:
     desired = _desired()
     observed, mark = _observed(desired)
