@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -58,7 +59,7 @@ def parse_alerts(lines: Iterable[str]) -> FirewallAlerts | None:
         elif word == "since":
             since = rest
         elif word == "top" and len(fields) == 4 and fields[0].isdigit():
-            top.append((int(fields[0]), " ".join(fields[1:])))
+            top.append((int(fields[0]), " ".join((_shortened(fields[1]), *fields[2:]))))
     if not since or "dropped" not in counters:
         return None
     packets, size = counters["dropped"]
@@ -69,6 +70,14 @@ def parse_alerts(lines: Iterable[str]) -> FirewallAlerts | None:
         since=since,
         top=tuple(top),
     )
+
+
+def _shortened(address: str) -> str:
+    """An address as people write it: the kernel's log writes all eight groups of IPv6."""
+    try:
+        return ipaddress.ip_address(address).compressed
+    except ValueError:
+        return address
 
 
 def since_last(now: FirewallAlerts, before: FirewallAlerts | None) -> FirewallAlerts:

@@ -5,6 +5,7 @@ What apply runs and what an engineer runs by hand get the same variables, from h
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ def host_variables(target: GuestTarget, ssh: SshSettings, known_hosts: Path) -> 
         "ansible_host_key_checking": True,
         "ansible_ssh_host_key_checking": True,
         "ansible_ssh_common_args": _ssh_arguments(ssh, known_hosts),
+        "ansible_control_path": f"%(directory)s/{_connection_name(target, ssh)}",
         "firewall_policy": policy_to_data(target.policy),
         "firewall_rules": render(target.policy),
         "firewall_rollback_seconds": ssh.rollback_seconds,
@@ -79,6 +81,22 @@ def host_variables(target: GuestTarget, ssh: SshSettings, known_hosts: Path) -> 
         "supervision_wanted": target.supervised,
         "supervision_before": target.supervised_before,
     }
+
+
+def _connection_name(target: GuestTarget, ssh: SshSettings) -> str:
+    """The name of a machine's shared connection, which nobody else may use.
+
+    Ansible names it by address, port and user. Where two machines have one address (another network, another run, a
+    machine made anew) it would send the commands of one to the other, and no host key is checked on the way.
+    """
+    who = (
+        target.address,
+        target.user,
+        *sorted(target.host_keys),
+        str(ssh.private_key),
+        str(ssh.proxy_command),
+    )
+    return hashlib.sha256("\n".join(who).encode()).hexdigest()[:16]
 
 
 def _ssh_arguments(ssh: SshSettings, known_hosts: Path) -> str:

@@ -15,7 +15,6 @@ from orchestrator.guests.target import GuestTarget
 from orchestrator.resources.inside import InsideReading
 from tests.lab.namespace_guest import (
     CLIENT,
-    GUEST,
     MANAGEMENT,
     STRANGER,
     NamespaceGuest,
@@ -142,16 +141,53 @@ def test_the_log_of_the_kernel_is_summed() -> None:
     assert parse_alerts(["no such command: alerts"]) is None
 
 
-def test_kernel_lines_are_read_as_the_kernel_writes_them(guest: NamespaceGuest, target: GuestTarget) -> None:
-    line = (
-        "orchestrator-drop IN=eth0 OUT= MAC=be:44:64:b2:4c:06:be:24:11:8f:8e:f7:08:00 SRC=203.0.113.9 "
-        f"DST={GUEST} LEN=60 TOS=0x00 PREC=0x00 TTL=52 ID=4242 DF PROTO=TCP SPT=51514 DPT=3389 SYN URGP=0"
+# As Linux 6.18 wrote them for packets to a guest with our rules.
+_FROM_HERE = "orchestrator-drop IN=e0 OUT= MAC=c6:ab:24:1b:69:9e:6a:50:5d:ae:e9:89:08:00 SRC=198.51.100.77 "
+_TCP = (
+    _FROM_HERE
+    + "DST=198.51.100.10 LEN=60 TOS=0x00 PREC=0x00 TTL=64 ID=59006 DF PROTO=TCP SPT=55944 DPT=3389 "
+    "WINDOW=64240 RES=0x00 SYN URGP=0 "
+)
+_UDP = (
+    _FROM_HERE
+    + "DST=198.51.100.10 LEN=29 TOS=0x00 PREC=0x00 TTL=64 ID=47888 DF PROTO=UDP SPT=40296 DPT=53 LEN=9 "
+)
+_ICMP = (
+    _FROM_HERE + "DST=198.51.100.10 LEN=40 TOS=0x00 PREC=0x00 TTL=64 ID=14459 DF PROTO=ICMP TYPE=13 CODE=0 "
+)
+_GRE = _FROM_HERE + "DST=198.51.100.10 LEN=44 TOS=0x00 PREC=0x00 TTL=64 ID=49649 DF PROTO=47 "
+_SIX = (
+    "orchestrator-drop IN=e0 OUT= MAC=c6:ab:24:1b:69:9e:6a:50:5d:ae:e9:89:86:dd "
+    "SRC=2001:0db8:0005:0000:0000:0000:0000:0077 DST=2001:0db8:0005:0000:0000:0000:0000:0010 LEN=80 TC=0 HOPLIMIT=64 "
+    "FLOWLBL=333495 PROTO=TCP SPT=54718 DPT=3389 WINDOW=64800 RES=0x00 SYN URGP=0 "
+)
+_OTHER = "e0: entered promiscuous mode"
+
+
+def says(guest: NamespaceGuest, program: str, *lines: str) -> None:
+    """Let a program in the guest print what was recorded: the kernel's log is the host's there."""
+    text = "\n".join(("#!/bin/sh", "cat <<'LOG'", *lines, "LOG", ""))
+    path = f"/usr/local/sbin/{program}"
+    guest.inside("sh", "-c", f"cat >{path}; chmod 755 {path}", text=text)
+
+
+def test_what_was_dropped_most_in_the_last_day_is_named(guest: NamespaceGuest, target: GuestTarget) -> None:
+    counted = [_TCP] * 6 + [_SIX] * 5 + [_UDP] * 4 + [_ICMP] * 3 + [_GRE] * 2 + [_TCP.replace("3389", "25")]
+    says(guest, "journalctl", _OTHER, *counted)
+    assert alerts(guest).top == (
+        (6, "198.51.100.77 tcp 3389"),
+        (5, "2001:db8:5::77 tcp 3389"),
+        (4, "198.51.100.77 udp 53"),
+        (3, "198.51.100.77 icmp -"),
+        (2, "198.51.100.77 47 -"),
     )
-    ping = (
-        "orchestrator-drop IN=eth0 OUT= SRC=2001:db8::9 DST=2001:db8::10 LEN=104 PROTO=ICMPv6 TYPE=128 CODE=0"
-    )
-    journal = f"#!/bin/sh\ncat <<'LOG'\n{line}\n{line}\n{ping}\nsome other line\nLOG\n"
-    guest.inside(
-        "sh", "-c", "cat >/usr/local/sbin/journalctl; chmod 755 /usr/local/sbin/journalctl", text=journal
-    )
-    assert alerts(guest).top == ((2, "203.0.113.9 tcp 3389"), (1, "2001:db8::9 icmpv6 -"))
+
+
+def test_without_a_journal_of_the_kernel_its_own_buffer_is_read(
+    guest: NamespaceGuest, target: GuestTarget
+) -> None:
+    says(guest, "journalctl")
+    uptime = float(guest.inside("cat", "/proc/uptime").stdout.split()[0])
+    now, yesterday = f"[{uptime:12.6f}] ", f"[{uptime - 90_000:12.6f}] "
+    says(guest, "dmesg", yesterday + _UDP, now + _OTHER, now + _TCP, now + _SIX, now + _TCP)
+    assert alerts(guest).top == ((2, "198.51.100.77 tcp 3389"), (1, "2001:db8:5::77 tcp 3389"))

@@ -43,4 +43,5 @@ policies = st.builds(
     st.lists(openings, max_size=5).map(tuple),
     st.lists(networks, max_size=3).map(tuple),
     st.lists(networks, max_size=3).map(tuple),
+    st.lists(networks, max_size=3).map(tuple),
 )

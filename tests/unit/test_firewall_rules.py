@@ -80,7 +80,9 @@ def test_merged_networks_cover_the_same_and_never_overlap(
 def test_order_and_repetition_in_a_file_mean_nothing(policy: FirewallPolicy, chance: object) -> None:
     shuffled = list(policy.open) * 2
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
-    again = FirewallPolicy(tuple(shuffled), policy.allowed_from[::-1], policy.management * 2)
+    again = FirewallPolicy(
+        tuple(shuffled), policy.allowed_from[::-1], policy.management * 2, policy.monitoring[::-1] * 2
+    )
     assert again == policy
     assert render(again) == render(policy)
     assert describe_changes(policy, again) == []
@@ -289,6 +291,13 @@ def test_a_new_form_of_the_rules_is_a_change_of_its_own() -> None:
     old = FirewallPolicy((opened("443"),), (), (PROVIDER,), form=0)
     new = FirewallPolicy((opened("443"),), (), (PROVIDER,))
     assert describe_changes(old, new) == [f"~ rules in form {new.form} instead of 0"]
+
+
+def test_rules_recorded_before_anything_was_counted_are_brought_up_to_date() -> None:
+    recorded = {"form": 1, "open": ["tcp 443 any"], "allowed_from": [], "management": ["192.0.2.10"]}
+    wanted = FirewallPolicy((opened("443"),), (), (PROVIDER,))
+    assert recorded != policy_to_data(wanted)
+    assert describe_changes(policy_from_data(recorded), wanted) == ["~ rules in form 2 instead of 1"]
 
 
 def test_the_digest_is_that_of_the_text() -> None:

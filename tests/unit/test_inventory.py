@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,17 @@ def test_ssh_trusts_our_file_only_and_takes_the_proxy_as_it_is_written(tmp_path:
     assert f"userknownhostsfile {tmp_path}/known hosts" in understood
     assert "globalknownhostsfile /dev/null" in understood
     assert "proxycommand relay --from '192.0.2.1' %h %p" in understood
+
+
+def test_machines_with_one_address_do_not_share_a_connection(tmp_path: Path) -> None:
+    one, other = host("dupont", "web-1"), host("martin", "web-1")
+    anew = replace(other.target, host_keys=("ssh-ed25519 CCCC",))
+    ssh = SshSettings(private_key=Path("/keys/id"))
+    read = read_by_ansible(tmp_path, one, replace(other, target=anew), ssh=ssh)
+    paths = {variables["ansible_control_path"] for variables in read["_meta"]["hostvars"].values()}
+    assert len(paths) == 2
+    again = read_by_ansible(tmp_path, one, ssh=ssh)["_meta"]["hostvars"]["web-1.dupont"]
+    assert again["ansible_control_path"] in paths
 
 
 def test_every_host_key_is_trusted_at_its_address_and_nowhere_else(tmp_path: Path) -> None:
