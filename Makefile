@@ -62,7 +62,7 @@ api: ## against fakepve, over HTTPS
 	$(RUN)/pytest -q -n 2 tests/api
 
 lab: ## real guests, real packets (root)
-	$(RUN)/pytest -q tests/lab
+	$(RUN)/pytest -q -n 2 --dist loadfile tests/lab
 
 bench: bootstrap ## speed and size, as counts and ratios
 	$(RUN)/python -m bench

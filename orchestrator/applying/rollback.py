@@ -13,9 +13,10 @@ from orchestrator.applying.marking import change_mark
 from orchestrator.applying.placement import Placement
 from orchestrator.applying.snapshots import roll_back
 from orchestrator.applying.vm import Vm
+from orchestrator.guests.keys import fingerprints
 from orchestrator.planning.plan import MachinePlan
 from orchestrator.proxmox import VmSnapshot, parse_disk
-from orchestrator.resources.machine import new_mark
+from orchestrator.resources.machine import keys_in, new_mark
 from orchestrator.resources.observed import ObservedMachine
 
 if TYPE_CHECKING:
@@ -96,13 +97,26 @@ def go_back(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> None:
     forget_guest(vm)
 
 
-def forget_guest(vm: Vm) -> None:
+def forget_guest(vm: Vm, *, delivered: str | None = None) -> None:
     """Note that nothing is known of the inside of the guest: its disks are those of another day.
+
+    Every key that the file may have put into it counts as put in: those that the file has no longer go from it again.
+
+    Args:
+        vm: the machine.
+        delivered: Proxmox's setting ``sshkeys`` of the day of these disks, where it is not the machine's own.
 
     Raises:
         Stopped, ProxmoxError: the notes could not be changed.
     """
-    change_mark(vm, lambda mark: mark.with_(firewall=None, keys=None, supervised=False))
+    own = vm.cluster.get(f"{vm.path}/config").get("sshkeys")
+    there = fingerprints((*keys_in(own), *keys_in(delivered)))
+
+    def forget(mark: Mark) -> Mark:
+        keys = tuple(sorted({*there, *(mark.keys or ())}))
+        return mark.with_(firewall=None, keys=keys, supervised=False)
+
+    change_mark(vm, forget)
 
 
 def remember_guest(vm: Vm, before: Mark) -> None:

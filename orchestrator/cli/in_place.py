@@ -69,9 +69,10 @@ class InPlace:
                 f"going on with the interrupted restore of {copy.mark.volid}", markup=False
             )
         switch_off(self.vm)
+        delivered = self.vm.cluster.get(f"{copy.path}/config").get("sshkeys")
         exchange = Exchange(vm=self.vm, copy=copy)
         exchange.swap()
-        forget_guest(self.vm)
+        forget_guest(self.vm, delivered=delivered)
         self._boot(exchange, copy)
 
     def refresh(self, again: Found, desired: DesiredMachine) -> None:

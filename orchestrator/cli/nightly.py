@@ -120,6 +120,7 @@ def nightly(
             from orchestrator.nightly.run import NightRun, plan_night
 
             started = begin if dry_run else dt.datetime.now(dt.UTC)
+            ssh = _ssh(provider, desired, file_problems)
             night = Night(
                 provider=provider,
                 desired={machine.key: machine for machine in desired},
@@ -138,7 +139,7 @@ def nightly(
                 closes_at=window_closes(started),
                 file_problems=tuple(file_problems),
                 boot_seconds=boot_timeout,
-                ssh=_ssh(provider, desired),
+                ssh=ssh,
                 changing=lambda: exclusive(
                     session.apply_lock(provider), session.holder("the night's updates")
                 ),
@@ -165,10 +166,21 @@ def nightly(
         raise typer.Exit(1)
 
 
-def _ssh(provider: Provider, desired: tuple[DesiredMachine, ...]) -> SshSettings | None:
-    """How guests are reached, if there are any to be looked into: those of managed services."""
-    managed = any(machine.updates is not None for machine in desired)
-    return session.ssh_settings(provider) if managed else None
+def _ssh(provider: Provider, desired: tuple[DesiredMachine, ...], problems: list[str]) -> SshSettings | None:
+    """How guests are reached, if there are any to be looked into: those of managed services.
+
+    A missing key is a problem of the night, and takes nobody's backup away.
+    """
+    if not any(machine.updates is not None for machine in desired):
+        return None
+    key = Path(provider.management.ssh_private_key).expanduser()
+    if key.is_file():
+        return session.ssh_settings(provider)
+    problems.append(
+        f"the provider's SSH key {key} does not exist, so no machine is looked into or updated: correct "
+        "management.ssh_private_key in the sites' file"
+    )
+    return None
 
 
 def _sites(provider: Provider, chosen: list[str] | None) -> list[str]:

@@ -51,6 +51,15 @@ def fingerprint(public_key: str) -> str:
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
+def is_public_key(line: str) -> bool:
+    """Whether a line is a public key without options."""
+    try:
+        fingerprint(line)
+    except ValueError:
+        return False
+    return True
+
+
 def fingerprints(public_keys: Iterable[str]) -> tuple[str, ...]:
     """Return the fingerprint of each public key, in their order.
 

@@ -130,7 +130,7 @@ def connected(target: GuestTarget, ssh: SshSettings) -> Iterator[paramiko.SSHCli
 def _mismatch(where: str, found: str) -> HostKeyMismatch:
     return HostKeyMismatch(
         f"{where}: the host key ({found}) is not the one that the hypervisor told of: if the guest made new keys, "
-        "let them be learnt again (orchestrator apply --guests); if not, another machine has its address. Nothing was sent"
+        "orchestrator apply --guests learns them again; if not, another machine has its address. Nothing was sent"
     )
 
 

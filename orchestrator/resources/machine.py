@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
+from orchestrator.guests.keys import is_public_key
 from orchestrator.proxmox import parse_disk, parse_property_string
 from orchestrator.resources.backup import backup_words
 from orchestrator.resources.change import Change, ChangeClass, Kind
@@ -167,9 +168,13 @@ def _user(sides: _Sides) -> Iterator[Edit]:
 
 
 def keys_in_config(observed: ObservedMachine) -> tuple[str, ...]:
-    """The public SSH keys that cloud-init puts into a guest, those left out that are none."""
-    lines = urllib.parse.unquote(observed.config.effective("sshkeys") or "").splitlines()
-    return tuple(line for line in lines if len(line.split()) >= 2)
+    """The public SSH keys that cloud-init puts into a guest."""
+    return keys_in(observed.config.effective("sshkeys"))
+
+
+def keys_in(sshkeys: str | None) -> tuple[str, ...]:
+    """The public SSH keys of Proxmox's setting ``sshkeys``; lines that somebody wrote with options are left out."""
+    return tuple(line for line in urllib.parse.unquote(sshkeys or "").splitlines() if is_public_key(line))
 
 
 def _ssh_keys(sides: _Sides) -> Iterator[Edit]:

@@ -29,3 +29,8 @@ def api(lab: Lab) -> Iterator[Client]:
     for vmid in sorted((vm["vmid"] for vm in client.get("/nodes/pve1/qemu")), reverse=True):
         client.run("POST", f"/nodes/pve1/qemu/{vmid}/status/stop")
         client.run("DELETE", f"/nodes/pve1/qemu/{vmid}", purge=1, **{"destroy-unreferenced-disks": 1})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The modules that boot machines first: they take longest, and two workers share the files."""
+    items.sort(key=lambda item: "stage" not in getattr(item, "fixturenames", ()))

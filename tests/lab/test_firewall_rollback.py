@@ -286,7 +286,7 @@ def test_a_slow_machine_does_not_cost_the_others_their_confirmation(guest: Names
     ended = [(r.host, r.task) for r in run.results if r.kind in ("ok", "unreachable", "failed")]
     assert ended == [
         ("web-1.dupont", "Load the rules, the way back armed"),
-        ("web-1.dupont", "Confirm over a new connection"),
+        ("web-1.dupont", "Confirm the firewall over a new connection"),
         ("web-2.dupont", "Load the rules, the way back armed"),
     ]
     assert status(guest).startswith("confirmed ")

@@ -19,8 +19,6 @@ from tests.api.desk import CLIENT_KEY, machine, subscription
 from tests.lab.lab_handle import Client
 from tests.lab.stage import CLIENT, PARIS, Stage
 
-pytestmark = pytest.mark.xdist_group("stage")
-
 _NAME = "dupont/web-1"
 _HOST = "web-1.dupont"
 _FILE = "/home/admin/precious"

@@ -16,8 +16,6 @@ import pytest
 from tests.lab.lab_handle import ROOT
 from tests.lab.stage import CLIENT, LYON, PARIS, STRANGER, Stage
 
-pytestmark = pytest.mark.xdist_group("stage")
-
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:

@@ -17,8 +17,6 @@ from tests.api.desk import CLIENT_KEY, machine, subscription
 from tests.lab.package_repository import PackageRepository, serving
 from tests.lab.stage import CLIENT, PARIS, Stage
 
-pytestmark = pytest.mark.xdist_group("stage")
-
 UNIT = """[Unit]
 Description=A service of the tests
 [Service]

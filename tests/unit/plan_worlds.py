@@ -11,6 +11,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from orchestrator.guests.keys import fingerprints
+from orchestrator.guests.rules import policy_to_data
 from orchestrator.proxmox import ClusterState, NodeSummary, VmConfig, VmSummary
 from orchestrator.resources.desired import DesiredMachine, desired_machines, pool_of
 from orchestrator.resources.machine import applied, edits, new_mark
@@ -133,11 +135,10 @@ class World:
                 slot, size = edit.resize
                 config[slot] = re.sub(r"size=\d+G", f"size={size}G", config[slot])
         slots = {**observed.mark.slots, **dict(edit.slot for edit in found if edit.slot)}
-        from orchestrator.guests.rules import policy_to_data
-
         mark = observed.mark.with_(
             contract=machine.contract, offer=str(machine.offer), slots=slots, ready=True, retired=None,
             applied=applied(machine, address), firewall=policy_to_data(machine.policy),
+            keys=fingerprints(machine.ssh_keys), supervised=machine.supervised,
         )  # fmt: skip
         config["description"] = write_mark(mark, config["description"])
         self.running.add(machine.key)

@@ -16,6 +16,7 @@ from orchestrator.contract.calendar import (
     night_begins,
     night_of,
     window_closes,
+    working_hours_between,
 )
 
 moments = st.datetimes(dt.datetime(2024, 1, 1), dt.datetime(2032, 1, 1), timezones=st.just(dt.UTC))
@@ -88,3 +89,30 @@ def test_a_window_outside_working_hours_lies_outside_working_hours_to_its_end(mo
 def test_calendar_days_keep_the_time_of_day(moment: dt.datetime, days: int) -> None:
     before, after = moment.astimezone(PARIS), add_calendar_days(moment, days)
     assert (after.date() - before.date()).days == days and after.time() == before.time()
+
+
+def test_working_hours_leave_out_nights_weekends_and_french_holidays() -> None:
+    def hours(start: str, end: str) -> float:
+        one, other = (dt.datetime.fromisoformat(text).replace(tzinfo=PARIS) for text in (start, end))
+        return working_hours_between(one, other)
+
+    assert hours("2026-11-23T09:00", "2026-11-23T11:30") == 2.5
+    assert hours("2026-11-23T17:00", "2026-11-24T09:00") == 2.0, "a night between"
+    assert hours("2026-11-20T17:00", "2026-11-23T09:00") == 2.0, "a weekend between"
+    assert hours("2026-11-10T17:00", "2026-11-12T09:00") == 2.0, "Armistice Day between"
+    assert hours("2026-11-21T10:00", "2026-11-22T20:00") == 0.0
+    assert hours("2026-11-24T09:00", "2026-11-23T09:00") == 0.0
+    assert hours("2026-10-23T12:00", "2026-11-03T12:00") == 70.0, "clocks set back, All Saints on a Sunday"
+
+
+@given(
+    st.lists(
+        st.datetimes(dt.datetime(2026, 1, 1), dt.datetime(2027, 1, 1), timezones=st.just(dt.UTC)),
+        min_size=3,
+        max_size=3,
+    )
+)
+def test_working_hours_add_up(moments: list[dt.datetime]) -> None:
+    first, second, third = sorted(moments)
+    together = working_hours_between(first, second) + working_hours_between(second, third)
+    assert abs(working_hours_between(first, third) - together) < 1e-6

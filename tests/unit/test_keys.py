@@ -82,7 +82,7 @@ def test_ansible_gets_the_keys_of_a_machine() -> None:
     variables = host_variables(
         target("ssh-ed25519 AAAA a"), SshSettings(private_key=Path("/key")), Path("/known")
     )
-    assert variables["ssh_keys"] == ["ssh-ed25519 AAAA a"]
+    assert variables["ssh_keys_wanted"] == ["ssh-ed25519 AAAA a"]
     assert variables["ssh_keys_former"] == ["SHA256:gone"]
     assert variables["ssh_keys_user"] == "admin"
 

@@ -175,6 +175,40 @@ def test_a_day_of_the_window_is_named_once(tmp_path: Path) -> None:
     assert only_problem(tmp_path, text).message == "two days are named tuesday"
 
 
+@pytest.mark.parametrize(
+    ("window", "expected"),
+    [
+        ('maintenance_window: { days: [tuesday], from: "22:00", to: "02:00" }', ""),
+        ('maintenance_window: { days: [sunday], from: "09:00", to: "12:00" }', ""),
+        ('maintenance_window: { days: [friday], from: "17:00", to: "19:00" }', ""),
+        (
+            'maintenance_window: { days: [tuesday], from: "09:00", to: "12:00" }',
+            "opens in working hours alone",
+        ),
+        ("standard_changes_per_month: 1", "need a maintenance window"),
+    ],
+)
+def test_automatic_updates_need_a_window_that_meets_a_night(
+    tmp_path: Path, window: str, expected: str
+) -> None:
+    text = file_of(machine())
+    head, _, rest = text.partition("managed_services:\n")
+    services = rest[rest.index("services:") :]
+    text = f"{head}managed_services:\n  level: supervision\n  updates: automatic\n  {window}\n{services}"
+    problems = problems_of(tmp_path, text)
+    assert [problem.article for problem in problems] == (["3.8.3"] if expected else []), problems
+    assert all(expected in problem.message for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [("web-9", "this file has no machine web-9"), ("web-1", "web-1 cannot be apart from itself")],
+)
+def test_a_pair_is_of_two_machines_of_the_file(tmp_path: Path, named: str, message: str) -> None:
+    problem = only_problem(tmp_path, file_of(machine(f"apart_from: [«{named}»]")))
+    assert problem.message == message
+
+
 def test_full_managed_services_leave_the_client_no_access_and_warn_with_article_3_8_2(tmp_path: Path) -> None:
     loaded = load_text(tmp_path, file_of(machine()).replace("level: supervision", "level: full"))
     assert [(p.severity, p.article, p.source_line.strip()) for p in loaded.problems] == [
