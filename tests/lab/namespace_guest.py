@@ -324,7 +324,10 @@ mkdir -p "$root/etc/systemd/system"
 printf '[Unit]\\nDefaultDependencies=no\\n' >"$root/etc/systemd/system/guest.target"
 """
 
-_SYSTEMD = "exec env container=tests /lib/systemd/systemd --system --unit=guest.target --show-status=0 --log-target=null"
+_SYSTEMD = (
+    "exec env container=tests /lib/systemd/systemd --system --unit=guest.target "
+    "--show-status=0 --log-target=null"
+)
 
 _SSHD = """
 HostKey /etc/ssh/ssh_host_ed25519_key
