@@ -182,10 +182,8 @@ class NightRun:
             "storages", lambda: storage_lines(night, self._readings, plan.night)
         )
         lines += snapshots.foreign_snapshots(self._readings.values())
-        guests: list[GuestLine] = []
-        delay: UpdateDelay | None = None
-        if seen.machines:
-            guests, delay = guest_lines(night, seen, updates, self._history)
+        guests, delay = self._guests(seen, updates)
+        inside = self._step("drift inside machines", lambda: drift_inside(seen))
         report = NightReport(
             night=plan.night,
             run=night.journal.run,
@@ -194,7 +192,7 @@ class NightRun:
             sites=tuple(sorted(night.clusters)),
             forecast=forecast,
             problems=tuple(self._problems),
-            drift=(*plan.drift, *drift_inside(seen)),
+            drift=(*plan.drift, *inside),
             snapshots=tuple(lines),
             backups=tuple(backups),
             retention=tuple(removed),
@@ -222,6 +220,16 @@ class NightRun:
     def _look_into_guests(self) -> GuestsSeen:
         seen = self._step("guests", lambda: [look(self._night, self._readings, self._history)])
         return seen[0] if seen else GuestsSeen()
+
+    def _guests(
+        self, seen: GuestsSeen, updates: list[UpdateLine]
+    ) -> tuple[list[GuestLine], UpdateDelay | None]:
+        if not seen.machines:
+            return [], None
+        told = self._step(
+            "guests in the morning", lambda: [guest_lines(self._night, seen, updates, self._history)]
+        )
+        return told[0] if told else ([], None)
 
     def _begin_updates(self, seen: GuestsSeen) -> Callable[[], list[UpdateLine]]:
         """Let the updates begin beside the other work. Return what waits for their end."""

@@ -101,6 +101,14 @@ class Stage:
         )  # fmt: skip
         return Answer(done.returncode, done.stdout, done.stderr)
 
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Begin the orchestrator."""
+        command = [sys.executable, "-m", "orchestrator", *arguments]
+        return subprocess.Popen(
+            command, cwd=self.folder, env=self.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
     def plan(self) -> dict[str, Any]:
         """The plan as JSON."""
         document: dict[str, Any] = json.loads(self.run("plan", "--format", "json").out)

@@ -14,6 +14,7 @@ import pytest
 
 from lab.network import inside
 from tests.api.desk import CLIENT_KEY, machine, subscription
+from tests.lab.namespace_guest import eventually
 from tests.lab.package_repository import PackageRepository, serving
 from tests.lab.stage import CLIENT, PARIS, Stage
 
@@ -161,6 +162,29 @@ def test_a_night_installs_what_is_due_in_waves_never_both_members_of_a_pair(
     assert "3 installed, on average" in shown.out, "measured from what the mirror says of publication"
 
 
+def test_an_update_whose_run_was_killed_is_finished_by_the_next_one(
+    stage: Stage, repository: PackageRepository
+) -> None:
+    waits = "until test -e /run/go-on; do sleep 0.2; done"
+    repository.add("hello-lab", "1.2", scripts={"postinst": waits})
+    web = stage.inside("web-2.dupont")
+    running = stage.start("update", "dupont/web-2", "--yes")
+    try:
+        eventually(
+            lambda: web.run("pgrep -f hello-lab.postinst").rc == 0, "the package is being installed", 120
+        )
+    finally:
+        running.kill()
+        running.communicate()
+    assert "before-update-" in stage.run("snapshot", "list", "dupont/web-2").out, "the way back waits"
+    assert web.run("sudo touch /run/go-on").rc == 0
+    again = stage.run("update", "dupont/web-2", "--yes")
+    assert again.code == 0 and "hello-lab 1.1 → 1.2" in again.out, again
+    assert _version(stage, "web-2.dupont", "hello-lab") == "1.2"
+    assert "no snapshots" in stage.run("snapshot", "list", "dupont/web-2").out
+    repository.withdraw("hello-lab")
+
+
 def test_an_update_that_breaks_a_service_is_undone_and_the_machine_held_back(
     stage: Stage, repository: PackageRepository
 ) -> None:
@@ -189,9 +213,9 @@ def test_a_machine_that_does_not_come_back_from_its_restart_is_brought_back(
     repository.withdraw("service-lab")
     assert stage.run("update", "dupont/web-1", "--yes", "--release").code == 0, "somebody has looked"
     assert "held back" not in stage.run("updates", "dupont/web-1", "--no-refresh").out
-    repository.add("hello-lab", "1.2", scripts={"postinst": NO_BOOT})
+    repository.add("hello-lab", "1.3", scripts={"postinst": NO_BOOT})
     answer = stage.run("update", "dupont/web-2", "--yes", "--boot-timeout", "40")
     assert answer.code == 1, answer
     assert "it did not come back from its restart" in answer.out and "rolled-back" in answer.out
-    assert _version(stage, "web-2.dupont", "hello-lab") == "1.1"
+    assert _version(stage, "web-2.dupont", "hello-lab") == "1.2"
     assert "no snapshots" in stage.run("snapshot", "list", "dupont/web-2").out
