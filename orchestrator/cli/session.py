@@ -374,8 +374,13 @@ def open_history(path: str | None) -> History:
         fail(str(error))
 
 
-def replace_file(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str, *, mode: int | None = None) -> None:
     """Write a file whole or not at all: somebody may be reading the earlier one.
+
+    Args:
+        path: where; its folder is made.
+        text: what.
+        mode: who may read it; by default as the account's umask has it.
 
     Raises:
         OSError: it could not be written.
@@ -383,6 +388,8 @@ def replace_file(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.new")
     fresh.write_text(text, encoding="utf-8")
+    if mode is not None:
+        fresh.chmod(mode)
     fresh.replace(path)
 
 

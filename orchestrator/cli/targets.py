@@ -13,6 +13,9 @@ from orchestrator.cli import session
 if TYPE_CHECKING:
     from orchestrator.resources.observed import ObservedMachine
 
+_FILE_MODE = 0o644
+"""Prometheus runs as another user. The file holds names and addresses of machines, and no secret."""
+
 
 def targets(
     inventory: session.Inventory = None,
@@ -23,8 +26,8 @@ def targets(
 ) -> None:
     """Print the supervised machines for Prometheus' file_sd: address and labels.
 
-    A machine is there from the apply that installed its node exporter until the one that switched it off. The alert
-    rules in templates/prometheus expect the job name "machines".
+    A machine is there from the apply that installed its node exporter until the one that switched it off, and while
+    its file wants it to run. The alert rules in templates/prometheus expect the job name "machines".
     """
     from orchestrator.proxmox import ProxmoxError
     from orchestrator.resources.observed import observe
@@ -44,7 +47,7 @@ def targets(
         typer.echo(text)
         return
     try:
-        session.replace_file(output, text + "\n")
+        session.replace_file(output, text + "\n", mode=_FILE_MODE)
     except OSError as error:
         session.fail(f"{output} could not be written: {error}")
 
@@ -54,6 +57,10 @@ def _target(machine: ObservedMachine) -> dict[str, Any] | None:
 
     mark = machine.mark
     if mark is None or not mark.supervised or mark.retired or machine.address is None:
+        return None
+    if (
+        mark.applied.get("power") == "stopped"
+    ):  # one that is down although its file says otherwise stays: it alerts
         return None
     return {
         "targets": [f"{machine.address}:{EXPORTER_PORT}"],

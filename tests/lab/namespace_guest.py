@@ -2,8 +2,8 @@
 
 The guest has its own network (a veth pair leads to a second namespace, the provider's side, and from there
 nowhere), its own mounts (/etc, /run, /usr/local/sbin are private) and its own processes: when the first of
-them ends, all do. It has two users: root, and admin, who becomes root by sudo. It runs no systemd. What depends on
-that is tested with virtual machines.
+them ends, all do. It has two users: root, and admin, who becomes root by sudo. It runs no systemd unless asked for, and
+then nothing but systemd itself: what depends on a whole boot is tested with virtual machines.
 """
 
 from __future__ import annotations
@@ -84,11 +84,13 @@ class NamespaceGuest:
 
     Attributes:
         own_root: everything that it writes stays in it (in memory, lost at `stop`): packages can be installed.
+        systemd: its first process is systemd, without any unit of the machine that the tests run on; has its own root.
     """
 
     name: str
     folder: Path
     own_root: bool = False
+    systemd: bool = False
     init: subprocess.Popen[str] | None = field(default=None, init=False)
 
     @property
@@ -127,15 +129,19 @@ class NamespaceGuest:
         for four, six in SIX.items():
             self._address(self.outside, f"{four}/24")
             self._address(self.outside, f"{six}/64")
-        namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
+        namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        if self.systemd:
+            self._cgroup.mkdir()
+            namespaces = [*_JOIN, str(self._cgroup), *namespaces, "--cgroup", "--uts"]
         services = [sys.executable, str(_HERE / "services.py"), *_PORTS]
         self.init = subprocess.Popen(
             [
                 *_inside(self.network),
                 *namespaces,
+                "--",
                 "/bin/sh",
                 "-c",
-                _OWN_ROOT + _BOOT if self.own_root else _SHARED_ROOT + _BOOT,
+                self._boot(),
                 "guest",
                 str(self.folder),
                 *services,
@@ -147,6 +153,17 @@ class NamespaceGuest:
         said = {self.init.stdout.readline() for _ in range(2)}
         assert said == {"services ready\n", "sshd ready\n"}, (self.folder / "sshd.log").read_text()
 
+    def _boot(self) -> str:
+        if self.systemd:
+            return _OWN_ROOT + _FOR_SYSTEMD + _BOOT % _SYSTEMD
+        return (_OWN_ROOT if self.own_root else _SHARED_ROOT) + _BOOT % "wait"
+
+    @property
+    def _cgroup(self) -> Path:
+        """The group of the guest's processes, which systemd divides."""
+        mounted = next(line for line in Path("/proc/mounts").read_text().splitlines() if " cgroup2 " in line)
+        return Path(mounted.split()[1]) / self.name
+
     def stop(self) -> None:
         """Cut the power."""
         if self.init is not None:
@@ -155,8 +172,20 @@ class NamespaceGuest:
             assert self.init.stdout is not None
             self.init.stdout.close()
             self.init = None
+        if self.systemd:
+            eventually(self._is_empty, "every process of the guest has ended")
         for namespace in (self.network, self.outside):
             subprocess.run(["ip", "netns", "del", namespace], capture_output=True, check=False)
+
+    def _is_empty(self) -> bool:
+        """Remove the groups that systemd made; false while something runs in one."""
+        groups = sorted(self._cgroup.glob("**/"), reverse=True) if self._cgroup.exists() else []
+        try:
+            for group in groups:
+                group.rmdir()
+        except OSError:
+            return False
+        return True
 
     def _address(self, namespace: str, address: str) -> None:
         # Without duplicate address detection an IPv6 address can be used at once.
@@ -282,8 +311,23 @@ folder=$1; shift
 while ! /usr/sbin/sshd -E "$folder/sshd.log"; do sleep 0.1; done
 until grep -q "Server listening" "$folder/sshd.log"; do sleep 0.05; done
 echo "sshd ready"
-wait' guest "$folder" "$@"
+%s' guest "$folder" "$@"
 """
+
+_JOIN = ("/bin/sh", "-ec", 'echo $$ >"$1/cgroup.procs"; shift; exec "$@"', "join")
+
+# No unit of this machine's system may start: some of them set the kernel's parameters, which are everybody's.
+_FOR_SYSTEMD = """
+mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
+rm -rf "$root"/lib/systemd/system/*.wants "$root"/lib/systemd/system/tmp.mount "$root"/lib/systemd/system-generators
+mkdir -p "$root/etc/systemd/system"
+printf '[Unit]\\nDefaultDependencies=no\\n' >"$root/etc/systemd/system/guest.target"
+"""
+
+_SYSTEMD = (
+    "exec env container=tests /lib/systemd/systemd --system --unit=guest.target "
+    "--show-status=0 --log-target=null"
+)
 
 _SSHD = """
 HostKey /etc/ssh/ssh_host_ed25519_key
@@ -297,7 +341,9 @@ UseDNS no
 
 
 @contextmanager
-def namespace_guest(folder: Path, name: str, *, own_root: bool = False) -> Iterator[NamespaceGuest]:
+def namespace_guest(
+    folder: Path, name: str, *, own_root: bool = False, systemd: bool = False
+) -> Iterator[NamespaceGuest]:
     """A running guest; everything of it is gone afterwards."""
     shutil.copytree(
         "/etc", folder / "etc", symlinks=True, ignore=shutil.ignore_patterns("ssh", "orchestrator")
@@ -313,7 +359,7 @@ def namespace_guest(folder: Path, name: str, *, own_root: bool = False) -> Itera
         _add_user(folder, name_of_user, number)
     (folder / "etc/sudoers.d").mkdir(exist_ok=True)
     (folder / "etc/sudoers.d/admin").write_text("admin ALL=(ALL) NOPASSWD: ALL\n")
-    guest = NamespaceGuest(name=name, folder=folder, own_root=own_root)
+    guest = NamespaceGuest(name=name, folder=folder, own_root=own_root, systemd=systemd)
     try:
         guest.start()
         yield guest

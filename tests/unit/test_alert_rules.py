@@ -7,8 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from orchestrator.cli import app
 from orchestrator.guests.places import template_folder
 
 _RULES = template_folder() / "prometheus" / "alerts.yml"
@@ -28,11 +32,12 @@ def _promtool(*arguments: str) -> str:
 
 
 def test_prometheus_takes_the_rules() -> None:
-    assert "SUCCESS: 17 rules found" in _promtool("check", "rules", str(_RULES))
+    assert "SUCCESS: 21 rules found" in _promtool("check", "rules", str(_RULES))
 
 
-def test_the_rules_fire_when_they_should_and_stay_silent_otherwise() -> None:
-    assert "SUCCESS" in _promtool("test", "rules", str(Path(__file__).parent / "alert_rules_test.yml"))
+@pytest.mark.parametrize("samples", ["alert_rules_test.yml", "alert_rules_weeks_test.yml"])
+def test_the_rules_fire_when_they_should_and_stay_silent_otherwise(samples: str) -> None:
+    assert "SUCCESS" in _promtool("test", "rules", str(Path(__file__).parent / samples))
 
 
 def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
@@ -43,9 +48,26 @@ def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
         assert len(rule["annotations"]["summary"]) < 130, rule
 
 
+def test_every_command_that_an_alert_names_is_there() -> None:
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    said = " ".join(
+        rule["annotations"]["description"]
+        for entry in yaml.safe_load(_RULES.read_text())["groups"]
+        for rule in entry["rules"]
+    )
+    named = re.findall(r"\borchestrator ([a-z]+)(?: ([a-z]+))?", said)
+    assert len(named) > 5
+    for command, subcommand in named:
+        found = group.commands[command]
+        if isinstance(found, TyperGroup):
+            assert subcommand in found.commands, f"{command} {subcommand}"
+
+
 def test_every_metric_of_the_nights_is_one_that_the_night_writes() -> None:
     written = (_ROOT / "orchestrator/reports/metrics.py").read_text()
-    used = set(re.findall(r"orchestrator_[a-z_]+", " ".join(re.findall(r"expr: (.*)", _RULES.read_text()))))
+    rules = [rule for group in yaml.safe_load(_RULES.read_text())["groups"] for rule in group["rules"]]
+    used = set(re.findall(r"orchestrator_[a-z_]+", " ".join(rule["expr"] for rule in rules)))
     assert used
     for name in used:
         assert f'"{name}"' in written, name
