@@ -193,7 +193,7 @@ def test_an_update_outlives_the_connection_that_began_it_and_is_waited_for(patie
     slow = {"postinst": "touch /etc/unpacked; until test -e /etc/go-on; do sleep 0.1; done"}
     patient.repository.add("slow-lab", "1.1", scripts=slow)
     program = Path("playbooks/roles/update/files/orchestrator-update").read_text()
-    patient.guest.inside("sh", "-c", "cat >/usr/local/sbin/orchestrator-update; chmod 755 $_", text=program)
+    patient.guest.inside("sh", "-c", "cat >/usr/local/sbin/orchestrator-update", text=program)
     patient.guest.inside("chmod", "755", "/usr/local/sbin/orchestrator-update")
     asking = patient.guest.begin("/usr/local/sbin/orchestrator-update", "apply", "all", "yes", "", "")
     try:
