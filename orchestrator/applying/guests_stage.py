@@ -99,7 +99,7 @@ def _await_guest(
 def _note_host_keys(machine: Waiting, target: GuestTarget) -> str | None:
     """A restart can bring new host keys: cloud-init makes them anew when its settings have changed."""
     try:
-        machine.run.write_mark(machine.observed, lambda mark: mark.with_(host_keys=target.host_keys))
+        machine.run.note(machine.observed, lambda mark: mark.with_(host_keys=target.host_keys))
     except (ProxmoxError, HistoryUnavailable, Stopped) as error:
         return str(error)
     return None
@@ -133,7 +133,7 @@ def _note(machine: Waiting, target: GuestTarget, outcomes: dict[str, PartOutcome
                 problem = problem or f"{part}: {outcome.message}"
         good = {part for part, outcome in outcomes.items() if outcome.good}
         if good:
-            machine.run.write_mark(machine.observed, lambda mark: _with_parts(mark, target, good))
+            machine.run.note(machine.observed, lambda mark: _with_parts(mark, target, good))
     except (ProxmoxError, HistoryUnavailable, Stopped) as error:
         return problem or str(error)
     return problem

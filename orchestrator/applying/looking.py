@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from orchestrator.applying.guest_target import target_of
 from orchestrator.guests import GuestTarget, SshSettings, look_into_machines
+from orchestrator.guests.inside import InsideReading
 from orchestrator.resources.desired import DesiredMachine
-from orchestrator.resources.inside import InsideReading
 from orchestrator.resources.observed import ObservedSite
 
 

@@ -17,6 +17,7 @@ from ipaddress import IPv4Address
 
 from orchestrator.applying.journal import Journal
 from orchestrator.applying.limits import Limits
+from orchestrator.applying.marking import change_mark
 from orchestrator.applying.placement import Placement
 from orchestrator.applying.snapshots import remove_expired, take_snapshot
 from orchestrator.applying.vm import Stopped, Vm
@@ -240,7 +241,7 @@ class MachineRun:
             for declared in desired.snapshots:
                 if f"snapshot {declared.name}" in wanted:
                     take_snapshot(self._vm(observed), declared.name, declared_for=declared.taken_on)
-                    self.write_mark(observed, partial(with_taken, desired=desired, declared=declared))
+                    self.note(observed, partial(with_taken, desired=desired, declared=declared))
         return self._look(observed) if kinds & {Kind.EXPIRE, Kind.SNAPSHOT} else observed
 
     # Configuration
@@ -300,19 +301,11 @@ class MachineRun:
                 params={**params, "description": notes, "digest": observed.config.digest},
             )
 
-    def write_mark(self, observed: ObservedMachine, change: Callable[[Mark], Mark]) -> ObservedMachine:
-        """Change the machine's mark, whatever else happens to its configuration meanwhile."""
-        for _ in range(_ROUNDS):
-            observed = self._look(observed)
-            assert observed.mark is not None  # noqa: S101  (_look made sure)
-            wanted = change(observed.mark)
-            if wanted == observed.mark:
-                return observed
-            try:
-                self._write(observed, {}, wanted, [])
-            except (DigestMismatch, Uncertain, LockTimeout):
-                self.around.pause(_PAUSE_SECONDS)
-        raise Stopped("its notes do not settle: something else keeps changing them")
+    def note(self, observed: ObservedMachine, change: Callable[[Mark], Mark]) -> ObservedMachine:
+        """Change the machine's mark, whatever else happens to its configuration meanwhile. Return it as it is then."""
+        with self.around.limits.write(observed.site, observed.summary.node):
+            change_mark(self._vm(observed), change)
+        return self._look(observed)
 
     def _resize(self, observed: ObservedMachine, slot: str, size: int) -> None:
         with (
@@ -343,7 +336,7 @@ class MachineRun:
             return observed
         if Kind.STOP in kinds:
             return self._look(observed)
-        return self.write_mark(observed, lambda mark: mark.with_(restart_due=None))
+        return self.note(observed, lambda mark: mark.with_(restart_due=None))
 
     def _kinds_now(self, desired: DesiredMachine, observed: ObservedMachine) -> set[Kind]:
         """What is left to do at this moment: the window that was open when the plan was made may have closed."""

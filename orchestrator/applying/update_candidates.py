@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from orchestrator.applying.updates import Updatable
-from orchestrator.applying.vm import Vm
+from orchestrator.applying.machine_update import Updatable
 from orchestrator.contract.calendar import PARIS
 from orchestrator.resources.desired import DesiredMachine
-from orchestrator.resources.notes import Mark
+from orchestrator.resources.notes import UpdateNote
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
+
+if TYPE_CHECKING:
+    from orchestrator.proxmox import Cluster
 
 
 def candidates(
     desired: Iterable[DesiredMachine],
     sites: Mapping[str, ObservedSite],
-    vm: Callable[[ObservedMachine, Mark], Vm],
+    clusters: Mapping[str, Cluster],
     *,
     may_reboot: Callable[[DesiredMachine], bool],
     released: bool = False,
@@ -26,7 +29,7 @@ def candidates(
     Args:
         desired: the machines that are asked for.
         sites: what was read of the clusters.
-        vm: makes the machine that steps address.
+        clusters: their API.
         may_reboot: whether a machine may be restarted in this run.
         released: somebody has looked: what holds machines back counts no more.
 
@@ -56,7 +59,7 @@ def candidates(
                 observed=observed,
                 mark=observed.mark,
                 site=site,
-                vm=vm(observed, observed.mark),
+                cluster=clusters[machine.site],
                 reboot=may_reboot(machine),
             )
         )
@@ -77,14 +80,21 @@ def _objection(machine: DesiredMachine, own: list[ObservedMachine], *, released:
     if note is not None and note.state == "going-back":
         return None  # whatever state it was left in
     if note is not None and note.state == "held" and not released:
-        tried = f" (tried: {', '.join(note.packages)})" if note.packages else ""
-        return (
-            f"held back since {note.since.astimezone(PARIS):%Y-%m-%d %H:%M}: {note.reason}{tried}; look at it, exclude "
-            f"what is at fault (updates.exclude), then: orchestrator update {machine.client}/{machine.name} --release"
-        )
+        return held_in_words(machine, note)
+    if mark.firewall is None:
+        return "what its firewall lets in is not known since its disks went back: orchestrator apply loads it first"
     if not own[0].running:
         return "it is stopped: updates need a running machine"
     return None
+
+
+def held_in_words(machine: DesiredMachine, note: UpdateNote) -> str:
+    """Since when and why a machine is held back, and how that ends."""
+    tried = f" (tried: {', '.join(note.packages)})" if note.packages else ""
+    return (
+        f"held back since {note.since.astimezone(PARIS):%Y-%m-%d %H:%M}: {note.reason}{tried}; look at it, exclude "
+        f"what is at fault (updates.exclude), then: orchestrator update {machine.client}/{machine.name} --release"
+    )
 
 
 def window_in_words(opens: dt.datetime, closes: dt.datetime) -> str:

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from orchestrator.proxmox import LockTimeout, TaskFailed, TaskResult, Uncertain
 
 if TYPE_CHECKING:
     from orchestrator.applying.journal import Journal, Step
     from orchestrator.proxmox import Cluster
+    from orchestrator.resources.observed import ObservedMachine
 
 TASK_SECONDS = 3600.0
 _TRIES = 8
@@ -21,6 +22,18 @@ _PAUSE_SECONDS = 1.0
 
 class Stopped(Exception):
     """The machine cannot be brought further in this run: reason and remedy are in the text."""
+
+
+class Named(Protocol):
+    """What says whose machine it is, and its name: a mark."""
+
+    @property
+    def client(self) -> str:
+        """Whose it is."""
+
+    @property
+    def machine(self) -> str:
+        """Its name in the subscription file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +52,28 @@ class Vm:
     node: str
     vmid: int
     pause: Callable[[float], None] = time.sleep
+
+    @classmethod
+    def of(
+        cls,
+        cluster: Cluster,
+        journal: Journal,
+        machine: ObservedMachine,
+        mark: Named,
+        *,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> Self:
+        """A machine of ours, where it was observed."""
+        return cls(
+            cluster=cluster,
+            journal=journal,
+            site=machine.site,
+            client=mark.client,
+            machine=mark.machine,
+            node=machine.summary.node,
+            vmid=machine.summary.vmid,
+            pause=pause,
+        )
 
     @property
     def path(self) -> str:

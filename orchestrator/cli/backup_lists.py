@@ -6,7 +6,6 @@ import datetime as dt
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,14 +20,7 @@ if TYPE_CHECKING:
 _GIB = 1024**3
 
 
-class OutputFormat(StrEnum):
-    """How an answer is printed."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-Format = Annotated[OutputFormat, typer.Option(help="For people or for programs.")]
+Format = Annotated[session.OutputFormat, typer.Option(help="For people or for programs.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +46,11 @@ class Kept:
 def list_archives(
     target: Annotated[str | None, typer.Argument(metavar="[CLIENT[/MACHINE]]")] = None,
     inventory: session.Inventory = None,
-    format: Format = OutputFormat.TEXT,
+    format: Format = session.OutputFormat.TEXT,
 ) -> None:
     """Show archives: when they were made, until when they are kept, and how their restore tests ended."""
     kept, foreign, unread = _read(target, inventory)
-    if format is OutputFormat.JSON:
+    if format is session.OutputFormat.JSON:
         typer.echo(json.dumps([_document(item) for item in kept], indent=2, default=str))
     else:
         out = session.console()
@@ -76,14 +68,14 @@ def list_archives(
 def show_volume(
     target: Annotated[str | None, typer.Argument(metavar="[CLIENT[/MACHINE]]")] = None,
     inventory: session.Inventory = None,
-    format: Format = OutputFormat.TEXT,
+    format: Format = session.OutputFormat.TEXT,
 ) -> None:
     """Show the volume of the backups, machine by machine and client by client (article 3.5)."""
     kept, _, unread = _read(target, inventory)
     clients: dict[str, int] = {}
     for item in kept:
         clients[item.client] = clients.get(item.client, 0) + item.size
-    if format is OutputFormat.JSON:
+    if format is session.OutputFormat.JSON:
         machines = [
             {
                 "client": item.client,

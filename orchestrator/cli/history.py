@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,13 +18,6 @@ _VERIFY = "verify"
 _NO_END = "no end was recorded: still under way, or interrupted; the task list of site {site} says which"
 
 
-class HistoryFormat(StrEnum):
-    """How the answer is printed."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
 def history(
     target: Annotated[
         str | None,
@@ -35,7 +27,9 @@ def history(
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many entries at most.")] = 50,
-    format: Annotated[HistoryFormat, typer.Option(help="For people or for programs.")] = HistoryFormat.TEXT,
+    format: Annotated[
+        session.OutputFormat, typer.Option(help="For people or for programs.")
+    ] = session.OutputFormat.TEXT,
     noted: Annotated[
         str | None,
         typer.Option(
@@ -59,9 +53,9 @@ def history(
         session.fail(str(error))
 
 
-def _verify(opened: History, noted: str | None, format: HistoryFormat) -> None:
+def _verify(opened: History, noted: str | None, format: session.OutputFormat) -> None:
     found = opened.verify(_head(noted) if noted is not None else None)
-    if format is HistoryFormat.JSON:
+    if format is session.OutputFormat.JSON:
         typer.echo(json.dumps({**asdict(found), "head": f"{found.head[0]}:{found.head[1]}"}, indent=2))
         raise typer.Exit(0 if found.ok else 1)
     if not found.ok:
@@ -84,10 +78,10 @@ def _head(noted: str) -> tuple[int, str]:
     return int(match[1]), match[2]
 
 
-def _show(opened: History, target: str | None, limit: int, format: HistoryFormat) -> None:
+def _show(opened: History, target: str | None, limit: int, format: session.OutputFormat) -> None:
     client, _, machine = (target or "").partition("/")
     entries = opened.entries(client=client or None, machine=machine or None, limit=limit)
-    if format is HistoryFormat.JSON:
+    if format is session.OutputFormat.JSON:
         typer.echo(json.dumps([_for_programs(entry) for entry in entries], indent=2))
     elif entries:
         _print(entries)

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from orchestrator.cli import session
-
-
-class PlanFormat(StrEnum):
-    """How a plan is printed."""
-
-    TEXT = "text"
-    JSON = "json"
-
 
 RestartNow = Annotated[
     bool, typer.Option("--restart-now", help="Restart machines also outside their maintenance window.")
@@ -39,7 +30,9 @@ def plan(
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit 0: nothing to change, 2: changes, 1: error.")
     ] = False,
-    format: Annotated[PlanFormat, typer.Option(help="For people or for programs.")] = PlanFormat.TEXT,
+    format: Annotated[
+        session.OutputFormat, typer.Option(help="For people or for programs.")
+    ] = session.OutputFormat.TEXT,
 ) -> None:
     """Compare the files with the hypervisors and show every difference. Changes nothing."""
     provider = session.open_provider(inventory)
@@ -54,7 +47,7 @@ def plan(
             restart_now=restart_now,
             look_inside=session.ssh_settings(provider) if guests else None,
         )
-    if format is PlanFormat.JSON:
+    if format is session.OutputFormat.JSON:
         from orchestrator.planning.document import to_document
 
         typer.echo(to_document(prepared.plan).model_dump_json(indent=2))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -20,16 +21,24 @@ if TYPE_CHECKING:
 
     from orchestrator.applying.journal import Journal
     from orchestrator.guests import SshSettings
+    from orchestrator.guests.inside import InsideReading
     from orchestrator.history import History
     from orchestrator.planning.plan import Plan, Selection
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.desired import DesiredMachine
-    from orchestrator.resources.inside import InsideReading
     from orchestrator.resources.observed import ObservedSite
     from orchestrator.sites.model import Provider
     from orchestrator.subscriptions.model import Subscription
 
 DEFAULT_FOLDER = Path("subscriptions")
+
+
+class OutputFormat(StrEnum):
+    """How an answer is printed: for people or for programs."""
+
+    TEXT = "text"
+    JSON = "json"
+
 
 Paths = Annotated[
     list[Path] | None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,13 +16,6 @@ if TYPE_CHECKING:
     from orchestrator.proxmox import VmSnapshot
 
 app = typer.Typer(no_args_is_help=True, help="Take, list, remove, or go back to snapshots of one machine.")
-
-
-class ListFormat(StrEnum):
-    """How a list is printed."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 Name = Annotated[
@@ -65,14 +57,16 @@ def create(
 def list_(
     target: Target,
     inventory: session.Inventory = None,
-    format: Annotated[ListFormat, typer.Option(help="For people or for programs.")] = ListFormat.TEXT,
+    format: Annotated[
+        session.OutputFormat, typer.Option(help="For people or for programs.")
+    ] = session.OutputFormat.TEXT,
 ) -> None:
     """Show the snapshots of a machine, others' included, and when ours expire."""
     provider = session.open_provider(inventory)
     with session.open_clusters(provider) as clusters:
         found = find_machine(target, clusters)
     rows = [_row(snapshot) for snapshot in found.machine.snapshots]
-    if format is ListFormat.JSON:
+    if format is session.OutputFormat.JSON:
         typer.echo(json.dumps(rows, indent=2))
         return
     out = session.console()

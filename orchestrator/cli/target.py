@@ -87,15 +87,7 @@ def vm_of(found: Found, history: History, *, reason: str) -> Vm:
         reason,
         lambda client, machine, text: out.print(f"{client}/{machine}  {text}", markup=False),
     )
-    return Vm(
-        cluster=found.cluster,
-        journal=journal,
-        site=found.machine.site,
-        client=found.mark.client,
-        machine=found.mark.machine,
-        node=found.machine.summary.node,
-        vmid=found.machine.summary.vmid,
-    )
+    return Vm.of(found.cluster, journal, found.machine, found.mark)
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,28 +12,12 @@ from orchestrator.cli import session
 from orchestrator.cli.target import Files, Reason, Yes, confirm
 
 if TYPE_CHECKING:
-    from orchestrator.applying.journal import Journal
-    from orchestrator.applying.updates import MachineUpdate, Updatable
-    from orchestrator.applying.vm import Vm
+    from orchestrator.applying.update_outcome import MachineUpdate
     from orchestrator.guests.updates import DueUpdates
     from orchestrator.planning.plan import Selection
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.desired import DesiredMachine
-    from orchestrator.resources.notes import Mark
-    from orchestrator.resources.observed import ObservedMachine, ObservedSite
-
-_GOOD = ("installed", "nothing-due")
-
-
-class Shown:
-    """Where steps are shown: nowhere at first, in the progress once there is one."""
-
-    def __init__(self) -> None:
-        self.to: Callable[[str, str, str], None] = lambda client, machine, text: None
-
-    def __call__(self, client: str, machine: str, text: str) -> None:
-        """Show what a machine is at."""
-        self.to(client, machine, text)
+    from orchestrator.resources.observed import ObservedSite
 
 
 def update(
@@ -71,9 +55,12 @@ def update(
     Exit code 0: all is well; 1: a machine was not updated, or is not well.
     """
     from orchestrator.applying.lock import Held, exclusive
-    from orchestrator.applying.updates import UpdateRun
+    from orchestrator.applying.machine_update import UpdateTerms
+    from orchestrator.applying.update_candidates import candidates
+    from orchestrator.applying.updates import UpdateRun, has_work
     from orchestrator.cli.progress import progress
     from orchestrator.guests.updates import look_for_updates
+    from orchestrator.planning.window import is_open
 
     provider = session.open_provider(inventory)
     desired = session.open_desired(files, provider)
@@ -90,37 +77,42 @@ def update(
         ):
             out = session.console()
             wanted = [machine for machine in desired if chosen.includes(*machine.key)]
-            show = Shown()
-            machines, reasons = _candidates(
+            now = dt.datetime.now(dt.UTC)
+            machines, reasons = candidates(
                 wanted,
                 read_sites(wanted, clusters, chosen),
                 clusters,
-                session.journal(opened, reason, show),
-                restart_now=restart_now,
+                may_reboot=lambda machine: restart_now or is_open(machine.window, now),
                 released=release,
             )
             out.print(f"looking what is due in {len(machines)} of {len(wanted)} machines", markup=False)
             due = look_for_updates([machine.target() for machine in machines], ssh)
             _print_due(wanted, due, reasons, security_only=security_only)
-            if check or not _anything(machines, due, release=release):
+            todo = [
+                one
+                for one in machines
+                if has_work(one, due[one.key], security_only=security_only) or (release and one.held)
+            ]
+            if check or not todo:
                 raise typer.Exit(1 if _problems(due, reasons) else 0)
             confirm("Install these updates?", yes=yes)
-            run = UpdateRun(
-                ssh=ssh,
-                clock=lambda: dt.datetime.now(dt.UTC),
-                automatic=False,
-                requested_at=asked_at,
-                security_only=security_only,
-                released=release,
-                boot_seconds=boot_timeout,
-                settle_seconds=settle_timeout,
-            )
-            with progress() as show.to:
-                lines = run.run(machines, due)
+            with progress() as show:
+                terms = UpdateTerms(
+                    ssh=ssh,
+                    journal=session.journal(opened, reason, show),
+                    clock=lambda: dt.datetime.now(dt.UTC),
+                    automatic=False,
+                    requested_at=asked_at,
+                    security_only=security_only,
+                    released=release,
+                    boot_seconds=boot_timeout,
+                    settle_seconds=settle_timeout,
+                )
+                lines = UpdateRun(terms=terms).run(machines, due)
     except Held as error:
         session.fail(str(error))
     _report(lines)
-    if reasons or any(line.result not in _GOOD for line in lines):
+    if reasons or not all(line.well for line in lines):
         raise typer.Exit(1)
 
 
@@ -153,60 +145,6 @@ def read_sites(
         except ProxmoxError as error:
             session.console(stderr=True).print(f"{name} could not be read: {error}", markup=False)
     return sites
-
-
-def vm_maker(clusters: Mapping[str, Cluster], journal: Journal) -> Callable[[ObservedMachine, Mark], Vm]:
-    """What makes the machines that steps address from those that were read."""
-    from orchestrator.applying.vm import Vm
-
-    def make(machine: ObservedMachine, mark: Mark) -> Vm:
-        return Vm(
-            cluster=clusters[machine.site],
-            journal=journal,
-            site=machine.site,
-            client=mark.client,
-            machine=mark.machine,
-            node=machine.summary.node,
-            vmid=machine.summary.vmid,
-        )
-
-    return make
-
-
-def _candidates(
-    wanted: list[DesiredMachine],
-    sites: Mapping[str, ObservedSite],
-    clusters: Mapping[str, Cluster],
-    journal: Journal,
-    *,
-    restart_now: bool,
-    released: bool,
-) -> tuple[list[Updatable], dict[tuple[str, str], str]]:
-    from orchestrator.applying.update_candidates import candidates
-    from orchestrator.planning.window import is_open
-
-    now = dt.datetime.now(dt.UTC)
-    return candidates(
-        wanted,
-        sites,
-        vm_maker(clusters, journal),
-        may_reboot=lambda machine: restart_now or is_open(machine.window, now),
-        released=released,
-    )
-
-
-def _anything(
-    machines: list[Updatable], due: Mapping[tuple[str, str], DueUpdates | str], *, release: bool
-) -> bool:
-    """Whether there is something to do in some machine, an unfinished update or a release included."""
-    return any(
-        (machine.mark.update and (release or machine.mark.update.state != "held"))
-        or (
-            not isinstance(found := due[machine.key], str)
-            and (found.ready or found.interrupted or found.reboot)
-        )
-        for machine in machines
-    )
 
 
 def _problems(
@@ -248,5 +186,5 @@ def _report(lines: list[MachineUpdate]) -> None:
         words += [line.message] if line.message else []
         text = f"{line.result:<12} {wave}{line.client}/{line.machine}  {'; '.join(words)}".rstrip()
         out.print(text, style=styles.get(line.result, "red"), markup=False)
-    done = sum(line.result in _GOOD for line in lines)
+    done = sum(line.well for line in lines)
     out.print(f"{done} of {len(lines)} machines are well and up to date", markup=False)

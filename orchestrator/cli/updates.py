@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,13 +20,6 @@ if TYPE_CHECKING:
     from orchestrator.resources.notes import UpdateNote
 
 
-class ListFormat(StrEnum):
-    """How a list is printed."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
 def updates(
     target: Annotated[str | None, typer.Argument(metavar="[CLIENT[/MACHINE]]")] = None,
     files: Files = None,
@@ -39,7 +31,9 @@ def updates(
         bool,
         typer.Option("--no-refresh", help="Use the package lists that the machines have: quicker."),
     ] = False,
-    format: Annotated[ListFormat, typer.Option(help="For people or for programs.")] = ListFormat.TEXT,
+    format: Annotated[
+        session.OutputFormat, typer.Option(help="For people or for programs.")
+    ] = session.OutputFormat.TEXT,
     history: session.HistoryPath = None,
 ) -> None:
     """Show what is due in every managed machine, security updates apart, and the delay of those installed.
@@ -47,7 +41,7 @@ def updates(
     The contract's average is 72 working hours from publication, or from the client's request (article 3.8.3).
     """
     from orchestrator.applying.update_candidates import candidates
-    from orchestrator.cli.update import read_sites, vm_maker
+    from orchestrator.cli.update import read_sites
     from orchestrator.guests.updates import look_for_updates
     from orchestrator.history.delays import delays
 
@@ -60,12 +54,12 @@ def updates(
     now = dt.datetime.now(dt.UTC)
     with session.open_clusters(provider) as clusters, session.open_history(history) as opened:
         sites = read_sites(wanted, clusters, chosen)
-        quiet = session.journal(opened, "looking", lambda client, machine, text: None)
-        make = vm_maker(clusters, quiet)
-        machines, reasons = candidates(wanted, sites, make, may_reboot=lambda machine: False, released=True)
+        machines, reasons = candidates(
+            wanted, sites, clusters, may_reboot=lambda machine: False, released=True
+        )
         due = look_for_updates([machine.target() for machine in machines], ssh, refresh=not no_refresh)
         measured = delays(opened, now, days=days, client=chosen.client, machine=chosen.machine)
-    held = {machine.key: note for machine in machines if (note := machine.mark.update)}
+    held = {machine.key: note for machine in machines if (note := machine.held)}
     rows = [
         _row(
             machine,
@@ -75,7 +69,7 @@ def updates(
         )
         for machine in wanted
     ]
-    if format is ListFormat.JSON:
+    if format is session.OutputFormat.JSON:
         typer.echo(json.dumps({"machines": rows, "installed": measured.to_data()}, indent=2))
     else:
         _print(rows, measured, days)
@@ -103,14 +97,13 @@ def _row(
                 "waiting_working_hours": round(working_hours_between(seen, now), 1) if seen else None,
             }
         )
-    is_held = note is not None and note.state == "held"
     return {
         "client": machine.client,
         "machine": machine.name,
         "updates": machine.updates,
         "problem": found if isinstance(found, str) else None,
-        "held": note.reason if note is not None and is_held else None,
-        "held_since": note.since.isoformat() if note is not None and is_held else None,
+        "held": note.reason if note else None,
+        "held_since": note.since.isoformat() if note else None,
         "reboot": None if isinstance(found, str) else found.reboot,
         "interrupted": not isinstance(found, str) and found.interrupted,
         "packages": packages,

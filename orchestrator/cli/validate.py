@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,17 +16,12 @@ FORMAT_VERSION = 1
 """Version of the JSON output; it grows when a key changes its meaning or goes."""
 
 
-class ValidateFormat(StrEnum):
-    """How problems are printed."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
 def validate(
     paths: session.Paths = None,
     inventory: session.Inventory = None,
-    format: Annotated[ValidateFormat, typer.Option(help="For people or for programs.")] = ValidateFormat.TEXT,
+    format: Annotated[
+        session.OutputFormat, typer.Option(help="For people or for programs.")
+    ] = session.OutputFormat.TEXT,
 ) -> None:
     """Check the clients' files and show every error of every file. Needs no network and no hypervisor.
 
@@ -49,7 +43,7 @@ def validate(
             problems += error.problems
     loaded = load(paths or [session.DEFAULT_FOLDER], provider)
     problems += loaded.problems
-    if format is ValidateFormat.JSON:
+    if format is session.OutputFormat.JSON:
         typer.echo(_as_json(problems, loaded.files))
     else:
         _print(problems, loaded.files)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.guests import firewall, keys, supervision
 from orchestrator.guests.alerts import alerts_in
+from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.inventory import host_name
-from orchestrator.guests.outcome import PartOutcome, reason_of
+from orchestrator.guests.outcome import PartOutcome, is_other_host_key, reason_of
 from orchestrator.guests.playbooks import MACHINES_AT_ONCE, TaskResult, run_playbook
 from orchestrator.guests.target import GuestTarget, SshSettings
 from orchestrator.guests.updates import due_in
-from orchestrator.resources.inside import InsideReading
 
 FIREWALL, KEYS, SUPERVISION = "firewall", "SSH keys", "supervision"
 PARTS = (FIREWALL, KEYS, SUPERVISION)
@@ -74,7 +74,7 @@ def configure_machines(
 
     run = run_playbook("machine.yml", admitted, ssh, on_result=follow, artifact_dir=artifact_dir)
     for host, target in by_host.items():
-        found = _outcomes(target, _results(run.results, host), run.output)
+        found = _outcomes(target, run.of(host), run.output)
         outcomes[target.key] = {
             part: replace(outcome, seconds=ended.get((host, part), 0.0) - begun.get((host, part), 0.0))
             for part, outcome in found.items()
@@ -106,10 +106,7 @@ def look_into_machines(
     run = run_playbook(
         "look.yml", targets, ssh, check=True, variables={target.key: more for target in targets}
     )
-    return {
-        target.key: _reading(target, _results(run.results, host_name(target)), run.output)
-        for target in targets
-    }
+    return {target.key: _reading(target, run.of(host_name(target)), run.output) for target in targets}
 
 
 def _concerns(part: str, target: GuestTarget) -> bool:
@@ -130,10 +127,6 @@ def _objection(
     return None
 
 
-def _results(results: Iterable[TaskResult], host: str) -> dict[str, TaskResult]:
-    return {r.task: r for r in results if r.host == host and r.kind not in ("start", "skipped")}
-
-
 def _outcomes(target: GuestTarget, results: Mapping[str, TaskResult], output: str) -> dict[str, PartOutcome]:
     found = {FIREWALL: firewall.outcome(target, results, output)}
     for part, outcome in (
@@ -146,17 +139,17 @@ def _outcomes(target: GuestTarget, results: Mapping[str, TaskResult], output: st
 
 
 def _reading(target: GuestTarget, results: Mapping[str, TaskResult], output: str) -> InsideReading:
+    """What was seen. Where one part could not be looked at, what was seen of the others counts all the same."""
     outcomes = _outcomes(target, results, output)
-    for outcome in outcomes.values():
-        if not outcome.good:
-            changed = "its SSH host key is not the one" in outcome.message
-            return InsideReading(problem=outcome.message, other_host_key=changed)
     due = due_in(target, results)
-    if due is None or isinstance(due, str):
-        reasons = [
+    problems = [outcome.message for outcome in outcomes.values() if not outcome.good]
+    if isinstance(due, str):
+        problems.append(due)
+    elif due is None and not problems:
+        failed = [
             reason_of(result) for result in results.values() if result.kind in ("failed", "unreachable")
         ]
-        return InsideReading(problem=due or "; ".join(reasons) or f"{target.name}: {output}")
+        problems.append("; ".join(failed) or f"{target.name}: {output}")
 
     def differences(part: str) -> tuple[str, ...]:
         outcome = outcomes.get(part)
@@ -165,11 +158,15 @@ def _reading(target: GuestTarget, results: Mapping[str, TaskResult], output: str
         return outcome.differences or (f"the {part} differs",)
 
     return InsideReading(
+        problem="; ".join(problems),
+        other_host_key=any(
+            is_other_host_key(result) for result in results.values() if result.kind == "unreachable"
+        ),
         firewall=differences(FIREWALL),
         keys=differences(KEYS),
         foreign_keys=keys.foreign_keys(results),
         supervision=differences(SUPERVISION),
-        due=due,
+        due=None if isinstance(due, str) else due,
         alerts=alerts_in(results),
     )
 

@@ -37,11 +37,20 @@ class PartOutcome:
 
 def reason_of(result: TaskResult) -> str:
     """What a failed task said: the guest's own words where there are any."""
-    said = result.result
-    words = str(said.get("stderr") or said.get("stdout") or said.get("msg") or "no reason given")
-    if "Host key verification failed" in words or "IDENTIFICATION HAS CHANGED" in words:
+    if is_other_host_key(result):
         return (
             "its SSH host key is not the one that the hypervisor told of, so nothing was sent: if the guest made new "
             "keys, orchestrator apply --guests learns them again; if not, another machine has its address"
         )
-    return " ".join(words.split())
+    return " ".join(_words(result).split())
+
+
+def is_other_host_key(result: TaskResult) -> bool:
+    """Whether a task failed because the guest answered with another host key than the one known."""
+    words = _words(result)
+    return "Host key verification failed" in words or "IDENTIFICATION HAS CHANGED" in words
+
+
+def _words(result: TaskResult) -> str:
+    said = result.result
+    return str(said.get("stderr") or said.get("stdout") or said.get("msg") or "no reason given")

@@ -53,6 +53,10 @@ class PlaybookRun:
     results: tuple[TaskResult, ...]
     output: str
 
+    def of(self, host: str) -> dict[str, TaskResult]:
+        """The last result of each task on a machine by the task's name, without starts and skipped ones."""
+        return {r.task: r for r in self.results if r.host == host and r.kind not in ("start", "skipped")}
+
 
 _KINDS = {
     "runner_on_start": "start",

@@ -53,6 +53,16 @@ class InstalledPackage:
     security: bool
     published: dt.datetime | None
 
+    def to_data(self) -> dict[str, Any]:
+        """As the history keeps it."""
+        return {
+            "package": self.name,
+            "from": self.old,
+            "to": self.new,
+            "security": self.security,
+            "published": self.published.isoformat() if self.published else None,
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class DueUpdates:
@@ -153,7 +163,7 @@ def look_for_updates(
     run = run_playbook("update.yml", targets, ssh, check=True, variables=variables)
     found: dict[tuple[str, str], DueUpdates | str] = {}
     for target in targets:
-        results = _results(run.results, host_name(target))
+        results = run.of(host_name(target))
         found[target.key] = (
             due_in(target, results) or f"{target.name}: Ansible did not get there: {run.output}"
         )
@@ -236,13 +246,9 @@ def install_updates(
     )
     outcomes = {}
     for host, target in by_host.items():
-        result = _result(target, _results(run.results, host), run.output)
+        result = _result(target, run.of(host), run.output)
         outcomes[target.key] = replace(result, seconds=ended.get(host, 0.0) - begun.get(host, 0.0))
     return outcomes
-
-
-def _results(results: Iterable[TaskResult], host: str) -> dict[str, TaskResult]:
-    return {r.task: r for r in results if r.host == host and r.kind not in ("start", "skipped")}
 
 
 def _lines(result: TaskResult) -> list[str]:

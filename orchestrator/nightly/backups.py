@@ -120,7 +120,7 @@ class BackupRun:
         night, mark, machine = self._night, due.mark, due.machine
         started = night.clock()
         night.tell("backup-started", client=mark.client, machine=mark.machine, storage=assignment.storage)
-        vm = night.vm(machine.site, mark.client, mark.machine, machine.summary)
+        vm = night.vm(machine, mark)
         try:
             with night.claims.held(assignment.job.key):
                 archive = self._archive(vm, due, assignment.storage, started)

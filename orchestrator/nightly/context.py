@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.applying.backups import SILENCE_SECONDS
 from orchestrator.applying.claims import Claims
-from orchestrator.applying.vm import Vm
+from orchestrator.applying.vm import Named, Vm
 from orchestrator.resources.backup import days_in_words
 
 if TYPE_CHECKING:
     from orchestrator.applying.journal import Journal
     from orchestrator.guests import SshSettings
-    from orchestrator.proxmox import Cluster, VmSummary
+    from orchestrator.proxmox import Cluster
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.notes import Mark
+    from orchestrator.resources.observed import ObservedMachine
     from orchestrator.sites.model import Provider
 
 
@@ -93,15 +94,6 @@ class Night:
             return desired.backup_days
         return None if self.has_left(mark) else days_in_words(mark.applied.get("backup"))
 
-    def vm(self, site: str, client: str, machine: str, summary: VmSummary) -> Vm:
+    def vm(self, machine: ObservedMachine, mark: Named) -> Vm:
         """A machine, as steps address it."""
-        return Vm(
-            cluster=self.clusters[site],
-            journal=self.journal,
-            site=site,
-            client=client,
-            machine=machine,
-            node=summary.node,
-            vmid=summary.vmid,
-            pause=self.pause,
-        )
+        return Vm.of(self.clusters[machine.site], self.journal, machine, mark, pause=self.pause)

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.looking import look_into_guests
-from orchestrator.applying.update_candidates import candidates
-from orchestrator.applying.updates import Updatable
+from orchestrator.applying.machine_update import Updatable
 from orchestrator.contract.calendar import working_hours_between
 from orchestrator.guests.alerts import FirewallAlerts, since_last
 from orchestrator.guests.updates import DueUpdates
@@ -19,13 +18,10 @@ from orchestrator.nightly.result import DriftLine, GuestLine, UpdateDelay, Updat
 from orchestrator.planning.inside import inside_changes
 
 if TYPE_CHECKING:
-    from orchestrator.applying.vm import Vm
+    from orchestrator.guests.inside import InsideReading
     from orchestrator.history import History
     from orchestrator.nightly.context import Night
     from orchestrator.resources.holdings import SiteReading
-    from orchestrator.resources.inside import InsideReading
-    from orchestrator.resources.notes import Mark
-    from orchestrator.resources.observed import ObservedMachine
 
 _ALERTS = "firewall alerts"
 """The action under which a night records what a firewall counted."""
@@ -59,18 +55,19 @@ class GuestsSeen:
         }
 
 
-def look(night: Night, readings: Mapping[str, SiteReading], history: History) -> GuestsSeen:
-    """Look into every managed machine that runs and is in service; record what is newly due, and what was dropped."""
+def look(
+    night: Night, readings: Mapping[str, SiteReading], machines: tuple[Updatable, ...], history: History
+) -> GuestsSeen:
+    """Look into the managed machines; record what is newly due, and what was dropped."""
     if night.ssh is None:
         return GuestsSeen()
-    machines = managed(night, readings)
     inside = look_into_guests(
         [machine.desired for machine in machines],
         {name: reading.observed for name, reading in readings.items()},
         night.ssh,
         refresh=True,
     )
-    found = GuestsSeen(machines=tuple(machines), inside=inside)
+    found = GuestsSeen(machines=machines, inside=inside)
     _record(history, night, machines, found.due)
     return replace(found, alerts=_alerts(history, night, found))
 
@@ -87,7 +84,7 @@ def _alerts(history: History, night: Night, found: GuestsSeen) -> dict[Key, Fire
         new[machine.key] = since_last(now, before)
         night.journal.record(
             *machine.key,
-            machine.vm.site,
+            machine.observed.site,
             _ALERTS,
             result="ok",
             message=f"{new[machine.key].dropped} packets dropped since the last night",
@@ -95,22 +92,6 @@ def _alerts(history: History, night: Night, found: GuestsSeen) -> dict[Key, Fire
             details=now.to_data(),
         )
     return new
-
-
-def managed(night: Night, readings: Mapping[str, SiteReading]) -> list[Updatable]:
-    """The managed machines that run and are in service, held back or not."""
-    sites = {name: reading.observed for name, reading in readings.items()}
-    wanted = [
-        machine
-        for machine in night.desired.values()
-        if machine.site in sites and machine.updates is not None and machine.power == "running"
-    ]
-
-    def vm(machine: ObservedMachine, mark: Mark) -> Vm:
-        return night.vm(machine.site, mark.client, mark.machine, machine.summary)
-
-    found, _ = candidates(wanted, sites, vm, may_reboot=lambda machine: False, released=True)
-    return [machine for machine in found if machine.observed.running]
 
 
 def _record(
@@ -129,7 +110,7 @@ def _record(
         if json.loads(known.get(machine.key, '{"due": {}}')).get("due") != versions:
             night.journal.record(
                 *machine.key,
-                machine.vm.site,
+                machine.observed.site,
                 SEEN,
                 result="ok",
                 message=f"{len(versions)} packages" if versions else "up to date",
@@ -170,13 +151,12 @@ def _line(
     measured: Delays,
     now: dt.datetime,
 ) -> GuestLine:
-    note = machine.mark.update
     line = GuestLine(
         client=machine.desired.client,
         machine=machine.desired.name,
-        site=machine.vm.site,
+        site=machine.observed.site,
         automatic=machine.desired.updates == "automatic",
-        held_since=note.since if note is not None and note.state == "held" else None,
+        held_since=machine.held.since if machine.held else None,
     )
     if ended is not None and ended.result in ("rolled-back", "broken"):
         line = replace(line, held_since=now)
@@ -212,7 +192,7 @@ def drift_inside(seen: GuestsSeen) -> list[DriftLine]:
             DriftLine(
                 client=machine.desired.client,
                 machine=machine.desired.name,
-                site=machine.vm.site,
+                site=machine.observed.site,
                 what=change.what,
                 before=change.before,
                 after=change.after,

@@ -68,8 +68,8 @@ def render_night_plan(plan: NightPlan, closes_at: dt.datetime) -> Iterator[Text]
             else f"automatic, in the window {window_in_words(update.opens, update.closes)}"
         )
         yield Text(f"  ~ updates {client}/{name}   {when}", "yellow")
-    for settled in plan.updates.settled:
-        yield Text(f"  ! updates {settled.client}/{settled.machine}   {settled.message}", "magenta")
+    for held in plan.updates.held:
+        yield Text(f"  ! updates {held.client}/{held.machine}   {held.message}", "magenta")
     yield Text()
     yield _summary(plan)
 

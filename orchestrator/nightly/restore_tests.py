@@ -247,7 +247,7 @@ class RestoreTests:
                     night.clusters[site], archive, RestoreTest(on=today, sound=sound, found=found[:200])
                 )
             if sound:
-                vm = night.vm(site, client, machine, candidate.machine.summary)
+                vm = night.vm(candidate.machine, archive.mark)
                 change_mark(vm, lambda mark: mark.with_(tested=today))
         except (ProxmoxError, Stopped, HistoryUnavailable) as error:
             found += f" (its result could not be written down everywhere: {error})"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from orchestrator.guests.updates import InstalledPackage
+from orchestrator.applying.update_outcome import MachineUpdate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,47 +174,19 @@ class ForeignArchives:
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpdateLine:
+class UpdateLine(MachineUpdate):
     """What became of one machine's automatic updates tonight (article 3.8.3).
 
     Attributes:
-        result: as :class:`orchestrator.applying.updates.MachineUpdate` has it, or ``held``: held back because of an
-            earlier night, until somebody has looked.
         window: when its maintenance window opens and closes (aware); None if it has no turn tonight.
-        wave: in which wave, 1 and up; 0 if in none.
-        installed: what was installed; empty if it was undone again.
-        tried: the versions that were tried: ``openssl 3.0.11``.
-        restarted: whether it was restarted.
-        reboot: why it still has to be restarted; None if it has not.
-        message: reason and remedy.
     """
 
-    client: str
-    machine: str
-    site: str
-    result: Literal[
-        "installed",
-        "nothing-due",
-        "untouched",
-        "rolled-back",
-        "broken",
-        "unreachable",
-        "not-started",
-        "held",
-    ]
     window: tuple[dt.datetime, dt.datetime] | None = None
-    wave: int = 0
-    installed: tuple[InstalledPackage, ...] = ()
-    tried: tuple[str, ...] = ()
-    restarted: bool = False
-    reboot: str | None = None
-    message: str = ""
-    seconds: float = 0.0
 
     @property
     def failed(self) -> bool:
         """Whether somebody has to do something about it that nobody knew of yesterday."""
-        return self.result not in ("installed", "nothing-due", "held")
+        return not self.well and self.result != "held"
 
 
 @dataclass(frozen=True, kw_only=True)

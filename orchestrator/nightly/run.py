@@ -218,7 +218,9 @@ class NightRun:
             return []
 
     def _look_into_guests(self) -> GuestsSeen:
-        seen = self._step("guests", lambda: [look(self._night, self._readings, self._history)])
+        seen = self._step(
+            "guests", lambda: [look(self._night, self._readings, self._plan.updates.managed, self._history)]
+        )
         return seen[0] if seen else GuestsSeen()
 
     def _guests(
@@ -233,7 +235,7 @@ class NightRun:
 
     def _begin_updates(self, seen: GuestsSeen) -> Callable[[], list[UpdateLine]]:
         """Let the updates begin beside the other work. Return what waits for their end."""
-        if self._night.ssh is None or not (self._plan.updates.planned or self._plan.updates.settled):
+        if self._night.ssh is None or not (self._plan.updates.planned or self._plan.updates.held):
             return list
         return UpdateRound(self._night, self._plan.updates, self._night.ssh, seen.due).join
 

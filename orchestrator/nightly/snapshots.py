@@ -73,7 +73,7 @@ def _take(
     night: Night, machine: ObservedMachine, mark: Mark, desired: DesiredMachine, name: str, limits: Limits
 ) -> SnapshotLine:
     declared = next(item for item in desired.snapshots if item.name == name)
-    vm = night.vm(machine.site, mark.client, mark.machine, machine.summary)
+    vm = night.vm(machine, mark)
     try:
         with limits.write(machine.site, machine.summary.node):
             taken = take_snapshot(vm, name, declared_for=declared.taken_on)
@@ -120,7 +120,7 @@ def expire(
 def _expire(
     night: Night, machine: ObservedMachine, mark: Mark, names: list[str], limits: Limits
 ) -> list[SnapshotLine]:
-    vm = night.vm(machine.site, mark.client, mark.machine, machine.summary)
+    vm = night.vm(machine, mark)
     lines = []
     for name in names:
         try:

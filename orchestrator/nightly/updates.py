@@ -13,19 +13,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.lock import Held
-from orchestrator.applying.update_candidates import candidates, window_in_words
-from orchestrator.applying.updates import MachineUpdate, Updatable, UpdateRun
+from orchestrator.applying.machine_update import Updatable, UpdateTerms
+from orchestrator.applying.update_candidates import candidates, held_in_words, window_in_words
+from orchestrator.applying.update_outcome import MachineUpdate
+from orchestrator.applying.updates import UpdateRun
 from orchestrator.nightly.result import UpdateLine
 from orchestrator.planning.window import current_or_next, is_open
 
 if TYPE_CHECKING:
-    from orchestrator.applying.vm import Vm
     from orchestrator.guests import SshSettings
     from orchestrator.guests.updates import DueUpdates
     from orchestrator.nightly.context import Night
     from orchestrator.resources.holdings import SiteReading
-    from orchestrator.resources.notes import Mark
-    from orchestrator.resources.observed import ObservedMachine
 
 _LONGEST_PAUSE = 30.0
 
@@ -50,56 +49,51 @@ class UpdatePlan:
     """The night's updates.
 
     Attributes:
-        planned: machines whose window opens before the night's work ends, or that are unfinished.
-        settled: machines that get none tonight although they have automatic updates, and why.
+        managed: every managed machine that is in service and runs: they are looked into.
+        planned: those whose window opens before the night's work ends, or that are unfinished.
+        held: those that would have had automatic updates tonight or another night, and are held back.
     """
 
+    managed: tuple[Updatable, ...] = ()
     planned: tuple[PlannedUpdate, ...] = ()
-    settled: tuple[UpdateLine, ...] = ()
+    held: tuple[UpdateLine, ...] = ()
 
 
 def plan_updates(night: Night, readings: Mapping[str, SiteReading]) -> UpdatePlan:
     """Choose the machines whose updates are tonight's (article 3.8.3)."""
-    now = night.clock()
     sites = {name: reading.observed for name, reading in readings.items()}
     wanted = [
         machine
         for machine in night.desired.values()
         if machine.site in sites and machine.updates is not None and machine.power == "running"
     ]
+    found, _ = candidates(
+        wanted,
+        sites,
+        night.clusters,
+        may_reboot=lambda machine: machine.updates == "automatic",
+        released=True,
+    )
+    return UpdatePlan(
+        managed=tuple(machine for machine in found if machine.observed.running),
+        planned=tuple(planned for machine in found if (planned := _planned(night, machine))),
+        held=tuple(
+            UpdateLine(**vars(machine.ended("held", message=held_in_words(machine.desired, machine.held))))
+            for machine in found
+            if machine.held and machine.desired.updates == "automatic"
+        ),
+    )
 
-    def vm(machine: ObservedMachine, mark: Mark) -> Vm:
-        return night.vm(machine.site, mark.client, mark.machine, machine.summary)
 
-    found, reasons = candidates(wanted, sites, vm, may_reboot=lambda machine: machine.updates == "automatic")
-    planned = []
-    for machine in found:
-        note, window = machine.mark.update, machine.desired.window
-        if note is not None and note.state != "held":
-            planned.append(
-                PlannedUpdate(
-                    machine=replace(machine, reboot=is_open(window, now)),
-                    opens=now,
-                    closes=night.closes_at,
-                    unfinished=True,
-                )
-            )
-        elif machine.desired.updates == "automatic" and window is not None:
-            opens, closes = current_or_next(window, now)
-            if opens < night.closes_at:
-                planned.append(PlannedUpdate(machine=machine, opens=opens, closes=closes))
-    settled = [
-        UpdateLine(
-            client=machine.client,
-            machine=machine.name,
-            site=machine.site,
-            result="held",
-            message=reasons[machine.key],
-        )
-        for machine in wanted
-        if machine.updates == "automatic" and reasons.get(machine.key, "").startswith("held back")
-    ]
-    return UpdatePlan(planned=tuple(planned), settled=tuple(settled))
+def _planned(night: Night, machine: Updatable) -> PlannedUpdate | None:
+    now, window = night.clock(), machine.desired.window
+    if machine.unfinished:
+        now_open = replace(machine, reboot=is_open(window, now))
+        return PlannedUpdate(machine=now_open, opens=now, closes=night.closes_at, unfinished=True)
+    if machine.held or machine.desired.updates != "automatic" or window is None:
+        return None
+    opens, closes = current_or_next(window, now)
+    return PlannedUpdate(machine=machine, opens=opens, closes=closes) if opens < night.closes_at else None
 
 
 class UpdateRound:
@@ -116,7 +110,7 @@ class UpdateRound:
         self._plan = plan
         self._due = due
         self._ssh = ssh
-        self._lines: list[UpdateLine] = list(plan.settled)
+        self._lines: list[UpdateLine] = list(plan.held)
         self._problem: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="updates", daemon=True)
         self._thread.start()
@@ -181,15 +175,16 @@ class UpdateRound:
                 return None
             return f"its window closed before its turn ({window_in_words(item.opens, item.closes)})"
 
-        run = UpdateRun(
+        terms = UpdateTerms(
             ssh=self._ssh,
+            journal=night.journal,
             clock=night.clock,
             automatic=True,
             boot_seconds=night.boot_seconds,
             may_begin=may_begin,
-            claims=night.claims,
             pause=night.pause,
         )
+        run = UpdateRun(terms=terms, claims=night.claims)
         unseen = "what is due in it could not be seen at the beginning of the night"
         for ended in run.run(
             [item.machine for item in items], {key: self._due.get(key, unseen) for key in by_key}
@@ -209,28 +204,8 @@ class UpdateRound:
 
 
 def _line(ended: MachineUpdate, item: PlannedUpdate) -> UpdateLine:
-    return UpdateLine(
-        client=ended.client,
-        machine=ended.machine,
-        site=ended.site,
-        result=ended.result,
-        window=(item.opens, item.closes),
-        wave=ended.wave,
-        installed=ended.installed,
-        tried=ended.tried,
-        restarted=ended.restarted,
-        reboot=ended.reboot,
-        message=ended.message,
-        seconds=ended.seconds,
-    )
+    return UpdateLine(**vars(ended), window=(item.opens, item.closes))
 
 
 def _not_started(item: PlannedUpdate, why: str) -> UpdateLine:
-    return UpdateLine(
-        client=item.machine.desired.client,
-        machine=item.machine.desired.name,
-        site=item.machine.vm.site,
-        result="not-started",
-        window=(item.opens, item.closes),
-        message=why,
-    )
+    return _line(item.machine.ended("not-started", message=why), item)

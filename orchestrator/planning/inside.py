@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.keys import fingerprint, fingerprints
 from orchestrator.guests.rules import describe_changes, policy_from_data, policy_to_data
 from orchestrator.resources.change import Change, ChangeClass, Kind
 from orchestrator.resources.desired import DesiredMachine
-from orchestrator.resources.inside import InsideReading
 from orchestrator.resources.machine import keys_in_config
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
@@ -134,8 +134,7 @@ def _drift(reading: InsideReading, changing: set[str]) -> Iterator[Change]:
         )
         return
     if reading.problem:
-        yield Change(kind=Kind.NOTICE, what="guest", after="not looked into", why=reading.problem)
-        return
+        yield Change(kind=Kind.NOTICE, what="guest", after="not all could be looked at", why=reading.problem)
     for what, kind, lines in (
         ("firewall", Kind.FIREWALL, reading.firewall),
         (KEYS, Kind.GUEST, reading.keys),

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address
 
+from orchestrator.guests.inside import InsideReading
 from orchestrator.planning.inside import KEYS, inside_changes
 from orchestrator.planning.window import describe_restart, is_open
 from orchestrator.resources.backup import OFF, backup_words, what_retention_does
 from orchestrator.resources.change import Change, ChangeClass, Kind
 from orchestrator.resources.desired import DesiredMachine
-from orchestrator.resources.inside import InsideReading
 from orchestrator.resources.machine import (
     EXCLUDED,
     NOTHING_EXCLUDED,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
+from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.rules import describe_changes
 from orchestrator.planning.addresses import choose_addresses
 from orchestrator.planning.inside import new_supervision
@@ -24,7 +25,6 @@ from orchestrator.proxmox import VmSummary
 from orchestrator.resources.backup import backup_words
 from orchestrator.resources.change import Change, ChangeClass, Kind
 from orchestrator.resources.desired import DesiredMachine, pool_of
-from orchestrator.resources.inside import InsideReading
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.subscriptions.model import format_mebibytes

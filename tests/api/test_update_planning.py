@@ -38,7 +38,7 @@ def _note(desk: Desk, name: str, **changes: Any) -> None:
     vm = desk.machines()[name]
     mark = read_mark(vm["config"]["description"])
     assert isinstance(mark, Mark)
-    mark = mark.with_(ready=True, host_keys=("ssh-ed25519 AAAA",), supervised=True, **changes)
+    mark = mark.with_(ready=True, host_keys=("ssh-ed25519 AAAA",), supervised=True, firewall={}, **changes)
     path = f"/nodes/{vm['node']}/qemu/{vm['vmid']}"
     cluster = desk.fakes["paris"].cluster()
     cluster.put(f"{path}/config", description=write_mark(mark, vm["config"]["description"]))

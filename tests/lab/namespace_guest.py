@@ -283,6 +283,7 @@ mount --bind "$folder/homes" /run/homes
 
 _SHARED_ROOT = MOUNTS + "root=\n"
 
+# The upper layer is in memory: overlayfs takes none that lies within the lower one.
 _OWN_ROOT = """
 set -e
 folder=$1; shift

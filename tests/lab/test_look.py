@@ -11,8 +11,8 @@ import pytest
 
 from orchestrator.guests import SshSettings, configure_machines, look_into_machines
 from orchestrator.guests.alerts import FirewallAlerts, parse_alerts, since_last
+from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.target import GuestTarget
-from orchestrator.resources.inside import InsideReading
 from tests.lab.namespace_guest import (
     CLIENT,
     MANAGEMENT,

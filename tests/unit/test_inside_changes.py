@@ -8,12 +8,12 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.keys import fingerprint
 from orchestrator.guests.updates import DuePackage, DueUpdates
 from orchestrator.planning.inside import inside_changes
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import DesiredMachine, desired_machines
-from orchestrator.resources.inside import InsideReading
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.subscriptions.model import Offer, Subscription
