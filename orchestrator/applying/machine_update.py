@@ -22,6 +22,7 @@ from orchestrator.applying.vm import Stopped, Vm
 from orchestrator.contract.calendar import PARIS
 from orchestrator.guests import GuestTarget, SshSettings
 from orchestrator.guests.updates import UpdateOrder, UpdateResult
+from orchestrator.history.delays import INSTALLED
 from orchestrator.proxmox import VmSnapshot, ping_agent, read_snapshots, read_vm
 from orchestrator.resources.notes import Mark, UpdateNote, read_mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
@@ -337,7 +338,7 @@ class OneUpdate:
         self._terms.journal.record(
             *self.machine.key,
             self.machine.observed.site,
-            "update",
+            INSTALLED,
             result=outcome,
             message=result.message,
             seconds=result.seconds,
