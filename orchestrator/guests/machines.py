@@ -110,7 +110,7 @@ def look_into_machines(
 
 
 def _concerns(part: str, target: GuestTarget) -> bool:
-    """Whether there is anything to do about a part in a machine."""
+    """Whether there is anything to do about a part in a machine. Ansible tells the start of skipped tasks too."""
     if part == KEYS:
         return bool(target.keys)
     return part != SUPERVISION or target.supervised or target.supervised_before
