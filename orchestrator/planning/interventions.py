@@ -130,7 +130,7 @@ def _intervention(
     today: dt.date,
 ) -> Intervention | None:
     counted = [change for change in machine.effective if change.change_class and counts(change)]
-    if machine.unfinished or not counted:
+    if machine.undelivered or not counted:
         return None
     worst = min(counted, key=lambda change: WORST_FIRST.index(change.change_class or ChangeClass.STANDARD))
     by_rule = worst.change_class or ChangeClass.STANDARD

@@ -85,6 +85,12 @@ class MachinePlan:
         return mark is not None and not mark.applied
 
     @property
+    def undelivered(self) -> bool:
+        """Whether its creation, which was decided earlier, has not come to its end in the guest."""
+        mark = self.observed.mark if self.observed else None
+        return mark is not None and not mark.ready and mark.retired is None and bool(self.desired)
+
+    @property
     def lacks_quote(self) -> bool:
         """Whether its changes are charged and no quote was named: then ``apply`` makes none of them."""
         return self.intervention is not None and self.intervention.charge is Charge.MISSING
