@@ -109,6 +109,8 @@ def with_interventions(plan: Plan, used: FreeUse, decisions: Decisions = NO_DECI
         own = plan.change_terms.get(machine.client)
         before = {*used.get(machine.client, ()), *planned[machine.client]}
         found = _intervention(machine, own, before, decisions, today)
+        if _of_the_contract(machine, plan.made_at):
+            found = None
         if found and found.charge is Charge.FREE and (machine.machine, today) not in before:
             planned[machine.client].add((machine.machine, today))
         machines.append(replace(machine, intervention=found))
@@ -120,6 +122,13 @@ def with_interventions(plan: Plan, used: FreeUse, decisions: Decisions = NO_DECI
         if own
     }
     return replace(plan, machines=tuple(machines), allowances=allowances)
+
+
+def _of_the_contract(machine: MachinePlan, now: dt.datetime) -> bool:
+    """Whether it is stopped, or started again, because of its contract's standing: no change of the client's."""
+    if machine.desired is None or machine.observed is None or machine.observed.mark is None:
+        return False
+    return machine.observed.mark.suspended is not None or bool(machine.desired.life.why(now))
 
 
 def _intervention(

@@ -59,6 +59,7 @@ class Desk:
 
     def __init__(self, folder: Path, fakes: dict[str, FakePve]) -> None:
         self.folder = folder
+        self.erasure = False
         self.fakes = fakes
         (folder / "subscriptions").mkdir()
         (folder / "id").write_text("not used: the guests are left alone")
@@ -97,7 +98,8 @@ class Desk:
             "ssh_public_key": _KEY,
             "ssh_private_key": str(self.folder / "id"),
         }
-        text = yaml.safe_dump({"management": management, "sites": self.sites}, sort_keys=False)
+        provider = {"management": management, "erasure": self.erasure, "sites": self.sites}
+        text = yaml.safe_dump(provider, sort_keys=False)
         (self.folder / "sites.yaml").write_text(text)
 
     def write(self, *subscriptions: dict[str, Any]) -> None:
