@@ -85,6 +85,16 @@ def may_erase(
     return "" if allowed else "the sites' file does not say erasure: true"
 
 
+def to_note(client: str, life: ContractLife, noted: Iterable[Notice], night: dt.date) -> Notice | None:
+    """The notice that a night has to record of a client's file; None if there is none, or it is known. Pure."""
+    if life.notice is None:
+        return None
+    known = {(item.client, item.reference, item.notice) for item in noted}
+    if (client, life.reference, life.notice) in known:
+        return None
+    return Notice(client=client, reference=life.reference, notice=life.notice, night=night)
+
+
 class Endings:
     """What one night does about contracts that end."""
 
@@ -106,8 +116,8 @@ class Endings:
             standing = life.standing(now)
             if standing is Standing.ACTIVE:
                 continue
-            if life.notice is not None:
-                self._note(client, life, noted)
+            if fresh := to_note(client, life, noted, night_of(now)):
+                self._note(fresh, life)
             message, failed = life.why(now), False
             if standing is Standing.ENDED:
                 message, failed = self._end(client, life, noted, readings)
@@ -141,13 +151,9 @@ class Endings:
                 continue
         return found
 
-    def _note(self, client: str, life: ContractLife, noted: list[Notice]) -> None:
-        assert life.notice is not None  # noqa: S101  (the caller's condition)
-        known = {(item.client, item.reference, item.notice) for item in noted}
-        if (client, life.reference, life.notice) in known:
-            return
+    def _note(self, fresh: Notice, life: ContractLife) -> None:
         self._night.journal.record(
-            client,
+            fresh.client,
             None,
             "*",
             NOTICE,
@@ -155,10 +161,10 @@ class Endings:
             message=f"last day {life.last_day}",
             seconds=0.0,
             details={
-                "reference": life.reference,
-                "notice": life.notice.isoformat(),
+                "reference": fresh.reference,
+                "notice": fresh.notice.isoformat(),
                 "letter": life.notice_reference,
-                "night": night_of(self._night.clock()).isoformat(),
+                "night": fresh.night.isoformat(),
             },
         )
 
