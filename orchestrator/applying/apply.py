@@ -13,6 +13,7 @@ from orchestrator.applying.journal import Journal
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.machine_run import MachineRun, Surroundings, Waiting
 from orchestrator.applying.placement import Placement
+from orchestrator.applying.reserving import reserve_addresses
 from orchestrator.applying.vm import Stopped
 from orchestrator.history import HistoryUnavailable
 from orchestrator.history.changes import CHANGE
@@ -22,6 +23,7 @@ from orchestrator.resources.change import Kind
 from orchestrator.resources.desired import pool_of
 
 if TYPE_CHECKING:
+    from orchestrator.applying.lock import RunLocks
     from orchestrator.guests import SshSettings
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.observed import ObservedSite
@@ -58,6 +60,7 @@ def apply_plan(
     restart_now: bool = False,
     boot_seconds: float = 600.0,
     backup_storages: Mapping[str, Sequence[str]] | None = None,
+    locks: RunLocks | None = None,
     clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
 ) -> list[Outcome]:
     """Make every effective change of a plan.
@@ -70,6 +73,7 @@ def apply_plan(
         ssh: how to reach the guests; None leaves them alone (the hypervisor's part only).
         restart_now: as when the plan was made.
         boot_seconds: how long to wait for a guest to boot.
+        locks: of this run: addresses are taken from other runs by them. None: nobody else runs.
         backup_storages: where last backups of machines that are retired go, by site.
         clock: the time, aware: a window that was open when the plan was made may have closed.
 
@@ -89,14 +93,15 @@ def apply_plan(
     )
     todo = [machine for machine in plan.machines if machine.effective and not machine.lacks_quote]
     begun = _announce(todo, plan, journal)
-    missing = _make_pools(plan, todo, around)
+    barred = reserve_addresses(todo, clusters, observed, locks) if locks else {}
+    missing = _make_pools(plan, [machine for machine in todo if machine.key not in barred], around)
     outcomes = [_unpaid(machine) for machine in plan.machines if machine.lacks_quote]
     outcomes += [_refusal(machine) for machine in plan.machines if machine.refused]
     outcomes += [unable for machine in plan.machines for unable in _unable(machine)]
     waiting: list[Waiting] = []
     if todo:
         with ThreadPoolExecutor(min(_WORKERS, len(todo)), thread_name_prefix="machine") as pool:
-            results = pool.map(lambda machine: _hypervisor_part(machine, around, missing), todo)
+            results = pool.map(lambda machine: _hypervisor_part(machine, around, missing, barred), todo)
             for result in results:
                 if isinstance(result, Outcome):
                     outcomes.append(result)
@@ -216,8 +221,13 @@ def _unable(machine: MachinePlan) -> list[Outcome]:
 
 
 def _hypervisor_part(
-    machine: MachinePlan, around: Surroundings, missing: dict[tuple[str, str], str]
+    machine: MachinePlan,
+    around: Surroundings,
+    missing: dict[tuple[str, str], str],
+    barred: Mapping[tuple[str, str], str],
 ) -> Outcome | Waiting:
+    if problem := barred.get(machine.key):
+        return _failed(machine, around, problem)
     if problem := missing.get((machine.site, f"client-{machine.client}")):
         return _failed(machine, around, problem)
     run = MachineRun(machine, around)

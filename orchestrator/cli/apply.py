@@ -53,7 +53,7 @@ def apply(
 
     Interrupt it anywhere: the next run goes on from what the hypervisors have then.
     """
-    from orchestrator.applying.lock import Held, exclusive
+    from orchestrator.applying.lock import Held, LocksUnavailable
 
     provider = session.open_provider(inventory)
     saved = None
@@ -76,9 +76,11 @@ def apply(
         saved = _read_saved(plan, provider, inventory, max_plan_age)
         options = saved.options
     asked = planning.request(provider, options, made_at=saved.made_at if saved else None, settle_seconds=600)
-    lock = session.apply_lock(provider)
     try:
-        with exclusive(lock, session.holder()), session.open_clusters(provider) as clusters:
+        with session.run_locks(provider, history) as locks, session.open_clusters(provider) as clusters:
+            locks.clients(
+                machine.client for machine in asked.desired if asked.selected.includes(*machine.key)
+            )
             prepared = planning.prepare(asked, clusters, planning.used_changes(history))
             made = prepared.plan
             if saved is not None:
@@ -96,16 +98,19 @@ def apply(
                     made,
                     clusters,
                     prepared.observed,
-                    session.journal(opened, reason, show, clusters, known=prepared.observed.keys()),
+                    session.journal(
+                        opened, reason, show, clusters, known=prepared.observed.keys(), locks=locks
+                    ),
                     ssh=session.ssh_settings(provider) if guests is not False else None,
                     restart_now=options.restart_now,
                     boot_seconds=boot_timeout,
+                    locks=locks,
                     backup_storages={
                         name: [storage.name for storage in site.backup_storages if storage.site != name]
                         for name, site in provider.sites.items()
                     },
                 )
-    except Held as error:
+    except (Held, LocksUnavailable) as error:
         session.fail(str(error))
     _report(outcomes)
     if made.has_errors or any(outcome.result in ("failed", "refused") for outcome in outcomes):

@@ -129,7 +129,7 @@ def restore(
     """Restore an archive beside the original (--as NAME), or into it (--in-place)."""
     if (as_ is None) is not in_place:
         session.fail("say where: --as NAME restores beside the original, --in-place into it")
-    from orchestrator.applying.lock import Held, exclusive
+    from orchestrator.applying.lock import Held, LocksUnavailable
     from orchestrator.applying.vm import Stopped
     from orchestrator.proxmox import ProxmoxError
 
@@ -142,8 +142,8 @@ def restore(
     ):
         try:
             if desired is not None:
-                lock = session.apply_lock(provider)
-                held.enter_context(exclusive(lock, session.holder()))
+                locks = held.enter_context(session.run_locks(provider, history))
+                locks.clients([desired.client])
             found = find_machine(target, clusters)
             chosen = _choose(target, found, _site_reading(found, provider), archive)
             if desired is None:
@@ -154,7 +154,7 @@ def restore(
             into.run(chosen, given=archive is not None, confirmed=confirm)
             again = find_machine(target, clusters)
             into.refresh(again, desired)
-        except (ProxmoxError, Stopped, Held) as error:
+        except (ProxmoxError, Stopped, Held, LocksUnavailable) as error:
             session.fail(f"{target}: {error}")
     session.console().print("restored; it has booted, and its replaced disks are gone")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import re
 import time
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -93,7 +93,7 @@ def nightly(
 
     Exit code 0: all went well; 1: something failed, or the night could not begin.
     """
-    from orchestrator.applying.lock import Held, exclusive
+    from orchestrator.applying.lock import Held, LocksUnavailable
     from orchestrator.cli.night_events import events
     from orchestrator.history import HistoryUnavailable
 
@@ -107,10 +107,9 @@ def nightly(
     try:
         with ExitStack() as held:
             if not dry_run:
+                locks = held.enter_context(session.run_locks(provider, history, "the night"))
                 for name in sites:
-                    held.enter_context(
-                        exclusive(_lock(provider, name), session.holder(f"the night of {name}"))
-                    )
+                    locks.night(provider.sites[name].api.url)
             clusters = held.enter_context(session.open_clusters(provider, only=sites))
             opened = held.enter_context(session.open_history(history))
             tell = held.enter_context(events(log_format.value))
@@ -136,9 +135,7 @@ def nightly(
                 file_problems=tuple(file_problems),
                 boot_seconds=boot_timeout,
                 ssh=ssh,
-                changing=lambda: exclusive(
-                    session.apply_lock(provider), session.holder("the night's updates")
-                ),
+                changing=lambda clients: _changing(provider, history, clients),
             )
             plan = plan_night(night, opened)
             if dry_run:
@@ -148,7 +145,7 @@ def nightly(
                     session.console().print(line)
                 raise typer.Exit(1 if plan.problems else 0)
             report = NightRun(night, plan, opened).run()
-    except (Held, HistoryUnavailable) as error:
+    except (Held, LocksUnavailable, HistoryUnavailable) as error:
         session.fail(str(error))
     outlets = Outlets(
         folder=report_dir or session.state_directory() / "reports",
@@ -222,9 +219,12 @@ def _wait_until(begin: dt.datetime) -> None:
         )  # short sleeps: the clock may be set meanwhile, the machine may have slept
 
 
-def _lock(provider: Provider, site: str) -> Path:
-    name = hashlib.sha256(provider.sites[site].api.url.encode()).hexdigest()[:12]
-    return session.state_directory() / f"nightly-{name}.lock"
+@contextmanager
+def _changing(
+    provider: Provider, history: str | None, clients: Collection[str]
+) -> Iterator[Mapping[str, str]]:
+    with session.run_locks(provider, history, "the night's changes") as locks:
+        yield locks.some_clients(clients)
 
 
 @dataclass(frozen=True, kw_only=True)

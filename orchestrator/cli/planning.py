@@ -77,6 +77,13 @@ class Request:
     made_at: dt.datetime | None = None
     settle_seconds: float = 0.0
 
+    @property
+    def selected(self) -> Selection:
+        """What it is limited to."""
+        from orchestrator.planning.plan import EVERYTHING
+
+        return self.selection or EVERYTHING
+
 
 def request(
     provider: Provider,
@@ -176,14 +183,14 @@ def prepare(asked: Request, clusters: Mapping[str, Cluster], used: FreeUse) -> P
         used: the month's free changes so far.
     """
     from orchestrator.planning.interventions import NO_DECISIONS, with_interventions
-    from orchestrator.planning.plan import EVERYTHING, SiteFailure, make_plan
+    from orchestrator.planning.plan import SiteFailure, make_plan
     from orchestrator.planning.safety import with_dangers
 
     with ThreadPoolExecutor(max(len(clusters), 1), thread_name_prefix="site") as pool:
         results = list(pool.map(lambda site: _read(site, clusters[site], asked), clusters))
     observed = {result.site: result for result in results if not isinstance(result, SiteFailure)}
     failures = [result for result in results if isinstance(result, SiteFailure)]
-    chosen = asked.selection or EVERYTHING
+    chosen = asked.selected
     decisions = asked.decisions or NO_DECISIONS
     inside = None
     if asked.guests:

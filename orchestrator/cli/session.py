@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.applying.journal import Journal
+    from orchestrator.applying.lock import RunLocks
     from orchestrator.guests import SshSettings
     from orchestrator.history import History
     from orchestrator.planning.plan import Selection
@@ -226,9 +227,20 @@ def provider_name(provider: Provider) -> str:
     return hashlib.sha256("\n".join(urls).encode()).hexdigest()[:12]
 
 
-def apply_lock(provider: Provider) -> Path:
-    """The lock of runs that change the machines of a provider's sites."""
-    return state_directory() / f"apply-{provider_name(provider)}.lock"
+def run_locks(provider: Provider, history: str | None, what: str = "") -> RunLocks:
+    """The locks of one run, none taken yet: in the history's database if that is one, else on this computer.
+
+    Ends the command with a message if none can be had.
+    """
+    from orchestrator.applying.lock import DatabaseLocks, FileLocks, LocksUnavailable, RunLocks
+
+    name = provider_name(provider)
+    if not history or "://" not in history or history.startswith("sqlite"):
+        return RunLocks(FileLocks(state_directory() / "locks"), name, holder(what))
+    try:
+        return RunLocks(DatabaseLocks(history), name, holder(what))
+    except LocksUnavailable as error:
+        fail(str(error))
 
 
 def holder(what: str = "") -> str:
@@ -249,6 +261,7 @@ def journal(
     clusters: Mapping[str, Cluster],
     *,
     known: Collection[str] = (),
+    locks: RunLocks | None = None,
 ) -> Journal:
     """A journal of a run of its own.
 
@@ -258,9 +271,17 @@ def journal(
         show: called with client, machine and text when a step begins.
         clusters: the API of the sites that it changes: a freeze there stops it.
         known: sites that were read just now, and not frozen.
+        locks: of this run: without them it goes no further.
     """
     from orchestrator.applying.freezing import FreezeWatch
     from orchestrator.applying.journal import Journal
+
+    watch = FreezeWatch(clusters, known=known)
+
+    def gate(site: str) -> None:
+        if locks is not None:
+            locks.check()
+        watch(site)
 
     return Journal(
         history=history,
@@ -268,7 +289,7 @@ def journal(
         why=why,
         run=run_name(dt.datetime.now(dt.UTC)),
         show=show,
-        gate=FreezeWatch(clusters, known=known),
+        gate=gate,
     )
 
 

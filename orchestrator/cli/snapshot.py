@@ -136,7 +136,7 @@ def rollback(
     history: session.HistoryPath = None,
 ) -> None:
     """Bring a machine back to a snapshot. Says what is lost and asks; a running machine runs again afterwards."""
-    from orchestrator.applying.lock import Held, exclusive
+    from orchestrator.applying.lock import Held, LocksUnavailable
     from orchestrator.applying.rollback import go_back, refresh_guest, what_is_lost
     from orchestrator.applying.vm import Stopped
     from orchestrator.proxmox import ProxmoxError
@@ -144,13 +144,13 @@ def rollback(
     provider = session.open_provider(inventory)
     desired = wanted(target, session.open_desired(files, provider))
     ssh = session.ssh_settings(provider)
-    lock = session.apply_lock(provider)
     try:
         with (
-            exclusive(lock, session.holder()),
+            session.run_locks(provider, history) as locks,
             session.open_clusters(provider) as clusters,
             session.open_history(history) as opened,
         ):
+            locks.clients([desired.client])
             found = find_machine(target, clusters)
             snapshot = _existing(found, target, name)
             vm = vm_of(found, opened, reason=reason)
@@ -162,7 +162,7 @@ def rollback(
                 return
             again = find_machine(target, clusters)
             problem = refresh_guest(vm, desired, again.machine, again.site, ssh, boot_seconds=boot_timeout)
-    except (ProxmoxError, Stopped, Held) as error:
+    except (ProxmoxError, Stopped, Held, LocksUnavailable) as error:
         session.fail(f"{target}: {error}")
     if problem:
         session.fail(f"{target} is back at {name}, but its guest is not as it should be: {problem}")

@@ -54,7 +54,7 @@ def update(
 
     Exit code 0: all is well; 1: a machine was not updated, or is not well.
     """
-    from orchestrator.applying.lock import Held, exclusive
+    from orchestrator.applying.lock import Held, LocksUnavailable
     from orchestrator.applying.machine_update import UpdateTerms
     from orchestrator.applying.update_candidates import candidates
     from orchestrator.applying.updates import UpdateRun, has_work
@@ -68,15 +68,15 @@ def update(
     session.check_selection(chosen, desired)
     asked_at = _moment(requested)
     ssh = session.ssh_settings(provider)
-    lock = session.apply_lock(provider)
     try:
         with (
-            exclusive(lock, session.holder("updates")),
+            session.run_locks(provider, history, "updates") as locks,
             session.open_clusters(provider) as clusters,
             session.open_history(history) as opened,
         ):
             out = session.console()
             wanted = [machine for machine in desired if chosen.includes(*machine.key)]
+            locks.clients(machine.client for machine in wanted)
             now = dt.datetime.now(dt.UTC)
             machines, reasons = candidates(
                 wanted,
@@ -99,7 +99,7 @@ def update(
             with progress() as show:
                 terms = UpdateTerms(
                     ssh=ssh,
-                    journal=session.journal(opened, reason, show, clusters),
+                    journal=session.journal(opened, reason, show, clusters, locks=locks),
                     clock=lambda: dt.datetime.now(dt.UTC),
                     automatic=False,
                     requested_at=asked_at,
@@ -109,7 +109,7 @@ def update(
                     settle_seconds=settle_timeout,
                 )
                 lines = UpdateRun(terms=terms).run(machines, due)
-    except Held as error:
+    except (Held, LocksUnavailable) as error:
         session.fail(str(error))
     _report(lines)
     if reasons or not all(line.well for line in lines):

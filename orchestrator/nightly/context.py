@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -33,6 +33,10 @@ class Tell(Protocol):
         """Take one event."""
 
 
+def _nobody_else(_clients: Collection[str]) -> AbstractContextManager[Mapping[str, str]]:
+    return nullcontext({})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Night:
     """One run of a night.
@@ -47,7 +51,8 @@ class Night:
         tell: told of every event.
         closes_at: when no new work is begun any more.
         ssh: how guests are reached; None: they are left alone.
-        changing: held while guests are changed: no other run changes the same sites then. Raises ``Held``.
+        changing: held while clients' machines are changed: no other run changes them then. Gives who is changing
+            the others, by client: those are to be left alone.
         claims: machines that a step works on: no other step touches them meanwhile.
         boot_seconds: how long a restored machine may take to boot.
         silence_seconds: how long a node may be away while its backup is waited for.
@@ -64,7 +69,7 @@ class Night:
     closes_at: dt.datetime
     file_problems: tuple[str, ...] = ()
     ssh: SshSettings | None = None
-    changing: Callable[[], AbstractContextManager[None]] = nullcontext
+    changing: Callable[[Collection[str]], AbstractContextManager[Mapping[str, str]]] = _nobody_else
     claims: Claims = field(default_factory=Claims)
     boot_seconds: float = 600.0
     silence_seconds: float = SILENCE_SECONDS

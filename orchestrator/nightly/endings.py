@@ -181,6 +181,22 @@ class Endings:
             return f"{there} would be erased: {why}", False
         if unread := sorted(self._night.clusters.keys() - readings.keys()):
             return f"not erased: {', '.join(unread)} could not be read", True
+        with self._night.changing([client]) as others:
+            if others:
+                return f"not erased: {others[client]} is changing the client's machines", True
+            problems = self._erase(client, life, noted, machines, archives)
+        if problems:
+            return "; ".join(problems), True
+        return f"{there} were erased; the next night makes sure that nothing is left", False
+
+    def _erase(
+        self,
+        client: str,
+        life: ContractLife,
+        noted: list[Notice],
+        machines: list[ObservedMachine],
+        archives: list[Archive],
+    ) -> list[str]:
         problems: list[str] = []
         kept = set()
         for machine in machines:
@@ -190,9 +206,7 @@ class Endings:
         for archive in archives:
             if archive.mark.machine not in kept:  # what is kept keeps its backups
                 problems += self._erase_archive(client, life, noted, archive)
-        if problems:
-            return "; ".join(problems), True
-        return f"{there} were erased; the next night makes sure that nothing is left", False
+        return problems
 
     def _why_not(self, client: str, life: ContractLife, marked: str, noted: list[Notice]) -> str:
         now, allowed = self._night.clock(), self._night.provider.erasure

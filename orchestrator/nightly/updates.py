@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from orchestrator.applying.lock import Held
 from orchestrator.applying.machine_update import Updatable, UpdateTerms
 from orchestrator.applying.update_candidates import candidates, held_in_words, window_in_words
 from orchestrator.applying.update_outcome import MachineUpdate
@@ -157,15 +156,18 @@ class UpdateRound:
                 self._night.pause(min(max((until - now).total_seconds(), 0.1), _LONGEST_PAUSE))
 
     def _round_alone(self, items: list[PlannedUpdate]) -> list[PlannedUpdate]:
-        """Run a round while nobody else changes the same sites. Return the machines if somebody does."""
-        try:
-            with self._night.changing():
-                self._round(items)
-        except Held as error:
-            self._night.tell("updates-wait", reason=str(error))
+        """Run a round while nobody else changes the same clients. Return the machines of those whom somebody does."""
+        with self._night.changing({item.machine.desired.client for item in items}) as others:
+            free = [item for item in items if item.machine.desired.client not in others]
+            if free:
+                self._round(free)
+        if not others:
+            return []
+        for client, who in others.items():
+            self._night.tell("updates-wait", client=client, reason=f"{who} is changing it")
+        if not free:
             self._night.pause(_LONGEST_PAUSE)
-            return items
-        return []
+        return [item for item in items if item.machine.desired.client in others]
 
     def _round(self, items: list[PlannedUpdate]) -> None:
         night = self._night

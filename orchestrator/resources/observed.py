@@ -55,7 +55,7 @@ class ObservedMachine:
     @cached_property
     def address(self) -> IPv4Address | None:
         """The static IPv4 address that cloud-init gives it; None if there is none."""
-        return next(iter(_addresses(self.config)), None)
+        return next(iter(addresses_in(self.config)), None)
 
     @property
     def running(self) -> bool:
@@ -81,7 +81,8 @@ class ObservedSite:
     register: dict[IPv4Address, str]
 
 
-def _addresses(config: VmConfig) -> list[IPv4Address]:
+def addresses_in(config: VmConfig) -> list[IPv4Address]:
+    """The static IPv4 addresses that cloud-init gives by a configuration."""
     texts = [value for n in range(8) if (value := config.effective(f"ipconfig{n}"))]
     return [IPv4Address(match[1]) for text in texts if (match := _IP.search(text))]
 
@@ -177,5 +178,5 @@ def _register(machines: Iterable[ObservedMachine]) -> dict[IPv4Address, str]:
     return {
         address: f"{machine.summary.name} (VM {machine.summary.vmid})"
         for machine in machines
-        for address in _addresses(machine.config)
+        for address in addresses_in(machine.config)
     }

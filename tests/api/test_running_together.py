@@ -1,0 +1,233 @@
+"""Several runs, several people: one client's machines are changed by one run at a time, others do not wait."""
+
+from __future__ import annotations
+
+import datetime as dt
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import closing
+from ipaddress import IPv4Address
+from itertools import groupby
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.applying.apply import apply_plan
+from orchestrator.applying.journal import Journal
+from orchestrator.applying.lock import (
+    DatabaseLocks,
+    FileLocks,
+    Held,
+    LocksLost,
+    LockStore,
+    LocksUnavailable,
+    RunLocks,
+)
+from orchestrator.history import open_history
+from orchestrator.planning.plan import make_plan
+from orchestrator.proxmox import Cluster
+from orchestrator.resources.observed import observe
+from tests.api.desk import Desk, machine, subscription
+from tests.api.together import Together
+from tests.postgres import postgresql
+from tests.unit.history_samples import write
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[str]:
+    with postgresql() as url:
+        yield url
+
+
+@pytest.fixture(params=["file", "database"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where locks are: a folder, or a database's URL."""
+    if request.param == "file":
+        return str(tmp_path / "locks")
+    url: str = request.getfixturevalue("database")
+    return url
+
+
+def _store(place: str) -> LockStore:
+    return DatabaseLocks(place) if "://" in place else FileLocks(Path(place))
+
+
+def _hold_for_ever(place: str, tell: Connection) -> None:
+    RunLocks(_store(place), "p", "alice (pid 1)").clients(["dupont"])
+    tell.send("taken")
+    tell.recv()
+
+
+def test_a_second_run_is_told_who_holds_the_client_and_others_go_on(place: str) -> None:
+    with (
+        RunLocks(_store(place), "p", "alice (pid 1)") as first,
+        RunLocks(_store(place), "p", "bob") as second,
+    ):
+        first.clients(["dupont", "martin"])
+        first.clients(["dupont"])  # what is ours is ours
+        with pytest.raises(Held, match=r"alice \(pid 1\) is changing martin: wait"):
+            second.clients(["martin"])
+        assert second.some_clients(["martin", "durand"]) == {"martin": "alice (pid 1)"}
+        with RunLocks(_store(place), "p", "carol") as third:
+            with pytest.raises(Held, match="bob is changing durand"):
+                third.clients(["durand"])
+            assert third.address("paris", IPv4Address("203.0.113.10")) is None
+            assert second.address("paris", IPv4Address("203.0.113.10")) == "carol"
+            assert second.address("lyon", IPv4Address("203.0.113.10")) is None
+        with RunLocks(_store(place), "another provider", "dave") as fourth:
+            fourth.clients(["dupont"])
+    with RunLocks(_store(place), "p", "erin") as fifth:
+        fifth.clients(["dupont", "martin", "durand"])
+        fifth.check()
+
+
+def test_a_killed_run_leaves_no_lock(place: str) -> None:
+    ours, theirs = SPAWN.Pipe()
+    process = SPAWN.Process(target=_hold_for_ever, args=(place, theirs))
+    process.start()
+    assert ours.recv() == "taken"
+    with closing(_store(place)) as store:
+        assert store.take("p/client/dupont", "me") == "alice (pid 1)"
+    os.kill(process.pid or 0, signal.SIGKILL)
+    process.join()
+    with RunLocks(_store(place), "p", "bob") as locks:
+        locks.clients(["dupont"])
+
+
+def test_a_run_that_lost_its_locks_stops(database: str) -> None:
+    import sqlalchemy as sa
+
+    locks = RunLocks(DatabaseLocks(database), "p", "alice")
+    locks.clients(["dupont"])
+    locks.check()
+    with sa.create_engine(database).connect() as connection:
+        connection.execute(
+            sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        )
+    with pytest.raises(LocksLost, match="nothing more is changed"):
+        locks.check()
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql+psycopg://nobody@127.0.0.1:1/x", "mysql://x/y", "sqlite:///:memory:"]
+)
+def test_a_database_without_locks_is_told(url: str) -> None:
+    with pytest.raises(LocksUnavailable):
+        DatabaseLocks(url)
+
+
+def test_a_history_in_postgresql_takes_entries_of_several_processes(database: str) -> None:
+    names = ("durand", "martin")
+    processes = [SPAWN.Process(target=write, args=(database, 25, name)) for name in names]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    with open_history(database) as history:
+        found = history.verify()
+        assert found.ok and found.count == 50, found
+        for name in names:
+            assert [entry.action for entry in history.entries(client=name)] == [
+                f"step {number}" for number in reversed(range(25))
+            ]
+
+
+def _environment(desk: Desk, history: str | None = None) -> dict[str, str]:
+    return {
+        "ORCHESTRATOR_INVENTORY": str(desk.folder / "sites.yaml"),
+        "XDG_STATE_HOME": str(desk.folder / "state"),
+        "COLUMNS": "200",
+        **({"ORCHESTRATOR_HISTORY": history} if history else {}),
+    }
+
+
+def _remove(cluster: Cluster, vm: dict[str, Any]) -> None:
+    path = f"/nodes/{vm['node']}/qemu/{vm['vmid']}"
+    cluster.run_task("POST", f"{path}/status/stop", timeout_seconds=30)
+    cluster.put(f"{path}/config", protection=0)
+    cluster.run_task("DELETE", path, timeout_seconds=30)
+
+
+ROUNDS = 100
+
+
+def test_of_two_runs_of_one_client_one_makes_its_machine_a_hundred_times(desk: Desk, database: str) -> None:
+    """Every other time with the history, and so the locks, in PostgreSQL."""
+    desk.write(subscription("dupont", [machine("web-1")]))
+    fake = desk.fakes["paris"]
+    cluster = fake.cluster()
+    apply = ["apply", "--yes", "--no-guests"]
+    places = (str(desk.folder / "history.db"), database)
+    refused = 0
+    with Together(desk.folder, _environment(desk)) as both:
+        for number in range(ROUNDS):
+            command = [*apply, "--history", places[number % 2]]
+            answers = both.run(command, command)
+            codes = sorted(answer.code for answer in answers)
+            assert codes in ([0, 0], [0, 1]), answers
+            if codes == [0, 1]:
+                refused += 1
+                (second,) = (answer for answer in answers if answer.code == 1)
+                assert "is changing dupont: wait until that run has ended" in second.err, answers
+            (vm,) = desk.machines().values()
+            assert vm["status"] == "running"
+            _remove(cluster, vm)
+    assert refused, "they never met"
+    for place in places:
+        with open_history(place) as history:
+            runs = [
+                entry.run for entry in reversed(history.entries(client="dupont")) if entry.machine == "web-1"
+            ]
+        blocks = [run for run, _ in groupby(runs)]
+        assert len(blocks) == len(set(blocks)) == ROUNDS // 2, "one run's steps stand together"
+
+
+def test_runs_on_two_clients_go_on_side_by_side_and_never_give_one_address_twice(desk: Desk) -> None:
+    """Two people, each with one client's file alone: both plans want the first free address."""
+    names = ("dupont", "martin")
+    cluster = desk.fakes["paris"].cluster()
+    told = 0
+    with Together(desk.folder, _environment(desk)) as both:
+        for number in range(10):
+            desk.write(*(subscription(name, [machine(f"{name}-{number}")]) for name in names))
+            commands = [["apply", "--yes", "--no-guests", f"subscriptions/{name}.yaml"] for name in names]
+            first = both.run(*commands)
+            told += sum("plan again" in answer.out for answer in first)
+            assert all("is changing" not in answer.err for answer in first), first
+            assert all(answer.code == 0 or "plan again" in answer.out for answer in first), first
+            assert [answer.code for answer in both.run(*commands)] == [0, 0], (
+                "whoever was told to, planned again"
+            )
+            used = [vm["config"]["ipconfig0"] for vm in desk.machines().values()]
+            assert len(set(used)) == len(used) == 2, used
+            for vm in desk.machines().values():
+                _remove(cluster, vm)
+    assert told, "they never wanted the same address at once: the test shows nothing"
+
+
+def test_an_address_that_was_given_since_the_plan_is_not_given_again(desk: Desk, tmp_path: Path) -> None:
+    """The other run has ended, and its lock is gone, before this one creates: it looks once more."""
+    desk.write(subscription("dupont", [machine("web-1"), machine("web-2")]))
+    cluster = desk.fakes["paris"].cluster()
+    observed = {"paris": observe(cluster, "paris", names={"web-1", "web-2"})}
+    plan = make_plan(desk.desired(), observed, dt.datetime.now(dt.UTC))
+    address = {item.machine: item.address for item in plan.machines}["web-1"]
+    desk.fakes["paris"].add_vms(1, first=700, config={"ipconfig0": f"ip={address}/24"})
+    with open_history(tmp_path / "h.db") as history, RunLocks(FileLocks(tmp_path), "p", "me") as locks:
+        journal = Journal(history=history, who="test", why="test", run="r", show=lambda *_: None)
+        outcomes = apply_plan(plan, {"paris": cluster}, observed, journal, ssh=None, locks=locks)
+    told = {outcome.machine: outcome for outcome in outcomes}
+    assert (
+        f"was given {address} meanwhile: plan again" in told["web-1"].message
+        and "web-1" not in desk.machines()
+    )
+    assert desk.machines()["web-2"]["status"] == "running"
+    assert desk.apply().code == 0
+    assert f"ip={address}/" not in desk.machines()["web-1"]["config"]["ipconfig0"]
