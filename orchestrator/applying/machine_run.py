@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -39,6 +40,7 @@ from orchestrator.proxmox import (
     read_cluster,
     read_vm,
 )
+from orchestrator.resources.adoption import adopted_mark
 from orchestrator.resources.backup import ArchiveMark, days_in_words
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import OWNER_TAG, RETIRED_TAG, DesiredMachine, pool_of
@@ -98,6 +100,8 @@ class MachineRun:
         """
         if self.plan.desired is None:
             return self._retire()
+        if any(change.kind is Kind.ADOPT for change in self.plan.effective):
+            return self._adopt(self.plan.desired)
         life = self.plan.desired.life
         if self.plan.observed and life.standing(self.around.now) in (Standing.SUSPENDED, Standing.ENDED):
             return self._take_out_of_service(self._unmoved())
@@ -386,6 +390,34 @@ class MachineRun:
         if action == "reboot" and self.plan.desired:
             return not self._kinds_now(self.plan.desired, self._look(observed)) & {Kind.RESTART, Kind.WAITING}
         return self._look(observed).running is (action == "start")
+
+    # Taking over
+
+    def _adopt(self, desired: DesiredMachine) -> ObservedMachine:
+        """Make an existing machine ours (article 4.2). Its pool first: what is marked is in the right place."""
+        assert self.plan.observed and self.plan.address  # noqa: S101  (else it is refused)
+        before = self.plan.observed
+        self._join_pool(desired, before)
+        path = f"/nodes/{before.summary.node}/qemu/{before.summary.vmid}/config"
+        try:
+            mark = adopted_mark(desired, before, self.plan.address)
+            tags = set(filter(None, re.split(r"[;, ]+", before.config.effective("tags") or "")))
+            notes = write_mark(mark, before.config.effective("description") or "")
+            with (
+                self.around.limits.write(before.site, before.summary.node),
+                self._step("adopt", vm=before.summary.vmid),
+            ):
+                self.cluster.put(
+                    path,
+                    description=notes,
+                    tags=";".join(sorted(tags | desired.tags)),
+                    digest=before.config.digest,
+                )
+        except DigestMismatch as error:
+            raise Stopped("it was changed after the plan was made: plan again and review it") from error
+        except Uncertain:  # the look below says whether it was done
+            pass
+        return self._look(before)
 
     # Suspension, end of contract
 

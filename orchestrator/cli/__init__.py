@@ -17,6 +17,7 @@ from orchestrator.cli.plan import plan
 from orchestrator.cli.schema import schema
 from orchestrator.cli.show import show
 from orchestrator.cli.snapshot import app as snapshot
+from orchestrator.cli.taking_over import import_
 from orchestrator.cli.targets import targets
 from orchestrator.cli.update import update
 from orchestrator.cli.updates import updates
@@ -45,5 +46,6 @@ for command in (
     schema,
 ):
     app.command()(command)
+app.command("import")(import_)
 app.add_typer(snapshot, name="snapshot")
 app.add_typer(backup, name="backup")

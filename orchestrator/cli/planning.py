@@ -230,11 +230,12 @@ def _read(site: str, cluster: Cluster, asked: Request) -> ObservedSite | SiteFai
     from orchestrator.resources.observed import observe, with_register
 
     names = {machine.name for machine in asked.desired}
+    adopting = {machine.adopt for machine in asked.desired if machine.adopt and machine.site == site}
     try:
-        observed = observe(cluster, site, names=names)
+        observed = observe(cluster, site, names=names, adopting=adopting)
         if asked.settle_seconds and (nodes := unfinished_clones(observed)):
             await_clones(cluster, nodes, seconds=asked.settle_seconds)
-            observed = observe(cluster, site, names=names)
+            observed = observe(cluster, site, names=names, adopting=adopting)
         if needs_register(asked.desired, observed):
             observed = with_register(cluster, observed)
         return _with_archives(cluster, observed, asked.desired)

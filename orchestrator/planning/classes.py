@@ -57,6 +57,12 @@ RULES: tuple[ClassRule, ...] = (
         reason="a machine is delivered: prepared, tested and handed over",
     ),
     ClassRule(
+        kinds=_of(Kind.ADOPT),
+        change_class=ChangeClass.SIGNIFICANT,
+        reason="an existing machine is taken over (art. 4.2): part of what was agreed with the client",
+        counted=False,
+    ),
+    ClassRule(
         kinds=_of(Kind.RETIRE),
         change_class=ChangeClass.SIGNIFICANT,
         reason="a machine goes out of service: what depends on it must be known",

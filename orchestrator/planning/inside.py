@@ -37,6 +37,13 @@ def inside_changes(
         reading: what was seen in it; None if nobody looked.
         reachable: whether the guest can be worked on in this run; else its changes wait for its start.
     """
+    if mark.adopted and mark.firewall is None and (reading is None or reading.problem):
+        why = (
+            "as it was taken over: apply --guests brings firewall, keys and supervision, once SSH lets us in"
+        )
+        if reading and reading.problem:
+            why = f"{why}: {reading.problem}"
+        return [Change(kind=Kind.NOTICE, what="guest", after="left alone", why=why)]
     found = [*_firewall(desired, mark), *_keys(desired, observed, mark), *_supervision(desired, mark)]
     if not reachable:
         return [_waits(change) for change in found]

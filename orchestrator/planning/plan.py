@@ -18,6 +18,7 @@ from orchestrator.planning.interventions import Allowance, Charge, Intervention
 from orchestrator.planning.machine import machine_changes
 from orchestrator.planning.refusals import (
     address_conflict,
+    adoption_refusal,
     identity_refusal,
     locked,
     missing_template,
@@ -240,6 +241,9 @@ def _machine_plan(
     if not own and (why := desired.life.why(now) or _ending(desired, now)):
         notice = Change(kind=Kind.NOTICE, what="machine", after="not made", why=why)
         return _plan(desired, None, address, (notice,))
+    if not own and desired.adopt is not None:
+        found = observed[desired.site].adoptable.get(desired.adopt)
+        return _plan(desired, found, address, (_adoption(desired, observed[desired.site], found, address),))
     if not own:
         changes = _creation(desired, observed[desired.site], address)
         return _plan(desired, None, address, changes)
@@ -303,6 +307,23 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
             after="; ".join(describe_changes(None, desired.policy)) or "closed but for the provider",
         ),
         *new_supervision(desired),
+    )
+
+
+def _adoption(
+    desired: DesiredMachine, site: ObservedSite, found: ObservedMachine | None, address: IPv4Address | None
+) -> Change:
+    """Article 4.2: the machine is ours from now on; nothing of it changes but its notes, tags and pool."""
+    refusal = adoption_refusal(desired, site, found, address)
+    if refusal is not None or found is None:
+        return refusal or no_address(desired)
+    summary = found.summary
+    return Change(
+        kind=Kind.ADOPT,
+        what="machine",
+        before=f"VM {summary.vmid} {summary.name} on {summary.node}",
+        after="taken over as it is",
+        why="only its notes, tags and pool change; its guest is left alone until apply --guests",
     )
 
 

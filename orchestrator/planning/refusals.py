@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
+from orchestrator.resources.adoption import Unfit, adopted_mark
 from orchestrator.resources.change import Change, Kind
-from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.desired import DesiredMachine, pool_of
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 
 
@@ -85,6 +86,39 @@ def identity_refusal(
             kind=Kind.REFUSED, what="address", before=str(machine.address), after=str(address), why=why
         )
     return locked(machine)
+
+
+def adoption_refusal(
+    desired: DesiredMachine, site: ObservedSite, found: ObservedMachine | None, address: IPv4Address | None
+) -> Change | None:
+    """Why an existing machine cannot be taken over; None if it can."""
+
+    def refused(why: str) -> Change:
+        return Change(kind=Kind.REFUSED, what="machine", after=f"VM {desired.adopt} taken over", why=why)
+
+    if found is None or address is None:
+        owner = next((item for item in site.machines if item.summary.vmid == desired.adopt), None)
+        if owner and owner.mark:
+            return refused(
+                f"VM {desired.adopt} is {owner.mark.client}/{owner.mark.machine} already: correct adopt"
+            )
+        template = any(vm.vmid == desired.adopt and vm.template for vm in site.state.vms)
+        what = "is a template" if template else f"does not exist at {site.site}"
+        return refused(f"VM {desired.adopt} {what}: correct adopt, or take it out to have the machine made")
+    if refusal := locked(found):
+        return refusal
+    if found.summary.pool not in (None, pool_of(desired.client)):
+        return refused(f"it is in the pool {found.summary.pool}: take it out there, or ask who needs it")
+    holder = site.register.get(address)
+    if holder and found.address != address:
+        return refused(f"{holder} is configured with {address} already: correct address")
+    try:
+        adopted_mark(desired, found, address)
+    except Unfit as error:
+        return refused(
+            f"the machine is not as its file says: {error}. Taking over changes nothing: correct the file"
+        )
+    return None
 
 
 def locked(machine: ObservedMachine) -> Change | None:

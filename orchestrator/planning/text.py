@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from itertools import groupby
 
 from rich.text import Text
 
+from orchestrator.contract.calendar import PARIS
 from orchestrator.planning.classes import WORST_FIRST
 from orchestrator.planning.document import summary
 from orchestrator.planning.interventions import Allowance, Charge
@@ -15,6 +17,7 @@ from orchestrator.resources.change import Change, Kind
 
 _SYMBOLS = {
     Kind.CREATE: ("+", "green"),
+    Kind.ADOPT: ("+", "green"),
     Kind.UPDATE: ("~", "yellow"),
     Kind.FIREWALL: ("~", "yellow"),
     Kind.GUEST: ("~", "yellow"),
@@ -38,7 +41,7 @@ def render_plan(plan: Plan, *, show_unmanaged: bool = False) -> Iterator[Text]:
     for failure in plan.failures:
         yield Text(f"{failure.site}: not read, nothing planned there: {failure.reason}", "bold red")
     for client, machines in groupby(plan.machines, key=lambda machine: machine.client):
-        yield from _client(client, list(machines), plan.allowances.get(client))
+        yield from _client(client, list(machines), plan.allowances.get(client), plan.made_at)
     yield from _unmanaged(plan, show_unmanaged)
     for danger in plan.dangers:
         verb, style = ("allowed", "yellow") if danger.allowed else ("refused", "bold red")
@@ -47,14 +50,20 @@ def render_plan(plan: Plan, *, show_unmanaged: bool = False) -> Iterator[Text]:
     yield _summary(plan)
 
 
-def _client(client: str, machines: list[MachinePlan], allowance: Allowance | None) -> Iterator[Text]:
+def _client(
+    client: str, machines: list[MachinePlan], allowance: Allowance | None, now: dt.datetime
+) -> Iterator[Text]:
     changing = [machine for machine in machines if machine.changes]
     if not changing:
         yield Text.assemble((client, "bold"), "  no changes")
         return
     first = machines[0]
     offers = ", ".join(dict.fromkeys(machine.offer for machine in machines))
-    yield Text.assemble((client, "bold"), f"   {first.contract}   {offers}   site {first.site}")
+    heading = Text.assemble((client, "bold"), f"   {first.contract}   {offers}   site {first.site}")
+    ends = first.desired.probation_ends if first.desired else None
+    if ends and now.astimezone(PARIS).date() < ends:
+        heading.append(f"   probation until {ends}: no service level (art. 4.2)", "cyan")
+    yield heading
     rows = [(machine, change) for machine in changing for change in _collapse(machine)]
     subjects = [_subject(machine, change) for machine, change in rows]
     width = max(len(subject) for subject in subjects)

@@ -10,6 +10,8 @@ class Kind(StrEnum):
     """What kind of difference it is. There is deliberately no kind that erases or replaces a machine."""
 
     CREATE = "create"
+    ADOPT = "adopt"
+    """An existing machine is taken over as it is: its notes, tags and pool say whose it is now (article 4.2)."""
     UPDATE = "update"
     START = "start"
     STOP = "stop"

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.contract.life import ContractLife
+from orchestrator.contract.probation import probation_ends
 from orchestrator.guests.rules import FirewallPolicy, policy_of
 from orchestrator.subscriptions.model import MaintenanceWindow, Offer
 
@@ -62,6 +63,8 @@ class DesiredMachine:
         snapshots: those that the file declares.
         change_terms: what was agreed on changes; None without managed services.
         life: where its contract stands (articles 9 and 10).
+        adopt: the VM id of an existing machine that is to be this one; None: it is made from its image.
+        probation_ends: the first day after the probation of article 4.2; None if nothing was taken over.
         window: when it may be restarted; None where no window was agreed.
         direct_access: whether the client may log in (article 3.8.2: not to fully managed servers).
         supervised: whether a node exporter runs in it, for the provider's monitoring (article 3.8.1).
@@ -99,6 +102,8 @@ class DesiredMachine:
     snapshots: tuple[DeclaredSnapshot, ...] = ()
     change_terms: ChangeTerms | None = None
     life: ContractLife
+    adopt: int | None = None
+    probation_ends: dt.date | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -178,6 +183,10 @@ def _desired(
         snapshots=machine.snapshots,
         change_terms=_change_terms(subscription),
         life=life_of(subscription),
+        adopt=machine.adopt,
+        probation_ends=(
+            probation_ends(subscription.contract.taken_over) if subscription.contract.taken_over else None
+        ),
     )
 
 

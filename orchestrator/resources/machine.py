@@ -231,7 +231,7 @@ def _disks(sides: _Sides) -> Iterator[Edit]:
     ]
     wanted_names = {name for name, _ in sides.desired.disks}
     for index, (name, size) in enumerate(sides.desired.disks):
-        slot = SYSTEM_SLOT if index == 0 else sides.mark.slots.get(name)
+        slot = sides.mark.slots.get(name) or (SYSTEM_SLOT if index == 0 else None)
         if slot is None:
             yield _new_disk(sides, name, size, free.pop(0))
         else:
@@ -265,8 +265,10 @@ def _existing_disk(sides: _Sides, name: str, size: int, slot: str) -> Iterator[E
             )
         )
         return
-    observed = parse_disk(value).size_bytes
     gibibyte = 1024**3
+    observed = parse_disk(value).size_bytes
+    if sides.mark.adopted:  # a file knows whole GiB only
+        observed = observed // gibibyte * gibibyte
     if observed < size * gibibyte:
         before = f"{observed / gibibyte:g}GiB"
         change = sides.update(f"disk {name}", before, f"{size}GiB")
@@ -334,6 +336,10 @@ _ATTRIBUTES: tuple[Callable[[_Sides], Iterator[Edit]], ...] = (
 )
 
 
+_ADOPTED = (_image, _vcpus, _memory, _network, _tags, _disks)
+"""What is compared of a machine that was taken over: how it was delivered was not our business."""
+
+
 def edits(desired: DesiredMachine, observed: ObservedMachine, mark: Mark, address: IPv4Address) -> list[Edit]:
     """Every edit that leads from the observed to the desired configuration.
 
@@ -344,7 +350,8 @@ def edits(desired: DesiredMachine, observed: ObservedMachine, mark: Mark, addres
         address: the address that it has or shall have.
     """
     sides = _Sides(desired=desired, observed=observed, mark=mark, address=address)
-    return [edit for attribute in _ATTRIBUTES for edit in attribute(sides)]
+    attributes = _ADOPTED if mark.adopted else _ATTRIBUTES
+    return [edit for attribute in attributes for edit in attribute(sides)]
 
 
 def new_mark(desired: DesiredMachine) -> Mark:

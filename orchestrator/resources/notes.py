@@ -89,6 +89,8 @@ class Mark:
             (:class:`UpdateNote`).
         tested: the day a backup of it was last restored and found sound; None: never.
         suspended: the day its contract's suspension stopped it while it ran: it is started when that is over.
+        adopted: the address of a machine that was there before us and was taken over as it is (article 4.2): its
+            delivery settings (cloud-init, guest agent, name) are left alone. None: it was made by us.
         retired: the day it was taken out of its file; None while it is in service.
     """
 
@@ -109,6 +111,7 @@ class Mark:
     update: UpdateNote | None = None
     tested: dt.date | None = None
     suspended: dt.date | None = None
+    adopted: str | None = None
     retired: dt.date | None = None
 
     def with_(self, **changes: Any) -> Mark:
@@ -136,6 +139,7 @@ def _encode(mark: Mark) -> str:
         "update": mark.update.to_data() if mark.update else None,
         "tested": mark.tested.isoformat() if mark.tested else None,
         "suspended": mark.suspended.isoformat() if mark.suspended else None,
+        "adopted": mark.adopted,
         "retired": mark.retired.isoformat() if mark.retired else None,
     }
     # "--" and ">" would end the comment early; JSON may escape any character.
@@ -170,6 +174,7 @@ def read_mark(notes: str) -> Mark | None:
             update=UpdateNote.from_data(data["update"]) if data.get("update") else None,
             tested=dt.date.fromisoformat(data["tested"]) if data.get("tested") else None,
             suspended=dt.date.fromisoformat(data["suspended"]) if data.get("suspended") else None,
+            adopted=data.get("adopted"),
             retired=dt.date.fromisoformat(data["retired"]) if data["retired"] else None,
         )
     except (ValueError, KeyError, TypeError):

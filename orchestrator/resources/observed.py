@@ -7,7 +7,7 @@ or might be. A machine is ours if its notes carry our mark (:mod:`orchestrator.r
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -54,8 +54,9 @@ class ObservedMachine:
 
     @cached_property
     def address(self) -> IPv4Address | None:
-        """The static IPv4 address that cloud-init gives it; None if there is none."""
-        return next(iter(addresses_in(self.config)), None)
+        """The static IPv4 address that cloud-init gives it, or that it was taken over with; None if there is none."""
+        static = next(iter(addresses_in(self.config)), None)
+        return static or (IPv4Address(self.mark.adopted) if self.mark and self.mark.adopted else None)
 
     @property
     def running(self) -> bool:
@@ -72,6 +73,7 @@ class ObservedSite:
         strangers: everything else but templates: shown, never touched.
         register: which machine has which address (name of the machine by address). Complete only after
             :func:`with_register`, because it costs a call for each stranger.
+        adoptable: strangers that a file wants to take over, by their VM id.
     """
 
     site: str
@@ -79,6 +81,7 @@ class ObservedSite:
     machines: tuple[ObservedMachine, ...]
     strangers: tuple[VmSummary, ...]
     register: dict[IPv4Address, str]
+    adoptable: Mapping[int, ObservedMachine] = field(default_factory=dict)
 
 
 def addresses_in(config: VmConfig) -> list[IPv4Address]:
@@ -135,6 +138,7 @@ def observe(
     names: Collection[str],
     client: str | None = None,
     all_snapshots: bool = False,
+    adopting: Collection[int] = (),
 ) -> ObservedSite:
     """Read one cluster: three calls, one for each machine that is ours or bears a desired name, and one more for
     each that has snapshots.
@@ -144,6 +148,7 @@ def observe(
         site: the site's name.
         names: names of the desired machines: an interrupted clone has its name before its tags.
         client: only this client's machines (all others count as strangers then); everybody's if None.
+        adopting: VM ids of strangers that files want to take over.
         all_snapshots: list the snapshots of every machine, also of those whose configuration names no snapshot as
             its parent. Only a tree of snapshots whose current branch was deleted looks like that.
 
@@ -158,14 +163,28 @@ def observe(
     candidates = [
         vm
         for vm in guests
-        if (OWNER_TAG in vm.tags or (vm.pool or "").startswith("client-") or vm.name in wanted)
-        and (client is None or pool_of(client) in (*vm.tags, vm.pool) or vm.name in wanted)
+        if vm.vmid in adopting
+        or (
+            (OWNER_TAG in vm.tags or (vm.pool or "").startswith("client-") or vm.name in wanted)
+            and (client is None or pool_of(client) in (*vm.tags, vm.pool) or vm.name in wanted)
+        )
     ]
     read = _reader(cluster, state, all_snapshots=all_snapshots).read_all(candidates)
     ours = tuple(machine for machine in read if machine.mark)
     our_ids = {machine.summary.vmid for machine in ours}
     others = tuple(vm for vm in guests if vm.vmid not in our_ids)
-    return ObservedSite(site=site, state=state, machines=ours, strangers=others, register=_register(read))
+    return ObservedSite(
+        site=site,
+        state=state,
+        machines=ours,
+        strangers=others,
+        register=_register(read),
+        adoptable={
+            machine.summary.vmid: machine
+            for machine in read
+            if machine.mark is None and machine.summary.vmid in adopting
+        },
+    )
 
 
 def with_register(cluster: Cluster, observed: ObservedSite) -> ObservedSite:

@@ -153,6 +153,11 @@ class Contract(Strict):
     status: Literal["active", "suspended", "terminated"] = "active"
     suspension: Suspension | None = None
     termination: Termination | None = None
+    taken_over: Date | None = Field(
+        default=None,
+        description="the day an existing estate was taken over: three calendar months of probation follow",
+        json_schema_extra={"x-article": "4.2"},
+    )
     quotes: tuple[Quote, ...] = Field(
         default=(),
         description="accepted quotes, for changes that are charged",
@@ -290,6 +295,13 @@ class Machine(Strict):
     """A virtual machine."""
 
     name: DnsLabel = Field(examples=["web-1"])
+    adopt: WholeNumber | None = Field(
+        default=None,
+        ge=100,
+        le=999_999_999,
+        description="the VM id of an existing machine that is taken over as it is; without effect once it is ours",
+        json_schema_extra={"x-article": "4.2"},
+    )
     image: DnsLabel = Field(examples=["debian-12"])
     vcpus: WholeNumber = Field(
         ge=1,

@@ -240,6 +240,25 @@ def machine_names_are_unique(subscription: Subscription) -> Iterator[Finding]:
     yield from _repeated(named, "machine", "the machines of a client have different names")
 
 
+def adopted_machines_are_described_once(subscription: Subscription) -> Iterator[Finding]:
+    """A machine is taken over as one machine, at an address that is known."""
+    named = []
+    for _, path, machine in machines_with_path(subscription):
+        if machine.adopt is None:
+            continue
+        named.append(((*path, "adopt"), str(machine.adopt)))
+        if machine.address == "auto":
+            yield Finding(
+                (*path, "adopt"),
+                "a machine that is taken over keeps its address, and none is given",
+                "write the address that it has: address: 203.0.113.20",
+                "4.2",
+                relies_on=((*path, "address"),),
+                key=True,
+            )
+    yield from _repeated(named, "adopted machine", "each machine is taken over once")
+
+
 def disks_have_names_of_their_own(subscription: Subscription) -> Iterator[Finding]:
     """A disk is known by its name; the first one holds the system."""
     for _, path, machine in machines_with_path(subscription):
@@ -379,6 +398,7 @@ RULES: tuple[Rule, ...] = (
     at_most_two_snapshots_at_a_time,
     snapshot_names_are_unique,
     machine_names_are_unique,
+    adopted_machines_are_described_once,
     disks_have_names_of_their_own,
     ports_are_opened_once,
     window_has_a_length,
