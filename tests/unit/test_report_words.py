@@ -33,6 +33,7 @@ def test_no_text_is_missing_in_either_language() -> None:
         "total",
         "archives_count",
         "purpose_machines",
+        "client",
     }
     for name, text in TEXTS.items():
         french, english = (
