@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -16,7 +16,7 @@ from orchestrator.applying.placement import Placement
 from orchestrator.applying.vm import Stopped
 from orchestrator.history import HistoryUnavailable
 from orchestrator.planning.plan import MachinePlan, Plan
-from orchestrator.proxmox import AlreadyExists, ProxmoxError
+from orchestrator.proxmox import AlreadyExists, ProxmoxError, Uncertain
 from orchestrator.resources.change import Kind
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _INSIDE = frozenset({Kind.FIREWALL, Kind.GUEST})
 """Changes that are made inside the guest."""
 
+_POOL_TRIES = 3
+_PAUSE_SECONDS = 1.0
 _WORKERS = 16
 """Machines at a time. Most of a worker's time is waiting; what Proxmox is asked for is limited elsewhere."""
 
@@ -56,6 +58,7 @@ def apply_plan(
     restart_now: bool = False,
     boot_seconds: float = 600.0,
     clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+    pause: Callable[[float], None] = time.sleep,
 ) -> list[Outcome]:
     """Make every effective change of a plan.
 
@@ -68,6 +71,7 @@ def apply_plan(
         restart_now: as when the plan was made.
         boot_seconds: how long to wait for a guest to boot.
         clock: the time, aware: a window that was open when the plan was made may have closed.
+        pause: waits that many seconds.
 
     Returns:
         One outcome for each machine that had a change or a refusal.
@@ -81,6 +85,7 @@ def apply_plan(
         now=plan.made_at,
         restart_now=restart_now,
         clock=clock,
+        pause=pause,
     )
     missing = _make_pools(plan, around)
     todo = [machine for machine in plan.machines if machine.effective]
@@ -105,11 +110,24 @@ def _make_pools(plan: Plan, around: Surroundings) -> dict[tuple[str, str], str]:
     for site, pool in plan.pools:
         client = pool.removeprefix("client-")
         try:
-            with around.journal.step(client, None, site, "create pool", pool=pool), suppress(AlreadyExists):
-                around.clusters[site].post("/pools", poolid=pool, comment=f"client {client}")
+            with around.journal.step(client, None, site, "create pool", pool=pool):
+                _make_pool(around, site, pool, comment=f"client {client}")
         except (ProxmoxError, HistoryUnavailable) as error:
             problems[site, pool] = str(error)
     return problems
+
+
+def _make_pool(around: Surroundings, site: str, pool: str, *, comment: str) -> None:
+    for attempt in range(1, _POOL_TRIES + 1):
+        try:
+            around.clusters[site].post("/pools", poolid=pool, comment=comment)
+            return
+        except AlreadyExists:
+            return
+        except Uncertain:  # made or not: asked for again, it is there afterwards
+            if attempt == _POOL_TRIES:
+                raise
+            around.pause(_PAUSE_SECONDS)
 
 
 def _refusal(machine: MachinePlan) -> Outcome:
