@@ -104,14 +104,15 @@ class NightDesk:
         boot_seconds: float = 60.0,
         closes_at: dt.datetime | None = None,
         silence_seconds: float = 900.0,
+        **client: Any,
     ) -> tuple[NightReport, NightPlan]:
-        """As :meth:`night`, with what it planned."""
+        """As :meth:`night`, with what it planned. ``client`` replaces options of the cluster's client."""
         self.fake.clock(at.timestamp(), speed)
         clock = _clock(at, speed)
         patience = Patience(
             first_wait=0.01, longest_wait=0.05, jitter=0.0, first_poll=0.01, longest_poll=0.02
         )
-        cluster = self.fake.cluster(patience=patience)
+        cluster = self.fake.cluster(**{"patience": patience, **client})
         self.events = []
         guard = threading.Lock()
 
