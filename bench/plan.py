@@ -21,6 +21,7 @@ import requests
 from orchestrator.proxmox import Cluster
 from orchestrator.resources.desired import DesiredMachine, desired_machines, pool_of
 from orchestrator.sites import load_provider
+from orchestrator.sites.model import Provider
 from orchestrator.subscriptions import load
 from tests.api.desk import Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
@@ -70,13 +71,14 @@ def _bare_loop(fake: FakePve, vmids: list[int]) -> float:
     return time.perf_counter() - started
 
 
-def _plan(fake: FakePve, desired: tuple[DesiredMachine, ...]) -> tuple[float, dict[str, int]]:
-    from orchestrator.cli.session import prepare
-    from orchestrator.planning.plan import EVERYTHING
+def _plan(
+    fake: FakePve, provider: Provider, desired: tuple[DesiredMachine, ...]
+) -> tuple[float, dict[str, int]]:
+    from orchestrator.cli.planning import Request, prepare
 
     cluster: Cluster = fake.cluster()
     started = time.perf_counter()
-    prepared = prepare(desired, {"paris": cluster}, EVERYTHING, restart_now=False)
+    prepared = prepare(Request(provider=provider, desired=desired), {"paris": cluster}, {})
     seconds = time.perf_counter() - started
     assert not prepared.plan.has_changes and not prepared.plan.has_errors, "the plan must be empty"
     return seconds, cluster.calls
@@ -99,13 +101,14 @@ def main() -> None:
     machines = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     with tempfile.TemporaryDirectory() as folder, FakePve() as fake:
         desk, desired = _prepare(Path(folder), fake, machines)
+        provider = load_provider(Path(folder) / "sites.yaml")
         vmids = [10_000 + number for number in range(len(desired))]
         bare: list[float] = []
         planned: list[float] = []
         calls: dict[str, int] = {}
         for _ in range(_ROUNDS):
             bare.append(_bare_loop(fake, vmids))
-            seconds, calls = _plan(fake, desired)
+            seconds, calls = _plan(fake, provider, desired)
             planned.append(seconds)
         seconds, peak = _command(desk)
     print(f"plan without changes, {len(desired)} machines")

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from orchestrator.cli import session
+from orchestrator.cli import planning, session
 from orchestrator.guests import policy_to_data
-from orchestrator.planning.plan import EVERYTHING
 from orchestrator.planning.text import render_plan
 from orchestrator.resources.desired import desired_machines
 from orchestrator.resources.notes import read_mark, write_mark
@@ -71,7 +70,7 @@ def main() -> None:
         provider = session.open_provider(str(desk.folder / "sites.yaml"))
         desired = session.open_desired([desk.folder / "subscriptions"], provider)
         with session.open_clusters(provider) as clusters:
-            plan = session.prepare(desired, clusters, EVERYTHING, restart_now=False).plan
+            plan = planning.prepare(planning.Request(provider=provider, desired=desired), clusters, {}).plan
     with Path("/dev/null").open("w") as nowhere:
         console = Console(record=True, width=150, force_terminal=True, file=nowhere)
         console.print("$ orchestrator plan")

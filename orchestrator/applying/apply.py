@@ -6,8 +6,9 @@ import datetime as dt
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.applying.journal import Journal
 from orchestrator.applying.limits import Limits
@@ -15,9 +16,11 @@ from orchestrator.applying.machine_run import MachineRun, Surroundings, Waiting
 from orchestrator.applying.placement import Placement
 from orchestrator.applying.vm import Stopped
 from orchestrator.history import HistoryUnavailable
+from orchestrator.history.changes import CHANGE
 from orchestrator.planning.plan import MachinePlan, Plan
 from orchestrator.proxmox import AlreadyExists, ProxmoxError, Uncertain
 from orchestrator.resources.change import Kind
+from orchestrator.resources.desired import pool_of
 
 if TYPE_CHECKING:
     from orchestrator.guests import SshSettings
@@ -87,9 +90,11 @@ def apply_plan(
         clock=clock,
         pause=pause,
     )
-    missing = _make_pools(plan, around)
-    todo = [machine for machine in plan.machines if machine.effective]
-    outcomes = [_refusal(machine) for machine in plan.machines if machine.refused]
+    todo = [machine for machine in plan.machines if machine.effective and not machine.lacks_quote]
+    begun = _announce(todo, plan, journal)
+    missing = _make_pools(plan, todo, around)
+    outcomes = [_unpaid(machine) for machine in plan.machines if machine.lacks_quote]
+    outcomes += [_refusal(machine) for machine in plan.machines if machine.refused]
     outcomes += [unable for machine in plan.machines for unable in _unable(machine)]
     waiting: list[Waiting] = []
     if todo:
@@ -101,18 +106,91 @@ def apply_plan(
                 else:
                     waiting.append(result)
     outcomes += _guests_part(waiting, ssh, boot_seconds)
+    _close(begun, outcomes, journal)
     return outcomes
 
 
-def _make_pools(plan: Plan, around: Surroundings) -> dict[tuple[str, str], str]:
+@dataclass(frozen=True, kw_only=True)
+class _Begun:
+    """An intervention that was announced in the history."""
+
+    site: str
+    sequence: int
+    details: dict[str, Any]
+
+
+def _announce(todo: list[MachinePlan], plan: Plan, journal: Journal) -> dict[tuple[str, str], _Begun]:
+    """Write down what the machines' changes are to the contract (article 3.8.4), before the first of them.
+
+    Raises:
+        HistoryUnavailable: it cannot be written; then nothing may be changed.
+    """
+    begun = {}
+    allowed = sorted(danger.name for danger in plan.dangers if danger.allowed)
+    for machine in todo:
+        held = machine.intervention
+        if held is None:
+            continue
+        details = {
+            "class": str(held.change_class),
+            "charge": str(held.charge),
+            "quote": held.quote,
+            "changes": [change.what for change in machine.effective],
+        }
+        if held.by_rule:
+            details["class by the rules"] = str(held.by_rule)
+        if allowed:
+            details["allowed"] = allowed
+        sequence = journal.record(
+            *machine.key, machine.site, CHANGE, result="begun", message="", seconds=0.0, details=details
+        )
+        begun[machine.key] = _Begun(site=machine.site, sequence=sequence, details=details)
+    return begun
+
+
+def _close(begun: dict[tuple[str, str], _Begun], outcomes: list[Outcome], journal: Journal) -> None:
+    ended = {
+        (outcome.client, outcome.machine): outcome for outcome in outcomes if outcome.result != "refused"
+    }
+    for key, item in begun.items():
+        outcome = ended[key]
+        with suppress(HistoryUnavailable):  # then it stays as begun: the steps have told it already
+            journal.record(
+                *key,
+                item.site,
+                CHANGE,
+                result="failed" if outcome.result == "failed" else "ok",
+                message=outcome.message,
+                seconds=0.0,
+                details=item.details,
+                began=item.sequence,
+            )
+
+
+def _unpaid(machine: MachinePlan) -> Outcome:
+    held = machine.intervention
+    assert held is not None  # noqa: S101  (it lacks a quote)
+    return Outcome(
+        client=machine.client,
+        machine=machine.machine,
+        result="refused",
+        message=f"a {held.change_class} change is charged (art. 3.8.4): name the accepted quote, --quote REFERENCE, or "
+        "put it into the file, contract.quotes",
+    )
+
+
+def _make_pools(plan: Plan, todo: list[MachinePlan], around: Surroundings) -> dict[tuple[str, str], str]:
     """Create the clients' pools. Return the reason for each that could not be."""
     problems: dict[tuple[str, str], str] = {}
+    wanted = {(machine.site, pool_of(machine.client)) for machine in todo}
     for site, pool in plan.pools:
+        if (site, pool) not in wanted:
+            continue
         client = pool.removeprefix("client-")
         try:
             with around.journal.step(client, None, site, "create pool", pool=pool):
                 _make_pool(around, site, pool, comment=f"client {client}")
-        except (ProxmoxError, HistoryUnavailable) as error:
+        except (ProxmoxError, HistoryUnavailable, Stopped) as error:
             problems[site, pool] = str(error)
     return problems
 

@@ -38,6 +38,7 @@ class Journal:
         why: subscription change, ticket or schedule (article 3.8.1: complete traceability).
         run: identifies this run in the history.
         show: called with (client, machine, text) when a step begins or fails.
+        gate: called with the site before a step; raises if nothing may be changed there.
     """
 
     history: History
@@ -45,6 +46,7 @@ class Journal:
     why: str
     run: str
     show: Callable[[str, str, str], None]
+    gate: Callable[[str], None] = lambda _site: None
 
     @contextmanager
     def step(
@@ -55,6 +57,7 @@ class Journal:
         It is announced in the history before it begins, so that one which a kill interrupts shows as begun
         and never ended; the next run sees what it did and goes on from there.
         """
+        self.gate(site)
         self.show(client, machine or "", action)
         started = time.monotonic()
         step = Step()

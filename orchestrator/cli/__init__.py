@@ -9,6 +9,7 @@ import typer
 
 from orchestrator.cli.apply import apply
 from orchestrator.cli.backup import app as backup
+from orchestrator.cli.freeze import freeze, thaw
 from orchestrator.cli.history import history
 from orchestrator.cli.inventory import inventory
 from orchestrator.cli.nightly import nightly
@@ -28,7 +29,21 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (validate, plan, apply, nightly, update, updates, show, history, inventory, targets, schema):
+for command in (
+    validate,
+    plan,
+    apply,
+    nightly,
+    update,
+    updates,
+    show,
+    history,
+    freeze,
+    thaw,
+    inventory,
+    targets,
+    schema,
+):
     app.command()(command)
 app.add_typer(snapshot, name="snapshot")
 app.add_typer(backup, name="backup")

@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli import session
-from orchestrator.cli.plan import RestartNow
+from orchestrator.cli import planning, session
 
 if TYPE_CHECKING:
     from orchestrator.applying.apply import Outcome
+    from orchestrator.planning.plan import Plan
+    from orchestrator.planning.saved import SavedPlan
+    from orchestrator.sites.model import Provider
+
+Guests = Annotated[
+    bool | None,
+    typer.Option(
+        "--guests/--no-guests",
+        help="Look into the machines first, and undo what was changed there by hand; or leave guests alone "
+        "altogether.  [default: guests get what their files changed]",
+    ),
+]
 
 
 def apply(
     paths: session.Paths = None,
     inventory: session.Inventory = None,
     only: session.Only = None,
-    restart_now: RestartNow = False,
+    restart_now: planning.RestartNow = False,
+    quote: planning.Quote = None,
+    classes: planning.Classes = None,
+    allow: planning.Allow = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Apply exactly this saved plan, or refuse and say what moved."),
+    ] = None,
+    max_plan_age: Annotated[
+        float, typer.Option(min=0, metavar="HOURS", help="With --plan: refuse a plan that is older.")
+    ] = 24.0,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     reason: Annotated[
         str, typer.Option(help="Why: goes into the history with every step (article 3.8.1).")
     ] = "subscription change",
-    guests: Annotated[
-        bool | None,
-        typer.Option(
-            "--guests/--no-guests",
-            help="Look into the machines first, and undo what was changed there by hand; or leave guests alone "
-            "altogether.  [default: guests get what their files changed]",
-        ),
-    ] = None,
+    guests: Guests = None,
     boot_timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for a guest to boot.")] = 600.0,
     history: session.HistoryPath = None,
 ) -> None:
@@ -40,51 +56,104 @@ def apply(
     from orchestrator.applying.lock import Held, exclusive
 
     provider = session.open_provider(inventory)
-    desired = session.open_desired(paths, provider)
-    chosen = session.selection(only)
-    session.check_selection(chosen, desired)
+    saved = None
+    if plan is None:
+        options = planning.options(
+            paths,
+            only=only,
+            restart_now=restart_now,
+            guests=bool(guests),
+            quote=quote,
+            classes=classes,
+            allow=allow,
+        )
+    else:
+        if paths or only or restart_now or quote or classes or allow or guests:
+            session.fail(
+                f"{plan} says already what to plan for: with --plan leave out paths, --only, --restart-now, --quote, "
+                "--class, --allow and --guests, or make another plan"
+            )
+        saved = _read_saved(plan, provider, inventory, max_plan_age)
+        options = saved.options
+    asked = planning.request(provider, options, made_at=saved.made_at if saved else None, settle_seconds=600)
     lock = session.apply_lock(provider)
     try:
         with exclusive(lock, session.holder()), session.open_clusters(provider) as clusters:
-            prepared = session.prepare(
-                desired,
-                clusters,
-                chosen,
-                restart_now=restart_now,
-                settle_seconds=600,
-                look_inside=session.ssh_settings(provider) if guests else None,
-            )
-            plan = prepared.plan
-            session.print_plan(plan)
-            if not plan.has_changes:
-                raise typer.Exit(1 if plan.has_errors else 0)
+            prepared = planning.prepare(asked, clusters, planning.used_changes(history))
+            made = prepared.plan
+            if saved is not None:
+                _refuse_moved(saved, made)
+            planning.print_plan(made)
+            _refuse_unsafe(made)
+            if not made.has_changes:
+                raise typer.Exit(1 if made.has_errors else 0)
             _ask(yes)
             from orchestrator.applying.apply import apply_plan
-            from orchestrator.applying.journal import Journal
             from orchestrator.cli.progress import progress
 
             with session.open_history(history) as opened, progress() as show:
-                journal = Journal(
-                    history=opened,
-                    who=session.operator(),
-                    why=reason,
-                    run=session.run_name(plan.made_at),
-                    show=show,
-                )
                 outcomes = apply_plan(
-                    plan,
+                    made,
                     clusters,
                     prepared.observed,
-                    journal,
+                    session.journal(opened, reason, show, clusters, known=prepared.observed.keys()),
                     ssh=session.ssh_settings(provider) if guests is not False else None,
-                    restart_now=restart_now,
+                    restart_now=options.restart_now,
                     boot_seconds=boot_timeout,
                 )
     except Held as error:
         session.fail(str(error))
     _report(outcomes)
-    if plan.has_errors or any(outcome.result in ("failed", "refused") for outcome in outcomes):
+    if made.has_errors or any(outcome.result in ("failed", "refused") for outcome in outcomes):
         raise typer.Exit(1)
+
+
+def _read_saved(path: Path, provider: Provider, inventory: str | None, max_hours: float) -> SavedPlan:
+    from orchestrator.planning.saved import SavedPlanUnusable, read_saved
+
+    try:
+        saved = read_saved(path)
+    except SavedPlanUnusable as error:
+        session.fail(str(error))
+    if saved.sites != session.provider_name(provider):
+        session.fail(
+            f"{path} was made for the sites of {saved.inventory or 'another inventory'}, not for those of "
+            f"{inventory}: name that inventory, or make the plan again"
+        )
+    age = (dt.datetime.now(dt.UTC) - saved.made_at).total_seconds() / 3600
+    if not 0 <= age <= max_hours:
+        when = f"{saved.made_at.astimezone():%Y-%m-%d %H:%M}"
+        session.fail(
+            f"{path} was made {when} by {saved.made_by}, more than {max_hours:g} hours ago (or in the future): make it "
+            "again and have it reviewed, or give --max-plan-age HOURS"
+        )
+    return saved
+
+
+def _refuse_moved(saved: SavedPlan, made: Plan) -> None:
+    from orchestrator.planning.document import to_document
+    from orchestrator.planning.saved import moved
+
+    found = list(moved(saved, to_document(made), planning.files_of(saved.options)))
+    if not found:
+        return
+    out = session.console(stderr=True)
+    for line in found:
+        out.print(f"  moved: {line}", markup=False)
+    session.fail(
+        "the plan is not what would be done now, nothing was changed: plan again and have it reviewed"
+    )
+
+
+def _refuse_unsafe(made: Plan) -> None:
+    if made.frozen:
+        session.fail(
+            "; ".join(f"{site} is frozen: {who}" for site, who in made.frozen.items())
+            + ". Nothing is changed anywhere until `orchestrator thaw`"
+        )
+    if made.unsafe:
+        allow = " ".join(f"--allow {danger.name}" for danger in made.unsafe)
+        session.fail(f"this plan refuses itself, nothing was changed. To allow exactly this: {allow}")
 
 
 def _ask(yes: bool) -> None:

@@ -239,7 +239,6 @@ def _choose(target: str, found: Found, reading: SiteReading, volid: str | None) 
 def _night(
     provider: Provider, clusters: Mapping[str, Cluster], history: History, *, reason: str, boot_seconds: float
 ) -> Night:
-    from orchestrator.applying.journal import Journal
     from orchestrator.nightly.context import Night
 
     out = session.console()
@@ -248,12 +247,11 @@ def _night(
         provider=provider,
         desired={},
         clusters=clusters,
-        journal=Journal(
-            history=history,
-            who=session.operator(),
-            why=reason,
-            run=session.run_name(started),
-            show=lambda client, machine, text: out.print(f"{client}/{machine}  {text}", markup=False),
+        journal=session.journal(
+            history,
+            reason,
+            lambda client, machine, text: out.print(f"{client}/{machine}  {text}", markup=False),
+            clusters,
         ),
         clock=lambda: dt.datetime.now(dt.UTC),
         tell=_nothing,

@@ -114,7 +114,6 @@ def nightly(
             clusters = held.enter_context(session.open_clusters(provider, only=sites))
             opened = held.enter_context(session.open_history(history))
             tell = held.enter_context(events(log_format.value))
-            from orchestrator.applying.journal import Journal
             from orchestrator.contract.calendar import night_of, window_closes
             from orchestrator.nightly.context import Night
             from orchestrator.nightly.run import NightRun, plan_night
@@ -125,14 +124,11 @@ def nightly(
                 provider=provider,
                 desired={machine.key: machine for machine in desired},
                 clusters=clusters,
-                journal=Journal(
-                    history=opened,
-                    who=session.operator(),
-                    why=f"night of {night_of(started)}",
-                    run=session.run_name(dt.datetime.now(dt.UTC)),
-                    show=lambda client, machine, text: tell(
-                        "action", client=client, machine=machine, text=text
-                    ),
+                journal=session.journal(
+                    opened,
+                    f"night of {night_of(started)}",
+                    lambda client, machine, text: tell("action", client=client, machine=machine, text=text),
+                    clusters,
                 ),
                 clock=(lambda: started) if dry_run else (lambda: dt.datetime.now(dt.UTC)),
                 tell=tell,

@@ -7,9 +7,7 @@ import getpass
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -21,12 +19,10 @@ if TYPE_CHECKING:
 
     from orchestrator.applying.journal import Journal
     from orchestrator.guests import SshSettings
-    from orchestrator.guests.inside import InsideReading
     from orchestrator.history import History
-    from orchestrator.planning.plan import Plan, Selection
+    from orchestrator.planning.plan import Selection
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.desired import DesiredMachine
-    from orchestrator.resources.observed import ObservedSite
     from orchestrator.sites.model import Provider
     from orchestrator.subscriptions.model import Subscription
 
@@ -192,110 +188,6 @@ def open_clusters(provider: Provider, *, only: Collection[str] | None = None) ->
             cluster.close()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A plan with what it was made from."""
-
-    plan: Plan
-    observed: Mapping[str, ObservedSite]
-
-
-def prepare(
-    desired: tuple[DesiredMachine, ...],
-    clusters: Mapping[str, Cluster],
-    chosen: Selection,
-    *,
-    restart_now: bool,
-    settle_seconds: float = 0.0,
-    look_inside: SshSettings | None = None,
-) -> Prepared:
-    """Observe every site at once, and plan.
-
-    Args:
-        desired: the files' side.
-        clusters: by site.
-        chosen: what the plan is limited to.
-        restart_now: restart outside windows too.
-        settle_seconds: how long to wait for clones that an earlier, killed run asked for.
-        look_inside: how guests are reached, to look into them as well; None leaves them alone.
-    """
-    from orchestrator.applying.settle import await_clones, unfinished_clones
-    from orchestrator.planning.addresses import needs_register
-    from orchestrator.planning.plan import SiteFailure, make_plan
-    from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.observed import observe, with_register
-
-    names = {machine.name for machine in desired}
-
-    def read(site: str) -> ObservedSite | SiteFailure:
-        cluster = clusters[site]
-        try:
-            observed = observe(cluster, site, names=names)
-            if settle_seconds and (nodes := unfinished_clones(observed)):
-                await_clones(cluster, nodes, seconds=settle_seconds)
-                observed = observe(cluster, site, names=names)
-            if needs_register(desired, observed):
-                observed = with_register(cluster, observed)
-            return _with_archives(cluster, observed, desired)
-        except ProxmoxError as error:
-            reason = (
-                str(error) if not error.remedy or error.remedy in str(error) else f"{error}: {error.remedy}"
-            )
-            return SiteFailure(site=site, reason=reason)
-
-    with ThreadPoolExecutor(max(len(clusters), 1), thread_name_prefix="site") as pool:
-        results = list(pool.map(read, clusters))
-    observed = {result.site: result for result in results if not isinstance(result, SiteFailure)}
-    failures = [result for result in results if isinstance(result, SiteFailure)]
-    plan = make_plan(
-        desired,
-        observed,
-        dt.datetime.now(dt.UTC),
-        selection=chosen,
-        restart_now=restart_now,
-        failures=failures,
-        inside=_look(desired, observed, chosen, look_inside) if look_inside else None,
-    )
-    if chosen.machine is not None and not plan.machines and not failures:
-        fail(f"{chosen.client} has no machine {chosen.machine}, neither in its file nor at its sites")
-    return Prepared(plan=plan, observed=observed)
-
-
-def _look(
-    desired: tuple[DesiredMachine, ...],
-    observed: Mapping[str, ObservedSite],
-    chosen: Selection,
-    ssh: SshSettings,
-) -> dict[tuple[str, str], InsideReading]:
-    from orchestrator.applying.looking import look_into_guests
-
-    return look_into_guests(desired, observed, ssh, includes=chosen.includes)
-
-
-def _with_archives(
-    cluster: Cluster, observed: ObservedSite, desired: tuple[DesiredMachine, ...]
-) -> ObservedSite:
-    """Read the site's archives if a retention changed: the plan says which of them will go."""
-    from orchestrator.resources.backup import OFF, backup_words
-    from orchestrator.resources.holdings import with_archives
-
-    here = {machine.key: machine for machine in desired if machine.site == observed.site}
-    changed = [
-        here[key].backup_storages
-        for machine in observed.machines
-        if machine.mark
-        and (key := (machine.mark.client, machine.mark.machine)) in here
-        and machine.mark.applied
-        and machine.mark.applied.get("backup", OFF) != backup_words(here[key].backup_days)
-    ]
-    if not changed:
-        return observed
-    names = {storage.name for storages in changed for storage in storages}
-    reading = with_archives(cluster, observed, names, here)
-    # Of a storage that is away the plan says nothing; the night reports it.
-    return observed if reading.unread else reading.observed
-
-
 def check_selection(chosen: Selection, desired: tuple[DesiredMachine, ...]) -> None:
     """End with an error if a selection names a client that no file has."""
     clients = sorted({machine.client for machine in desired})
@@ -326,15 +218,6 @@ def open_desired(paths: list[Path] | None, provider: Provider) -> tuple[DesiredM
     return desired_machines(open_subscriptions(paths, provider), provider)
 
 
-def print_plan(plan: Plan, *, show_unmanaged: bool = False) -> None:
-    """Print a plan for people."""
-    from orchestrator.planning.text import render_plan
-
-    out = console()
-    for line in render_plan(plan, show_unmanaged=show_unmanaged):
-        out.print(line)
-
-
 def provider_name(provider: Provider) -> str:
     """A name for the set of sites, for the lock: two inventories of the same clusters share it."""
     import hashlib
@@ -359,17 +242,34 @@ def run_name(moment: dt.datetime) -> str:
     return f"{moment.astimezone(dt.UTC):%Y%m%dT%H%M%S.%fZ}"
 
 
-def journal(history: History, why: str, show: Callable[[str, str, str], None]) -> Journal:
+def journal(
+    history: History,
+    why: str,
+    show: Callable[[str, str, str], None],
+    clusters: Mapping[str, Cluster],
+    *,
+    known: Collection[str] = (),
+) -> Journal:
     """A journal of a run of its own.
 
     Args:
         history: where entries go.
         why: the reason that the history keeps.
         show: called with client, machine and text when a step begins.
+        clusters: the API of the sites that it changes: a freeze there stops it.
+        known: sites that were read just now, and not frozen.
     """
+    from orchestrator.applying.freezing import FreezeWatch
     from orchestrator.applying.journal import Journal
 
-    return Journal(history=history, who=operator(), why=why, run=run_name(dt.datetime.now(dt.UTC)), show=show)
+    return Journal(
+        history=history,
+        who=operator(),
+        why=why,
+        run=run_name(dt.datetime.now(dt.UTC)),
+        show=show,
+        gate=FreezeWatch(clusters, known=known),
+    )
 
 
 def open_history(path: str | None) -> History:

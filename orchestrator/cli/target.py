@@ -79,13 +79,19 @@ def wanted(target: str, desired: tuple[DesiredMachine, ...]) -> DesiredMachine:
 
 def vm_of(found: Found, history: History, *, reason: str) -> Vm:
     """The machine as steps address it, with a journal of its own run."""
+    from orchestrator.applying.freezing import Frozen
     from orchestrator.applying.vm import Vm
 
+    site = found.machine.site
+    if found.site.state.frozen:
+        session.fail(str(Frozen(site, found.site.state.frozen)))
     out = session.console()
     journal = session.journal(
         history,
         reason,
         lambda client, machine, text: out.print(f"{client}/{machine}  {text}", markup=False),
+        {site: found.cluster},
+        known=[site],
     )
     return Vm.of(found.cluster, journal, found.machine, found.mark)
 

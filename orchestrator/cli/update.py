@@ -99,7 +99,7 @@ def update(
             with progress() as show:
                 terms = UpdateTerms(
                     ssh=ssh,
-                    journal=session.journal(opened, reason, show),
+                    journal=session.journal(opened, reason, show, clusters),
                     clock=lambda: dt.datetime.now(dt.UTC),
                     automatic=False,
                     requested_at=asked_at,

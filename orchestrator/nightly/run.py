@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from orchestrator.applying.freezing import Frozen
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.lock import Held
 from orchestrator.applying.vm import Stopped
@@ -94,6 +95,8 @@ def plan_night(night: Night, history: History) -> NightPlan:
         f"site {site} could not be read, nothing is done there: {why}" for site, why in failures.items()
     ]
     for site, reading in readings.items():
+        if who := reading.observed.state.frozen:
+            problems.append(f"{Frozen(site, who)}: this night changes nothing anywhere, and makes no backup")
         problems += [
             f"backup storage {storage} of {site} could not be listed: {why}"
             for storage, why in reading.unread.items()
@@ -152,6 +155,7 @@ class NightRun:
         self._history = history
         self._readings = plan.readings
         self._problems = list(plan.problems)
+        self._frozen = any(reading.observed.state.frozen for reading in plan.readings.values())
 
     def run(self) -> NightReport:
         """Do it all, and say what became of it."""
@@ -168,20 +172,22 @@ class NightRun:
             fits=forecast.fits if forecast else True,
         )
         lines: list[SnapshotLine] = []
-        lines += self._step("snapshots", lambda: snapshots.note_taken(night, self._readings.values(), limits))
-        lines += self._step("snapshots", lambda: snapshots.take_declared(night, list(plan.due), limits))
-        lines += self._step("expiry", lambda: self._expire(limits, lines))
+        lines += self._change(
+            "snapshots", lambda: snapshots.note_taken(night, self._readings.values(), limits)
+        )
+        lines += self._change("snapshots", lambda: snapshots.take_declared(night, list(plan.due), limits))
+        lines += self._change("expiry", lambda: self._expire(limits, lines))
         seen = self._look_into_guests()
         updating = self._begin_updates(seen)
-        backups: list[BackupLine] = self._step("backups", lambda: BackupRun(night, plan.backups).run())
+        backups: list[BackupLine] = self._change("backups", lambda: BackupRun(night, plan.backups).run())
         self._step("reading archives", self._read_archives)
-        removed: list[RetentionLine] = self._step(
+        removed: list[RetentionLine] = self._change(
             "retention", lambda: retention.carry_out(night, self._readings.values())
         )
-        tests: list[RestoreTestLine] = self._step("restore tests", self._test)
+        tests: list[RestoreTestLine] = self._change("restore tests", self._test)
         updates: list[UpdateLine] = self._step("updates", updating)
         # What came of age while the night ran goes with it: else it would live a day too long.
-        lines += self._step("expiry", lambda: self._expire(limits, lines))
+        lines += self._change("expiry", lambda: self._expire(limits, lines))
         self._step("reading archives", self._read_archives)
         storages: list[StorageLine] = self._step(
             "storages", lambda: storage_lines(night, self._readings, plan.night)
@@ -225,6 +231,10 @@ class NightRun:
             self._night.tell("step-failed", name=name, reason=str(error))
             return []
 
+    def _change(self, name: str, work: Callable[[], list[T]]) -> list[T]:
+        """Run one step that changes something: none does while changes are stopped."""
+        return [] if self._frozen else self._step(name, work)
+
     def _look_into_guests(self) -> GuestsSeen:
         seen = self._step(
             "guests", lambda: [look(self._night, self._readings, self._plan.updates.managed, self._history)]
@@ -243,7 +253,11 @@ class NightRun:
 
     def _begin_updates(self, seen: GuestsSeen) -> Callable[[], list[UpdateLine]]:
         """Let the updates begin beside the other work. Return what waits for their end."""
-        if self._night.ssh is None or not (self._plan.updates.planned or self._plan.updates.held):
+        if (
+            self._frozen
+            or self._night.ssh is None
+            or not (self._plan.updates.planned or self._plan.updates.held)
+        ):
             return list
         return UpdateRound(self._night, self._plan.updates, self._night.ssh, seen.due).join
 

@@ -7,10 +7,13 @@ The schema is printed by ``orchestrator schema --plan``.
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from orchestrator.planning.plan import MachinePlan, Plan, classes
+from orchestrator.planning.interventions import Charge, Intervention
+from orchestrator.planning.plan import MachinePlan, Plan
+from orchestrator.planning.safety import Risk
 from orchestrator.resources.change import Change, ChangeClass, Kind
 
 FORMAT_VERSION = 1
@@ -28,9 +31,21 @@ class ChangeDocument(_Document):
     before: str | None
     after: str | None
     change_class: ChangeClass | None = Field(description="article 3.8.4")
+    class_reason: str | None = Field(description="why it has that class")
+    erases: bool = Field(description="data goes that would have stayed without the change")
     drift: bool = Field(description="the hypervisor was changed, not the file")
     restart: str | None = Field(description="when the machine restarts for it, in words")
     why: str | None = Field(description="reason and way out, for refusals and notices")
+
+
+class InterventionDocument(_Document):
+    """What one machine's changes are to the contract's change management (article 3.8.4)."""
+
+    change_class: ChangeClass
+    by_rule: ChangeClass | None = Field(description="the class by the rules, if somebody decided otherwise")
+    charge: Charge
+    quote: str | None = Field(description="the accepted quote that covers it")
+    reason: str
 
 
 class MachineDocument(_Document):
@@ -47,6 +62,27 @@ class MachineDocument(_Document):
     address: str | None
     refused: bool = Field(description="something was refused: nothing at all is done to this machine")
     changes: list[ChangeDocument]
+    intervention: InterventionDocument | None = Field(description="null if nothing counts")
+
+
+class DangerDocument(_Document):
+    """Why the plan refuses itself, until it is allowed."""
+
+    risk: Risk
+    where: str
+    words: str
+    name: str = Field(description="what --allow names")
+    allowed: bool
+
+
+class AllowanceDocument(_Document):
+    """A client's free standard changes of the month."""
+
+    client: str
+    per_month: int
+    used: int
+    planned: int
+    left: int
 
 
 class PoolDocument(_Document):
@@ -83,7 +119,8 @@ class SummaryDocument(_Document):
     expire: int = Field(description="snapshots whose seven days are over")
     waiting: int
     erase: int = Field(description="always 0: no plan erases", le=0)
-    by_class: dict[ChangeClass, int]
+    by_class: dict[ChangeClass, int] = Field(description="interventions, one a machine")
+    quotes_missing: int = Field(description="machines that stay as they are until a quote is named")
 
 
 class PlanDocument(_Document):
@@ -96,6 +133,9 @@ class PlanDocument(_Document):
     pools: list[PoolDocument]
     unmanaged: list[UnmanagedDocument]
     failures: list[FailureDocument]
+    frozen: dict[str, str] = Field(description="who stopped every change, and why, by site")
+    dangers: list[DangerDocument]
+    allowances: list[AllowanceDocument]
     summary: SummaryDocument
 
 
@@ -116,7 +156,14 @@ def _machine(plan: MachinePlan) -> MachineDocument:
         address=str(plan.address) if plan.address else None,
         refused=plan.refused,
         changes=[_change(change) for change in plan.changes],
+        intervention=_intervention(plan.intervention),
     )
+
+
+def _intervention(held: Intervention | None) -> InterventionDocument | None:
+    if held is None:
+        return None
+    return InterventionDocument(**{name: getattr(held, name) for name in InterventionDocument.model_fields})
 
 
 def summary(plan: Plan) -> SummaryDocument:
@@ -136,7 +183,10 @@ def summary(plan: Plan) -> SummaryDocument:
         expire=plan.count(Kind.EXPIRE),
         waiting=plan.count(Kind.WAITING),
         erase=0,
-        by_class=dict(classes(plan)),
+        by_class=dict(
+            Counter(machine.intervention.change_class for machine in plan.machines if machine.intervention)
+        ),
+        quotes_missing=sum(machine.lacks_quote for machine in plan.machines),
     )
 
 
@@ -153,5 +203,20 @@ def to_document(plan: Plan) -> PlanDocument:
             for vm in machines
         ],
         failures=[FailureDocument(site=failure.site, reason=failure.reason) for failure in plan.failures],
+        frozen=dict(plan.frozen),
+        dangers=[
+            DangerDocument(**{name: getattr(danger, name) for name in DangerDocument.model_fields})
+            for danger in plan.dangers
+        ],
+        allowances=[
+            AllowanceDocument(
+                client=client,
+                per_month=allowance.per_month,
+                used=allowance.used,
+                planned=allowance.planned,
+                left=allowance.left,
+            )
+            for client, allowance in sorted(plan.allowances.items())
+        ],
         summary=summary(plan),
     )

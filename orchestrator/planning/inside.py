@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.keys import fingerprint, fingerprints
 from orchestrator.guests.rules import describe_changes, policy_from_data, policy_to_data
-from orchestrator.resources.change import Change, ChangeClass, Kind
+from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.machine import keys_in_config
 from orchestrator.resources.notes import Mark
@@ -60,7 +60,7 @@ def _firewall(desired: DesiredMachine, mark: Mark) -> Iterator[Change]:
     loaded = policy_from_data(mark.firewall) if mark.firewall else None
     lines = describe_changes(loaded, desired.policy)
     words = "; ".join(lines) or "closed but for the provider"
-    yield Change(kind=Kind.FIREWALL, what="firewall", after=words, change_class=ChangeClass.STANDARD)
+    yield Change(kind=Kind.FIREWALL, what="firewall", after=words)
 
 
 def keys_known(observed: ObservedMachine, mark: Mark) -> tuple[str, ...]:
@@ -87,7 +87,6 @@ def _keys(desired: DesiredMachine, observed: ObservedMachine, mark: Mark) -> Ite
         what=KEYS,
         before=_listed(names.get(item, item) for item in known),
         after=_listed(map(name_of, desired.ssh_keys)),
-        change_class=ChangeClass.STANDARD,
         why=why,
     )
 
@@ -110,7 +109,6 @@ def _supervision(desired: DesiredMachine, mark: Mark) -> Iterator[Change]:
         what=SUPERVISION,
         before=_SUPERVISED if mark.supervised else None,
         after=_SUPERVISED if desired.supervised else "none: it is no longer part of the subscription",
-        change_class=ChangeClass.STANDARD,
     )
 
 
@@ -146,7 +144,6 @@ def _drift(reading: InsideReading, changing: set[str]) -> Iterator[Change]:
                 what=what,
                 before="; ".join(lines),
                 after="as its file says",
-                change_class=ChangeClass.STANDARD,
                 drift=True,
             )
     if reading.foreign_keys:

@@ -10,8 +10,8 @@ from ipaddress import IPv4Address
 from orchestrator.guests.inside import InsideReading
 from orchestrator.planning.inside import KEYS, inside_changes
 from orchestrator.planning.window import describe_restart, is_open
-from orchestrator.resources.backup import OFF, backup_words, what_retention_does
-from orchestrator.resources.change import Change, ChangeClass, Kind
+from orchestrator.resources.backup import OFF, archives_going, backup_words, what_retention_does
+from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.machine import (
     EXCLUDED,
@@ -81,7 +81,6 @@ def _settings(params: Mapping[str, str | int]) -> Change:
         kind=Kind.UPDATE,
         what="settings",
         after=", ".join(f"{key}={value}" for key, value in params.items()),
-        change_class=ChangeClass.STANDARD,
         drift=True,
     )
 
@@ -96,7 +95,7 @@ def _with_restart(
 def _mark_changes(desired: DesiredMachine, mark: Mark) -> list[Change]:
     pairs = (("contract", mark.contract, desired.contract), ("offer", mark.offer, str(desired.offer)))
     changes = [
-        Change(kind=Kind.UPDATE, what=what, before=before, after=after, change_class=ChangeClass.STANDARD)
+        Change(kind=Kind.UPDATE, what=what, before=before, after=after)
         for what, before, after in pairs
         if before != after
     ]
@@ -107,7 +106,6 @@ def _mark_changes(desired: DesiredMachine, mark: Mark) -> list[Change]:
                 what="service",
                 before=f"retired {mark.retired}",
                 after="in service",
-                change_class=ChangeClass.SIGNIFICANT,
             )
         )
     return changes
@@ -125,7 +123,7 @@ def _backup_changes(
             what="backup",
             before=before,
             after=after,
-            change_class=ChangeClass.STANDARD,
+            erases=bool(archives_going(desired, observed.archives or (), now)),
             why=None if observed.archives is None else what_retention_does(desired, observed.archives, now),
         )
     ]
@@ -136,9 +134,7 @@ def _exclusion_changes(desired: DesiredMachine, mark: Mark) -> list[Change]:
     before, after = mark.applied.get(EXCLUDED, NOTHING_EXCLUDED), excluded_words(desired.update_exclude)
     if before == after or not mark.applied:
         return []
-    return [
-        Change(kind=Kind.UPDATE, what=EXCLUDED, before=before, after=after, change_class=ChangeClass.STANDARD)
-    ]
+    return [Change(kind=Kind.UPDATE, what=EXCLUDED, before=before, after=after)]
 
 
 def _cloud_init_waits(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> bool:
@@ -171,7 +167,7 @@ def _power_changes(
 ) -> list[Change]:
     if desired.power == "stopped":
         if observed.running:
-            return [_power(Kind.STOP, "running", "stopped", ChangeClass.STANDARD)]
+            return [_power(Kind.STOP, "running", "stopped")]
         return []
     if not observed.running:
         in_service = mark.ready and not mark.retired
@@ -181,8 +177,7 @@ def _power_changes(
                 Change(kind=Kind.NOTICE, what="power", before="stopped", after="running", drift=True, why=why)
             ]
         drift = in_service and mark.applied.get("power") == "running"
-        change_class = ChangeClass.STANDARD if mark.ready else None
-        return [_power(Kind.START, "stopped", "running", change_class, drift=drift)]
+        return [_power(Kind.START, "stopped", "running", drift=drift)]
     if not late and not waiting:
         return []
     if restart_now or is_open(desired.window, now):
@@ -193,7 +188,6 @@ def _power_changes(
                 what="restart",
                 after="takes up the new settings",
                 restart=words,
-                change_class=ChangeClass.STANDARD,
             )
         ]
     if not waiting:
@@ -209,7 +203,5 @@ def _power_changes(
     ]
 
 
-def _power(
-    kind: Kind, before: str, after: str, change_class: ChangeClass | None, *, drift: bool = False
-) -> Change:
-    return Change(kind=kind, what="power", before=before, after=after, change_class=change_class, drift=drift)
+def _power(kind: Kind, before: str, after: str, *, drift: bool = False) -> Change:
+    return Change(kind=kind, what="power", before=before, after=after, drift=drift)

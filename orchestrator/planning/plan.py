@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.rules import describe_changes
 from orchestrator.planning.addresses import choose_addresses
+from orchestrator.planning.classes import classified
 from orchestrator.planning.inside import new_supervision
+from orchestrator.planning.interventions import Allowance, Charge, Intervention
 from orchestrator.planning.machine import machine_changes
 from orchestrator.planning.refusals import (
     address_conflict,
@@ -21,10 +23,11 @@ from orchestrator.planning.refusals import (
     namesake,
     no_address,
 )
+from orchestrator.planning.safety import Danger
 from orchestrator.proxmox import VmSummary
 from orchestrator.resources.backup import backup_words
-from orchestrator.resources.change import Change, ChangeClass, Kind
-from orchestrator.resources.desired import DesiredMachine, pool_of
+from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.desired import ChangeTerms, DesiredMachine, pool_of
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.subscriptions.model import format_mebibytes
@@ -41,6 +44,8 @@ class MachinePlan:
         desired: the file's side; None for a machine that was taken out of its file.
         observed: the hypervisor's side; None before it is created.
         inside: what was seen in the guest; None if nobody looked.
+        intervention: what its changes are to the contract (article 3.8.4); None if nothing counts, or before
+            :func:`orchestrator.planning.interventions.with_interventions`.
     """
 
     client: str
@@ -56,6 +61,7 @@ class MachinePlan:
     desired: DesiredMachine | None
     observed: ObservedMachine | None
     inside: InsideReading | None = None
+    intervention: Intervention | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -71,6 +77,17 @@ class MachinePlan:
     def effective(self) -> tuple[Change, ...]:
         """The changes that ``apply`` makes: none if one was refused."""
         return () if self.refused else tuple(change for change in self.changes if change.effective)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether an earlier run made it, and was interrupted before it was what its file asks for."""
+        mark = self.observed.mark if self.observed else None
+        return mark is not None and not mark.applied
+
+    @property
+    def lacks_quote(self) -> bool:
+        """Whether its changes are charged and no quote was named: then ``apply`` makes none of them."""
+        return self.intervention is not None and self.intervention.charge is Charge.MISSING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +108,11 @@ class Plan:
         pools: (site, pool) to create.
         unmanaged: machines that are not ours, by site. Never touched.
         failures: sites that could not be read.
+        change_terms: what was agreed on changes, by client; None where there are no managed services.
+        allowances: free standard changes of the month, by client with managed services.
+        dangers: why the plan refuses itself, and what of it was allowed
+            (:func:`orchestrator.planning.safety.with_dangers`).
+        frozen: who stopped every change and why, by site; empty if nobody did.
     """
 
     made_at: dt.datetime
@@ -98,6 +120,10 @@ class Plan:
     pools: tuple[tuple[str, str], ...]
     unmanaged: dict[str, tuple[VmSummary, ...]]
     failures: tuple[SiteFailure, ...]
+    change_terms: Mapping[str, ChangeTerms | None] = field(default_factory=dict)
+    allowances: Mapping[str, Allowance] = field(default_factory=dict)
+    dangers: tuple[Danger, ...] = ()
+    frozen: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def has_changes(self) -> bool:
@@ -109,6 +135,11 @@ class Plan:
         """Whether something was refused or a site could not be read."""
         unable = any(change.kind is Kind.UNABLE for machine in self.machines for change in machine.changes)
         return bool(self.failures) or unable or any(machine.refused for machine in self.machines)
+
+    @property
+    def unsafe(self) -> tuple[Danger, ...]:
+        """The dangers that nobody allowed: with one of them, ``apply`` does nothing at all."""
+        return tuple(danger for danger in self.dangers if not danger.allowed)
 
     def count(self, kind: Kind) -> int:
         """How many changes of a kind ``apply`` would make (or, for refusals and waits, not make)."""
@@ -184,6 +215,8 @@ def make_plan(
         pools=_missing_pools(plans, observed),
         unmanaged={name: site.strangers for name, site in observed.items() if site.strangers},
         failures=tuple(failures),
+        change_terms={machine.client: machine.change_terms for machine in wanted},
+        frozen={name: site.state.frozen for name, site in observed.items() if site.state.frozen},
     )
 
 
@@ -225,7 +258,7 @@ def _plan(
         node=observed.summary.node if observed else None,
         digest=observed.config.digest if observed else None,
         address=address,
-        changes=tuple(changes),
+        changes=classified(changes),
         desired=desired,
         observed=observed,
     )
@@ -245,7 +278,7 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
     if desired.backup_days is not None:
         words += f", backup {backup_words(desired.backup_days)}"
     return (
-        Change(kind=Kind.CREATE, what="machine", after=words, change_class=ChangeClass.SIGNIFICANT),
+        Change(kind=Kind.CREATE, what="machine", after=words),
         Change(
             kind=Kind.FIREWALL if desired.power == "running" else Kind.WAITING,
             what="firewall",
@@ -284,7 +317,6 @@ def _retirement(machine: ObservedMachine, mark: Mark) -> MachinePlan:
                 what="machine",
                 before=machine.summary.status,
                 after="stopped, kept with its disks, marked retired",
-                change_class=ChangeClass.SIGNIFICANT,
                 why="it is no longer in its file; nothing is erased (art. 10)",
             ),
         )
@@ -305,7 +337,7 @@ def _retirement(machine: ObservedMachine, mark: Mark) -> MachinePlan:
         node=machine.summary.node,
         digest=machine.config.digest,
         address=machine.address,
-        changes=changes,
+        changes=classified(changes),
         desired=None,
         observed=machine,
     )
@@ -316,14 +348,3 @@ def _missing_pools(
 ) -> tuple[tuple[str, str], ...]:
     needed = {(plan.site, pool_of(plan.client)) for plan in plans if plan.desired and plan.effective}
     return tuple(sorted((site, pool) for site, pool in needed if pool not in observed[site].state.pools))
-
-
-def classes(plan: Plan) -> Counter[ChangeClass]:
-    """Interventions by class (article 3.8.4): one for each machine and class, a creation counting once."""
-    counted: Counter[ChangeClass] = Counter()
-    for machine in plan.machines:
-        found = {change.change_class for change in machine.effective if change.change_class}
-        if any(change.kind is Kind.CREATE for change in machine.effective):
-            found = {ChangeClass.SIGNIFICANT}
-        counted.update(found)
-    return counted

@@ -7,9 +7,11 @@ from itertools import groupby
 
 from rich.text import Text
 
+from orchestrator.planning.classes import WORST_FIRST
 from orchestrator.planning.document import summary
+from orchestrator.planning.interventions import Allowance, Charge
 from orchestrator.planning.plan import MachinePlan, Plan
-from orchestrator.resources.change import Change, ChangeClass, Kind
+from orchestrator.resources.change import Change, Kind
 
 _SYMBOLS = {
     Kind.CREATE: ("+", "green"),
@@ -27,21 +29,25 @@ _SYMBOLS = {
     Kind.REFUSED: ("✗", "bold red"),
     Kind.UNABLE: ("✗", "bold red"),
 }
-_WORST = (ChangeClass.MAJOR, ChangeClass.SIGNIFICANT, ChangeClass.STANDARD)
 
 
 def render_plan(plan: Plan, *, show_unmanaged: bool = False) -> Iterator[Text]:
     """Yield the lines of a plan. Nothing in them depends on a terminal but the colours."""
+    for site, who in plan.frozen.items():
+        yield Text(f"{site} is frozen, nothing can be applied: {who}", "bold red")
     for failure in plan.failures:
         yield Text(f"{failure.site}: not read, nothing planned there: {failure.reason}", "bold red")
     for client, machines in groupby(plan.machines, key=lambda machine: machine.client):
-        yield from _client(client, list(machines))
+        yield from _client(client, list(machines), plan.allowances.get(client))
     yield from _unmanaged(plan, show_unmanaged)
+    for danger in plan.dangers:
+        verb, style = ("allowed", "yellow") if danger.allowed else ("refused", "bold red")
+        yield Text(f"{verb}: {danger.name}   {danger.words}", style)
     yield Text()
     yield _summary(plan)
 
 
-def _client(client: str, machines: list[MachinePlan]) -> Iterator[Text]:
+def _client(client: str, machines: list[MachinePlan], allowance: Allowance | None) -> Iterator[Text]:
     changing = [machine for machine in machines if machine.changes]
     if not changing:
         yield Text.assemble((client, "bold"), "  no changes")
@@ -54,6 +60,31 @@ def _client(client: str, machines: list[MachinePlan]) -> Iterator[Text]:
     width = max(len(subject) for subject in subjects)
     for (machine, change), subject in zip(rows, subjects, strict=True):
         yield from _line(machine, change, subject.ljust(width))
+    yield from _change_management(changing, allowance)
+
+
+def _change_management(machines: list[MachinePlan], allowance: Allowance | None) -> Iterator[Text]:
+    """What the client is charged (article 3.8.4)."""
+    if allowance is None:
+        return
+    held = [(machine.machine, machine.intervention) for machine in machines if machine.intervention]
+    free = [name for name, item in held if item.charge is Charge.FREE]
+    if free:
+        left = f"{allowance.left} of {allowance.per_month} free left this month"
+        yield Text(f"    {len(free)} standard, free: {', '.join(free)} ({left})", "dim")
+    quotes = dict.fromkeys(item.quote for _, item in held if item.quote)
+    for quote in quotes:
+        names = ", ".join(f"{name} ({item.change_class})" for name, item in held if item.quote == quote)
+        yield Text(f"    charged, on quote {quote}: {names}", "dim")
+    missing = [f"{name} ({item.change_class})" for name, item in held if item.charge is Charge.MISSING]
+    if missing:
+        needs = (
+            "charged, needs an accepted quote (art. 3.8.4; --quote REFERENCE, or contract.quotes in the file)"
+        )
+        yield Text(f"    {needs}: {', '.join(missing)}", "bold yellow")
+    for name, item in held:
+        if item.by_rule:
+            yield Text(f"    {name}: {item.by_rule} by the rules, {item.change_class} as told", "yellow")
 
 
 def _collapse(machine: MachinePlan) -> list[Change]:
@@ -112,9 +143,12 @@ def _summary(plan: Plan) -> Text:
         text += f", {counts.expire} snapshot{'s' if counts.expire > 1 else ''} to expire"
     if counts.restart:
         text += f" · {counts.restart} restart{'s' if counts.restart > 1 else ''}"
-    by_class = ", ".join(f"{counts.by_class[name]} {name}" for name in _WORST if name in counts.by_class)
+    by_class = ", ".join(f"{counts.by_class[name]} {name}" for name in WORST_FIRST if name in counts.by_class)
     if by_class:
         text += f" · {by_class}"
+    if counts.quotes_missing:
+        noun = "needs a quote's reference" if counts.quotes_missing == 1 else "need a quote's reference"
+        text += f" · {counts.quotes_missing} {noun}"
     if counts.refused:
         text += f" · {counts.refused} refused"
     if plan.failures:

@@ -30,6 +30,7 @@ from orchestrator.proxmox.errors import (
     Unreachable,
 )
 from orchestrator.proxmox.reading import (
+    FREEZE_POOL,
     ClusterState,
     NodeSummary,
     StorageSummary,
@@ -38,6 +39,7 @@ from orchestrator.proxmox.reading import (
     check_privileges,
     parse_tags,
     read_cluster,
+    read_frozen,
     read_vm,
 )
 from orchestrator.proxmox.snapshots import VmSnapshot, can_snapshot, read_snapshots
@@ -45,6 +47,7 @@ from orchestrator.proxmox.tasks import TaskResult, parse_upid
 from orchestrator.proxmox.values import Disk, parse_disk, parse_disk_bytes, parse_property_string
 
 __all__ = [
+    "FREEZE_POOL",
     "AgentNotRunning",
     "AlreadyExists",
     "AlreadyRunning",
@@ -89,6 +92,7 @@ __all__ = [
     "ping_agent",
     "read_archives",
     "read_cluster",
+    "read_frozen",
     "read_guest_file",
     "read_snapshots",
     "read_vm",

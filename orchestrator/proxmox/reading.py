@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,10 @@ from orchestrator.proxmox.errors import PermissionDenied
 
 if TYPE_CHECKING:
     from orchestrator.proxmox.client import Cluster
+
+
+FREEZE_POOL = "orchestrator-freeze"
+"""A pool of this name at a site stops every change there; its comment says who made it, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +85,7 @@ class ClusterState:
     Attributes:
         version: of Proxmox VE, such as ``8.4.1``.
         pools: names of pools.
+        frozen: who stopped every change, and why: the comment of the pool :data:`FREEZE_POOL`; empty if nobody did.
     """
 
     site: str
@@ -89,6 +94,7 @@ class ClusterState:
     nodes: tuple[NodeSummary, ...]
     storages: tuple[StorageSummary, ...]
     pools: frozenset[str]
+    frozen: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +131,7 @@ def read_cluster(cluster: Cluster) -> ClusterState:
         ProxmoxError: it could not be read.
     """
     version = str(cluster.get("/version")["version"])
-    pools = frozenset(str(entry["poolid"]) for entry in cluster.get("/pools"))
+    pools = cluster.get("/pools")
     resources = cluster.get("/cluster/resources")
     vms = _named(cluster, [_vm(entry) for entry in resources if entry["type"] == "qemu"])
     return ClusterState(
@@ -134,8 +140,25 @@ def read_cluster(cluster: Cluster) -> ClusterState:
         vms=tuple(sorted(vms, key=lambda vm: vm.vmid)),
         nodes=tuple(_node(entry) for entry in resources if entry["type"] == "node"),
         storages=tuple(_storage(entry) for entry in resources if entry["type"] == "storage"),
-        pools=pools,
+        pools=frozenset(str(entry["poolid"]) for entry in pools),
+        frozen=_frozen(pools),
     )
+
+
+def read_frozen(cluster: Cluster) -> str:
+    """Who stopped every change at a site, and why; empty if nobody did. One call.
+
+    Raises:
+        ProxmoxError: it could not be read.
+    """
+    return _frozen(cluster.get("/pools"))
+
+
+def _frozen(pools: Iterable[Mapping[str, Any]]) -> str:
+    for entry in pools:
+        if entry["poolid"] == FREEZE_POOL:
+            return str(entry.get("comment") or "somebody, by hand")
+    return ""
 
 
 def _named(cluster: Cluster, vms: list[VmSummary]) -> list[VmSummary]:

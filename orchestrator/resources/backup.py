@@ -237,13 +237,19 @@ def what_retention_does(desired: DesiredMachine, archives: tuple[Archive, ...], 
         return (
             f"no new ones; the {len(judged)} that are there run out their days, the last on {last:%Y-%m-%d}"
         )
-    going = [verdict.archive for verdict in judged if verdict.goes]
+    going = archives_going(desired, archives, now)
     if not going:
         return f"none of the {len(judged)} archives goes tonight"
     first, last_one = (archive.taken_at.astimezone(PARIS) for archive in (going[0], going[-1]))
     size = sum(archive.stored.size for archive in going) / 1024**3
     noun = "archive goes" if len(going) == 1 else "archives go"
     return f"{len(going)} of {len(judged)} {noun} tonight: {first:%Y-%m-%d} to {last_one:%Y-%m-%d}, {size:.1f} GiB"
+
+
+def archives_going(desired: DesiredMachine, archives: tuple[Archive, ...], now: dt.datetime) -> list[Archive]:
+    """The archives that go tonight, the oldest first, if they are kept as the file says now."""
+    judged = verdicts(archives, now, days=desired.backup_days, in_file=True)
+    return [verdict.archive for verdict in judged if verdict.goes]
 
 
 def places(site: ObservedSite, names: Iterable[str]) -> list[tuple[str, str]]:

@@ -52,9 +52,12 @@ class Change:
         what: the thing that changes: ``memory``, ``disk data``, ``firewall``.
         before: the observed side, or None where there is none.
         after: the desired side, or None where there is none.
-        change_class: standard, significant or major (article 3.8.4); None where nothing is made.
+        change_class: standard, significant or major (article 3.8.4); None where nothing is made. Given by
+            :mod:`orchestrator.planning.classes`.
+        class_reason: why it has that class.
         drift: true if the hypervisor differs though what we last applied did not ask for it.
         restart: when the machine restarts for it, in words; None if it does not.
+        erases: whether data goes that would have stayed without the change: never a machine's own.
         why: reason and way out, for refusals and notices; may name an article.
     """
 
@@ -63,8 +66,10 @@ class Change:
     before: str | None = None
     after: str | None = None
     change_class: ChangeClass | None = None
+    class_reason: str | None = None
     drift: bool = False
     restart: str | None = None
+    erases: bool = False
     why: str | None = None
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -12,7 +13,7 @@ from orchestrator.subscriptions.model import MaintenanceWindow, Offer
 
 if TYPE_CHECKING:
     from orchestrator.sites.model import BackupStorage, Provider, SiteNetwork
-    from orchestrator.subscriptions.model import DeclaredSnapshot, Machine, Subscription
+    from orchestrator.subscriptions.model import DeclaredSnapshot, Machine, Quote, Subscription
 
 OWNER_TAG = "orchestrator"
 """The tag on every machine of ours."""
@@ -27,6 +28,26 @@ def pool_of(client: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChangeTerms:
+    """What a client with managed services agreed on changes (article 3.8.4).
+
+    Attributes:
+        free_per_month: standard changes a calendar month that are not charged.
+        quotes: accepted quotes of the client's file.
+    """
+
+    free_per_month: int
+    quotes: tuple[Quote, ...] = ()
+
+    def quote_for(self, machine: str, day: dt.date) -> str | None:
+        """The reference of a quote that covers changes of a machine on a day; None if none does."""
+        for quote in self.quotes:
+            if day <= quote.valid_until and (not quote.machines or machine in quote.machines):
+                return quote.reference
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
 class DesiredMachine:
     """One machine as its file and the site's file want it.
 
@@ -38,6 +59,7 @@ class DesiredMachine:
         backup_days: how many calendar days its backups are kept; None if its backup is off.
         backup_storages: where its backups go: at other sites than its own (article 3.5).
         snapshots: those that the file declares.
+        change_terms: what was agreed on changes; None without managed services.
         window: when it may be restarted; None where no window was agreed.
         direct_access: whether the client may log in (article 3.8.2: not to fully managed servers).
         supervised: whether a node exporter runs in it, for the provider's monitoring (article 3.8.1).
@@ -73,6 +95,7 @@ class DesiredMachine:
     backup_days: int | None = None
     backup_storages: tuple[BackupStorage, ...] = ()
     snapshots: tuple[DeclaredSnapshot, ...] = ()
+    change_terms: ChangeTerms | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -150,4 +173,12 @@ def _desired(
             storage for storage in site.backup_storages if storage.site != subscription.contract.site
         ),
         snapshots=machine.snapshots,
+        change_terms=_change_terms(subscription),
     )
+
+
+def _change_terms(subscription: Subscription) -> ChangeTerms | None:
+    managed = subscription.managed_services
+    if managed is None:
+        return None
+    return ChangeTerms(free_per_month=managed.standard_changes_per_month, quotes=subscription.contract.quotes)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from orchestrator.guests.keys import is_public_key
 from orchestrator.proxmox import parse_disk, parse_property_string
 from orchestrator.resources.backup import backup_words
-from orchestrator.resources.change import Change, ChangeClass, Kind
+from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import DesiredMachine, pool_of
 from orchestrator.resources.notes import Mark
 from orchestrator.subscriptions.model import Offer, format_mebibytes
@@ -81,13 +81,12 @@ class _Sides:
     def read(self, key: str) -> str | None:
         return self.observed.config.effective(key)
 
-    def update(self, what: str, before: str | None, after: str | None, change_class: ChangeClass) -> Change:
+    def update(self, what: str, before: str | None, after: str | None) -> Change:
         return Change(
             kind=Kind.UPDATE,
             what=what,
             before=before,
             after=after,
-            change_class=change_class,
             drift=self.mark.ready and self.mark.applied.get(what) == after,
         )
 
@@ -96,7 +95,7 @@ def _vcpus(sides: _Sides) -> Iterator[Edit]:
     cores, sockets = int(sides.read("cores") or 1), int(sides.read("sockets") or 1)
     if cores * sockets != sides.desired.vcpus:
         change = sides.update(
-            "vCPU", str(cores * sockets), str(sides.desired.vcpus), ChangeClass.STANDARD
+            "vCPU", str(cores * sockets), str(sides.desired.vcpus)
         )  # one socket: what most licences count
         yield Edit(change=change, params={"cores": sides.desired.vcpus, "sockets": 1})
 
@@ -105,18 +104,13 @@ def _memory(sides: _Sides) -> Iterator[Edit]:
     text = sides.read("memory") or "512"
     observed = int(parse_property_string(text).get("current", text) if "=" in text else text)
     if observed != sides.desired.memory:
-        change = sides.update(
-            "memory",
-            format_mebibytes(observed),
-            format_mebibytes(sides.desired.memory),
-            ChangeClass.STANDARD,
-        )
+        change = sides.update("memory", format_mebibytes(observed), format_mebibytes(sides.desired.memory))
         yield Edit(change=change, params={"memory": sides.desired.memory})
 
 
 def _name(sides: _Sides) -> Iterator[Edit]:
     if sides.read("name") != sides.desired.name:
-        change = sides.update("name", sides.read("name"), sides.desired.name, ChangeClass.STANDARD)
+        change = sides.update("name", sides.read("name"), sides.desired.name)
         yield Edit(change=change, params={"name": sides.desired.name})
 
 
@@ -132,9 +126,7 @@ def _network(sides: _Sides) -> Iterator[Edit]:
         if wanted_tag:
             options["tag"] = wanted_tag
         value = ",".join(f"{key}={value}" if value else key for key, value in options.items())
-        change = sides.update(
-            "network", before, _network_words(network.bridge, wanted_tag), ChangeClass.SIGNIFICANT
-        )
+        change = sides.update("network", before, _network_words(network.bridge, wanted_tag))
         yield Edit(change=change, params={"net0": value})
 
 
@@ -150,20 +142,20 @@ def _address(sides: _Sides) -> Iterator[Edit]:
     observed = sides.read("ipconfig0")
     if observed is None or parse_property_string(observed) != parse_property_string(value):
         before = str(sides.observed.address) if sides.observed.address else None
-        change = sides.update("address", before, str(sides.address), ChangeClass.SIGNIFICANT)
+        change = sides.update("address", before, str(sides.address))
         yield Edit(change=change, params={"ipconfig0": value})
 
 
 def _nameservers(sides: _Sides) -> Iterator[Edit]:
     servers = " ".join(str(server) for server in sides.desired.network.nameservers)
     if servers and (sides.read("nameserver") or "") != servers:
-        change = sides.update("name servers", sides.read("nameserver"), servers, ChangeClass.STANDARD)
+        change = sides.update("name servers", sides.read("nameserver"), servers)
         yield Edit(change=change, params={"nameserver": servers})
 
 
 def _user(sides: _Sides) -> Iterator[Edit]:
     if sides.read("ciuser") != sides.desired.user:
-        change = sides.update("user", sides.read("ciuser"), sides.desired.user, ChangeClass.STANDARD)
+        change = sides.update("user", sides.read("ciuser"), sides.desired.user)
         yield Edit(change=change, params={"ciuser": sides.desired.user})
 
 
@@ -195,7 +187,7 @@ def _ssh_keys(sides: _Sides) -> Iterator[Edit]:
         )
         return
     lines = "\n".join(sides.desired.ssh_keys)
-    change = sides.update("SSH keys", _count(observed), _count(wanted), ChangeClass.STANDARD)
+    change = sides.update("SSH keys", _count(observed), _count(wanted))
     yield Edit(change=change, params={"sshkeys": urllib.parse.quote(lines, safe="")})
 
 
@@ -209,7 +201,7 @@ def _cloud_init_drive(sides: _Sides) -> Iterator[Edit]:
     )
     pending = any("cloudinit" in value for value in sides.observed.config.pending.values())
     if not has_drive and not pending:
-        change = sides.update("cloud-init drive", None, CLOUD_INIT_SLOT, ChangeClass.STANDARD)
+        change = sides.update("cloud-init drive", None, CLOUD_INIT_SLOT)
         yield Edit(change=change, params={CLOUD_INIT_SLOT: f"{sides.desired.storage}:cloudinit"})
 
 
@@ -220,9 +212,7 @@ def _unseen(sides: _Sides) -> Iterator[Edit]:
         yield Edit(change=None, params=dict(differing))
     agent = sides.read("agent") or ""
     if not re.match(r"(enabled=)?1\b", agent):
-        yield Edit(
-            change=sides.update("guest agent", agent or None, "on", ChangeClass.STANDARD), params={"agent": 1}
-        )
+        yield Edit(change=sides.update("guest agent", agent or None, "on"), params={"agent": 1})
 
 
 def _tags(sides: _Sides) -> Iterator[Edit]:
@@ -231,9 +221,7 @@ def _tags(sides: _Sides) -> Iterator[Edit]:
     kept = observed if sides.mark.ready else frozenset()
     wanted = (kept | sides.desired.tags) - {"retired"}
     if observed != wanted:
-        change = sides.update(
-            "tags", ", ".join(sorted(observed)) or None, ", ".join(sorted(wanted)), ChangeClass.STANDARD
-        )
+        change = sides.update("tags", ", ".join(sorted(observed)) or None, ", ".join(sorted(wanted)))
         yield Edit(change=change, params={"tags": ";".join(sorted(wanted))})
 
 
@@ -257,7 +245,7 @@ def _new_disk(sides: _Sides, name: str, size: int, slot: str) -> Edit:
     value = f"{sides.desired.storage}:{size}"
     if sides.desired.disk_format:
         value += f",format={sides.desired.disk_format}"
-    change = sides.update(f"disk {name}", None, f"{size}GiB", ChangeClass.STANDARD)
+    change = sides.update(f"disk {name}", None, f"{size}GiB")
     return Edit(change=change, params={slot: value}, slot=(name, slot))
 
 
@@ -281,7 +269,7 @@ def _existing_disk(sides: _Sides, name: str, size: int, slot: str) -> Iterator[E
     gibibyte = 1024**3
     if observed < size * gibibyte:
         before = f"{observed / gibibyte:g}GiB"
-        change = sides.update(f"disk {name}", before, f"{size}GiB", ChangeClass.STANDARD)
+        change = sides.update(f"disk {name}", before, f"{size}GiB")
         yield Edit(change=change, resize=(slot, size), slot=(name, slot))
     elif observed > size * gibibyte:
         fresh = not sides.mark.applied and slot == SYSTEM_SLOT
@@ -406,9 +394,7 @@ def pool_change(desired: DesiredMachine, observed: ObservedMachine) -> Change | 
     if pool == wanted:
         return None
     if pool is None:
-        return Change(
-            kind=Kind.UPDATE, what="pool", after=wanted, change_class=ChangeClass.STANDARD, drift=True
-        )
+        return Change(kind=Kind.UPDATE, what="pool", after=wanted, drift=True)
     return Change(
         kind=Kind.REFUSED,
         what="pool",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.contract.calendar import PARIS, WORK_STARTS, add_calendar_days
 from orchestrator.contract.snapshots import SNAPSHOT_DAYS, SNAPSHOTS_AT_A_TIME
 from orchestrator.proxmox import VmSnapshot, can_snapshot, parse_disk
-from orchestrator.resources.change import Change, ChangeClass, Kind
+from orchestrator.resources.change import Change, Kind
 
 if TYPE_CHECKING:
     from orchestrator.resources.desired import DesiredMachine
@@ -209,7 +209,6 @@ def _declared(
         kind=Kind.SNAPSHOT,
         what=what,
         after=f"taken, kept {SNAPSHOT_DAYS} days",
-        change_class=ChangeClass.STANDARD,
     )
 
 

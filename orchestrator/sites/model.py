@@ -200,8 +200,24 @@ class Management(Strict):
     ssh_proxy_command: str | None = Field(default=None, description="OpenSSH ProxyCommand, with %h and %p")
 
 
+class Limit(Strict):
+    """How many machines of a client, or of a site, one run may touch in a way: both numbers must be passed."""
+
+    percent: WholeNumber = Field(ge=1, le=100, examples=[50], description="of the machines that are there")
+    machines: WholeNumber = Field(ge=0, examples=[3], description="so many are never too many")
+
+
+class Safety(Strict):
+    """Above these limits a plan refuses itself, until ``--allow`` names what may happen."""
+
+    change: Limit = Limit(percent=50, machines=10)
+    restart: Limit = Limit(percent=34, machines=3)
+    retire: Limit = Limit(percent=20, machines=1)
+
+
 class Provider(Strict):
     """One inventory: the sites of a provider."""
 
     management: Management
+    safety: Safety = Safety()
     sites: dict[DnsLabel, Site] = Field(min_length=1)

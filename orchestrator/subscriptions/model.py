@@ -62,6 +62,7 @@ __all__ = [
     "Offer",
     "OpenPort",
     "PortRange",
+    "Quote",
     "Redundancy",
     "Service",
     "Source",
@@ -92,6 +93,20 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+class Quote(Strict):
+    """An accepted quote for changes that are charged (article 3.8.4)."""
+
+    reference: str = Field(
+        pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9 ._/#-]{0,62}[A-Za-z0-9])?$",
+        examples=["D-2026-0117"],
+        description="the quote's number: letters, digits, blanks and . _ / # -, at most 64",
+    )
+    machines: tuple[DnsLabel, ...] = Field(
+        default=(), description="whose changes it covers; every machine's if absent"
+    )
+    valid_until: Date = Field(examples=["2026-12-31"], description="the last day that it covers changes")
+
+
 class Contract(Strict):
     """The signed contract that a file carries out."""
 
@@ -102,6 +117,11 @@ class Contract(Strict):
     )
     starts: Date = Field(examples=["2026-03-01"], description="the first day of the contract")
     site: DnsLabel = Field(examples=["paris"], description="the data centre of the client's machines")
+    quotes: tuple[Quote, ...] = Field(
+        default=(),
+        description="accepted quotes, for changes that are charged",
+        json_schema_extra={"x-article": "3.8.4"},
+    )
 
 
 class Administration(Strict):

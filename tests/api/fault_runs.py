@@ -9,22 +9,20 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.applying.apply import apply_plan
-from orchestrator.applying.journal import Journal
-from orchestrator.cli.session import prepare
+from orchestrator.applying.freezing import FreezeWatch
+from orchestrator.cli import planning, session
 from orchestrator.history import open_history
 from orchestrator.nightly.result import BackupLine, NightReport, RestoreTestLine, RetentionLine
-from orchestrator.planning.plan import Selection
+from orchestrator.planning.saved import PlanOptions
 from orchestrator.proxmox import Cluster, Patience
 from orchestrator.resources.backup import ArchiveMark, archive_notes, read_archive_mark
-from orchestrator.resources.desired import desired_machines
 from orchestrator.resources.snapshot import snapshot_description
 from orchestrator.sites import load_provider
-from orchestrator.subscriptions import load
 from tests.api.desk import Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
 from tests.api.night_desk import AGENT, MONDAY_NIGHT, STORE, NightDesk
@@ -153,22 +151,25 @@ class ApplyRun(ReferenceRun):
 
     def run(self, *, again: bool = False, timeout_seconds: float = 30.0) -> Ending:
         """Plan and apply, as the command does."""
-        provider = load_provider(self.desk.folder)
-        loaded = load([self.desk.folder / "subscriptions"], provider)
-        desired = desired_machines((item.subscription for item in loaded.subscriptions), provider)
+        asked = planning.request(
+            load_provider(self.desk.folder),
+            PlanOptions(paths=[str(self.desk.folder / "subscriptions")], restart_now=True),
+            settle_seconds=60,
+        )
         with _client(self.fake, timeout_seconds) as cluster, open_history(_history(self.desk)) as history:
             clusters = {"paris": cluster}
-            prepared = prepare(desired, clusters, Selection(), restart_now=True, settle_seconds=60)
+            prepared = planning.prepare(asked, clusters, {})
             plan = prepared.plan
             outcomes = apply_plan(
                 plan,
                 clusters,
                 prepared.observed,
-                Journal(history=history, who="test", why="test", run="test", show=lambda *_: None),
+                replace(session.journal(history, "test", lambda *_: None, clusters), gate=_gate(cluster)),
                 ssh=None,
                 restart_now=True,
                 pause=_hurry,
             )
+        assert not plan.unsafe, plan.unsafe
         told = [failure.reason for failure in plan.failures]
         told += [item.message for item in outcomes if item.result in ("failed", "refused")]
         return Ending(told=tuple(told))
@@ -199,7 +200,12 @@ class NightlyRun(ReferenceRun):
         """Begin the night, or begin it again an hour later."""
         at = MONDAY_NIGHT + dt.timedelta(hours=again)
         report, _ = self.night.night_and_plan(
-            at, speed=60, boot_seconds=60, patience=_PATIENCE, timeout_seconds=timeout_seconds
+            at,
+            speed=60,
+            boot_seconds=60,
+            gate=_gate,
+            patience=_PATIENCE,
+            timeout_seconds=timeout_seconds,
         )
         return Ending(told=tuple(_complaints(report)))
 
@@ -226,6 +232,11 @@ def _client(fake: FakePve, timeout_seconds: float) -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.close()
+
+
+def _gate(cluster: Cluster) -> FreezeWatch:
+    """Looks once a run whether changes are stopped, however long the run takes."""
+    return FreezeWatch({"paris": cluster}, monotonic=lambda: 0.0)
 
 
 def _history(desk: Desk) -> Path:

@@ -104,6 +104,7 @@ class NightDesk:
         boot_seconds: float = 60.0,
         closes_at: dt.datetime | None = None,
         silence_seconds: float = 900.0,
+        gate: Callable[[Cluster], Callable[[str], None]] = lambda _cluster: lambda _site: None,
         **client: Any,
     ) -> tuple[NightReport, NightPlan]:
         """As :meth:`night`, with what it planned. ``client`` replaces options of the cluster's client."""
@@ -136,6 +137,7 @@ class NightDesk:
                     why="night",
                     run=f"{at:%Y%m%dT%H%M%S}",
                     show=lambda client, machine, text: None,
+                    gate=gate(cluster),
                 ),
                 clock=clock,
                 tell=tell,

@@ -1,0 +1,91 @@
+"""A stop for every change of every run, at once: it stands in Proxmox itself, so it holds wherever runs are started.
+
+A pool of a certain name at a site means: nobody changes anything there. Its comment says who stopped it and why.
+A run looks before its first step, and again before later steps, every few seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from orchestrator.applying.vm import Stopped
+from orchestrator.proxmox import FREEZE_POOL, AlreadyExists, NotFound, read_frozen
+
+if TYPE_CHECKING:
+    from orchestrator.proxmox import Cluster
+
+LOOK_AGAIN_SECONDS = 5.0
+"""How old what is known of a freeze may be before a step: one call a site in that time."""
+
+
+class Frozen(Stopped):
+    """Somebody stopped every change. The text says who, and how to go on."""
+
+    def __init__(self, site: str, who: str) -> None:
+        super().__init__(f"{site} is frozen: {who}. Nothing is changed until `orchestrator thaw`")
+
+
+class FreezeWatch:
+    """Looks whether changes are stopped, before each step.
+
+    Args:
+        clusters: by site.
+        known: sites that were read just now, and not frozen.
+        monotonic: a clock in seconds that only goes forward.
+    """
+
+    def __init__(
+        self,
+        clusters: Mapping[str, Cluster],
+        *,
+        known: Collection[str] = (),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clusters = clusters
+        self._monotonic = monotonic
+        self._looked = dict.fromkeys(known, monotonic())
+        self._guard = Lock()
+
+    def __call__(self, site: str) -> None:
+        """Look, unless that was done moments ago.
+
+        Raises:
+            Frozen: somebody stopped every change.
+            ProxmoxError: it cannot be known.
+        """
+        with self._guard:
+            looked = self._looked.get(site)
+            if looked is not None and self._monotonic() - looked < LOOK_AGAIN_SECONDS:
+                return
+            if who := read_frozen(self._clusters[site]):
+                raise Frozen(site, who)
+            self._looked[site] = self._monotonic()
+
+
+def freeze(cluster: Cluster, who: str) -> str:
+    """Stop every change at a site. Return who had stopped them already; empty if nobody had.
+
+    Raises:
+        ProxmoxError: it could not be done.
+    """
+    with suppress(AlreadyExists):
+        cluster.post("/pools", poolid=FREEZE_POOL, comment=who)
+        return ""
+    return read_frozen(cluster)
+
+
+def thaw(cluster: Cluster) -> str:
+    """Let changes go on at a site. Return who had stopped them; empty if nobody had.
+
+    Raises:
+        ProxmoxError: it could not be done.
+    """
+    who = read_frozen(cluster)
+    if who:
+        with suppress(NotFound):
+            cluster.delete(f"/pools/{FREEZE_POOL}")
+    return who

@@ -1,0 +1,303 @@
+"""Making a plan for a command: what it is limited to, what was decided for it, and the plan itself."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli import session
+
+if TYPE_CHECKING:
+    from orchestrator.planning.interventions import Decisions, FreeUse
+    from orchestrator.planning.plan import Plan, Selection, SiteFailure
+    from orchestrator.planning.saved import PlanOptions
+    from orchestrator.proxmox import Cluster
+    from orchestrator.resources.change import ChangeClass
+    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.observed import ObservedSite
+    from orchestrator.sites.model import Provider
+
+RestartNow = Annotated[
+    bool, typer.Option("--restart-now", help="Restart machines also outside their maintenance window.")
+]
+Quote = Annotated[
+    str | None,
+    typer.Option(metavar="REFERENCE", help="The accepted quote that covers what is charged (article 3.8.4)."),
+]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--class",
+        metavar="CLIENT/MACHINE=CLASS",
+        help="Class a machine's changes against the rules; goes into the history. May be repeated.",
+    ),
+]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="RISK:WHERE", help="Allow exactly what the plan refuses by itself. May be repeated."
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A plan with what it was made from."""
+
+    plan: Plan
+    observed: Mapping[str, ObservedSite]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a plan is asked for, read and checked before anything is looked at.
+
+    Attributes:
+        selection: what it is limited to; everything if None.
+        decisions: quotes and classes; none if None.
+        allowed: what ``--allow`` names.
+        guests: look into the guests as well.
+        made_at: the moment to plan for; now if None.
+        settle_seconds: how long to wait for clones that an earlier, killed run asked for.
+    """
+
+    provider: Provider
+    desired: tuple[DesiredMachine, ...]
+    selection: Selection | None = None
+    restart_now: bool = False
+    guests: bool = False
+    decisions: Decisions | None = None
+    allowed: frozenset[str] = frozenset()
+    made_at: dt.datetime | None = None
+    settle_seconds: float = 0.0
+
+
+def request(
+    provider: Provider,
+    options: PlanOptions,
+    *,
+    made_at: dt.datetime | None = None,
+    settle_seconds: float = 0.0,
+) -> Request:
+    """Read the clients' files and check the options; ends with an error if something is wrong with them."""
+    from orchestrator.planning.interventions import Decisions
+    from orchestrator.planning.safety import NoSuchRisk, read_allowed
+
+    desired = session.open_desired([Path(path) for path in options.paths], provider)
+    chosen = session.selection(options.only)
+    session.check_selection(chosen, desired)
+    try:
+        allowed = read_allowed(options.allow)
+    except NoSuchRisk as error:
+        session.fail(str(error))
+    return Request(
+        provider=provider,
+        desired=desired,
+        selection=chosen,
+        restart_now=options.restart_now,
+        guests=options.guests,
+        decisions=Decisions(quote=options.quote, classes=_classes(options.classes)),
+        allowed=allowed,
+        made_at=made_at,
+        settle_seconds=settle_seconds,
+    )
+
+
+def options(
+    paths: list[Path] | None,
+    *,
+    only: str | None,
+    restart_now: bool,
+    guests: bool,
+    quote: str | None,
+    classes: list[str] | None,
+    allow: list[str] | None,
+) -> PlanOptions:
+    """The options of a plan, as they are saved with it."""
+    from orchestrator.planning.saved import PlanOptions
+
+    pairs = {}
+    for text in classes or ():
+        target, sign, name = text.partition("=")
+        if not sign or "/" not in target:
+            session.fail(f"--class {text}: say CLIENT/MACHINE=CLASS, such as dupont/web-1=standard")
+        pairs[target] = name
+    if quote is not None and not quote.strip():
+        session.fail("--quote is empty: name the accepted quote's reference")
+    return PlanOptions(
+        paths=[str(path) for path in paths or [session.DEFAULT_FOLDER]],
+        only=only,
+        restart_now=restart_now,
+        guests=guests,
+        quote=quote.strip() if quote else None,
+        classes=pairs,
+        allow=list(allow or ()),
+    )
+
+
+def _classes(pairs: Mapping[str, str]) -> dict[tuple[str, str], ChangeClass]:
+    from orchestrator.resources.change import ChangeClass
+
+    found = {}
+    for target, name in pairs.items():
+        client, _, machine = target.partition("/")
+        if name not in set(ChangeClass):
+            session.fail(f"--class {target}={name}: the classes are {', '.join(ChangeClass)} (art. 3.8.4)")
+        found[client, machine] = ChangeClass(name)
+    return found
+
+
+def used_changes(history: str | None) -> FreeUse:
+    """The month's free changes so far; none where there is no history yet."""
+    from orchestrator.history import HistoryMissing, HistoryUnavailable, open_history
+    from orchestrator.history.changes import free_changes
+
+    try:
+        with open_history(history or session.state_directory() / "history.db", create=False) as opened:
+            return free_changes(opened, dt.datetime.now(dt.UTC))
+    except HistoryMissing:
+        return {}
+    except HistoryUnavailable as error:
+        session.fail(str(error))
+
+
+def prepare(asked: Request, clusters: Mapping[str, Cluster], used: FreeUse) -> Prepared:
+    """Observe every site at once, plan, and say what the plan means: who pays, and what is dangerous about it.
+
+    Args:
+        asked: what the plan is asked for.
+        clusters: by site.
+        used: the month's free changes so far.
+    """
+    from orchestrator.planning.interventions import NO_DECISIONS, with_interventions
+    from orchestrator.planning.plan import EVERYTHING, SiteFailure, make_plan
+    from orchestrator.planning.safety import with_dangers
+
+    with ThreadPoolExecutor(max(len(clusters), 1), thread_name_prefix="site") as pool:
+        results = list(pool.map(lambda site: _read(site, clusters[site], asked), clusters))
+    observed = {result.site: result for result in results if not isinstance(result, SiteFailure)}
+    failures = [result for result in results if isinstance(result, SiteFailure)]
+    chosen = asked.selection or EVERYTHING
+    decisions = asked.decisions or NO_DECISIONS
+    inside = None
+    if asked.guests:
+        from orchestrator.applying.looking import look_into_guests
+
+        ssh = session.ssh_settings(asked.provider)
+        inside = look_into_guests(asked.desired, observed, ssh, includes=chosen.includes)
+    plan = make_plan(
+        asked.desired,
+        observed,
+        asked.made_at or dt.datetime.now(dt.UTC),
+        selection=chosen,
+        restart_now=asked.restart_now,
+        failures=failures,
+        inside=inside,
+    )
+    if chosen.machine is not None and not plan.machines and not failures:
+        session.fail(f"{chosen.client} has no machine {chosen.machine}, neither in its file nor at its sites")
+    _check_classes(decisions, plan)
+    plan = with_interventions(plan, used, decisions)
+    plan = with_dangers(plan, observed, asked.provider.safety, asked.allowed)
+    return Prepared(plan=plan, observed=observed)
+
+
+def _check_classes(decisions: Decisions, plan: Plan) -> None:
+    known = {machine.key for machine in plan.machines}
+    for key in decisions.classes:
+        if key not in known and not plan.failures:
+            session.fail(f"--class {'/'.join(key)}: the plan has no such machine")
+
+
+def _read(site: str, cluster: Cluster, asked: Request) -> ObservedSite | SiteFailure:
+    from orchestrator.applying.settle import await_clones, unfinished_clones
+    from orchestrator.planning.addresses import needs_register
+    from orchestrator.planning.plan import SiteFailure
+    from orchestrator.proxmox import ProxmoxError
+    from orchestrator.resources.observed import observe, with_register
+
+    names = {machine.name for machine in asked.desired}
+    try:
+        observed = observe(cluster, site, names=names)
+        if asked.settle_seconds and (nodes := unfinished_clones(observed)):
+            await_clones(cluster, nodes, seconds=asked.settle_seconds)
+            observed = observe(cluster, site, names=names)
+        if needs_register(asked.desired, observed):
+            observed = with_register(cluster, observed)
+        return _with_archives(cluster, observed, asked.desired)
+    except ProxmoxError as error:
+        reason = str(error) if not error.remedy or error.remedy in str(error) else f"{error}: {error.remedy}"
+        return SiteFailure(site=site, reason=reason)
+
+
+def _with_archives(
+    cluster: Cluster, observed: ObservedSite, desired: tuple[DesiredMachine, ...]
+) -> ObservedSite:
+    """Read the site's archives if a retention changed: the plan says which of them will go."""
+    from orchestrator.resources.backup import OFF, backup_words
+    from orchestrator.resources.holdings import with_archives
+
+    here = {machine.key: machine for machine in desired if machine.site == observed.site}
+    changed = [
+        here[key].backup_storages
+        for machine in observed.machines
+        if machine.mark
+        and (key := (machine.mark.client, machine.mark.machine)) in here
+        and machine.mark.applied
+        and machine.mark.applied.get("backup", OFF) != backup_words(here[key].backup_days)
+    ]
+    if not changed:
+        return observed
+    names = {storage.name for storages in changed for storage in storages}
+    reading = with_archives(cluster, observed, names, here)
+    # Of a storage that is away the plan says nothing; the night reports it.
+    return observed if reading.unread else reading.observed
+
+
+def print_plan(plan: Plan, *, show_unmanaged: bool = False) -> None:
+    """Print a plan for people."""
+    from orchestrator.planning.text import render_plan
+
+    out = session.console()
+    for line in render_plan(plan, show_unmanaged=show_unmanaged):
+        out.print(line)
+
+
+def save(path: Path, chosen: PlanOptions, provider: Provider, inventory: str, plan: Plan) -> None:
+    """Save a plan, whole or not at all; ends with an error if it cannot be."""
+    from importlib.metadata import version
+
+    from orchestrator.planning.document import to_document
+    from orchestrator.planning.saved import SavedPlan
+
+    saved = SavedPlan(
+        orchestrator=version("orchestrator"),
+        made_by=session.operator(),
+        inventory=inventory,
+        sites=session.provider_name(provider),
+        options=chosen,
+        files=files_of(chosen),
+        plan=to_document(plan),
+    )
+    try:
+        session.replace_file(path, saved.sealed().model_dump_json(indent=1) + "\n")
+    except OSError as error:
+        session.fail(f"the plan cannot be saved: {error}")
+
+
+def files_of(chosen: PlanOptions) -> dict[str, str]:
+    """The clients' files of a plan with their hashes."""
+    from orchestrator.documents.files import yaml_files
+    from orchestrator.planning.saved import hash_files
+
+    files = [path for path in yaml_files([Path(path) for path in chosen.paths]) if isinstance(path, Path)]
+    try:
+        return hash_files(files)
+    except OSError as error:
+        session.fail(f"a file cannot be read again: {error}")

@@ -1,0 +1,173 @@
+"""The class of every change (article 3.8.4): rules as data, in one place, each with its reason.
+
+The article knows three classes. *Standard*: little work, well mastered, little risk, the system is not modified.
+*Significant*: an engineer prepares, tests and hands over; charged. *Major*: a project; charged, quote first.
+The first rule that fits a change decides. A change that no rule knows is significant: somebody has to look at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from orchestrator.resources.change import QUIET, Change, ChangeClass, Kind
+
+WORST_FIRST = (ChangeClass.MAJOR, ChangeClass.SIGNIFICANT, ChangeClass.STANDARD)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassRule:
+    """One rule.
+
+    Attributes:
+        kinds: kinds of change that it speaks of.
+        what: patterns of the thing that changes; ``*`` and ``?`` as in file names.
+        change_class: the class; None: no intervention of the contract's change management.
+        reason: why, as reviewers read it.
+        counted: whether it is an intervention for the client: counted against the month's free ones, or charged.
+    """
+
+    kinds: frozenset[Kind]
+    what: tuple[str, ...] = ("*",)
+    change_class: ChangeClass | None
+    reason: str
+    counted: bool = True
+
+    def fits(self, change: Change) -> bool:
+        """Whether it speaks of a change."""
+        return change.kind in self.kinds and any(fnmatchcase(change.what, pattern) for pattern in self.what)
+
+
+def _of(*kinds: Kind) -> frozenset[Kind]:
+    return frozenset(kinds)
+
+
+RULES: tuple[ClassRule, ...] = (
+    ClassRule(
+        kinds=_of(Kind.REFUSED),
+        what=("site", "image"),
+        change_class=ChangeClass.MAJOR,
+        reason="moving a machine to another data centre, or to another system, is a project",
+    ),
+    ClassRule(kinds=QUIET, change_class=None, reason="nothing is done", counted=False),
+    ClassRule(
+        kinds=_of(Kind.CREATE),
+        change_class=ChangeClass.SIGNIFICANT,
+        reason="a machine is delivered: prepared, tested and handed over",
+    ),
+    ClassRule(
+        kinds=_of(Kind.RETIRE),
+        change_class=ChangeClass.SIGNIFICANT,
+        reason="a machine goes out of service: what depends on it must be known",
+    ),
+    ClassRule(
+        kinds=_of(Kind.UPDATE),
+        what=("service",),
+        change_class=ChangeClass.SIGNIFICANT,
+        reason="a machine comes back into service: tested and handed over again",
+    ),
+    ClassRule(
+        kinds=_of(Kind.UPDATE),
+        what=("network", "address"),
+        change_class=ChangeClass.SIGNIFICANT,
+        reason="whoever talks to the machine must follow: planned and tested with the client",
+    ),
+    ClassRule(
+        kinds=_of(Kind.UPDATE),
+        what=("tags", "pool", "settings", "cloud-init drive", "guest agent", "user", "name", "contract"),
+        change_class=ChangeClass.STANDARD,
+        reason="the provider's own bookkeeping",
+        counted=False,
+    ),
+    ClassRule(
+        kinds=_of(Kind.UPDATE),
+        what=("vCPU", "memory", "disk *"),
+        change_class=ChangeClass.STANDARD,
+        reason="size, within the subscription: mastered, and nothing in the system is modified",
+    ),
+    ClassRule(
+        kinds=_of(Kind.UPDATE),
+        what=("backup", "updates excluded", "name servers", "offer", "SSH keys"),
+        change_class=ChangeClass.STANDARD,
+        reason="an option of the subscription",
+    ),
+    ClassRule(
+        kinds=_of(Kind.FIREWALL),
+        change_class=ChangeClass.STANDARD,
+        reason="a firewall rule: tried first, and taken back if the way in is lost",
+    ),
+    ClassRule(
+        kinds=_of(Kind.GUEST),
+        what=("SSH keys",),
+        change_class=ChangeClass.STANDARD,
+        reason="who may log in: the last way in is never taken away",
+    ),
+    ClassRule(
+        kinds=_of(Kind.GUEST),
+        change_class=ChangeClass.STANDARD,
+        reason="the provider's own supervision (art. 3.8.1)",
+        counted=False,
+    ),
+    ClassRule(
+        kinds=_of(Kind.SNAPSHOT),
+        change_class=ChangeClass.STANDARD,
+        reason="a snapshot of the offer (art. 3.2, 3.3)",
+        counted=False,
+    ),
+    ClassRule(
+        kinds=_of(Kind.EXPIRE),
+        change_class=ChangeClass.STANDARD,
+        reason="the contract's own seven days are over (art. 3.2, 3.3)",
+        counted=False,
+    ),
+    ClassRule(
+        kinds=_of(Kind.START, Kind.STOP),
+        change_class=ChangeClass.STANDARD,
+        reason="power, on the client's behalf (art. 3.2)",
+    ),
+    ClassRule(
+        kinds=_of(Kind.RESTART),
+        change_class=ChangeClass.STANDARD,
+        reason="part of the change that it completes",
+        counted=False,
+    ),
+)
+"""Every rule; the first that fits a change decides."""
+
+UNKNOWN = ClassRule(
+    kinds=frozenset(Kind),
+    change_class=ChangeClass.SIGNIFICANT,
+    reason="no rule knows this change: an engineer looks at it",
+)
+"""What decides where no rule fits."""
+
+
+def rule_for(change: Change) -> ClassRule:
+    """The rule that decides about a change."""
+    return next((rule for rule in RULES if rule.fits(change)), UNKNOWN)
+
+
+def counts(change: Change) -> bool:
+    """Whether a change is an intervention for the client: not where what was changed outside is put right."""
+    return rule_for(change).counted and not change.drift
+
+
+def classified(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """The changes with their class and its reason.
+
+    What belongs to a creation, and is done by it, has no class of its own.
+    """
+    found = list(changes)
+    creation = any(change.kind is Kind.CREATE for change in found)
+    return tuple(_classified(change, part=creation and change.kind is not Kind.CREATE) for change in found)
+
+
+def _classified(change: Change, *, part: bool) -> Change:
+    rule = rule_for(change)
+    if part or rule.change_class is None:
+        return change
+    reason = rule.reason
+    if change.drift and change.effective:
+        reason = "put right what was changed outside (art. 3.8.1): not counted"
+    return replace(change, change_class=rule.change_class, class_reason=reason)
