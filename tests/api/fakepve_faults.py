@@ -43,6 +43,7 @@ class Fault:
             client, process ``pid``, is killed).
         after: the request is carried out first; only its answer is lost.
         skip: let so many pass before the first.
+        lasting: from the first request that it happens to, it happens to every other as well.
         log: lines of the task's log.
     """
 
@@ -56,17 +57,22 @@ class Fault:
     times: int = 1
     after: bool = False
     skip: int = 0
+    lasting: bool = False
+    met: bool = False
     log: tuple[str, ...] = ()
     pid: int = 0
 
     def matches(self, method: str, path: str) -> bool:
         """Whether it is this request's turn."""
+        if self.lasting and self.met:
+            return True
         if self.method not in (method, "*") or not self.times or not re.fullmatch(self.path, path):
             return False
         if self.skip:
             self.skip -= 1
             return False
         self.times -= 1
+        self.met = True
         return True
 
 

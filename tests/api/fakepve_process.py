@@ -137,12 +137,12 @@ class Control(BackupOps, SavingOps):
         self.node.fail(method, path, error=error, times=times)
 
     async def op_clear_faults(self) -> int:
-        """End all trouble. Return how many requests the faults still waited for."""
-        waiting = sum(fault.times for fault in self.node.faults)
+        """End all trouble. Return how many faults met no request."""
+        unmet = sum(not fault.met for fault in self.node.faults)
         self.node.faults.clear()
         self.node.failures.clear()
         await self.node.end_endless_tasks()
-        return waiting
+        return unmet
 
     def op_trace(self, on: bool) -> list[dict[str, Any]]:
         """Begin to write down every request, or end it. Return what was written down."""

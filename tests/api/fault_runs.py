@@ -30,9 +30,7 @@ from tests.api.night_desk import AGENT, MONDAY_NIGHT, STORE, NightDesk
 EDIT = "\n\nedited by somebody else"
 """What a colleague adds to a machine's notes in the middle of a run."""
 
-_PATIENCE = Patience(
-    first_wait=0.001, longest_wait=0.002, jitter=0.0, first_poll=0.002, longest_poll=0.02, longest_task=0.8
-)
+_HURRY = Patience(first_wait=0.001, longest_wait=0.002, jitter=0.0, first_poll=0.002, longest_poll=0.02)
 _DISKS = [{"name": "system", "size": "6GiB"}, {"name": "data", "size": "1GiB"}]
 _INCIDENTAL = ("digest", "meta", "net0", "smbios1", "vmgenid")
 _DAY = 86400
@@ -52,6 +50,26 @@ class Ending:
     def well(self) -> bool:
         """Whether nothing went wrong."""
         return not self.told
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How long a run waits before it gives up, seconds. Short ones are for runs that meet what never comes.
+
+    Attributes:
+        answer: for an answer.
+        task: for the end of a task.
+    """
+
+    answer: float = 30.0
+    task: float = 30.0
+
+    def options(self) -> dict[str, Any]:
+        """Options of the cluster's client."""
+        return {"timeout_seconds": self.answer, "patience": replace(_HURRY, longest_task=self.task)}
+
+
+LONG = Limits()
 
 
 class ReferenceRun(ABC):
@@ -75,8 +93,8 @@ class ReferenceRun(ABC):
         """Bring the cluster to the state that every run begins from."""
 
     @abstractmethod
-    def run(self, *, again: bool = False, timeout_seconds: float = 30.0) -> Ending:
-        """Run it, against the client's timeout. ``again``: it is the run after one that went wrong."""
+    def run(self, *, again: bool = False, limits: Limits = LONG) -> Ending:
+        """Run it. ``again``: it is the run after one that went wrong."""
 
     def names(self) -> dict[int, str]:
         """The machines' names by number."""
@@ -149,14 +167,14 @@ class ApplyRun(ReferenceRun):
         wanted = [machine("web-1", memory="2GiB", disks=_DISKS[:1]), machine("db-1", disks=_DISKS)]
         self.desk.write(subscription("dupont", wanted[:1]), subscription("martin", wanted[1:]))
 
-    def run(self, *, again: bool = False, timeout_seconds: float = 30.0) -> Ending:
+    def run(self, *, again: bool = False, limits: Limits = LONG) -> Ending:
         """Plan and apply, as the command does."""
         asked = planning.request(
             load_provider(self.desk.folder),
             PlanOptions(paths=[str(self.desk.folder / "subscriptions")], restart_now=True),
             settle_seconds=60,
         )
-        with _client(self.fake, timeout_seconds) as cluster, open_history(_history(self.desk)) as history:
+        with _client(self.fake, limits) as cluster, open_history(_history(self.desk)) as history:
             clusters = {"paris": cluster}
             prepared = planning.prepare(asked, clusters, {})
             plan = prepared.plan
@@ -196,7 +214,7 @@ class NightlyRun(ReferenceRun):
         about = snapshot_description("dupont", "web-1", declared_for=None)
         self.fake.add_snapshot(vmid, "before", snaptime=int(old.timestamp()), description=about)
 
-    def run(self, *, again: bool = False, timeout_seconds: float = 30.0) -> Ending:
+    def run(self, *, again: bool = False, limits: Limits = LONG) -> Ending:
         """Begin the night, or begin it again an hour later."""
         at = MONDAY_NIGHT + dt.timedelta(hours=again)
         report, _ = self.night.night_and_plan(
@@ -204,8 +222,7 @@ class NightlyRun(ReferenceRun):
             speed=60,
             boot_seconds=60,
             gate=_gate,
-            patience=_PATIENCE,
-            timeout_seconds=timeout_seconds,
+            **limits.options(),
         )
         return Ending(told=tuple(_complaints(report)))
 
@@ -226,8 +243,8 @@ def _complaints(report: NightReport) -> Iterator[str]:
 
 
 @contextmanager
-def _client(fake: FakePve, timeout_seconds: float) -> Iterator[Cluster]:
-    cluster = fake.cluster(patience=_PATIENCE, timeout_seconds=timeout_seconds)
+def _client(fake: FakePve, limits: Limits) -> Iterator[Cluster]:
+    cluster = fake.cluster(**limits.options())
     try:
         yield cluster
     finally:

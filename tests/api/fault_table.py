@@ -11,18 +11,21 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tests.api.fault_runs import EDIT
+from tests.api.fault_runs import EDIT, LONG, Limits
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
 CONVERGED = "converged"
 NEXT_RUN = "error, next run finishes"
 LEFT_OUT = "–"
 _NODE = "/nodes/pve1"
-_HANG_SECONDS = 1.0
+_HANG_SECONDS = 5.0
+_NO_ANSWER = Limits(answer=0.5)
+_NO_END = Limits(task=0.4)
+_NO_NODE = Limits(task=0.8)
 
 Column = dict[str, str]
 """Cells by row."""
@@ -36,7 +39,7 @@ class FaultKind:
         options: of ``fakepve_faults.Fault``; ``after`` is added for writes where ``carried_out`` says so.
         carried_out: whether a write is carried out although its answer is lost.
         only: ``writes``, ``tasks`` or ``digests``: the calls that can have it; empty for all.
-        silent: whether nobody answers: the client's own timeout has to be short then.
+        limits: how long the run waits before it gives up: short where what it waits for never comes.
     """
 
     name: str
@@ -44,7 +47,17 @@ class FaultKind:
     options: Mapping[str, Any] = field(default_factory=dict)
     carried_out: bool = False
     only: str = ""
-    silent: bool = False
+    limits: Limits = LONG
+
+    @property
+    def hurried(self) -> bool:
+        """Whether a busy machine can make the run give up where it should not."""
+        return self.limits != LONG
+
+    def unhurried(self) -> FaultKind:
+        """The same with more patience."""
+        limits = Limits(answer=self.limits.answer * 4, task=self.limits.task * 4)
+        return replace(self, limits=limits)
 
 
 FAULTS = (
@@ -52,21 +65,22 @@ FAULTS = (
     FaultKind(name="503", kind="error", options={"status": 503, "text": "Service Unavailable"}),
     FaultKind(name="595", kind="error", options={"status": 595, "text": "Connection refused"}),
     FaultKind(name="401", kind="error", options={"status": 401, "text": "permission denied - invalid token"}),
-    FaultKind(name="timeout before", kind="hang", options={"seconds": _HANG_SECONDS}, silent=True),
+    FaultKind(name="timeout before", kind="hang", options={"seconds": _HANG_SECONDS}, limits=_NO_ANSWER),
     FaultKind(
         name="timeout after",
         kind="hang",
         options={"seconds": _HANG_SECONDS},
         carried_out=True,
         only="writes",
-        silent=True,
+        limits=_NO_ANSWER,
     ),
     FaultKind(name="reset", kind="reset", carried_out=True),
     FaultKind(
         name="task fails", kind="task", options={"text": "unable to write: Input/output error"}, only="tasks"
     ),
-    FaultKind(name="endless task", kind="endless", options={"text": ""}, only="tasks"),
+    FaultKind(name="endless task", kind="endless", options={"text": ""}, only="tasks", limits=_NO_END),
     FaultKind(name="malformed JSON", kind="malformed", carried_out=True),
+    FaultKind(name="gone from here on", kind="reset", options={"lasting": True}, limits=_NO_NODE),
     FaultKind(name="stale digest", kind="edit", options={"text": EDIT}, only="digests"),
 )
 
@@ -200,8 +214,9 @@ pools, snapshots and volumes, archives and their notes, how often a machine was 
 with a second machine, a lost disk, or something that belongs to nobody.
 
 The faults: an answer with this status; silence until the client gives up, before or after the call was carried out; a
-connection that breaks, or an answer that is no JSON, after the call was carried out if it writes; a task that fails, or
-that never ends until somebody stops it; a configuration that somebody else edits between the look and the write.
+connection that breaks, or an answer that is no JSON, after the call was carried out if it writes; a hypervisor that is
+gone from that call on for the rest of the run; a task that fails, or that never ends until somebody stops it; a
+configuration that somebody else edits between the look and the write.
 """
 
 
