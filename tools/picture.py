@@ -12,12 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from orchestrator.cli import planning, session
-from orchestrator.guests import policy_to_data
 from orchestrator.planning.text import render_plan
-from orchestrator.resources.desired import desired_machines
-from orchestrator.resources.notes import read_mark, write_mark
-from orchestrator.sites import load_provider
-from orchestrator.subscriptions import load
 from tests.api.desk import Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
 
@@ -33,21 +28,6 @@ def _disks(*sizes: int) -> dict[str, object]:
     return {"disks": [{"name": name, "size": f"{size}GiB"} for name, size in zip(names, sizes, strict=False)]}
 
 
-def _pretend_that_firewalls_were_loaded(desk: Desk) -> None:
-    """No guest runs behind fakepve: write into the machines' marks what a full apply would have."""
-    desired = desired_machines(
-        [item.subscription for item in load([desk.folder / "subscriptions"]).subscriptions],
-        load_provider(desk.folder / "sites.yaml"),
-    )
-    for vm in desk.machines().values():
-        notes = vm["config"].get("description", "")
-        mark = read_mark(notes)
-        if mark:
-            policy = next(machine.policy for machine in desired if machine.name == mark.machine)
-            mark = mark.with_(ready=True, firewall=policy_to_data(policy))
-            desk.fakes["paris"].control("set_config", vmid=vm["vmid"], description=write_mark(mark, notes))
-
-
 def main() -> None:
     """Set a scene, plan, and draw what the plan says."""
     with tempfile.TemporaryDirectory() as folder, FakePve() as fake:
@@ -60,7 +40,7 @@ def main() -> None:
         answer = desk.apply()
         if answer.code:
             raise SystemExit(str(answer))
-        _pretend_that_firewalls_were_loaded(desk)
+        desk.put_in_service(firewall=True)
         after = [
             machine("web-1", vcpus=2, memory="4GiB", firewall=_OPEN, **_disks(20, 100)),
             machine("db-1", memory="8GiB", **_disks(40)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -60,6 +60,7 @@ def apply_plan(
     ssh: SshSettings | None,
     restart_now: bool = False,
     boot_seconds: float = 600.0,
+    backup_storages: Mapping[str, Sequence[str]] | None = None,
     clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     pause: Callable[[float], None] = time.sleep,
 ) -> list[Outcome]:
@@ -73,6 +74,7 @@ def apply_plan(
         ssh: how to reach the guests; None leaves them alone (the hypervisor's part only).
         restart_now: as when the plan was made.
         boot_seconds: how long to wait for a guest to boot.
+        backup_storages: where last backups of machines that are retired go, by site.
         clock: the time, aware: a window that was open when the plan was made may have closed.
         pause: waits that many seconds.
 
@@ -89,6 +91,7 @@ def apply_plan(
         restart_now=restart_now,
         clock=clock,
         pause=pause,
+        backup_storages=backup_storages or {},
     )
     todo = [machine for machine in plan.machines if machine.effective and not machine.lacks_quote]
     begun = _announce(todo, plan, journal)

@@ -9,18 +9,21 @@ from __future__ import annotations
 import datetime as dt
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import IPv4Address
 
+from orchestrator.applying.backups import make_backup
 from orchestrator.applying.journal import Journal
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.marking import change_mark
 from orchestrator.applying.placement import Placement
 from orchestrator.applying.snapshots import remove_expired, take_snapshot
 from orchestrator.applying.vm import Stopped, Vm
+from orchestrator.contract.calendar import PARIS
+from orchestrator.contract.life import Standing
 from orchestrator.planning.inside import keys_known
 from orchestrator.planning.machine import machine_changes
 from orchestrator.planning.plan import MachinePlan
@@ -36,6 +39,7 @@ from orchestrator.proxmox import (
     read_cluster,
     read_vm,
 )
+from orchestrator.resources.backup import ArchiveMark, days_in_words
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import OWNER_TAG, RETIRED_TAG, DesiredMachine, pool_of
 from orchestrator.resources.machine import CLOUD_INIT_KEYS, Edit, applied, edits, new_mark
@@ -61,6 +65,7 @@ class Surroundings:
         states: what was read of each cluster when the plan was made.
         now: the time of the plan: what it says is judged by it.
         restart_now: restart outside windows too.
+        backup_storages: where backups of a site's machines go, by site.
         clock: the time, aware: windows are judged by it again before a restart, for a run may last.
     """
 
@@ -72,6 +77,7 @@ class Surroundings:
     now: dt.datetime
     restart_now: bool
     clock: Callable[[], dt.datetime]
+    backup_storages: Mapping[str, Sequence[str]] = field(default_factory=dict)
     pause: Callable[[float], None] = time.sleep
 
 
@@ -92,6 +98,9 @@ class MachineRun:
         """
         if self.plan.desired is None:
             return self._retire()
+        life = self.plan.desired.life
+        if self.plan.observed and life.standing(self.around.now) in (Standing.SUSPENDED, Standing.ENDED):
+            return self._take_out_of_service(self._unmoved())
         observed = self._unmoved() if self.plan.observed else self._create(self.plan.desired)
         observed = self._snapshots(self.plan.desired, observed)
         observed = self._configure(self.plan.desired, observed)
@@ -258,7 +267,7 @@ class MachineRun:
             refused = [edit.change for edit in found if edit.change and edit.change.kind is Kind.REFUSED]
             if refused:
                 raise Stopped(f"{refused[0].what}: {refused[0].why}")
-            wanted = _next_mark(desired, mark, address, found)
+            wanted = _next_mark(desired, mark, address, found, running=observed.running)
             params = {key: value for edit in found for key, value in edit.params.items()}
             if observed.running and params.keys() & CLOUD_INIT_KEYS:
                 wanted = wanted.with_(restart_due=math.ceil(self.around.clock().timestamp()))
@@ -336,7 +345,7 @@ class MachineRun:
             return observed
         if Kind.STOP in kinds:
             return self._look(observed)
-        return self.note(observed, lambda mark: mark.with_(restart_due=None))
+        return self.note(observed, lambda mark: mark.with_(restart_due=None, suspended=None))
 
     def _kinds_now(self, desired: DesiredMachine, observed: ObservedMachine) -> set[Kind]:
         """What is left to do at this moment: the window that was open when the plan was made may have closed."""
@@ -378,6 +387,32 @@ class MachineRun:
             return not self._kinds_now(self.plan.desired, self._look(observed)) & {Kind.RESTART, Kind.WAITING}
         return self._look(observed).running is (action == "start")
 
+    # Suspension, end of contract
+
+    def _take_out_of_service(self, observed: ObservedMachine) -> ObservedMachine:
+        """Stop it, and nothing else (articles 9 and 10). That it ran is noted first: a kill must not lose it."""
+        if observed.running:
+            today = self.around.now.astimezone(PARIS).date()
+            observed = self._note_stopped(
+                observed, lambda mark: mark.with_(suspended=mark.suspended or today), {}
+            )
+            self._task(observed, "shutdown", {"timeout": _SHUTDOWN_SECONDS})
+        return self._look(observed)
+
+    def _note_stopped(
+        self, observed: ObservedMachine, change: Callable[[Mark], Mark], params: dict[str, str | int]
+    ) -> ObservedMachine:
+        """Note in the machine that it is out of service; it does not start with its node any more."""
+        for _ in range(_ROUNDS):
+            assert observed.mark is not None  # noqa: S101  (only ours get here)
+            try:
+                self._write(observed, {**params, "onboot": 0}, change(observed.mark), [])
+                return self._look(observed)
+            except (DigestMismatch, Uncertain, LockTimeout):
+                self.around.pause(_PAUSE_SECONDS)
+                observed = self._look(observed)
+        raise Stopped("its notes do not settle: something else keeps changing them")
+
     # Retirement
 
     def _retire(self) -> ObservedMachine:
@@ -386,18 +421,34 @@ class MachineRun:
         if observed.running:
             self._task(observed, "shutdown", {"timeout": _SHUTDOWN_SECONDS})
             observed = self._look(observed)
+        self._last_backup(observed)
         tags = {OWNER_TAG, pool_of(self.plan.client), RETIRED_TAG}
         tags |= set(filter(None, (observed.config.effective("tags") or "").split(";")))
-        for _ in range(_ROUNDS):
-            assert observed.mark is not None  # noqa: S101
-            mark = observed.mark.with_(retired=self.around.now.date())
-            try:
-                self._write(observed, {"tags": ";".join(sorted(tags)), "onboot": 0}, mark, [])
-                return self._look(observed)
-            except (DigestMismatch, Uncertain, LockTimeout):
-                self.around.pause(_PAUSE_SECONDS)
-                observed = self._look(observed)
-        raise Stopped("its notes do not settle: something else keeps changing them")
+        today = self.around.now.date()
+        return self._note_stopped(
+            observed, lambda mark: mark.with_(retired=today), {"tags": ";".join(sorted(tags))}
+        )
+
+    def _last_backup(self, observed: ObservedMachine) -> None:
+        """Back it up once more, stopped as it is now, where its backup was on when it was last applied."""
+        mark, summary = observed.mark, observed.summary
+        days = days_in_words(mark.applied.get("backup")) if mark else None
+        if mark is None or days is None:
+            return
+        wanted = self.around.backup_storages.get(observed.site, ())
+        fit = [
+            storage
+            for storage in self.around.states[observed.site].storages
+            if storage.name in wanted and storage.node == summary.node and storage.status == "available"
+        ]
+        if not fit:
+            raise Stopped(
+                f"none of its backup storages ({', '.join(wanted) or 'none in the sites file'}) is available on "
+                f"{summary.node}, so it gets no last backup: it is stopped and kept; apply again when one is"
+            )
+        roomiest = max(fit, key=lambda storage: storage.maxdisk - storage.disk)
+        archive = ArchiveMark(client=mark.client, machine=mark.machine, contract=mark.contract, days=days)
+        make_backup(self._vm(observed), roomiest.name, archive, clock=self.around.clock)
 
     def _step(self, action: str, **details: object):  # type: ignore[no-untyped-def]
         return self.around.journal.step(
@@ -428,12 +479,15 @@ def _words(changes: tuple[Change, ...]) -> list[tuple[str, str, str | None]]:
     return [(change.kind, change.what, change.after) for change in changes]
 
 
-def _next_mark(desired: DesiredMachine, mark: Mark, address: IPv4Address, found: list[Edit]) -> Mark:
+def _next_mark(
+    desired: DesiredMachine, mark: Mark, address: IPv4Address, found: list[Edit], *, running: bool
+) -> Mark:
     return mark.with_(
         contract=desired.contract,
         offer=str(desired.offer),
         slots={**mark.slots, **dict(edit.slot for edit in found if edit.slot)},
         applied={**applied(desired, address), "power": desired.power},
         ready=mark.ready and not mark.retired,
+        suspended=None if running else mark.suspended,  # that it has to be started is known until it runs
         retired=None,
     )

@@ -100,6 +100,10 @@ def apply(
                     ssh=session.ssh_settings(provider) if guests is not False else None,
                     restart_now=options.restart_now,
                     boot_seconds=boot_timeout,
+                    backup_storages={
+                        name: [storage.name for storage in site.backup_storages if storage.site != name]
+                        for name, site in provider.sites.items()
+                    },
                 )
     except Held as error:
         session.fail(str(error))

@@ -89,3 +89,21 @@ def add_calendar_days(moment: dt.datetime, days: int) -> dt.datetime:
     """The same time of day in Paris, that many calendar days later: clock changes do not shift it."""
     local = moment.astimezone(PARIS)
     return dt.datetime.combine(local.date() + dt.timedelta(days=days), local.time(), PARIS)
+
+
+def add_working_days(day: dt.date, days: int) -> dt.date:
+    """The day that is so many working days after another; the first of them is the next working day.
+
+    Args:
+        day: itself not counted, whatever day it is.
+        days: 0 or more; 0 gives the day itself.
+    """
+    while days > 0:
+        day += dt.timedelta(days=1)
+        days -= is_working_day(day)
+    return day
+
+
+def working_days_after(day: dt.date, last: dt.date) -> int:
+    """How many working days lie after a day, up to and with another; 0 if that is not later."""
+    return sum(is_working_day(day + dt.timedelta(days=number)) for number in range(1, (last - day).days + 1))

@@ -17,6 +17,7 @@ from orchestrator.resources.backup import days_in_words
 
 if TYPE_CHECKING:
     from orchestrator.applying.journal import Journal
+    from orchestrator.contract.life import ContractLife
     from orchestrator.guests import SshSettings
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.desired import DesiredMachine
@@ -78,6 +79,23 @@ class Night:
     @cached_property
     def _clients(self) -> frozenset[str]:
         return frozenset(client for client, _ in self.desired)
+
+    @cached_property
+    def lives(self) -> Mapping[str, ContractLife]:
+        """Where each client's contract stands, as far as its file could be used."""
+        return {machine.client: machine.life for machine in self.desired.values()}
+
+    def out_of_service(self, client: str, mark: Mark | None = None) -> bool:
+        """Whether nothing is done for a client but keeping what there is: its contract is suspended, or has ended.
+
+        Args:
+            client: whose.
+            mark: of one of its machines: it says so where the client's file cannot be used.
+        """
+        life = self.lives.get(client)
+        if life is None:
+            return mark is not None and mark.suspended is not None
+        return bool(life.why(self.clock()))
 
     def has_left(self, mark: Mark) -> bool:
         """Whether a machine is no longer in its client's file. A missing file says nothing: it ends no contract."""

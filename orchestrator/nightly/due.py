@@ -120,6 +120,8 @@ def _wanted(night: Night, machine: ObservedMachine) -> ArchiveMark | None:
     mark = machine.mark
     if mark is None or mark.retired or (days := night.backup_days(mark)) is None:
         return None
+    if night.out_of_service(mark.client, mark):
+        return None
     desired = night.desired.get((mark.client, mark.machine))
     if desired is not None and desired.site != machine.site:
         return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.applying.update_outcome import MachineUpdate
+from orchestrator.contract.life import Standing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,6 +264,26 @@ class Forecast:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ContractLine:
+    """A contract that is not simply in force (articles 9 and 10).
+
+    Attributes:
+        last_day: of the thirty working days; None if nobody ended it.
+        days_left: working days that are left.
+        message: why, and what became of it tonight.
+        failed: whether what had to be done could not be.
+    """
+
+    client: str
+    contract: str
+    standing: Standing
+    last_day: dt.date | None
+    days_left: int
+    message: str
+    failed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class NightReport:
     """A whole night.
 
@@ -291,6 +312,7 @@ class NightReport:
     updates: tuple[UpdateLine, ...] = ()
     guests: tuple[GuestLine, ...] = ()
     delay: UpdateDelay | None = None
+    contracts: tuple[ContractLine, ...] = ()
 
     @property
     def failures(self) -> int:
@@ -304,6 +326,7 @@ class NightReport:
             + sum(not line.healthy for line in self.storages)
             + sum(line.failed for line in self.updates)
             + sum(bool(line.problem) for line in self.guests)
+            + sum(line.failed for line in self.contracts)
         )
 
     @property

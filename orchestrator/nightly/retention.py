@@ -35,6 +35,8 @@ def over(night: Night, reading: SiteReading) -> list[tuple[tuple[str, str], Verd
     found = []
     for key, archives in sorted(reading.holdings.owned.items()):
         mark, desired = marks.get(key), night.desired.get(key)
+        if night.out_of_service(key[0], mark):
+            continue  # suspended: nothing is deleted (article 9)
         if mark is not None:
             days, in_file = night.backup_days(mark), not night.has_left(mark)
         else:  # its machine is not here any more, or not yet

@@ -22,11 +22,13 @@ from orchestrator.history import HistoryUnavailable
 from orchestrator.nightly import retention, snapshots
 from orchestrator.nightly.backups import BackupRun
 from orchestrator.nightly.due import BackupPlan, plan_backups
+from orchestrator.nightly.endings import Endings
 from orchestrator.nightly.guests import GuestsSeen, drift_inside, guest_lines, look
 from orchestrator.nightly.reading import read_sites
 from orchestrator.nightly.restore_tests import Candidate, RestoreTests, choose_tests, last_sound_test
 from orchestrator.nightly.result import (
     BackupLine,
+    ContractLine,
     DriftLine,
     GuestLine,
     MachineLine,
@@ -107,7 +109,7 @@ def plan_night(night: Night, history: History) -> NightPlan:
         problems=tuple(problems),
         drift=tuple(_drift(night, readings, failures, started)),
         due=tuple(snapshots.due_snapshots(night, readings.values())),
-        expiring=tuple(_expiring(readings.values(), started)),
+        expiring=tuple(_expiring(night, readings.values(), started)),
         backups=plan_backups(night, readings, history.last_seconds("backup")),
         over=tuple(item for reading in readings.values() for item in retention.over(night, reading)),
         tests=tuple(choose_tests(night, readings, night_of(started))),
@@ -139,9 +141,13 @@ def _drift(
                 )
 
 
-def _expiring(readings: Iterable[SiteReading], now: dt.datetime) -> Iterable[tuple[ObservedMachine, str]]:
+def _expiring(
+    night: Night, readings: Iterable[SiteReading], now: dt.datetime
+) -> Iterable[tuple[ObservedMachine, str]]:
     for reading in readings:
         for machine in reading.observed.machines:
+            if machine.mark and night.out_of_service(machine.mark.client, machine.mark):
+                continue
             for item in expired(machine.snapshots, now):
                 yield machine, item.snapshot.name
 
@@ -193,6 +199,9 @@ class NightRun:
             "storages", lambda: storage_lines(night, self._readings, plan.night)
         )
         lines += snapshots.foreign_snapshots(self._readings.values())
+        contracts: list[ContractLine] = self._change(
+            "ends of contracts", lambda: Endings(night, self._history).carry_out(self._readings)
+        )
         guests, delay = self._guests(seen, updates)
         inside = self._step("drift inside machines", lambda: drift_inside(seen))
         report = NightReport(
@@ -214,6 +223,7 @@ class NightRun:
             updates=tuple(updates),
             guests=tuple(guests),
             delay=delay,
+            contracts=tuple(contracts),
         )
         night.tell("night-ended", failures=report.failures, seconds=_seconds(report))
         return report

@@ -43,7 +43,7 @@ def due_snapshots(night: Night, sites: Iterable[SiteReading]) -> list[tuple[Obse
     found = []
     for machine, mark in _machines(sites):
         desired = night.desired.get((mark.client, mark.machine))
-        if desired is None:
+        if desired is None or night.out_of_service(mark.client, mark):
             continue
         changes = [
             change
@@ -146,6 +146,8 @@ def expire(
     now = night.clock()
     found = []
     for machine, mark in _machines(sites):
+        if night.out_of_service(mark.client, mark):
+            continue  # suspended: nothing is deleted (article 9)
         names = [item.snapshot.name for item in expired(machine.snapshots, now)]
         left = [name for name in names if (mark.client, mark.machine, name) not in done]
         if left:

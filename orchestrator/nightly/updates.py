@@ -65,7 +65,10 @@ def plan_updates(night: Night, readings: Mapping[str, SiteReading]) -> UpdatePla
     wanted = [
         machine
         for machine in night.desired.values()
-        if machine.site in sites and machine.updates is not None and machine.power == "running"
+        if machine.site in sites
+        and machine.updates is not None
+        and machine.power == "running"
+        and not night.out_of_service(machine.client)
     ]
     found, _ = candidates(
         wanted,

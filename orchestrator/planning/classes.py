@@ -75,7 +75,17 @@ RULES: tuple[ClassRule, ...] = (
     ),
     ClassRule(
         kinds=_of(Kind.UPDATE),
-        what=("tags", "pool", "settings", "cloud-init drive", "guest agent", "user", "name", "contract"),
+        what=(
+            "tags",
+            "pool",
+            "settings",
+            "cloud-init drive",
+            "guest agent",
+            "user",
+            "name",
+            "contract",
+            "suspension",
+        ),
         change_class=ChangeClass.STANDARD,
         reason="the provider's own bookkeeping",
         counted=False,

@@ -109,6 +109,8 @@ def with_interventions(plan: Plan, used: FreeUse, decisions: Decisions = NO_DECI
         own = plan.change_terms.get(machine.client)
         before = {*used.get(machine.client, ()), *planned[machine.client]}
         found = _intervention(machine, own, before, decisions, today)
+        if _of_the_contract(machine, plan.made_at):
+            found = None
         if found and found.charge is Charge.FREE and (machine.machine, today) not in before:
             planned[machine.client].add((machine.machine, today))
         machines.append(replace(machine, intervention=found))
@@ -122,6 +124,13 @@ def with_interventions(plan: Plan, used: FreeUse, decisions: Decisions = NO_DECI
     return replace(plan, machines=tuple(machines), allowances=allowances)
 
 
+def _of_the_contract(machine: MachinePlan, now: dt.datetime) -> bool:
+    """Whether it is stopped, or started again, because of its contract's standing: no change of the client's."""
+    if machine.desired is None or machine.observed is None or machine.observed.mark is None:
+        return False
+    return machine.observed.mark.suspended is not None or bool(machine.desired.life.why(now))
+
+
 def _intervention(
     machine: MachinePlan,
     terms: ChangeTerms | None,
@@ -130,7 +139,7 @@ def _intervention(
     today: dt.date,
 ) -> Intervention | None:
     counted = [change for change in machine.effective if change.change_class and counts(change)]
-    if machine.unfinished or not counted:
+    if machine.undelivered or not counted:
         return None
     worst = min(counted, key=lambda change: WORST_FIRST.index(change.change_class or ChangeClass.STANDARD))
     by_rule = worst.change_class or ChangeClass.STANDARD

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address
 
+from orchestrator.contract.life import Standing
 from orchestrator.guests.inside import InsideReading
 from orchestrator.planning.inside import KEYS, inside_changes
 from orchestrator.planning.window import describe_restart, is_open
@@ -50,16 +51,49 @@ def machine_changes(
         restart_now: restart also outside its maintenance window.
         inside: what was seen in the guest; None if nobody looked.
     """
+    if desired.life.standing(now) in (Standing.SUSPENDED, Standing.ENDED):
+        return _out_of_service(desired, observed, address, now)
+    return _in_service(desired, observed, address, now, restart_now=restart_now, inside=inside)
+
+
+def _out_of_service(
+    desired: DesiredMachine, observed: ObservedMachine, address: IPv4Address, now: dt.datetime
+) -> tuple[Change, ...]:
+    """Articles 9 and 10: the machine is stopped, and that is all. What else its file asks for waits."""
+    why = desired.life.why(now)
+    changes = []
+    if observed.running:
+        again = observed.mark is not None and observed.mark.suspended is not None
+        changes.append(replace(_power(Kind.STOP, "running", "stopped", drift=again), why=why))
+    others = _in_service(desired, observed, address, now, restart_now=False, inside=None)
+    waiting = [change.what for change in others if change.effective and change.kind not in _POWER]
+    if waiting:
+        words = ", ".join(dict.fromkeys(waiting))
+        changes.append(Change(kind=Kind.NOTICE, what="edits", after=words, why=f"not made: {why}"))
+    elif not changes:
+        changes.append(Change(kind=Kind.NOTICE, what="service", after="stopped, kept as it is", why=why))
+    return tuple(changes)
+
+
+def _in_service(
+    desired: DesiredMachine,
+    observed: ObservedMachine,
+    address: IPv4Address,
+    now: dt.datetime,
+    *,
+    restart_now: bool,
+    inside: InsideReading | None,
+) -> tuple[Change, ...]:
     mark = observed.mark or new_mark(desired)
     found = edits(desired, observed, mark, address)
     restart = "now, as told" if restart_now else describe_restart(desired.window, now)
     changes = list(snapshot_changes(desired, observed, mark, now))
     changes += [_with_restart(edit.change, edit.params, observed, restart) for edit in found if edit.change]
-    if any(edit.change is None for edit in found) and mark.ready:
+    if any(edit.change is None for edit in found) and mark.ready and not mark.suspended:
         changes += [_settings(edit.params) for edit in found if edit.change is None and edit.params]
     if pool := pool_change(desired, observed):
         changes.append(pool)
-    changes += _mark_changes(desired, mark)
+    changes += _mark_changes(desired, observed, mark)
     changes += _backup_changes(desired, observed, mark, now)
     changes += _exclusion_changes(desired, mark)
     late = any(edit.params.keys() & RESTART_KEYS for edit in found)
@@ -92,13 +126,16 @@ def _with_restart(
     return replace(change, restart=restart) if needs_one else change
 
 
-def _mark_changes(desired: DesiredMachine, mark: Mark) -> list[Change]:
+def _mark_changes(desired: DesiredMachine, observed: ObservedMachine, mark: Mark) -> list[Change]:
     pairs = (("contract", mark.contract, desired.contract), ("offer", mark.offer, str(desired.offer)))
     changes = [
         Change(kind=Kind.UPDATE, what=what, before=before, after=after)
         for what, before, after in pairs
         if before != after
     ]
+    if mark.suspended and observed.running:
+        before = f"suspended {mark.suspended}"
+        changes.append(Change(kind=Kind.UPDATE, what="suspension", before=before, after="over"))
     if mark.retired:
         changes.append(
             Change(
@@ -155,6 +192,10 @@ def _waiting(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> list[st
     return words or (["settings of cloud-init"] if _cloud_init_waits(observed, mark, now) else [])
 
 
+_POWER = frozenset({Kind.START, Kind.STOP, Kind.RESTART, Kind.EXPIRE})
+"""What is not told of a machine that is out of service: nothing in it is put off, or deleted meanwhile."""
+
+
 def _power_changes(
     desired: DesiredMachine,
     observed: ObservedMachine,
@@ -170,6 +211,9 @@ def _power_changes(
             return [_power(Kind.STOP, "running", "stopped")]
         return []
     if not observed.running:
+        if mark.suspended:  # everything resumes as it was (article 9), whatever the offer
+            change = _power(Kind.START, "stopped", "running")
+            return [replace(change, why=f"it ran before its suspension of {mark.suspended} (art. 9)")]
         in_service = mark.ready and not mark.retired
         if in_service and desired.offer is Offer.ESSENTIAL:
             why = "starting it on the client's behalf is not part of cloud-vm-essential (art. 3.3)"

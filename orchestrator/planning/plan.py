@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 
+from orchestrator.contract.life import Standing
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.rules import describe_changes
 from orchestrator.planning.addresses import choose_addresses
@@ -83,6 +84,12 @@ class MachinePlan:
         """Whether an earlier run made it, and was interrupted before it was what its file asks for."""
         mark = self.observed.mark if self.observed else None
         return mark is not None and not mark.applied
+
+    @property
+    def undelivered(self) -> bool:
+        """Whether its creation, which was decided earlier, has not come to its end in the guest."""
+        mark = self.observed.mark if self.observed else None
+        return mark is not None and not mark.ready and mark.retired is None and bool(self.desired)
 
     @property
     def lacks_quote(self) -> bool:
@@ -230,6 +237,9 @@ def _machine_plan(
     restart_now: bool,
     inside: InsideReading | None,
 ) -> MachinePlan:
+    if not own and (why := desired.life.why(now) or _ending(desired, now)):
+        notice = Change(kind=Kind.NOTICE, what="machine", after="not made", why=why)
+        return _plan(desired, None, address, (notice,))
     if not own:
         changes = _creation(desired, observed[desired.site], address)
         return _plan(desired, None, address, changes)
@@ -240,6 +250,14 @@ def _machine_plan(
         return _plan(desired, machine, None, (no_address(desired),))
     changes = machine_changes(desired, machine, address, now, restart_now=restart_now, inside=inside)
     return replace(_plan(desired, machine, address, changes), inside=inside)
+
+
+def _ending(desired: DesiredMachine, now: dt.datetime) -> str:
+    """Why nothing new is made for a client that gives its services up."""
+    life = desired.life
+    if life.standing(now) is not Standing.ENDING:
+        return ""
+    return f"notice of {life.notice} was given ({life.notice_reference}): nothing new is made until {life.last_day}"
 
 
 def _plan(

@@ -5,6 +5,7 @@ Both are made of the published document (:mod:`orchestrator.planning.document`) 
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from orchestrator.planning.document import ChangeDocument, MachineDocument, PlanDocument
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#+!|~])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]#+!|~])")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +121,7 @@ def _difference(change: ChangeDocument) -> str:
 
 def _plain(text: object) -> str:
     """Text inside a Markdown table: nothing in it means anything to Markdown, or to HTML."""
-    return _MARKDOWN.sub(r"\\\1", str(text)).replace("&", "&amp;").replace("\n", " ")
+    return _MARKDOWN.sub(r"\\\1", html.escape(str(text), quote=False)).replace("\n", " ")
 
 
 @cache

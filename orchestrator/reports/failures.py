@@ -127,6 +127,11 @@ def _kinds(telling: Telling) -> Iterable[_Kind]:
             if line.result == "failed"
         ),
     )
+    yield _Kind(
+        words.end_failed,
+        words.end_failed_remedy,
+        tuple((line.client, "", line.message or none) for line in report.contracts if line.failed),
+    )
     for trouble in _WAITING:
         yield _updates(telling, trouble)
     yield _Kind(

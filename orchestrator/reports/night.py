@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from orchestrator.guests.places import template_folder
 from orchestrator.nightly.result import Forecast, MachineLine, NightReport
+from orchestrator.reports.contracts import contracts_section
 from orchestrator.reports.failures import culprits, failures_section
 from orchestrator.reports.firewall import firewall_section
 from orchestrator.reports.machines import foreign_section, machines_section
@@ -58,6 +59,8 @@ def _page(telling: Telling) -> Page:
     sections = [failures_section(telling)]
     if telling.client is None:
         sections.append(storages_section(telling))
+    if report.contracts:
+        sections.append(contracts_section(telling))
     if telling.managed:
         sections += [updates_section(telling), firewall_section(telling)]
     sections += [

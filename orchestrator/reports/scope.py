@@ -114,5 +114,6 @@ def only(report: NightReport, client: str) -> NightReport:
         foreign=(),
         updates=theirs(report.updates),
         guests=theirs(report.guests),
+        contracts=tuple(line for line in report.contracts if line.client == client),
         delay=None,  # it is everybody's
     )

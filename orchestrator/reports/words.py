@@ -428,6 +428,21 @@ class Words:
     never_restored = Text(fr="jamais restaurée", en="never restored")
     total = Text(fr="Total", en="Total")
 
+    # Contracts
+    contracts = Text(fr="Contrats suspendus ou résiliés", en="Contracts suspended or ended")
+    contract = Text(fr="Contrat", en="Contract")
+    client = Text(fr="Client", en="Client")
+    last_day = Text(fr="Dernier jour", en="Last day")
+    working_days_left = Text(fr="Jours ouvrés restants", en="Working days left")
+    standing_suspended = Text(fr="suspendu (art. 9)", en="suspended (art. 9)")
+    standing_ending = Text(fr="préavis, réversibilité (art. 10)", en="notice given, reversibility (art. 10)")
+    standing_ended = Text(fr="terminé (art. 10)", en="ended (art. 10)")
+    end_failed = Text(fr="Fin de contrat", en="End of contract")
+    end_failed_remedy = Text(
+        fr="Lever la cause ; la nuit suivante reprend. Rien n’est effacé hors des conditions de l’article 10.",
+        en="Remove the cause; the next night goes on. Nothing is erased but under the conditions of article 10.",
+    )
+
     # Archives of nobody
     foreign = Text(fr="Archives n’appartenant à aucune machine", en="Archives of nobody")
     no_foreign = Text(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Literal
 
+from orchestrator.contract.life import ContractLife
 from orchestrator.guests.rules import FirewallPolicy, policy_of
 from orchestrator.subscriptions.model import MaintenanceWindow, Offer
 
@@ -60,6 +61,7 @@ class DesiredMachine:
         backup_storages: where its backups go: at other sites than its own (article 3.5).
         snapshots: those that the file declares.
         change_terms: what was agreed on changes; None without managed services.
+        life: where its contract stands (articles 9 and 10).
         window: when it may be restarted; None where no window was agreed.
         direct_access: whether the client may log in (article 3.8.2: not to fully managed servers).
         supervised: whether a node exporter runs in it, for the provider's monitoring (article 3.8.1).
@@ -96,6 +98,7 @@ class DesiredMachine:
     backup_storages: tuple[BackupStorage, ...] = ()
     snapshots: tuple[DeclaredSnapshot, ...] = ()
     change_terms: ChangeTerms | None = None
+    life: ContractLife
 
     @property
     def key(self) -> tuple[str, str]:
@@ -174,6 +177,21 @@ def _desired(
         ),
         snapshots=machine.snapshots,
         change_terms=_change_terms(subscription),
+        life=life_of(subscription),
+    )
+
+
+def life_of(subscription: Subscription) -> ContractLife:
+    """What a client's file says of its contract's life."""
+    contract = subscription.contract
+    suspension, termination = contract.suspension, contract.termination
+    return ContractLife(
+        reference=contract.reference,
+        suspended_since=suspension.since if suspension else None,
+        suspension_reference=suspension.reference if suspension else "",
+        notice=termination.notice if termination else None,
+        notice_reference=termination.reference if termination else "",
+        default_of_payment=bool(termination and termination.default_of_payment),
     )
 
 

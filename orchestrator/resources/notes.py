@@ -88,6 +88,7 @@ class Mark:
         update: an update that is under way, or because of which the machine is held back from automatic ones
             (:class:`UpdateNote`).
         tested: the day a backup of it was last restored and found sound; None: never.
+        suspended: the day its contract's suspension stopped it while it ran: it is started when that is over.
         retired: the day it was taken out of its file; None while it is in service.
     """
 
@@ -107,6 +108,7 @@ class Mark:
     supervised: bool = False
     update: UpdateNote | None = None
     tested: dt.date | None = None
+    suspended: dt.date | None = None
     retired: dt.date | None = None
 
     def with_(self, **changes: Any) -> Mark:
@@ -133,6 +135,7 @@ def _encode(mark: Mark) -> str:
         "supervised": mark.supervised,
         "update": mark.update.to_data() if mark.update else None,
         "tested": mark.tested.isoformat() if mark.tested else None,
+        "suspended": mark.suspended.isoformat() if mark.suspended else None,
         "retired": mark.retired.isoformat() if mark.retired else None,
     }
     # "--" and ">" would end the comment early; JSON may escape any character.
@@ -166,6 +169,7 @@ def read_mark(notes: str) -> Mark | None:
             supervised=bool(data.get("supervised")),
             update=UpdateNote.from_data(data["update"]) if data.get("update") else None,
             tested=dt.date.fromisoformat(data["tested"]) if data.get("tested") else None,
+            suspended=dt.date.fromisoformat(data["suspended"]) if data.get("suspended") else None,
             retired=dt.date.fromisoformat(data["retired"]) if data["retired"] else None,
         )
     except (ValueError, KeyError, TypeError):

@@ -220,4 +220,8 @@ class Provider(Strict):
 
     management: Management
     safety: Safety = Safety()
+    erasure: Switch = Field(
+        default=False,
+        description="let nights erase what a contract that ended leaves (article 10); else they only say what",
+    )
     sites: dict[DnsLabel, Site] = Field(min_length=1)

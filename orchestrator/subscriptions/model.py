@@ -69,6 +69,8 @@ __all__ = [
     "SshPublicKey",
     "Strict",
     "Subscription",
+    "Suspension",
+    "Termination",
     "TimeOfDay",
     "format_gibibytes",
     "format_mebibytes",
@@ -107,6 +109,37 @@ class Quote(Strict):
     valid_until: Date = Field(examples=["2026-12-31"], description="the last day that it covers changes")
 
 
+Letter = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9 ._/#-]{0,62}[A-Za-z0-9])?$",
+        examples=["LRAR-2026-118"],
+        description="of the letter: letters, digits, blanks and . _ / # -, at most 64",
+    ),
+]
+
+
+class Suspension(Strict):
+    """The suspension of the services (article 9): machines are stopped, nothing is deleted."""
+
+    since: Date = Field(examples=["2026-11-02"], description="the first day")
+    reference: Letter
+
+
+class Termination(Strict):
+    """The end of the contract (article 10)."""
+
+    notice: Date = Field(
+        examples=["2026-11-02"],
+        description="the day the registered letter was received; the services go on for 30 working days",
+        json_schema_extra={"x-article": "10"},
+    )
+    reference: Letter
+    default_of_payment: Switch = Field(
+        default=False, description="the client did not pay: no reversibility, machines are stopped at once"
+    )
+
+
 class Contract(Strict):
     """The signed contract that a file carries out."""
 
@@ -117,6 +150,9 @@ class Contract(Strict):
     )
     starts: Date = Field(examples=["2026-03-01"], description="the first day of the contract")
     site: DnsLabel = Field(examples=["paris"], description="the data centre of the client's machines")
+    status: Literal["active", "suspended", "terminated"] = "active"
+    suspension: Suspension | None = None
+    termination: Termination | None = None
     quotes: tuple[Quote, ...] = Field(
         default=(),
         description="accepted quotes, for changes that are charged",

@@ -56,6 +56,51 @@ def only_the_vm_offers(subscription: Subscription) -> Iterator[Finding]:
             )
 
 
+def status_agrees_with_its_dates(subscription: Subscription) -> Iterator[Finding]:
+    """9, 10: a suspension and an end have a day and a letter, and the status says which holds."""
+    contract = subscription.contract
+    for status, key, block, article in (
+        ("suspended", "suspension", contract.suspension, "9"),
+        ("terminated", "termination", contract.termination, "10"),
+    ):
+        if contract.status == status and block is None:
+            yield Finding(
+                ("contract", "status"),
+                f"the contract is {status}, and no {key} says since when",
+                "add suspension: { since: DATE, reference: LETTER }"
+                if status == "suspended"
+                else "add termination: { notice: DATE, reference: LETTER }, the day the registered letter was received",
+                article,
+            )
+    if contract.suspension is not None and contract.status == "active":
+        yield Finding(
+            ("contract", "suspension"),
+            "there is a suspension, yet the status is active",
+            "say status: suspended, or take the suspension out: the services then resume as they were",
+            "9",
+            key=True,
+        )
+    if contract.termination is not None and contract.status != "terminated":
+        yield Finding(
+            ("contract", "termination"),
+            f"there is a termination, yet the status is {contract.status}",
+            "say status: terminated (a suspension may stay beside it), or take the termination out",
+            "10",
+            key=True,
+        )
+    for key, name, day in (
+        ("suspension", "since", contract.suspension.since if contract.suspension else None),
+        ("termination", "notice", contract.termination.notice if contract.termination else None),
+    ):
+        if day is not None and day < contract.starts:
+            yield Finding(
+                ("contract", key, name),
+                f"{day} lies before the contract, which starts on {contract.starts}",
+                "correct one of the two dates",
+                relies_on=(("contract", "starts"),),
+            )
+
+
 def essential_has_no_backup(subscription: Subscription) -> Iterator[Finding]:
     """3.3 lists what Essential covers, exclusively; by article 7 the client backs up."""
     for offer, path, machine in machines_with_path(subscription, Offer.ESSENTIAL):
@@ -324,6 +369,7 @@ def fully_managed_servers_have_no_client_access(subscription: Subscription) -> I
 
 RULES: tuple[Rule, ...] = (
     only_the_vm_offers,
+    status_agrees_with_its_dates,
     essential_has_no_backup,
     essential_has_no_redundancy,
     essential_machines_are_not_stopped,

@@ -12,7 +12,12 @@ from typing import Any
 
 import yaml
 
+from orchestrator.guests.keys import fingerprints
+from orchestrator.guests.rules import policy_to_data
+from orchestrator.resources.desired import DesiredMachine, desired_machines
 from orchestrator.resources.notes import read_mark, write_mark
+from orchestrator.sites import load_provider
+from orchestrator.subscriptions import load
 from tests.api.fakepve_handle import FakePve
 
 _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKURtZCucXETzzcQIDs1+Vtfi1dn37SdGSoJus4g4ca3 provider@example"
@@ -37,7 +42,12 @@ def subscription(client: str, machines: list[dict[str, Any]], **changes: Any) ->
     site = changes.pop("site", "paris")
     return {
         "client": client,
-        "contract": {"reference": f"C-{client}", "starts": "2026-03-01", "site": site},
+        "contract": {
+            "reference": f"C-{client}",
+            "starts": "2026-03-01",
+            "site": site,
+            "quotes": [{"reference": "D-1", "valid_until": "2099-12-31"}],
+        },
         "administration": {"ssh_keys": [CLIENT_KEY], "allowed_from": ["198.51.100.0/24"]},
         "services": [{"offer": offer, "machines": machines}],
         **changes,
@@ -49,6 +59,7 @@ class Desk:
 
     def __init__(self, folder: Path, fakes: dict[str, FakePve]) -> None:
         self.folder = folder
+        self.erasure = False
         self.fakes = fakes
         (folder / "subscriptions").mkdir()
         (folder / "id").write_text("not used: the guests are left alone")
@@ -87,7 +98,8 @@ class Desk:
             "ssh_public_key": _KEY,
             "ssh_private_key": str(self.folder / "id"),
         }
-        text = yaml.safe_dump({"management": management, "sites": self.sites}, sort_keys=False)
+        provider = {"management": management, "erasure": self.erasure, "sites": self.sites}
+        text = yaml.safe_dump(provider, sort_keys=False)
         (self.folder / "sites.yaml").write_text(text)
 
     def write(self, *subscriptions: dict[str, Any]) -> None:
@@ -160,14 +172,34 @@ class Desk:
         assert len({vm["name"] for vm in found}) == len(found), "two machines of one name"
         return {vm["name"]: vm for vm in found}
 
-    def put_in_service(self, *names: str, site: str = "paris") -> None:
-        """Note in machines what a first boot would have noted: their guests were left alone in these tests."""
+    def desired(self) -> tuple[DesiredMachine, ...]:
+        """What the files ask for."""
+        loaded = load([self.folder / "subscriptions"]).subscriptions
+        provider = load_provider(self.folder / "sites.yaml")
+        return desired_machines([item.subscription for item in loaded], provider)
+
+    def put_in_service(self, *names: str, site: str = "paris", firewall: bool = False) -> None:
+        """Note in machines what a first boot would have noted: their guests were left alone in these tests.
+
+        Args:
+            names: which; all if there are none.
+            site: where.
+            firewall: note what is brought into a guest as well, as the files have it.
+        """
         cluster = self.fakes[site].cluster()
+        wanted = {machine.key: machine for machine in self.desired()} if firewall else {}
         for name, vm in self.machines(site).items():
             notes = vm["config"]["description"]
             mark = read_mark(notes)
             if mark is not None and (not names or name in names):
-                text = write_mark(mark.with_(ready=True), notes)
+                mark = mark.with_(ready=True)
+                if found := wanted.get((mark.client, mark.machine)):
+                    mark = mark.with_(
+                        firewall=policy_to_data(found.policy),
+                        keys=fingerprints(found.ssh_keys),
+                        supervised=found.supervised,
+                    )
+                text = write_mark(mark, notes)
                 cluster.put(f"/nodes/{vm['node']}/qemu/{vm['vmid']}/config", description=text)
 
 

@@ -139,7 +139,9 @@ def test_a_retention_cut_from_31_to_7_says_in_the_plan_which_archives_go_and_the
     assert "backup web-1 31 days → 7 days" in text
     first, last = (f"{now - dt.timedelta(days=age):%Y-%m-%d}" for age in (29 + late, 7 + late))
     assert f"23 of 30 archives go tonight: {first} to {last}, 23.0 GiB" in text
-    assert night.desk.apply().code == 0
+    refused = night.desk.apply()
+    assert refused.code == 1 and "--allow erase:dupont/web-1" in refused.err, "archives would go"
+    assert night.desk.apply("--allow", "erase:dupont/web-1").code == 0
     assert len(night.archives()) == 30, "apply writes the retention down; the night removes"
     assert night.night(now).well
     assert sorted(_ages(night, "web-1", now)) == [0, 0, 1, 2, 3, 4, 5, 6]

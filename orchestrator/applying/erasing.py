@@ -1,0 +1,76 @@
+"""Erasing what a contract that ended leaves (article 10). Called by the nights alone; nothing else erases a machine."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from orchestrator.applying.vm import Stopped, Vm
+from orchestrator.proxmox import NotFound, TaskFailed, Uncertain
+from orchestrator.resources.desired import pool_of
+from orchestrator.resources.notes import read_mark
+
+if TYPE_CHECKING:
+    from orchestrator.proxmox import Cluster, ClusterState
+    from orchestrator.resources.holdings import SiteReading
+
+_STOP_SECONDS = 600.0
+_ERASE_SECONDS = 3600.0
+
+
+def erase_machine(vm: Vm, *, contract: str) -> None:
+    """Switch a machine off and erase it with its disks and snapshots, after another look at whose it is.
+
+    Args:
+        vm: the machine.
+        contract: the reference of the contract that ended: the machine's own notes must name it now.
+
+    Raises:
+        Stopped: its notes no longer say that it is this machine, of this contract: nothing is done to it.
+        ProxmoxError: the hypervisor refused.
+    """
+    path = f"/nodes/{vm.node}/qemu/{vm.vmid}"
+    with vm.step("erase", contract=contract) as step:
+        try:
+            config = vm.cluster.get(f"{path}/config")
+        except NotFound:
+            step.message = "it was gone already"
+            return
+        mark = read_mark(str(config.get("description") or ""))
+        if mark is None or (mark.client, mark.machine, mark.contract) != (vm.client, vm.machine, contract):
+            raise Stopped(
+                f"VM {vm.vmid} on {vm.node} does not carry the mark of {vm.client}/{vm.machine} and its contract "
+                f"{contract} any more: it is left alone; look at its notes"
+            )
+        if vm.cluster.get(f"{path}/status/current")["status"] != "stopped":
+            vm.cluster.run_task("POST", f"{path}/status/stop", timeout_seconds=_STOP_SECONDS)
+        if str(config.get("protection", "0")) != "0":
+            vm.cluster.put(f"{path}/config", protection=0)
+        params = {"purge": 1, "destroy-unreferenced-disks": 1}
+        try:
+            step.ended(vm.cluster.run_task("DELETE", path, params=params, timeout_seconds=_ERASE_SECONDS))
+        except (Uncertain, TaskFailed, NotFound):
+            with suppress(NotFound):
+                vm.cluster.get(f"{path}/config")
+                raise
+
+
+def leftovers_of(client: str, reading: SiteReading) -> list[str]:
+    """What still bears a client's name at a site, in words: machines in its pool or with its tag, whoever made them."""
+    name = pool_of(client)
+    return [
+        f"VM {vm.vmid} {vm.name} on {vm.node} ({reading.observed.site}) in the client's pool or with its tag"
+        for vm in reading.observed.state.vms
+        if vm.pool == name or name in vm.tags
+    ]
+
+
+def remove_pool(cluster: Cluster, state: ClusterState, client: str) -> None:
+    """Remove a client's pool, which holds nothing any more.
+
+    Raises:
+        ProxmoxError: the hypervisor refused: something is in it.
+    """
+    if pool_of(client) in state.pools:
+        with suppress(NotFound):
+            cluster.delete(f"/pools/{pool_of(client)}")

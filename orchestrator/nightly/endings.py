@@ -1,0 +1,284 @@
+"""The end of contracts (article 10): reminders while the thirty working days run, then erasing what is left.
+
+This is the only place of the whole program that erases a client's machine. Every one of these must hold tonight:
+
+- the client's file is there, has no error, and says ``status: terminated``;
+- the contract's reference in the file is the one in the machine's own mark;
+- the thirty working days after the notice are over, by the French calendar;
+- an earlier night has recorded that very notice in the history: a mistake made today erases nothing tonight;
+- the provider's sites file says ``erasure: true``; else the night only says what it would erase.
+
+A file that is missing, broken or out of its folder ends nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.applying.backups import remove_archive
+from orchestrator.applying.erasing import erase_machine, leftovers_of, remove_pool
+from orchestrator.applying.vm import Stopped
+from orchestrator.contract.calendar import night_of
+from orchestrator.contract.life import ContractLife, Standing
+from orchestrator.history import HistoryUnavailable
+from orchestrator.nightly.result import ContractLine
+from orchestrator.proxmox import ProxmoxError
+
+if TYPE_CHECKING:
+    from orchestrator.history import History
+    from orchestrator.nightly.context import Night
+    from orchestrator.resources.backup import Archive
+    from orchestrator.resources.holdings import SiteReading
+    from orchestrator.resources.observed import ObservedMachine
+
+NOTICE = "end of contract noted"
+ERASED = "end of contract"
+"""Actions in the history: the notice that a night has seen, and the end that another has carried out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """What a night recorded of the end of a contract."""
+
+    client: str
+    reference: str
+    notice: dt.date
+    night: dt.date
+
+
+def may_erase(
+    client: str,
+    life: ContractLife | None,
+    marked: str,
+    noted: Iterable[Notice],
+    now: dt.datetime,
+    *,
+    allowed: bool,
+) -> str:
+    """Say why something of a client must not be erased; empty if everything holds. Pure.
+
+    Args:
+        client: whose it is.
+        life: what the client's sound file says tonight; None if it has none.
+        marked: the contract's reference on the thing itself.
+        noted: what earlier nights recorded.
+        now: the time, aware.
+        allowed: whether the provider lets nights erase.
+    """
+    if life is None:
+        return "its client has no file without errors"
+    if life.standing(now) is not Standing.ENDED:
+        return "its contract has not ended"
+    if marked != life.reference:
+        return f"it carries the contract {marked}, the file ends {life.reference}"
+    tonight = night_of(now)
+    if not any(
+        (item.client, item.reference, item.notice) == (client, life.reference, life.notice)
+        and item.night < tonight
+        for item in noted
+    ):
+        return "no earlier night has recorded this notice: the next one erases"
+    return "" if allowed else "the sites' file does not say erasure: true"
+
+
+def to_note(client: str, life: ContractLife, noted: Iterable[Notice], night: dt.date) -> Notice | None:
+    """The notice that a night has to record of a client's file; None if there is none, or it is known. Pure."""
+    if life.notice is None:
+        return None
+    known = {(item.client, item.reference, item.notice) for item in noted}
+    if (client, life.reference, life.notice) in known:
+        return None
+    return Notice(client=client, reference=life.reference, notice=life.notice, night=night)
+
+
+class Endings:
+    """What one night does about contracts that end."""
+
+    def __init__(self, night: Night, history: History) -> None:
+        self._night = night
+        self._history = history
+
+    def carry_out(self, readings: Mapping[str, SiteReading]) -> list[ContractLine]:
+        """Record notices, remind, erase what has come to its end. One client's trouble stops no other."""
+        noted = self._noted()
+        lines = []
+        here = {
+            machine.client for machine in self._night.desired.values() if machine.site in self._night.clusters
+        }
+        for client, life in sorted(self._night.lives.items()):
+            if client not in here:
+                continue  # another run's site
+            now = self._night.clock()
+            standing = life.standing(now)
+            if standing is Standing.ACTIVE:
+                continue
+            if fresh := to_note(client, life, noted, night_of(now)):
+                self._note(fresh, life)
+            message, failed = life.why(now), False
+            if standing is Standing.ENDED:
+                message, failed = self._end(client, life, noted, readings)
+            lines.append(
+                ContractLine(
+                    client=client,
+                    contract=life.reference,
+                    standing=standing,
+                    last_day=life.last_day,
+                    days_left=life.days_left(now),
+                    message=message,
+                    failed=failed,
+                )
+            )
+        return lines
+
+    def _noted(self) -> list[Notice]:
+        found = []
+        for entry in self._history.entries(action=NOTICE):
+            try:
+                details = json.loads(entry.details)
+                found.append(
+                    Notice(
+                        client=entry.client,
+                        reference=details["reference"],
+                        notice=dt.date.fromisoformat(details["notice"]),
+                        night=dt.date.fromisoformat(details["night"]),
+                    )
+                )
+            except (ValueError, KeyError, TypeError):  # altered by somebody: it proves nothing
+                continue
+        return found
+
+    def _note(self, fresh: Notice, life: ContractLife) -> None:
+        self._night.journal.record(
+            fresh.client,
+            None,
+            "*",
+            NOTICE,
+            result="ok",
+            message=f"last day {life.last_day}",
+            seconds=0.0,
+            details={
+                "reference": fresh.reference,
+                "notice": fresh.notice.isoformat(),
+                "letter": life.notice_reference,
+                "night": fresh.night.isoformat(),
+            },
+        )
+
+    def _end(
+        self, client: str, life: ContractLife, noted: list[Notice], readings: Mapping[str, SiteReading]
+    ) -> tuple[str, bool]:
+        """Erase a client's machines and archives. Return what became of it, in words, and whether it failed."""
+        why = self._why_not(client, life, life.reference, noted)
+        machines, archives = _holdings(client, readings)
+        there = f"{len(machines)} machines and {len(archives)} archives"
+        if not machines and not archives:
+            return self._finish(client, life, readings, why)
+        if why:
+            return f"{there} would be erased: {why}", False
+        if unread := sorted(self._night.clusters.keys() - readings.keys()):
+            return f"not erased: {', '.join(unread)} could not be read", True
+        problems: list[str] = []
+        kept = set()
+        for machine in machines:
+            if trouble := self._erase_machine(client, life, noted, machine):
+                problems += trouble
+                kept.add(machine.mark.machine if machine.mark else "")
+        for archive in archives:
+            if archive.mark.machine not in kept:  # what is kept keeps its backups
+                problems += self._erase_archive(client, life, noted, archive)
+        if problems:
+            return "; ".join(problems), True
+        return f"{there} were erased; the next night makes sure that nothing is left", False
+
+    def _why_not(self, client: str, life: ContractLife, marked: str, noted: list[Notice]) -> str:
+        now, allowed = self._night.clock(), self._night.provider.erasure
+        return may_erase(client, life, marked, noted, now, allowed=allowed)
+
+    def _erase_machine(
+        self, client: str, life: ContractLife, noted: list[Notice], machine: ObservedMachine
+    ) -> list[str]:
+        mark = machine.mark
+        assert mark is not None  # noqa: S101  (holdings are ours by their mark)
+        if why := self._why_not(client, life, mark.contract, noted):
+            return [f"{mark.machine} (VM {machine.summary.vmid}) is kept: {why}"]
+        try:
+            erase_machine(self._night.vm(machine, mark), contract=life.reference)
+        except (ProxmoxError, Stopped, HistoryUnavailable) as error:
+            return [f"{mark.machine} (VM {machine.summary.vmid}): {error}"]
+        return []
+
+    def _erase_archive(
+        self, client: str, life: ContractLife, noted: list[Notice], archive: Archive
+    ) -> list[str]:
+        volid = archive.stored.volid
+        if why := self._why_not(client, life, archive.mark.contract, noted):
+            return [f"{volid} is kept: {why}"]
+        if archive.protected:
+            return [
+                f"{volid} is protected in Proxmox: take its protection away there, the next night erases it"
+            ]
+        try:
+            remove_archive(
+                self._night.clusters[archive.site],
+                self._night.journal,
+                archive,
+                client,
+                archive.mark.machine,
+                reason=f"the contract ended on {life.last_day} (art. 10)",
+            )
+        except (ProxmoxError, Stopped, HistoryUnavailable) as error:
+            return [f"{volid}: {error}"]
+        return []
+
+    def _finish(
+        self, client: str, life: ContractLife, readings: Mapping[str, SiteReading], why: str
+    ) -> tuple[str, bool]:
+        """Nothing is listed any more: make sure that nothing is left, remove the pool, and write it down once."""
+        if any(
+            json.loads(entry.details).get("notice") == str(life.notice)
+            for entry in self._history.entries(client=client, action=ERASED)
+            if entry.result == "ok"
+        ):
+            return "nothing is left; the file can be taken out", False
+        if why:
+            return f"nothing is there to be erased: {why}", False
+        if unread := sorted(self._night.clusters.keys() - readings.keys()):
+            return f"not known whether something is left: {', '.join(unread)} could not be read", True
+        details = {"reference": life.reference, "notice": str(life.notice), "last_day": str(life.last_day)}
+        left: list[str] = []
+        try:
+            with self._night.journal.step(client, None, "*", ERASED, **details) as step:
+                for site, reading in readings.items():
+                    left += leftovers_of(client, reading)
+                    if not left:
+                        remove_pool(self._night.clusters[site], reading.observed.state, client)
+                if left:
+                    raise Stopped("still there, and not ours to erase: " + "; ".join(left))
+                step.message = "no machine, disk, archive or pool of the client is left"
+        except (ProxmoxError, Stopped, HistoryUnavailable) as error:
+            return str(error), True
+        return "everything was erased, and nothing is left; the file can be taken out", False
+
+
+def _holdings(
+    client: str, readings: Mapping[str, SiteReading]
+) -> tuple[list[ObservedMachine], list[Archive]]:
+    """A client's machines, by their marks, and its archives, by theirs."""
+    machines = [
+        machine
+        for reading in readings.values()
+        for machine in reading.observed.machines
+        if machine.mark and machine.mark.client == client
+    ]
+    archives = [
+        archive
+        for reading in readings.values()
+        for key, owned in reading.holdings.owned.items()
+        if key[0] == client
+        for archive in owned
+    ]
+    return machines, archives
