@@ -65,8 +65,8 @@ def render_reversibility(
     client = found[0].client
     if life.notice is None or life.last_day is None:
         raise NoReversibility(
-            f"{client}: nobody ended the contract, there is nothing to plan (art. 10): say status: terminated, with the "
-            "letter's date, in its file"
+            f"{client}: nobody ended the contract, there is nothing to plan (art. 10): say status: terminated, with "
+            "the letter's date, in its file"
         )
     if life.default_of_payment:
         raise NoReversibility(
