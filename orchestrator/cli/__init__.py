@@ -14,6 +14,7 @@ from orchestrator.cli.history import history
 from orchestrator.cli.inventory import inventory
 from orchestrator.cli.nightly import nightly
 from orchestrator.cli.plan import plan
+from orchestrator.cli.reversibility import reversibility
 from orchestrator.cli.schema import schema
 from orchestrator.cli.show import show
 from orchestrator.cli.snapshot import app as snapshot
@@ -43,6 +44,7 @@ for command in (
     thaw,
     inventory,
     targets,
+    reversibility,
     schema,
 ):
     app.command()(command)

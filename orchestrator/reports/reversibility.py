@@ -1,0 +1,243 @@
+"""The reversibility plan that a client receives at the end of its contract, and approves (article 10)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.contract.life import REVERSIBILITY_DAYS, ContractLife, Standing
+from orchestrator.reports.page import Cell, Column, Table, table_of
+from orchestrator.reports.rendering import Form, render
+from orchestrator.reports.speech import Speech
+from orchestrator.reports.words import Language
+from orchestrator.resources.adoption import disk_slots
+
+if TYPE_CHECKING:
+    from orchestrator.resources.observed import ObservedMachine
+
+
+class NoReversibility(Exception):
+    """There is no reversibility, or none any more. The text says why, with the article."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostedMachine:
+    """A machine with data of the client.
+
+    Attributes:
+        address: its IPv4 address; empty if none is known.
+        retired: the day it was taken out of the file; None if it is in service. Its data is still there.
+        disks: name and bytes, the system disk first.
+    """
+
+    name: str
+    site: str
+    address: str
+    running: bool
+    retired: dt.date | None
+    disks: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reversibility:
+    """What the plan is made from.
+
+    Attributes:
+        starts: the contract's first day.
+        direct_access: whether the client may log in (article 3.8.2: not to fully managed servers).
+        user: whom its keys let in.
+        sources: the networks that SSH is open to; empty: none, or no key is registered.
+        machines: every one that holds its data, those that left the file too.
+        moment: when it is drawn up, aware.
+    """
+
+    client: str
+    life: ContractLife
+    starts: dt.date
+    direct_access: bool
+    user: str
+    sources: tuple[str, ...]
+    machines: tuple[HostedMachine, ...]
+    moment: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part of the plan: its paragraphs, then its tables."""
+
+    title: str
+    paragraphs: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+
+
+def check_reversibility(life: ContractLife, moment: dt.datetime) -> None:
+    """See that the client has a right to reversibility at a moment (aware).
+
+    Raises:
+        NoReversibility: the client is in default of payment, or the thirty working days are over (article 10).
+    """
+    if life.default_of_payment:
+        raise NoReversibility(
+            f"contract {life.reference} ended in default of payment ({life.notice_reference}): the client has no "
+            "reversibility (art. 10); once it has paid, take default_of_payment out of the file"
+        )
+    if life.standing(moment) is Standing.ENDED:
+        raise NoReversibility(
+            f"contract {life.reference}: the {REVERSIBILITY_DAYS} working days after the notice of {life.notice} "
+            f"were over on {life.last_day}: there is no reversibility any more (art. 10)"
+        )
+
+
+def hosted(machines: Iterable[ObservedMachine], client: str) -> tuple[HostedMachine, ...]:
+    """A client's machines with all their disks, as the hypervisors have them: those of its marks, by name."""
+    found = []
+    for machine in machines:
+        mark = machine.mark
+        if mark is None or mark.client != client:
+            continue
+        names = {slot: name for name, slot in mark.slots.items()}
+        found.append(
+            HostedMachine(
+                name=mark.machine,
+                site=machine.site,
+                address=str(machine.address or ""),
+                running=machine.running,
+                retired=mark.retired,
+                # a disk that somebody attached by hand holds data as well
+                disks=tuple(
+                    (names.get(slot.name, slot.name), slot.disk.size_bytes)
+                    for slot in disk_slots(machine.config)
+                ),
+            )
+        )
+    return tuple(sorted(found, key=lambda item: (item.site, item.name)))
+
+
+def render_reversibility(plan: Reversibility, *, form: Form, language: Language = "fr") -> str:
+    """Return the plan as text.
+
+    Args:
+        plan: what it says.
+        form: Markdown or HTML.
+        language: the client's.
+
+    Raises:
+        NoReversibility: as :func:`check_reversibility`.
+    """
+    check_reversibility(plan.life, plan.moment)
+    speech = Speech(language)
+    words = speech.words
+    return render(
+        "reversibility",
+        form,
+        language=language,
+        title=words.plan_title.format(client=plan.client, contract=plan.life.reference),
+        facts=_facts(plan, speech),
+        parts=_parts(plan, speech),
+        footer=words.drawn_up.format(moment=speech.moment(plan.moment)),
+    )
+
+
+def _facts(plan: Reversibility, speech: Speech) -> list[tuple[str, str]]:
+    words, life = speech.words, plan.life
+    facts = [
+        (words.client, plan.client),
+        (words.contract, life.reference),
+        (words.contract_starts, speech.day(plan.starts)),
+    ]
+    if life.notice is None or life.last_day is None:
+        facts += [(words.notice, words.no_notice), (words.last_day, words.no_last_day)]
+    else:
+        received = words.notice_value.format(day=speech.day(life.notice), reference=life.notice_reference)
+        facts += [
+            (words.notice, received),
+            (words.last_day, speech.day(life.last_day)),
+            (words.working_days_left, speech.number(life.days_left(plan.moment))),
+        ]
+    return [*facts, (words.hosted_volume, speech.size(_volume(plan.machines)))]
+
+
+def _parts(plan: Reversibility, speech: Speech) -> list[Part]:
+    words = speech.words
+    tables = _machines(plan, speech)
+    return [
+        Part(title=words.plan_subject, paragraphs=(words.plan_subject_said, words.plan_delay_said)),
+        Part(
+            title=words.plan_machines,
+            paragraphs=() if tables else (words.no_plan_machines,),
+            tables=tables,
+        ),
+        Part(title=words.plan_copy, paragraphs=_copying(plan, speech)),
+        Part(title=words.plan_help, paragraphs=(words.plan_help_said,)),
+        Part(title=words.plan_after, paragraphs=(words.plan_after_said,)),
+        Part(title=words.plan_approval, tables=_signatures(plan, speech)),
+    ]
+
+
+def _machines(plan: Reversibility, speech: Speech) -> tuple[Table, ...]:
+    words = speech.words
+    columns = (
+        Column(words.machine),
+        Column(words.site),
+        Column(words.state),
+        Column(words.address),
+        Column(words.disks),
+        Column(words.hosted_volume, figures=True),
+    )
+    rows = [
+        (
+            Cell(machine.name),
+            Cell(machine.site),
+            Cell(_state(machine, speech)),
+            Cell(machine.address or words.nothing),
+            Cell(", ".join(f"{name} {speech.size(size)}" for name, size in machine.disks) or words.nothing),
+            Cell(speech.size(_volume([machine]))),
+        )
+        for machine in plan.machines
+    ]
+    return table_of(words.plan_machines, columns, rows)
+
+
+def _state(machine: HostedMachine, speech: Speech) -> str:
+    words = speech.words
+    state = words.machine_running if machine.running else words.machine_stopped
+    if machine.retired is None:
+        return state
+    return f"{state}, {words.machine_retired.format(day=speech.short_day(machine.retired))}"
+
+
+def _copying(plan: Reversibility, speech: Speech) -> tuple[str, ...]:
+    words = speech.words
+    if not plan.direct_access:
+        said = [words.copy_managed]
+    elif plan.sources:
+        said = [words.copy_by_ssh.format(user=plan.user, sources=", ".join(plan.sources))]
+    else:
+        said = [words.copy_without_key]
+    if plan.life.standing(plan.moment) is Standing.SUSPENDED:
+        said.append(words.copy_suspended)
+    elif not all(machine.running for machine in plan.machines):
+        said.append(words.copy_stopped)
+    return (*said, words.copy_advice)
+
+
+def _signatures(plan: Reversibility, speech: Speech) -> tuple[Table, ...]:
+    words = speech.words
+    columns = (
+        Column(words.party),
+        Column(words.signed_by),
+        Column(words.signed_on),
+        Column(words.signature),
+    )
+    blank = (Cell(""), Cell(""), Cell(""))
+    rows = [
+        (Cell(words.the_provider), *blank),
+        (Cell(words.the_client.format(client=plan.client)), *blank),
+    ]
+    return table_of(words.plan_approval, columns, rows)
+
+
+def _volume(machines: Iterable[HostedMachine]) -> int:
+    return sum(size for machine in machines for _, size in machine.disks)
