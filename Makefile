@@ -11,7 +11,7 @@ PROMTOOL := $(RUN)/promtool
 APT := python3-venv qemu-system-x86 qemu-utils mmdebstrap nftables iproute2 openssh-client openssh-server \
        netcat-openbsd postgresql sudo fdisk e2fsprogs grub-pc-bin grub-common shellcheck systemd zstd
 
-.PHONY: help bootstrap apt demo demo-down test format lint types unit api lab bench clean
+.PHONY: help bootstrap apt demo demo-down test format lint types unit api lab faults bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,6 +63,9 @@ api: ## against fakepve, over HTTPS
 
 lab: ## real guests, real packets (root)
 	$(RUN)/pytest -q -n 2 --dist loadfile tests/lab
+
+faults: bootstrap ## write docs/faults.md anew: every fault at every call
+	WRITE_FAULTS=1 $(RUN)/pytest -q -n 2 tests/api/test_fault_table.py
 
 bench: bootstrap ## speed and size, as counts and ratios
 	$(RUN)/python -m bench

@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 from hypothesis import settings
 
 # No test asserts how long something takes: a busy machine proves nothing.
 settings.register_profile("orchestrator", deadline=None)
 settings.load_profile("orchestrator")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what became of every fault at every call; write docs/faults.md if WRITE_FAULTS says so."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    columns = [value for report in reports for name, value in report.user_properties if name == "fault table"]
+    if not columns:
+        return
+    from tests.api import fault_table  # it needs much that most runs do without
+
+    results = fault_table.in_order(columns)
+    terminalreporter.section("every fault at every call (docs/faults.md)")
+    for line in fault_table.summary(results):
+        terminalreporter.write_line(line)
+    if "WRITE_FAULTS" in os.environ and not terminalreporter.stats.get("failed"):
+        fault_table.PAGE.write_text(fault_table.render(results))

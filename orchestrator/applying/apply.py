@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,7 +19,7 @@ from orchestrator.applying.vm import Stopped
 from orchestrator.history import HistoryUnavailable
 from orchestrator.history.changes import CHANGE
 from orchestrator.planning.plan import MachinePlan, Plan
-from orchestrator.proxmox import AlreadyExists, ProxmoxError
+from orchestrator.proxmox import AlreadyExists, ProxmoxError, Uncertain
 from orchestrator.resources.change import Kind
 from orchestrator.resources.desired import pool_of
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _INSIDE = frozenset({Kind.FIREWALL, Kind.GUEST})
 """Changes that are made inside the guest."""
 
+_POOL_TRIES = 3
+_PAUSE_SECONDS = 1.0
 _WORKERS = 16
 """Machines at a time. Most of a worker's time is waiting; what Proxmox is asked for is limited elsewhere."""
 
@@ -62,6 +65,7 @@ def apply_plan(
     backup_storages: Mapping[str, Sequence[str]] | None = None,
     locks: RunLocks | None = None,
     clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+    pause: Callable[[float], None] = time.sleep,
 ) -> list[Outcome]:
     """Make every effective change of a plan.
 
@@ -76,6 +80,7 @@ def apply_plan(
         locks: of this run: addresses are taken from other runs by them. None: nobody else runs.
         backup_storages: where last backups of machines that are retired go, by site.
         clock: the time, aware: a window that was open when the plan was made may have closed.
+        pause: waits that many seconds.
 
     Returns:
         One outcome for each machine that had a change or a refusal.
@@ -89,6 +94,7 @@ def apply_plan(
         now=plan.made_at,
         restart_now=restart_now,
         clock=clock,
+        pause=pause,
         backup_storages=backup_storages or {},
     )
     todo = [machine for machine in plan.machines if machine.effective and not machine.lacks_quote]
@@ -190,11 +196,24 @@ def _make_pools(plan: Plan, todo: list[MachinePlan], around: Surroundings) -> di
             continue
         client = pool.removeprefix("client-")
         try:
-            with around.journal.step(client, None, site, "create pool", pool=pool), suppress(AlreadyExists):
-                around.clusters[site].post("/pools", poolid=pool, comment=f"client {client}")
+            with around.journal.step(client, None, site, "create pool", pool=pool):
+                _make_pool(around, site, pool, comment=f"client {client}")
         except (ProxmoxError, HistoryUnavailable, Stopped) as error:
             problems[site, pool] = str(error)
     return problems
+
+
+def _make_pool(around: Surroundings, site: str, pool: str, *, comment: str) -> None:
+    for attempt in range(1, _POOL_TRIES + 1):
+        try:
+            around.clusters[site].post("/pools", poolid=pool, comment=comment)
+            return
+        except AlreadyExists:
+            return
+        except Uncertain:  # made or not: asked for again, it is there afterwards
+            if attempt == _POOL_TRIES:
+                raise
+            around.pause(_PAUSE_SECONDS)
 
 
 def _refusal(machine: MachinePlan) -> Outcome:

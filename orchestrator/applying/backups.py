@@ -8,7 +8,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.vm import Stopped, Vm
-from orchestrator.proxmox import NotFound, StoredArchive, TaskFailed, Uncertain, parse_upid, read_archives
+from orchestrator.proxmox import (
+    LockTimeout,
+    NotFound,
+    StoredArchive,
+    TaskFailed,
+    Uncertain,
+    parse_upid,
+    read_archives,
+)
 from orchestrator.resources.backup import (
     Archive,
     ArchiveMark,
@@ -188,14 +196,26 @@ def _there(cluster: Cluster, stored: StoredArchive) -> bool:
     return any(archive.volid == stored.volid for archive in listed)
 
 
-def note_test(cluster: Cluster, archive: Archive, test: RestoreTest) -> Archive:
+def note_test(vm: Vm, archive: Archive, test: RestoreTest) -> Archive:
     """Write on an archive how its restore test ended.
+
+    Args:
+        vm: the machine that was backed up.
+        archive: which.
+        test: how it ended.
 
     Raises:
         ProxmoxError: the notes could not be written.
     """
     mark = replace(archive.mark, test=test)
-    cluster.put(archive.stored.path, notes=archive_notes(mark))
+    for look in range(_LOOKS):
+        try:
+            vm.cluster.put(archive.stored.path, notes=archive_notes(mark))
+            break
+        except (Uncertain, LockTimeout):  # the same notes written twice are the same notes
+            if look == _LOOKS - 1:
+                raise
+            vm.pause(_LOOK_AGAIN_SECONDS)
     return replace(archive, mark=mark)
 
 

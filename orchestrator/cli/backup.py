@@ -95,10 +95,13 @@ def verify(
             archive=chosen,
             tested_on=last_sound_test((chosen,), found.mark.tested),
         )
-        line = RestoreTests(night, {found.machine.site: reading}).test(candidate)
+        tests = RestoreTests(night, {found.machine.site: reading})
+        line = tests.test(candidate)
     if line.result != "sound":
-        session.fail(f"{target}: {line.volid}: {line.message}")
+        session.fail("; ".join([f"{target}: {line.volid}: {line.message}", *tests.problems]))
     session.console().print(f"sound: {line.message}", markup=False)
+    if tests.problems:
+        session.fail("; ".join(tests.problems))
 
 
 @app.command()

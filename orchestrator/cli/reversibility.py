@@ -74,7 +74,7 @@ def reversibility(
         language="fr" if language is Language.FR else "en",
     )
     if out is None:
-        typer.echo(said)
+        typer.echo(said, nl=False)
         return
     try:
         session.replace_file(out, said)

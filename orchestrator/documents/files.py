@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from orchestrator.documents.places import position
 from orchestrator.documents.problems import Problem
 
 LARGEST_BYTES = 8 * 1024 * 1024
@@ -55,12 +56,12 @@ def read_text(path: Path) -> str | Problem:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        before = content[: error.start].decode("utf-8", errors="replace")
-        line = before.count("\n") + 1
-        column = len(before) - before.rfind("\n")
-        byte = content[error.start]
-        message = f"the file is not UTF-8 text (byte 0x{byte:02x})"
-        return Problem(str(path), line, column, column + 1, "error", message, "save it in the encoding UTF-8")
+        before = error.object[: error.start].decode()  # without the mark that some editors begin a file with
+        line, column = position(before, len(before))
+        message = f"the file is not UTF-8 text (byte 0x{error.object[error.start]:02x})"
+        return Problem(
+            str(path), line + 1, column + 1, column + 2, "error", message, "save it in the encoding UTF-8"
+        )
 
 
 def _below(folder: Path) -> Iterator[Path]:

@@ -12,6 +12,7 @@ from orchestrator.applying.backups import (
     await_unlocked,
     find_backup,
     make_backup,
+    running_backups,
 )
 from orchestrator.applying.vm import Stopped, Vm
 from orchestrator.contract.calendar import night_begins, night_of
@@ -144,9 +145,11 @@ class BackupRun:
         return line, False
 
     def _archive(self, vm: Vm, due: Due, storage: str, started: dt.datetime) -> Archive:
-        """Make the archive, or take the one that an earlier run of this night had begun."""
+        """Make the archive, or take the one that an earlier run of this night, or the first try, had begun."""
         since = night_begins(night_of(started))
         first = due.job.key not in self._lines
+        if not first and (found := self._first_try(vm, due)):
+            return found
         if due.begun and first:  # one that ended badly is not waited for again
             adopt_backup(vm, due.begun, silence_seconds=self._night.silence_seconds)
         elif first and due.machine.summary.lock == "backup":
@@ -163,6 +166,16 @@ class BackupRun:
         return make_backup(
             vm, storage, due.mark, clock=self._night.clock, silence_seconds=self._night.silence_seconds
         )
+
+    def _first_try(self, vm: Vm, due: Due) -> Archive | None:
+        """The archive of the first try, if it was only not heard of how that ended. None if it made none."""
+        line = self._lines[due.job.key]
+        if begun := running_backups(vm.cluster, vm.node).get(vm.vmid):
+            adopt_backup(vm, begun, silence_seconds=self._night.silence_seconds)
+        if line.started_at is None or (due.job.site, line.storage) in self._gone:
+            return None
+        found = find_backup(vm, line.storage, since=line.started_at)
+        return found if found is not None and found.good else None
 
 
 def _passes(error: Exception) -> bool:

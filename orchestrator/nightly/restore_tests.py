@@ -26,7 +26,7 @@ from orchestrator.applying.restoring import (
     remove_shells,
     restore_copy,
 )
-from orchestrator.applying.vm import Stopped
+from orchestrator.applying.vm import Stopped, Vm
 from orchestrator.contract.calendar import PARIS
 from orchestrator.guests.soundness import Unsound, examine
 from orchestrator.history import HistoryUnavailable
@@ -103,17 +103,21 @@ def last_sound_test(archives: tuple[Archive, ...], noted: dt.date | None) -> dt.
 
 
 class RestoreTests:
-    """The restore tests of one night."""
+    """The restore tests of one night.
+
+    Attributes:
+        problems: what went wrong around the tests and says nothing about an archive, in words.
+    """
 
     def __init__(self, night: Night, readings: Mapping[str, SiteReading]) -> None:
         self._night = night
         self._readings = readings
         self._guard = threading.Lock()
         self._copies: set[int] = set()
+        self.problems: list[str] = []
 
-    def remove_leftovers(self) -> list[str]:
-        """Erase copies that a killed run left behind. Returns what went wrong, in words."""
-        problems = []
+    def remove_leftovers(self) -> None:
+        """Erase copies that a killed run left behind."""
         for site, reading in self._readings.items():
             cluster, state = self._night.clusters[site], reading.observed.state
             try:
@@ -121,8 +125,23 @@ class RestoreTests:
                 for copy in leftovers(cluster, self._night.journal, state, running=frozenset(self._copies)):
                     remove_copy(copy)
             except (ProxmoxError, Stopped, HistoryUnavailable) as error:
-                problems.append(f"{site}: a copy of an earlier restore test could not be removed: {error}")
-        return problems
+                self.problems.append(
+                    f"{site}: a copy of an earlier restore test could not be removed: {error}"
+                )
+
+    def note_earlier(self) -> None:
+        """Note in the machines' own notes what their archives know of sound tests, where an earlier run could not."""
+        for reading in self._readings.values():
+            for machine in reading.observed.machines:
+                if (mark := machine.mark) is None:
+                    continue
+                sound_on = last_sound_test(machine.archives or (), mark.tested)
+                if sound_on is None or sound_on == mark.tested:
+                    continue
+                try:
+                    _note_in_machine(self._night.vm(machine, mark), sound_on)
+                except (ProxmoxError, Stopped, HistoryUnavailable) as error:
+                    self._unwritten(mark.client, mark.machine, error)
 
     def run(self, candidates: list[Candidate]) -> list[RestoreTestLine]:
         """Test them, a few at a time at each site."""
@@ -155,15 +174,21 @@ class RestoreTests:
             return self._line(candidate, "not-started", text, 0.0)
         night.tell("restore-test-started", client=client, machine=machine, archive=archive.stored.volid)
         started = time.monotonic()
-        try:
-            found = self._restore_and_look(candidate, node, storage)
-        except (Unsound, TaskFailed) as error:
-            if isinstance(error, TaskFailed) and isinstance(error.cause, StorageFull):
+        for attempt in (1, 2):
+            try:
+                found = self._restore_and_look(candidate, node, storage)
+            except (Unsound, TaskFailed) as error:
+                if isinstance(error, TaskFailed) and isinstance(error.cause, StorageFull):
+                    return self._ended(candidate, None, str(error), started)
+                if attempt == 2 or night.closed:
+                    return self._ended(candidate, False, str(error), started)
+                # What is judged bad is no backup any more: a node's hiccup must not decide that.
+                night.tell("restore-test-repeated", client=client, machine=machine, reason=str(error))
+            except (ProxmoxError, Stopped, HistoryUnavailable) as error:
                 return self._ended(candidate, None, str(error), started)
-            return self._ended(candidate, False, str(error), started)
-        except (ProxmoxError, Stopped, HistoryUnavailable) as error:
-            return self._ended(candidate, None, str(error), started)
-        return self._ended(candidate, True, found, started)
+            else:
+                return self._ended(candidate, True, found, started)
+        raise AssertionError("the second attempt returns")
 
     def _restore_and_look(self, candidate: Candidate, node: str, storage: str) -> str:
         """Restore, boot, examine, erase. Returns what was found.
@@ -204,8 +229,18 @@ class RestoreTests:
                 host_keys=candidate.machine.mark.host_keys if candidate.machine.mark else (),
             )
         finally:
-            remove_copy(copy)
+            self._remove(copy)
         return f"{facts}; agent after {booted:.0f} s"
+
+    def _remove(self, copy: Copy) -> None:
+        """Erase a copy. That it cannot be erased says nothing about its archive."""
+        try:
+            remove_copy(copy)
+        except (ProxmoxError, Stopped, HistoryUnavailable) as error:
+            self.problems.append(
+                f"{copy.site}: VM {copy.vmid}, the copy of {copy.mark.client}/{copy.mark.machine} for its restore "
+                f"test, could not be removed, the next night tries again: {error}"
+            )
 
     def _boot(self, copy: Copy) -> float:
         """Start a copy and wait for its agent. Returns the seconds that took."""
@@ -231,6 +266,7 @@ class RestoreTests:
         seconds = time.monotonic() - started
         night.tell("restore-test-ended", client=client, machine=machine, sound=sound, found=found)
         today = night.clock().astimezone(PARIS).date()
+        vm = night.vm(candidate.machine, archive.mark)
         try:
             night.journal.record(
                 client,
@@ -243,15 +279,18 @@ class RestoreTests:
                 details={"archive": archive.stored.volid},
             )
             if sound is not None:
-                note_test(
-                    night.clusters[site], archive, RestoreTest(on=today, sound=sound, found=found[:200])
-                )
+                note_test(vm, archive, RestoreTest(on=today, sound=sound, found=found[:200]))
             if sound:
-                vm = night.vm(candidate.machine, archive.mark)
-                change_mark(vm, lambda mark: mark.with_(tested=today))
+                _note_in_machine(vm, today)
         except (ProxmoxError, Stopped, HistoryUnavailable) as error:
-            found += f" (its result could not be written down everywhere: {error})"
+            self._unwritten(client, machine, error)
         return self._line(candidate, "sound" if sound else "failed", found, seconds)
+
+    def _unwritten(self, client: str, machine: str, error: Exception) -> None:
+        self.problems.append(
+            f"the result of the restore test of {client}/{machine} could not be written down everywhere, the next "
+            f"night does so, or tests it again: {error}"
+        )
 
     def _line(self, candidate: Candidate, result: _Result, message: str, seconds: float) -> RestoreTestLine:
         archive = candidate.archive
@@ -265,3 +304,7 @@ class RestoreTests:
             message=message,
             seconds=seconds,
         )
+
+
+def _note_in_machine(vm: Vm, day: dt.date) -> None:
+    change_mark(vm, lambda mark: mark.with_(tested=day))

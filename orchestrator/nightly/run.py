@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.applying.freezing import Frozen
 from orchestrator.applying.limits import Limits
+from orchestrator.applying.lock import Held
+from orchestrator.applying.vm import Stopped
 from orchestrator.contract.calendar import night_of
 from orchestrator.contract.retention import Verdict
+from orchestrator.history import HistoryUnavailable
 from orchestrator.nightly import retention, snapshots
 from orchestrator.nightly.backups import BackupRun
 from orchestrator.nightly.due import BackupPlan, plan_backups
@@ -40,6 +43,7 @@ from orchestrator.nightly.result import (
 from orchestrator.nightly.storages import storage_lines
 from orchestrator.nightly.updates import UpdatePlan, UpdateRound, plan_updates
 from orchestrator.planning.plan import SiteFailure, make_plan
+from orchestrator.proxmox import ProxmoxError
 from orchestrator.resources.backup import Archive, newest_good
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.holdings import NOTHING, SiteReading, with_archives, without_archives
@@ -174,6 +178,9 @@ class NightRun:
             fits=forecast.fits if forecast else True,
         )
         lines: list[SnapshotLine] = []
+        lines += self._change(
+            "snapshots", lambda: snapshots.note_taken(night, self._readings.values(), limits)
+        )
         lines += self._change("snapshots", lambda: snapshots.take_declared(night, list(plan.due), limits))
         lines += self._change("expiry", lambda: self._expire(limits, lines))
         seen = self._look_into_guests()
@@ -227,7 +234,10 @@ class NightRun:
         try:
             return work()
         except Exception as error:
-            self._problems.append(f"{name}: the step broke off: {type(error).__name__}: {error}")
+            why = str(error)
+            if not isinstance(error, ProxmoxError | Stopped | HistoryUnavailable | Held):
+                why = f"{type(error).__name__}: {error}: this is a mistake of the program, please report it"
+            self._problems.append(f"{name}: the step broke off: {why}")
             self._night.tell("step-failed", name=name, reason=str(error))
             return []
 
@@ -283,8 +293,12 @@ class NightRun:
 
     def _test(self) -> list[RestoreTestLine]:
         tests = RestoreTests(self._night, self._readings)
-        self._problems += tests.remove_leftovers()
-        return tests.run(choose_tests(self._night, self._readings, self._plan.night))
+        try:
+            tests.remove_leftovers()
+            tests.note_earlier()
+            return tests.run(choose_tests(self._night, self._readings, self._plan.night))
+        finally:
+            self._problems += tests.problems
 
     def _machines(self) -> Iterable[MachineLine]:
         """Where every machine stands that has a backup, or archives of an earlier time."""

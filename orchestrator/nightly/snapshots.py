@@ -14,7 +14,14 @@ from orchestrator.history import HistoryUnavailable
 from orchestrator.nightly.result import SnapshotLine
 from orchestrator.proxmox import ProxmoxError
 from orchestrator.resources.change import Change, Kind
-from orchestrator.resources.snapshot import expired, expires_at, owned, snapshot_changes, with_taken
+from orchestrator.resources.snapshot import (
+    expired,
+    expires_at,
+    owned,
+    snapshot_changes,
+    was_taken,
+    with_taken,
+)
 
 if TYPE_CHECKING:
     from orchestrator.nightly.context import Night
@@ -22,6 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.resources.holdings import SiteReading
     from orchestrator.resources.notes import Mark
     from orchestrator.resources.observed import ObservedMachine
+    from orchestrator.subscriptions.model import DeclaredSnapshot
 
 _WORKERS = 8
 
@@ -67,6 +75,34 @@ def take_declared(
         return lines
 
     return _in_parallel(one, due)
+
+
+def note_taken(night: Night, sites: Iterable[SiteReading], limits: Limits) -> list[SnapshotLine]:
+    """Note in the machines' marks which declared snapshots were taken, where an earlier run could not any more.
+
+    Returns:
+        A line for each that could not be noted.
+    """
+
+    def one(item: tuple[ObservedMachine, Mark, DesiredMachine, DeclaredSnapshot]) -> list[SnapshotLine]:
+        machine, mark, desired, declared = item
+        try:
+            with limits.write(machine.site, machine.summary.node):
+                change_mark(night.vm(machine, mark), lambda now: with_taken(now, desired, declared))
+        except (ProxmoxError, Stopped, HistoryUnavailable) as error:
+            text = f"it was taken, but that could not be noted: {error}"
+            return [_line(mark, machine.site, declared.name, "failed", text)]
+        return []
+
+    unnoted = [
+        (machine, mark, desired, declared)
+        for machine, mark in _machines(sites)
+        if (desired := night.desired.get((mark.client, mark.machine))) is not None
+        for declared in desired.snapshots
+        if mark.snapshots.get(declared.name) != declared.taken_on.isoformat()
+        and was_taken(declared, mark, machine.snapshots)
+    ]
+    return _in_parallel(one, unnoted)
 
 
 def _take(

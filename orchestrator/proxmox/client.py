@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import threading
 import time
@@ -46,6 +47,7 @@ class Patience:
         attempts: how often one call is sent at most.
         first_wait, longest_wait: between two attempts; the wait doubles, plus a random part of up to ``jitter``.
         first_poll, longest_poll: between two looks at a task; the wait grows by half each time.
+        longest_task: no task is waited for longer, whatever its caller allows.
     """
 
     attempts: int = 4
@@ -54,6 +56,7 @@ class Patience:
     jitter: float = 0.3
     first_poll: float = 0.05
     longest_poll: float = 2.0
+    longest_task: float = math.inf
 
 
 class Cluster:
@@ -267,6 +270,7 @@ class Cluster:
         if task is None:
             raise ValueError(f"not a UPID: {upid!r}")
         started = time.monotonic()
+        timeout_seconds = min(timeout_seconds, self._patience.longest_task)
         wait = self._patience.first_poll
         heard = started
         while True:

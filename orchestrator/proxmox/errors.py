@@ -101,14 +101,22 @@ class BadParameters(ProxmoxError):
     """
 
     errors: Mapping[str, str] = {}
+    default_remedy = (
+        "check that what the site's file names (storages, bridges, images) is there, and that this is Proxmox VE "
+        "8 or 9"
+    )
 
 
 class NotFound(ProxmoxError):
     """The VM, storage, pool, snapshot, volume or node does not exist."""
 
+    default_remedy = "if somebody removed it meanwhile, run the same command again: it looks anew"
+
 
 class AlreadyExists(ProxmoxError):
     """The VM id, pool or snapshot name is taken."""
+
+    default_remedy = "if somebody made it meanwhile, run the same command again: it looks anew"
 
 
 class DigestMismatch(ProxmoxError):
@@ -158,9 +166,13 @@ class AgentNotRunning(ProxmoxError):
 class NotRunning(ProxmoxError):
     """The VM is not running."""
 
+    default_remedy = "if somebody stopped it meanwhile, run the same command again: it looks anew"
+
 
 class AlreadyRunning(ProxmoxError):
     """The VM runs already."""
+
+    default_remedy = "if somebody started it meanwhile, run the same command again: it looks anew"
 
 
 class NotImplementedByServer(ProxmoxError):
@@ -171,6 +183,10 @@ class NotImplementedByServer(ProxmoxError):
 
 class ServerError(ProxmoxError):
     """Anything else that the server reports as its own failure."""
+
+    default_remedy = (
+        "see the node's log (journalctl -u pvedaemon -u pveproxy), then run the same command again"
+    )
 
 
 class TaskFailed(ProxmoxError):
@@ -215,7 +231,10 @@ class TaskTimeout(ProxmoxError):
 
     def __init__(self, text: str, *, site: str, call: str, upid: str) -> None:
         super().__init__(
-            text, site=site, call=call, remedy=f"it may still run: see task {upid}, then plan again"
+            text,
+            site=site,
+            call=call,
+            remedy=f"it may still run: see task {upid}, stop it there if it hangs, then plan again",
         )
         self.upid = upid
 

@@ -7,6 +7,7 @@ Licensed as fakepve, which it extends; it only ever runs as a process of its own
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from typing import Any
 
 from aiohttp import web
 from fakepve import PveError, TaskError
+from fakepve.server import params
 
 from tests.api.fakepve_node import Node
 
@@ -35,9 +37,13 @@ class Fault:
         path: a regular expression for the path below ``/api2/json``.
         kind: ``error`` (answer ``status`` and ``text``), ``html`` (a proxy's page with ``status``),
             ``redirect`` (to ``text``), ``reset`` (the connection breaks), ``hang`` (no answer, for ``seconds``),
-            ``task`` (a task that ends with ``text``), ``kill`` (the client, process ``pid``, is killed).
+            ``malformed`` (JSON that breaks off), ``task`` (a task that ends with ``text``), ``endless`` (a task that
+            ends when all faults are cleared, as if somebody stopped it; neither task does anything), ``edit``
+            (somebody else writes ``text`` into the machine's notes, then the request is carried out), ``kill`` (the
+            client, process ``pid``, is killed).
         after: the request is carried out first; only its answer is lost.
         skip: let so many pass before the first.
+        lasting: from the first request that it happens to, it happens to every other as well.
         log: lines of the task's log.
     """
 
@@ -51,18 +57,39 @@ class Fault:
     times: int = 1
     after: bool = False
     skip: int = 0
+    lasting: bool = False
+    met: bool = False
     log: tuple[str, ...] = ()
     pid: int = 0
 
     def matches(self, method: str, path: str) -> bool:
         """Whether it is this request's turn."""
+        if self.lasting and self.met:
+            return True
         if self.method not in (method, "*") or not self.times or not re.fullmatch(self.path, path):
             return False
         if self.skip:
             self.skip -= 1
             return False
         self.times -= 1
+        self.met = True
         return True
+
+
+@dataclass
+class Call:
+    """A request that came in, as :attr:`TroubledNode.trace` has it.
+
+    Attributes:
+        path: below ``/api2/json``.
+        digest: whether it said which configuration it is about.
+        task: whether it was answered with a task.
+    """
+
+    method: str
+    path: str
+    digest: bool = False
+    task: bool = False
 
 
 class TroubledNode(Node):
@@ -74,6 +101,9 @@ class TroubledNode(Node):
         self.calls: Counter[str] = Counter()
         self.connections: dict[int, Any] = {}
         """By the client's port."""
+        self.trace: list[Call] | None = None
+        """Every request in the order of arrival; None: they are not written down."""
+        self._endless: list[str] = []
 
     def _build_app(self) -> Any:
         app = super()._build_app()
@@ -88,14 +118,48 @@ class TroubledNode(Node):
         if request.method == "DELETE" and request.can_read_body:
             return _json_error(501, "Unexpected content for method 'DELETE'")
         fault = next((fault for fault in self.faults if fault.matches(request.method, path)), None)
+        if fault is not None and fault.kind == "edit":
+            self._edit(path, fault.text)
+            fault = None
         if fault is None:
-            try:
-                return await handler(request)
-            except web.HTTPNotFound:
-                return _json_error(501, f"Method '{request.method} {path}' not implemented")
+            return await self._carry_out(request, handler)
         if fault.after:
             await handler(request)
         return await self._misbehave(fault, request)
+
+    async def _carry_out(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+        path = request.path.removeprefix(_API)
+        call = Call(request.method, path)
+        if self.trace is not None:
+            self.trace.append(call)
+            call.digest = "digest" in await params(request)
+        try:
+            answer = await handler(request)
+        except web.HTTPNotFound:
+            return _json_error(501, f"Method '{request.method} {path}' not implemented")
+        if self.trace is not None:
+            call.task = answer.text.startswith('{"data": "UPID:')
+        return answer
+
+    def traced(self) -> list[dict[str, Any]]:
+        """The trace as JSON."""
+        return [dataclasses.asdict(call) for call in self.trace or ()]
+
+    def _edit(self, path: str, text: str) -> None:
+        found = re.match(r"/nodes/[^/]+/qemu/(\d+)", path)
+        vm = self.vm(int(found[1])) if found else None
+        if vm is None:
+            raise KeyError(path)
+        vm.config["description"] = f"{vm.config.get('description', '')}{text}"
+
+    async def end_endless_tasks(self) -> None:
+        """Stop the tasks that do not end by themselves."""
+        jobs = [self._jobs[upid] for upid in self._endless if upid in self._jobs]
+        self._endless.clear()
+        for job in jobs:
+            job.cancel()
+        if jobs:
+            await asyncio.wait(jobs)
 
     async def drop_connections(self) -> None:
         """Close what clients keep open, as pveproxy does after a few idle seconds."""
@@ -113,7 +177,9 @@ class TroubledNode(Node):
             return web.Response(status=fault.status, text=page, content_type="text/html")
         if fault.kind == "redirect":
             return web.Response(status=fault.status, headers={"Location": fault.text})
-        if fault.kind == "task":
+        if fault.kind == "malformed":
+            return web.Response(text='{"data": [{"', content_type="application/json")
+        if fault.kind in ("task", "endless"):
             return web.json_response({"data": await self._doomed_task(fault, request)})
         if fault.kind == "kill":
             os.kill(fault.pid, signal.SIGKILL)
@@ -126,17 +192,23 @@ class TroubledNode(Node):
         return web.Response()
 
     async def _doomed_task(self, fault: Fault, request: Any) -> str:
-        found = re.match(r"/nodes/([^/]+)(?:/qemu/(\d+))?", request.path.removeprefix(_API))
-        node, vmid = (found[1], found[2]) if found else (sorted(self.nodes)[0], "")
+        path = request.path.removeprefix(_API)
+        found = re.match(r"/nodes/([^/]+)", path)
+        node = found[1] if found else sorted(self.nodes)[0]
+        kind, subject = _task_of(request.method, path, await params(request))
+        user = self._authenticate(request)
 
         async def body() -> None:
-            if fault.text.startswith("WARNINGS"):
-                return
-            raise TaskError(fault.text)
+            if fault.kind == "endless":
+                await asyncio.get_running_loop().create_future()
+            if not fault.text.startswith("WARNINGS"):
+                raise TaskError(fault.text)
 
-        kind = request.path.rsplit("/", 1)[1]
-        user = self._authenticate(request)
-        upid = str(await self.task(node, f"qm{kind}", vmid or "", user, body, log=fault.log))
+        if fault.kind == "endless":
+            record = self.begin(node, kind, subject, user, fault.log)
+            self._endless.append(record["upid"])
+            return await self.spawn(record, body)
+        upid = str(await self.task(node, kind, subject, user, body, log=fault.log))
         if fault.text.startswith("WARNINGS"):
             self.tasks[upid]["exitstatus"] = fault.text
         return upid
@@ -149,6 +221,21 @@ class TroubledNode(Node):
             user, _, token = name.partition("!")
             raise PveError(401, f"no such token '{token}' for user '{user}'")
         return super()._authenticate(request)
+
+
+def _task_of(method: str, path: str, values: dict[str, Any]) -> tuple[str, str]:
+    """Which kind of task a call starts, and on what: as in its UPID."""
+    parts = path.strip("/").split("/")[2:]
+    if parts[0] == "vzdump":
+        return "vzdump", str(values.get("vmid", ""))
+    if parts == ["qemu"]:
+        return "qmrestore" if values.get("archive") else "qmcreate", str(values.get("vmid", ""))
+    if parts[0] == "storage":
+        return "imgdel", f"{parts[-1].partition(':')[2]}@{parts[1]}"
+    subject, rest = (parts[1], parts[2:]) if parts[0] == "qemu" else ("", parts)
+    if method == "DELETE":
+        return ("qmdelsnapshot" if rest else "qmdestroy"), subject
+    return ("resize" if rest == ["resize"] else f"qm{rest[-1]}"), subject
 
 
 def _json_error(status: int, text: str, errors: dict[str, str] | None = None) -> Any:

@@ -111,6 +111,14 @@ class FakePve:
         """Cause trouble: see ``fakepve_faults.Fault``."""
         self.control("fault", method=method, path=path, kind=kind, **options)
 
+    def save(self) -> None:
+        """Put the cluster's whole state aside."""
+        self.control("save")
+
+    def bring_back(self) -> None:
+        """Let the cluster be again what it was when its state was put aside; faults are gone."""
+        self.control("bring_back")
+
     def calls(self, method: str | None = None) -> dict[str, int]:
         """Return how many requests came in, by "METHOD path"; of one method if it is given."""
         counted: dict[str, int] = self.control("calls")

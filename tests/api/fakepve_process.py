@@ -30,16 +30,18 @@ from cryptography.x509.oid import NameOID
 
 from tests.api.fakepve_backup_ops import BackupOps
 from tests.api.fakepve_faults import Fault, TroubledNode
+from tests.api.fakepve_saving import SavingOps
 
 _HOST = "127.0.0.1"
 _TOKEN = "orchestrator@pve!apply"
 _LINE_BYTES = 64 * 1024**2
 
 
-class Control(BackupOps):
+class Control(BackupOps, SavingOps):
     """What the process can be told. Every method ``op_NAME`` is a request."""
 
     def __init__(self, node: TroubledNode, certificate: tuple[str, str]) -> None:
+        super().__init__()
         self.node = node
         self.certificate = certificate
 
@@ -134,10 +136,19 @@ class Control(BackupOps):
         """Answer with one of fakepve's catalogue of Proxmox's own errors."""
         self.node.fail(method, path, error=error, times=times)
 
-    def op_clear_faults(self) -> None:
-        """End all trouble."""
+    async def op_clear_faults(self) -> int:
+        """End all trouble. Return how many faults met no request."""
+        unmet = sum(not fault.met for fault in self.node.faults)
         self.node.faults.clear()
         self.node.failures.clear()
+        await self.node.end_endless_tasks()
+        return unmet
+
+    def op_trace(self, on: bool) -> list[dict[str, Any]]:
+        """Begin to write down every request, or end it. Return what was written down."""
+        traced = self.node.traced()
+        self.node.trace = [] if on else None
+        return traced
 
     def op_take_ids(self, times: int) -> None:
         """Let somebody faster take the id that ``nextid`` names, so many times."""

@@ -104,14 +104,16 @@ class NightDesk:
         boot_seconds: float = 60.0,
         closes_at: dt.datetime | None = None,
         silence_seconds: float = 900.0,
+        gate: Callable[[Cluster], Callable[[str], None]] = lambda _cluster: lambda _site: None,
+        **client: Any,
     ) -> tuple[NightReport, NightPlan]:
-        """As :meth:`night`, with what it planned."""
+        """As :meth:`night`, with what it planned. ``client`` replaces options of the cluster's client."""
         self.fake.clock(at.timestamp(), speed)
         clock = _clock(at, speed)
         patience = Patience(
             first_wait=0.01, longest_wait=0.05, jitter=0.0, first_poll=0.01, longest_poll=0.02
         )
-        cluster = self.fake.cluster(patience=patience)
+        cluster = self.fake.cluster(**{"patience": patience, **client})
         self.events = []
         guard = threading.Lock()
 
@@ -135,6 +137,7 @@ class NightDesk:
                     why="night",
                     run=f"{at:%Y%m%dT%H%M%S}",
                     show=lambda client, machine, text: None,
+                    gate=gate(cluster),
                 ),
                 clock=clock,
                 tell=tell,

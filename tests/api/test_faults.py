@@ -210,7 +210,7 @@ def test_two_applies_at_once_are_impossible(one: Desk) -> None:
     second = one.apply()
     assert (
         second.code == 1
-        and "holds the lock of these sites" in second.err
+        and "is changing dupont: wait until that run has ended" in second.err
         and f"pid {first.pid}" in second.err
     )
     first.communicate()

@@ -108,7 +108,9 @@ def test_two_nights_at_once_are_impossible(night: NightDesk) -> None:
         assert first.poll() is None
     second = _run(night)
     assert (
-        second.code == 1 and f"pid {first.pid}, since " in second.err and "the night of paris" in second.err
+        second.code == 1
+        and f"pid {first.pid}, since " in second.err
+        and "the night) is running" in second.err
     )
     night.fake.set_clock(time.time() + 60)
     first.communicate(timeout=60)
