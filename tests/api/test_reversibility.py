@@ -42,6 +42,9 @@ def _delivered(desk: Desk) -> None:
 
 def test_the_plan_says_the_days_the_machines_and_how_to_copy(desk: Desk) -> None:
     _delivered(desk)
+    old = desk.machines()["old-1"]
+    config = f"/nodes/{old['node']}/qemu/{old['vmid']}/config"
+    desk.fakes["paris"].cluster().put(config, scsi7="local:3")
     answer = desk.run("reversibility", "dupont")
     assert answer.code == 0, answer
     facts, machines, signatures = markdown_tables(answer.out)
@@ -56,8 +59,9 @@ def test_the_plan_says_the_days_the_machines_and_how_to_copy(desk: Desk) -> None
     db = rows["db-1"]
     assert db[:2] == ["paris", "en marche"] and db[2].startswith("203.0.113.")
     assert "system 4,0 Gio" in db[3] and "data 12,0 Gio" in db[3] and db[4] == "16,0 Gio", db
-    assert said["Capacité des disques"] == "20,0 Gio"
+    assert said["Capacité des disques"] == "23,0 Gio"
     assert rows["old-1"][1].startswith("arrêtée, retirée le"), rows
+    assert "scsi7 3,0 Gio" in rows["old-1"][3], "what somebody attached by hand holds data too"
     assert [row[0] for row in signatures[1:]] == ["Le Prestataire", "Le Client (dupont)"]
     text = plain(answer.out)
     assert "depuis les adresses autorisées : 198.51.100.0/24" in text and "l’utilisateur" in text
