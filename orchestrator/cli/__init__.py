@@ -42,9 +42,9 @@ for command in (
     history,
     freeze,
     thaw,
+    reversibility,
     inventory,
     targets,
-    reversibility,
     schema,
 ):
     app.command()(command)

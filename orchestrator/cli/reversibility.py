@@ -11,6 +11,7 @@ import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.nightly import Language
+from orchestrator.cli.target import Files
 
 if TYPE_CHECKING:
     from orchestrator.reports.reversibility import HostedMachine
@@ -27,8 +28,8 @@ class DocumentFormat(StrEnum):
 
 
 def reversibility(
-    client: Annotated[str, typer.Argument(help="Whose contract ends, or may end.")],
-    paths: session.Paths = None,
+    client: Annotated[str, typer.Argument(help="Whose contract ends.")],
+    files: Files = None,
     language: Annotated[Language, typer.Option(help="The client's.")] = Language.FR,
     format: Annotated[DocumentFormat, typer.Option(help="Of the document.")] = DocumentFormat.MARKDOWN,
     out: Annotated[
@@ -39,8 +40,8 @@ def reversibility(
 ) -> None:
     """Draw up a client's reversibility plan: days, machines, disks, how to copy, what happens then (article 10).
 
-    Refused in default of payment, and when the thirty working days are over. Changes nothing. Before the letter was
-    received the plan can be drawn up too: it then says how the last day is counted.
+    Refused while nobody ended the contract, in default of payment, and when the thirty working days are over. Changes
+    nothing.
     """
     from orchestrator.reports.reversibility import (
         NoReversibility,
@@ -51,7 +52,7 @@ def reversibility(
     from orchestrator.resources.desired import desired_machines, life_of
 
     provider = session.open_provider(inventory)
-    subscription = _of_client(client, session.open_subscriptions(paths, provider))
+    subscription = _of_client(client, session.open_subscriptions(files, provider))
     moment, life = dt.datetime.now(dt.UTC), life_of(subscription)
     try:
         check_reversibility(life, moment)
@@ -80,6 +81,7 @@ def reversibility(
         session.replace_file(out, said)
     except OSError as error:
         session.fail(f"the plan cannot be written: {error}")
+    session.console().print(f"{out} written", markup=False)
 
 
 _FORMS: dict[DocumentFormat, Literal["md", "html"]] = {

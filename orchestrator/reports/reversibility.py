@@ -12,7 +12,7 @@ from orchestrator.reports.page import Cell, Column, Table, table_of
 from orchestrator.reports.rendering import Form, render
 from orchestrator.reports.speech import Speech
 from orchestrator.reports.words import Language
-from orchestrator.resources.adoption import disk_slots
+from orchestrator.resources.adoption import disk_slots, memory_of, vcpus_of
 
 if TYPE_CHECKING:
     from orchestrator.resources.observed import ObservedMachine
@@ -27,6 +27,7 @@ class HostedMachine:
     """A machine with data of the client.
 
     Attributes:
+        memory: MiB.
         address: its IPv4 address; empty if none is known.
         retired: the day it was taken out of the file; None if it is in service. Its data is still there.
         disks: name and bytes, the system disk first.
@@ -34,6 +35,8 @@ class HostedMachine:
 
     name: str
     site: str
+    vcpus: int
+    memory: int
     address: str
     running: bool
     retired: dt.date | None
@@ -72,12 +75,18 @@ class Part:
     tables: tuple[Table, ...] = ()
 
 
-def check_reversibility(life: ContractLife, moment: dt.datetime) -> None:
-    """See that the client has a right to reversibility at a moment (aware).
+def check_reversibility(life: ContractLife, moment: dt.datetime) -> dt.date:
+    """See that the client has a right to reversibility at a moment (aware); return its last day.
 
     Raises:
-        NoReversibility: the client is in default of payment, or the thirty working days are over (article 10).
+        NoReversibility: nobody ended the contract, the client is in default of payment, or the thirty working days
+            are over (article 10).
     """
+    if life.last_day is None:
+        raise NoReversibility(
+            f"contract {life.reference}: nobody ended it, there is nothing to plan (art. 10); say "
+            "status: terminated in the file, with the day that the registered letter was received"
+        )
     if life.default_of_payment:
         raise NoReversibility(
             f"contract {life.reference} ended in default of payment ({life.notice_reference}): the client has no "
@@ -88,6 +97,7 @@ def check_reversibility(life: ContractLife, moment: dt.datetime) -> None:
             f"contract {life.reference}: the {REVERSIBILITY_DAYS} working days after the notice of {life.notice} "
             f"were over on {life.last_day}: there is no reversibility any more (art. 10)"
         )
+    return life.last_day
 
 
 def hosted(machines: Iterable[ObservedMachine], client: str) -> tuple[HostedMachine, ...]:
@@ -102,6 +112,8 @@ def hosted(machines: Iterable[ObservedMachine], client: str) -> tuple[HostedMach
             HostedMachine(
                 name=mark.machine,
                 site=machine.site,
+                vcpus=vcpus_of(machine.config),
+                memory=memory_of(machine.config),
                 address=str(machine.address or ""),
                 running=machine.running,
                 retired=mark.retired,
@@ -126,7 +138,7 @@ def render_reversibility(plan: Reversibility, *, form: Form, language: Language 
     Raises:
         NoReversibility: as :func:`check_reversibility`.
     """
-    check_reversibility(plan.life, plan.moment)
+    last_day = check_reversibility(plan.life, plan.moment)
     speech = Speech(language)
     words = speech.words
     return render(
@@ -134,29 +146,26 @@ def render_reversibility(plan: Reversibility, *, form: Form, language: Language 
         form,
         language=language,
         title=words.plan_title.format(client=plan.client, contract=plan.life.reference),
-        facts=_facts(plan, speech),
+        facts=_facts(plan, last_day, speech),
         parts=_parts(plan, speech),
         footer=words.drawn_up.format(moment=speech.moment(plan.moment)),
     )
 
 
-def _facts(plan: Reversibility, speech: Speech) -> list[tuple[str, str]]:
+def _facts(plan: Reversibility, last_day: dt.date, speech: Speech) -> list[tuple[str, str]]:
     words, life = speech.words, plan.life
-    facts = [
+    assert life.notice is not None  # noqa: S101  (there is a last day)
+    received = words.notice_value.format(day=speech.day(life.notice), reference=life.notice_reference)
+    return [
         (words.client, plan.client),
         (words.contract, life.reference),
         (words.contract_starts, speech.day(plan.starts)),
+        (words.notice, received),
+        (words.last_day, speech.day(last_day)),
+        (words.working_days_left, speech.number(life.days_left(plan.moment))),
+        (words.erased_from, speech.day(last_day + dt.timedelta(days=1))),
+        (words.hosted_volume, speech.size(_volume(plan.machines))),
     ]
-    if life.notice is None or life.last_day is None:
-        facts += [(words.notice, words.no_notice), (words.last_day, words.no_last_day)]
-    else:
-        received = words.notice_value.format(day=speech.day(life.notice), reference=life.notice_reference)
-        facts += [
-            (words.notice, received),
-            (words.last_day, speech.day(life.last_day)),
-            (words.working_days_left, speech.number(life.days_left(plan.moment))),
-        ]
-    return [*facts, (words.hosted_volume, speech.size(_volume(plan.machines)))]
 
 
 def _parts(plan: Reversibility, speech: Speech) -> list[Part]:
@@ -183,6 +192,8 @@ def _machines(plan: Reversibility, speech: Speech) -> tuple[Table, ...]:
         Column(words.site),
         Column(words.state),
         Column(words.address),
+        Column(words.vcpus, figures=True),
+        Column(words.memory, figures=True),
         Column(words.disks),
         Column(words.hosted_volume, figures=True),
     )
@@ -192,6 +203,8 @@ def _machines(plan: Reversibility, speech: Speech) -> tuple[Table, ...]:
             Cell(machine.site),
             Cell(_state(machine, speech)),
             Cell(machine.address or words.nothing),
+            Cell(speech.number(machine.vcpus)),
+            Cell(speech.size(machine.memory * 1024**2)),
             Cell(", ".join(f"{name} {speech.size(size)}" for name, size in machine.disks) or words.nothing),
             Cell(speech.size(_volume([machine]))),
         )

@@ -451,11 +451,9 @@ class Words:
     contract_starts = Text(fr="Contrat depuis le", en="Contract since")
     notice = Text(fr="Lettre recommandée reçue le", en="Registered letter received")
     notice_value = Text(fr="{day}, référence {reference}", en="{day}, reference {reference}")
-    no_notice = Text(fr="pas encore reçue", en="not received yet")
-    no_last_day = Text(
-        fr="le trentième jour ouvré après la réception de la lettre recommandée",
-        en="the thirtieth working day after the registered letter is received",
-    )
+    erased_from = Text(fr="Effacement des données à partir du", en="Data is erased from")
+    vcpus = Text(fr="vCPU", en="vCPU")
+    memory = Text(fr="Mémoire", en="Memory")
     hosted_volume = Text(fr="Capacité des disques", en="Capacity of the disks")
     plan_subject = Text(fr="Objet", en="Subject")
     plan_subject_said = Text(

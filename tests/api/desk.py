@@ -189,7 +189,7 @@ class Desk:
         cluster = self.fakes[site].cluster()
         wanted = {machine.key: machine for machine in self.desired()} if firewall else {}
         for name, vm in self.machines(site).items():
-            notes = vm["config"]["description"]
+            notes = vm["config"].get("description", "")
             mark = read_mark(notes)
             if mark is not None and (not names or name in names):
                 mark = mark.with_(ready=True)

@@ -53,15 +53,16 @@ def test_the_plan_says_the_days_the_machines_and_how_to_copy(desk: Desk) -> None
     assert said["Contrat"] == "C-dupont" and said["Contrat depuis le"] == "dimanche 1er mars 2026"
     assert said["Lettre recommandée reçue le"] == f"{french.day(NOTICE)}, référence LRAR-2026-131"
     assert said["Dernier jour"] == french.day(LAST_DAY)
+    assert said["Effacement des données à partir du"] == french.day(LAST_DAY + dt.timedelta(days=1))
     assert said["Jours ouvrés restants"] == str(working_days_after(TODAY, LAST_DAY))
     rows = {row[0]: [plain(cell) for cell in row[1:]] for row in machines[1:]}
     assert set(rows) == {"db-1", "old-1"}, "those that left the file hold data too; martin's are martin's"
     db = rows["db-1"]
     assert db[:2] == ["paris", "en marche"] and db[2].startswith("203.0.113.")
-    assert "system 4,0 Gio" in db[3] and "data 12,0 Gio" in db[3] and db[4] == "16,0 Gio", db
+    assert db[3:5] == ["1", "1,0 Gio"] and db[5:] == ["system 4,0 Gio, data 12,0 Gio", "16,0 Gio"], db
     assert said["Capacité des disques"] == "23,0 Gio"
     assert rows["old-1"][1].startswith("arrêtée, retirée le"), rows
-    assert "scsi7 3,0 Gio" in rows["old-1"][3], "what somebody attached by hand holds data too"
+    assert "scsi7 3,0 Gio" in rows["old-1"][5], "what somebody attached by hand holds data too"
     assert [row[0] for row in signatures[1:]] == ["Le Prestataire", "Le Client (dupont)"]
     text = plain(answer.out)
     assert "depuis les adresses autorisées : 198.51.100.0/24" in text and "l’utilisateur" in text
@@ -74,24 +75,22 @@ def test_the_plan_as_a_page_in_english_goes_into_a_file(desk: Desk) -> None:
     _delivered(desk)
     arguments = ("--language", "en", "--format", "html", "--out", "plans/dupont.html")
     answer = desk.run("reversibility", "dupont", *arguments)
-    assert answer.code == 0 and answer.out == "", answer
+    assert answer.code == 0 and answer.out == "plans/dupont.html written\n", answer
     page = Reader((desk.folder / "plans" / "dupont.html").read_text())
     assert ("html", {"lang": "en"}) in page.elements
     rows = page.table("Virtual machines concerned")
-    assert [row[0] for row in rows[1:]] == ["db-1", "old-1"] and plain(rows[1][4]).endswith("data 12.0 GiB")
+    assert [row[0] for row in rows[1:]] == ["db-1", "old-1"] and plain(rows[1][6]).endswith("data 12.0 GiB")
     assert "Last day" in page.text and Speech("en").day(LAST_DAY) in page.text
     assert not {name for name, _ in page.elements} & {"script", "link", "img"}
 
 
-def test_it_can_be_drawn_up_before_the_letter(desk: Desk) -> None:
-    managed = {"level": "full", "updates": "on-request"}
-    desk.write(_file(machine("db-1"), notice=None, managed_services=managed))
+def test_a_client_without_direct_access_is_not_told_to_log_in(desk: Desk) -> None:
+    desk.write(_file(machine("db-1"), managed_services={"level": "full", "updates": "on-request"}))
     answer = desk.run("reversibility", "dupont")
     assert answer.code == 0, answer
     text = plain(answer.out)
-    assert "pas encore reçue" in text and "le trentième jour ouvré après la réception" in text
+    assert "article 3.8.2" in text and "198.51.100.0/24" not in text
     assert "Aucune Machine Virtuelle n’est hébergée." in text, "nothing was applied"
-    assert "article 3.8.2" in text and "198.51.100.0/24" not in text, "fully managed: no direct access"
 
 
 @pytest.mark.parametrize(
@@ -102,12 +101,14 @@ def test_it_can_be_drawn_up_before_the_letter(desk: Desk) -> None:
             "ended in default of payment (LRAR-2026-131): the client has no reversibility",
         ),
         ("too late", "there is no reversibility any more (art. 10)"),
+        ("not ended", "contract C-dupont: nobody ended it, there is nothing to plan (art. 10)"),
         ("nobody", "no file has a client nobody: there are dupont"),
         ("site away", "no plan was drawn up, it would lack the machines of paris"),
     ],
 )
 def test_what_cannot_be_drawn_up_is_refused_and_writes_nothing(desk: Desk, case: str, expected: str) -> None:
-    made = _file(machine("db-1"), notice=TODAY - dt.timedelta(days=90) if case == "too late" else NOTICE)
+    notices = {"too late": TODAY - dt.timedelta(days=90), "not ended": None}
+    made = _file(machine("db-1"), notice=notices.get(case, NOTICE))
     if case == "default of payment":
         made["contract"]["termination"]["default_of_payment"] = True
     desk.write(made)
