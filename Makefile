@@ -62,7 +62,7 @@ api: ## against fakepve, over HTTPS
 	$(RUN)/pytest -q -n 2 tests/api
 
 lab: ## real guests, real packets (root)
-	$(RUN)/pytest -q -n 2 --dist loadfile tests/lab
+	$(RUN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/lab
 
 faults: bootstrap ## write docs/faults.md anew: every fault at every call
 	WRITE_FAULTS=1 $(RUN)/pytest -q -n 2 tests/api/test_fault_table.py

@@ -31,6 +31,11 @@ def api(lab: Lab) -> Iterator[Client]:
         client.run("DELETE", f"/nodes/pve1/qemu/{vmid}", purge=1, **{"destroy-unreferenced-disks": 1})
 
 
+_LONGEST = ("test_updates", "test_nights", "test_subscription", "test_runtime")
+"""The modules that boot machines, from minutes down; `make lab` lets two workers take whole files in this order."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The modules that boot machines first: they take longest, and two workers share the files."""
-    items.sort(key=lambda item: "stage" not in getattr(item, "fixturenames", ()))
+    """The longest modules first: one that begins last leaves the other worker idle until it ends."""
+    place = {name: number for number, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
