@@ -11,6 +11,9 @@ PROMTOOL := $(RUN)/promtool
 APT := python3-venv qemu-system-x86 qemu-utils mmdebstrap nftables iproute2 openssh-client openssh-server \
        netcat-openbsd postgresql sudo fdisk e2fsprogs grub-pc-bin grub-common shellcheck systemd zstd
 
+# Compiled modules are kept: the tests start the program more than a thousand times.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help bootstrap apt demo demo-down test format lint types unit api lab faults bench clean
 
 help: ## this list
