@@ -18,6 +18,9 @@ from orchestrator.proxmox import FREEZE_POOL, AlreadyExists, NotFound, read_froz
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster
 
+EVERYWHERE = "*"
+"""The site of a step that concerns them all."""
+
 LOOK_AGAIN_SECONDS = 5.0
 """How old what is known of a freeze may be before a step: one call a site in that time."""
 
@@ -53,17 +56,21 @@ class FreezeWatch:
     def __call__(self, site: str) -> None:
         """Look, unless that was done moments ago.
 
+        Args:
+            site: where something is to be changed; ``*`` for all sites.
+
         Raises:
             Frozen: somebody stopped every change.
             ProxmoxError: it cannot be known.
         """
         with self._guard:
-            looked = self._looked.get(site)
-            if looked is not None and self._monotonic() - looked < LOOK_AGAIN_SECONDS:
-                return
-            if who := read_frozen(self._clusters[site]):
-                raise Frozen(site, who)
-            self._looked[site] = self._monotonic()
+            for name in self._clusters if site == EVERYWHERE else (site,):
+                looked = self._looked.get(name)
+                if looked is not None and self._monotonic() - looked < LOOK_AGAIN_SECONDS:
+                    continue
+                if who := read_frozen(self._clusters[name]):
+                    raise Frozen(name, who)
+                self._looked[name] = self._monotonic()
 
 
 def freeze(cluster: Cluster, who: str) -> str:

@@ -180,7 +180,10 @@ class Endings:
         if why:
             return f"{there} would be erased: {why}", False
         if unread := sorted(self._night.clusters.keys() - readings.keys()):
-            return f"not erased: {', '.join(unread)} could not be read", True
+            return (
+                f"not erased: {', '.join(unread)} could not be read",
+                False,
+            )  # told as a problem of the night
         with self._night.changing([client]) as others:
             if others:
                 return f"not erased: {others[client]} is changing the client's machines", True
@@ -261,7 +264,7 @@ class Endings:
         if why:
             return f"nothing is there to be erased: {why}", False
         if unread := sorted(self._night.clusters.keys() - readings.keys()):
-            return f"not known whether something is left: {', '.join(unread)} could not be read", True
+            return f"not known whether something is left: {', '.join(unread)} could not be read", False
         details = {"reference": life.reference, "notice": str(life.notice), "last_day": str(life.last_day)}
         left: list[str] = []
         try:

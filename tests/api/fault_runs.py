@@ -25,7 +25,7 @@ from orchestrator.resources.snapshot import snapshot_description
 from orchestrator.sites import load_provider
 from tests.api.desk import Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
-from tests.api.night_desk import AGENT, MONDAY_NIGHT, STORE, NightDesk
+from tests.api.night_desk import AGENT, MONDAY_NIGHT, PARIS, STORE, NightDesk
 
 EDIT = "\n\nedited by somebody else"
 """What a colleague adds to a machine's notes in the middle of a run."""
@@ -34,6 +34,8 @@ _HURRY = Patience(first_wait=0.001, longest_wait=0.002, jitter=0.0, first_poll=0
 _DISKS = [{"name": "system", "size": "6GiB"}, {"name": "data", "size": "1GiB"}]
 _INCIDENTAL = ("digest", "meta", "net0", "smbios1", "vmgenid")
 _DAY = 86400
+_LAST_DAY = dt.datetime(2026, 12, 15, 22, 0, tzinfo=PARIS)
+"""The last of thirty working days after 2 November 2026 (article 10)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +89,15 @@ class ReferenceRun(ABC):
         self.desk = Desk(folder, {"paris": fake})
         self.set_up()
         fake.save()
+        self._history = {path.name: path.read_bytes() for path in folder.glob("history.db*")}
+
+    def begin_anew(self) -> None:
+        """Let the cluster and the history be again what they were after :meth:`set_up`."""
+        self.fake.bring_back()
+        for path in self.desk.folder.glob("history.db*"):
+            path.unlink()
+        for name, content in self._history.items():
+            (self.desk.folder / name).write_bytes(content)
 
     @abstractmethod
     def set_up(self) -> None:
@@ -227,6 +238,40 @@ class NightlyRun(ReferenceRun):
         return Ending(told=tuple(_complaints(report)))
 
 
+class TerminationRun(ReferenceRun):
+    """The two nights after a contract's last day: a machine and its archives are erased, then the rest is seen to."""
+
+    name = "end of contract"
+
+    def set_up(self) -> None:
+        """One client's contract has ended, which an earlier night has noted; another's goes on."""
+        self.night = NightDesk(self.desk)
+        self.desk.erasure = True
+        self.desk.write_sites()
+        ended = subscription("dupont", [machine("web-1", backup={"retention_days": 7})])
+        staying = subscription("martin", [machine("shop-1")])
+        self.desk.write(ended, staying)
+        assert self.desk.apply().code == 0
+        self.desk.put_in_service()
+        self.fake.guest_agent(AGENT, vmid=self.night.vmid("web-1"))
+        ended["contract"] |= {
+            "status": "terminated",
+            "termination": {"notice": "2026-11-02", "reference": "LRAR-9"},
+        }
+        self.desk.write(ended, staying)
+        assert self.night.night(_LAST_DAY).well
+        assert len(self.night.archives()) == 1
+
+    def run(self, *, again: bool = False, limits: Limits = LONG) -> Ending:
+        """Let two nights pass."""
+        told: list[str] = []
+        for days in (3, 4) if again else (1, 2):
+            at = _LAST_DAY + dt.timedelta(days=days)
+            report, _ = self.night.night_and_plan(at, speed=60, gate=_gate, **limits.options())
+            told += _complaints(report)
+        return Ending(told=tuple(told))
+
+
 def _complaints(report: NightReport) -> Iterator[str]:
     yield from report.problems
     for snapshot in report.snapshots:
@@ -237,6 +282,9 @@ def _complaints(report: NightReport) -> Iterator[str]:
     for line in lines:
         if line.result in ("failed", "not-started"):
             yield line.message
+    for contract in report.contracts:
+        if contract.failed:
+            yield contract.message
     for storage in report.storages:
         if not storage.healthy:
             yield storage.message
