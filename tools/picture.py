@@ -18,6 +18,7 @@ from tests.api.fakepve_handle import FakePve
 
 _WINDOW = {
     "level": "supervision",
+    "standard_changes_per_month": 4,
     "maintenance_window": {"days": ["tuesday"], "from": "22:00", "to": "23:30"},
 }
 _OPEN = {"open": [{"port": 443, "protocol": "tcp", "from": "any"}]}

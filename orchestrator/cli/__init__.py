@@ -9,6 +9,7 @@ import typer
 
 from orchestrator.cli.apply import apply
 from orchestrator.cli.backup import app as backup
+from orchestrator.cli.export import export
 from orchestrator.cli.freeze import freeze, thaw
 from orchestrator.cli.history import history
 from orchestrator.cli.inventory import inventory
@@ -43,6 +44,7 @@ for command in (
     freeze,
     thaw,
     reversibility,
+    export,
     inventory,
     targets,
     schema,

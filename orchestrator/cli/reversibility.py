@@ -1,4 +1,4 @@
-"""``orchestrator reversibility``: the plan that a client gets at the end of its contract (article 10)."""
+"""``orchestrator reversibility``: the plan that a client receives when its contract ends (article 10)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.nightly import Language
+from orchestrator.cli.target import Files
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Address
+    from orchestrator.reports.reversibility import HostedMachine
+    from orchestrator.resources.observed import ObservedMachine
+    from orchestrator.sites.model import Provider
+    from orchestrator.subscriptions.model import Subscription
 
 
 class DocumentFormat(StrEnum):
-    """How a document for a client is written."""
+    """The form of a document for clients."""
 
     MARKDOWN = "markdown"
     HTML = "html"
@@ -25,61 +29,85 @@ class DocumentFormat(StrEnum):
 
 def reversibility(
     client: Annotated[str, typer.Argument(help="Whose contract ends.")],
-    files: Annotated[
-        list[Path] | None,
-        typer.Option("--files", help="Subscription files or folders.  [default: ./subscriptions]"),
-    ] = None,
+    files: Files = None,
+    language: Annotated[Language, typer.Option(help="The client's.")] = Language.FR,
+    format: Annotated[DocumentFormat, typer.Option(help="Of the document.")] = DocumentFormat.MARKDOWN,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where it goes.  [default: printed]")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write this file, whole or not at all, instead of printing."),
     ] = None,
-    language: Annotated[Language, typer.Option(help="The plan's language.")] = Language.FR,
-    format: Annotated[DocumentFormat, typer.Option(help="How it is written.")] = DocumentFormat.MARKDOWN,
     inventory: session.Inventory = None,
 ) -> None:
-    """Write the reversibility plan of a client whose contract ends: dates, machines, how to copy the data."""
-    from orchestrator.contract.calendar import PARIS
-    from orchestrator.reports.reversibility import NoReversibility, as_html, render_reversibility
+    """Draw up a client's reversibility plan: days, machines, disks, how to copy, what happens then (article 10).
+
+    Refused while nobody ended the contract, in default of payment, and when the thirty working days are over. Changes
+    nothing.
+    """
+    from orchestrator.reports.reversibility import (
+        NoReversibility,
+        Reversibility,
+        check_reversibility,
+        render_reversibility,
+    )
+    from orchestrator.resources.desired import desired_machines, life_of
 
     provider = session.open_provider(inventory)
-    desired = session.open_desired(files, provider)
-    chosen = session.selection(client)
-    session.check_selection(chosen, desired)
-    machines = [machine for machine in desired if machine.client == client]
-    if not machines:
-        session.fail(f"name one client, not {client!r}")
-    addresses: dict[tuple[str, str], IPv4Address | None] = {}
-    with session.open_clusters(provider, only={machine.site for machine in machines}) as clusters:
-        from orchestrator.proxmox import ProxmoxError
-        from orchestrator.resources.observed import observe
-
-        for site, cluster in clusters.items():
-            try:
-                observed = observe(cluster, site, names=(), client=client)
-            except ProxmoxError as error:
-                session.fail(f"site {site}: {error}")
-            addresses |= {
-                (machine.mark.client, machine.mark.machine): machine.address
-                for machine in observed.machines
-                if machine.mark
-            }
-    tongue: Literal["fr", "en"] = "fr" if language is Language.FR else "en"
+    subscription = _of_client(client, session.open_subscriptions(files, provider))
+    moment, life = dt.datetime.now(dt.UTC), life_of(subscription)
     try:
-        text = render_reversibility(
-            machines,
-            addresses,
-            dt.datetime.now(PARIS),
-            language=tongue,
-            managed_fully=not machines[0].direct_access,
-        )
+        check_reversibility(life, moment)
     except NoReversibility as error:
         session.fail(str(error))
-    if format is DocumentFormat.HTML:
-        text = as_html(text, tongue)
+    desired = desired_machines([subscription], provider)
+    administration = subscription.administration
+    said = render_reversibility(
+        Reversibility(
+            client=client,
+            life=life,
+            starts=subscription.contract.starts,
+            direct_access=desired[0].direct_access,
+            user=provider.management.user,
+            sources=tuple(map(str, administration.allowed_from)) if administration.ssh_keys else (),
+            machines=_machines(client, provider),
+            moment=moment,
+        ),
+        form=_FORMS[format],
+        language="fr" if language is Language.FR else "en",
+    )
     if out is None:
-        typer.echo(text)
+        typer.echo(said, nl=False)
         return
     try:
-        session.replace_file(out, text)
+        session.replace_file(out, said)
     except OSError as error:
         session.fail(f"the plan cannot be written: {error}")
     session.console().print(f"{out} written", markup=False)
+
+
+_FORMS: dict[DocumentFormat, Literal["md", "html"]] = {
+    DocumentFormat.MARKDOWN: "md",
+    DocumentFormat.HTML: "html",
+}
+
+
+def _of_client(client: str, subscriptions: tuple[Subscription, ...]) -> Subscription:
+    found = next((item for item in subscriptions if item.client == client), None)
+    if found is None:
+        known = ", ".join(sorted(item.client for item in subscriptions)) or "none"
+        session.fail(f"no file has a client {client}: there are {known}")
+    return found
+
+
+def _machines(client: str, provider: Provider) -> tuple[HostedMachine, ...]:
+    from orchestrator.proxmox import ProxmoxError
+    from orchestrator.reports.reversibility import hosted
+    from orchestrator.resources.observed import observe
+
+    found: list[ObservedMachine] = []
+    with session.open_clusters(provider) as clusters:
+        for site, cluster in clusters.items():
+            try:
+                found += observe(cluster, site, names=(), client=client).machines
+            except ProxmoxError as error:
+                session.fail(f"no plan was drawn up, it would lack the machines of {site}: {error}")
+    return hosted(found, client)

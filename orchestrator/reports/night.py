@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
-from typing import TYPE_CHECKING, Literal
-
-from orchestrator.guests.places import template_folder
 from orchestrator.nightly.result import Forecast, MachineLine, NightReport
 from orchestrator.reports.contracts import contracts_section
 from orchestrator.reports.failures import culprits, failures_section
 from orchestrator.reports.firewall import firewall_section
 from orchestrator.reports.machines import foreign_section, machines_section
 from orchestrator.reports.page import Cell, Page
+from orchestrator.reports.rendering import Form, render
 from orchestrator.reports.scope import Telling, made, only
 from orchestrator.reports.sections import (
     drift_section,
@@ -25,16 +21,8 @@ from orchestrator.reports.speech import Speech, seconds_between
 from orchestrator.reports.updates import updates_fact, updates_section
 from orchestrator.reports.words import Language
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-Form = Literal["md", "html"]
-
 _NAMED_AT_ONCE = 5
 """How many failures the first screen names."""
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-_MARKDOWN = re.compile(r"[\\`*\[\]<>|~$&]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def render_night(
@@ -51,7 +39,7 @@ def render_night(
     shown = report if client is None else only(report, client)
     incomplete = client is not None and bool(report.problems)
     page = _page(Telling(report=shown, speech=Speech(language), client=client, incomplete=incomplete))
-    return _environment(form).get_template(f"night.{form}.j2").render(page=page)
+    return render("night", form, page=page)
 
 
 def _page(telling: Telling) -> Page:
@@ -157,36 +145,3 @@ def _expected(speech: Speech, forecast: Forecast) -> Cell:
         closes=speech.moment(forecast.closes_at),
     )
     return Cell(said, "plain" if forecast.fits else "bad")
-
-
-def _clean(value: object) -> object:
-    """Replace what no text should hold: a task's log may bring a terminal's control characters along."""
-    # what a macro made is markup already, and a substitution would make a plain text of it again
-    return _CONTROL.sub("\ufffd", value) if type(value) is str else value
-
-
-def _markdown(value: object) -> object:
-    """Escape a text for Markdown: its signs mean themselves, and a cell stays in its line."""
-    if not isinstance(value, str):
-        return value
-    lines = [line.strip() for line in value.splitlines()]
-    return "<br>".join(_MARKDOWN.sub(_escaped, str(_clean(line))) for line in lines)
-
-
-def _escaped(sign: re.Match[str]) -> str:
-    return "&amp;" if sign[0] == "&" else "&lt;" if sign[0] == "<" else f"\\{sign[0]}"
-
-
-@cache
-def _environment(form: Form) -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    return Environment(
-        loader=FileSystemLoader(template_folder() / "reports"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=form == "html",  # noqa: S701  (Jinja has none for Markdown: finalize escapes every value)
-        finalize=_clean if form == "html" else _markdown,
-    )

@@ -1,138 +1,256 @@
-"""The reversibility plan that a client gets at the end of its contract (article 10): in French, or in English."""
+"""The reversibility plan that a client receives at the end of its contract, and approves (article 10)."""
 
 from __future__ import annotations
 
 import datetime as dt
-import html
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
-from orchestrator.guests.places import template_folder
+from orchestrator.contract.life import REVERSIBILITY_DAYS, ContractLife, Standing
+from orchestrator.reports.page import Cell, Column, Table, table_of
+from orchestrator.reports.rendering import Form, render
 from orchestrator.reports.speech import Speech
 from orchestrator.reports.words import Language
-from orchestrator.subscriptions.model import format_mebibytes
+from orchestrator.resources.adoption import disk_slots, memory_of, vcpus_of
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Address
-
-    from jinja2 import Environment
-
-    from orchestrator.resources.desired import DesiredMachine
-
-_MARKDOWN = re.compile(r"([\\`*\[\]<>|~$])")
+    from orchestrator.resources.observed import ObservedMachine
 
 
-class NoReversibility(ValueError):
-    """The client gets no such plan. The text says why, with the article."""
+class NoReversibility(Exception):
+    """There is no reversibility, or none any more. The text says why, with the article."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class MachineToCopy:
-    """One machine of the plan, in words."""
+class HostedMachine:
+    """A machine with data of the client.
+
+    Attributes:
+        memory: MiB.
+        address: its IPv4 address; empty if none is known.
+        retired: the day it was taken out of the file; None if it is in service. Its data is still there.
+        disks: name and bytes, the system disk first.
+    """
 
     name: str
-    address: str
+    site: str
     vcpus: int
-    memory: str
-    disks: str
+    memory: int
+    address: str
+    running: bool
+    retired: dt.date | None
+    disks: tuple[tuple[str, int], ...]
 
 
-def render_reversibility(
-    machines: Iterable[DesiredMachine],
-    addresses: Mapping[tuple[str, str], IPv4Address | None],
-    now: dt.datetime,
-    *,
-    language: Language,
-    managed_fully: bool,
-) -> str:
-    """Return the plan as Markdown.
+@dataclass(frozen=True, kw_only=True)
+class Reversibility:
+    """What the plan is made from.
 
-    Args:
-        machines: the client's, at least one.
-        addresses: of those that were found at their site.
-        now: the time, aware.
-        language: of the plan.
-        managed_fully: whether the client has no direct access (article 3.8.2).
+    Attributes:
+        starts: the contract's first day.
+        direct_access: whether the client may log in (article 3.8.2: not to fully managed servers).
+        user: whom its keys let in.
+        sources: the networks that SSH is open to; empty: none, or no key is registered.
+        machines: every one that holds its data, those that left the file too.
+        moment: when it is drawn up, aware.
+    """
+
+    client: str
+    life: ContractLife
+    starts: dt.date
+    direct_access: bool
+    user: str
+    sources: tuple[str, ...]
+    machines: tuple[HostedMachine, ...]
+    moment: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part of the plan: its paragraphs, then its tables."""
+
+    title: str
+    paragraphs: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+
+
+def check_reversibility(life: ContractLife, moment: dt.datetime) -> dt.date:
+    """See that the client has a right to reversibility at a moment (aware); return its last day.
 
     Raises:
-        NoReversibility: nobody ended the contract, or the client is in default of payment.
+        NoReversibility: nobody ended the contract, the client is in default of payment, or the thirty working days
+            are over (article 10).
     """
-    found = list(machines)
-    life = found[0].life
-    client = found[0].client
-    if life.notice is None or life.last_day is None:
+    if life.last_day is None:
         raise NoReversibility(
-            f"{client}: nobody ended the contract, there is nothing to plan (art. 10): say status: terminated, with "
-            "the letter's date, in its file"
+            f"contract {life.reference}: nobody ended it, there is nothing to plan (art. 10); say "
+            "status: terminated in the file, with the day that the registered letter was received"
         )
     if life.default_of_payment:
         raise NoReversibility(
-            f"{client}: in default of payment there is no reversibility (art. 10): take default_of_payment out of the "
-            "file once the client has paid"
+            f"contract {life.reference} ended in default of payment ({life.notice_reference}): the client has no "
+            "reversibility (art. 10); once it has paid, take default_of_payment out of the file"
         )
+    if life.standing(moment) is Standing.ENDED:
+        raise NoReversibility(
+            f"contract {life.reference}: the {REVERSIBILITY_DAYS} working days after the notice of {life.notice} "
+            f"were over on {life.last_day}: there is no reversibility any more (art. 10)"
+        )
+    return life.last_day
+
+
+def hosted(machines: Iterable[ObservedMachine], client: str) -> tuple[HostedMachine, ...]:
+    """A client's machines with all their disks, as the hypervisors have them: those of its marks, by name."""
+    found = []
+    for machine in machines:
+        mark = machine.mark
+        if mark is None or mark.client != client:
+            continue
+        names = {slot: name for name, slot in mark.slots.items()}
+        found.append(
+            HostedMachine(
+                name=mark.machine,
+                site=machine.site,
+                vcpus=vcpus_of(machine.config),
+                memory=memory_of(machine.config),
+                address=str(machine.address or ""),
+                running=machine.running,
+                retired=mark.retired,
+                # a disk that somebody attached by hand holds data as well
+                disks=tuple(
+                    (names.get(slot.name, slot.name), slot.disk.size_bytes)
+                    for slot in disk_slots(machine.config)
+                ),
+            )
+        )
+    return tuple(sorted(found, key=lambda item: (item.site, item.name)))
+
+
+def render_reversibility(plan: Reversibility, *, form: Form, language: Language = "fr") -> str:
+    """Return the plan as text.
+
+    Args:
+        plan: what it says.
+        form: Markdown or HTML.
+        language: the client's.
+
+    Raises:
+        NoReversibility: as :func:`check_reversibility`.
+    """
+    last_day = check_reversibility(plan.life, plan.moment)
     speech = Speech(language)
-    content = {
-        "client": found[0].client,
-        "contract": life.reference,
-        "site": found[0].site,
-        "today": speech.day(now.date()),
-        "letter": life.notice_reference,
-        "notice": speech.day(life.notice),
-        "last_day": speech.day(life.last_day),
-        "erased_from": speech.day(life.last_day + dt.timedelta(days=1)),
-        "days_left": life.days_left(now),
-        "managed_fully": managed_fully,
-        "machines": [_machine(machine, addresses.get(machine.key), language) for machine in found],
-        "total": sum(size for machine in found for _, size in machine.disks),
-    }
-    return _environment().get_template(f"reversibility.{language}.md.j2").render(plan=content)
-
-
-def as_html(markdown: str, language: Language) -> str:
-    """The plan as one HTML page that needs nothing else: to be read, printed, and signed."""
-    from markdown_it import MarkdownIt
-
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
-    title = html.escape(markdown.splitlines()[0].lstrip("# "))
-    style = (
-        "body{font:16px/1.5 system-ui,sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem}"
-        "table{border-collapse:collapse;width:100%}th,td{border:1px solid #8888;padding:.3rem .6rem;text-align:left}"
-    )
-    return (
-        f'<!doctype html>\n<html lang="{language}">\n<head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{style}</style></head>\n<body>\n{body}</body>\n</html>\n"
+    words = speech.words
+    return render(
+        "reversibility",
+        form,
+        language=language,
+        title=words.plan_title.format(client=plan.client, contract=plan.life.reference),
+        facts=_facts(plan, last_day, speech),
+        parts=_parts(plan, speech),
+        footer=words.drawn_up.format(moment=speech.moment(plan.moment)),
     )
 
 
-def _machine(machine: DesiredMachine, address: IPv4Address | None, language: Language) -> MachineToCopy:
-    unit = "Gio" if language == "fr" else "GiB"
-    memory = format_mebibytes(machine.memory)
-    return MachineToCopy(
-        name=machine.name,
-        address=str(address or machine.address or ""),
-        vcpus=machine.vcpus,
-        memory=re.sub(r"i?B$", "io", memory) if language == "fr" else memory,
-        disks=", ".join(f"{name} {size} {unit}" for name, size in machine.disks),
+def _facts(plan: Reversibility, last_day: dt.date, speech: Speech) -> list[tuple[str, str]]:
+    words, life = speech.words, plan.life
+    assert life.notice is not None  # noqa: S101  (there is a last day)
+    received = words.notice_value.format(day=speech.day(life.notice), reference=life.notice_reference)
+    return [
+        (words.client, plan.client),
+        (words.contract, life.reference),
+        (words.contract_starts, speech.day(plan.starts)),
+        (words.notice, received),
+        (words.last_day, speech.day(last_day)),
+        (words.working_days_left, speech.number(life.days_left(plan.moment))),
+        (words.erased_from, speech.day(last_day + dt.timedelta(days=1))),
+        (words.hosted_volume, speech.size(_volume(plan.machines))),
+    ]
+
+
+def _parts(plan: Reversibility, speech: Speech) -> list[Part]:
+    words = speech.words
+    tables = _machines(plan, speech)
+    return [
+        Part(title=words.plan_subject, paragraphs=(words.plan_subject_said, words.plan_delay_said)),
+        Part(
+            title=words.plan_machines,
+            paragraphs=() if tables else (words.no_plan_machines,),
+            tables=tables,
+        ),
+        Part(title=words.plan_copy, paragraphs=_copying(plan, speech)),
+        Part(title=words.plan_help, paragraphs=(words.plan_help_said,)),
+        Part(title=words.plan_after, paragraphs=(words.plan_after_said,)),
+        Part(title=words.plan_approval, tables=_signatures(plan, speech)),
+    ]
+
+
+def _machines(plan: Reversibility, speech: Speech) -> tuple[Table, ...]:
+    words = speech.words
+    columns = (
+        Column(words.machine),
+        Column(words.site),
+        Column(words.state),
+        Column(words.address),
+        Column(words.vcpus, figures=True),
+        Column(words.memory, figures=True),
+        Column(words.disks),
+        Column(words.hosted_volume, figures=True),
     )
+    rows = [
+        (
+            Cell(machine.name),
+            Cell(machine.site),
+            Cell(_state(machine, speech)),
+            Cell(machine.address or words.nothing),
+            Cell(speech.number(machine.vcpus)),
+            Cell(speech.size(machine.memory * 1024**2)),
+            Cell(", ".join(f"{name} {speech.size(size)}" for name, size in machine.disks) or words.nothing),
+            Cell(speech.size(_volume([machine]))),
+        )
+        for machine in plan.machines
+    ]
+    return table_of(words.plan_machines, columns, rows)
 
 
-def _plain(value: object) -> object:
-    return _MARKDOWN.sub(r"\\\1", value) if isinstance(value, str) else value
+def _state(machine: HostedMachine, speech: Speech) -> str:
+    words = speech.words
+    state = words.machine_running if machine.running else words.machine_stopped
+    if machine.retired is None:
+        return state
+    return f"{state}, {words.machine_retired.format(day=speech.short_day(machine.retired))}"
 
 
-@cache
-def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+def _copying(plan: Reversibility, speech: Speech) -> tuple[str, ...]:
+    words = speech.words
+    if not plan.direct_access:
+        said = [words.copy_managed]
+    elif plan.sources:
+        said = [words.copy_by_ssh.format(user=plan.user, sources=", ".join(plan.sources))]
+    else:
+        said = [words.copy_without_key]
+    if plan.life.standing(plan.moment) is Standing.SUSPENDED:
+        said.append(words.copy_suspended)
+    elif not all(machine.running for machine in plan.machines):
+        said.append(words.copy_stopped)
+    return (*said, words.copy_advice)
 
-    return Environment(
-        loader=FileSystemLoader(template_folder() / "reports"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701  (Markdown: finalize escapes every value)
-        finalize=_plain,
+
+def _signatures(plan: Reversibility, speech: Speech) -> tuple[Table, ...]:
+    words = speech.words
+    columns = (
+        Column(words.party),
+        Column(words.signed_by),
+        Column(words.signed_on),
+        Column(words.signature),
     )
+    blank = (Cell(""), Cell(""), Cell(""))
+    rows = [
+        (Cell(words.the_provider), *blank),
+        (Cell(words.the_client.format(client=plan.client)), *blank),
+    ]
+    return table_of(words.plan_approval, columns, rows)
+
+
+def _volume(machines: Iterable[HostedMachine]) -> int:
+    return sum(size for machine in machines for _, size in machine.disks)

@@ -443,6 +443,93 @@ class Words:
         en="Remove the cause; the next night goes on. Nothing is erased but under the conditions of article 10.",
     )
 
+    # The reversibility plan (article 10)
+    plan_title = Text(
+        fr="Plan de réversibilité : {client}, contrat {contract}",
+        en="Reversibility plan: {client}, contract {contract}",
+    )
+    contract_starts = Text(fr="Contrat depuis le", en="Contract since")
+    notice = Text(fr="Lettre recommandée reçue le", en="Registered letter received")
+    notice_value = Text(fr="{day}, référence {reference}", en="{day}, reference {reference}")
+    erased_from = Text(fr="Effacement des données à partir du", en="Data is erased from")
+    vcpus = Text(fr="vCPU", en="vCPU")
+    memory = Text(fr="Mémoire", en="Memory")
+    hosted_volume = Text(fr="Capacité des disques", en="Capacity of the disks")
+    plan_subject = Text(fr="Objet", en="Subject")
+    plan_subject_said = Text(
+        fr="Ce plan fixe les conditions et modalités pratiques de la réversibilité (article 10 des Conditions "
+        "Particulières – Services Hébergés). Il est élaboré par le Prestataire et validé par le Client.",
+        en="This plan sets out how reversibility is carried out (article 10 of the particular conditions for hosted "
+        "services). The provider draws it up and the client approves it.",
+    )
+    plan_delay_said = Text(
+        fr="Le Prestataire fait ses meilleurs efforts pour continuer à fournir les Services pendant trente jours "
+        "ouvrés au maximum, à compter de la réception de la lettre recommandée. Le Client dispose de ce délai pour "
+        "copier à distance les données de ses Machines Virtuelles qu’il souhaite conserver.",
+        en="The provider makes its best efforts to go on providing the services for at most thirty working days after "
+        "the registered letter is received. In that time the client copies, remotely, the data of its virtual "
+        "machines that it wants to keep.",
+    )
+    plan_machines = Text(fr="Machines Virtuelles concernées", en="Virtual machines concerned")
+    no_plan_machines = Text(fr="Aucune Machine Virtuelle n’est hébergée.", en="No virtual machine is hosted.")
+    disks = Text(fr="Disques", en="Disks")
+    address = Text(fr="Adresse", en="Address")
+    machine_running = Text(fr="en marche", en="running")
+    machine_stopped = Text(fr="arrêtée", en="stopped")
+    machine_retired = Text(fr="retirée le {day}, conservée", en="retired on {day}, kept")
+    plan_copy = Text(fr="Copie des données", en="Copying the data")
+    copy_by_ssh = Text(
+        fr="Le Client copie ses données à distance par SSH (rsync, sftp ou scp), avec l’utilisateur {user} et les "
+        "clés qu’il a fait enregistrer, depuis les adresses autorisées : {sources}.",
+        en="The client copies its data remotely by SSH (rsync, sftp or scp), as the user {user} with the keys it had "
+        "registered, from the permitted addresses: {sources}.",
+    )
+    copy_without_key = Text(
+        fr="L’administration à distance n’est pas ouverte au Client : il communique au Prestataire une clé SSH "
+        "publique et les adresses depuis lesquelles il copiera.",
+        en="Remote administration is not open to the client: it gives the provider a public SSH key, and the addresses "
+        "that it will copy from.",
+    )
+    copy_managed = Text(
+        fr="Les serveurs étant en infogérance complète, le Client n’y a pas d’accès direct (article 3.8.2) : les "
+        "modalités de la copie sont convenues avec le Prestataire.",
+        en="The servers are fully managed, so that the client has no direct access to them (article 3.8.2): how the "
+        "data is copied is agreed with the provider.",
+    )
+    copy_stopped = Text(
+        fr="Pour copier les données d’une machine arrêtée, le Client s’adresse au Prestataire.",
+        en="To copy the data of a machine that is stopped, the client asks the provider.",
+    )
+    copy_suspended = Text(
+        fr="Les Services sont suspendus (article 9) : leurs machines sont arrêtées tant que la suspension dure.",
+        en="The services are suspended (article 9): the machines are stopped as long as the suspension lasts.",
+    )
+    copy_advice = Text(
+        fr="Les bases de données se copient par une exportation, et non par leurs fichiers. Le Client vérifie ses "
+        "copies avant le dernier jour.",
+        en="Databases are copied by an export, not by their files. The client checks its copies before the last day.",
+    )
+    plan_help = Text(fr="Assistance", en="Assistance")
+    plan_help_said = Text(
+        fr="Les prestations d’assistance font l’objet d’un devis, selon le périmètre de réversibilité que le Client "
+        "confie au Prestataire.",
+        en="Assistance is quoted for, by what the client entrusts to the provider.",
+    )
+    plan_after = Text(fr="Après le délai", en="After that time")
+    plan_after_said = Text(
+        fr="Passé ce délai, le Prestataire dispose librement des Machines Virtuelles et efface l’intégralité des "
+        "données s’y trouvant, avec leurs snapshots et leurs sauvegardes. Rien ne permet de les retrouver ensuite.",
+        en="After that time the provider disposes of the virtual machines and erases all data on them, with their "
+        "snapshots and backups. Nothing brings them back afterwards.",
+    )
+    plan_approval = Text(fr="Validation", en="Approval")
+    party = Text(fr="Partie", en="Party")
+    the_provider = Text(fr="Le Prestataire", en="The provider")
+    the_client = Text(fr="Le Client ({client})", en="The client ({client})")
+    signed_by = Text(fr="Nom et qualité", en="Name and position")
+    signed_on = Text(fr="Le", en="Date")
+    signature = Text(fr="Signature (bon pour accord)", en="Signature")
+
     # Archives of nobody
     foreign = Text(fr="Archives n’appartenant à aucune machine", en="Archives of nobody")
     no_foreign = Text(

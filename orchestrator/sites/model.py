@@ -168,6 +168,21 @@ class BackupStorage(Strict):
     )
 
 
+class NodeAccess(Strict):
+    """How the nodes of a site are reached by SSH: for ``orchestrator export`` alone, which the API cannot do."""
+
+    user: str = Field(default="root", pattern=r"^[a-z_][a-z0-9_-]{0,31}$", description="may run pvesm")
+    ssh_private_key: AnchoredPath = Field(
+        examples=["~/.ssh/id_ed25519"], description="a path; the key stays in its file"
+    )
+    ssh_known_hosts: AnchoredPath = Field(
+        examples=["known_hosts"], description="the nodes' host keys: another one is refused"
+    )
+    addresses: dict[str, Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]] = Field(
+        examples=[{"pve1": "192.0.2.11"}], description="HOST or HOST:PORT of each node, by its name"
+    )
+
+
 class Site(Strict):
     """A data centre with one Proxmox VE cluster."""
 
@@ -180,6 +195,7 @@ class Site(Strict):
     )
     networks: tuple[SiteNetwork, ...] = Field(min_length=1, description="the first one is the default")
     images: dict[DnsLabel, Image] = Field(min_length=1, description="by the names that clients' files use")
+    node_access: NodeAccess | None = None
     backup_storages: tuple[BackupStorage, ...] = Field(
         default=(), description="where backups of this site's machines go: at other sites (article 3.5)"
     )

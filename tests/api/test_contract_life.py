@@ -298,30 +298,3 @@ def test_without_a_backup_storage_a_machine_is_not_retired_in_silence(night: Nig
     night.fake.set_storage(STORE, active=1)
     assert night.desk.apply().code == 0
     assert _mark(night.desk, "web-1").retired is not None and len(night.archives()) == 1
-
-
-def test_the_client_gets_a_plan_of_its_reversibility(desk: Desk) -> None:
-    today = dt.datetime.now(PARIS).date()
-    ended: dict[str, Any] = {
-        "status": "terminated",
-        "termination": {"notice": str(today), "reference": "LRAR-9"},
-    }
-    web = machine("web-1", disks=[{"name": "system", "size": "4GiB"}, {"name": "data", "size": "10GiB"}])
-    desk.write(_file("dupont", [web]))
-    assert desk.apply().code == 0
-    refused = desk.run("reversibility", "dupont")
-    assert refused.code == 1 and "nobody ended the contract" in refused.err
-    desk.write(_file("dupont", [web], **ended))
-    shown = desk.run("reversibility", "dupont")
-    assert shown.code == 0, shown
-    assert "# Plan de réversibilité" in shown.out and "LRAR-9" in shown.out
-    assert "| web-1 | 203.0.113.10 | 1 | 1Gio | system 4 Gio, data 10 Gio |" in shown.out
-    assert "Jours ouvrés restants à ce jour | 30 |" in shown.out
-    page = desk.run("reversibility", "dupont", "--language", "en", "--format", "html", "--out", "plan.html")
-    assert page.code == 0, page
-    text = (desk.folder / "plan.html").read_text()
-    assert "<h1>Reversibility plan</h1>" in text and "<td>web-1</td>" in text and "http" not in text
-    unpaid = ended | {"termination": {"notice": str(today), "reference": "L", "default_of_payment": True}}
-    desk.write(_file("dupont", [web], **unpaid))
-    refused = desk.run("reversibility", "dupont")
-    assert refused.code == 1 and "in default of payment there is no reversibility (art. 10)" in refused.err

@@ -12,7 +12,7 @@ import pytest
 from orchestrator.contract.calendar import PARIS
 from orchestrator.nightly.result import StorageLine
 from orchestrator.reports import Language, render_night
-from orchestrator.reports.night import Form
+from orchestrator.reports.rendering import Form
 from tests.unit.night_samples import (
     GIB,
     eventful_night,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator.nightly.result import DriftLine, NightReport
 from orchestrator.reports import Language, render_night
-from orchestrator.reports.night import Form
+from orchestrator.reports.rendering import Form
 from tests.unit.night_samples import (
     any_night,
     backup,

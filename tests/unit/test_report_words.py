@@ -34,6 +34,8 @@ def test_no_text_is_missing_in_either_language() -> None:
         "archives_count",
         "purpose_machines",
         "client",
+        "plan_help",
+        "vcpus",
     }
     for name, text in TEXTS.items():
         french, english = (
@@ -54,8 +56,9 @@ def test_no_text_of_the_catalogue_is_left_unused() -> None:
 
 
 @pytest.mark.parametrize("form", ["md", "html"])
-def test_templates_hold_no_words_of_their_own(form: str) -> None:
-    source = (template_folder() / "reports" / f"night.{form}.j2").read_text()
+@pytest.mark.parametrize("name", ["night", "reversibility"])
+def test_templates_hold_no_words_of_their_own(name: str, form: str) -> None:
+    source = (template_folder() / "reports" / f"{name}.{form}.j2").read_text()
     for markup in (r"\{#.*?#\}", r"\{\{.*?\}\}", r"\{%.*?%\}", r"<style>.*?</style>", r"<[^>]*>"):
         source = re.sub(markup, "", source, flags=re.DOTALL)
     assert re.findall(r"[^\W\d_]+", source) == []

@@ -1,0 +1,156 @@
+"""Disks of a client as files: a real sshd stands for the node, with a real disk; only ``pvesm`` is a stand-in."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.history import open_history
+from tests.api.desk import Desk, machine, subscription
+
+
+@dataclass
+class SshNode:
+    """A node's SSH server.
+
+    Attributes:
+        disk: what its storage holds: every volume is this one.
+    """
+
+    folder: Path
+    disk: Path
+    port: int
+
+    def access(self, **changes: Any) -> dict[str, Any]:
+        """How the sites' file tells about it."""
+        return {
+            "ssh_private_key": str(self.folder / "user"),
+            "ssh_known_hosts": str(self.folder / "known_hosts"),
+            "addresses": {"pve1": f"127.0.0.1:{self.port}"},
+            **changes,
+        }
+
+
+def _free_port() -> int:
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        port: int = trial.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshNode]:
+    folder = tmp_path_factory.mktemp("node")
+    disk = folder / "disk.raw"
+    disk.write_bytes(b"A client's data. " * 4096 + bytes(4 * 1024**2))
+    (folder / "bin").mkdir()
+    pvesm = folder / "bin" / "pvesm"
+    pvesm.write_text(
+        f'#!/bin/sh\n[ "$1" = path ] && case "$2" in local:*) echo {disk};; *) echo no such volume >&2; exit 2;; esac\n'
+    )
+    pvesm.chmod(0o755)
+    for name in ("host", "user", "other"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+    shutil.copy(folder / "user.pub", folder / "authorized_keys")
+    port = _free_port()
+    for name, key in (("known_hosts", "host"), ("wrong_hosts", "other")):
+        public = (folder / f"{key}.pub").read_text()
+        (folder / name).write_text(f"[127.0.0.1]:{port} {public}")
+    settings = [f"Port={port}", "ListenAddress=127.0.0.1", f"HostKey={folder}/host",
+                f"PidFile={folder}/pid", "UsePAM=no",
+                f"AuthorizedKeysFile={folder}/authorized_keys", "StrictModes=no", "PermitRootLogin=prohibit-password",
+                f"SetEnv=PATH={folder}/bin:/usr/bin:/bin"]  # fmt: skip
+    Path("/run/sshd").mkdir(exist_ok=True)
+    flags = [part for setting in settings for part in ("-o", setting)]
+    server = subprocess.Popen(
+        [shutil.which("sshd") or "/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", *flags],
+        stderr=(folder / "log").open("w"),
+    )
+    try:
+        deadline = time.monotonic() + 20
+        while (
+            subprocess.run(
+                ["ssh-keyscan", "-p", str(port), "127.0.0.1"], capture_output=True, check=False
+            ).stdout
+            == b""
+        ):
+            assert time.monotonic() < deadline and server.poll() is None, (folder / "log").read_text()
+        yield SshNode(folder=folder, disk=disk, port=port)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _deliver(desk: Desk, node: SshNode, **access: Any) -> None:
+    desk.sites["paris"]["node_access"] = node.access(**access)
+    desk.write_sites()
+    disks = [{"name": "system", "size": "4GiB"}, {"name": "data", "size": "10GiB"}]
+    desk.write(subscription("dupont", [machine("web-1", disks=disks, power="stopped"), machine("db-1")]))
+    assert desk.apply().code == 0
+
+
+def test_disks_come_as_qcow2_with_sums_that_hold(desk: Desk, node: SshNode) -> None:
+    _deliver(desk, node)
+    answer = desk.run("export", "dupont/web-1", "--to", "out")
+    assert answer.code == 0, answer
+    names = {"dupont-web-1-system.qcow2", "dupont-web-1-data.qcow2", "SHA256SUMS"}
+    assert {path.name for path in (desk.folder / "out").iterdir()} == names
+    checked = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=desk.folder / "out", check=False
+    )
+    assert checked.returncode == 0
+    for name in sorted(names)[1:]:
+        back = desk.folder / "back.raw"
+        subprocess.run(["qemu-img", "convert", "-O", "raw", desk.folder / "out" / name, back], check=True)
+        assert back.read_bytes() == node.disk.read_bytes()
+    assert not list(Path("/var/tmp").glob("orchestrator-export.*"))
+    with open_history(desk.folder / "state" / "orchestrator" / "history.db") as history:
+        entries = history.entries(client="dupont", action="export")
+    assert [entry.result for entry in entries] == ["ok", "ok"] and "sha256" in entries[0].message
+    again = desk.run("export", "dupont/web-1", "--to", "out")
+    assert again.code == 0 and {path.name for path in (desk.folder / "out").iterdir()} == names
+
+
+@pytest.mark.parametrize(
+    ("access", "target", "said"),
+    [
+        ({}, "dupont/db-1", "it runs, and its disks change while they are read"),
+        ({"wrong_hosts": True}, "dupont/web-1", "Host key verification failed"),
+        ({"wrong_key": True}, "dupont/web-1", "Permission denied"),
+        ({"addresses": {}}, "dupont/web-1", "does not say where pve1 is reached"),
+        ({"addresses": {"pve1": "127.0.0.1:1"}}, "dupont/web-1", "Connection refused"),
+    ],
+)
+def test_what_cannot_be_copied_is_told_and_leaves_no_file(
+    desk: Desk, node: SshNode, access: dict[str, Any], target: str, said: str
+) -> None:
+    if access.pop("wrong_hosts", False):
+        access["ssh_known_hosts"] = str(node.folder / "wrong_hosts")
+    if access.pop("wrong_key", False):
+        access["ssh_private_key"] = str(node.folder / "other")
+    _deliver(desk, node, **access)
+    answer = desk.run("export", target, "--to", "out")
+    assert answer.code == 1 and said in answer.out, answer
+    assert list((desk.folder / "out").iterdir()) == []
+
+
+def test_in_default_of_payment_nothing_is_exported(desk: Desk, node: SshNode) -> None:
+    _deliver(desk, node)
+    unpaid = subscription("dupont", [machine("web-1"), machine("db-1")])
+    unpaid["contract"] |= {
+        "status": "terminated",
+        "termination": {"notice": "2026-11-02", "reference": "L", "default_of_payment": True},
+    }
+    desk.write(unpaid)
+    answer = desk.run("export", "dupont", "--to", "out")
+    assert (
+        answer.code == 1 and "no reversibility (art. 10)" in answer.err and not (desk.folder / "out").exists()
+    )
