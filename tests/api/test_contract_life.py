@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.contract.calendar import add_working_days
 from orchestrator.nightly.result import ContractLine, NightReport
 from orchestrator.resources.backup import ArchiveMark, archive_notes
 from orchestrator.resources.notes import Mark, read_mark
@@ -256,13 +257,18 @@ def test_an_erasure_that_failed_half_way_is_finished_by_the_next_night(night: Ni
 def test_default_of_payment_stops_at_once_and_erases_no_earlier(night: NightDesk) -> None:
     night.deliver("web-1")
     _erasure(night, True)
-    unpaid = ENDED | {"termination": ENDED["termination"] | {"default_of_payment": True}}
+    today = dt.datetime.now(PARIS).date()
+    unpaid = {
+        "status": "terminated",
+        "termination": {"notice": str(today), "reference": "LRAR-9", "default_of_payment": True},
+    }
+    last = dt.datetime.combine(add_working_days(today, 30), dt.time(22), PARIS)
     _write(night, ["web-1"], **unpaid)
     assert "default of payment" in night.desk.run("plan").out
     assert night.desk.apply().code == 0
     assert _states(night.desk) == {"web-1": "stopped"}
-    assert _line(night.night(LAST - _DAY)).standing == "suspended"
-    night.night(LAST)
+    assert _line(night.night(last - _DAY)).standing == "suspended"
+    night.night(last)
     assert "web-1" in night.desk.machines()
 
 
