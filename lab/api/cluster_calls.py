@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,30 @@ async def get_node_status(call: Call) -> object:
         "rootfs": {"total": disk.total, "used": disk.used, "free": disk.free, "avail": disk.free},
         "uptime": _uptime(),
     }
+
+
+@routes.add("GET", "/nodes/{node}/time", NODE, needs("/nodes/{node}", "Sys.Audit"))
+async def get_time(call: Call) -> object:
+    """The node's clock: that of the machine that the lab runs on."""
+    now = int(time.time())
+    return {"time": now, "localtime": now - time.timezone, "timezone": time.tzname[0]}
+
+
+_KINDS = ("bridge", "any_bridge", "any_local_bridge", "include_sdn")
+
+
+@routes.add("GET", "/nodes/{node}/network", NODE | {"type": Property(choices=_KINDS)})
+async def list_bridges(call: Call) -> object:
+    """The one bridge that guests are attached to; interfaces of other kinds are not the lab's."""
+    if not call.caller.may("/sdn/zones/localnet/vmbr0", "SDN.Use", "SDN.Audit", any_of=True):
+        return []
+    return [{"iface": "vmbr0", "type": "bridge", "active": 1, "autostart": 1, "method": "static"}]
+
+
+@routes.add("GET", "/cluster/replication", {})
+async def list_replication(call: Call) -> object:
+    """One node replicates to no other."""
+    return []
 
 
 @routes.add("GET", "/cluster/status", {}, needs("/", "Sys.Audit"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from orchestrator.applying.high_availability import kept_aside
 from orchestrator.applying.vm import Stopped, Vm
-from orchestrator.proxmox import NotFound, TaskFailed, Uncertain
+from orchestrator.proxmox import NotFound, TaskFailed, Uncertain, is_ha_managed
 from orchestrator.resources.desired import pool_of
 from orchestrator.resources.notes import read_mark
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 _STOP_SECONDS = 600.0
 _ERASE_SECONDS = 3600.0
+_COPIES_SECONDS = 600.0
+"""Proxmox looks at replication jobs once a minute."""
+_POLL_SECONDS = 2.0
 
 
 def erase_machine(vm: Vm, *, contract: str) -> None:
@@ -42,8 +47,11 @@ def erase_machine(vm: Vm, *, contract: str) -> None:
                 f"VM {vm.vmid} on {vm.node} does not carry the mark of {vm.client}/{vm.machine} and its contract "
                 f"{contract} any more: it is left alone; look at its notes"
             )
-        if vm.cluster.get(f"{path}/status/current")["status"] != "stopped":
-            vm.cluster.run_task("POST", f"{path}/status/stop", timeout_seconds=_STOP_SECONDS)
+        status = vm.cluster.get(f"{path}/status/current")
+        if status["status"] != "stopped":
+            with kept_aside(vm.cluster, vm.node, vm.vmid, managed=is_ha_managed(status)):
+                vm.cluster.run_task("POST", f"{path}/status/stop", timeout_seconds=_STOP_SECONDS)
+        _end_copies(vm)
         if str(config.get("protection", "0")) != "0":
             vm.cluster.put(f"{path}/config", protection=0)
         params = {"purge": 1, "destroy-unreferenced-disks": 1}
@@ -53,6 +61,32 @@ def erase_machine(vm: Vm, *, contract: str) -> None:
             with suppress(NotFound):
                 vm.cluster.get(f"{path}/config")
                 raise
+
+
+def _end_copies(vm: Vm) -> None:
+    """Have the replicated copies of its disks removed, and wait until they are.
+
+    Proxmox forgets a machine's replication jobs when it erases the machine, and with them the copies on other nodes:
+    data of the contract would stay there for ever (``purge`` in PVE::ReplicationConfig::remove_vmid_jobs).
+
+    Raises:
+        Stopped: they are not gone yet: the machine is kept, and the next night goes on.
+    """
+    deadline = time.monotonic() + _COPIES_SECONDS
+    while jobs := [
+        job for job in vm.cluster.get("/cluster/replication") if str(job["guest"]) == str(vm.vmid)
+    ]:
+        for job in jobs:
+            if not job.get("remove_job"):
+                with suppress(NotFound):
+                    vm.cluster.delete(f"/cluster/replication/{job['id']}")
+        if time.monotonic() > deadline:
+            nodes = ", ".join(sorted(str(job["target"]) for job in jobs))
+            raise Stopped(
+                f"the replicated copies of its disks on {nodes} are not removed yet, so the machine is kept: the next "
+                "night goes on; see Datacenter > Replication if they stay"
+            )
+        vm.pause(_POLL_SECONDS)
 
 
 def leftovers_of(client: str, reading: SiteReading) -> list[str]:

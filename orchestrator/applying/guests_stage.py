@@ -20,12 +20,15 @@ from orchestrator.guests import (
 from orchestrator.guests.keys import fingerprints
 from orchestrator.guests.machines import FIREWALL, KEYS, PARTS, SUPERVISION, configure_machines
 from orchestrator.guests.rules import policy_to_data
+from orchestrator.guests.trust import NoHostKey
 from orchestrator.history import HistoryUnavailable
 from orchestrator.proxmox import ProxmoxError, ping_agent
 from orchestrator.resources.machine import new_mark
 from orchestrator.resources.notes import Mark
 
 _POLL_SECONDS = 2.0
+_KEYS_SECONDS = 240.0
+"""How long a guest whose agent answers may go without a host key: its first boot is still at it."""
 
 
 def configure_guests(
@@ -87,13 +90,26 @@ def _await_guest(
             machine.observed,
             machine.observed.mark or new_mark(machine.desired),
             address=str(machine.run.plan.address),
-            host_keys=learn_host_keys(cluster, summary.node, summary.vmid),
+            host_keys=_host_keys(machine, deadline),
         )
         around.journal.show(*machine.key, "wait for SSH")
         wait_for_ssh(target, ssh, max(deadline - time.monotonic(), ssh.connect_timeout_seconds))
     except (ProxmoxError, GuestUnreachable) as error:
         return None, str(error)
     return target, None
+
+
+def _host_keys(machine: Waiting, deadline: float) -> tuple[str, ...]:
+    """The guest's host keys. A first boot makes them after the agent has come up, so they are waited for."""
+    cluster, summary, pause = machine.run.cluster, machine.observed.summary, machine.run.around.pause
+    until = min(deadline, time.monotonic() + _KEYS_SECONDS)
+    while True:
+        try:
+            return learn_host_keys(cluster, summary.node, summary.vmid)
+        except NoHostKey:
+            if time.monotonic() + _POLL_SECONDS > until:
+                raise
+            pause(_POLL_SECONDS)
 
 
 def _note_host_keys(machine: Waiting, target: GuestTarget) -> str | None:

@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.applying.high_availability import kept_aside
 from orchestrator.applying.restoring import Copy
 from orchestrator.applying.vm import TASK_SECONDS, Stopped, Vm
-from orchestrator.proxmox import NotFound, TaskFailed, parse_disk, ping_agent
+from orchestrator.proxmox import NotFound, TaskFailed, is_ha_managed, parse_disk, ping_agent
 from orchestrator.resources.copies import COPY_TAG, read_copy_mark
 
 _DISK = re.compile(r"(?:scsi|virtio|sata|ide)\d+|efidisk0|tpmstate0")
@@ -113,9 +114,10 @@ def interrupted_copy(vm: Vm, vms: Mapping[int, tuple[str, frozenset[str]]]) -> C
 
 def switch_off(vm: Vm) -> None:
     """Shut a machine down; by force if its guest does not: what it still holds in memory is replaced anyway."""
-    if vm.cluster.get(f"{vm.path}/status/current")["status"] == "stopped":
+    status = vm.cluster.get(f"{vm.path}/status/current")
+    if status["status"] == "stopped":
         return
-    with vm.step("shutdown") as step:
+    with vm.step("shutdown") as step, kept_aside(vm.cluster, vm.node, vm.vmid, managed=is_ha_managed(status)):
         try:
             step.ended(
                 vm.cluster.run_task(
@@ -132,8 +134,9 @@ def switch_off(vm: Vm) -> None:
 
 def pull_the_plug(vm: Vm) -> None:
     """Switch a machine off at once: one that does not boot hears no request to go down."""
-    if vm.cluster.get(f"{vm.path}/status/current")["status"] != "stopped":
-        with vm.step("stop") as step:
+    status = vm.cluster.get(f"{vm.path}/status/current")
+    if status["status"] != "stopped":
+        with vm.step("stop") as step, kept_aside(vm.cluster, vm.node, vm.vmid, managed=is_ha_managed(status)):
             step.ended(vm.cluster.run_task("POST", f"{vm.path}/status/stop", timeout_seconds=TASK_SECONDS))
 
 
@@ -144,8 +147,10 @@ def start_and_wait(vm: Vm, *, boot_seconds: float) -> None:
         Stopped: the agent stayed silent.
         ProxmoxError: it could not be started.
     """
+    managed = is_ha_managed(vm.cluster.get(f"{vm.path}/status/current"))
     with vm.step("start") as step:
-        step.ended(vm.cluster.run_task("POST", f"{vm.path}/status/start", timeout_seconds=TASK_SECONDS))
+        with kept_aside(vm.cluster, vm.node, vm.vmid, managed=managed):
+            step.ended(vm.cluster.run_task("POST", f"{vm.path}/status/start", timeout_seconds=TASK_SECONDS))
         deadline = time.monotonic() + boot_seconds
         while not ping_agent(vm.cluster, vm.node, vm.vmid):
             if time.monotonic() > deadline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from orchestrator.proxmox import ProxmoxError, TaskFailed, TaskResult, TaskTimeo
 if TYPE_CHECKING:
     from orchestrator.history import History
 
+_LOG = logging.getLogger("orchestrator.steps")
 _MESSAGE_LENGTH = 2000
 
 
@@ -109,6 +111,20 @@ class Journal:
         began: int | None = None,
     ) -> int:
         """Write one entry into the history. Return its number."""
+        level = logging.ERROR if result in ("failed", "unknown") else logging.INFO
+        fields = {
+            "run": self.run,
+            "who": self.who,
+            "site": site,
+            "client": client,
+            "machine": machine,
+            "step": action,
+            "result": result,
+            "upid": upid,
+            "seconds": round(seconds, 3),
+            "message": message[:_MESSAGE_LENGTH],
+        }
+        _LOG.log(level, "step", extra={"fields": fields})
         entry = self.history.append(
             who=self.who,
             why=self.why,

@@ -11,16 +11,19 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import IPv4Address
 
 from orchestrator.applying.backups import make_backup
-from orchestrator.applying.journal import Journal
+from orchestrator.applying.clone_run import CloneRun
+from orchestrator.applying.high_availability import kept_aside
+from orchestrator.applying.journal import Journal, Step
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.marking import change_mark
 from orchestrator.applying.placement import Placement
+from orchestrator.applying.redundancy_run import RedundancyRun
 from orchestrator.applying.snapshots import remove_expired, take_snapshot
 from orchestrator.applying.vm import Stopped, Vm
 from orchestrator.contract.calendar import PARIS
@@ -29,15 +32,13 @@ from orchestrator.planning.inside import keys_known
 from orchestrator.planning.machine import machine_changes
 from orchestrator.planning.plan import MachinePlan
 from orchestrator.proxmox import (
-    AlreadyExists,
     Cluster,
     ClusterState,
     DigestMismatch,
     LockTimeout,
-    NotFound,
     TaskFailed,
     Uncertain,
-    read_cluster,
+    is_ha_managed,
     read_vm,
 )
 from orchestrator.resources.adoption import adopted_mark
@@ -52,7 +53,6 @@ from orchestrator.resources.snapshot import with_taken
 _ROUNDS = 8
 """Looks and edits before giving up: one creation needs two or three; the rest is for other people's hands."""
 
-_CLONE_TRIES = 20
 _TASK_SECONDS = 3600.0
 _SHUTDOWN_SECONDS = 180
 _PAUSE_SECONDS = 1.0
@@ -105,10 +105,11 @@ class MachineRun:
         life = self.plan.desired.life
         if self.plan.observed and life.standing(self.around.now) in (Standing.SUSPENDED, Standing.ENDED):
             return self._take_out_of_service(self._unmoved())
-        observed = self._unmoved() if self.plan.observed else self._create(self.plan.desired)
+        observed = self._unmoved() if self.plan.observed else CloneRun(self).make(self.plan.desired)
         observed = self._snapshots(self.plan.desired, observed)
         observed = self._configure(self.plan.desired, observed)
-        return self._power(self.plan.desired, observed)
+        observed = self._power(self.plan.desired, observed)
+        return RedundancyRun(self).bring(self.plan.desired, observed)
 
     # Looking
 
@@ -128,21 +129,9 @@ class MachineRun:
             status=str(status["status"]),
             lock=status.get("lock"),
             uptime=int(status.get("uptime") or 0),
+            ha=is_ha_managed(status),
         )
         return replace(observed, summary=fresh, config=config, mark=mark)
-
-    def _find(self) -> ObservedMachine | None:
-        """Find the machine by its mark: after a creation whose answer was lost."""
-        for summary in read_cluster(self.cluster).vms:
-            if summary.name == self.plan.machine and not summary.template:
-                try:
-                    config = read_vm(self.cluster, summary.node, summary.vmid)
-                except NotFound:
-                    continue
-                mark = read_mark(config.effective("description") or "")
-                if mark and (mark.client, mark.machine) == self.plan.key:
-                    return ObservedMachine(site=self.plan.site, summary=summary, config=config, mark=mark)
-        return None
 
     def _unmoved(self) -> ObservedMachine:
         """Look again and make sure that the plan still says what would be done."""
@@ -163,72 +152,6 @@ class MachineRun:
                 "its configuration was changed after the plan was made: plan again and review the difference"
             )
         return observed
-
-    # Creation
-
-    def _create(self, desired: DesiredMachine) -> ObservedMachine:
-        place = self.around.placement.choose(desired, self.around.states[desired.site])
-        if place is None:
-            raise Stopped(f"no online node at {desired.site} has the template {desired.template}")
-        template = place.template
-        params: dict[str, str | int] = {
-            "name": desired.name,
-            "pool": pool_of(desired.client),
-            "description": write_mark(new_mark(desired)),
-            "full": 1,
-            "storage": desired.storage,
-        }
-        if place.target != template.node:
-            params["target"] = place.target
-        if desired.disk_format:
-            params["format"] = desired.disk_format
-        with (
-            self.around.limits.clone(desired.site, desired.storage),
-            self._step("clone", image=desired.image, node=place.target) as step,
-        ):
-            vmid, upid = self._ask_for_clone(f"/nodes/{template.node}/qemu/{template.vmid}/clone", params)
-            if upid:
-                step.upid = upid
-                step.ended(self.cluster.wait_for_task(upid, timeout_seconds=_TASK_SECONDS))
-        return self._settled(vmid)
-
-    def _ask_for_clone(self, path: str, params: dict[str, str | int]) -> tuple[int | None, str | None]:
-        """Ask for a clone under a free id. Somebody may take the id in between: then ask again."""
-        for _ in range(_CLONE_TRIES):
-            with self.around.limits.choosing_id(self.plan.site):
-                vmid = int(self.cluster.get("/cluster/nextid"))
-                try:
-                    return vmid, str(self.cluster.post(path, params={**params, "newid": vmid}))
-                except AlreadyExists:
-                    continue
-                except Uncertain:
-                    return self._ask_again(path, {**params, "newid": vmid}), None
-        raise Stopped("no free VM id could be had: others create machines faster than this one; try again")
-
-    def _ask_again(self, path: str, params: dict[str, str | int]) -> int:
-        """Ask once more for a clone whose answer was lost, under the *same* id: so there can only be one.
-
-        A request that was under way all the time, or arrives late, meets the machine that the other one made.
-        """
-        for _ in range(_ROUNDS):
-            if found := self._find():
-                return found.summary.vmid
-            self.around.pause(_PAUSE_SECONDS)
-            with suppress(AlreadyExists, Uncertain):
-                self.cluster.post(path, params=params)
-        raise Stopped("nobody knows whether its clone was begun: look at the node's tasks, then apply again")
-
-    def _settled(self, vmid: int | None) -> ObservedMachine:
-        """Wait until the clone has its configuration and no lock, and return it."""
-        deadline = time.monotonic() + _TASK_SECONDS
-        while time.monotonic() < deadline:
-            found = self._find()
-            if found is None:
-                raise Stopped(f"the clone VM {vmid} disappeared: see the task log on the node; apply again")
-            if found.summary.lock not in ("clone", "create"):
-                return found
-            self.around.pause(_PAUSE_SECONDS)
-        raise Stopped(f"VM {vmid} is still locked by its clone: see the task log on the node")
 
     # Snapshots
 
@@ -296,7 +219,7 @@ class MachineRun:
 
     def _join_pool(self, desired: DesiredMachine, observed: ObservedMachine) -> None:
         if observed.summary.pool is None:
-            with self._step("join pool", pool=pool_of(desired.client)):
+            with self.step("join pool", pool=pool_of(desired.client)):
                 self.cluster.put("/pools", poolid=pool_of(desired.client), vms=observed.summary.vmid)
 
     def _write(
@@ -305,7 +228,7 @@ class MachineRun:
         notes = write_mark(mark, observed.config.effective("description") or "")
         with (
             self.around.limits.write(observed.site, observed.summary.node),
-            self._step(
+            self.step(
                 "configure", changes={change.what: [change.before, change.after] for change in changes}
             ),
         ):
@@ -323,7 +246,7 @@ class MachineRun:
     def _resize(self, observed: ObservedMachine, slot: str, size: int) -> None:
         with (
             self.around.limits.write(observed.site, observed.summary.node),
-            self._step(f"resize {slot}", size=f"{size}GiB") as step,
+            self.step(f"resize {slot}", size=f"{size}GiB") as step,
         ):
             step.ended(
                 self.cluster.run_task(
@@ -362,7 +285,11 @@ class MachineRun:
 
     def _task(self, observed: ObservedMachine, action: str, params: dict[str, str | int]) -> None:
         path = f"/nodes/{observed.summary.node}/qemu/{observed.summary.vmid}/status/{action}"
-        with self.around.limits.start(observed.site, observed.summary.node), self._step(action) as step:
+        summary = observed.summary
+        aside = kept_aside(
+            self.cluster, summary.node, summary.vmid, managed=summary.ha and action != "reboot"
+        )
+        with self.around.limits.start(observed.site, summary.node), self.step(action) as step, aside:
             for attempt in range(1, _ROUNDS + 1):
                 try:
                     step.ended(
@@ -405,7 +332,7 @@ class MachineRun:
             notes = write_mark(mark, before.config.effective("description") or "")
             with (
                 self.around.limits.write(before.site, before.summary.node),
-                self._step("adopt", vm=before.summary.vmid),
+                self.step("adopt", vm=before.summary.vmid),
             ):
                 self.cluster.put(
                     path,
@@ -450,6 +377,7 @@ class MachineRun:
     def _retire(self) -> ObservedMachine:
         assert self.plan.observed is not None  # noqa: S101  (only what exists is retired)
         observed = self._look(self.plan.observed)
+        RedundancyRun(self).let_go(observed)
         if observed.running:
             self._task(observed, "shutdown", {"timeout": _SHUTDOWN_SECONDS})
             observed = self._look(observed)
@@ -482,7 +410,8 @@ class MachineRun:
         archive = ArchiveMark(client=mark.client, machine=mark.machine, contract=mark.contract, days=days)
         make_backup(self._vm(observed), roomiest.name, archive, clock=self.around.clock)
 
-    def _step(self, action: str, **details: object):  # type: ignore[no-untyped-def]
+    def step(self, action: str, **details: object) -> AbstractContextManager[Step]:
+        """Run a step of this machine: shown, and recorded in the history with its result."""
         return self.around.journal.step(
             self.plan.client, self.plan.machine, self.plan.site, action, **details
         )

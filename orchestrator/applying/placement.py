@@ -30,12 +30,15 @@ class Placement:
     def choose(self, desired: DesiredMachine, state: ClusterState) -> Place | None:
         """Choose the online node with the least memory promised, relative to what it has.
 
+        Nodes that stand at another site are passed over: they are there for what is replicated (article 3.2).
         A template on local storage can only be cloned on its own node, so there may be one on each node.
 
         Returns:
             None if no online node can take the machine.
         """
-        nodes = {node.name: node for node in state.nodes if node.online}
+        nodes = {
+            node.name: node for node in state.nodes if node.online and node.name not in desired.foreign_nodes
+        }
         templates = [
             vm for vm in state.vms if vm.template and vm.name == desired.template and vm.node in nodes
         ]

@@ -1,26 +1,28 @@
 """Addresses that a run gives: taken for the run alone, and looked at once more before the first of them is given.
 
 Two runs on two clients may plan at the same time, and both find the same address free. So each takes the lock of
-every address that it will give, and then looks for machines that came into being since it planned: an address that
-one of them has by now is not given again.
+every address that it will give, and then looks again at every machine that a run may have given an address since it
+planned: the new ones, those whose creation was under way, and all of ours. What one of them has by now is not given
+again.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import NotFound, ProxmoxError, read_cluster, read_vm
 from orchestrator.resources.notes import read_mark
-from orchestrator.resources.observed import addresses_in
+from orchestrator.resources.observed import READERS, addresses_in, looks_ours
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Address
-
     from orchestrator.applying.lock import RunLocks
     from orchestrator.planning.plan import MachinePlan
-    from orchestrator.proxmox import Cluster
+    from orchestrator.proxmox import Cluster, VmConfig, VmSummary
     from orchestrator.resources.observed import ObservedSite
 
 
@@ -30,7 +32,7 @@ def reserve_addresses(
     observed: Mapping[str, ObservedSite],
     locks: RunLocks,
 ) -> dict[tuple[str, str], str]:
-    """Take the addresses of a plan. One call a site that gives some, and one for each machine made since.
+    """Take the addresses of a plan. At a site that gives some: its lists, and one call for each machine of ours.
 
     Args:
         todo: the machines that are worked on.
@@ -58,9 +60,8 @@ def reserve_addresses(
             problems |= {machine.key: str(error) for machine, _ in wanted}
             continue
         for machine, address in wanted:
-            owner = taken.get(address)
-            if owner and owner[1] != machine.key:
-                problems[machine.key] = f"{owner[0]} was given {address} meanwhile: plan again"
+            if owner := next((owner for owner in taken[address] if owner.key != machine.key), None):
+                problems[machine.key] = f"{owner.name} was given {address} meanwhile: plan again"
     return problems
 
 
@@ -68,20 +69,42 @@ def _has(machine: MachinePlan) -> IPv4Address | None:
     return machine.observed.address if machine.observed else None
 
 
-def _taken_since(
-    cluster: Cluster, before: ObservedSite
-) -> dict[IPv4Address, tuple[str, tuple[str, str] | None]]:
-    """The addresses of machines made since a site was read: what the machine is called, and whose of ours it is."""
-    known = {vm.vmid for vm in before.state.vms}
-    found: dict[IPv4Address, tuple[str, tuple[str, str] | None]] = {}
-    for vm in read_cluster(cluster).vms:
-        if vm.vmid in known or vm.template:
-            continue
-        try:
-            config = read_vm(cluster, vm.node, vm.vmid)
-        except NotFound:
-            continue
-        mark = read_mark(config.effective("description") or "")
-        for address in addresses_in(config):
-            found[address] = (f"VM {vm.vmid} ({vm.name})", (mark.client, mark.machine) if mark else None)
+@dataclass(frozen=True)
+class _Owner:
+    """Who has an address: what people call the machine, and client and machine if it is ours."""
+
+    name: str
+    key: tuple[str, str] | None
+
+
+def _taken_since(cluster: Cluster, before: ObservedSite) -> Mapping[IPv4Address, list[_Owner]]:
+    """Who was given which address since a site was read. What had its address then, the plan has judged."""
+    known = before.register.keys() | {machine.address for machine in before.machines}
+    found: dict[IPv4Address, list[_Owner]] = defaultdict(list)
+    again = [vm for vm in read_cluster(cluster).vms if not vm.template and not _left_alone(vm, before)]
+    if not again:
+        return found
+    with ThreadPoolExecutor(min(READERS, len(again)), thread_name_prefix="addresses") as pool:
+        for vm, config in zip(again, pool.map(lambda vm: _config(cluster, vm), again), strict=True):
+            if config is None:
+                continue
+            mark = read_mark(config.effective("description") or "")
+            owner = _Owner(f"VM {vm.vmid} ({vm.name})", (mark.client, mark.machine) if mark else None)
+            has = {*addresses_in(config), *([IPv4Address(mark.adopted)] if mark and mark.adopted else [])}
+            for address in has - known:
+                found[address].append(owner)
     return found
+
+
+def _left_alone(vm: VmSummary, before: ObservedSite) -> bool:
+    """Whether no run of this program can have given a machine an address: somebody else's, and finished before."""
+    return not looks_ours(vm) and any(
+        stranger.vmid == vm.vmid and not stranger.lock for stranger in before.strangers
+    )
+
+
+def _config(cluster: Cluster, vm: VmSummary) -> VmConfig | None:
+    try:
+        return read_vm(cluster, vm.node, vm.vmid)
+    except NotFound:  # removed since the list was read
+        return None

@@ -137,7 +137,7 @@ def _ask_for_restore(
 ) -> int:
     """Ask for a restore under a free id, and wait for it. Somebody may take the id in between: then ask again."""
     for _ in range(_TRIES):
-        vmid = int(cluster.get("/cluster/nextid"))
+        vmid = cluster.free_vmid()
         try:
             upid = str(cluster.post(path, params={**params, "vmid": vmid}))
         except AlreadyExists:
@@ -181,7 +181,7 @@ def _found_restore(cluster: Cluster, path: str, vmid: int, pause: Callable[[floa
     """
     node = path.split("/")[2]
     for _ in range(_LOOKS):
-        if str(cluster.get("/cluster/nextid")) != str(vmid):
+        if cluster.free_vmid() != vmid:
             tasks = cluster.get(f"/nodes/{node}/tasks", source="all", vmid=vmid, typefilter="qmrestore")
             return str(tasks[0]["upid"]) if tasks else None
         pause(1.0)

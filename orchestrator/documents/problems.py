@@ -12,6 +12,7 @@ Severity = Literal["error", "warning"]
 _WIDTH = 110
 _NARROWEST_HINT = 40
 _LONGEST_LINE = 100
+_LONGEST_NAME = 40
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -51,6 +52,12 @@ class ProblemsFound(Exception):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(render_problem(problem) for problem in self.problems))
+
+
+def shorten(text: str) -> str:
+    """Return a word of a file as a message shows it: on one line, and not longer than people read."""
+    clean = "".join(character if character.isprintable() else "·" for character in text)
+    return clean if len(clean) <= _LONGEST_NAME else clean[: _LONGEST_NAME - 1] + "…"
 
 
 def count_errors(problems: Iterable[Problem]) -> int:

@@ -20,7 +20,7 @@ import yaml
 from orchestrator.documents.composing import PLAIN, QUOTED, compose, find_forbidden
 from orchestrator.documents.malformed import explain
 from orchestrator.documents.places import Mark, YamlPath, lines_of, mark_of_key, mark_of_value, start_of_value
-from orchestrator.documents.problems import Problem, Severity
+from orchestrator.documents.problems import Problem, Severity, shorten
 from orchestrator.documents.scalars import Ambiguous, read_plain
 
 # Problems are printed, and kept in the logs of merge requests: no line of them may hold a secret.
@@ -150,10 +150,10 @@ class _Construction:
             return text
         value = read_plain(text)
         if value is None:
-            name = path[-1] if path and isinstance(path[-1], str) else "this"
+            name = shorten(path[-1]) if path and isinstance(path[-1], str) else "this"
             self.mistakes.append((path, f"{name} is empty", "give it a value, or take it out", False, None))
         if isinstance(value, Ambiguous):
-            found = "this" if hides_secret(path) else text
+            found = "this" if hides_secret(path) else shorten(text)
             self.mistakes.append(
                 (path, value.message.format(found), value.allowed.format(found), False, None)
             )
@@ -176,7 +176,7 @@ class _Construction:
                         (*path, key),
                         "a key stands twice here"
                         if hides_secret(path)
-                        else f"the key {key} stands twice here",
+                        else f"the key {shorten(key)} stands twice here",
                         f"line {lines[key] + 1} has it already: keep one of the two",
                         True,
                         Mark.of(key_node),

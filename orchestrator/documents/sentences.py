@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 from pydantic import BaseModel
 
 from orchestrator.documents.places import YamlPath, has_item
+from orchestrator.documents.problems import shorten
 from orchestrator.documents.reading import hides_secret
 from orchestrator.documents.shape import Shape, homes_of, keys_of, shape_at
 
@@ -27,7 +28,6 @@ _SAME_MEANING = {
     "retention": "retention_days", "start": "starts", "hostname": "name", "vms": "machines", "until": "to",
     "snapshot": "snapshots", "location": "site", "datacenter": "site",
 }  # fmt: skip
-_LONGEST_SHOWN = 40
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _unknown_key(path: YamlPath, model: type[BaseModel], hide: bool) -> Sentence
         allowed = f"did you mean {meant}? {allowed}"
     elif homes := homes_of(model, key):
         allowed = f"{key} belongs under {' or '.join(homes)}; {allowed}"
-    message = "unknown key" if hides_secret(path[:-1]) else f"unknown key {_shorten(key)}"
+    message = "unknown key" if hides_secret(path[:-1]) else f"unknown key {shorten(key)}"
     return Sentence(path, message, allowed, key=True, unknown=True, meant=meant, hide=hide)
 
 
@@ -231,7 +231,7 @@ def _name(path: YamlPath) -> str:
     keys = [step for step in path if isinstance(step, str)]
     if not keys:
         return "the file"
-    return f"item {path[-1] + 1} of {keys[-1]}" if isinstance(path[-1], int) else _shorten(keys[-1])
+    return f"item {path[-1] + 1} of {keys[-1]}" if isinstance(path[-1], int) else shorten(keys[-1])
 
 
 def _kind_of(value: object) -> str:
@@ -246,7 +246,7 @@ def _kind_of(value: object) -> str:
 
 def _show(value: object) -> str:
     if isinstance(value, str):
-        return f'"{_shorten(value)}"'
+        return f'"{shorten(value)}"'
     if isinstance(value, (int, float)):
         return _example(value)
     return "this list" if isinstance(value, list) else "this mapping"
@@ -256,8 +256,3 @@ def _example(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
-
-
-def _shorten(text: str) -> str:
-    clean = "".join(character if character.isprintable() else "·" for character in text)
-    return clean if len(clean) <= _LONGEST_SHOWN else clean[: _LONGEST_SHOWN - 1] + "…"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-_INSTALLED = Path(sys.prefix) / "share" / "orchestrator"
+_SHIPPED = Path(__file__).parents[1] / "shipped"
 
 
 def _folder(name: str) -> Path:
     in_clone = Path(__file__).parents[2] / name
-    return in_clone if in_clone.is_dir() else _INSTALLED / name
+    return in_clone if in_clone.is_dir() else _SHIPPED / name
 
 
 def template_folder() -> Path:

@@ -50,10 +50,15 @@ def choose_addresses(
 def needs_register(desired: Iterable[DesiredMachine], site: ObservedSite) -> bool:
     """Whether the addresses of machines that are not ours must be known before planning this site."""
     current = {
-        (machine.mark.client, machine.mark.machine): machine for machine in site.machines if machine.mark
+        (machine.mark.client, machine.mark.machine): machine.address
+        for machine in site.machines
+        if machine.mark
     }
-    return any(
-        machine.key not in current or current[machine.key].address != machine.address
-        for machine in desired
-        if machine.site == site.site and (machine.address or machine.key not in current)
-    )
+
+    def gets_one(machine: DesiredMachine) -> bool:
+        has = current.get(machine.key)
+        if machine.address:
+            return has != machine.address
+        return has is None or has not in machine.network.subnet
+
+    return any(machine.site == site.site and gets_one(machine) for machine in desired)

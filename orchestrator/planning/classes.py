@@ -81,6 +81,12 @@ RULES: tuple[ClassRule, ...] = (
     ),
     ClassRule(
         kinds=_of(Kind.UPDATE),
+        what=("redundant hardware", "second site"),
+        change_class=ChangeClass.SIGNIFICANT,
+        reason="what survives a failure changes: prepared, and tested with the client",
+    ),
+    ClassRule(
+        kinds=_of(Kind.UPDATE),
         what=(
             "tags",
             "pool",

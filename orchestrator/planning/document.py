@@ -26,10 +26,10 @@ class _Document(BaseModel):
 class ChangeDocument(_Document):
     """One difference between a file and the hypervisor."""
 
-    kind: Kind
+    kind: Kind = Field(description="what happens: create, update, restart, refused, …")
     what: str = Field(description="the thing that changes: memory, disk data, firewall")
-    before: str | None
-    after: str | None
+    before: str | None = Field(description="what is there now; null if nothing is")
+    after: str | None = Field(description="what the file asks for; null if it goes")
     change_class: ChangeClass | None = Field(description="article 3.8.4")
     class_reason: str | None = Field(description="why it has that class")
     erases: bool = Field(description="data goes that would have stayed without the change")
@@ -41,83 +41,85 @@ class ChangeDocument(_Document):
 class InterventionDocument(_Document):
     """What one machine's changes are to the contract's change management (article 3.8.4)."""
 
-    change_class: ChangeClass
+    change_class: ChangeClass = Field(description="the class that counts (article 3.8.4)")
     by_rule: ChangeClass | None = Field(description="the class by the rules, if somebody decided otherwise")
-    charge: Charge
+    charge: Charge = Field(description="free, or charged on a quote, or without one")
     quote: str | None = Field(description="the accepted quote that covers it")
-    reason: str
+    reason: str = Field(description="why it has that class")
 
 
 class MachineDocument(_Document):
     """One machine's part of the plan."""
 
-    client: str
-    machine: str
-    site: str
-    offer: str
-    contract: str
+    client: str = Field(description="whose it is")
+    machine: str = Field(description="its name in the client's file")
+    site: str = Field(description="the data centre")
+    offer: str = Field(description="as its file has it")
+    contract: str = Field(description="the contract's reference")
     vmid: int | None = Field(description="null before it is created")
-    node: str | None
+    node: str | None = Field(description="where it runs; null before it is created")
     digest: str | None = Field(description="of the configuration that the plan was made from")
-    address: str | None
+    address: str | None = Field(description="IPv4; null if it has none yet")
     refused: bool = Field(description="something was refused: nothing at all is done to this machine")
-    changes: list[ChangeDocument]
+    changes: list[ChangeDocument] = Field(
+        description="in the order in which they are made; empty: nothing to do"
+    )
     intervention: InterventionDocument | None = Field(description="null if nothing counts")
 
 
 class DangerDocument(_Document):
     """Why the plan refuses itself, until it is allowed."""
 
-    risk: Risk
-    where: str
-    words: str
+    risk: Risk = Field(description="change, restart, retire, erase or outside-window")
+    where: str = Field(description="a client, a machine, or site=SITE")
+    words: str = Field(description="how much, and the limit")
     name: str = Field(description="what --allow names")
-    allowed: bool
+    allowed: bool = Field(description="named by --allow when the plan was made")
 
 
 class AllowanceDocument(_Document):
     """A client's free standard changes of the month."""
 
-    client: str
-    per_month: int
-    used: int
-    planned: int
-    left: int
+    client: str = Field(description="whose allowance")
+    per_month: int = Field(description="free standard changes of the contract")
+    used: int = Field(description="counted in the history of this calendar month")
+    planned: int = Field(description="that this plan would use")
+    left: int = Field(description="after this plan")
 
 
 class PoolDocument(_Document):
     """A pool to create."""
 
-    site: str
-    pool: str
+    site: str = Field(description="where")
+    pool: str = Field(description="its name in Proxmox: client-NAME")
 
 
 class UnmanagedDocument(_Document):
     """A machine that is not ours and is never touched."""
 
-    site: str
-    vmid: int
-    name: str
-    node: str
+    site: str = Field(description="where")
+    vmid: int = Field(description="its number")
+    name: str = Field(description="its name in Proxmox")
+    node: str = Field(description="where it runs")
 
 
 class FailureDocument(_Document):
     """A site that could not be read."""
 
-    site: str
-    reason: str
+    site: str = Field(description="whose machines are not planned")
+    reason: str = Field(description="what went wrong, and what to do")
 
 
 class SummaryDocument(_Document):
     """Counts over the whole plan."""
 
-    create: int
+    create: int = Field(description="new machines")
     update: int = Field(description="machines that change, but for new and retired ones")
-    retire: int
-    restart: int
-    refused: int
+    retire: int = Field(description="machines that are stopped and kept")
+    restart: int = Field(description="machines that restart")
+    refused: int = Field(description="changes that are not made")
     expire: int = Field(description="snapshots whose seven days are over")
-    waiting: int
+    waiting: int = Field(description="changes that wait for a restart or a window")
     erase: int = Field(description="always 0: no plan erases", le=0)
     by_class: dict[ChangeClass, int] = Field(description="interventions, one a machine")
     quotes_missing: int = Field(description="machines that stay as they are until a quote is named")
@@ -126,16 +128,18 @@ class SummaryDocument(_Document):
 class PlanDocument(_Document):
     """A plan."""
 
-    format_version: int = FORMAT_VERSION
-    made_at: dt.datetime
-    has_changes: bool
-    machines: list[MachineDocument]
-    pools: list[PoolDocument]
-    unmanaged: list[UnmanagedDocument]
-    failures: list[FailureDocument]
+    format_version: int = Field(default=FORMAT_VERSION, description="of this form of plans")
+    made_at: dt.datetime = Field(description="the moment that it was made for, with its offset")
+    has_changes: bool = Field(description="whether apply would do anything")
+    machines: list[MachineDocument] = Field(
+        description="every machine of the files, and those that left them"
+    )
+    pools: list[PoolDocument] = Field(description="to be created")
+    unmanaged: list[UnmanagedDocument] = Field(description="machines that are not ours")
+    failures: list[FailureDocument] = Field(description="sites that could not be read")
     frozen: dict[str, str] = Field(description="who stopped every change, and why, by site")
-    dangers: list[DangerDocument]
-    allowances: list[AllowanceDocument]
+    dangers: list[DangerDocument] = Field(description="why apply does nothing until each is allowed")
+    allowances: list[AllowanceDocument] = Field(description="the month's free standard changes, by client")
     summary: SummaryDocument
 
 

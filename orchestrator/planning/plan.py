@@ -32,6 +32,7 @@ from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import ChangeTerms, DesiredMachine, pool_of
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
+from orchestrator.resources.redundancy import redundancy_words, refusals
 from orchestrator.subscriptions.model import format_mebibytes
 
 
@@ -293,12 +294,16 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
         return (no_address(desired),)
     if refusal := address_conflict(desired, site, address):
         return (refusal,)
+    if impossible := refusals(desired, site.state):
+        return tuple(impossible)
     disks = ", ".join(f"{name} {size} GiB" for name, size in desired.disks)
     words = (
         f"{desired.vcpus} vCPU, {format_mebibytes(desired.memory)}, {disks}, {address}, from {desired.image}"
     )
     if desired.backup_days is not None:
         words += f", backup {backup_words(desired.backup_days)}"
+    if desired.redundancy.asked:
+        words += f", {redundancy_words(desired.redundancy)}"
     return (
         Change(kind=Kind.CREATE, what="machine", after=words),
         Change(
@@ -356,7 +361,8 @@ def _retirement(machine: ObservedMachine, mark: Mark) -> MachinePlan:
                 what="machine",
                 before=machine.summary.status,
                 after="stopped, kept with its disks, marked retired",
-                why="it is no longer in its file; nothing is erased (art. 10)",
+                why="it is no longer in its file; nothing is erased (art. 10)"
+                + ("; the HA manager lets go of it, replicated copies stay" if mark.redundant else ""),
             ),
         )
     elif machine.running:

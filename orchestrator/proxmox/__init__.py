@@ -29,6 +29,7 @@ from orchestrator.proxmox.errors import (
     Uncertain,
     Unreachable,
 )
+from orchestrator.proxmox.privileges import check_privileges
 from orchestrator.proxmox.reading import (
     FREEZE_POOL,
     ClusterState,
@@ -36,11 +37,19 @@ from orchestrator.proxmox.reading import (
     StorageSummary,
     VmConfig,
     VmSummary,
-    check_privileges,
     parse_tags,
     read_cluster,
     read_frozen,
     read_vm,
+)
+from orchestrator.proxmox.redundancy import (
+    Affinity,
+    HaResource,
+    RedundancySettings,
+    ReplicationJob,
+    is_ha_managed,
+    read_redundancy,
+    set_ha_state,
 )
 from orchestrator.proxmox.snapshots import VmSnapshot, can_snapshot, read_snapshots
 from orchestrator.proxmox.tasks import TaskResult, parse_upid
@@ -48,6 +57,7 @@ from orchestrator.proxmox.values import Disk, parse_disk, parse_disk_bytes, pars
 
 __all__ = [
     "FREEZE_POOL",
+    "Affinity",
     "AgentNotRunning",
     "AlreadyExists",
     "AlreadyRunning",
@@ -57,6 +67,7 @@ __all__ = [
     "DigestMismatch",
     "Disk",
     "GuestInterface",
+    "HaResource",
     "LockTimeout",
     "Locked",
     "NodeSummary",
@@ -67,6 +78,8 @@ __all__ = [
     "PermissionDenied",
     "Protected",
     "ProxmoxError",
+    "RedundancySettings",
+    "ReplicationJob",
     "ServerError",
     "StorageFull",
     "StorageSummary",
@@ -84,6 +97,7 @@ __all__ = [
     "can_snapshot",
     "check_privileges",
     "guest_interfaces",
+    "is_ha_managed",
     "parse_disk",
     "parse_disk_bytes",
     "parse_property_string",
@@ -94,6 +108,8 @@ __all__ = [
     "read_cluster",
     "read_frozen",
     "read_guest_file",
+    "read_redundancy",
     "read_snapshots",
     "read_vm",
+    "set_ha_state",
 ]

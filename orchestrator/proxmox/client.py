@@ -17,6 +17,7 @@ from orchestrator.proxmox.connection import Connection, Endpoint, NoAnswer, Refu
 from orchestrator.proxmox.errors import (
     Answer,
     LockTimeout,
+    NoFreeId,
     ProxmoxError,
     ServerError,
     TaskFailed,
@@ -34,6 +35,7 @@ Method = Literal["GET", "POST", "PUT", "DELETE"]
 _VM_PATH = re.compile(r"/nodes/(?P<node>[^/]+)(?:/(?:qemu|lxc)/(?P<vmid>\d+))?")
 _SECRET_PARAMETERS = frozenset({"password", "cipassword", "token_secret", "ticket"})
 _HIDDEN = "***"
+_LOG = logging.getLogger("orchestrator.calls")
 _SILENT = logging.NullHandler()
 _LOG_LINES = 5000
 _LOG_TAIL = 20
@@ -77,6 +79,7 @@ class Cluster:
         verify_tls: bool = True,
         timeout_seconds: float = 30.0,
         patience: Patience | None = None,
+        vmids: tuple[int, int] | None = None,
         on_call: Callable[[str, str], None] | None = None,
     ) -> None:
         """Describe the cluster.
@@ -90,6 +93,7 @@ class Cluster:
             verify_tls: False trusts anybody.
             timeout_seconds: how long the server may be silent.
             patience: how to ask again.
+            vmids: the first and the last number for new VMs; None: what Proxmox proposes.
             on_call: called with method and path right before every request is sent, retries and polls included.
 
         Raises:
@@ -105,6 +109,7 @@ class Cluster:
             timeout_seconds=timeout_seconds,
         )
         self._patience = patience or Patience()
+        self._vmids = vmids
         self._on_call = on_call
         self._local = threading.local()
         self._guard = threading.Lock()
@@ -132,6 +137,27 @@ class Cluster:
             self._local = threading.local()
         for connection in connections:
             connection.close()
+
+    def free_vmid(self) -> int:
+        """A number that no VM and no container has. Nothing reserves it: whoever uses it first has it. One call.
+
+        Raises:
+            NoFreeId: the range that was given is used up.
+            ProxmoxError: it could not be asked for.
+        """
+        if self._vmids is None:
+            return int(self.get("/cluster/nextid"))
+        first, last = self._vmids
+        taken = {int(entry["vmid"]) for entry in self.get("/cluster/resources", type="vm")}
+        free = next((number for number in range(first, last + 1) if number not in taken), None)
+        if free is None:
+            raise NoFreeId(
+                f"no VM id is free in {first}-{last}",
+                site=self.site,
+                call="GET /cluster/resources",
+                remedy="widen `vmids` of the site in the sites file",
+            )
+        return free
 
     # Calls
 
@@ -185,9 +211,13 @@ class Cluster:
         if self._on_call:
             self._on_call(method, path)
         call = f"{method} {path}"
+        began = time.monotonic()
         try:
-            return self._connection().send(method, path, params)
+            answered = self._connection().send(method, path, params)
+            self._note(method, path, began, "200")
+            return answered
         except Refusal as refusal:
+            self._note(method, path, began, str(refusal.status))
             place = _VM_PATH.match(path)
             answer = Answer(
                 site=self.site,
@@ -201,6 +231,7 @@ class Cluster:
             )
             raise classify(answer) from None
         except NoAnswer as failure:
+            self._note(method, path, began, "no answer")
             kind: type[ProxmoxError] = Unreachable
             if failure.untrusted:
                 kind = TlsRefused
@@ -208,6 +239,13 @@ class Cluster:
                 kind = Uncertain
             text = f"{self._endpoint.url}: {failure.text}"
             raise kind(self._scrub(text, params), site=self.site, call=call) from None
+
+    def _note(self, method: str, path: str, began: float, status: str) -> None:
+        """Log a call: what was asked for, never with which parameters."""
+        if _LOG.isEnabledFor(logging.DEBUG):
+            milliseconds = round((time.monotonic() - began) * 1000, 1)
+            fields = {"site": self.site, "method": method, "path": path, "status": status, "ms": milliseconds}
+            _LOG.debug("call", extra={"fields": fields})
 
     def _connection(self) -> Connection:
         connection: Connection | None = getattr(self._local, "connection", None)

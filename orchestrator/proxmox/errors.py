@@ -113,6 +113,10 @@ class NotFound(ProxmoxError):
     default_remedy = "if somebody removed it meanwhile, run the same command again: it looks anew"
 
 
+class NoFreeId(ProxmoxError):
+    """Every number that new VMs may have is taken."""
+
+
 class AlreadyExists(ProxmoxError):
     """The VM id, pool or snapshot name is taken."""
 
@@ -295,13 +299,15 @@ _RULES = (
     _rule(r"VM (?:\d+ )?(?:is )?not running", NotRunning),
     _rule(
         r"config file already exists|VM \d+ already exists|pool '[^']+' already exists|"
-        r"snapshot name '[^']+' already used|already a pool member|storage ID '[^']+' already defined",
+        r"snapshot name '[^']+' already used|already a pool member|storage ID '[^']+' already defined|"
+        r"(?:resource ID|ha group ID|HA rule|replication job) '[^']+' already (?:defined|exists)",
         AlreadyExists,
     ),
     _rule(
         r"Configuration file '[^']*' does not exist|(?:storage|pool|snapshot|volume) '[^']*' does not exist|"
         r"(?:volume|pool|storage) \S+ does not exist|unable to find VM|no such (?:cluster node|VM|pool|job|snapshot|"
-        r"task|storage)|unable to find configuration file|unable to parse worker upid|hostname lookup '[^']*' failed",
+        r"task|storage|resource|ha group|ha rule)|HA rule '[^']*' does not exist|not HA managed|"
+        r"unable to find configuration file|unable to parse worker upid|hostname lookup '[^']*' failed",
         NotFound,
     ),
     _rule(

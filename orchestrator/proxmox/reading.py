@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-
-from orchestrator.proxmox.errors import PermissionDenied
 
 if TYPE_CHECKING:
     from orchestrator.proxmox.client import Cluster
@@ -26,6 +24,7 @@ class VmSummary:
         maxmem: memory in bytes.
         maxcpu: virtual CPUs.
         uptime: seconds since it was started; 0 if it does not run. Up to ten seconds old in the cluster's list.
+        ha: whether the HA manager minds it.
     """
 
     vmid: int
@@ -39,6 +38,7 @@ class VmSummary:
     maxmem: int
     maxcpu: int
     uptime: int = 0
+    ha: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +190,7 @@ def _vm(entry: Mapping[str, Any]) -> VmSummary:
         maxmem=int(entry.get("maxmem") or 0),
         maxcpu=int(entry.get("maxcpu") or 0),
         uptime=int(entry.get("uptime") or 0),
+        ha=entry.get("hastate") not in (None, "", "ignored"),
     )
 
 
@@ -243,68 +244,3 @@ def read_vm(cluster: Cluster, node: str, vmid: int) -> VmConfig:
 def parse_tags(text: str) -> frozenset[str]:
     """Take a VM's tags apart. Their order means nothing; Proxmox stores them in lower case."""
     return frozenset(tag.lower() for tag in text.replace(",", ";").replace(" ", ";").split(";") if tag)
-
-
-_PRIVILEGES = {
-    "/vms": (
-        "VM.Allocate",
-        "VM.Audit",
-        "VM.Backup",
-        "VM.Clone",
-        "VM.Config.CDROM",
-        "VM.Config.CPU",
-        "VM.Config.Cloudinit",
-        "VM.Config.Disk",
-        "VM.Config.HWType",
-        "VM.Config.Memory",
-        "VM.Config.Network",
-        "VM.Config.Options",
-        "VM.PowerMgmt",
-        "VM.Snapshot",
-        "VM.Snapshot.Rollback",
-    ),
-    "/storage": ("Datastore.AllocateSpace", "Datastore.Audit"),
-    "/pool": ("Pool.Allocate", "Pool.Audit"),
-    "/nodes": ("Sys.Audit",),
-    "/sdn": ("SDN.Use",),
-}
-_AGENT_8 = ("VM.Monitor",)
-_AGENT_9 = ("VM.GuestAgent.Audit", "VM.GuestAgent.FileRead")
-
-
-def check_privileges(cluster: Cluster) -> None:
-    """Make sure that the token sees everything and may do what plans ask for: two calls.
-
-    Without VM.Audit a missing VM and a forbidden one look the same and lists are silently shortened: a plan must
-    never trust an absence it cannot see.
-
-    Raises:
-        PermissionDenied: naming every missing privilege and where it is missing.
-        ProxmoxError: the privileges could not be read.
-    """
-    release = int(str(cluster.get("/version")["version"]).partition(".")[0])
-    held: Mapping[str, Mapping[str, Any]] = cluster.get("/access/permissions")
-    needed = {**_PRIVILEGES, "/vms": _PRIVILEGES["/vms"] + (_AGENT_9 if release >= 9 else _AGENT_8)}
-    missing = {path: absent for path, wanted in needed.items() if (absent := _absent(held, path, wanted))}
-    for path, privileges in held.items():
-        # A narrower grant replaces the wider one below its path: it can hide single machines.
-        if path.startswith("/vms/") and "VM.Audit" not in privileges:
-            missing[path] = ["VM.Audit"]
-    if missing:
-        told = "; ".join(f"{', '.join(sorted(names))} on {path}" for path, names in missing.items())
-        error = PermissionDenied(
-            f"the token lacks {told}",
-            site=cluster.site,
-            call="GET /access/permissions",
-            remedy="what it cannot see would look as if it were not there, so nothing is planned: give the token and "
-            "its user the role of docs/proxmox.md on /",
-        )
-        error.privilege = ", ".join(sorted({name for names in missing.values() for name in names}))
-        error.path = ", ".join(missing)
-        raise error
-
-
-def _absent(held: Mapping[str, Mapping[str, Any]], path: str, wanted: Collection[str]) -> list[str]:
-    """Which privileges do not hold at ``path`` and below. A privilege marked 0 holds at its own path only."""
-    here = held[path] if path in held else held.get("/", {})
-    return [name for name in wanted if not int(here.get(name) or 0)]

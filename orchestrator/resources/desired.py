@@ -14,7 +14,7 @@ from orchestrator.guests.rules import FirewallPolicy, policy_of
 from orchestrator.subscriptions.model import MaintenanceWindow, Offer
 
 if TYPE_CHECKING:
-    from orchestrator.sites.model import BackupStorage, Provider, SiteNetwork
+    from orchestrator.sites.model import BackupStorage, Provider, Site, SiteNetwork
     from orchestrator.subscriptions.model import DeclaredSnapshot, Machine, Quote, Subscription
 
 OWNER_TAG = "orchestrator"
@@ -50,6 +50,30 @@ class ChangeTerms:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Redundancy:
+    """What a machine's file asks for beside the machine itself (article 3.2).
+
+    Attributes:
+        hardware: restarted on another node of its site when one fails.
+        second_site: the data centre that its disks are replicated to; None: they are not.
+        second_nodes: nodes of its cluster that stand there.
+        schedule: how often: a calendar event of Proxmox, such as ``*/15``.
+        rate: megabytes a second at most; None: no limit.
+    """
+
+    hardware: bool = False
+    second_site: str | None = None
+    second_nodes: tuple[str, ...] = ()
+    schedule: str = "*/15"
+    rate: float | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether there is to be any."""
+        return self.hardware or self.second_site is not None
+
+
+@dataclass(frozen=True, kw_only=True)
 class DesiredMachine:
     """One machine as its file and the site's file want it.
 
@@ -64,6 +88,9 @@ class DesiredMachine:
         change_terms: what was agreed on changes; None without managed services.
         life: where its contract stands (articles 9 and 10).
         adopt: the VM id of an existing machine that is to be this one; None: it is made from its image.
+        emulated: whether it runs without KVM, as on a node that is a virtual machine itself.
+        redundancy: what is to survive a failed node, or a lost data centre (article 3.2).
+        foreign_nodes: nodes of its cluster that stand at other sites: it is not made there.
         probation_ends: the first day after the probation of article 4.2; None if nothing was taken over.
         window: when it may be restarted; None where no window was agreed.
         direct_access: whether the client may log in (article 3.8.2: not to fully managed servers).
@@ -104,6 +131,9 @@ class DesiredMachine:
     life: ContractLife
     adopt: int | None = None
     probation_ends: dt.date | None = None
+    emulated: bool = False
+    redundancy: Redundancy = Redundancy()
+    foreign_nodes: frozenset[str] = frozenset()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -187,6 +217,25 @@ def _desired(
         probation_ends=(
             probation_ends(subscription.contract.taken_over) if subscription.contract.taken_over else None
         ),
+        emulated=site.virtualization == "emulated",
+        redundancy=_redundancy(machine, site),
+        foreign_nodes=frozenset(node for second in site.second_sites.values() for node in second.nodes),
+    )
+
+
+def _redundancy(machine: Machine, site: Site) -> Redundancy:
+    """Article 3.2. That the second site is one of the site's has been checked."""
+    asked = machine.redundancy
+    if asked is None:
+        return Redundancy()
+    pace = site.replication
+    second = site.second_sites[asked.second_site] if asked.second_site else None
+    return Redundancy(
+        hardware=asked.hardware,
+        second_site=asked.second_site,
+        second_nodes=second.nodes if second else (),
+        schedule=pace.schedule,
+        rate=pace.rate,
     )
 
 

@@ -22,6 +22,7 @@ from orchestrator.resources.backup import backup_words
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import DesiredMachine, pool_of
 from orchestrator.resources.notes import Mark
+from orchestrator.resources.redundancy import APPLIED, redundancy_words
 from orchestrator.subscriptions.model import Offer, format_mebibytes
 
 if TYPE_CHECKING:
@@ -206,8 +207,10 @@ def _cloud_init_drive(sides: _Sides) -> Iterator[Edit]:
 
 
 def _unseen(sides: _Sides) -> Iterator[Edit]:
-    """Settings without a story for the reviewer: boot with the host, no upgrade at first boot, protection."""
+    """Settings without a story for the reviewer: boot with the host, no upgrade at first boot, protection, KVM."""
     wanted = {"onboot": 1, "protection": 1, "ciupgrade": 0}
+    if sides.desired.emulated:
+        wanted["kvm"] = 0  # Proxmox starts no machine with KVM where there is none
     if differing := {key: value for key, value in wanted.items() if sides.read(key) != str(value)}:
         yield Edit(change=None, params=dict(differing))
     agent = sides.read("agent") or ""
@@ -390,6 +393,8 @@ def applied(desired: DesiredMachine, address: IPv4Address) -> dict[str, str]:
     words["backup"] = backup_words(desired.backup_days)
     if desired.update_exclude:
         words[EXCLUDED] = excluded_words(desired.update_exclude)
+    if desired.redundancy.asked:
+        words[APPLIED] = redundancy_words(desired.redundancy)
     words |= {f"disk {name}": f"{size}GiB" for name, size in desired.disks}
     return words
 

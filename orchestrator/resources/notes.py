@@ -91,6 +91,7 @@ class Mark:
         suspended: the day its contract's suspension stopped it while it ran: it is started when that is over.
         adopted: the address of a machine that was there before us and was taken over as it is (article 4.2): its
             delivery settings (cloud-init, guest agent, name) are left alone. None: it was made by us.
+        redundant: whether there is, or may be, something of ours in HA or replication for it (article 3.2).
         retired: the day it was taken out of its file; None while it is in service.
     """
 
@@ -112,6 +113,7 @@ class Mark:
     tested: dt.date | None = None
     suspended: dt.date | None = None
     adopted: str | None = None
+    redundant: bool = False
     retired: dt.date | None = None
 
     def with_(self, **changes: Any) -> Mark:
@@ -140,6 +142,7 @@ def _encode(mark: Mark) -> str:
         "tested": mark.tested.isoformat() if mark.tested else None,
         "suspended": mark.suspended.isoformat() if mark.suspended else None,
         "adopted": mark.adopted,
+        "redundant": mark.redundant,
         "retired": mark.retired.isoformat() if mark.retired else None,
     }
     # "--" and ">" would end the comment early; JSON may escape any character.
@@ -175,6 +178,7 @@ def read_mark(notes: str) -> Mark | None:
             tested=dt.date.fromisoformat(data["tested"]) if data.get("tested") else None,
             suspended=dt.date.fromisoformat(data["suspended"]) if data.get("suspended") else None,
             adopted=data.get("adopted"),
+            redundant=bool(data.get("redundant")),
             retired=dt.date.fromisoformat(data["retired"]) if data["retired"] else None,
         )
     except (ValueError, KeyError, TypeError):

@@ -27,9 +27,10 @@ from orchestrator.resources.notes import Mark, read_mark
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, ClusterState, VmConfig, VmSnapshot, VmSummary
+    from orchestrator.resources.redundancy import ObservedRedundancy
 
-_READERS = 2
-"""Requests at a time: Proxmox serves three (pvedaemon's workers); the fourth hides the client's own work."""
+READERS = 2
+"""Requests for machines at a time: of the three that Proxmox serves (pvedaemon's workers), one stays for others."""
 
 _IP = re.compile(r"(?:^|,)ip=(\d+\.\d+\.\d+\.\d+)(?:/\d+)?")
 
@@ -42,6 +43,8 @@ class ObservedMachine:
         snapshots: the oldest first; read where the plan needs them (:func:`observe`).
         archives: its backups, the oldest first; None if they were not read (:mod:`orchestrator.resources.holdings`).
         storage_types: Proxmox's type of each storage of the cluster.
+        redundancy: what is configured beside it; None where it was not read, for there is none and shall be none
+            (:func:`orchestrator.resources.redundancy.with_redundancy`).
     """
 
     site: str
@@ -51,6 +54,7 @@ class ObservedMachine:
     snapshots: tuple[VmSnapshot, ...] = ()
     archives: tuple[Archive, ...] | None = None
     storage_types: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    redundancy: ObservedRedundancy | None = None
 
     @cached_property
     def address(self) -> IPv4Address | None:
@@ -82,6 +86,11 @@ class ObservedSite:
     strangers: tuple[VmSummary, ...]
     register: dict[IPv4Address, str]
     adoptable: Mapping[int, ObservedMachine] = field(default_factory=dict)
+
+
+def looks_ours(vm: VmSummary) -> bool:
+    """Whether a VM bears our tag, or stands in a client's pool. Only its mark says that it is ours."""
+    return OWNER_TAG in vm.tags or (vm.pool or "").startswith("client-")
 
 
 def addresses_in(config: VmConfig) -> list[IPv4Address]:
@@ -120,9 +129,7 @@ class _Reader:
     def read_all(self, summaries: Collection[VmSummary]) -> list[ObservedMachine]:
         if not summaries:
             return []
-        with ThreadPoolExecutor(
-            min(_READERS, len(summaries)), thread_name_prefix=f"read-{self.site}"
-        ) as pool:
+        with ThreadPoolExecutor(min(READERS, len(summaries)), thread_name_prefix=f"read-{self.site}") as pool:
             return [machine for machine in pool.map(self.read, summaries) if machine]
 
 
@@ -165,7 +172,7 @@ def observe(
         for vm in guests
         if vm.vmid in adopting
         or (
-            (OWNER_TAG in vm.tags or (vm.pool or "").startswith("client-") or vm.name in wanted)
+            (looks_ours(vm) or vm.name in wanted)
             and (client is None or pool_of(client) in (*vm.tags, vm.pool) or vm.name in wanted)
         )
     ]

@@ -32,6 +32,8 @@ from orchestrator.subscriptions.values import (
 IPv4Address = ipaddress.IPv4Address
 
 _RANGE = "a range of addresses is FIRST-LAST, such as 203.0.113.10-203.0.113.200"
+_LOWEST_ID, _HIGHEST_ID = 100, 999_999_999
+_IDS = f"VM ids are FIRST-LAST, from {_LOWEST_ID} to {_HIGHEST_ID}, such as 10000-19999"
 _REFERENCES = "{ env: NAME }, { file: PATH } or { command: [PROGRAM, ARGUMENT] }"
 
 
@@ -75,6 +77,16 @@ def _no_literal_secret(value: object) -> object:
     return value
 
 
+def _parse_ids(value: object) -> object:
+    if isinstance(value, tuple):
+        return value
+    if isinstance(value, str) and (found := re.fullmatch(r"\s*(\d{1,9})\s*-\s*(\d{1,9})\s*", value)):
+        first, last = int(found[1]), int(found[2])
+        if _LOWEST_ID <= first <= last <= _HIGHEST_ID:
+            return first, last
+    raise ValueError(_IDS)
+
+
 AnchoredPath = Annotated[Path, AfterValidator(_anchor)]
 
 
@@ -89,10 +101,17 @@ class SecretReference(Strict):
     )
 
     env: str | None = Field(
-        default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="the name of an environment variable"
+        default=None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        examples=["PVE_PARIS_TOKEN"],
+        description="the name of an environment variable",
     )
-    file: AnchoredPath | None = Field(default=None, description="a file that nobody but its owner can read")
-    command: tuple[str, ...] | None = Field(default=None, min_length=1, description="prints the secret")
+    file: AnchoredPath | None = Field(
+        default=None, examples=["secrets/paris"], description="a file that nobody but its owner can read"
+    )
+    command: tuple[str, ...] | None = Field(
+        default=None, min_length=1, examples=[["pass", "show", "pve/paris"]], description="prints the secret"
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -115,7 +134,9 @@ class Api(Strict):
         SecretReference, BeforeValidator(_no_literal_secret, json_schema_input_type=SecretReference)
     ] = Field(examples=[{"env": "PVE_TOKEN"}])
     ca_file: AnchoredPath | None = Field(
-        default=None, description="trusted certificates (PEM); the system's if absent"
+        default=None,
+        examples=["pve-root-ca.pem"],
+        description="trusted certificates (PEM); the system's if absent",
     )
     verify_tls: Switch = Field(default=True, description="false trusts whoever answers: for test nodes only")
     timeout_seconds: float = Field(default=30.0, gt=0, le=600, description="how long a call may take")
@@ -125,7 +146,9 @@ class SiteNetwork(Strict):
     """A network that machines of this site are attached to."""
 
     name: DnsLabel = Field(examples=["public"])
-    bridge: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$", examples=["vmbr0"])
+    bridge: str = Field(
+        pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,14}$", examples=["vmbr0"], description="of the nodes"
+    )
     vlan: WholeNumber | None = Field(
         default=None, ge=1, le=4094, description="the tag that the bridge puts on"
     )
@@ -158,7 +181,7 @@ class Image(Strict):
 class BackupStorage(Strict):
     """A storage for backups, and the data centre where it stands (article 3.5: another one)."""
 
-    name: str = Field(examples=["backup-lyon"])
+    name: str = Field(examples=["backup-lyon"], description="of the storage in Proxmox")
     site: DnsLabel = Field(examples=["lyon"])
     backups_at_a_time: WholeNumber = Field(
         default=4,
@@ -183,6 +206,25 @@ class NodeAccess(Strict):
     )
 
 
+class SecondSite(Strict):
+    """Nodes of a site's own cluster that stand in another data centre (article 3.2)."""
+
+    nodes: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$")], ...] = Field(
+        min_length=1, examples=[["pve-lyon-1"]], description="their names in Proxmox"
+    )
+
+
+class Replication(Strict):
+    """How often disks are replicated, to a second site or to another node of the same one (article 3.2)."""
+
+    schedule: str = Field(
+        default="*/15",
+        pattern=r"^[A-Za-z0-9*/,.: -]{1,128}$",
+        description="a calendar event of Proxmox: */15 is every quarter of an hour, and the most that is lost",
+    )
+    rate: float | None = Field(default=None, ge=1, le=100_000, description="megabytes a second at most")
+
+
 class Site(Strict):
     """A data centre with one Proxmox VE cluster."""
 
@@ -193,9 +235,26 @@ class Site(Strict):
     disk_format: Literal["raw", "qcow2"] | None = Field(
         default=None, description="qcow2 on directory storages, where raw cannot snapshot"
     )
+    virtualization: Literal["kvm", "emulated"] = Field(
+        default="kvm", description="emulated: machines run without KVM, on nodes that are virtual themselves"
+    )
     networks: tuple[SiteNetwork, ...] = Field(min_length=1, description="the first one is the default")
     images: dict[DnsLabel, Image] = Field(min_length=1, description="by the names that clients' files use")
     node_access: NodeAccess | None = None
+    second_sites: dict[DnsLabel, SecondSite] = Field(
+        default={}, description="nodes of this cluster in other data centres, by the names of these"
+    )
+    replication: Replication = Replication()
+    vmids: (
+        Annotated[
+            tuple[int, int],
+            BeforeValidator(_parse_ids, json_schema_input_type=str),
+            PlainSerializer(lambda ends: f"{ends[0]}-{ends[1]}", return_type=str),
+        ]
+        | None
+    ) = Field(
+        default=None, examples=["10000-19999"], description="numbers for new VMs; default: the next free one"
+    )
     backup_storages: tuple[BackupStorage, ...] = Field(
         default=(), description="where backups of this site's machines go: at other sites (article 3.5)"
     )
@@ -213,7 +272,11 @@ class Management(Strict):
     ssh_private_key: AnchoredPath = Field(
         examples=["~/.ssh/id_ed25519"], description="a path; the key stays in its file"
     )
-    ssh_proxy_command: str | None = Field(default=None, description="OpenSSH ProxyCommand, with %h and %p")
+    ssh_proxy_command: str | None = Field(
+        default=None,
+        examples=["ssh -W %h:%p jump.example.net"],
+        description="OpenSSH ProxyCommand, with %h and %p",
+    )
 
 
 class Limit(Strict):
@@ -240,4 +303,4 @@ class Provider(Strict):
         default=False,
         description="let nights erase what a contract that ended leaves (article 10); else they only say what",
     )
-    sites: dict[DnsLabel, Site] = Field(min_length=1)
+    sites: dict[DnsLabel, Site] = Field(min_length=1, description="the data centres, by their names")

@@ -15,6 +15,7 @@ def check_sites(provider: Provider) -> Iterator[Finding]:
     yield from networks_have_names_of_their_own(provider)
     yield from subnets_do_not_overlap(provider)
     yield from ranges_hold_an_address(provider)
+    yield from second_sites_are_elsewhere(provider)
 
 
 def backups_are_stored_elsewhere(provider: Provider) -> Iterator[Finding]:
@@ -68,6 +69,22 @@ def ranges_hold_an_address(provider: Provider) -> Iterator[Finding]:
                 "name addresses for machines",
                 relies_on=((*path, "gateway"),),
             )
+
+
+def second_sites_are_elsewhere(provider: Provider) -> Iterator[Finding]:
+    """3.2: geographic redundancy is on two distinct sites, and a node stands in one of them."""
+    for name, site in provider.sites.items():
+        seen: dict[str, str] = {}
+        for second, nodes in site.second_sites.items():
+            path = ("sites", name, "second_sites", second)
+            if second == name:
+                found = f"the second site of {name} is {name} itself"
+                yield Finding(path, found, "name another data centre", "3.2", key=True)
+            for index, node in enumerate(nodes.nodes):
+                if node in seen:
+                    found = f"the node {node} stands at {seen[node]} already"
+                    yield Finding((*path, "nodes", index), found, "a node stands at one site", "3.2")
+                seen.setdefault(node, second)
 
 
 _Placed = tuple[YamlPath, SiteNetwork]

@@ -175,7 +175,7 @@ class Administration(Strict):
 class MaintenanceWindow(Strict):
     """When machines may be restarted: on these days, from this time on (Europe/Paris). May cross midnight."""
 
-    days: tuple[Day, ...] = Field(min_length=1, examples=[["tuesday"]])
+    days: tuple[Day, ...] = Field(min_length=1, examples=[["tuesday"]], description="on which it opens")
     starts: TimeOfDay = Field(
         alias="from", examples=["22:00"], description='a time in quotes, such as "22:00"'
     )
@@ -218,6 +218,7 @@ class Backup(Strict):
         default=None,
         min_length=1,
         max_length=64,
+        examples=["D-2026-0117"],
         description="the accepted quote's reference, for other days than 7 or 31",
         json_schema_extra={"x-article": "3.5"},
     )
@@ -242,7 +243,7 @@ class OpenPort(Strict):
 
     port: WholeNumber | None = Field(default=None, ge=1, le=65535, description="one port")
     ports: PortRange | None = Field(default=None, description="a range of ports, such as 5000-5010")
-    protocol: Literal["tcp", "udp"] = Field(examples=["tcp"])
+    protocol: Literal["tcp", "udp"] = Field(examples=["tcp"], description="of the connections")
     sources: Annotated[
         tuple[Source, ...],
         BeforeValidator(parse_sources, json_schema_input_type=Literal["any"] | tuple[Source, ...]),
@@ -280,7 +281,7 @@ class DeclaredSnapshot(Strict):
         examples=["before-migration"],
         description="2 to 40 letters, digits, '-' and '_', a letter first",
     )
-    taken_on: Date = Field(examples=["2026-11-20"])
+    taken_on: Date = Field(examples=["2026-11-20"], description="the day on which a night takes it")
 
 
 class MachineUpdates(Strict):
@@ -315,7 +316,7 @@ class Machine(Strict):
         min_length=1, max_length=14, examples=[[{"name": "system", "size": "20GiB"}]]
     )
     network: DnsLabel | None = Field(
-        default=None, description="one of the site's networks; the first if absent"
+        default=None, examples=["public"], description="one of the site's networks; the first if absent"
     )
     address: Address = Field(default="auto", description="IPv4; 'auto' takes a free one of the site's range")
     power: Literal["running", "stopped"] = "running"

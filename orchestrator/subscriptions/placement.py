@@ -28,17 +28,31 @@ def check_placement(subscription: Subscription, provider: Provider) -> Iterator[
     if site is None:
         yield _unknown(_SITE, "site", subscription.contract.site, provider.sites)
     for _, path, machine in machines_with_path(subscription):
-        yield from _second_site(path, machine, provider)
         if site is not None:
+            yield from _second_site(path, machine, subscription.contract.site, site)
             yield from _image(path, machine, site)
             yield from _network_and_address(path, machine, site)
             yield from _backup_storage(path, machine, subscription.contract.site, site)
 
 
-def _second_site(path: YamlPath, machine: Machine, provider: Provider) -> Iterator[Finding]:
+def _second_site(path: YamlPath, machine: Machine, name: str, site: Site) -> Iterator[Finding]:
+    """3.2: disks are replicated inside one cluster, so a second site is nodes of it that stand elsewhere."""
     second = machine.redundancy.second_site if machine.redundancy is not None else None
-    if second is not None and second not in provider.sites:
-        yield _unknown((*path, "redundancy", "second_site"), "site", second, provider.sites, article="3.2")
+    if second is None or second == name or second in site.second_sites:
+        return
+    where = (*path, "redundancy", "second_site")
+    if site.second_sites:
+        yield _unknown(where, "second site", second, site.second_sites, article="3.2", relies_on=(_SITE,))
+        return
+    yield Finding(
+        where,
+        f"site {name} has no second site",
+        f"Proxmox replicates inside one cluster: name the nodes of {name}'s that stand at {second} in the sites "
+        f"file, second_sites: {{ {second}: {{ nodes: [NODE] }} }}, or take the option out; backups go to another data "
+        "centre in any case",
+        "3.2",
+        relies_on=(_SITE,),
+    )
 
 
 def _image(path: YamlPath, machine: Machine, site: Site) -> Iterator[Finding]:

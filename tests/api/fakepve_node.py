@@ -20,9 +20,10 @@ from fakepve import FakeVm, PveError, TaskError
 from fakepve import schema as pve_schema
 from fakepve.lxc import SIZE_UNITS, format_size
 from fakepve.qemu import DRIVE_KEY, NEW_DISK, join_drive, split_drive, volume_ref, with_mac
+from fakepve.server import USER
 
+from tests.api.fakepve_access import Accounts
 from tests.api.fakepve_archives import Archive
-from tests.api.fakepve_restore import Restores
 
 SECRET = "**********"
 _NOTHING: Any = object()
@@ -45,7 +46,7 @@ def _bad(**errors: str) -> Any:
     return PveError(400, "Parameter verification failed.", errors)
 
 
-class Node(Restores):
+class Node(Accounts):
     """A cluster as fakepve models it, with the corrections."""
 
     def __init__(self, **options: Any) -> None:
@@ -77,13 +78,17 @@ class Node(Restores):
 
     async def _resources(self, request: Any) -> Any:
         response = await super()._resources(request)
-        if not self.stale_names:
+        if not self.stale_names and self.acl is None:
             return response
         answer = json.loads(response.text)["data"]
+        seen = []
         for entry in answer:
             if entry.get("vmid") in self.stale_names:
                 entry["name"] = f"VM {entry['vmid']}"
-        return web.json_response({"data": answer})
+            path = f"/storage/{entry.get('storage')}"
+            if entry["type"] != "storage" or self.allowed(request[USER], path, "Datastore.Audit"):
+                seen.append(entry)
+        return web.json_response({"data": seen})
 
     async def _pending(self, request: Any) -> Any:
         vm = self._vm(request, "VM.Audit")
@@ -132,6 +137,9 @@ class Node(Restores):
             raise PveError(500, "checksum mismatch (file change by other user?)")
         self._check_lock(vm)
         self._check_changes(vm, updates, deletes)
+        for key, value in updates.items():
+            if re.fullmatch(r"net\d+", key) and (bridge := re.search(r"bridge=(\w+)", str(value))):
+                self.require(user, f"/sdn/zones/localnet/{bridge[1]}", "SDN.Use")
         before = dict(vm.config)
         kept = {key: p[key] for key in ("skiplock",) if key in p}
         staged = {key: self._settle(vm, user, key, value) for key, value in updates.items()}

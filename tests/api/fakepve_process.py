@@ -28,8 +28,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.api.fakepve_access import AccountOps
 from tests.api.fakepve_backup_ops import BackupOps
 from tests.api.fakepve_faults import Fault, TroubledNode
+from tests.api.fakepve_redundancy import RedundancyOps
 from tests.api.fakepve_saving import SavingOps
 
 _HOST = "127.0.0.1"
@@ -37,7 +39,7 @@ _TOKEN = "orchestrator@pve!apply"
 _LINE_BYTES = 64 * 1024**2
 
 
-class Control(BackupOps, SavingOps):
+class Control(BackupOps, SavingOps, RedundancyOps, AccountOps):
     """What the process can be told. Every method ``op_NAME`` is a request."""
 
     def __init__(self, node: TroubledNode, certificate: tuple[str, str]) -> None:
@@ -179,6 +181,12 @@ class Control(BackupOps, SavingOps):
         elif self.node.runner is None:
             await self.node.start(*self.certificate)
 
+    async def op_show_certificate(self, certificate: str | None = None, key: str | None = None) -> None:
+        """Listen with another certificate, on the same port; without one, with the own again."""
+        shown = (certificate, key) if certificate and key else self.certificate
+        await self.node.stop()
+        await self.node.start(*shown)
+
     def op_calls(self) -> dict[str, int]:
         """How many requests came in, by "METHOD path"."""
         return dict(self.node.calls)
@@ -240,7 +248,7 @@ def _make_certificates(directory: Path) -> tuple[Path, tuple[str, str]]:
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - dt.timedelta(days=1))
-            .not_valid_after(now + dt.timedelta(days=2))
+            .not_valid_after(now + dt.timedelta(days=60))
         )
 
     ca = builder(ca_name, ca_key.public_key()).add_extension(

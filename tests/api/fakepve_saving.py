@@ -26,6 +26,10 @@ _STATE = (
     "stale_names",
     "behaviour",
     "ledger",
+    "ha_resources",
+    "ha_groups",
+    "ha_rules",
+    "replications",
 )
 """What a cluster is. Copied in one go: its parts refer to each other."""
 

@@ -23,9 +23,9 @@ NEXT_RUN = "error, next run finishes"
 LEFT_OUT = "–"
 _NODE = "/nodes/pve1"
 _HANG_SECONDS = 5.0
-_NO_ANSWER = Limits(answer=0.5)
+_NO_ANSWER = Limits(answer=0.25)
 _NO_END = Limits(task=0.4)
-_NO_NODE = Limits(task=0.8)
+_NO_NODE = Limits(task=0.4)
 
 Column = dict[str, str]
 """Cells by row."""

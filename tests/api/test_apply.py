@@ -17,6 +17,7 @@ from orchestrator.resources.observed import observe
 from orchestrator.sites import load_provider
 from orchestrator.subscriptions import load
 from tests.api.desk import Desk, machine, subscription
+from tests.api.fakepve_handle import FakePve
 
 
 def test_apply_creates_what_the_file_asks_for_and_then_nothing_is_left_to_create(desk: Desk) -> None:
@@ -267,3 +268,71 @@ def test_secrets_are_in_no_output_and_in_no_history(desk: Desk) -> None:
     assert secret not in told
     stored = b"".join(path.read_bytes() for path in (desk.folder / "state").rglob("*") if path.is_file())
     assert secret.encode() not in stored
+
+
+def test_new_machines_get_numbers_of_the_sites_range(desk: Desk, fakepve: FakePve) -> None:
+    desk.sites["paris"]["vmids"] = "70000-70002"
+    desk.write_sites()
+    fakepve.add_vms(1, first=70000)
+    desk.write(subscription("dupont", [machine("web-1"), machine("web-2")]))
+    answer = desk.apply()
+    assert answer.code == 0, answer
+    made = desk.machines()
+    assert {made[name]["vmid"] for name in ("web-1", "web-2")} == {70001, 70002}
+    desk.write(subscription("dupont", [machine("web-1"), machine("web-2"), machine("web-3")]))
+    answer = desk.apply()
+    assert answer.code == 1 and "no VM id is free in 70000-70002" in answer.out + answer.err
+    assert "web-3" not in desk.machines()
+
+
+def test_on_a_node_without_kvm_machines_are_emulated(desk: Desk) -> None:
+    desk.sites["paris"]["virtualization"] = "emulated"
+    desk.write_sites()
+    desk.write(subscription("dupont", [machine("web-1")]))
+    assert desk.apply().code == 0
+    assert desk.machines()["web-1"]["config"]["kvm"] in (0, "0")
+    desk.put_in_service(firewall=True)
+    assert desk.run("plan", "--detailed-exitcode").code == 0
+
+
+def test_host_keys_that_a_first_boot_makes_late_are_waited_for(desk: Desk, fakepve: FakePve) -> None:
+    """The agent answers before cloud-init has made the keys: nobody is trusted until they are there."""
+    fakepve.control("guest_agent", answers={})
+    sites = desk.folder / "sites.yaml"  # no packet leaves this computer
+    sites.write_text(sites.read_text().replace("management:", "management:\n  ssh_proxy_command: 'false'", 1))
+    desk.write(subscription("dupont", [machine("web-1")]))
+    process = desk.start("apply", "--yes")
+    asked = "GET /nodes/pve1/qemu/100/agent/file-read"
+    while fakepve.calls().get(asked, 0) < 6:  # twice for each of three kinds of key
+        assert process.poll() is None, process.communicate()
+    key = {
+        "/etc/ssh/ssh_host_ed25519_key.pub": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKURtZCucXETzzc root@web-1"
+    }
+    fakepve.control("guest_agent", answers={"files": key})
+    assert process.stdout is not None
+    said = next((line for line in process.stdout if "SSH" in line or "failed" in line), "")
+    process.kill()
+    process.communicate()
+    assert "wait for SSH" in said, said
+
+
+def test_the_examples_are_applied_as_they_are(tmp_path: Path, fakepve: FakePve) -> None:
+    """What the README's first command does, but for the guests: nothing is refused, nothing is left to do."""
+    with FakePve(site="lyon") as lyon:
+        fakes = {"paris": fakepve, "lyon": lyon}
+        for fake in fakes.values():
+            fake.control("add_template", vmid=9000, name="debian-12")
+        desk = Desk(tmp_path, fakes)
+        for number, site in enumerate(("paris", "lyon"), 1):
+            net = f"10.77.{number}"
+            desk.sites[site]["networks"][0] |= {
+                "subnet": f"{net}.0/24",
+                "gateway": f"{net}.1",
+                "range": f"{net}.20-{net}.200",
+            }
+        desk.write_sites()
+        examples = str(Path(__file__).parents[2] / "examples")
+        answer = desk.run("apply", "--yes", "--no-guests", examples)
+        assert answer.code == 0, answer
+        made = {*desk.machines("paris"), *desk.machines("lyon")}
+        assert made == {"web-1", "db-1", "shop-1"}

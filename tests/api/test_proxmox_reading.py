@@ -38,7 +38,6 @@ EVERYTHING = [
     "VM.Config.Options",
     "VM.PowerMgmt",
     "VM.Snapshot",
-    "VM.Snapshot.Rollback",
     "Datastore.AllocateSpace",
     "Datastore.Audit",
     "Pool.Allocate",

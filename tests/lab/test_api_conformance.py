@@ -11,7 +11,7 @@ from tests.lab.lab_handle import Answer, Lab
 from tests.lab.recorded import Bench, Recorded, put_files, recorded_answers
 
 LACKING = re.compile(
-    r"/(upload|move_disk)\b|/cluster/(backup|ha|sdn|replication)"
+    r"/(upload|move_disk)\b|/cluster/(backup|ha|sdn)"
     r'|/access/users|"efidisk0"'
 )
 """Calls that the lab does not have."""

@@ -208,6 +208,13 @@ def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
     assert (problem.message, problem.line, problem.column) == ("the file is empty", 1, 1)
 
 
+def test_a_key_over_several_lines_is_shown_on_one(tmp_path: Path) -> None:
+    text = file_of(MACHINE.replace("port: 443", "po\n\n rt"))
+    messages = [problem.message for problem in load_text(tmp_path, text).problems]
+    assert "po·rt is empty" in messages
+    assert not any("\n" in message for message in messages)
+
+
 def test_a_file_that_is_not_utf8_is_named_with_the_byte(tmp_path: Path) -> None:
     (problem,) = load_text(tmp_path, b"client: dupont\nx: caf\xe9\n").problems
     assert "byte 0xe9" in problem.message

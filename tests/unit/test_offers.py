@@ -298,7 +298,7 @@ UNFIT = [
         "203.0.113.0 is the address of the subnet 203.0.113.0/24 itself",
     ),
     ("address: auto", "address: «203.0.113.255»", "203.0.113.255 is the broadcast address"),
-    ("address: auto", "redundancy: { second_site: «lille» }", "there is no site lille"),
+    ("address: auto", "redundancy: { second_site: «lille» }", "there is no second site lille"),
 ]
 
 
@@ -322,6 +322,13 @@ def test_without_an_inventory_names_and_addresses_are_not_checked(
 def test_a_name_that_is_nearly_right_gets_a_suggestion(tmp_path: Path, provider: Provider) -> None:
     problem = only_problem(tmp_path, file_of(machine()).replace("site: paris", "site: «pariss»"), provider)
     assert problem.allowed == "did you mean paris? the inventory has: lyon, paris"
+
+
+def test_a_second_site_needs_nodes_of_the_same_cluster(tmp_path: Path, provider: Provider) -> None:
+    text = file_of(machine("redundancy: { second_site: «paris» }")).replace("site: paris", "site: lyon", 1)
+    problem = only_problem(tmp_path, text, provider)
+    assert problem.message == "site lyon has no second site"
+    assert "Proxmox replicates inside one cluster" in problem.allowed
 
 
 def test_backup_needs_a_storage_at_another_site(tmp_path: Path, provider: Provider) -> None:

@@ -36,6 +36,7 @@ sites:
       - {{ name: internal, bridge: vmbr1, vlan: 7, subnet: 10.1.0.0/16, range: 10.1.0.10-10.1.9.200 }}
     images: {{ debian-12: {{ template: debian-12-v3 }} }}
     backup_storages: [{{ name: backup-lyon, site: lyon }}]
+    second_sites: {{ lyon: {{ nodes: [pve-l1, pve-l2] }} }}
   lyon:
     api:
       url: https://pve2.example.net:8006/
@@ -160,6 +161,9 @@ EDITS = [
     ("images: { debian-12", "images: { «Debian»", 'the name "Debian" cannot stand here', None),
     ("ca_file: ca.pem", "verify_tls: «\"no\"»", 'verify_tls is the text "no"', None),
     ("storage: local", "«storages»: local", "unknown key storages", None),
+    ("storage: local\n    networks", "storage: local\n    vmids: «9-1»\n    networks", "vmids cannot be", None),
+    ("second_sites: { lyon:", "second_sites: { «paris»:", "the second site of paris is paris itself", "3.2"),
+    ("pve-l1, pve-l2", "pve-l1, «pve-l1»", "the node pve-l1 stands at lyon already", "3.2"),
 ]  # fmt: skip
 
 
