@@ -13,6 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from orchestrator.history.chain import FIRST
 
 _BUSY_SECONDS = 60
+_MAKING = int.from_bytes(b"history", "big")
+"""The advisory lock of PostgreSQL under which the tables are made; any number that is always the same."""
 
 _METADATA = sa.MetaData()
 ENTRIES = sa.Table(
@@ -122,6 +124,9 @@ class Database:
             with self._errors("made"), self._engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # stays with the file
         with self.writing() as connection:
+            if self._engine.dialect.name == "postgresql":
+                # Two first runs at once: the second waits here, and finds the tables made.
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MAKING)))
             _METADATA.create_all(connection)
             # Only ever beside new tables: a head that somebody removed must not come back by itself.
             kept = sa.select(HEAD.c.sequence).union_all(sa.select(ENTRIES.c.sequence))

@@ -6,7 +6,9 @@ import datetime as dt
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from ipaddress import IPv4Address
 from itertools import groupby
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from orchestrator.applying.apply import apply_plan
 from orchestrator.applying.journal import Journal
@@ -30,7 +33,7 @@ from orchestrator.applying.lock import (
 from orchestrator.history import open_history
 from orchestrator.planning.plan import make_plan
 from orchestrator.proxmox import Cluster
-from orchestrator.resources.observed import observe
+from orchestrator.resources.observed import observe, with_register
 from tests.api.desk import Desk, machine, subscription
 from tests.api.together import Together
 from tests.postgres import postgresql
@@ -139,6 +142,31 @@ def test_a_history_in_postgresql_takes_entries_of_several_processes(database: st
             ]
 
 
+def test_first_runs_at_the_same_time_make_one_history(database: str) -> None:
+    """Everybody starts from an empty database at once: each is served, and the chain has one beginning."""
+    people = 6
+    server = sa.create_engine(database, isolation_level="AUTOCOMMIT")
+    for number in range(10):
+        with closing(server.connect()) as connection:
+            connection.execute(sa.text(f"CREATE DATABASE first_{number}"))
+        fresh = str(sa.make_url(database).set(database=f"first_{number}"))
+        start = threading.Barrier(people)
+
+        def run(client: int, fresh: str = fresh, start: threading.Barrier = start) -> None:
+            start.wait()
+            with RunLocks(DatabaseLocks(fresh), "p", "alice") as locks:
+                locks.clients([f"client-{client}"])
+            write(fresh, 1, f"client-{client}")
+
+        with ThreadPoolExecutor(people) as pool:
+            for done in [pool.submit(run, client) for client in range(people)]:
+                done.result()
+        with open_history(fresh) as history:
+            found = history.verify()
+            assert found.ok and found.count == people, found
+    server.dispose()
+
+
 def _environment(desk: Desk, history: str | None = None) -> dict[str, str]:
     return {
         "ORCHESTRATOR_INVENTORY": str(desk.folder / "sites.yaml"),
@@ -212,14 +240,28 @@ def test_runs_on_two_clients_go_on_side_by_side_and_never_give_one_address_twice
     assert told, "they never wanted the same address at once: the test shows nothing"
 
 
-def test_an_address_that_was_given_since_the_plan_is_not_given_again(desk: Desk, tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", ["new", "being made", "moved"])
+def test_an_address_that_was_given_since_the_plan_is_not_given_again(
+    desk: Desk, tmp_path: Path, other: str
+) -> None:
     """The other run has ended, and its lock is gone, before this one creates: it looks once more."""
-    desk.write(subscription("dupont", [machine("web-1"), machine("web-2")]))
     cluster = desk.fakes["paris"].cluster()
-    observed = {"paris": observe(cluster, "paris", names={"web-1", "web-2"})}
+    if other != "new":
+        desk.write(subscription("martin", [machine("mail-1")]))
+        assert desk.apply().code == 0
+        theirs = desk.machines()["mail-1"]
+        config = f"/nodes/{theirs['node']}/qemu/{theirs['vmid']}/config"
+    if other == "being made":
+        cluster.put(config, delete="ipconfig0")
+    desk.write(subscription("dupont", [machine("web-1"), machine("web-2")]))
+    names = {"web-1", "web-2"}
+    observed = {"paris": with_register(cluster, observe(cluster, "paris", names=names))}
     plan = make_plan(desk.desired(), observed, dt.datetime.now(dt.UTC))
     address = {item.machine: item.address for item in plan.machines}["web-1"]
-    desk.fakes["paris"].add_vms(1, first=700, config={"ipconfig0": f"ip={address}/24"})
+    if other == "new":
+        desk.fakes["paris"].add_vms(1, first=700, config={"ipconfig0": f"ip={address}/24"})
+    else:
+        cluster.put(config, ipconfig0=f"ip={address}/24,gw=203.0.113.1")
     with open_history(tmp_path / "h.db") as history, RunLocks(FileLocks(tmp_path), "p", "me") as locks:
         journal = Journal(history=history, who="test", why="test", run="r", show=lambda *_: None)
         outcomes = apply_plan(plan, {"paris": cluster}, observed, journal, ssh=None, locks=locks)
@@ -231,3 +273,12 @@ def test_an_address_that_was_given_since_the_plan_is_not_given_again(desk: Desk,
     assert desk.machines()["web-2"]["status"] == "running"
     assert desk.apply().code == 0
     assert f"ip={address}/" not in desk.machines()["web-1"]["config"]["ipconfig0"]
+
+
+def test_a_machine_whose_creation_was_interrupted_gets_no_address_of_a_stranger(desk: Desk) -> None:
+    desk.write(subscription("dupont", [machine("web-1")]))
+    assert desk.run_killed(1, "apply", "--yes", "--no-guests", method="POST").killed
+    assert "ipconfig0" not in desk.machines()["web-1"]["config"]
+    desk.fakes["paris"].add_vms(1, first=700, config={"ipconfig0": "ip=203.0.113.10/24"})
+    assert desk.apply().code == 0
+    assert desk.machines()["web-1"]["config"]["ipconfig0"].startswith("ip=203.0.113.11/24")

@@ -8,7 +8,7 @@ from orchestrator.history import open_history
 BASE: dict[str, Any] = {"who": "alice", "why": "ticket 12", "site": "paris", "run": "r1"}
 
 
-def write(path: Path, count: int, client: str = "dupont") -> None:
+def write(path: Path | str, count: int, client: str = "dupont") -> None:
     """Append entries that differ in everything that can differ."""
     with open_history(path) as history:
         for number in range(count):
