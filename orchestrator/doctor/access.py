@@ -1,0 +1,45 @@
+"""What the token may do, and what each missing privilege is needed for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from orchestrator.doctor.findings import Finding, Place
+from orchestrator.proxmox.privileges import Held, Need, missing, needs, role_privileges
+
+
+def judge_privileges(
+    place: Place, held: Held, release: int, options: Collection[str], *, token_id: str
+) -> Iterator[Finding]:
+    """Name each privilege that is missing, and by what it is needed.
+
+    Args:
+        place: the site.
+        held: what the token may do.
+        release: the major version of Proxmox VE.
+        options: options of subscriptions that are used here.
+        token_id: ``USER@REALM!TOKEN``.
+    """
+    absent = missing(held, release, options)
+    for need in absent:
+        yield place.error(
+            f"privilege {need.privilege}",
+            f"the token lacks it on {need.path}: {', '.join(need.features)}",
+            _remedy(need, token_id),
+        )
+    if not absent:
+        count = len({need.privilege for need in needs(release, options)})
+        yield place.ok(
+            "privileges",
+            f"all {count} that are needed ({len(role_privileges(release, options))} in the role)",
+        )
+
+
+def _remedy(need: Need, token_id: str) -> str:
+    user = token_id.partition("!")[0]
+    if need.path.startswith("/vms/"):
+        return f"a narrower grant hides this machine: take it away (`pveum acl delete {need.path} …`), or widen it"
+    return (
+        f"`pveum role modify Orchestrator --privs {need.privilege} --append 1` if {user} has that role on /; "
+        "`orchestrator bootstrap` prints all the lines. A token with privilege separation needs the role too"
+    )

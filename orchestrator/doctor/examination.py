@@ -1,0 +1,220 @@
+"""Looking at one site, and at this computer: everything is read first, then judged."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.doctor import certificate, guests, here
+from orchestrator.doctor.access import judge_privileges
+from orchestrator.doctor.cluster import (
+    Quorum,
+    judge_bridges,
+    judge_clocks,
+    judge_freeze,
+    judge_quorum,
+    judge_version,
+)
+from orchestrator.doctor.findings import Finding, Place
+from orchestrator.doctor.images import judge_images
+from orchestrator.doctor.storages import judge_storages
+from orchestrator.proxmox import NotFound, ProxmoxError, TlsRefused, Unreachable, read_cluster, read_vm
+from orchestrator.proxmox.privileges import REDUNDANT_HARDWARE, SECOND_SITE, major, missing, read_held
+from orchestrator.sites.secrets import SecretUnavailable, resolve
+
+if TYPE_CHECKING:
+    from orchestrator.guests import SshSettings
+    from orchestrator.proxmox import Cluster, ClusterState
+    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.sites.model import Management, Provider, Site
+
+_CONNECT_SECONDS = 10.0
+
+
+def examine_here(provider: Provider) -> list[Finding]:
+    """Look at this computer: Ansible and the keys. No network."""
+    found = here.judge_ansible(here.ansible_version(), here.ansible_program())
+    return [*found, *here.judge_keys(provider)]
+
+
+def options_used(desired: Iterable[DesiredMachine], site: str) -> frozenset[str]:
+    """The options of subscriptions at a site that need privileges of their own."""
+    wanted = [machine.redundancy for machine in desired if machine.site == site]
+    used = {REDUNDANT_HARDWARE} if any(item.hardware for item in wanted) else set()
+    if any(item.second_site for item in wanted):
+        used.add(SECOND_SITE)
+    return frozenset(used)
+
+
+def examine_site(
+    name: str,
+    site: Site,
+    management: Management,
+    *,
+    connect: Callable[[str], Cluster],
+    options: Collection[str] = (),
+    ssh: SshSettings | None = None,
+) -> list[Finding]:
+    """Look at a site. Nothing is changed there.
+
+    Args:
+        name: of the site.
+        site: what the sites file says of it.
+        management: how machines are reached.
+        connect: makes a client of the API, given the token's secret.
+        options: options of subscriptions that are used there (:func:`options_used`).
+        ssh: how guests are entered; None: they are left alone.
+    """
+    place = Place(name)
+    findings: list[Finding] = []
+    if not site.api.verify_tls:
+        findings.append(
+            place.warning(
+                "certificate",
+                "it is not looked at (verify_tls: false): whoever answers gets the token",
+                "take verify_tls out, and name the cluster's CA as ca_file; for test nodes only",
+            )
+        )
+    else:
+        seconds = min(_CONNECT_SECONDS, site.api.timeout_seconds)
+        shaken = certificate.shake_hands(site.api.url, site.api.ca_file, timeout_seconds=seconds)
+        now = dt.datetime.now(dt.UTC)
+        findings += certificate.judge(place, site.api.url, site.api.ca_file, shaken, now)
+        if shaken.expires is None:
+            return findings
+    try:
+        secret = resolve(site.api.token_secret)
+    except SecretUnavailable as error:
+        findings.append(
+            place.error(
+                "token", f"its secret cannot be had: {error}", "see token_secret in docs/site-file.md"
+            )
+        )
+        return findings
+    cluster = connect(secret)
+    try:
+        findings += _examine(place, site, management, cluster, options, ssh)
+    except ProxmoxError as error:
+        findings.append(
+            place.error(_subject(error), str(error), error.remedy or "see the error, and run this again")
+        )
+    finally:
+        cluster.close()
+    return findings
+
+
+def _subject(error: ProxmoxError) -> str:
+    return "certificate" if isinstance(error, TlsRefused) else "API"
+
+
+def _examine(
+    place: Place,
+    site: Site,
+    management: Management,
+    cluster: Cluster,
+    options: Collection[str],
+    ssh: SshSettings | None,
+) -> Iterator[Finding]:
+    version = str(cluster.get("/version")["version"])
+    yield place.ok("API", f"{site.api.url} as {site.api.token_id}")
+    yield from judge_version(place, version)
+    held = read_held(cluster)
+    release = major(version)
+    yield from judge_privileges(place, held, release, options, token_id=site.api.token_id)
+    absent = {need.privilege for need in missing(held, release, options)}
+    quorum = _quorum(cluster)
+    yield from judge_quorum(place, quorum, high_availability=REDUNDANT_HARDWARE in options)
+    if absent & {"VM.Audit", "Pool.Audit", "Datastore.Audit", "Sys.Audit"}:
+        return  # what cannot be seen must not be judged
+    state = read_cluster(cluster)
+    yield from judge_freeze(place, state.frozen)
+    elsewhere = {node for second in site.second_sites.values() for node in second.nodes}
+    online = sorted(node.name for node in state.nodes if node.online)
+    home = [node for node in online if node not in elsewhere]
+    yield from _second_sites(place, site, state)
+    yield from judge_clocks(place, dict(_clocks(cluster, online)))
+    settings = {str(entry["storage"]): entry for entry in cluster.get("/storage")}
+    yield from judge_storages(place, site, state.storages, home, settings)
+    yield from _bridges(place, site, cluster, home)
+    yield from judge_images(place, site, state.vms, _templates(site, cluster, state))
+    if not absent and quorum.quorate:
+        yield from _guest(place, management, cluster, state, ssh)
+
+
+def _quorum(cluster: Cluster) -> Quorum:
+    entries: list[Mapping[str, Any]] = cluster.get("/cluster/status")
+    nodes = [entry for entry in entries if entry["type"] == "node"]
+    about = next((entry for entry in entries if entry["type"] == "cluster"), None)
+    return Quorum(
+        cluster=str(about["name"]) if about else "",
+        quorate=bool(int(about.get("quorate") or 0)) if about else True,
+        offline=tuple(sorted(str(node["name"]) for node in nodes if not int(node.get("online") or 0))),
+        nodes=len(nodes),
+    )
+
+
+def _second_sites(place: Place, site: Site, state: ClusterState) -> Iterator[Finding]:
+    known = {node.name for node in state.nodes}
+    for second, nodes in site.second_sites.items():
+        strange = sorted(set(nodes.nodes) - known)
+        if strange:
+            yield place.error(
+                f"second site {second}",
+                f"the cluster has no node {', '.join(strange)}; it has {', '.join(sorted(known))}",
+                "correct second_sites in the sites file",
+            )
+        else:
+            yield place.ok(f"second site {second}", ", ".join(nodes.nodes))
+
+
+def _clocks(cluster: Cluster, nodes: Iterable[str]) -> Iterator[tuple[str, float]]:
+    """Each node's clock against ours, in the middle of the call. A node that does not answer is told of elsewhere."""
+    for node in nodes:
+        before = time.time()
+        try:
+            theirs = float(cluster.get(f"/nodes/{node}/time")["time"])
+        except Unreachable:
+            continue
+        # Proxmox tells whole seconds: half a second more is as likely as none.
+        yield node, theirs + 0.5 - (before + time.time()) / 2
+
+
+def _bridges(place: Place, site: Site, cluster: Cluster, home: Iterable[str]) -> Iterator[Finding]:
+    wanted: dict[str, list[str]] = defaultdict(list)
+    for network in site.networks:
+        wanted[network.bridge].append(network.name)
+    there = {
+        node: frozenset(
+            str(entry["iface"]) for entry in cluster.get(f"/nodes/{node}/network", type="any_bridge")
+        )
+        for node in home
+    }
+    yield from judge_bridges(place, wanted, there)
+
+
+def _templates(site: Site, cluster: Cluster, state: ClusterState) -> dict[int, Any]:
+    names = {image.template for image in site.images.values()}
+    online = {node.name for node in state.nodes if node.online}
+    configs = {}
+    for vm in state.vms:
+        if vm.template and vm.name in names and vm.node in online:
+            try:
+                configs[vm.vmid] = read_vm(cluster, vm.node, vm.vmid)
+            except NotFound:  # removed since the list was read
+                continue
+    return configs
+
+
+def _guest(
+    place: Place, management: Management, cluster: Cluster, state: ClusterState, ssh: SshSettings | None
+) -> Iterator[Finding]:
+    if ssh is None:
+        return
+    target = guests.choose(cluster, state.vms, management.user)
+    if target is None:
+        yield place.ok("SSH to machines", "not tried: no machine of ours runs and was delivered")
+    else:
+        yield from guests.enter(place, target, management, ssh)

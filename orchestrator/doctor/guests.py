@@ -1,0 +1,77 @@
+"""The way into the guests: one machine that runs is entered, and asked where we come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from orchestrator.doctor.findings import Finding, Place
+from orchestrator.proxmox import NotFound, read_vm
+from orchestrator.resources.desired import OWNER_TAG
+from orchestrator.resources.notes import read_mark
+from orchestrator.resources.observed import addresses_in
+
+if TYPE_CHECKING:
+    from orchestrator.guests import GuestTarget, SshSettings
+    from orchestrator.guests.openings import IPAddress
+    from orchestrator.proxmox import Cluster, VmSummary
+    from orchestrator.sites.model import Management
+
+_SUBJECT = "SSH to machines"
+
+
+def choose(cluster: Cluster, vms: Sequence[VmSummary], user: str) -> GuestTarget | None:
+    """A machine to try: one of ours that runs, was delivered, and whose host keys are known. A call for each look."""
+    from orchestrator.guests import FirewallPolicy, GuestTarget
+
+    for vm in sorted(vms, key=lambda vm: vm.vmid):
+        if OWNER_TAG not in vm.tags or vm.status != "running":
+            continue
+        try:
+            config = read_vm(cluster, vm.node, vm.vmid)
+        except NotFound:  # removed since the list was read
+            continue
+        mark = read_mark(config.effective("description") or "")
+        if mark is None or not mark.ready or not mark.host_keys:
+            continue
+        address = next((str(found) for found in addresses_in(config)), mark.adopted)
+        if address:
+            return GuestTarget(
+                client=mark.client,
+                machine=mark.machine,
+                address=address,
+                user=user,
+                host_keys=mark.host_keys,
+                policy=FirewallPolicy(),
+            )
+    return None
+
+
+def enter(place: Place, target: GuestTarget, management: Management, ssh: SshSettings) -> Iterator[Finding]:
+    """Log in, change nothing, and say whether the firewall of machines knows where we come from."""
+    from orchestrator.guests import GuestUnreachable, source_address_seen
+
+    try:
+        seen = source_address_seen(target, ssh)
+    except GuestUnreachable as error:
+        yield place.error(
+            _SUBJECT,
+            str(error),
+            "see that this computer has a way there (management.ssh_proxy_command), and that the machine's firewall "
+            "lets management.addresses in",
+        )
+        return
+    yield judge_source(place, target.name, seen, management)
+
+
+def judge_source(place: Place, name: str, seen: IPAddress, management: Management) -> Finding:
+    """Whether the address that a guest sees is one that its firewall never shuts out."""
+    if any(seen in network for network in management.addresses):
+        return place.ok(_SUBJECT, f"{name} was entered, and sees us come from {seen}")
+    listed = ", ".join(str(network) for network in management.addresses)
+    return place.error(
+        _SUBJECT,
+        f"{name} sees us come from {seen}, which is not in management.addresses ({listed}): the next firewall would "
+        "shut us out, and be undone",
+        f"add {seen}/{seen.max_prefixlen} to management.addresses, or connect another way",
+    )
