@@ -31,7 +31,7 @@ def api(lab: Lab) -> Iterator[Client]:
         client.run("DELETE", f"/nodes/pve1/qemu/{vmid}", purge=1, **{"destroy-unreferenced-disks": 1})
 
 
-_LONGEST = ("test_updates", "test_nights", "test_subscription", "test_runtime")
+_LONGEST = ("test_updates", "test_nights", "test_subscription", "test_pages", "test_runtime")
 """The modules that boot machines, from minutes down; `make lab` lets two workers take whole files in this order."""
 
 
