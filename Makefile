@@ -11,10 +11,13 @@ PROMTOOL := $(RUN)/promtool
 APT := python3-venv qemu-system-x86 qemu-utils mmdebstrap nftables iproute2 openssh-client openssh-server \
        netcat-openbsd postgresql sudo fdisk e2fsprogs grub-pc-bin grub-common shellcheck systemd zstd
 
+APT_VAGRANT := vagrant vagrant-libvirt libvirt-daemon libvirt-daemon-system libvirt-clients dnsmasq-base dbus apt-utils \
+               gnupg openssl iptables
+
 # Compiled modules are kept: the tests start the program more than a thousand times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help bootstrap apt demo demo-down test format lint types unit api lab faults bench clean
+.PHONY: help bootstrap apt demo demo-down test format lint types unit api lab acceptance acceptance-clean vagrant-test package man docs faults reference bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,14 +48,14 @@ demo: bootstrap ## two clients' files become running, firewalled machines (first
 demo-down: ## remove every trace of the demo
 	@if [ -x $(RUN)/python ]; then PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/python -m lab.demo down; else echo "no demo here"; fi
 
-test: bootstrap format lint types unit api lab ## every check
+test: bootstrap format lint types docs unit api lab ## every check
 
 format: ## is everything formatted?
 	$(RUN)/ruff format --check .
 
 lint: ## the linters: Python, shell, Ansible
 	$(RUN)/ruff check .
-	shellcheck playbooks/roles/*/files/* tools/apt-install tools/promtool
+	shellcheck playbooks/roles/*/files/* tools/apt-install tools/promtool vagrant/bootstrap.sh tests/vagrant/*.sh tests/vagrant/standins/*
 	cd playbooks && PATH="$(CURDIR)/$(RUN):$$PATH" ansible-lint --offline --profile production -q .
 
 types: ## strict types
@@ -66,9 +69,38 @@ api: ## against fakepve, over HTTPS
 
 lab: ## real guests, real packets (root)
 	$(RUN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/lab
+	@cat build/acceptance.txt
+
+acceptance: $(STAMP) ## every scenario against a Proxmox VE of yours: INVENTORY=FOLDER
+	@[ -n "$(INVENTORY)" ] || { echo "say which: make acceptance INVENTORY=inventories/mine (docs/acceptance.md)" >&2; exit 2; }
+	ACCEPTANCE_INVENTORY="$(abspath $(INVENTORY))" $(RUN)/pytest -v -x tests/acceptance
+
+acceptance-clean: $(STAMP) ## remove what an interrupted acceptance run left: INVENTORY=FOLDER
+	@[ -n "$(INVENTORY)" ] || { echo "say which: make acceptance-clean INVENTORY=inventories/mine" >&2; exit 2; }
+	ACCEPTANCE_INVENTORY="$(abspath $(INVENTORY))" $(RUN)/python -m tests.acceptance.cleaning
+
+vagrant-test: bootstrap ## `vagrant up` for real, without KVM, with stand-ins for Proxmox's packages (root; ten minutes)
+	@missing=$$(for p in $(APT_VAGRANT); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	[ -z "$$missing" ] || tools/apt-install $$missing
+	PATH="$(CURDIR)/$(RUN):$$PATH" tests/vagrant/up.sh
+
+package: $(STAMP) ## sdist and wheel, with playbooks and templates inside: build/dist
+	$(RUN)/python -m hatchling build -d build/dist
+
+man: $(STAMP) ## the man page: build/man/orchestrator.1
+	$(RUN)/python -m tools.man build/man/orchestrator.1
 
 faults: bootstrap ## write docs/faults.md anew: every fault at every call
 	WRITE_FAULTS=1 $(RUN)/pytest -q -n 2 tests/api/test_fault_table.py
+
+docs: $(STAMP) ## build the documentation site into build/site; a broken link is an error
+	@rm -rf build/site
+	$(RUN)/sphinx-build -q -W --keep-going -d build/doctrees docs build/site
+	@echo "build/site/index.html"
+
+reference: $(STAMP) ## write docs/reference and docs/messages.md anew, from the program
+	$(RUN)/python -m tools.reference
+	$(RUN)/python -m tools.messages
 
 bench: bootstrap ## speed and size, as counts and ratios
 	$(RUN)/python -m bench

@@ -1,8 +1,10 @@
 """Entry point: ``orchestrator`` and ``python -m orchestrator``."""
 
 import gc
+import os
 
 from orchestrator.cli import app
+from orchestrator.cli.speaking import write_on_any_terminal
 
 
 def tune_collector() -> None:
@@ -16,6 +18,11 @@ def tune_collector() -> None:
 def main() -> None:
     """Run the command line."""
     tune_collector()
+    write_on_any_terminal()
+    if "_ORCHESTRATOR_COMPLETE" in os.environ:
+        from orchestrator.cli.completion import answer_shells
+
+        answer_shells()
     app()
 
 

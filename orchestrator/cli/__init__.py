@@ -9,10 +9,14 @@ import typer
 
 from orchestrator.cli.apply import apply
 from orchestrator.cli.backup import app as backup
+from orchestrator.cli.bootstrap import bootstrap
+from orchestrator.cli.completion import completion
+from orchestrator.cli.doctor import doctor
 from orchestrator.cli.export import export
 from orchestrator.cli.freeze import freeze, thaw
 from orchestrator.cli.history import history
 from orchestrator.cli.inventory import inventory
+from orchestrator.cli.main_options import main_options
 from orchestrator.cli.nightly import nightly
 from orchestrator.cli.plan import plan
 from orchestrator.cli.reversibility import reversibility
@@ -26,12 +30,12 @@ from orchestrator.cli.updates import updates
 from orchestrator.cli.validate import validate
 
 app = typer.Typer(
-    help="Hosting subscriptions as code on Proxmox VE.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.callback()(main_options)
 for command in (
     validate,
     plan,
@@ -48,6 +52,9 @@ for command in (
     inventory,
     targets,
     schema,
+    bootstrap,
+    doctor,
+    completion,
 ):
     app.command()(command)
 app.command("import")(import_)

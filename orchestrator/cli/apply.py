@@ -146,9 +146,8 @@ def _refuse_moved(saved: SavedPlan, made: Plan) -> None:
     found = list(moved(saved, to_document(made), planning.files_of(saved.options)))
     if not found:
         return
-    out = session.console(stderr=True)
     for line in found:
-        out.print(f"  moved: {line}", markup=False)
+        session.complain(f"  moved: {line}")
     session.fail(
         "the plan is not what would be done now, nothing was changed: plan again and have it reviewed"
     )

@@ -44,7 +44,9 @@ class Kept:
 
 
 def list_archives(
-    target: Annotated[str | None, typer.Argument(metavar="[CLIENT[/MACHINE]]")] = None,
+    target: Annotated[
+        str | None, typer.Argument(metavar="[CLIENT[/MACHINE]]", help="Only this client, or this machine.")
+    ] = None,
     inventory: session.Inventory = None,
     format: Format = session.OutputFormat.TEXT,
 ) -> None:
@@ -66,7 +68,9 @@ def list_archives(
 
 
 def show_volume(
-    target: Annotated[str | None, typer.Argument(metavar="[CLIENT[/MACHINE]]")] = None,
+    target: Annotated[
+        str | None, typer.Argument(metavar="[CLIENT[/MACHINE]]", help="Only this client, or this machine.")
+    ] = None,
     inventory: session.Inventory = None,
     format: Format = session.OutputFormat.TEXT,
 ) -> None:
@@ -198,6 +202,6 @@ def _test_document(archive: Archive) -> dict[str, Any] | None:
 
 def _end(unread: list[str]) -> None:
     for text in unread:
-        session.console(stderr=True).print(f"not read: {text}", style="red", markup=False)
+        session.complain(f"not read: {text}", style="red")
     if unread:
         raise typer.Exit(1)

@@ -80,6 +80,6 @@ def _everywhere(
                     run=run,
                 )
             except HistoryUnavailable as error:
-                session.console(stderr=True).print(f"not in the history: {error}", markup=False)
+                session.complain(f"not in the history: {error}")
     if failed:
         raise typer.Exit(1)

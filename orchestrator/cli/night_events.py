@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli import session
+from orchestrator.cli.speaking import LogFormat, json_for, voice
 
 if TYPE_CHECKING:
     from orchestrator.nightly.context import Tell
@@ -20,6 +21,9 @@ _QUIET = frozenset({"action"})
 
 _BAD = ("failed",)
 
+_RESULTS = frozenset({"summary", "report-written", "storage-gone"})
+"""What ``--quiet`` tells, too."""
+
 
 @contextmanager
 def events(form: str) -> Iterator[Tell]:
@@ -28,10 +32,16 @@ def events(form: str) -> Iterator[Tell]:
     Args:
         form: ``text``, ``json``, or ``auto``: text on a terminal, JSON elsewhere.
     """
-    if form == "json" or (form == "auto" and not sys.stdout.isatty()):
+    if form == "json" or (form == "auto" and (voice.form is LogFormat.JSON or not sys.stdout.isatty())):
         yield _json_lines()
     else:
         yield _text_lines()
+
+
+def _left_out(event: str, fields: dict[str, Any]) -> bool:
+    """Whether ``--quiet`` leaves an event out: what is neither a result nor an error."""
+    failed = event.endswith(_BAD) or fields.get("sound") is False
+    return voice.quiet and event not in _RESULTS and not failed
 
 
 def _json_lines() -> Tell:
@@ -39,7 +49,10 @@ def _json_lines() -> Tell:
 
     def tell(event: str, **fields: Any) -> None:
         at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+        if _left_out(event, fields):
+            return
         line = json.dumps({"at": at, "event": event, **fields}, default=str, ensure_ascii=False)
+        line = json_for(sys.stdout, line)
         with guard:
             print(line, flush=True)  # noqa: T201  (a log, not words for people: no colours, no wrapping)
 
@@ -51,7 +64,7 @@ def _text_lines() -> Tell:
     guard = threading.Lock()
 
     def tell(event: str, **fields: Any) -> None:
-        if event in _QUIET:
+        if event in _QUIET or _left_out(event, fields):
             return
         if event == "summary":
             out.print(str(fields["text"]), markup=False)

@@ -249,20 +249,19 @@ def _publish(report: NightReport, outlets: Outlets, tell: Tell) -> None:
     """Write report and metrics, ping, and tell the summary. What cannot be written is said, and stops nothing."""
     from orchestrator.reports import ping, write_metrics
 
-    err = session.console(stderr=True)
     name = f"night-{report.night}" + ("" if len(report.sites) != 1 else f"-{report.sites[0]}")
     try:
         _write_reports(report, outlets, name)
         tell("report-written", file=f"{outlets.folder / name}.html")
     except OSError as error:
-        err.print(f"the report could not be written: {error}", markup=False)
+        session.complain(f"the report could not be written: {error}")
     if outlets.metrics is not None:
         try:
             write_metrics(report, outlets.metrics)
         except OSError as error:
-            err.print(f"the metrics could not be written: {error}", markup=False)
+            session.complain(f"the metrics could not be written: {error}")
     if outlets.ping and (problem := ping(outlets.ping, well=report.well)):
-        err.print(problem, markup=False)
+        session.complain(problem)
     done = sum(line.result in ("done", "earlier") for line in report.backups)
     failures = "1 failure" if report.failures == 1 else f"{report.failures} failures"
     ending = "all went well" if report.well else f"{failures}: see the report"

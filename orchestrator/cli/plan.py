@@ -82,7 +82,7 @@ def _print(made: Plan, format: PlanFormat, *, show_unmanaged: bool) -> None:
 
     document = to_document(made)
     if format is PlanFormat.JSON:
-        typer.echo(document.model_dump_json(indent=2))
+        session.echo_json(document.model_dump_json(indent=2))
         return
     from orchestrator.planning.review import render_html, render_markdown
 

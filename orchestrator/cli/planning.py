@@ -228,6 +228,7 @@ def _read(site: str, cluster: Cluster, asked: Request) -> ObservedSite | SiteFai
     from orchestrator.planning.plan import SiteFailure
     from orchestrator.proxmox import ProxmoxError
     from orchestrator.resources.observed import observe, with_register
+    from orchestrator.resources.redundancy import with_redundancy
 
     names = {machine.name for machine in asked.desired}
     adopting = {machine.adopt for machine in asked.desired if machine.adopt and machine.site == site}
@@ -238,6 +239,7 @@ def _read(site: str, cluster: Cluster, asked: Request) -> ObservedSite | SiteFai
             observed = observe(cluster, site, names=names, adopting=adopting)
         if needs_register(asked.desired, observed):
             observed = with_register(cluster, observed)
+        observed = with_redundancy(cluster, observed, asked.desired)
         return _with_archives(cluster, observed, asked.desired)
     except ProxmoxError as error:
         reason = str(error) if not error.remedy or error.remedy in str(error) else f"{error}: {error.remedy}"

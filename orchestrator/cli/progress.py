@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from orchestrator.cli import session
+from orchestrator.cli.speaking import LogFormat, voice
 
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, str, str], None]]:
     """Yield a function that shows (client, machine, what it is at). Callable from any thread."""
     out = session.console()
-    if out.is_terminal:
+    if voice.quiet or voice.form is LogFormat.JSON:
+        yield lambda _client, _machine, _text: None  # the log has every step
+    elif out.is_terminal:
         with _moving() as show:
             yield show
     else:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli import session
+
 
 def schema(
     sites: Annotated[
@@ -32,4 +34,4 @@ def schema(
         from orchestrator.subscriptions import Subscription
 
         document = json_schema(Subscription, title="Subscription of a client")
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    session.echo_json(json.dumps(document, indent=2, ensure_ascii=False))

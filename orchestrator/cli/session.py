@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import getpass
+import logging
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 
     from orchestrator.applying.journal import Journal
     from orchestrator.applying.lock import RunLocks
+    from orchestrator.documents import Problem
     from orchestrator.guests import SshSettings
     from orchestrator.history import History
     from orchestrator.planning.plan import Selection
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.desired import DesiredMachine
-    from orchestrator.sites.model import Provider
+    from orchestrator.sites.model import Provider, Site
     from orchestrator.subscriptions.model import Subscription
 
 DEFAULT_FOLDER = Path("subscriptions")
@@ -61,8 +63,31 @@ HistoryPath = Annotated[
 
 def fail(message: str) -> NoReturn:
     """Print an error and end with exit code 1."""
+    from orchestrator.cli.speaking import LogFormat, voice
+
+    if voice.form is LogFormat.JSON:
+        logging.getLogger("orchestrator.cli").error("error", extra={"fields": {"message": message}})
+        raise typer.Exit(1)
     console(stderr=True).print(f"[bold red]error[/]  {_escape(message)}", soft_wrap=True, highlight=False)
     raise typer.Exit(1)
+
+
+def complain(message: str, *, style: str | None = None) -> None:
+    """Tell on standard error what went wrong, and go on."""
+    from orchestrator.cli.speaking import LogFormat, voice
+
+    if voice.form is LogFormat.JSON:
+        fields = {"message": message.strip()}
+        logging.getLogger("orchestrator.cli").error("error", extra={"fields": fields})
+    else:
+        console(stderr=True).print(message, style=style, markup=False)
+
+
+def echo_json(text: str) -> None:
+    """Print JSON on standard output, valid and complete whatever characters that can carry."""
+    from orchestrator.cli.speaking import json_for
+
+    typer.echo(json_for(sys.stdout, text))
 
 
 def _escape(text: str) -> str:
@@ -102,19 +127,18 @@ def find_inventory(name: str | None) -> Path:
 
 def open_provider(inventory: str | None) -> Provider:
     """Read the sites' file; print what is wrong with it and end if it cannot be used."""
-    from orchestrator.documents import ProblemsFound, render_problem
+    from orchestrator.documents import ProblemsFound
     from orchestrator.sites import load_provider
 
     try:
         return load_provider(find_inventory(inventory))
     except ProblemsFound as error:
-        _print_problems([render_problem(problem) for problem in error.problems])
+        tell_problems(error.problems)
         raise typer.Exit(1) from None
 
 
 def open_subscriptions(paths: list[Path] | None, provider: Provider) -> tuple[Subscription, ...]:
     """Read the clients' files; print every error of every file and end if there is one."""
-    from orchestrator.documents import render_problem
     from orchestrator.subscriptions import load
 
     chosen = paths or [DEFAULT_FOLDER]
@@ -122,7 +146,7 @@ def open_subscriptions(paths: list[Path] | None, provider: Provider) -> tuple[Su
         if not path.exists():
             fail(f"{path} does not exist: name the folder with the clients' files")
     loaded = load(chosen, provider)
-    _print_problems([render_problem(problem) for problem in loaded.problems])
+    tell_problems(loaded.problems)
     if any(problem.severity == "error" for problem in loaded.problems):
         fail("the files have errors, nothing was planned")
     return tuple(item.subscription for item in loaded.subscriptions)
@@ -135,7 +159,6 @@ def open_sound_desired(
 
     For the night: one client's mistake must not take the others' backups away.
     """
-    from orchestrator.documents import render_problem
     from orchestrator.resources.desired import desired_machines
     from orchestrator.subscriptions import load
 
@@ -145,7 +168,7 @@ def open_sound_desired(
             fail(f"{path} does not exist: name the folder with the clients' files")
     loaded = load(chosen, provider)
     errors = [problem for problem in loaded.problems if problem.severity == "error"]
-    _print_problems([render_problem(problem) for problem in errors])
+    tell_problems(errors)
     told = [
         f"{problem.file}:{problem.line}: {problem.message}; the machines of its client are cared for as last applied"
         for problem in errors
@@ -153,16 +176,54 @@ def open_sound_desired(
     return desired_machines((item.subscription for item in loaded.subscriptions), provider), told
 
 
-def _print_problems(texts: list[str]) -> None:
+def tell_problems(problems: Iterable[Problem]) -> None:
+    """Tell the problems of files on standard error: as text with the lines they stand in, or as lines of the log."""
+    from orchestrator.cli.speaking import LogFormat, voice
+    from orchestrator.documents import render_problem
+
+    log = logging.getLogger("orchestrator.cli")
     out = console(stderr=True)
-    for text in texts:
-        out.print(text, markup=False)
+    for problem in problems:
+        if voice.form is LogFormat.JSON:
+            fields = problem.as_json()
+            del (
+                fields["severity"],
+                fields["source_line"],
+            )  # the first is the level, the second the file's content
+            level = logging.ERROR if problem.severity == "error" else logging.WARNING
+            log.log(level, "problem", extra={"fields": fields})
+        else:
+            out.print(render_problem(problem), markup=False)
+
+
+def connect(name: str, site: Site, secret: str, **other: Any) -> Cluster:
+    """A client of a site's API (nothing is sent yet).
+
+    Args:
+        name: of the site.
+        site: what the sites file says of it.
+        secret: the token's.
+        other: what is not as the sites file says: ``token_id``, ``patience``.
+
+    Raises:
+        ValueError: ``token_id`` is none.
+    """
+    from orchestrator.proxmox import Cluster
+
+    usual: dict[str, Any] = {
+        "url": site.api.url,
+        "token_id": site.api.token_id,
+        "ca_file": site.api.ca_file,
+        "verify_tls": site.api.verify_tls,
+        "timeout_seconds": site.api.timeout_seconds,
+        "vmids": site.vmids,
+    }
+    return Cluster(site=name, token_secret=secret, **{**usual, **other})
 
 
 @contextmanager
 def open_clusters(provider: Provider, *, only: Collection[str] | None = None) -> Iterator[dict[str, Cluster]]:
     """Connect to every site's API, or to those of some sites only (nothing is sent yet)."""
-    from orchestrator.proxmox import Cluster
     from orchestrator.sites.secrets import SecretUnavailable, resolve
 
     clusters: dict[str, Cluster] = {}
@@ -174,15 +235,7 @@ def open_clusters(provider: Provider, *, only: Collection[str] | None = None) ->
                 secret = resolve(site.api.token_secret)
             except SecretUnavailable as error:
                 fail(f"site {name}: the API token cannot be had: {error}")
-            clusters[name] = Cluster(
-                site=name,
-                url=site.api.url,
-                token_id=site.api.token_id,
-                token_secret=secret,
-                ca_file=site.api.ca_file,
-                verify_tls=site.api.verify_tls,
-                timeout_seconds=site.api.timeout_seconds,
-            )
+            clusters[name] = connect(name, site, secret)
         yield clusters
     finally:
         for cluster in clusters.values():

@@ -16,7 +16,7 @@ _ENTRIES = 5
 
 
 def show(
-    target: Annotated[str, typer.Argument(metavar="CLIENT[/MACHINE]")],
+    target: Annotated[str, typer.Argument(metavar="CLIENT[/MACHINE]", help="A client, or one machine.")],
     inventory: session.Inventory = None,
     history: session.HistoryPath = None,
 ) -> None:

@@ -249,7 +249,6 @@ def _check(path: Path, text: str, provider: Provider) -> None:
     """Write the file if it reads back without an error; else leave nothing and say what is wrong."""
     import tempfile
 
-    from orchestrator.documents import render_problem
     from orchestrator.subscriptions import load
 
     with tempfile.TemporaryDirectory() as folder:
@@ -257,8 +256,7 @@ def _check(path: Path, text: str, provider: Provider) -> None:
         trial.write_text(text, encoding="utf-8")
         loaded = load([trial], provider)
         errors = [problem for problem in loaded.problems if problem.severity == "error"]
-        for problem in errors:
-            session.console(stderr=True).print(render_problem(problem), markup=False)
+        session.tell_problems(errors)
         if errors:
             session.fail("the machines cannot be described by a file, nothing was written")
     try:
@@ -283,7 +281,7 @@ def _report(path: Path, gaps: dict[str, list[Gap]], language: str, format: sessi
             ]
             for name, items in gaps.items()
         }
-        typer.echo(json.dumps({"file": str(path), "gaps": found}, indent=2, ensure_ascii=False))
+        session.echo_json(json.dumps({"file": str(path), "gaps": found}, indent=2, ensure_ascii=False))
         return
     title, none, to_do = _TEXTS[chosen]
     out = session.console()

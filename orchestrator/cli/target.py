@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.resources.notes import Mark
     from orchestrator.resources.observed import ObservedMachine, ObservedSite
 
-Target = Annotated[str, typer.Argument(metavar="CLIENT/MACHINE")]
+Target = Annotated[str, typer.Argument(metavar="CLIENT/MACHINE", help="One machine.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Reason = Annotated[str, typer.Option(help="Why: goes into the history (article 3.8.1).")]
 Files = Annotated[

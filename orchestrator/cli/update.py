@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def update(
-    target: Annotated[str, typer.Argument(metavar="CLIENT[/MACHINE]")],
+    target: Annotated[str, typer.Argument(metavar="CLIENT[/MACHINE]", help="A client, or one machine.")],
     security_only: Annotated[
         bool, typer.Option("--security-only", help="Leave the other updates for later.")
     ] = False,
@@ -143,7 +143,7 @@ def read_sites(
         try:
             sites[name] = observe(clusters[name], name, names=(), client=chosen.client)
         except ProxmoxError as error:
-            session.console(stderr=True).print(f"{name} could not be read: {error}", markup=False)
+            session.complain(f"{name} could not be read: {error}")
     return sites
 
 

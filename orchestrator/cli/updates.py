@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 def updates(
-    target: Annotated[str | None, typer.Argument(metavar="[CLIENT[/MACHINE]]")] = None,
+    target: Annotated[
+        str | None, typer.Argument(metavar="[CLIENT[/MACHINE]]", help="Only this client, or this machine.")
+    ] = None,
     files: Files = None,
     inventory: session.Inventory = None,
     days: Annotated[

@@ -44,7 +44,7 @@ def validate(
     loaded = load(paths or [session.DEFAULT_FOLDER], provider)
     problems += loaded.problems
     if format is session.OutputFormat.JSON:
-        typer.echo(_as_json(problems, loaded.files))
+        session.echo_json(_as_json(problems, loaded.files))
     else:
         _print(problems, loaded.files)
     if _errors(problems):

@@ -1,0 +1,481 @@
+"""Write docs/messages.md: every error message of the program, what it means, and what to do about it.
+
+python -m tools.messages
+
+The messages are found in the program's own text, where they are made. What a message about a file means is said by
+the rule that makes it and by what the message allows instead; errors of Proxmox have their remedies in
+``orchestrator/proxmox/errors.py``. For all others ``tools/remedies.yaml`` says it, and ``tests/unit/test_messages.py``
+fails when one is missing there, or is there no more.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import itertools
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+REPOSITORY = Path(__file__).parents[1]
+PAGE = REPOSITORY / "docs" / "messages.md"
+REMEDIES = Path(__file__).parent / "remedies.yaml"
+GAP = "…"
+"""What stands for the part of a message that differs each time."""
+
+_FILES = ("documents", "subscriptions", "sites")
+"""Packages that read files: what they refuse is said by ``orchestrator validate``."""
+
+_BY_FILE = ("Finding", "Sentence", "Mistake", "Ambiguous", "Problem", "_no_line")
+"""Calls that tell a mistake of a file: what was found, and what is allowed."""
+
+_TELLING = ("fail", "refused", "_refused", "_not_started")
+"""Functions whose first text ends a command, or refuses a change."""
+
+_LISTS = ("problems", "_problems", "unread")
+"""Lists of what went wrong, which reports show."""
+
+_WHY = re.compile(r"Why |Yield what cannot be had|Since when and why")
+"""How functions are described that say why something cannot be."""
+
+_WRITE_IT = (
+    "Write it as the message says; every key with an example: [subscription files](reference/subscription.md), \
+[site files](reference/sites.md)."
+)
+
+_NOT_ERRORS = ("AssertionError", "AttributeError", "Exit", "Refusal", "ProblemsFound", "ValueError")
+"""Raised, but shown to nobody, or told in another message. ValueErrors count where files are read."""
+
+
+@dataclass(frozen=True, order=True)
+class Message:
+    """A message of the program.
+
+    Attributes:
+        text: its constant part; ``…`` is what differs.
+        section: the heading of the page that it stands under.
+        place: the module that makes it.
+        means: what it means, where the program says so itself.
+        remedy: what to do, where the program says so itself.
+    """
+
+    text: str
+    section: str
+    place: str
+    means: str = field(default="", compare=False)
+    remedy: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What people are told about a message besides its own words."""
+
+    means: str
+    remedy: str
+
+
+class Module:
+    """A module of the program, and where its texts come from."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.tree = ast.parse(path.read_text(encoding="utf-8"))
+        self._parents = {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
+
+    @property
+    def package(self) -> str:
+        """The folder below ``orchestrator``."""
+        return self.path.parent.name
+
+    @functools.cached_property
+    def constants(self) -> dict[str, ast.expr]:
+        """What names of the module stand for."""
+        return dict(_assignments(self.tree.body))
+
+    def functions_around(self, node: ast.AST) -> Iterator[ast.FunctionDef]:
+        """The functions that a node stands in, the innermost first."""
+        while node in self._parents:
+            node = self._parents[node]
+            if isinstance(node, ast.FunctionDef):
+                yield node
+
+    def texts(self, node: ast.expr | None, depth: int = 0) -> list[str]:
+        """Every text that an expression may be, with ``…`` for what only a run knows."""
+        if node is None or depth > 8:
+            return [GAP]
+        match node:
+            case ast.Constant(value=str(text)):
+                return [text]
+            case ast.JoinedStr(values=values):
+                return _joined([self.texts(value, depth + 1) for value in values])
+            case ast.BinOp(left=left, op=ast.Add(), right=right):
+                return _joined([self.texts(left, depth + 1), self.texts(right, depth + 1)])
+            case ast.IfExp(body=body, orelse=orelse):
+                return [*self.texts(body, depth + 1), *self.texts(orelse, depth + 1)]
+            case ast.Call(func=ast.Attribute(value=value, attr="format")):
+                return [re.sub(r"\{[^}]*\}", GAP, text) for text in self.texts(value, depth + 1)]
+            case ast.Name(id=name):
+                return [
+                    text for value in self._values_of(name, node) for text in self.texts(value, depth + 1)
+                ] or [GAP]
+        return [GAP]
+
+    def _values_of(self, name: str, node: ast.AST) -> list[ast.expr]:
+        for function in self.functions_around(node):
+            found = [value for target, value in _assignments(list(ast.walk(function))) if target == name]
+            if found:
+                return found
+            if name in {
+                argument.arg for argument in ast.walk(function.args) if isinstance(argument, ast.arg)
+            }:
+                return []
+        return [self.constants[name]] if name in self.constants else []
+
+    def rule_around(self, node: ast.AST) -> str:
+        """What the function that a node stands in is there for, without the article that it begins with."""
+        for function in self.functions_around(node):
+            if found := ast.get_docstring(function):
+                first = found.split("\n\n", maxsplit=1)[0]
+                return re.sub(r"^[\d., ]+: ", "", " ".join(first.split())).replace("``", "`")
+        return ""
+
+
+def _assignments(nodes: list[ast.stmt] | list[ast.AST]) -> Iterator[tuple[str, ast.expr]]:
+    for node in nodes:
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            yield node.targets[0].id, node.value
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+            yield node.target.id, node.value
+
+
+def _joined(parts: list[list[str]]) -> list[str]:
+    return ["".join(chosen) for chosen in itertools.islice(itertools.product(*parts), 16)]
+
+
+def tidy(text: str) -> str:
+    """A message as the page names it: on one line, each gap once, and without the name that it begins with."""
+    text = re.sub(r"(?:…[ ,;]*)+(?=…)", "", " ".join(text.split()))
+    return re.sub(r"^(?:… ?: )+", "", text).strip()
+
+
+def _says_something(text: str) -> bool:
+    return len(re.findall(r"[A-Za-z]{2,}", text.replace(GAP, " "))) >= 2
+
+
+def _called(node: ast.Call) -> str:
+    return ast.unparse(node.func).rpartition(".")[2]
+
+
+def _argument(node: ast.Call, place: int, *names: str) -> ast.expr | None:
+    for keyword in node.keywords:
+        if keyword.arg in names:
+            return keyword.value
+    return node.args[place] if len(node.args) > place else None
+
+
+class Program:
+    """All modules of the program, and the messages in them."""
+
+    def __init__(self, folder: Path = REPOSITORY / "orchestrator") -> None:
+        self.modules = [Module(path) for path in sorted(folder.rglob("*.py"))]
+        self._folder = folder
+
+    @functools.cached_property
+    def exceptions(self) -> frozenset[str]:
+        """Names of the program's classes of errors, and ValueError."""
+        bases = {
+            node.name: {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+            for module in self.modules
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.ClassDef)
+        }
+        known = {"Exception", "ValueError", "RuntimeError"}
+        while fresh := {name for name, above in bases.items() if above & known} - known:
+            known |= fresh
+        return frozenset(known - {"Exception", "RuntimeError"})
+
+    @functools.cached_property
+    def proxmox_errors(self) -> frozenset[str]:
+        """Classes of errors that have their remedies themselves."""
+        return frozenset(kind for kind, _, _ in proxmox_kinds())
+
+    def messages(self) -> list[Message]:
+        """Every message, once a section, sorted."""
+        found: dict[tuple[str, str], Message] = {}
+        for module in self.modules:
+            for message in self._of(module):
+                found.setdefault((message.section, message.text), message)
+        return sorted(found.values(), key=lambda item: (item.section, _sort_key(item.text)))
+
+    def _of(self, module: Module) -> Iterator[Message]:
+        place = str(module.path.relative_to(self._folder.parent))
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Call):
+                for text, section, means, remedy in self._call(module, node):
+                    if _says_something(tidy(text)):
+                        yield Message(tidy(text), section, place, means, remedy)
+            if isinstance(node, ast.FunctionDef) and _WHY.match(ast.get_docstring(node) or ""):
+                for text in self._reasons(module, node):
+                    yield Message(text, _section_of(module.package), place)
+            if isinstance(node, ast.Tuple) and module.package == "documents":
+                for text, allowed in self._pairs(module, node):
+                    yield Message(text, "Files", place, "The file is not as its format wants it.", allowed)
+
+    @staticmethod
+    def _pairs(module: Module, node: ast.Tuple) -> Iterator[tuple[str, str]]:
+        """What was found and what is allowed, where both stand in a tuple: alone, or behind a place."""
+        elements = node.elts if len(node.elts) == 2 else node.elts[1:3]
+        if len(elements) != 2 or any(isinstance(item, ast.Tuple) for item in elements):
+            return
+        found, allowed = (list(map(tidy, module.texts(item))) for item in elements)
+        remedy = " Or: ".join(text for text in dict.fromkeys(allowed) if _says_something(text))
+        for text in found:
+            if " " in text and _says_something(text):
+                yield text, remedy or "What belongs there stands under the line."
+
+    @staticmethod
+    def _reasons(module: Module, function: ast.FunctionDef) -> Iterator[str]:
+        """What a function says that is there to say why something cannot be."""
+        for node in ast.walk(function):
+            if isinstance(node, ast.Return | ast.Yield) and node.value is not None:
+                said = node.value.elts[-1] if isinstance(node.value, ast.Tuple) else node.value
+                yield from (text for text in map(tidy, module.texts(said)) if _says_something(text))
+
+    def _call(self, module: Module, node: ast.Call) -> Iterator[tuple[str, str, str, str]]:
+        name = _called(node)
+        if module.package == "doctor":
+            yield from self._examined(module, node, name)
+        elif name in _BY_FILE:
+            yield from self._by_file(module, node, name)
+        elif name == "Change":
+            kind = _argument(node, 0, "kind")
+            if kind is not None and ast.unparse(kind) in ("Kind.REFUSED", "Kind.UNABLE"):
+                for text in module.texts(_argument(node, 99, "why")):
+                    yield text, "Plans", "", ""
+        elif name in _TELLING:
+            section = {"guests": "Guests", "nightly": "Nights", "planning": "Plans"}.get(
+                module.package, "Commands"
+            )
+            first = next((item for item in node.args if self._is_text(module, item)), None)
+            for text in module.texts(first):
+                yield text, section, "", ""
+        elif name == "append" and ast.unparse(node.func).rpartition(".")[0].rpartition(".")[2] in _LISTS:
+            for text in module.texts(node.args[0]):
+                yield text, _section_of(module.package), "", ""
+        elif name in self.exceptions and name not in _NOT_ERRORS:
+            for text in module.texts(_argument(node, 0, "text")):
+                yield text, "Proxmox" if module.package == "proxmox" else _section_of(module.package), "", ""
+        elif name in ("ValueError", "PydanticCustomError") and module.package in _FILES:
+            for text in module.texts(node.args[1 if name == "PydanticCustomError" else 0]):
+                yield text, "Files", "The value is not written as its key wants it.", _WRITE_IT
+        elif (
+            module.package in ("applying", "guests") and (said := _argument(node, 99, "message")) is not None
+        ):
+            for text in module.texts(said):
+                yield text, _section_of(module.package), "", ""
+
+    @staticmethod
+    def _examined(module: Module, node: ast.Call, name: str) -> Iterator[tuple[str, str, str, str]]:
+        """What an examination finds: subject, found, remedy."""
+        kinds = {
+            "warning": "It works, and not always or not all of it",
+            "error": "Some command fails, or will",
+        }
+        if name not in kinds or len(node.args) != 3:
+            return
+        subject, found, remedies = (list(map(tidy, module.texts(item))) for item in node.args)
+        remedy = " Or: ".join(text for text in dict.fromkeys(remedies) if _says_something(text))
+        for text in found:
+            yield (
+                text,
+                "Examination",
+                f"{kinds[name]}{'' if subject[0] == GAP else f' ({subject[0]})'}.",
+                remedy or "What the finding says under it.",
+            )
+
+    @staticmethod
+    def _is_text(module: Module, node: ast.expr) -> bool:
+        return any(_says_something(text) for text in module.texts(node))
+
+    def _by_file(self, module: Module, node: ast.Call, name: str) -> Iterator[tuple[str, str, str, str]]:
+        first = {"Ambiguous": 0, "Problem": 5}.get(name, 1)
+        allowed = [tidy(text) for text in module.texts(_argument(node, first + 1, "allowed"))]
+        remedy = " Or: ".join(text for text in dict.fromkeys(allowed) if _says_something(text))
+        for text in module.texts(_argument(node, first, "message")):
+            means = (
+                module.rule_around(node) if name == "Finding" else "The file is not as its format wants it."
+            )
+            yield (
+                text.replace("{}", GAP),
+                "Files",
+                means,
+                remedy or "What belongs there stands under the line.",
+            )
+
+
+def _section_of(package: str) -> str:
+    return {
+        "applying": "Changes", "contract": "Plans", "guests": "Guests", "history": "History", "nightly": "Nights",
+        "planning": "Plans", "proxmox": "Proxmox", "resources": "Plans", "sites": "Secrets",
+    }.get(package, "Commands")  # fmt: skip
+
+
+def _sort_key(text: str) -> str:
+    return re.sub(r"[^a-z0-9 ]", "", text.lower()).strip()
+
+
+def proxmox_kinds() -> list[tuple[str, str, str]]:
+    """Each class of Proxmox's errors: its name, what it means, what to do."""
+    from orchestrator.proxmox import errors
+
+    return [
+        (name, _meaning(kind), kind.default_remedy or "Read the log of the task that the message names.")
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type)
+        and issubclass(kind, errors.ProxmoxError)
+        and kind is not errors.ProxmoxError
+    ]
+
+
+def proxmox_rules() -> list[tuple[list[str], str, str]]:
+    """What Proxmox may say: its words, what they mean, what to do. The first that fits counts."""
+    from orchestrator.proxmox import errors
+
+    found = []
+    for rule in errors._RULES:
+        kind = rule.kind
+        remedy = re.sub(r"\{\w+\}", GAP, rule.remedy) or kind.default_remedy
+        means = "Proxmox could not do it." if kind is errors.ServerError else _meaning(kind)
+        found.append((_words(rule.pattern.pattern), means, remedy))
+    return found
+
+
+def _meaning(kind: type[Exception]) -> str:
+    return (kind.__doc__ or "").split("\n", maxsplit=1)[0]
+
+
+def _words(pattern: str) -> list[str]:
+    """A pattern as people would search for it: each of its alternatives, with ``…`` for what differs."""
+    text = pattern.replace(r"\(", "⟨").replace(r"\)", "⟩")
+    text = re.sub(r"\[\^?[^\]]*\][+*]?|\\[wdSs][+*]?|\.\*", GAP, text)
+    text = re.sub(r"\(\?P<\w+>[^()]*\)", GAP, text)
+    while (fewer := re.sub(r"\(\?:[^()]*\)\?", "", text)) != text:
+        text = fewer
+    text = re.sub(r"\(\?:[^()]*\)", GAP, text)
+    words = [
+        re.sub(r"[ …]*…[ …]*(?=$)|…+", GAP, item)
+        for item in text.replace("⟨", "(").replace("⟩", ")").split("|")
+    ]
+    return [" ".join(item.replace("\\", "").split()) for item in words]
+
+
+@functools.cache
+def messages_of_the_program() -> tuple[Message, ...]:
+    """Every message of the program."""
+    return tuple(Program().messages())
+
+
+def remedies() -> dict[str, Remedy]:
+    """What ``remedies.yaml`` says, by message."""
+    content: dict[str, list[str]] = yaml.safe_load(REMEDIES.read_text(encoding="utf-8")) or {}
+    return {text: Remedy(*said) for text, said in content.items()}
+
+
+_SECTIONS = {
+    "Files": "What `orchestrator validate` and every command that reads files says about a client's file or a "
+    "sites' file. Each comes with its place, the line, and what is allowed; all of all files in one run.",
+    "Plans": "Refused changes (✗ in a plan): nothing at all is done to that machine. And saved plans "
+    "that cannot be used. A line that begins with `refused: change:`, `restart:`, `retire:`, `erase:` or "
+    "`outside-window:` is a plan that refuses itself: [safety](safety.md).",
+    "Changes": "Why `apply`, a restore, a snapshot or an update stopped at one machine. Others went on; the next "
+    "run of the same command finishes what was begun.",
+    "Guests": "What happened on the way into a machine by SSH, or inside it.",
+    "Nights": "Problems in the report of a night.",
+    "Commands": "Why a command ended before, or instead of, doing what it was asked.",
+    "Examination": "What `orchestrator doctor` finds, with the remedy that it gives: [what it looks at](doctor.md).",
+    "Secrets": "Why a token's secret could not be had. No such message holds any of the secret.",
+    "History": "Why the history could not be written or read. Without it nothing is changed.",
+    "Proxmox": "What the way to Proxmox's API may say. All begin with the site and the call.",
+}
+
+
+def page() -> str:
+    """The whole page."""
+    told = remedies()
+    messages = messages_of_the_program()
+    parts = [
+        "# Messages, and what to do\n",
+        "<!-- Written by `make reference`, from the program and tools/remedies.yaml. -->\n",
+        textwrap.dedent(
+            """\
+            Every error message of the program. Search for the part of yours that names nothing of yours: `…` stands
+            for what differs each time. Many begin with a client and a machine, or a site; that is left out here. Each
+            message says itself what to do; here is why it comes, and what else helps. What becomes of a fault in the
+            middle of a change stands in [faults](faults.md).
+            """
+        ),
+    ]
+    for section, about in _SECTIONS.items():
+        parts.append(f"## {section}\n\n{about}\n")
+        for message in messages:
+            if message.section == section:
+                said = told.get(message.text, Remedy(message.means, message.remedy))
+                parts.append(_entry([message.text], said.means, said.remedy))
+    parts.append("## What Proxmox itself says\n")
+    parts.append(
+        "Proxmox's own words, in an answer or at the end of a task's log, and what the orchestrator takes them for. "
+        "The first that fits counts.\n"
+    )
+    parts += [_entry(*rule) for rule in proxmox_rules()]
+    parts.append("Whatever else it says is one of these:\n")
+    parts += [_entry([_plain(name)], means, remedy) for name, means, remedy in proxmox_kinds()]
+    return "\n".join(parts)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+
+
+def _entry(texts: list[str], means: str, remedy: str) -> str:
+    quoted = ", ".join(f"`` {text} ``" if "`" in text else f"`{text}`" for text in texts)
+    done = f" **Do:** {_sentence(remedy)}" if remedy else ""
+    return f"- {quoted}\\\n  {_sentence(means)}{done}\n"
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    text = text[:1].upper() + text[1:] if not text.startswith(("`", "http")) else text
+    text = re.sub(r"(?<=[\w}])<(?=\w)|<(?=\w)", "&lt;", text)
+    return text if text.endswith((".", ":", "!", "?")) or not text else text + "."
+
+
+def without_remedy() -> list[str]:
+    """Messages of which nothing says what they mean and what to do."""
+    told = remedies()
+    return [
+        message.text
+        for message in messages_of_the_program()
+        if not (message.means and message.remedy) and message.text not in told
+    ]
+
+
+def without_message() -> list[str]:
+    """Remedies for messages that the program does not have any more."""
+    return sorted(set(remedies()) - {message.text for message in messages_of_the_program()})
+
+
+def main() -> None:
+    """Write the page; name the messages that lack an entry in remedies.yaml, and entries without a message."""
+    PAGE.write_text(page(), encoding="utf-8")
+    lacking = [f"say in {REMEDIES.name}: {text}" for text in without_remedy()]
+    gone = [f"take out of {REMEDIES.name}: {text}" for text in without_message()]
+    if lacking or gone:
+        raise SystemExit("\n".join([*lacking, *gone]))
+
+
+if __name__ == "__main__":
+    main()
