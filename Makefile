@@ -65,7 +65,7 @@ unit: ## pure functions
 	$(RUN)/pytest -q -n 2 tests/unit
 
 api: ## against fakepve, over HTTPS
-	$(RUN)/pytest -q -n 2 tests/api
+	$(RUN)/pytest -q -n 4 tests/api
 
 lab: ## real guests, real packets (root)
 	$(RUN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/lab

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from orchestrator.resources.notes import read_mark, write_mark
 from orchestrator.sites import load_provider
 from orchestrator.subscriptions import load
 from tests.api.fakepve_handle import FakePve
+from tests.api.forked import ForkedRun
 
 _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKURtZCucXETzzcQIDs1+Vtfi1dn37SdGSoJus4g4ca3 provider@example"
 CLIENT_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMt/0c/A2mkpeBwnYhdfuXiHPCyxJ0Ng1AQweBcPRbpF admin@client"
@@ -110,23 +112,21 @@ class Desk:
             path = self.folder / "subscriptions" / f"{item['client']}.yaml"
             path.write_text(yaml.safe_dump(item, sort_keys=False))
 
-    def start(
-        self, *arguments: str, environment: dict[str, str] | None = None, stopped: bool = False
-    ) -> subprocess.Popen[str]:
-        """Start the command; ``stopped``: it waits for SIGCONT before its first instruction."""
-        command = [sys.executable, "-m", "orchestrator", *arguments]
-        if stopped:
-            command = ["sh", "-c", 'kill -STOP $$; exec "$@"', "sh", *command]
+    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        return {
+            **os.environ,
+            "ORCHESTRATOR_INVENTORY": str(self.folder / "sites.yaml"),
+            "XDG_STATE_HOME": str(self.folder / "state"),
+            "COLUMNS": "200",
+            **more,
+        }
+
+    def start(self, *arguments: str, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start the command."""
         return subprocess.Popen(
-            command,
+            [sys.executable, "-m", "orchestrator", *arguments],
             cwd=self.folder,
-            env={
-                **os.environ,
-                "ORCHESTRATOR_INVENTORY": str(self.folder / "sites.yaml"),
-                "XDG_STATE_HOME": str(self.folder / "state"),
-                "COLUMNS": "200",
-                **(environment or {}),
-            },
+            env=self._environment(environment or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -134,25 +134,28 @@ class Desk:
         )
 
     def run(self, *arguments: str, environment: dict[str, str] | None = None) -> Answer:
-        """Run the command to its end."""
+        """Run the command to its end; with an environment of its own it is started truly (``tests.api.forked``)."""
+        if environment is None:
+            return Answer(*self._forked(*arguments).communicate())
         process = self.start(*arguments, environment=environment)
         out, err = process.communicate(timeout=120)
         return Answer(process.returncode, out, err)
 
-    def run_killed(self, call: int, *arguments: str) -> Answer:
-        """Run the command; it is killed when its API call number ``call`` (from 0) has taken effect.
+    def _forked(self, *arguments: str) -> ForkedRun:
+        return ForkedRun(arguments, self.folder, self._environment({}))
 
-        The process waits, stopped, until the fake knows whom to kill. The answer to that call is lost.
+    def run_killed(self, call: int, *arguments: str, method: str = "*") -> Answer:
+        """Run the command; it is killed when its API call number ``call`` (from 0; of a method) has taken effect.
+
+        The process waits until the fake knows whom to kill. The answer to that call is lost.
         """
-        process = self.start(*arguments, stopped=True)
+        run = self._forked(*arguments)
         for fake in self.fakes.values():
-            fake.fault("*", ".*", "kill", pid=process.pid, skip=call, after=True)
-        os.waitpid(process.pid, os.WUNTRACED)
-        os.kill(process.pid, signal.SIGCONT)
-        out, err = process.communicate(timeout=120)
+            fake.fault(method, ".*", "kill", pid=run.pid, skip=call, after=True)
+        answer = Answer(*run.communicate())
         for fake in self.fakes.values():
             fake.control("clear_faults")
-        return Answer(process.returncode, out, err)
+        return answer
 
     def plan(self, *arguments: str) -> dict[str, Any]:
         """The plan as JSON, whatever the exit code."""
@@ -178,13 +181,16 @@ class Desk:
         provider = load_provider(self.folder / "sites.yaml")
         return desired_machines([item.subscription for item in loaded], provider)
 
-    def put_in_service(self, *names: str, site: str = "paris", firewall: bool = False) -> None:
+    def put_in_service(
+        self, *names: str, site: str = "paris", firewall: bool = False, host_keys: tuple[str, ...] = ()
+    ) -> None:
         """Note in machines what a first boot would have noted: their guests were left alone in these tests.
 
         Args:
             names: which; all if there are none.
             site: where.
             firewall: note what is brought into a guest as well, as the files have it.
+            host_keys: the guests' SSH host keys.
         """
         cluster = self.fakes[site].cluster()
         wanted = {machine.key: machine for machine in self.desired()} if firewall else {}
@@ -192,7 +198,7 @@ class Desk:
             notes = vm["config"].get("description", "")
             mark = read_mark(notes)
             if mark is not None and (not names or name in names):
-                mark = mark.with_(ready=True)
+                mark = mark.with_(ready=True, host_keys=host_keys)
                 if found := wanted.get((mark.client, mark.machine)):
                     mark = mark.with_(
                         firewall=policy_to_data(found.policy),
