@@ -15,7 +15,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
-from qemu.qmp import QMPClient, QMPError
+import stamina
+from qemu.qmp import ConnectError, QMPClient, QMPError
+from qemu.qmp.qmp_client import GreetingError, NegotiationError
 
 from lab.agent import GuestAgent
 from lab.commands import CommandFailedError, run
@@ -58,6 +60,15 @@ class GuestNotRunningError(RuntimeError):
 
 class GuestStartError(RuntimeError):
     """QEMU refused to start the guest; the message is QEMU's."""
+
+
+def _was_talked_over(error: Exception) -> bool:
+    """Did QEMU tell an event (of a job, say) where qemu.qmp waits for the greeting or the first answer?
+
+    It may: events are for whoever is connected from before the greeting, where the one before has negotiated,
+    and `qmp_capabilities` is carried out before its answer is sent.
+    """
+    return isinstance(error, ConnectError) and isinstance(error.exc, GreetingError | NegotiationError)
 
 
 class Guests:
@@ -248,9 +259,8 @@ class Guests:
             GuestNotRunningError: it does not run.
         """
         self._running_pid(node, vmid)
-        client = QMPClient(f"{node}/{vmid}")
         try:
-            await client.connect(str(self.files(node, vmid).monitor))
+            client = await self._connected(node, vmid)
         except Exception as error:
             if self._pid(node, vmid) is None:
                 raise GuestNotRunningError(f"VM {vmid} not running") from error
@@ -260,6 +270,12 @@ class Guests:
         finally:
             with suppress(Exception):
                 await client.disconnect()
+
+    @stamina.retry(on=_was_talked_over, attempts=50, timeout=None, wait_initial=0.01, wait_max=0.2)
+    async def _connected(self, node: str, vmid: int) -> QMPClient:
+        client = QMPClient(f"{node}/{vmid}")
+        await client.connect(str(self.files(node, vmid).monitor))
+        return client
 
     def _pid(self, node: str, vmid: int) -> int | None:
         """The process of a guest, or None. A process id alone proves nothing, it may be someone else's by now."""

@@ -141,7 +141,7 @@ def test_stopped_task_leaves_no_archive_and_no_lock(api: Client, root: Client, r
 def test_suspended_guest_goes_on(api: Client, root: Client) -> None:
     api.run("POST", f"{VM}/status/start")
     upid = ask(api, mode="suspend")
-    assert api.end_of(upid) == "OK"
+    assert api.end_of(upid) == "OK", log(api, upid)
     assert "INFO: backup mode: suspend\n" in log(api, upid)
     assert "INFO: suspending guest\n" in log(api, upid)
     assert "INFO: resuming VM again after 0 seconds\n" in log(api, upid)
