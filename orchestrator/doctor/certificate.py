@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from orchestrator.doctor.findings import Finding, Place
+from orchestrator.proxmox.trust import without_form_checks
 
 SOON = dt.timedelta(days=21)
 """Proxmox renews its own certificates when less than two weeks are left; later than this it did not."""
@@ -38,7 +39,7 @@ def shake_hands(url: str, ca_file: Path | None, *, timeout_seconds: float) -> Ha
     """Connect to an API's host and look at its certificate, trusting whom the program trusts."""
     parts = urlsplit(url)
     try:
-        context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+        context = without_form_checks(ssl.create_default_context(cafile=str(ca_file) if ca_file else None))
     except (OSError, ssl.SSLError) as error:
         return Handshake(
             refused=0, reason=f"{ca_file} cannot be used: {getattr(error, 'strerror', None) or error}"

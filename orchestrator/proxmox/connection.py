@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from orchestrator.proxmox.trust import without_form_checks
+
 if TYPE_CHECKING:
     import requests
+    import requests.adapters
 
 _CONNECT_SECONDS = 10.0
 
@@ -97,6 +100,8 @@ class Connection:
             timeout=(min(_CONNECT_SECONDS, endpoint.timeout_seconds), endpoint.timeout_seconds),
         )
         self._session: requests.Session = self._api._store["session"]
+        if endpoint.verify_tls:
+            self._session.mount("https://", _usual_verification())
         # The environment may not choose whom to trust (REQUESTS_CA_BUNDLE), which proxy to use or, by ~/.netrc,
         # who one is.
         self._session.trust_env = False
@@ -171,6 +176,19 @@ def _trust(endpoint: Endpoint) -> bool | str:
         if Path(place).exists():
             return place
     return True
+
+
+def _usual_verification() -> requests.adapters.HTTPAdapter:
+    """Verify certificates as :func:`orchestrator.proxmox.trust.without_form_checks` says."""
+    import requests
+    import urllib3.util.ssl_
+
+    class Adapter(requests.adapters.HTTPAdapter):
+        def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+            context = without_form_checks(urllib3.util.ssl_.create_urllib3_context())
+            super().init_poolmanager(*arguments, ssl_context=context, **options)
+
+    return Adapter()
 
 
 def _refuse(response: requests.Response, *_args: object, **_options: object) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
+import urllib3.connection
+import urllib3.util.ssl_
 
+from orchestrator.doctor.certificate import shake_hands
 from orchestrator.proxmox import Cluster, ProxmoxError, TlsRefused, TokenRefused, Unreachable
 from tests.api.fakepve_handle import FakePve
 
@@ -43,6 +49,39 @@ def test_a_certificate_of_somebody_else(fakepve: FakePve, other_ca: Path) -> Non
         cluster.post("/pools", poolid="client-dupont")
     assert cluster.calls == {"POST": 1}
     assert fakepve.calls() == {}
+
+
+@pytest.fixture
+def newer_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wants of a certificate's form what Python 3.13 wants; under a newer one this changes nothing."""
+
+    def strict(make: Callable[..., ssl.SSLContext]) -> Callable[..., ssl.SSLContext]:
+        def made(*arguments: Any, **options: Any) -> ssl.SSLContext:
+            context = make(*arguments, **options)
+            context.verify_flags |= ssl.VERIFY_X509_STRICT
+            return context
+
+        return made
+
+    monkeypatch.setattr(ssl, "create_default_context", strict(ssl.create_default_context))
+    for module in (urllib3.util.ssl_, urllib3.connection):
+        monkeypatch.setattr(
+            module, "create_urllib3_context", strict(urllib3.util.ssl_.create_urllib3_context)
+        )
+
+
+@pytest.mark.usefixtures("newer_python")
+def test_the_ca_of_an_older_cluster_is_trusted_under_a_newer_python(
+    fakepve: FakePve, cluster: Cluster, other_ca: Path
+) -> None:
+    """It has no ``keyUsage``, as those of Proxmox before 2026."""
+    with requests.Session() as session, pytest.raises(requests.exceptions.SSLError):
+        session.get(f"{fakepve.url}/api2/json/version", verify=str(fakepve.ca_file))
+    assert cluster.get("/version")["version"]
+    assert shake_hands(fakepve.url, fakepve.ca_file, timeout_seconds=10).expires is not None
+    with pytest.raises(TlsRefused, match="its certificate is not trusted"):
+        fakepve.cluster(ca_file=other_ca).get("/version")
+    assert shake_hands(fakepve.url, other_ca, timeout_seconds=10).refused is not None
 
 
 def test_a_certificate_for_another_host(fakepve: FakePve) -> None:
