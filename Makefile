@@ -9,7 +9,9 @@ STAMP := $(VENV)/.installed
 PROMTOOL := $(RUN)/promtool
 
 APT := python3-venv qemu-system-x86 qemu-utils mmdebstrap nftables iproute2 openssh-client openssh-server \
-       netcat-openbsd postgresql sudo fdisk e2fsprogs grub-pc-bin grub-common shellcheck systemd zstd
+       netcat-openbsd curl postgresql sudo fdisk e2fsprogs grub-pc-bin grub-common shellcheck systemd zstd
+
+APT_IMAGE := podman runc
 
 APT_VAGRANT := vagrant vagrant-libvirt libvirt-daemon libvirt-daemon-system libvirt-clients dnsmasq-base dbus apt-utils \
                gnupg openssl iptables
@@ -17,7 +19,7 @@ APT_VAGRANT := vagrant vagrant-libvirt libvirt-daemon libvirt-daemon-system libv
 # Compiled modules are kept: the tests start the program more than a thousand times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help bootstrap apt demo demo-down test format lint types unit api lab acceptance acceptance-clean vagrant-test package man docs faults reference bench clean
+.PHONY: help bootstrap apt demo demo-down test format lint types unit api lab acceptance acceptance-clean vagrant-test image-test package man docs faults reference bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -83,6 +85,11 @@ vagrant-test: bootstrap ## `vagrant up` for real, without KVM, with stand-ins fo
 	@missing=$$(for p in $(APT_VAGRANT); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	[ -z "$$missing" ] || tools/apt-install $$missing
 	PATH="$(CURDIR)/$(RUN):$$PATH" tests/vagrant/up.sh
+
+image-test: bootstrap ## the container image, built and run for real (root; three minutes)
+	@missing=$$(for p in $(APT_IMAGE); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	[ -z "$$missing" ] || tools/apt-install $$missing
+	$(RUN)/pytest -q tests/image
 
 package: $(STAMP) ## sdist and wheel, with playbooks and templates inside: build/dist
 	$(RUN)/python -m hatchling build -d build/dist
