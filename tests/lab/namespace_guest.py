@@ -293,6 +293,9 @@ mkdir -p "$folder/disk" "$root"
 mount -t tmpfs -o size=256m tmpfs "$folder/disk"
 mkdir "$folder/disk/upper" "$folder/disk/work"
 mount -t overlay -o "lowerdir=/,upperdir=$folder/disk/upper,workdir=$folder/disk/work" overlay "$root"
+around=$(dirname "$folder")
+mkdir -p "$root$around" # what is mounted below / is not in the overlay: /tmp of Debian 13
+mount --bind "$around" "$root$around"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount --rbind /sys "$root/sys"
