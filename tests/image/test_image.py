@@ -87,9 +87,9 @@ def test_files_become_machines_and_the_next_container_knows_the_history(site: tu
     applied = run("apply", "--inventory", "mine", "--yes", "--no-guests")
     assert applied.returncode == 0, applied.stdout + applied.stderr
     assert list(desk.machines()) == ["web"]
-    history = run("history", "--inventory", "mine")
+    history = run("history")
     assert "dupont" in history.stdout, history.stderr
-    assert run("history", "verify", "--inventory", "mine").returncode == 0
+    assert run("history", "verify").returncode == 0
 
 
 def test_the_image_has_the_program_and_nothing_else_of_the_repository(podman: Podman) -> None:
