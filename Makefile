@@ -27,12 +27,7 @@ help: ## this list
 bootstrap: apt $(STAMP) $(PROMTOOL) ## install everything: Debian packages, virtual environment
 
 apt:
-	@missing=$$(for p in $(APT); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
-	if [ -n "$$missing" ]; then \
-	  echo "==> Debian packages:" $$missing; \
-	  [ "$$(id -u)" = 0 ] || { echo "root is needed to install them" >&2; exit 1; }; \
-	  tools/apt-install $$missing; \
-	fi
+	@tools/apt-install $(APT)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -82,13 +77,11 @@ acceptance-clean: $(STAMP) ## remove what an interrupted acceptance run left: IN
 	ACCEPTANCE_INVENTORY="$(abspath $(INVENTORY))" $(RUN)/python -m tests.acceptance.cleaning
 
 vagrant-test: bootstrap ## `vagrant up` for real, without KVM, with stand-ins for Proxmox's packages (root; ten minutes)
-	@missing=$$(for p in $(APT_VAGRANT); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
-	[ -z "$$missing" ] || tools/apt-install $$missing
+	@tools/apt-install $(APT_VAGRANT)
 	PATH="$(CURDIR)/$(RUN):$$PATH" tests/vagrant/up.sh
 
 image-test: bootstrap ## the container image, built and run for real (root; three minutes)
-	@missing=$$(for p in $(APT_IMAGE); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
-	[ -z "$$missing" ] || tools/apt-install $$missing
+	@tools/apt-install $(APT_IMAGE)
 	$(RUN)/pytest -q tests/image
 
 package: $(STAMP) ## sdist and wheel, with playbooks and templates inside: build/dist

@@ -7,7 +7,7 @@ import resource
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -36,12 +36,14 @@ class Podman:
         self("rmi", "--all", "--force")
         shutil.rmtree(self._folder)
 
-    def __call__(self, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-        """Run podman to its end."""
+    def __call__(
+        self, *arguments: str, cwd: Path = ROOT, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run podman to its end, with variables on top of this process' own."""
         return subprocess.run(
             [*self._podman, *arguments],
             cwd=cwd,
-            env=self._environment,
+            env={**self._environment, **(environment or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -67,12 +69,18 @@ class Podman:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def run(
-        self, options: Sequence[str], image: str, *command: str, cwd: Path = ROOT
+        self,
+        options: Sequence[str],
+        image: str,
+        *command: str,
+        cwd: Path = ROOT,
+        environment: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run a container to its end, on this machine's loopback."""
         files, processes = (min(resource.getrlimit(kind)[0], 1024) for kind in _LIMITED)
         limits = ("--ulimit", f"nofile={files}:{files}", "--ulimit", f"nproc={processes}:{processes}")
-        return self("run", "--rm", "--network", "host", *limits, *options, image, *command, cwd=cwd)
+        started = ("run", "--rm", "--network", "host", *limits, *options, image, *command)
+        return self(*started, cwd=cwd, environment=environment)
 
 
 _LIMITED = (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC)

@@ -321,7 +321,8 @@ _BOOT = """
 exec chroot "${root:-/}" /bin/sh -ec '
 folder=$1; shift
 "$@" &
-while ! /usr/sbin/sshd -E "$folder/sshd.log"; do sleep 0.1; done
+tries=0
+until /usr/sbin/sshd -E "$folder/sshd.log"; do tries=$((tries + 1)); [ "$tries" -lt 100 ] || exit 1; sleep 0.1; done
 until grep -q "Server listening" "$folder/sshd.log"; do sleep 0.05; done
 echo "sshd ready"
 %s' guest "$folder" "$@"
