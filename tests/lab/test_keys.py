@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -107,7 +108,9 @@ def apply(
     guest: NamespaceGuest, *wanted: str, former: tuple[str, ...] = (), seconds: int = 60
 ) -> subprocess.CompletedProcess[str]:
     """Run the program in the guest as the playbook does, and confirm nothing."""
-    shutil.copy(SOURCE, guest.folder / "sbin")
+    with TemporaryDirectory(dir=guest.folder) as folder:  # another run may be starting the one that is there
+        shutil.copy(SOURCE, folder)
+        Path(folder, SOURCE.name).replace(guest.folder / "sbin" / SOURCE.name)
     return guest.inside(
         PROGRAM, "apply", "admin", str(seconds), text=sent(target(guest, *wanted, former=former)), check=False
     )
