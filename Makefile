@@ -61,8 +61,8 @@ types: ## strict types
 unit: ## pure functions
 	$(RUN)/pytest -q -n 2 tests/unit
 
-api: ## against fakepve, over HTTPS
-	$(RUN)/pytest -q -n 4 tests/api
+api: ## against fakepve, over HTTPS; hostile files, guests and answers
+	$(RUN)/pytest -q -n 4 tests/api tests/hostile
 
 lab: ## real guests, real packets (root)
 	$(RUN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/lab

@@ -24,6 +24,7 @@ from orchestrator.proxmox import (
 from orchestrator.resources.backup import Archive
 from orchestrator.resources.desired import OWNER_TAG, pool_of
 from orchestrator.resources.notes import Mark, read_mark
+from orchestrator.resources.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, ClusterState, VmConfig, VmSnapshot, VmSummary
@@ -78,6 +79,7 @@ class ObservedSite:
         register: which machine has which address (name of the machine by address). Complete only after
             :func:`with_register`, because it costs a call for each stranger.
         adoptable: strangers that a file wants to take over, by their VM id.
+        unreadable: what could not be read. Nothing is concluded of it: not that it is there, nor that it is not.
     """
 
     site: str
@@ -86,6 +88,7 @@ class ObservedSite:
     strangers: tuple[VmSummary, ...]
     register: dict[IPv4Address, str]
     adoptable: Mapping[int, ObservedMachine] = field(default_factory=dict)
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 def looks_ours(vm: VmSummary) -> bool:
