@@ -19,7 +19,7 @@ from aiohttp import web
 from fakepve import FakeVm, PveError, TaskError
 from fakepve import schema as pve_schema
 from fakepve.lxc import SIZE_UNITS, format_size
-from fakepve.qemu import DRIVE_KEY, NEW_DISK, join_drive, split_drive, volume_ref, with_mac
+from fakepve.qemu import DRIVE_KEY, NEW_DISK, drives_of, join_drive, split_drive, volume_ref, with_mac
 from fakepve.server import USER
 
 from tests.api.fakepve_access import Accounts
@@ -152,6 +152,9 @@ class Node(Accounts):
                 vm.config[key] = value
         for key in deletes:
             self._detach(vm, key, before.get(key))
+        for key in updates:
+            if key in before and _volume(vm.config.get(key)) != _volume(before[key]):
+                self._detach(vm, key, before[key])  # pushed out of its slot
 
     def _check_changes(self, vm: Any, updates: dict[str, Any], deletes: list[str]) -> None:
         known = pve_schema.load().paths["/nodes/{node}/qemu/{vmid}/config"]["PUT"]["parameters"]["properties"]
@@ -192,23 +195,23 @@ class Node(Accounts):
         if volume.endswith(":cloudinit") or NEW_DISK.match(volume):
             self._qm_image_store(sid, user)
         if volume.endswith(":cloudinit"):
-            store = self.storages[sid]
-            name = (
-                f"{vm.vmid}/vm-{vm.vmid}-cloudinit.qcow2"
-                if store["type"] == "dir"
-                else f"vm-{vm.vmid}-cloudinit"
-            )
-            if name in store.setdefault("volumes", {}):
-                raise PveError(500, f"disk image '{self._volume_path(sid, name, 'images')}' already exists")
-            store["volumes"][name] = {
-                "content": "images",
-                "format": "qcow2",
-                "size": 4 * 1024**2,
-                "vmid": vm.vmid,
-            }
-            return join_drive(f"{sid}:{name}", {**properties, "media": "cdrom"})
+            return self._cloud_init(vm.vmid, sid, properties)
         made, _volumes = self._qm_new_drive(vm.vmid, key, value, None)
         return made
+
+    def _cloud_init(self, vmid: int, sid: Any, properties: dict[str, str]) -> str:
+        """Make a VM's cloud-init drive on a storage; return its value."""
+        store = self.storages[sid]
+        name = f"{vmid}/vm-{vmid}-cloudinit.qcow2" if store["type"] == "dir" else f"vm-{vmid}-cloudinit"
+        if name in store.setdefault("volumes", {}):
+            raise PveError(500, f"disk image '{self._volume_path(sid, name, 'images')}' already exists")
+        store["volumes"][name] = {
+            "content": "images",
+            "format": "qcow2",
+            "size": 4 * 1024**2,
+            "vmid": vmid,
+        }
+        return str(join_drive(f"{sid}:{name}", {**properties, "media": "cdrom"}))
 
     @staticmethod
     def _ssh_keys(encoded: str) -> str:
@@ -266,6 +269,29 @@ class Node(Accounts):
 
     # Machines
 
+    async def _qm_clone(self, v: dict[str, Any], user: str) -> Any:
+        """Clone as fakepve does, but for what it leaves out: to which node, and drives of cloud-init."""
+        node, target, storage = v["node"], v.get("target"), v.get("storage")
+        source = self.vm(int(v["vmid"]))
+        target = None if target in (node, "localhost") else target
+        if storage and storage in self.storages and source is not None:
+            for place in filter(None, (node, target)):
+                self._check_enabled(storage, place)
+        if target in self.nodes and source is not None and not self._is_shared(source):
+            raise PveError(500, f"can't clone VM to node '{target}' (VM uses local storage)")
+        upid = await super()._qm_clone(v, user)
+        made = self.vm(int(v["newid"]))
+        for key, value in list(made.config.items()) if made is not None else ():
+            volume, properties = split_drive(str(value)) if DRIVE_KEY.match(key) else ("", {})
+            if "cloudinit" in volume:
+                made.config[key] = self._cloud_init(made.vmid, storage or volume_ref(volume)[0], properties)
+        return upid
+
+    def _is_shared(self, vm: Any) -> bool:
+        """Whether every volume of a VM is on a shared storage, media in drives included."""
+        used = {volume_ref(volume)[0] for _key, volume, _options in drives_of(vm.config)} - {None}
+        return all(self.storages[name].get("shared") for name in used if name in self.storages)
+
     async def ceph_io(self, vm: Any, keys: Any = None) -> None:
         """fakepve's hook for slow disks: here a clone takes its time, if told to."""
         if vm.lock == "clone" and self.clone_seconds:
@@ -316,6 +342,10 @@ class Node(Accounts):
             return _NOTHING
         inherited = self._arranged_answers(origin.vmid) if origin.vmid != vmid else _NOTHING
         return origin.agent if inherited is _NOTHING and origin.agent is not None else inherited
+
+
+def _volume(value: Any) -> str:
+    return str(split_drive(str(value))[0]) if value is not None else ""
 
 
 def _tags(text: Any) -> set[str]:
