@@ -56,7 +56,13 @@ from orchestrator.proxmox.redundancy import (
 )
 from orchestrator.proxmox.snapshots import VmSnapshot, can_snapshot, read_snapshots
 from orchestrator.proxmox.tasks import TaskResult, parse_upid
-from orchestrator.proxmox.values import Disk, parse_disk, parse_disk_bytes, parse_property_string
+from orchestrator.proxmox.values import (
+    Disk,
+    PropertyString,
+    parse_disk,
+    parse_disk_bytes,
+    parse_property_string,
+)
 
 __all__ = [
     "FREEZE_POOL",
@@ -81,6 +87,7 @@ __all__ = [
     "NotRunning",
     "Patience",
     "PermissionDenied",
+    "PropertyString",
     "Protected",
     "ProxmoxError",
     "RedundancySettings",
