@@ -5,11 +5,12 @@ from orchestrator.proxmox.agent import interfaces as guest_interfaces
 from orchestrator.proxmox.agent import ping as ping_agent
 from orchestrator.proxmox.agent import read_file as read_guest_file
 from orchestrator.proxmox.archives import StoredArchive, read_archives
-from orchestrator.proxmox.client import Cluster, Patience
+from orchestrator.proxmox.client import Cluster, Patience, UnusableCluster
 from orchestrator.proxmox.errors import (
     AgentNotRunning,
     AlreadyExists,
     AlreadyRunning,
+    BadAnswer,
     BadParameters,
     DigestMismatch,
     Locked,
@@ -28,10 +29,12 @@ from orchestrator.proxmox.errors import (
     TokenRefused,
     Uncertain,
     Unreachable,
+    Unusable,
 )
 from orchestrator.proxmox.privileges import check_privileges
 from orchestrator.proxmox.reading import (
     FREEZE_POOL,
+    BadEntry,
     ClusterState,
     NodeSummary,
     StorageSummary,
@@ -69,6 +72,8 @@ __all__ = [
     "AgentNotRunning",
     "AlreadyExists",
     "AlreadyRunning",
+    "BadAnswer",
+    "BadEntry",
     "BadParameters",
     "Cluster",
     "ClusterState",
@@ -100,6 +105,8 @@ __all__ = [
     "TokenRefused",
     "Uncertain",
     "Unreachable",
+    "Unusable",
+    "UnusableCluster",
     "VmConfig",
     "VmSnapshot",
     "VmSummary",
