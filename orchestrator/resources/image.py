@@ -330,26 +330,33 @@ def _storage_objection(storage: StorageSummary | None, desired: DesiredMachine, 
     needed = sum(size for _, size in desired.disks) if kind is not None and kind.thick else 1
     free = storage.maxdisk - storage.disk
     if storage.maxdisk and free < needed * _GIB:
-        return f"the storage {name} has {max(free, 0) / _GIB:.1f} GiB left on {node}, it takes {needed} GiB: make room"
+        return f"the storage {name} has {max(free, 0) / _GIB:.1f} GiB left on {node} and the machine needs {needed} GiB: make room"
     return None
 
 
 def absence(desired: DesiredMachine, state: ClusterState) -> str:
     """Why no template of that name was found, and what to do: it may only be that nobody can see it now."""
-    named = [vm for vm in state.vms if vm.name == desired.template]
+    image, template, site = desired.image, desired.template, desired.site
+    named = [vm for vm in state.vms if vm.name == template]
     unnamed = [vm for vm in state.vms if vm.name == f"VM {vm.vmid}" and vm.status == "unknown"]
-    needs = f"the image {desired.image} needs a template called {desired.template} at {desired.site}"
     if named:
         vm = named[0]
-        return f"{needs}; VM {vm.vmid} on {vm.node} has the name and is no template: `qm template {vm.vmid}` there"
+        return (
+            f"the image {image} needs a template called {template} at {site}; VM {vm.vmid} on {vm.node} has the name "
+            f"and is no template: `qm template {vm.vmid}` there"
+        )
     if unnamed:
         where = ", ".join(sorted({vm.node for vm in unnamed}))
         return (
-            f"{needs}; none is listed, but the names of {len(unnamed)} VMs on {where} are not known while it does not "
-            "report: plan again when it does (`systemctl status pvestatd` there)"
+            f"the image {image} needs a template called {template} at {site}; none is listed, but the names of "
+            f"{len(unnamed)} VMs on {where} are not known while it does not report: plan again when it does "
+            "(`systemctl status pvestatd` there)"
         )
     templates = ", ".join(sorted({vm.name for vm in state.vms if vm.template})) or "none"
-    return f"{needs}, which has {templates}: make the template, or correct `images` in the site's file"
+    return (
+        f"the image {image} needs a template called {template} at {site}, which has {templates}: make the template, "
+        "or correct `images` in the site's file"
+    )
 
 
 def restricted(found: Sequence[Place], desired: DesiredMachine, state: ClusterState) -> tuple[str, ...]:

@@ -56,6 +56,10 @@ class Node(Accounts):
         self.clone_seconds = 0.0
         self.take_ids = 0
         self.stale_names: set[int] = set()
+        self.unreported: dict[int, int] = {}
+        """VMs whose node has not reported them yet, and for how many lists of the cluster it will not."""
+        self.fresh_lists = 0
+        """For how many lists that is so of a new clone: until the statistics daemon's next round."""
         self.storages: dict[str, dict[str, Any]] = {
             "local": {
                 "type": "dir",
@@ -78,13 +82,17 @@ class Node(Accounts):
 
     async def _resources(self, request: Any) -> Any:
         response = await super()._resources(request)
-        if not self.stale_names and self.acl is None:
+        if not self.stale_names and not self.unreported and self.acl is None:
             return response
         answer = json.loads(response.text)["data"]
         seen = []
         for entry in answer:
             if entry.get("vmid") in self.stale_names:
                 entry["name"] = f"VM {entry['vmid']}"
+            if self.unreported.get(entry.get("vmid"), 0) > 0:
+                self.unreported[entry["vmid"]] -= 1
+                known = {key: entry[key] for key in ("vmid", "id", "type", "node", "lock") if key in entry}
+                entry = {**known, "status": "unknown"}  # as recorded on 9.1.7
             path = f"/storage/{entry.get('storage')}"
             if entry["type"] != "storage" or self.allowed(request[USER], path, "Datastore.Audit"):
                 seen.append(entry)
@@ -281,6 +289,8 @@ class Node(Accounts):
             raise PveError(500, f"can't clone VM to node '{target}' (VM uses local storage)")
         upid = await super()._qm_clone(v, user)
         made = self.vm(int(v["newid"]))
+        if self.fresh_lists:
+            self.unreported[int(v["newid"])] = self.fresh_lists
         for key, value in list(made.config.items()) if made is not None else ():
             volume, properties = split_drive(str(value)) if DRIVE_KEY.match(key) else ("", {})
             if "cloudinit" in volume:
