@@ -31,19 +31,16 @@ class CloneRun:
         self.run = run
 
     def _find(self, vmid: int) -> ObservedMachine | None:
-        """Find the machine of a number by its mark: after a creation whose answer was lost.
-
-        It is looked for by its number: for ten seconds the cluster's list has neither name nor state of a new VM.
-        """
+        """Find the machine by its number and its mark: its name, pool and tags the cluster's list may not have yet."""
         for summary in read_cluster(self.run.cluster).vms:
-            if summary.vmid == vmid:
-                with suppress(NotFound):
-                    config = read_vm(self.run.cluster, summary.node, summary.vmid)
-                    mark = read_mark(config.effective("description") or "")
-                    if mark and (mark.client, mark.machine) == self.run.plan.key:
-                        return ObservedMachine(
-                            site=self.run.plan.site, summary=summary, config=config, mark=mark
-                        )
+            if summary.vmid == vmid and not summary.template:
+                try:
+                    config = read_vm(self.run.cluster, summary.node, vmid)
+                except NotFound:
+                    continue
+                mark = read_mark(config.effective("description") or "")
+                if mark and (mark.client, mark.machine) == self.run.plan.key:
+                    return ObservedMachine(site=self.run.plan.site, summary=summary, config=config, mark=mark)
         return None
 
     def make(self, desired: DesiredMachine) -> ObservedMachine:
@@ -100,11 +97,11 @@ class CloneRun:
                 except AlreadyExists:
                     continue
                 except Uncertain:
-                    self._ask_again(path, {**params, "newid": vmid}, vmid)
+                    self._ask_again(vmid, path, {**params, "newid": vmid})
                     return vmid, None
         raise Stopped("no free VM id could be had: others create machines faster than this one; try again")
 
-    def _ask_again(self, path: str, params: dict[str, str | int], vmid: int) -> None:
+    def _ask_again(self, vmid: int, path: str, params: dict[str, str | int]) -> None:
         """Ask once more for a clone whose answer was lost, under the *same* id: so there can only be one.
 
         A request that was under way all the time, or arrives late, meets the machine that the other one made.
@@ -121,12 +118,15 @@ class CloneRun:
         """Wait until the clone has its configuration and no lock, and return it."""
         deadline = time.monotonic() + _TASK_SECONDS
         missed = 0
-        while time.monotonic() < deadline and missed < _ROUNDS:
+        while time.monotonic() < deadline:
             found = self._find(vmid)
-            if found is not None and found.summary.lock not in ("clone", "create"):
+            if found is None:  # for a moment, it may be on its way from the image's node to its own
+                missed += 1
+                if missed == _ROUNDS:
+                    raise Stopped(
+                        f"the clone VM {vmid} disappeared: see the task log on the node; apply again"
+                    )
+            elif found.summary.lock not in ("clone", "create"):
                 return found
-            missed += found is None  # one look that does not show it is no proof: lists lag
             self.run.around.pause(_PAUSE_SECONDS)
-        if missed:
-            raise Stopped(f"the clone VM {vmid} disappeared: see the task log on the node; apply again")
         raise Stopped(f"VM {vmid} is still locked by its clone: see the task log on the node")

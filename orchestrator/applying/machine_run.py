@@ -402,7 +402,10 @@ class MachineRun:
         fit = [
             storage
             for storage in self.around.states[observed.site].storages
-            if storage.name in wanted and storage.node == summary.node and storage.status == "available"
+            if storage.name in wanted
+            and storage.node == summary.node
+            and storage.status == "available"
+            and "backup" in storage.content
         ]
         if not fit:
             raise Stopped(

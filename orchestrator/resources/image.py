@@ -101,18 +101,18 @@ def with_templates(
 
 def read_templates(cluster: Cluster, state: ClusterState, names: Collection[str]) -> tuple[Template, ...]:
     """Read the templates of these names, on whatever node they are."""
-    found = (_read(cluster, state, vm) for vm in state.vms if vm.template and vm.name in names)
-    return tuple(template for template in found if template is not None)
+    return tuple(_read(cluster, state, vm) for vm in state.vms if vm.template and vm.name in names)
 
 
-def _read(cluster: Cluster, state: ClusterState, vm: VmSummary) -> Template | None:
+def _read(cluster: Cluster, state: ClusterState, vm: VmSummary) -> Template:
     if not any(node.name == vm.node and node.online for node in state.nodes):
         problem = f"{vm.node} is not online: bring it back, or keep a copy of the template on another node"
         return Template(summary=vm, config=None, problem=problem)
     try:
         return Template(summary=vm, config=read_vm(cluster, vm.node, vm.vmid))
-    except NotFound:  # removed since the list was read
-        return None
+    except NotFound:  # removed since the list was read, or moved
+        problem = f"it is no longer on {vm.node}: plan again"
+        return Template(summary=vm, config=None, problem=problem)
     except ProxmoxError as error:
         return Template(summary=vm, config=None, problem=f"it could not be read: {error}")
 
@@ -328,9 +328,9 @@ def _storage_objection(storage: StorageSummary | None, desired: DesiredMachine, 
         return objection
     kind = STORAGE_TYPES.get(storage.kind)
     needed = sum(size for _, size in desired.disks) if kind is not None and kind.thick else 1
-    free = storage.maxdisk - storage.disk
-    if storage.maxdisk and free < needed * _GIB:
-        return f"the storage {name} has {max(free, 0) / _GIB:.1f} GiB left on {node} and the machine needs {needed} GiB: make room"
+    free = max(storage.maxdisk - storage.disk, 0) / _GIB
+    if storage.maxdisk and free < needed:
+        return f"the storage {name} has {free:.1f} GiB left on {node} and the machine needs {needed} GiB: make room"
     return None
 
 
