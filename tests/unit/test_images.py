@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -28,13 +28,13 @@ _FIT = {
 }
 
 
-def _desired(*, disk_format: str | None = None, size: int = 4) -> DesiredMachine:
+def _desired(disk_format: Literal["raw", "qcow2"] | None = None) -> DesiredMachine:
     machine = {
         "name": "web-1",
         "image": "debian-12",
         "vcpus": 1,
         "memory": "1GiB",
-        "disks": [{"name": "system", "size": f"{size}GiB"}],
+        "disks": [{"name": "system", "size": "4GiB"}],
     }
     data = {
         "client": "dupont",
@@ -45,7 +45,7 @@ def _desired(*, disk_format: str | None = None, size: int = 4) -> DesiredMachine
     return replace(found, storage="store", disk_format=disk_format)
 
 
-def _template(node: str = "n1", vmid: int = 9000, lock: str | None = None, **config: str | None) -> Template:
+def _template(node: str = "n1", vmid: int = 9000, lock: str | None = None, **config: Any) -> Template:
     summary = VmSummary(
         vmid=vmid, name="debian-12", node=node, status="stopped", template=True, tags=frozenset(), pool=None,
         lock=lock, maxmem=0, maxcpu=1,
@@ -102,7 +102,7 @@ def test_a_shared_template_goes_to_every_node_that_has_what_it_is_on() -> None:
         {"scsi0": "elsewhere:base-9000-disk-0,size=2G"},  # shared, but not on the other nodes
     ],
 )
-def test_one_volume_that_others_have_not_binds_a_template_to_its_node(drive: dict[str, str]) -> None:
+def test_one_volume_that_others_have_not_binds_a_template_to_its_node(drive: dict[str, Any]) -> None:
     local = [_storage("local", node, shared=False) for node in ("n1", "n2", "n3")]
     state = _state(*_EVERYWHERE, *local, _storage("elsewhere", "n1"))
     assert _targets(state, _template(**drive)) == [(9000, "n1")]
@@ -153,10 +153,10 @@ def test_two_of_one_name_on_a_node_are_not_guessed_between() -> None:
     ],
 )
 def test_a_storage_that_cannot_take_the_machine(
-    storage: dict[str, Any], disk_format: str | None, reason: str
+    storage: dict[str, Any], disk_format: Literal["raw", "qcow2"] | None, reason: str
 ) -> None:
     template = _template(scsi0="local:base-9000-disk-0,size=2G")
-    found, reasons = places(_desired(disk_format=disk_format), _state(_storage(**storage)), (template,))
+    found, reasons = places(_desired(disk_format), _state(_storage(**storage)), (template,))
     assert not found and reason in reasons[0]
 
 
@@ -171,8 +171,8 @@ def test_a_storage_that_cannot_take_the_machine(
         ("", "raw"),
     ],
 )
-def test_what_is_not_known_of_a_type_is_no_reason(kind: str, disk_format: str) -> None:
-    found, reasons = places(_desired(disk_format=disk_format), _state(_storage(kind=kind)), (_template(),))
+def test_what_is_not_known_of_a_type_is_no_reason(kind: str, disk_format: Literal["raw", "qcow2"]) -> None:
+    found, reasons = places(_desired(disk_format), _state(_storage(kind=kind)), (_template(),))
     assert found and not reasons
 
 
