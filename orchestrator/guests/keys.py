@@ -12,7 +12,7 @@ import binascii
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from orchestrator.guests.outcome import PartOutcome, reason_of
+from orchestrator.guests.outcome import PartOutcome, answer_lines, has_timed_out, reason_of
 from orchestrator.guests.playbooks import TaskResult
 from orchestrator.guests.target import GuestTarget, SshSettings
 
@@ -110,7 +110,7 @@ def outcome(target: GuestTarget, results: Mapping[str, TaskResult]) -> PartOutco
     bring = results.get(BRING)
     if bring is None:
         return None
-    if bring.kind == "unreachable":
+    if bring.kind == "unreachable" or has_timed_out(bring):
         return PartOutcome(
             status="unreachable",
             message=f"{target.name}: SSH failed while the keys were sent: {reason_of(bring)}",
@@ -119,7 +119,7 @@ def outcome(target: GuestTarget, results: Mapping[str, TaskResult]) -> PartOutco
         return PartOutcome(
             status="failed", message=f"{target.name}: the SSH keys are those of before: {reason_of(bring)}"
         )
-    said = _lines(bring)
+    said = answer_lines(bring)
     if said[0] == "unchanged":
         return PartOutcome(status="unchanged")
     if said[0] == "would-change":
@@ -129,7 +129,7 @@ def outcome(target: GuestTarget, results: Mapping[str, TaskResult]) -> PartOutco
     if said[0] == "written" or (CONFIRM in results and REPORT not in results):
         return PartOutcome(status="changed")
     afterwards = results.get(AFTERWARDS)
-    back = afterwards is not None and afterwards.result.get("stdout", "").startswith("rolled-back")
+    back = afterwards is not None and answer_lines(afterwards)[0].startswith("rolled-back")
     reason = reason_of(results[REPORT]) if REPORT in results else "nobody confirmed the new keys: apply again"
     return PartOutcome(status="rolled-back" if back else "unreachable", message=f"{target.name}: {reason}")
 
@@ -140,8 +140,4 @@ def foreign_keys(results: Mapping[str, TaskResult]) -> tuple[str, ...]:
     Somebody in the machine put them there. They are told and never touched.
     """
     bring = results.get(BRING)
-    return tuple(line for line in _lines(bring) if line.startswith("? ")) if bring else ()
-
-
-def _lines(result: TaskResult) -> list[str]:
-    return str(result.result.get("stdout", "")).splitlines() or [""]
+    return tuple(line for line in answer_lines(bring) if line.startswith("? ")) if bring else ()

@@ -5,14 +5,18 @@ Whoever answers first on an address may be anybody; the guest agent's channel en
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import TYPE_CHECKING
 
+from orchestrator.guests.limits import HOST_KEY_CHARACTERS
 from orchestrator.proxmox import ServerError, read_guest_file
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster
 
 _KEY_FILES = tuple(f"/etc/ssh/ssh_host_{kind}_key.pub" for kind in ("ed25519", "ecdsa", "rsa"))
+_KEY_TYPES = ("ssh-ed25519", "ssh-rsa", *(f"ecdsa-sha2-nistp{bits}" for bits in (256, 384, 521)))
 
 
 class NoHostKey(ServerError):
@@ -43,11 +47,12 @@ def learn_host_keys(cluster: Cluster, node: str, vmid: int) -> tuple[str, ...]:
         except ServerError as error:  # this kind of key is not in use there
             reasons.append(error.text)
             continue
-        fields = content.split()
-        if len(fields) >= 2:
-            keys.append(f"{fields[0]} {fields[1]}")
+        fields = content[:HOST_KEY_CHARACTERS].split(maxsplit=2)
+        key = " ".join(fields[:2])
+        if is_host_key(key):
+            keys.append(key)
         else:
-            reasons.append(f"{path} is empty")
+            reasons.append(f"{path} is empty" if not fields else f"{path} holds no public SSH key")
     if not keys:
         raise NoHostKey(
             f"VM {vmid} has no SSH host key: {'; '.join(reasons)}",
@@ -57,7 +62,19 @@ def learn_host_keys(cluster: Cluster, node: str, vmid: int) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def known_hosts_line(address: str, key: str) -> str:
-    """Return the line of a ``known_hosts`` file that trusts a key (``TYPE BASE64``) at an address."""
+def is_host_key(key: str) -> bool:
+    """Whether a text is a public host key, ``TYPE BASE64``, and nothing else: it comes from a guest, or a mark."""
+    kind, _, blob = key.partition(" ")
+    if kind not in _KEY_TYPES or len(key) > HOST_KEY_CHARACTERS:
+        return False
+    try:
+        content = base64.b64decode(blob, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return content.startswith(len(kind).to_bytes(4, "big") + kind.encode())
+
+
+def known_hosts_line(name: str, key: str) -> str:
+    """Return the line of a ``known_hosts`` file that trusts a key (``TYPE BASE64``) of a machine of that name."""
     kind, blob = key.split()[:2]
-    return f"{address} {kind} {blob}"
+    return f"{name} {kind} {blob}"

@@ -47,10 +47,9 @@ def apply_firewalls(
     ssh: SshSettings,
     *,
     on_event: Callable[[tuple[str, str], str], None] | None = None,
-    artifact_dir: Path | None = None,
 ) -> dict[tuple[str, str], PartOutcome]:
     """Bring machines to their targets, and return how their firewalls fared."""
-    outcomes = configure_machines(targets, ssh, on_event=on_event, artifact_dir=artifact_dir)
+    outcomes = configure_machines(targets, ssh, on_event=on_event)
     return {key: parts["firewall"] for key, parts in outcomes.items()}
 
 
