@@ -39,15 +39,17 @@ def main(arguments: list[str]) -> int:
         source, end = os.pipe()
         sources[source] = target
         ends.append((os.POSIX_SPAWN_DUP2, end, target))
-    # Python ignores SIGPIPE; ssh is to end by it.
-    ssh = os.posix_spawnp("ssh", command, os.environ, file_actions=ends, setsigdef=[signal.SIGPIPE])
+    # A group of its own, so that its proxy command ends with it. Python ignores SIGPIPE; ssh is to end by it.
+    ssh = os.posix_spawnp(
+        "ssh", command, os.environ, file_actions=ends, setpgroup=0, setsigdef=[signal.SIGPIPE]
+    )
     for _, end, _ in ends:
         os.close(end)
     try:
         if not _hand_on(os.pidfd_open(ssh), sources, left):
-            os.kill(ssh, signal.SIGKILL)
+            os.killpg(ssh, signal.SIGKILL)
     except SystemExit:
-        os.kill(ssh, signal.SIGKILL)
+        os.killpg(ssh, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(ssh, 0)[1])
     return status if status >= 0 else _CONNECTION_FAILED
 

@@ -8,12 +8,16 @@ import shutil
 import signal
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PLACE = Path("/tmp")  # noqa: S108 - a socket's path holds 108 bytes: the folder's name is short, whatever TMPDIR says
 _PREFIX = "orchestrator-run-"
+_PATIENCE_SECONDS = 1.0
+"""How long processes may take to end when they are asked to."""
+
 _PASSES = 20
 """How often processes are looked for: one that is ended may just have begun another one."""
 
@@ -33,7 +37,7 @@ def run_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        _end(folder, signal.SIGTERM)
+        _end(folder)
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
@@ -59,7 +63,7 @@ def remove_leftovers() -> None:
         if lock is None:
             continue
         try:
-            _end(folder, signal.SIGKILL)
+            _end(folder)
             shutil.rmtree(folder, ignore_errors=True)
         finally:
             os.close(lock)
@@ -82,20 +86,26 @@ def _lock(folder: Path) -> int | None:
     return None
 
 
-def _end(folder: Path, number: int) -> None:
+def _end(folder: Path) -> None:
     """End the processes of this user whose command line names something in a folder.
 
-    Those are Ansible, its workers, the SSH connections that it made, and those that it keeps for later commands. What a
-    proxy command began is not among them: it may be shared with somebody else, and ends with the connection itself.
+    Those are Ansible, its workers, the SSH connections that it made, and those that it keeps for later commands. They
+    are asked first: a connection ends its proxy command, too.
     """
-    for _ in range(_PASSES):
+    for attempt in range(_PASSES):
         found = _processes(f"{folder}/".encode())
         for process in found:
             with suppress(ProcessLookupError):
-                os.kill(process, number)
+                os.kill(process, signal.SIGTERM if attempt == 0 else signal.SIGKILL)
         if not found:
             return
-        number = signal.SIGKILL
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while attempt == 0 and any(map(_lives, found)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+def _lives(process: int) -> bool:
+    return Path(f"/proc/{process}").exists()
 
 
 def _processes(name: bytes) -> list[int]:
