@@ -75,13 +75,13 @@ def reversibility(
         language="fr" if language is Language.FR else "en",
     )
     if out is None:
-        typer.echo(said, nl=False)
+        session.echo(said)
         return
     try:
         session.replace_file(out, said)
     except OSError as error:
         session.fail(f"the plan cannot be written: {error}")
-    session.console().print(f"{out} written", markup=False)
+    session.console().print(f"{out} written")
 
 
 _FORMS: dict[DocumentFormat, Literal["md", "html"]] = {

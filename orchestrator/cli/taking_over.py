@@ -285,9 +285,9 @@ def _report(path: Path, gaps: dict[str, list[Gap]], language: str, format: sessi
         return
     title, none, to_do = _TEXTS[chosen]
     out = session.console()
-    out.print(f"{path} written: review it, then `orchestrator plan` and `apply`", markup=False)
+    out.print(f"{path} written: review it, then `orchestrator plan` and `apply`")
     out.print(title, style="bold")
     for name, items in gaps.items():
-        out.print(f"  {name}" + ("" if items else f"   {none}"), markup=False)
+        out.print(f"  {name}" + ("" if items else f"   {none}"))
         for gap in items:
-            out.print(f"    - {gap.found[chosen]}; {to_do} : {gap.remedy[chosen]}", markup=False)
+            out.print(f"    - {gap.found[chosen]}; {to_do} : {gap.remedy[chosen]}")

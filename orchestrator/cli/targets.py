@@ -44,7 +44,7 @@ def targets(
             found += [target for machine in observed.machines if (target := _target(machine))]
     text = json.dumps(sorted(found, key=lambda item: str(item["labels"])), indent=2)
     if output is None:
-        typer.echo(text)
+        session.echo_json(text)
         return
     try:
         session.replace_file(output, text + "\n", mode=_FILE_MODE)
