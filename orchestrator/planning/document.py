@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from orchestrator.planning.interventions import Charge, Intervention
 from orchestrator.planning.plan import MachinePlan, Plan
 from orchestrator.planning.safety import Risk
 from orchestrator.resources.change import Change, ChangeClass, Kind
+from orchestrator.shown import storable
 
 FORMAT_VERSION = 1
+
+Told = Annotated[str, BeforeValidator(lambda text: storable(text) if isinstance(text, str) else text)]
+"""A text that may come from a hypervisor or a guest: any character that JSON can hold."""
 
 
 class _Document(BaseModel):
@@ -27,15 +32,15 @@ class ChangeDocument(_Document):
     """One difference between a file and the hypervisor."""
 
     kind: Kind = Field(description="what happens: create, update, restart, refused, …")
-    what: str = Field(description="the thing that changes: memory, disk data, firewall")
-    before: str | None = Field(description="what is there now; null if nothing is")
-    after: str | None = Field(description="what the file asks for; null if it goes")
+    what: Told = Field(description="the thing that changes: memory, disk data, firewall")
+    before: Told | None = Field(description="what is there now; null if nothing is")
+    after: Told | None = Field(description="what the file asks for; null if it goes")
     change_class: ChangeClass | None = Field(description="article 3.8.4")
     class_reason: str | None = Field(description="why it has that class")
     erases: bool = Field(description="data goes that would have stayed without the change")
     drift: bool = Field(description="the hypervisor was changed, not the file")
     restart: str | None = Field(description="when the machine restarts for it, in words")
-    why: str | None = Field(description="reason and way out, for refusals and notices")
+    why: Told | None = Field(description="reason and way out, for refusals and notices")
 
 
 class InterventionDocument(_Document):
@@ -45,7 +50,7 @@ class InterventionDocument(_Document):
     by_rule: ChangeClass | None = Field(description="the class by the rules, if somebody decided otherwise")
     charge: Charge = Field(description="free, or charged on a quote, or without one")
     quote: str | None = Field(description="the accepted quote that covers it")
-    reason: str = Field(description="why it has that class")
+    reason: Told = Field(description="why it has that class")
 
 
 class MachineDocument(_Document):
@@ -72,7 +77,7 @@ class DangerDocument(_Document):
 
     risk: Risk = Field(description="change, restart, retire, erase or outside-window")
     where: str = Field(description="a client, a machine, or site=SITE")
-    words: str = Field(description="how much, and the limit")
+    words: Told = Field(description="how much, and the limit")
     name: str = Field(description="what --allow names")
     allowed: bool = Field(description="named by --allow when the plan was made")
 
@@ -99,7 +104,7 @@ class UnmanagedDocument(_Document):
 
     site: str = Field(description="where")
     vmid: int = Field(description="its number")
-    name: str = Field(description="its name in Proxmox")
+    name: Told = Field(description="its name in Proxmox")
     node: str = Field(description="where it runs")
 
 
@@ -107,7 +112,7 @@ class FailureDocument(_Document):
     """A site that could not be read."""
 
     site: str = Field(description="whose machines are not planned")
-    reason: str = Field(description="what went wrong, and what to do")
+    reason: Told = Field(description="what went wrong, and what to do")
 
 
 class SummaryDocument(_Document):
@@ -137,7 +142,7 @@ class PlanDocument(_Document):
     pools: list[PoolDocument] = Field(description="to be created")
     unmanaged: list[UnmanagedDocument] = Field(description="machines that are not ours")
     failures: list[FailureDocument] = Field(description="sites that could not be read")
-    frozen: dict[str, str] = Field(description="who stopped every change, and why, by site")
+    frozen: dict[str, Told] = Field(description="who stopped every change, and why, by site")
     dangers: list[DangerDocument] = Field(description="why apply does nothing until each is allowed")
     allowances: list[AllowanceDocument] = Field(description="the month's free standard changes, by client")
     summary: SummaryDocument
