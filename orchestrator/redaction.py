@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -134,26 +134,31 @@ def _parsed(url: str) -> URL | None:
         parsed = make_url(url)
     except (SQLAlchemyError, ValueError):
         return None
-    odd = "@" in (parsed.host or "") or "@" in (parsed.database or "") or "@" in (parsed.username or "")
-    return None if odd else parsed
+    several = parsed.password is not None and url.count("@") > 1
+    return None if several or _broken(_query(url)) else parsed
+
+
+def _query(url: str) -> list[tuple[str, str]]:
+    """What stands behind the question mark, as it was written."""
+    items = (item.partition("=") for item in url.partition("?")[2].split("&"))
+    return [(key, value) for key, _, value in items]
+
+
+def _broken(query: list[tuple[str, str]]) -> bool:
+    """Whether a password in a query has an unescaped ``&``: then what follows it is no key of a database's URL."""
+    keys = [unquote_plus(key) for key, _ in query]
+    first = next((place for place, key in enumerate(keys) if _PASSWORD_KEY.search(key)), len(keys))
+    return any(key not in _ORDINARY_KEYS and not _PASSWORD_KEY.search(key) for key in keys[first + 1 :])
 
 
 def _passwords(url: str) -> list[str]:
+    """The passwords of a URL as they were written; of one that was not escaped, whatever may be a piece of one."""
+    rest = url.partition("://")[2]
+    if not rest:
+        return []
+    query = _query(url)
     parsed = _parsed(url)
-    _, _, rest = url.partition("://")
-    _, _, query = rest.partition("?")
-    found = []
-    if parsed is not None and parsed.password is not None:
-        found.append(str(parsed.password))
-        found.append(rest.rpartition("@")[0].partition(":")[2] if rest.count("@") == 1 else "")
-    elif parsed is None:
-        _, _, secret = rest.rpartition("@")[0].partition(":")
-        found += [secret, rest.partition(":")[2]]
-    behind = False
-    for key, value in parse_qsl(query, keep_blank_values=True):
-        if _PASSWORD_KEY.search(key):
-            behind = True
-            found.append(value)
-        elif behind and key not in _ORDINARY_KEYS:
-            found += [key, value]
-    return found
+    if parsed is None:
+        return [rest.rpartition("@")[0].partition(":")[2], rest.partition(":")[2], *sum(query, ())]
+    found = [value for key, value in query if _PASSWORD_KEY.search(unquote_plus(key))]
+    return found if parsed.password is None else [*found, rest.partition("@")[0].partition(":")[2]]

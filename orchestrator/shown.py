@@ -66,9 +66,14 @@ def hanging(text: str, indent: int) -> str:
     return visible(text.strip("\n"), lines=True).replace("\n", "\n" + " " * indent)
 
 
+def utf8(text: str) -> str:
+    """A text that UTF-8 can hold: halves of characters as escapes, the rest as it is."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
 def storable(text: str) -> str:
-    """A text that UTF-8 and every database can hold: halves of characters and NUL as escapes, the rest as it is."""
-    return text.encode(errors="backslashreplace").decode().replace("\x00", r"\x00")
+    """A text that every database can hold: as :func:`utf8`, and without NUL."""
+    return utf8(text).replace("\x00", r"\x00")
 
 
 def json_safe(text: str) -> str:
@@ -113,7 +118,7 @@ _REFERENCE = re.compile(
     r"@|#|\$|\^|://|[\[\]{}]"
     r"|[!&]\d|[%~][\w\"]|\w>"
     r"|(?i:\bwww\.|\b(?:mailto|xmpp|tel):|\bGH-\d)"
-    r"|:(?!\d\d:)[\w+-]+:"
+    r"|:(?:[^\W\d][\w+-]*|[+-]1|100|1234|8ball):"
     r"|\b[0-9a-f]{7,40}\b"
 )
 """What GitLab or GitHub may take for more than a word."""
