@@ -16,28 +16,11 @@ import typer
 from typer.core import TyperGroup
 
 from orchestrator.cli import session
+from orchestrator.cli.local_errors import REMEDIES, reason
 from orchestrator.cli.outlet import outlets
 from orchestrator.cli.speaking import voice
-from orchestrator.redaction import without_secrets
+from orchestrator.redaction import secrets_of, without
 from orchestrator.shown import visible
-
-_REMEDIES = {
-    **dict.fromkeys(
-        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room there, then run the same command again"
-    ),
-    **dict.fromkeys(
-        (errno.EACCES, errno.EPERM, errno.EROFS),
-        "run this as a user who may do that, or name another place (--history, XDG_STATE_HOME)",
-    ),
-    **dict.fromkeys(
-        (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
-        "something else is in its place: move that away, or name another place",
-    ),
-    errno.ENOENT: "it is not there: make it, or name another place",
-    errno.EIO: "the disk, or the network behind it, is failing: see the system's log",
-    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "too many files are open: raise the limit (ulimit -n)"),
-}
-"""What to do about an error of this computer, by its number."""
 
 
 class Commands(TyperGroup):
@@ -64,15 +47,16 @@ def end(work: Callable[[], Any]) -> Any:
             out.flush()
             if out.lost is None or out.lost.errno == errno.EPIPE or ending.code:
                 raise  # a reader who has seen enough (`| head`) is no error
-            _fail(f"the output could not be written, and is lost: {_reason(out.lost)}")
+            why = f"{out.lost.strerror}: {REMEDIES.get(out.lost.errno or 0, 'see where it goes')}"
+            _fail(f"the output could not be written, and is lost: {why}")
 
 
 def _end_by(error: Exception) -> NoReturn:
-    written = "".join(traceback.format_exception(error))
+    written = without("".join(traceback.format_exception(error)), _secrets())
     if voice.verbose:
-        sys.stderr.write(without_secrets(written))
-    if isinstance(error, OSError) and error.errno in _REMEDIES:
-        _fail(_reason(error))
+        sys.stderr.write(written)
+    if isinstance(error, OSError) and error.errno in REMEDIES:
+        _fail(reason(error))
     if (said := _said(error)) is not None:
         _fail(said)
     kind = type(error).__name__
@@ -83,6 +67,14 @@ def _end_by(error: Exception) -> NoReturn:
         if kept
         else f"internal error ({kind}), please report it with the traceback, which `orchestrator --verbose` prints"
     )
+
+
+def _secrets() -> frozenset[str]:
+    """What this run was given that no traceback may hold: the passwords of URLs, and addresses that are secrets."""
+    ping = os.environ.get("ORCHESTRATOR_PING_URL", "")
+    given = [os.environ.get("ORCHESTRATOR_HISTORY", ""), ping, *sys.argv[1:]]
+    urls = [text.partition("=")[2] if text.startswith("--") else text for text in given]
+    return frozenset({ping} - {""}).union(*(secrets_of(url) for url in urls if "://" in url))
 
 
 def _said(error: Exception) -> str | None:
@@ -100,22 +92,13 @@ def _said(error: Exception) -> str | None:
     return str(error) if isinstance(error, meant) else None
 
 
-def _reason(error: OSError) -> str:
-    """The place, what is wrong with it, and what to do."""
-    where = (
-        f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes, os.PathLike)) else ""
-    )
-    remedy = f": {_REMEDIES[error.errno]}" if error.errno in _REMEDIES else ""
-    return f"{where}{error.strerror or type(error).__name__}{remedy}"
-
-
 def _keep(written: str) -> Path | None:
     """Write a traceback where only this account reads it. Return the file; None if there is no room for it."""
     try:
         folder = session.state_directory() / "internal-errors"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}.txt"
-        session.replace_file(path, without_secrets(visible(written, lines=True, longest=None)), mode=0o600)
+        session.replace_file(path, visible(written, lines=True, longest=None), mode=0o600)
     except (OSError, typer.Exit):
         return None
     return path

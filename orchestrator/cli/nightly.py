@@ -278,11 +278,6 @@ def _write_reports(report: NightReport, outlets: Outlets, name: str) -> None:
     if outlets.clients is None:
         return
     for client in sorted({line.client for line in report.machines}):
-        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", client):  # a mark says so, and a folder is made of it
-            session.complain(
-                f"no report was written for the client {client!r}: its name is not a client's name"
-            )
-            continue
         for form in FORMS:
             text = render_night(report, form=form, language=outlets.language, client=client)
             session.replace_file(outlets.clients / client / f"{name}.{form}", text)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from orchestrator.cli import session
+from orchestrator.cli.local_errors import reason
 from orchestrator.cli.nightly import Language
 from orchestrator.cli.target import Files
 
@@ -80,7 +81,7 @@ def reversibility(
     try:
         session.replace_file(out, said)
     except OSError as error:
-        session.fail(f"the plan cannot be written: {error}")
+        session.fail(f"the plan cannot be written: {reason(error)}")
     session.console().print(f"{out} written")
 
 

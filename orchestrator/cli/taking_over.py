@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from orchestrator.cli import session
+from orchestrator.cli.local_errors import reason
 from orchestrator.cli.nightly import Language
 
 if TYPE_CHECKING:
@@ -262,7 +263,7 @@ def _check(path: Path, text: str, provider: Provider) -> None:
     try:
         session.replace_file(path, text)
     except OSError as error:
-        session.fail(f"the file cannot be written: {error}")
+        session.fail(f"the file cannot be written: {reason(error)}")
 
 
 def _probation() -> str:
