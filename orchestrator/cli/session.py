@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -411,12 +411,18 @@ def replace_file(path: Path, text: str, *, mode: int | None = None) -> None:
     Raises:
         OSError: it could not be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text, encoding="utf-8")
-    if mode is not None:
-        fresh.chmod(mode)
-    fresh.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(text, encoding="utf-8")
+        if mode is not None:
+            fresh.chmod(mode)
+        fresh.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        # A full disk is noticed where no name is known any more.
+        raise OSError(error.errno, error.strerror, str(error.filename or path)) from error
 
 
 def home_path(path: str | Path) -> Path:

@@ -65,9 +65,13 @@ def write_metrics(report: NightReport, path: Path) -> None:
     _updates(report, registry)
     _firewalls(report, registry)
     draft = path.with_name(f"{path.name}.draft")  # its name has no .prom at its end: never read half written
-    write_to_textfile(str(draft), registry)
-    draft.chmod(_FILE_MODE)
-    draft.replace(path)
+    try:
+        write_to_textfile(str(draft), registry)
+        draft.chmod(_FILE_MODE)
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def _last_success(path: Path) -> float:

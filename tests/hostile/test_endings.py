@@ -101,7 +101,9 @@ def test_a_full_disk(made: Desk) -> None:
     answer = _shell(made, f"{mount} exec $O {night}", namespace="--mount")
     assert "the report could not be written" in answer.err and "the metrics could not" in answer.err, answer
     plan = _shell(made, f"rmdir full; {mount} $O plan --out full/plan.json; ls -A full", namespace="--mount")
-    assert "the plan cannot be saved" in plan.err and plan.out.split() == ["ballast"], plan
+    assert "the plan cannot be saved: full/plan.json: No space left" in plan.err and plan.out.split() == [
+        "ballast"
+    ], plan
 
 
 def test_an_output_that_cannot_be_written(made: Desk) -> None:
@@ -121,6 +123,7 @@ def test_an_account_without_a_name_and_a_home(made: Desk) -> None:
     answer = _shell(made, "unset HOME; exec $O snapshot create dupont/web-1 alone", namespace=alone)
     assert answer.code == 0, answer
     assert "uid 54321" in made.run("history").out
+    assert made.run("snapshot", "delete", "dupont/web-1", "alone", "--yes").code == 0
 
 
 def _history(desk: Desk, statement: str) -> None:
