@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from orchestrator.contract.calendar import working_hours_between
 from orchestrator.guests.alerts import FirewallAlerts, since_last
 from orchestrator.guests.updates import DueUpdates
 from orchestrator.history.delays import SEEN, Delays, delays
+from orchestrator.history.details import same_as_recorded
 from orchestrator.nightly.result import DriftLine, GuestLine, UpdateDelay, UpdateLine
 from orchestrator.planning.inside import inside_changes
 
@@ -107,7 +107,7 @@ def _record(
         if isinstance(found, str):
             continue
         versions = {package.name: package.new for package in found.ready}
-        if json.loads(known.get(machine.key, '{"due": {}}')).get("due") != versions:
+        if not same_as_recorded(known.get(machine.key, '{"due": {}}'), "due", versions):
             night.journal.record(
                 *machine.key,
                 machine.observed.site,
