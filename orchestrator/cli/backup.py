@@ -226,7 +226,7 @@ def _choose(target: str, found: Found, reading: SiteReading, volid: str | None) 
     archives = reading.holdings.owned.get((found.mark.client, found.mark.machine), ())
     unread = "".join(f"; {name} could not be listed: {why}" for name, why in reading.unread.items())
     if volid is None:
-        newest = newest_good(archives)
+        newest = newest_good(archives, dt.datetime.now(dt.UTC))
         if newest is None:
             session.fail(f"{target} has no good archive{unread}")
         return newest

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from orchestrator.applying.backups import SILENCE_SECONDS
 from orchestrator.applying.claims import Claims
 from orchestrator.applying.vm import Named, Vm
+from orchestrator.nightly.clocks import Clocks
 from orchestrator.resources.backup import days_in_words
 
 if TYPE_CHECKING:
@@ -45,9 +46,12 @@ class Night:
         provider: the sites.
         desired: what the files ask for, by client and machine.
         file_problems: files that could not be used, in words: their clients' machines are cared for as last applied.
-        clusters: the API of each site of this run.
+        clusters: the API of each site of this run that can be asked.
+        unusable: the other sites of this run, and why they cannot be asked: a token that is missing.
         journal: where steps are written down.
         clock: the time, aware.
+        wall_clock: the time to be compared with the sites' clocks; ``clock`` if None. A dry run shows another time.
+        clocks: what is known of the clocks: where they disagree nothing is removed.
         tell: told of every event.
         closes_at: when no new work is begun any more.
         ssh: how guests are reached; None: they are left alone.
@@ -67,6 +71,9 @@ class Night:
     clock: Callable[[], dt.datetime]
     tell: Tell
     closes_at: dt.datetime
+    unusable: Mapping[str, str] = field(default_factory=dict)
+    wall_clock: Callable[[], dt.datetime] | None = None
+    clocks: Clocks = field(default_factory=Clocks)
     file_problems: tuple[str, ...] = ()
     ssh: SshSettings | None = None
     changing: Callable[[Collection[str]], AbstractContextManager[Mapping[str, str]]] = _nobody_else
@@ -80,6 +87,20 @@ class Night:
     def closed(self) -> bool:
         """Whether the window has closed: what runs goes on, nothing new begins."""
         return self.clock() >= self.closes_at
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Every site of this run, also those that cannot be asked."""
+        return tuple(sorted({*self.clusters, *self.unusable}))
+
+    def look_at_clocks(self, sites: Collection[str]) -> list[str]:
+        """Compare the clocks of sites with this computer's: one call a site. Return what is newly wrong."""
+        chosen = {site: self.clusters[site] for site in sites if site in self.clusters}
+        return self.clocks.look(chosen, self.wall_clock or self.clock)
+
+    def site_clock(self, site: str) -> Callable[[], dt.datetime]:
+        """The time at a site: its archives are dated by its own clock."""
+        return lambda: self.clocks.at(site, self.clock())
 
     @cached_property
     def _clients(self) -> frozenset[str]:
