@@ -46,8 +46,7 @@ class Night:
         provider: the sites.
         desired: what the files ask for, by client and machine.
         file_problems: files that could not be used, in words: their clients' machines are cared for as last applied.
-        clusters: the API of each site of this run that can be asked.
-        unusable: the other sites of this run, and why they cannot be asked: a token that is missing.
+        clusters: the API of each site of this run.
         journal: where steps are written down.
         clock: the time, aware.
         wall_clock: the time to be compared with the sites' clocks; ``clock`` if None. A dry run shows another time.
@@ -71,7 +70,6 @@ class Night:
     clock: Callable[[], dt.datetime]
     tell: Tell
     closes_at: dt.datetime
-    unusable: Mapping[str, str] = field(default_factory=dict)
     wall_clock: Callable[[], dt.datetime] | None = None
     clocks: Clocks = field(default_factory=Clocks)
     file_problems: tuple[str, ...] = ()
@@ -90,8 +88,8 @@ class Night:
 
     @property
     def sites(self) -> tuple[str, ...]:
-        """Every site of this run, also those that cannot be asked."""
-        return tuple(sorted({*self.clusters, *self.unusable}))
+        """Every site of this run, also those that cannot be read."""
+        return tuple(sorted(self.clusters))
 
     def look_at_clocks(self, sites: Collection[str]) -> list[str]:
         """Compare the clocks of sites with this computer's: one call a site. Return what is newly wrong."""

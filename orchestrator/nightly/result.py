@@ -352,6 +352,13 @@ class NightReport:
         )
 
     @property
+    def clients(self) -> frozenset[str]:
+        """Every client that something is told of."""
+        by_machine = (self.machines, self.backups, self.guests, self.updates, self.snapshots)
+        named = {line.client for lines in by_machine for line in lines}
+        return frozenset(named | {line.client for line in self.contracts})
+
+    @property
     def well(self) -> bool:
         """Whether nothing went wrong."""
         return self.failures == 0

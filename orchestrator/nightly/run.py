@@ -116,7 +116,6 @@ def plan_night(night: Night, history: History) -> NightPlan:
     nothing: dict[str, SiteReading] = {}
     unread = dict.fromkeys(night.clusters, "reading it was aborted")
     readings, failures = decided("reading", lambda: read_sites(night), (nothing, unread))
-    failures = {**night.unusable, **failures}
     problems += [
         f"site {site} could not be read, nothing is done there: {why}"
         for site, why in sorted(failures.items())

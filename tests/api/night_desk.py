@@ -10,9 +10,11 @@ from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from orchestrator.applying.clock import TOLERANCE
 from orchestrator.applying.journal import Journal
 from orchestrator.contract.calendar import window_closes
 from orchestrator.history import open_history
+from orchestrator.nightly.clocks import Clocks
 from orchestrator.nightly.context import Night
 from orchestrator.nightly.result import NightReport
 from orchestrator.nightly.run import NightPlan, NightRun, plan_night
@@ -138,12 +140,15 @@ class NightDesk:
                     run=f"{at:%Y%m%dT%H%M%S}",
                     show=lambda client, machine, text: None,
                     gate=gate(cluster),
+                    clock=clock,
                 ),
                 clock=clock,
                 tell=tell,
                 closes_at=closes_at or window_closes(at),
                 boot_seconds=boot_seconds / speed,
                 silence_seconds=silence_seconds / speed,
+                # A tenth of a second that an answer takes is a minute and more of this time.
+                clocks=Clocks(max(TOLERANCE, dt.timedelta(seconds=2 * speed))),
                 pause=lambda seconds: time.sleep(min(seconds / speed, 0.05)),
             )
             plan = plan_night(night, history)
