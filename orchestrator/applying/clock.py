@@ -15,6 +15,20 @@ TOLERANCE = dt.timedelta(minutes=5)
 """By so much a site's clock may differ from this computer's."""
 
 
+def clock_of(cluster: Cluster, clock: Callable[[], dt.datetime]) -> Callable[[], dt.datetime]:
+    """The time at a site, whose clock dates its archives: one call now.
+
+    Args:
+        cluster: the API of the site.
+        clock: this computer's time, aware.
+
+    Raises:
+        ProxmoxError: the site could not be asked, or did not say the time.
+    """
+    ahead = dt.timedelta(seconds=cluster.clock_offset(lambda: clock().timestamp()))
+    return lambda: clock() + ahead
+
+
 def clock_objection(cluster: Cluster, clock: Callable[[], dt.datetime]) -> str:
     """Why what looks expired at a site must not be removed now: one call.
 
