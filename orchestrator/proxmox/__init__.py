@@ -55,6 +55,7 @@ from orchestrator.proxmox.redundancy import (
     set_ha_state,
 )
 from orchestrator.proxmox.snapshots import VmSnapshot, can_snapshot, read_snapshots
+from orchestrator.proxmox.storage_types import STORAGE_TYPES, disk_objection
 from orchestrator.proxmox.tasks import TaskResult, parse_upid
 from orchestrator.proxmox.values import (
     Disk,
@@ -66,6 +67,7 @@ from orchestrator.proxmox.values import (
 
 __all__ = [
     "FREEZE_POOL",
+    "STORAGE_TYPES",
     "Affinity",
     "AgentNotRunning",
     "AlreadyExists",
@@ -110,6 +112,7 @@ __all__ = [
     "VmSummary",
     "can_snapshot",
     "check_privileges",
+    "disk_objection",
     "guest_interfaces",
     "is_ha_managed",
     "parse_disk",
