@@ -7,9 +7,11 @@ and the night would say that all went well.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from orchestrator.contract.calendar import PARIS
 from orchestrator.nightly.result import BackupLine, GuestLine
 from orchestrator.resources.desired import pool_of
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from orchestrator.resources.unreadable import Unreadable
 
 Key = tuple[str, str]
+
+_LATELY = dt.timedelta(days=7)
+"""A machine that was backed up so lately should still be."""
 
 _NOTES = (
     "its notes were overwritten, or copied from another machine: write its mark back (it stands in its newest archive, "
@@ -148,26 +153,44 @@ def missing_backups(
             yield _line(machine, "not-created", "not created yet: orchestrator apply makes it")
 
 
-def unreadable_of_broken_files(
+def missing_of_broken_files(
     night: Night, readings: Mapping[str, SiteReading], told: Iterable[BackupLine]
 ) -> Iterator[BackupLine]:
-    """Machines that cannot be read and whose client has no sound file: whether their backup is on is not known."""
+    """Machines whose client has no sound file, and that were there lately and are not seen tonight.
+
+    Their marks would say whether their backup is on. Where none can be read, a VM that seems to be the client's, or an
+    archive of the last days, tells that somebody is missing.
+    """
     known = {(line.client, line.machine) for line in told}
     clients = {client for client, _ in night.desired}
+    recent = night.clock() - _LATELY
     for site, reading in readings.items():
+        seen = {
+            (machine.mark.client, machine.mark.machine)
+            for machine in reading.observed.machines
+            if machine.mark
+        }
+        found: dict[Key, str] = {}
         for item in reading.observed.unreadable:
-            name = item.machine or item.name
-            if item.kind != "machine" or item.client is None or item.client in clients:
-                continue
-            if (item.client, name) not in known:
+            if item.kind == "machine" and item.client is not None:
+                key = item.client, item.machine or item.name
+                found[key] = (
+                    f"VM {item.vmid} could not be read, and its client has no sound file: {item.reason}"
+                )
+        for key, newest in reading.holdings.orphans.items():
+            if newest >= recent:
+                text = f"it was backed up on {newest.astimezone(PARIS):%Y-%m-%d}, and no VM is it any more: {_NOTES}"
+                found.setdefault(key, text)
+        for key, text in sorted(found.items()):
+            if key[0] not in clients and key not in known | seen:
                 yield BackupLine(
-                    client=item.client,
-                    machine=name,
+                    client=key[0],
+                    machine=key[1],
                     site=site,
-                    node=item.node or "",
+                    node="",
                     storage="",
                     result="missing",
-                    message=f"VM {item.vmid} could not be read, and its client has no sound file: {item.reason}",
+                    message=text,
                 )
 
 

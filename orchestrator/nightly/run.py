@@ -28,8 +28,8 @@ from orchestrator.nightly.guests import GuestsSeen, drift_inside, guest_lines
 from orchestrator.nightly.missing import (
     Whereabouts,
     missing_backups,
+    missing_of_broken_files,
     uninspected,
-    unreadable_of_broken_files,
 )
 from orchestrator.nightly.reading import read_sites
 from orchestrator.nightly.restore_tests import Candidate, RestoreTests, choose_tests, last_sound_test
@@ -320,7 +320,7 @@ class NightRun:
         where = self._whereabouts()
         why = "changes are stopped (frozen), so no backup was made" if self._frozen else ""
         missing = list(missing_backups(self._night, where, told, why=why))
-        return [*missing, *unreadable_of_broken_files(self._night, self._readings, [*told, *missing])]
+        return [*missing, *missing_of_broken_files(self._night, self._readings, [*told, *missing])]
 
     def _whereabouts(self) -> Whereabouts:
         return Whereabouts(self._night, self._readings, self._plan.failures, self._plan.backed_up)
@@ -383,7 +383,13 @@ class NightRun:
             # What was listed before goes before the new list comes: there may be tens of thousands.
             self._readings[site] = SiteReading(observed=bare, holdings=NOTHING, unread=known)
             storages = [storage.name for storage in night.provider.sites[site].backup_storages]
-            fresh = self._readings[site] = with_archives(night.clusters[site], bare, storages, night.desired)
+            try:
+                fresh = with_archives(night.clusters[site], bare, storages, night.desired)
+            except Exception as error:  # nothing of that site is known then, and nothing is removed there
+                fresh = SiteReading(
+                    observed=bare, holdings=NOTHING, unread=dict.fromkeys(storages, reason(error))
+                )
+            self._readings[site] = fresh
             self._problems += [
                 f"backup storage {storage} of {site} went away during the night: {why}"
                 for storage, why in fresh.unread.items()
@@ -408,7 +414,7 @@ class NightRun:
                 if (mark := machine.mark) is None:
                     continue
                 told.add((mark.client, mark.machine))
-                days, archives = self._night.backup_days(mark), machine.archives or ()
+                days, archives = self._night.known_backup_days(mark), machine.archives or ()
                 if days is not None or archives:
                     yield self._machine_line(
                         mark.client, mark.machine, mark.contract, machine.site, days, archives, mark.tested

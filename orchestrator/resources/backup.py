@@ -11,7 +11,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from sys import intern
 from typing import TYPE_CHECKING, Any
 
@@ -265,11 +265,13 @@ class Holdings:
         owned: by client and machine, the oldest first.
         foreign: those that belong to no machine of ours: shown, never touched.
         disbelieved: those among them whose notes claim to be ours, and why they are not believed.
+        orphans: when the newest archive was made, by client and machine, of those that neither exist nor are in a file.
     """
 
     owned: Mapping[tuple[str, str], tuple[Archive, ...]]
     foreign: tuple[StoredArchive, ...]
     disbelieved: tuple[Disbelieved, ...] = ()
+    orphans: Mapping[tuple[str, str], dt.datetime] = field(default_factory=dict)
 
 
 def attribute(
@@ -299,6 +301,7 @@ def attribute(
     keys = {(mark.client, mark.machine) for mark in by_vmid.values()} | set(known)
     owned: dict[tuple[str, str], list[Archive]] = defaultdict(list)
     foreign, disbelieved = [], []
+    orphans: dict[tuple[str, str], dt.datetime] = {}
     for item in stored:
         holder = by_vmid.get(item.vmid)
         clients = frozenset({holder.client}) if holder else (holders or {}).get(item.vmid, frozenset())
@@ -315,8 +318,11 @@ def attribute(
             owned[mark.client, mark.machine].append(Archive(stored=plain, mark=mark, site=site))
         else:
             foreign.append(item)
+            if mark:
+                key = mark.client, mark.machine
+                orphans[key] = max(orphans.get(key, item.taken_at), item.taken_at)
     ordered = {key: tuple(sorted(found, key=lambda one: one.taken_at)) for key, found in owned.items()}
-    return Holdings(owned=ordered, foreign=tuple(foreign), disbelieved=tuple(disbelieved))
+    return Holdings(owned=ordered, foreign=tuple(foreign), disbelieved=tuple(disbelieved), orphans=orphans)
 
 
 def _believed(stored: StoredArchive, clients: frozenset[str]) -> ArchiveMark | None:
@@ -364,8 +370,17 @@ def backup_words(days: int | None) -> str:
 
 
 def days_in_words(words: str | None) -> int | None:
-    """The retention behind :func:`backup_words`; None for ``off``, and for None."""
-    return int(words.split()[0]) if words and words != OFF else None
+    """The retention behind :func:`backup_words`; None for ``off``, and for None.
+
+    Raises:
+        ValueError: it is neither: whoever wrote it, it says no number of days.
+    """
+    if words is None or words in ("", OFF):
+        return None
+    found = re.fullmatch(r"([1-9][0-9]{0,3}) days", words)
+    if found is None or int(found[1]) > _MOST_DAYS:
+        raise ValueError(f"the retention that was last applied cannot be read from its mark: {words[:40]!r}")
+    return int(found[1])
 
 
 def what_retention_does(desired: DesiredMachine, archives: tuple[Archive, ...], now: dt.datetime) -> str:

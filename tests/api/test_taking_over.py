@@ -208,7 +208,11 @@ def test_three_calendar_months_end_on_the_same_day_or_the_months_last() -> None:
 def test_a_machine_that_was_taken_over_keeps_its_own_host_name_in_its_restore_test(desk: Desk) -> None:
     """It is the one that Proxmox has, or the one that the original gives itself; another is another machine's."""
     night = NightDesk(desk)
-    sized = {"virtio0": None, "scsi3": None, "scsi0": "local:500/vm-500-disk-0.qcow2,size=32G"}
+    sized: dict[str, Any] = {
+        "virtio0": None,
+        "scsi3": None,
+        "scsi0": "local:500/vm-500-disk-0.qcow2,size=32G",
+    }
     _add(desk, ipconfig0="ip=203.0.113.50/24", agent="1", boot="order=scsi0", **sized)
     imported = desk.run("import", "pve1/500", *IMPORT, "--out", "subscriptions/dupont.yaml")
     assert imported.code == 0, imported
