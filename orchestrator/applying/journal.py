@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -42,6 +43,7 @@ class Journal:
         run: identifies this run in the history.
         show: called with (client, machine, text) when a step begins or fails.
         gate: called with the site before a step; raises if nothing may be changed there.
+        clock: the time of entries, aware; None: this computer's.
     """
 
     history: History
@@ -50,6 +52,7 @@ class Journal:
     run: str
     show: Callable[[str, str, str], None]
     gate: Callable[[str], None] = lambda _site: None
+    clock: Callable[[], dt.datetime] | None = None
 
     @contextmanager
     def step(
@@ -143,6 +146,7 @@ class Journal:
             seconds=round(seconds, 3),
             run=self.run,
             began=began,
+            at=self.clock() if self.clock is not None else None,
         )
         return entry.sequence
 

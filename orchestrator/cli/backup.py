@@ -46,6 +46,7 @@ def now(
 ) -> None:
     """Back a machine up now, to a storage at another site. A running guest goes on."""
     from orchestrator.applying.backups import make_backup
+    from orchestrator.applying.clock import clock_of
     from orchestrator.applying.vm import Stopped
     from orchestrator.proxmox import ProxmoxError
     from orchestrator.resources.backup import ArchiveMark
@@ -64,9 +65,8 @@ def now(
         )
         try:
             storage = _storage_for(found, provider)
-            archive = make_backup(
-                vm_of(found, opened, reason=reason), storage, mark, clock=lambda: dt.datetime.now(dt.UTC)
-            )
+            clock = clock_of(found.cluster, lambda: dt.datetime.now(dt.UTC))
+            archive = make_backup(vm_of(found, opened, reason=reason), storage, mark, clock=clock)
         except (ProxmoxError, Stopped) as error:
             session.fail(f"{target}: {error}")
     session.console().print(f"{archive.stored.volid}   {archive.stored.size / _GIB:.2f} GiB")
@@ -225,7 +225,7 @@ def _choose(target: str, found: Found, reading: SiteReading, volid: str | None) 
     archives = reading.holdings.owned.get((found.mark.client, found.mark.machine), ())
     unread = "".join(f"; {name} could not be listed: {why}" for name, why in reading.unread.items())
     if volid is None:
-        newest = newest_good(archives)
+        newest = newest_good(archives, dt.datetime.now(dt.UTC))
         if newest is None:
             session.fail(f"{target} has no good archive{unread}")
         return newest

@@ -53,7 +53,7 @@ class InPlace:
                 f"{self.target} has snapshots ({names}), and their disks cannot leave it: remove them first "
                 "(orchestrator snapshot delete), or restore beside it (--as NAME)"
             )
-        copy = interrupted_copy(self.vm, {vm.vmid: (vm.node, vm.tags) for vm in self.found.site.state.vms})
+        copy = interrupted_copy(self.vm, self.found.site.state.vms)
         if copy is None:
             self._confirm(chosen, confirmed)
             copy = self._restore(chosen)

@@ -229,6 +229,7 @@ def _read(site: str, cluster: Cluster, asked: Request) -> ObservedSite | SiteFai
     from orchestrator.planning.addresses import needs_register
     from orchestrator.planning.plan import SiteFailure
     from orchestrator.proxmox import ProxmoxError
+    from orchestrator.resources.image import with_templates
     from orchestrator.resources.observed import observe, with_register
     from orchestrator.resources.redundancy import with_redundancy
 
@@ -241,6 +242,7 @@ def _read(site: str, cluster: Cluster, asked: Request) -> ObservedSite | SiteFai
             observed = observe(cluster, site, names=names, adopting=adopting)
         if needs_register(asked.desired, observed):
             observed = with_register(cluster, observed)
+        observed = with_templates(cluster, observed, asked.desired)
         observed = with_redundancy(cluster, observed, asked.desired)
         return _with_archives(cluster, observed, asked.desired)
     except ProxmoxError as error:

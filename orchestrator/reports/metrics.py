@@ -132,6 +132,15 @@ def _machines(report: NightReport, registry: CollectorRegistry) -> None:
         _MACHINE,
         registry=registry,
     )
+    missed = Figure(
+        "orchestrator_backup_failed_tonight",
+        "1 if a machine that should have been backed up in the last night was not; machines whose backup is on",
+        _MACHINE,
+        registry=registry,
+    )
+    for backup in report.backups:
+        if backup.result != "not-created":
+            missed.labels(*key(backup)).set(backup.failed)
     volume = Figure(
         "orchestrator_backup_volume_bytes",
         "Size of all the backups that are kept",
@@ -190,6 +199,14 @@ def _updates(report: NightReport, registry: CollectorRegistry) -> None:
         _MACHINE,
         registry=registry,
     )
+    unsupervised = Figure(
+        "orchestrator_supervision_missing",
+        "1 if a machine that should be supervised is not, or could not be looked into in the last night",
+        _MACHINE,
+        registry=registry,
+    )
+    for line in report.guests:
+        unsupervised.labels(*key(line)).set(bool(line.unsupervised or line.problem))
     failed = Figure(
         "orchestrator_updates_failed_tonight",
         "1 if a machine's automatic updates failed or were not begun in the last night; machines whose turn it was",

@@ -82,7 +82,7 @@ def _facts(telling: Telling) -> tuple[tuple[str, Cell], ...]:
     speech, words, report = telling.speech, telling.speech.words, telling.report
     good = [line for line in report.backups if made(line)]
     earlier = sum(line.result == "earlier" for line in good)
-    planned = len(report.backups) + len(telling.unmade)
+    planned = sum(line.result != "not-created" for line in report.backups) + len(telling.unmade)
     backups = words.of.format(part=speech.number(len(good)), whole=speech.number(planned))
     if earlier and telling.client is None:
         backups += f", {words.made_earlier(earlier)}"

@@ -22,6 +22,7 @@ from orchestrator.nightly.result import (
     RetentionLine,
     SnapshotLine,
     StorageLine,
+    UnbelievedArchive,
     UpdateDelay,
     UpdateLine,
 )
@@ -426,7 +427,7 @@ _KNOWN: dict[str, st.SearchStrategy[Any]] = {
     ).map(tuple),
 }
 _RESULTS = {
-    BackupLine: ["done", "earlier", "failed", "not-started"],
+    BackupLine: ["done", "earlier", "failed", "not-started", "missing", "not-created"],
     RetentionLine: ["removed", "kept", "failed"],
     RestoreTestLine: ["sound", "failed", "not-started"],
     UpdateLine: [
@@ -476,6 +477,7 @@ any_night: st.SearchStrategy[NightReport] = st.builds(
     storages=_distinct(StorageLine, "site", "name"),
     machines=_distinct(MachineLine, "client", "machine", "site"),
     foreign=_some(ForeignArchives),
+    unbelieved=_some(UnbelievedArchive),
     updates=_distinct(UpdateLine, "client", "machine", "site"),
     guests=_distinct(GuestLine, "client", "machine", "site"),
     delay=st.none() | _any(UpdateDelay),
