@@ -13,6 +13,7 @@ import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.local_errors import reason
+from orchestrator.shown import json_safe
 
 if TYPE_CHECKING:
     from orchestrator.planning.interventions import Decisions, FreeUse
@@ -299,7 +300,7 @@ def save(path: Path, chosen: PlanOptions, provider: Provider, inventory: str, pl
         plan=to_document(plan),
     )
     try:
-        session.replace_file(path, saved.sealed().model_dump_json(indent=1) + "\n")
+        session.replace_file(path, json_safe(saved.sealed().model_dump_json(indent=1)) + "\n")
     except OSError as error:
         session.fail(f"the plan cannot be saved: {reason(error)}")
 
