@@ -174,11 +174,11 @@ def test_what_looks_like_a_file_of_ours_and_is_not_read_is_an_error(tmp_path: Pa
             ("b.YAML", "c.Yml", "d.yaml "),
             "this file is not read: its name does not end in .yaml or .yml",
         ),
-        "e.yml·": "a file's name with characters that cannot be printed",
-        "f·[2J.yaml": "a file's name with characters that cannot be printed",
-        "g·.yaml": "a file's name with characters that cannot be printed",
+        "e.yml\\u200b": "a file's name with characters that cannot be printed",
+        "f\\x1b[2J.yaml": "a file's name with characters that cannot be printed",
+        "g\\udcff.yaml": "a file's name with characters that cannot be printed",
         "folder.yaml": "a folder whose name ends as a file's",
-        "line·break": "a folder's name with characters that cannot be printed",
+        "line\\nbreak": "a folder's name with characters that cannot be printed",
         "pipe.yaml": "not a file",
         "socket.yml": "not a file",
     }
@@ -211,12 +211,11 @@ def test_devices_pipes_and_endless_files_end_at_once(tmp_path: Path) -> None:
         tmp_path / "pipe.yaml",
         Path("/dev/zero"),
         Path("/dev/tty"),
-        Path("/proc/kmsg"),
         tmp_path / "large.yaml",
     )
     assert told["pipe.yaml"] == told["zero"] == "not a file"
     assert told["large.yaml"] == "the file has more than 1 MiB"
-    assert set(told) >= {"tty", "kmsg"}
+    assert "tty" in told
 
 
 _HOSTILE_TEXTS = {

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from orchestrator.guests import FirewallPolicy, GuestTarget, alerts, firewall, keys, supervision, updates
 from orchestrator.guests.alerts import FirewallAlerts, alerts_in, since_last
-from orchestrator.guests.answers import LONGEST_WORDS, MOST_CHARACTERS, MOST_DIFFERENCES
+from orchestrator.guests.answers import LONGEST_WORDS, MOST_DIFFERENCES
 from orchestrator.guests.inside import InsideReading
+from orchestrator.guests.limits import STDOUT_BYTES
 from orchestrator.guests.machines import _reading as reading_of
 from orchestrator.guests.playbooks import TaskResult
 from orchestrator.guests.rules import policy_from_data, policy_to_data
@@ -96,7 +97,7 @@ def test_an_honest_machine_is_read() -> None:
         (LOOKED, "due {{x}} 1 2 security ready"),
         (LOOKED, f"due {'x' * 5000} 1 2 security ready"),
         (LOOKED, "due x 1 2 security ready\n" * (MOST_PACKAGES + 1)),
-        (LOOKED, "x" * (MOST_CHARACTERS + 1)),
+        (LOOKED, "x" * (STDOUT_BYTES + 1)),
         (LOOKED, ["due"]),
         (LOOKED, 7),
     ],
