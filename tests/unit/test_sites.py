@@ -378,6 +378,13 @@ def test_a_secret_comes_from_a_command_without_a_shell() -> None:
     assert resolve(SecretReference(command=("echo", "$HOME;x"))) == "$HOME;x"
 
 
+def test_a_command_that_prints_without_end_or_leaves_something_behind_is_ended() -> None:
+    assert "more than 64 KiB" in refused(SecretReference(command=("yes",)))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("orchestrator.sites.secrets.COMMAND_SECONDS", 0.2)
+        assert "took more than" in refused(SecretReference(command=("sh", "-c", "sleep 2 & echo x")))
+
+
 def test_a_command_that_fails_is_named_and_its_output_is_not(tmp_path: Path) -> None:
     told = refused(_python(f"import sys; print('{SECRET}'); print('{SECRET}', file=sys.stderr); sys.exit(3)"))
     assert "ended with status 3: run it by hand" in told
