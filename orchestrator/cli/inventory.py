@@ -49,7 +49,7 @@ def inventory(
     known_hosts.parent.mkdir(parents=True, exist_ok=True)
     write_known_hosts(known_hosts, [item.target for item in hosts])
     document = dynamic_inventory(hosts, ssh=session.ssh_settings(provider), known_hosts=known_hosts)
-    typer.echo(
+    session.echo_json(
         json.dumps(document if host is None else document["_meta"]["hostvars"].get(host, {}), indent=2)
     )
 

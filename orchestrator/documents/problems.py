@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
+
+from orchestrator.shown import visible
 
 Severity = Literal["error", "warning"]
 
@@ -13,6 +15,9 @@ _WIDTH = 110
 _NARROWEST_HINT = 40
 _LONGEST_LINE = 100
 _LONGEST_NAME = 40
+
+MOST_PROBLEMS = 100
+"""Problems of one file that are told; of more, only how many there are."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,13 +70,39 @@ def count_errors(problems: Iterable[Problem]) -> int:
     return sum(problem.severity == "error" for problem in problems)
 
 
+def first_problems(problems: Sequence[Problem], *, more: int = 0) -> list[Problem]:
+    """Return the problems of one file in its order, errors rather than warnings where there are too many to tell.
+
+    Args:
+        problems: at least one where ``more`` is given.
+        more: how many errors there are beside these.
+    """
+    by_weight = sorted(problems, key=lambda problem: problem.severity == "warning")
+    told, rest = by_weight[:MOST_PROBLEMS], by_weight[MOST_PROBLEMS:]
+    told.sort(key=lambda problem: (problem.line, problem.column))
+    if rest or more:
+        severity: Severity = "error" if more else rest[0].severity
+        told.append(
+            replace(
+                told[-1],
+                severity=severity,
+                message=f"{len(rest) + more} more problems in this file are not shown",
+                allowed="correct the ones above first",
+                article=None,
+                source_line="",
+            )
+        )
+    return told
+
+
 def render_problem(problem: Problem) -> str:
     """Return the problem as text for people, several lines without a final line break.
 
     The first line is ``FILE:LINE:COLUMN  SEVERITY  MESSAGE (art. N)``, which editors turn into a link.
     """
     article = f" (art. {problem.article})" if problem.article else ""
-    head = f"{problem.file}:{problem.line}:{problem.column}  {problem.severity}  {problem.message}{article}"
+    place = f"{problem.file}:{problem.line}:{problem.column}"
+    head = visible(f"{place}  {problem.severity}  {problem.message}{article}")
     shown, start, end = _excerpt(problem)
     gutter = " " * 5
     if not shown:

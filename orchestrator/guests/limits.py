@@ -31,15 +31,6 @@ CONNECTION_BYTES = 256 * 1024
 ANSWER_BYTES = 16 * 1024
 """What one command over such a connection may print."""
 
-HOST_KEY_CHARACTERS = 4096
-"""The longest public host key that is believed: RSA with 16,384 bits has some 2,750."""
-
-ANSWER_LINES = 500
-"""How many lines of an answer are kept (rules that differ, keys that are in no file)."""
-
-LINE_CHARACTERS = 500
-"""How much of one such line is kept."""
-
 REASON_CHARACTERS = 1500
 """How much of a guest's own words stands in a message."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator.guests.limits import ANSWER_LINES, LINE_CHARACTERS, REASON_CHARACTERS
+from orchestrator.guests.limits import REASON_CHARACTERS
 from orchestrator.guests.playbooks import TaskResult
 
 Status = Literal["unchanged", "changed", "refused", "rolled-back", "unreachable", "failed"]
@@ -55,15 +55,6 @@ def reason_of(result: TaskResult) -> str:
 def has_timed_out(result: TaskResult) -> bool:
     """Whether Ansible gave up waiting for a task: what became of it is not known."""
     return result.kind == "failed" and result.result.get("timed_out") is True
-
-
-def answer_lines(result: TaskResult) -> list[str]:
-    """The lines of a guest's answer, at least one; of one that is too long the beginning, and how many are left out."""
-    said = str(result.result.get("stdout") or "").splitlines() or [""]
-    lines = [line[:LINE_CHARACTERS] for line in said[:ANSWER_LINES]]
-    if len(said) > ANSWER_LINES:
-        lines.append(f"{said[0][:1]} … and {len(said) - ANSWER_LINES} more lines")
-    return lines
 
 
 def is_other_host_key(result: TaskResult) -> bool:

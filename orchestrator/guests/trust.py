@@ -5,12 +5,10 @@ Whoever answers first on an address may be anybody; the guest agent's channel en
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import TYPE_CHECKING
 
-from orchestrator.guests.limits import HOST_KEY_CHARACTERS
 from orchestrator.proxmox import ServerError, read_guest_file
+from orchestrator.subscriptions.public_keys import parse_public_key
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster
@@ -47,12 +45,15 @@ def learn_host_keys(cluster: Cluster, node: str, vmid: int) -> tuple[str, ...]:
         except ServerError as error:  # this kind of key is not in use there
             reasons.append(error.text)
             continue
-        fields = content[:HOST_KEY_CHARACTERS].split(maxsplit=2)
-        key = " ".join(fields[:2])
-        if is_host_key(key):
-            keys.append(key)
+        if not content.strip():
+            reasons.append(f"{path} is empty")
+            continue
+        try:
+            key = parse_public_key(content.partition("\n")[0].removesuffix("\r"))
+        except ValueError as error:  # its administrator wrote the file: nothing of it goes any further
+            reasons.append(f"{path} holds no public key: {error}")
         else:
-            reasons.append(f"{path} is empty" if not fields else f"{path} holds no public SSH key")
+            keys.append(f"{key.type} {key.base64}")
     if not keys:
         raise NoHostKey(
             f"VM {vmid} has no SSH host key: {'; '.join(reasons)}",
@@ -64,14 +65,11 @@ def learn_host_keys(cluster: Cluster, node: str, vmid: int) -> tuple[str, ...]:
 
 def is_host_key(key: str) -> bool:
     """Whether a text is a public host key, ``TYPE BASE64``, and nothing else: it comes from a guest, or a mark."""
-    kind, _, blob = key.partition(" ")
-    if kind not in _KEY_TYPES or len(key) > HOST_KEY_CHARACTERS:
-        return False
     try:
-        content = base64.b64decode(blob, validate=True)
-    except (binascii.Error, ValueError):
+        parsed = parse_public_key(key)
+    except ValueError:
         return False
-    return content.startswith(len(kind).to_bytes(4, "big") + kind.encode())
+    return parsed.type in _KEY_TYPES and key == f"{parsed.type} {parsed.base64}"
 
 
 def known_hosts_line(name: str, key: str) -> str:
