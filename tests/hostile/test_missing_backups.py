@@ -126,6 +126,13 @@ def test_a_night_ends_with_a_report_whatever_is_missing(
     assert "the report for the client dupont could not be written" in report
     assert "orchestrator_nightly_failures 3.0" in metrics and asked == ["/check/fail"]
 
+    # Nobody's file says what should be there; the archives of the last days do.
+    path = f"/nodes/pve1/qemu/{night.vmid('web-1')}/config"
+    night.fake.cluster().put(path, description="written over")
+    answer, report, metrics = _run(night)
+    assert answer.code == 1 and "0 of 1 backups" in answer.out and "dupont/web-1" in report, answer
+    assert 'orchestrator_backup_failed_tonight{client="dupont",machine="web-1",site="paris"} 1.0' in metrics
+
     bad = night.desk.folder / "bad.db"
     bad.write_text("this is no history" * 100)
     (night.desk.folder / "elsewhere").rename(night.desk.folder / "subscriptions")
