@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.history import HistoryUnavailable
 from orchestrator.proxmox import ProxmoxError, TaskFailed, TaskResult, TaskTimeout, Uncertain
 
 if TYPE_CHECKING:
@@ -71,18 +72,21 @@ class Journal:
         )
 
         def record(result: str, message: str) -> None:
-            self.record(
-                client,
-                machine,
-                site,
-                action,
-                result=result,
-                message=message,
-                upid=step.upid,
-                seconds=time.monotonic() - started,
-                details=details,
-                began=begun,
-            )
+            try:
+                self.record(
+                    client,
+                    machine,
+                    site,
+                    action,
+                    result=result,
+                    message=message,
+                    upid=step.upid,
+                    seconds=time.monotonic() - started,
+                    details=details,
+                    began=begun,
+                )
+            except HistoryUnavailable as error:
+                raise HistoryUnavailable(_unrecorded(action, result, message, error)) from error
 
         try:
             yield step
@@ -145,3 +149,9 @@ class Journal:
             at=self.clock() if self.clock is not None else None,
         )
         return entry.sequence
+
+
+def _unrecorded(action: str, result: str, message: str, error: HistoryUnavailable) -> str:
+    """What became of a step whose end could not be written down: whoever reads it must know what was done."""
+    ended = {"ok": "was done", "failed": "failed"}.get(result, f"ended ({result})")
+    return f"{action} {ended}{f' ({message})' if message else ''}, but that is not in the history: {error}"

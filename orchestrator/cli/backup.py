@@ -69,7 +69,7 @@ def now(
             archive = make_backup(vm_of(found, opened, reason=reason), storage, mark, clock=clock)
         except (ProxmoxError, Stopped) as error:
             session.fail(f"{target}: {error}")
-    session.console().print(f"{archive.stored.volid}   {archive.stored.size / _GIB:.2f} GiB", markup=False)
+    session.console().print(f"{archive.stored.volid}   {archive.stored.size / _GIB:.2f} GiB")
 
 
 @app.command()
@@ -99,7 +99,7 @@ def verify(
         line = tests.test(candidate)
     if line.result != "sound":
         session.fail("; ".join([f"{target}: {line.volid}: {line.message}", *tests.problems]))
-    session.console().print(f"sound: {line.message}", markup=False)
+    session.console().print(f"sound: {line.message}")
     if tests.problems:
         session.fail("; ".join(tests.problems))
 
@@ -188,7 +188,6 @@ def _beside(
     session.console().print(
         f"restored as {name}: VM {copy.vmid} on {node}, stopped and unplugged. It has the address of {target}: give it "
         "another one (Cloud-Init in Proxmox) before its network device is connected",
-        markup=False,
     )
 
 
@@ -250,7 +249,7 @@ def _night(
         journal=session.journal(
             history,
             reason,
-            lambda client, machine, text: out.print(f"{client}/{machine}  {text}", markup=False),
+            lambda client, machine, text: out.print(f"{client}/{machine}  {text}"),
             clusters,
         ),
         clock=lambda: dt.datetime.now(dt.UTC),

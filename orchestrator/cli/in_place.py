@@ -65,9 +65,7 @@ class InPlace:
                 "command without --archive)"
             )
         else:
-            session.console().print(
-                f"going on with the interrupted restore of {copy.mark.volid}", markup=False
-            )
+            session.console().print(f"going on with the interrupted restore of {copy.mark.volid}")
         switch_off(self.vm)
         delivered = self.vm.cluster.get(f"{copy.path}/config").get("sshkeys")
         exchange = Exchange(vm=self.vm, copy=copy)
@@ -99,7 +97,6 @@ class InPlace:
         out.print(
             f"{self.target} gets the disks of {when} ({chosen.stored.volid}). It is switched off for that. Everything "
             "written since then is lost as soon as the restored machine has booted.",
-            markup=False,
         )
         if confirmed is None:
             if not session.interactive():

@@ -256,7 +256,7 @@ def _ssh(provider: Provider, desired: tuple[DesiredMachine, ...], problems: list
     """
     if not any(machine.updates is not None for machine in desired):
         return None
-    key = Path(provider.management.ssh_private_key).expanduser()
+    key = session.home_path(provider.management.ssh_private_key)
     if key.is_file():
         return session.ssh_settings(provider)
     problems.append(

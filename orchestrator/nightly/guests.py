@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from orchestrator.guests.alerts import FirewallAlerts, since_last
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.updates import DueUpdates
 from orchestrator.history.delays import SEEN, Delays, delays
+from orchestrator.history.details import same_as_recorded
 from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import DriftLine, GuestLine, UpdateDelay, UpdateLine
 from orchestrator.planning.inside import inside_changes
@@ -116,7 +116,7 @@ def _record(
         if isinstance(found, str):
             continue
         versions = {package.name: package.new for package in found.ready}
-        if _recorded(known.get(machine.key)) != versions:
+        if not same_as_recorded(known.get(machine.key, '{"due": {}}'), "due", versions):
             night.journal.record(
                 *machine.key,
                 machine.observed.site,
@@ -126,16 +126,6 @@ def _record(
                 seconds=0.0,
                 details={"due": versions},
             )
-
-
-def _recorded(details: str | None) -> object:
-    """What the history has of a machine's due updates."""
-    if details is None:
-        return {}
-    try:
-        return json.loads(details)["due"]
-    except (ValueError, KeyError, TypeError, RecursionError):  # altered by somebody: recorded anew
-        return None
 
 
 def guest_lines(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from orchestrator.nightly.result import Forecast, MachineLine, NightReport
+from orchestrator.pages import Form, fill
 from orchestrator.reports.contracts import contracts_section
 from orchestrator.reports.failures import culprits, failures_section
 from orchestrator.reports.firewall import firewall_section
 from orchestrator.reports.machines import foreign_section, machines_section
 from orchestrator.reports.page import Cell, Page
-from orchestrator.reports.rendering import Form, render
 from orchestrator.reports.scope import Telling, made, only
 from orchestrator.reports.sections import (
     drift_section,
@@ -39,7 +39,7 @@ def render_night(
     shown = report if client is None else only(report, client)
     incomplete = client is not None and bool(report.problems)
     page = _page(Telling(report=shown, speech=Speech(language), client=client, incomplete=incomplete))
-    return render("night", form, page=page)
+    return fill("reports", "night", form, page=page)
 
 
 def _page(telling: Telling) -> Page:

@@ -26,6 +26,7 @@ from orchestrator.nightly.result import (
     UpdateDelay,
     UpdateLine,
 )
+from tests.hostile_texts import HOSTILE
 
 GIB = 1024**3
 NIGHT = dt.date(2026, 11, 23)
@@ -360,12 +361,13 @@ def eventful_night() -> NightReport:
     )
 
 
-# Any night. Texts hold what breaks tables and pages; the surrogates are left out, no file holds them.
+# Any night. Texts hold what breaks tables and pages, and what moves cursors.
 _TEXTS = st.one_of(
     st.sampled_from(
         ["", "web-1", "<script>alert(1)</script>", "a|b", "x\ny\r\nz", "**b** _c_ `d` [e](f)", "&amp;"]
     ),
-    st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
+    st.text(st.characters(), max_size=30),
+    HOSTILE,
 )
 _MOMENTS = st.datetimes(dt.datetime(2024, 1, 1), dt.datetime(2030, 1, 1), timezones=st.just(dt.UTC))
 _DAYS = st.dates(dt.date(2024, 1, 1), dt.date(2030, 1, 1))
