@@ -26,7 +26,7 @@ from orchestrator.applying.placement import Placement
 from orchestrator.applying.redundancy_run import RedundancyRun
 from orchestrator.applying.snapshots import remove_expired, take_snapshot
 from orchestrator.applying.vm import Stopped, Vm
-from orchestrator.contract.calendar import PARIS
+from orchestrator.contract.calendar import day_in_paris
 from orchestrator.contract.life import Standing
 from orchestrator.planning.inside import keys_known
 from orchestrator.planning.machine import machine_changes
@@ -351,7 +351,7 @@ class MachineRun:
     def _take_out_of_service(self, observed: ObservedMachine) -> ObservedMachine:
         """Stop it, and nothing else (articles 9 and 10). That it ran is noted first: a kill must not lose it."""
         if observed.running:
-            today = self.around.now.astimezone(PARIS).date()
+            today = day_in_paris(self.around.now)
             observed = self._note_stopped(
                 observed, lambda mark: mark.with_(suspended=mark.suspended or today), {}
             )
@@ -384,7 +384,7 @@ class MachineRun:
         self._last_backup(observed)
         tags = {OWNER_TAG, pool_of(self.plan.client), RETIRED_TAG}
         tags |= set(filter(None, (observed.config.effective("tags") or "").split(";")))
-        today = self.around.now.date()
+        today = day_in_paris(self.around.now)
         return self._note_stopped(
             observed, lambda mark: mark.with_(retired=today), {"tags": ";".join(sorted(tags))}
         )

@@ -5,11 +5,12 @@ from orchestrator.proxmox.agent import interfaces as guest_interfaces
 from orchestrator.proxmox.agent import ping as ping_agent
 from orchestrator.proxmox.agent import read_file as read_guest_file
 from orchestrator.proxmox.archives import StoredArchive, read_archives
-from orchestrator.proxmox.client import Cluster, Patience
+from orchestrator.proxmox.client import Cluster, Patience, UnusableCluster
 from orchestrator.proxmox.errors import (
     AgentNotRunning,
     AlreadyExists,
     AlreadyRunning,
+    BadAnswer,
     BadParameters,
     DigestMismatch,
     Locked,
@@ -28,10 +29,12 @@ from orchestrator.proxmox.errors import (
     TokenRefused,
     Uncertain,
     Unreachable,
+    Unusable,
 )
 from orchestrator.proxmox.privileges import check_privileges
 from orchestrator.proxmox.reading import (
     FREEZE_POOL,
+    BadEntry,
     ClusterState,
     NodeSummary,
     StorageSummary,
@@ -55,7 +58,13 @@ from orchestrator.proxmox.redundancy import (
 )
 from orchestrator.proxmox.snapshots import VmSnapshot, can_snapshot, read_snapshots
 from orchestrator.proxmox.tasks import TaskResult, parse_upid
-from orchestrator.proxmox.values import Disk, parse_disk, parse_disk_bytes, parse_property_string
+from orchestrator.proxmox.values import (
+    Disk,
+    PropertyString,
+    parse_disk,
+    parse_disk_bytes,
+    parse_property_string,
+)
 
 __all__ = [
     "FREEZE_POOL",
@@ -63,6 +72,8 @@ __all__ = [
     "AgentNotRunning",
     "AlreadyExists",
     "AlreadyRunning",
+    "BadAnswer",
+    "BadEntry",
     "BadParameters",
     "Cluster",
     "ClusterState",
@@ -78,6 +89,7 @@ __all__ = [
     "NotRunning",
     "Patience",
     "PermissionDenied",
+    "PropertyString",
     "Protected",
     "ProxmoxError",
     "RedundancySettings",
@@ -93,6 +105,8 @@ __all__ = [
     "TokenRefused",
     "Uncertain",
     "Unreachable",
+    "Unusable",
+    "UnusableCluster",
     "VmConfig",
     "VmSnapshot",
     "VmSummary",

@@ -79,7 +79,11 @@ class NoAnswer(Exception):
 
 
 class Connection:
-    """A session of one thread. Not thread-safe."""
+    """A session of one thread. Not thread-safe.
+
+    Attributes:
+        date: the ``Date`` header of the last answer, as it came; empty before the first.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         from proxmoxer import ProxmoxAPI
@@ -107,7 +111,8 @@ class Connection:
         self._session.trust_env = False
         # The API never redirects; a server that does is another one, and must not get the token.
         self._session.max_redirects = 0
-        self._session.hooks["response"] = [_refuse]
+        self._session.hooks["response"] = [self._note_date, _refuse]
+        self.date = ""
 
     def send(self, method: str, path: str, params: Mapping[str, Any]) -> Any:
         """Send one request and return the ``data`` of the answer.
@@ -126,6 +131,9 @@ class Connection:
             return ask(**params)
         except requests.RequestException as error:
             raise self._no_answer(error) from None
+
+    def _note_date(self, response: requests.Response, *_args: object, **_options: object) -> None:
+        self.date = response.headers.get("Date", "")
 
     def _no_answer(self, error: requests.RequestException) -> NoAnswer:
         import ssl
@@ -161,6 +169,17 @@ class Connection:
         self._session.close()
 
 
+def parse_http_date(text: str) -> float | None:
+    """Return the seconds since the epoch of ``Mon, 23 Nov 2026 05:48:23 GMT``; None if it is not a date."""
+    from email.utils import parsedate_to_datetime
+
+    try:
+        moment = parsedate_to_datetime(text[:64])
+        return moment.timestamp() if moment.tzinfo else None
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
 def _trust(endpoint: Endpoint) -> bool | str:
     """Whom requests shall trust. Left to itself it would trust a list of its own instead of the system's."""
     import ssl
@@ -170,6 +189,12 @@ def _trust(endpoint: Endpoint) -> bool | str:
     if endpoint.ca_file is not None:
         if not endpoint.ca_file.is_file():
             raise NoAnswer(f"nobody is trusted: {endpoint.ca_file}: no such file", sent=False, untrusted=True)
+        try:
+            # requests would tell what is wrong with it as a connection that broke.
+            ssl.create_default_context(cafile=str(endpoint.ca_file))
+        except OSError as error:
+            text = f"nobody is trusted: {endpoint.ca_file} cannot be used: {error.strerror or error}"
+            raise NoAnswer(text, sent=False, untrusted=True) from None
         return str(endpoint.ca_file)
     paths = ssl.get_default_verify_paths()
     for place in (paths.openssl_cafile, paths.openssl_capath):

@@ -63,6 +63,24 @@ class Uncertain(ProxmoxError):
     )
 
 
+class Unusable(ProxmoxError):
+    """What this computer has of the site (token, CA file, address of the API) cannot be used. Nothing was sent."""
+
+    default_remedy = "correct `api` of this site in the sites file; the other sites are not concerned"
+
+
+class BadAnswer(ProxmoxError):
+    """An answer that is not what the API promises: not JSON, another type, a value out of range, too long.
+
+    A write that was answered so is :class:`Uncertain`: it may have taken effect.
+    """
+
+    default_remedy = (
+        "see what is answered there (pvesh get PATH on a node, journalctl -u pveproxy), and that no other server "
+        "stands between; then run the same command again"
+    )
+
+
 class TlsRefused(ProxmoxError):
     """The server's certificate is not the one to trust. Nothing was sent."""
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from orchestrator.proxmox.errors import ProxmoxError
 
 if TYPE_CHECKING:
     from orchestrator.proxmox.client import Cluster
@@ -82,6 +84,30 @@ class StorageSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BadEntry:
+    """An entry of the cluster's lists that could not be read. It is there, whatever it is: it is not absent.
+
+    What stands here was checked as in a sound entry, and is safe to show.
+
+    Attributes:
+        kind: what it is.
+        name: the machine's, node's, storage's or pool's; if that cannot be read, what is known instead ("VM 101").
+        reason: what is wrong with it.
+        vmid: of a machine; None if it cannot be read.
+        node: where a machine or storage is; None if it cannot be read.
+        pool, tags: of a machine, as far as they can be read.
+    """
+
+    kind: Literal["machine", "node", "storage", "pool"]
+    name: str
+    reason: str
+    vmid: int | None = None
+    node: str | None = None
+    pool: str | None = None
+    tags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClusterState:
     """Everything the cluster lists.
 
@@ -90,6 +116,7 @@ class ClusterState:
         pools: names of pools.
         frozen: who stopped every change, and why: the comment of the pool :data:`FREEZE_POOL`; empty if nobody did.
         containers: never ours; they have addresses.
+        bad_entries: entries that could not be read; they are in none of the other lists.
     """
 
     site: str
@@ -100,6 +127,7 @@ class ClusterState:
     pools: frozenset[str]
     frozen: str = ""
     containers: tuple[VmSummary, ...] = ()
+    bad_entries: tuple[BadEntry, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,12 +204,13 @@ def _named(cluster: Cluster, vms: list[VmSummary], off: Collection[str]) -> list
     list knows better. So it does on a node whose pvestatd hangs. Nodes that are off are not asked.
     """
     nameless = {vm.node for vm in vms if vm.name == f"VM {vm.vmid}"} - set(off)
-    known = {
-        int(entry["vmid"]): entry
-        for node in sorted(nameless)
-        for entry in cluster.get(f"/nodes/{node}/qemu")
-        if entry.get("name")
-    }
+    known: dict[int, Mapping[str, Any]] = {}
+    for node in sorted(nameless):
+        try:
+            listed = cluster.get(f"/nodes/{node}/qemu")
+        except ProxmoxError:  # then their names are not known; what reads the machines will say why
+            continue
+        known |= {int(entry["vmid"]): entry for entry in listed if entry.get("name")}
 
     def named(vm: VmSummary) -> VmSummary:
         entry = known.get(vm.vmid) if vm.node in nameless else None

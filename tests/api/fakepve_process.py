@@ -134,6 +134,10 @@ class Control(BackupOps, SavingOps, RedundancyOps, AccountOps):
         """Cause trouble: see :class:`Fault`."""
         self.node.faults.append(Fault(**options))
 
+    def op_date_header(self, text: str | None) -> None:
+        """Let every answer say this of the time; None: what the clock shows."""
+        self.node.date_header = text
+
     def op_named_fault(self, method: str, path: str, error: str, times: int = 1) -> None:
         """Answer with one of fakepve's catalogue of Proxmox's own errors."""
         self.node.fail(method, path, error=error, times=times)

@@ -13,6 +13,7 @@ from orchestrator.history import open_history
 from orchestrator.planning.plan import make_plan
 from orchestrator.resources.change import Kind
 from orchestrator.resources.desired import desired_machines
+from orchestrator.resources.notes import read_mark
 from orchestrator.resources.observed import observe
 from orchestrator.sites import load_provider
 from orchestrator.subscriptions import load
@@ -166,6 +167,25 @@ def test_a_machine_taken_out_of_its_file_is_stopped_and_kept(desk: Desk) -> None
     back = desk.machines()["old-1"]
     assert (back["vmid"], back["status"]) == (old["vmid"], "running")
     assert "retired" not in back["config"]["tags"]
+
+
+def test_the_day_of_a_retirement_is_the_day_in_paris(desk: Desk, tmp_path: Path) -> None:
+    desk.write(subscription("dupont", [machine("web-1"), machine("old-1")]))
+    assert desk.apply().code == 0
+    desk.write(subscription("dupont", [machine("web-1")]))
+    loaded = load([desk.folder / "subscriptions"]).subscriptions
+    desired = desired_machines(
+        [item.subscription for item in loaded], load_provider(desk.folder / "sites.yaml")
+    )
+    cluster = desk.fakes["paris"].cluster()
+    observed = {"paris": observe(cluster, "paris", names={"web-1"})}
+    past_midnight = dt.datetime(2026, 11, 23, 23, 30, tzinfo=dt.UTC)  # 00:30 in Paris, on the 24th
+    plan = make_plan(desired, observed, past_midnight)
+    with open_history(tmp_path / "h.db") as history:
+        journal = Journal(history=history, who="test", why="test", run="r", show=lambda *_: None)
+        apply_plan(plan, {"paris": cluster}, observed, journal, ssh=None, clock=lambda: past_midnight)
+    mark = read_mark(desk.machines()["old-1"]["config"]["description"])
+    assert mark is not None and mark.retired == dt.date(2026, 11, 24)
 
 
 def test_a_client_whose_file_is_missing_is_left_alone(desk: Desk) -> None:
