@@ -28,16 +28,16 @@ class CloneRun:
     def __init__(self, run: MachineRun) -> None:
         self.run = run
 
-    def _find(self) -> ObservedMachine | None:
-        """Find the machine by its mark: after a creation whose answer was lost."""
+    def _find(self, vmid: int) -> ObservedMachine | None:
+        """Find the machine by its number and its mark: its name, pool and tags the cluster's list may not have yet."""
         for summary in read_cluster(self.run.cluster).vms:
-            if summary.name == self.run.plan.machine and not summary.template:
+            if summary.vmid == vmid and not summary.template:
                 try:
-                    config = read_vm(self.run.cluster, summary.node, summary.vmid)
+                    config = read_vm(self.run.cluster, summary.node, vmid)
                 except NotFound:
                     continue
                 mark = read_mark(config.effective("description") or "")
-                if mark and (mark.client, mark.machine) == self.run.plan.key:
+                if mark and (mark.client, mark.machine) == self.run.plan.key and mark.vmid == vmid:
                     return ObservedMachine(site=self.run.plan.site, summary=summary, config=config, mark=mark)
         return None
 
@@ -55,7 +55,6 @@ class CloneRun:
         params: dict[str, str | int] = {
             "name": desired.name,
             "pool": pool_of(desired.client),
-            "description": write_mark(new_mark(desired)),
             "full": 1,
             "storage": desired.storage,
         }
@@ -67,46 +66,57 @@ class CloneRun:
             self.run.around.limits.clone(desired.site, desired.storage),
             self.run.step("clone", image=desired.image, node=place.target) as step,
         ):
-            vmid, upid = self._ask_for_clone(f"/nodes/{template.node}/qemu/{template.vmid}/clone", params)
+            path = f"/nodes/{template.node}/qemu/{template.vmid}/clone"
+            vmid, upid = self._ask_for_clone(desired, path, params)
             if upid:
                 step.upid = upid
                 step.ended(self.run.cluster.wait_for_task(upid, timeout_seconds=_TASK_SECONDS))
         return self._settled(vmid)
 
-    def _ask_for_clone(self, path: str, params: dict[str, str | int]) -> tuple[int | None, str | None]:
-        """Ask for a clone under a free id. Somebody may take the id in between: then ask again."""
+    def _ask_for_clone(
+        self, desired: DesiredMachine, path: str, params: dict[str, str | int]
+    ) -> tuple[int, str | None]:
+        """Ask for a clone under a free id, which its mark names. Somebody may take it in between: then ask again."""
         for _ in range(_CLONE_TRIES):
             with self.run.around.limits.choosing_id(self.run.plan.site):
                 vmid = self.run.cluster.free_vmid()
+                notes = write_mark(new_mark(desired, vmid))
+                asked = {**params, "newid": vmid, "description": notes}
                 try:
-                    return vmid, str(self.run.cluster.post(path, params={**params, "newid": vmid}))
+                    return vmid, str(self.run.cluster.post(path, params=asked))
                 except AlreadyExists:
                     continue
                 except Uncertain:
-                    return self._ask_again(path, {**params, "newid": vmid}), None
+                    self._ask_again(vmid, path, asked)
+                    return vmid, None
         raise Stopped("no free VM id could be had: others create machines faster than this one; try again")
 
-    def _ask_again(self, path: str, params: dict[str, str | int]) -> int:
+    def _ask_again(self, vmid: int, path: str, params: dict[str, str | int]) -> None:
         """Ask once more for a clone whose answer was lost, under the *same* id: so there can only be one.
 
         A request that was under way all the time, or arrives late, meets the machine that the other one made.
         """
         for _ in range(_ROUNDS):
-            if found := self._find():
-                return found.summary.vmid
+            if self._find(vmid):
+                return
             self.run.around.pause(_PAUSE_SECONDS)
             with suppress(AlreadyExists, Uncertain):
                 self.run.cluster.post(path, params=params)
         raise Stopped("nobody knows whether its clone was begun: look at the node's tasks, then apply again")
 
-    def _settled(self, vmid: int | None) -> ObservedMachine:
+    def _settled(self, vmid: int) -> ObservedMachine:
         """Wait until the clone has its configuration and no lock, and return it."""
         deadline = time.monotonic() + _TASK_SECONDS
+        missed = 0
         while time.monotonic() < deadline:
-            found = self._find()
-            if found is None:
-                raise Stopped(f"the clone VM {vmid} disappeared: see the task log on the node; apply again")
-            if found.summary.lock not in ("clone", "create"):
+            found = self._find(vmid)
+            if found is None:  # for a moment, it may be on its way from the image's node to its own
+                missed += 1
+                if missed == _ROUNDS:
+                    raise Stopped(
+                        f"the clone VM {vmid} disappeared: see the task log on the node; apply again"
+                    )
+            elif found.summary.lock not in ("clone", "create"):
                 return found
             self.run.around.pause(_PAUSE_SECONDS)
         raise Stopped(f"VM {vmid} is still locked by its clone: see the task log on the node")

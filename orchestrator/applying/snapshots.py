@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 
+from orchestrator.applying.marking import assure_ours
 from orchestrator.applying.vm import Stopped, Vm
 from orchestrator.proxmox import VmSnapshot, read_snapshots
 from orchestrator.resources.snapshot import expired, no_room, owned, snapshot_description
@@ -59,8 +60,10 @@ def remove_snapshot(vm: Vm, name: str, *, action: str = "delete snapshot") -> No
         action: how the history names it.
 
     Raises:
+        Stopped: the machine is not surely ours any more.
         ProxmoxError: Proxmox refused.
     """
+    assure_ours(vm)
 
     def gone() -> bool:
         return _named(read_snapshots(vm.cluster, vm.node, vm.vmid), name) is None
@@ -76,6 +79,7 @@ def remove_expired(vm: Vm, now: dt.datetime) -> list[str]:
         Their names.
 
     Raises:
+        Stopped: the machine is not surely ours any more.
         ProxmoxError: Proxmox refused.
     """
     names = [item.snapshot.name for item in expired(read_snapshots(vm.cluster, vm.node, vm.vmid), now)]
@@ -94,8 +98,10 @@ def roll_back(vm: Vm, name: str, *, start: bool, back: Callable[[], bool]) -> No
         back: looks whether an earlier request has done it, when its answer was lost.
 
     Raises:
+        Stopped: the machine is not surely ours any more.
         ProxmoxError: Proxmox refused.
     """
+    assure_ours(vm)
     with vm.step("roll back", snapshot=name, start=start) as step:
         vm.task(
             step,

@@ -357,9 +357,15 @@ def edits(desired: DesiredMachine, observed: ObservedMachine, mark: Mark, addres
     return [edit for attribute in attributes for edit in attribute(sides)]
 
 
-def new_mark(desired: DesiredMachine) -> Mark:
-    """The mark that a clone gets from its first moment: ours, not ready."""
+def new_mark(desired: DesiredMachine, vmid: int | None = None) -> Mark:
+    """The mark that a clone gets from its first moment: ours, not ready.
+
+    Args:
+        desired: the machine.
+        vmid: the VM that the mark is for; None before its number is known.
+    """
     return Mark(
+        vmid=vmid,
         client=desired.client,
         machine=desired.name,
         contract=desired.contract,

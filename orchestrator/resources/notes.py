@@ -37,7 +37,7 @@ _MARK = re.compile(r"<!-- orchestrator (\{.*?\}) -->", re.DOTALL)
 _OPENING = re.compile(r"<!--\s*orchestrator(?![\w-])")
 """How a mark begins, sound or damaged. Marks of copies and archives go on with a hyphen."""
 
-_ANY_MARK = re.compile(rf"{_OPENING.pattern}.*?(?:-->|\Z)", re.DOTALL)
+_ANY_MARK = re.compile(r"<!--\s*orchestrator(?:-copy)?(?![\w-]).*?(?:-->|\Z)", re.DOTALL)
 _LABEL = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _SLOT = re.compile(r"(?:scsi|virtio|sata|ide)[0-9]{1,2}")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
@@ -446,7 +446,7 @@ def read_mark(notes: str) -> Mark | None:
 
 
 def without_marks(notes: str) -> str:
-    """Notes without any mark of ours and its heading, sound or damaged: for a machine that gets another one."""
+    """Notes without any mark of a machine or of a copy, sound or damaged: for a machine that gets another one."""
     mark = read_mark(notes)
     if mark is not None:
         notes = notes.replace(_heading(mark), "", 1)

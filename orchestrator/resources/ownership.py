@@ -68,10 +68,11 @@ def _wrong_pool(mark: Mark, summary: VmSummary) -> str | None:
 
 
 def _copied(mark: Mark, summary: VmSummary) -> str:
+    name = f"{mark.client}/{mark.machine}"
     return (
-        f"{other_number(mark, summary.vmid)}: it is a copy, was restored under another number, or was renumbered. If it "
-        f"is to be {mark.client}/{mark.machine} from now on, write `adopt: {summary.vmid}` to that machine in its file "
-        "and apply; if not, take our mark (<!-- orchestrator … -->) out of its notes, and our tags off it"
+        f"{other_number(mark, summary.vmid)}: it is a copy, was restored under another number, or was renumbered. If "
+        f"it is to be {name} from now on, write `adopt: {summary.vmid}` to that machine in its file and apply; if "
+        "not, take our mark (<!-- orchestrator … -->) out of its notes, and our tags off it"
     )
 
 
