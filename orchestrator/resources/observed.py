@@ -354,13 +354,14 @@ def observe(
         and item.machine.summary.vmid not in our_ids
     }
     troubles = [item for item in troubles if item.vmid not in adoptable]
+    strangers = [item.machine for item in read if item.machine and item.machine.summary.vmid not in adoptable]
     ids = our_ids | {item.vmid for item in troubles}
     return ObservedSite(
         site=site,
         state=state,
         machines=tuple(ours),
         strangers=tuple(vm for vm in state.vms if not vm.template and vm.vmid not in ids),
-        register=_register([item.machine for item in read if item.machine], troubles),
+        register=_register([*ours, *adoptable.values(), *strangers], troubles),
         adoptable=adoptable,
         unreadable=(
             *_nodes(site, reader.silent),
@@ -584,7 +585,7 @@ def _register(
     machines: Iterable[ObservedMachine], unreadable: Iterable[Unreadable]
 ) -> dict[IPv4Address, str]:
     named = [
-        *((item.subject, item.addresses or ()) for item in unreadable),
+        *((f"{item.subject}, which could not be read,", item.addresses or ()) for item in unreadable),
         *((f"{item.summary.name} (VM {item.summary.vmid})", item.addresses) for item in machines),
     ]
     return {address: name for name, addresses in named for address in addresses}
