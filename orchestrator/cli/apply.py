@@ -179,7 +179,7 @@ def _left(made: Plan) -> None:
     """Say what was left as it is because it could not be read."""
     out = session.console()
     for item in made.unreadable:
-        if item.holds_up:
+        if item.claims:
             out.print(f"not touched: {item.subject} at {item.site}: {item.reason}", style="red", markup=False)
 
 

@@ -145,12 +145,9 @@ class Plan:
 
     @property
     def has_errors(self) -> bool:
-        """Whether something was refused, or something could not be read that a file may ask for.
-
-        A copy of a machine that is there and is ours is named, and holds nothing up.
-        """
+        """Whether something was refused, or something that is or claims to be ours could not be read, or is not."""
         unable = any(change.kind is Kind.UNABLE for machine in self.machines for change in machine.changes)
-        unread = bool(self.failures) or any(item.holds_up for item in self.unreadable)
+        unread = bool(self.failures) or any(item.claims for item in self.unreadable)
         return unread or unable or any(machine.refused for machine in self.machines)
 
     @property

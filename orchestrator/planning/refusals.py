@@ -84,7 +84,7 @@ def no_address(desired: DesiredMachine, site: ObservedSite) -> Change:
             kind=Kind.REFUSED,
             what="address",
             after="auto",
-            why=f"no address at {site.site} is surely free, for those of some machines could not be read: {listed}; see "
+            why=f"no address at {site.site} is surely free: those of some machines could not be read ({listed}). See "
             "that they can be read, or name an address in the file that you know to be free",
         )
     first, last = desired.network.range

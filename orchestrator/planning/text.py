@@ -175,6 +175,6 @@ def _summary(plan: Plan) -> Text:
         text += f" · {counts.refused} refused"
     if plan.failures:
         text += f" · {len(plan.failures)} site{'s' if len(plan.failures) > 1 else ''} not read"
-    if held := sum(item.holds_up for item in plan.unreadable):
-        text += f" · {held} not read"
+    if held := sum(item.claims for item in plan.unreadable):
+        text += f" · {held} not touched"
     return Text(text, "bold")

@@ -37,7 +37,7 @@ def other_number(mark: Mark, vmid: int) -> str | None:
     """Why a mark is not that of the VM in whose notes it stands; None if it is, or does not say."""
     if mark.vmid in (None, vmid):
         return None
-    return f"its notes are those of VM {mark.vmid}, {mark.client}/{mark.machine}"
+    return f"its notes carry the mark of VM {mark.vmid}, {mark.client}/{mark.machine}"
 
 
 def lacks_tags(mark: Mark, tags: frozenset[str]) -> str | None:

@@ -49,9 +49,14 @@ class Unreadable:
         return f"VM {self.vmid}{name} on {self.node}"
 
     @property
+    def claims(self) -> bool:
+        """Whether somebody has to look at it: all but strangers, of whom only the address is not known."""
+        return self.kind != "machine" or self.client is not None
+
+    @property
     def holds_up(self) -> bool:
         """Whether something that a file asks for may be left undone because of it."""
-        return self.kind != "machine" or (not self.copy and self.client is not None)
+        return self.claims and not self.copy
 
 
 def holding_up(

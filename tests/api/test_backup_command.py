@@ -87,9 +87,7 @@ def test_a_copy_is_unplugged_has_an_identity_of_its_own_and_is_no_machine_of_our
     assert restored.code == 0 and "stopped and unplugged" in restored.out, restored
     machines = night.desk.machines()
     copy, original = machines["web-1-tuesday"], machines["web-1"]
-    assert copy["status"] == "stopped" and copy["config"]["net0"].endswith(
-        "firewall=0,link_down=1,mtu=1400"
-    )
+    assert copy["status"] == "stopped" and copy["config"]["net0"].endswith("firewall=0,link_down=1,mtu=1400")
     assert copy["config"]["net0"].split(",")[0] != original["config"]["net0"].split(",")[0]
     assert str(copy["config"]["onboot"]) == "0" and str(copy["config"]["protection"]) == "0"
     assert night.desk.run("plan").out.splitlines()[:2] == plan_before.splitlines()[:2], (
