@@ -157,6 +157,12 @@ def adoption_refusal(
         return refused(why)
     if found.summary.pool not in (None, pool_of(desired.client)):
         return refused(f"it is in the pool {found.summary.pool}: take it out there, or ask who needs it")
+    twin = next((item for item in site.machines if address in item.addresses), None)
+    if twin and twin.mark:
+        return refused(
+            f"{twin.mark.client}/{twin.mark.machine} (VM {twin.summary.vmid}) has {address}: give one of the two another "
+            "address first"
+        )
     holder = site.register.get(address)
     if holder and found.address != address:
         return refused(f"{holder} is configured with {address} already: correct address")

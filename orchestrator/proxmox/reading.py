@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from orchestrator.proxmox.errors import ProxmoxError
+from orchestrator.proxmox.errors import BadAnswer, ProxmoxError
 
 if TYPE_CHECKING:
     from orchestrator.proxmox.client import Cluster
@@ -308,7 +308,11 @@ def _read_config(cluster: Cluster, node: str, kind: str, vmid: int) -> VmConfig:
             pending[key] = str(entry["pending"])
         elif entry.get("delete"):
             deleted.add(key)
-    digest = current.pop("digest")
+    digest = current.pop("digest", "")
+    if not digest and kind == "qemu":
+        raise BadAnswer(
+            "the configuration has no digest", site=cluster.site, call=f"GET /nodes/{node}/qemu/{vmid}/pending"
+        )
     return VmConfig(
         node=node, vmid=vmid, current=current, pending=pending, deleted=frozenset(deleted), digest=digest
     )

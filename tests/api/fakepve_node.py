@@ -84,7 +84,8 @@ class Node(Accounts):
         seen = []
         for entry in answer:
             if entry.get("vmid") in self.stale_names:
-                entry["name"] = f"VM {entry['vmid']}"
+                entry.pop("name", None)
+                entry["status"] = "unknown"
             path = f"/storage/{entry.get('storage')}"
             if entry["type"] != "storage" or self.allowed(request[USER], path, "Datastore.Audit"):
                 seen.append(entry)

@@ -171,8 +171,12 @@ class Control(BackupOps, SavingOps, RedundancyOps, AccountOps):
         self.op_grant(grants, token)
 
     def op_stale_names(self, vmids: list[int]) -> None:
-        """List these VMs as "VM n" in the cluster's resources, as before pvestatd's first look at them."""
+        """List these VMs without name and state, as before pvestatd's first look at them, or while it hangs."""
         self.node.stale_names = set(vmids)
+
+    def op_add_container(self, vmid: int, name: str, config: dict[str, Any], node: str = "pve1") -> None:
+        """Add a container."""
+        self.node.add_ct(vmid, name, node=node, config=config)
 
     def op_revoke_token(self, token: str = _TOKEN) -> None:
         """Let a token's secret be another one."""
