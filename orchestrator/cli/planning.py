@@ -303,10 +303,11 @@ def save(path: Path, chosen: PlanOptions, provider: Provider, inventory: str, pl
 
 def files_of(chosen: PlanOptions) -> dict[str, str]:
     """The clients' files of a plan with their hashes."""
-    from orchestrator.documents.files import yaml_files
+    from orchestrator.documents.files import YamlFile, yaml_files
     from orchestrator.planning.saved import hash_files
 
-    files = [path for path in yaml_files([Path(path) for path in chosen.paths]) if isinstance(path, Path)]
+    found = yaml_files([Path(path) for path in chosen.paths])
+    files = [file.path for file in found if isinstance(file, YamlFile)]
     try:
         return hash_files(files)
     except OSError as error:

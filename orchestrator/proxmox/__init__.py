@@ -57,6 +57,7 @@ from orchestrator.proxmox.redundancy import (
     set_ha_state,
 )
 from orchestrator.proxmox.snapshots import VmSnapshot, can_snapshot, read_snapshots
+from orchestrator.proxmox.storage_types import STORAGE_TYPES, disk_objection
 from orchestrator.proxmox.tasks import TaskResult, parse_upid
 from orchestrator.proxmox.values import (
     Disk,
@@ -68,6 +69,7 @@ from orchestrator.proxmox.values import (
 
 __all__ = [
     "FREEZE_POOL",
+    "STORAGE_TYPES",
     "Affinity",
     "AgentNotRunning",
     "AlreadyExists",
@@ -112,6 +114,7 @@ __all__ = [
     "VmSummary",
     "can_snapshot",
     "check_privileges",
+    "disk_objection",
     "guest_interfaces",
     "is_ha_managed",
     "parse_disk",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
-from orchestrator.proxmox.connection import Connection, Endpoint, NoAnswer, Refusal, parse_http_date
+from orchestrator.proxmox.connection import Connection, Endpoint, NoAnswer, Refusal, Unfit, parse_http_date
 from orchestrator.proxmox.errors import (
     Answer,
     BadAnswer,
@@ -41,6 +41,8 @@ _HIDDEN = "***"
 _NOBODY = "nobody@pve!none"
 _LOG = logging.getLogger("orchestrator.calls")
 _SILENT = logging.NullHandler()
+_SHORTEST = 0.01
+"""Seconds of an attempt for which its call has no time left."""
 _LOG_LINES = 5000
 _LOG_TAIL = 20
 
@@ -95,7 +97,8 @@ class Cluster:
             token_secret: its secret.
             ca_file: trusted certificates (PEM); the system's if None. The environment has no say.
             verify_tls: False trusts anybody.
-            timeout_seconds: how long the server may be silent.
+            timeout_seconds: how long the server may be silent; a call with all its attempts may take four times
+                as long.
             patience: how to ask again.
             vmids: the first and the last number for new VMs; None: what Proxmox proposes.
             on_call: called with method and path right before every request is sent, retries and polls included.
@@ -229,10 +232,12 @@ class Cluster:
         # A retry that helps is no news; without a handler Python would print it on standard error.
         logging.getLogger("stamina").addHandler(_SILENT)
         patience = self._patience
+        longest = self._endpoint.limits.call
+        self._local.ends = time.monotonic() + longest
         for attempt in stamina.retry_context(
             on=_may_retry,
             attempts=patience.attempts,
-            timeout=None,
+            timeout=longest,
             wait_initial=patience.first_wait,
             wait_max=patience.longest_wait,
             wait_jitter=patience.jitter,
@@ -240,6 +245,11 @@ class Cluster:
             with attempt:
                 return ask()
         raise AssertionError("stamina ends with a result or an error")
+
+    def _left(self) -> float:
+        """How long the next attempt may take at most: what is left of its call."""
+        ends: float = getattr(self._local, "ends", 0.0)
+        return max(_SHORTEST, ends - time.monotonic())
 
     def _once(self, method: Method, path: str, params: Mapping[str, Any]) -> Any:
         with self._guard:
@@ -249,9 +259,14 @@ class Cluster:
         call = f"{method} {path}"
         began = time.monotonic()
         try:
-            answered = self._connection().send(method, path, params)
+            answered = self._connection().send(method, path, params, seconds=self._left())
             self._note(method, path, began, "200")
             return answered
+        except Unfit as unfit:
+            self._note(method, path, began, "unfit answer")
+            fault: type[ProxmoxError] = BadAnswer if method == "GET" else Uncertain
+            text = f"{self._endpoint.url}: {unfit}"
+            raise fault(self._scrub(text, params), site=self.site, call=call) from None
         except Refusal as refusal:
             self._note(method, path, began, str(refusal.status))
             place = _VM_PATH.match(path)
@@ -350,6 +365,7 @@ class Cluster:
         while True:
             trouble = ""
             try:
+                self._local.ends = math.inf  # one attempt, as long as one may take
                 status = self._once("GET", f"/nodes/{task.node}/tasks/{upid}/status", {})
             except (Unreachable, LockTimeout, ServerError) as error:
                 trouble = f" (the last look failed: {error.text})"

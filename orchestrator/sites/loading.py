@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from orchestrator.documents.checking import check
-from orchestrator.documents.files import read_text
-from orchestrator.documents.problems import Problem, ProblemsFound, count_errors
+from orchestrator.documents.files import read_trusted_text
+from orchestrator.documents.problems import Problem, ProblemsFound, count_errors, first_problems
 from orchestrator.documents.reading import read
+from orchestrator.documents.shape import keys_of
 from orchestrator.sites.model import Provider
 from orchestrator.sites.rules import check_sites
 
@@ -25,14 +27,15 @@ def load_provider(path: Path) -> Provider:
     Raises:
         ProblemsFound: the file has errors; every one of them is in the exception.
     """
-    file = path / FILE_NAME if path.is_dir() else path
-    text = read_text(file)
+    file = path / FILE_NAME if os.path.isdir(path) else path  # noqa: PTH112  (Path's raises where it may not look)
+    text = read_trusted_text(file)
     if isinstance(text, Problem):
         raise ProblemsFound([text])
-    checked = check(read(text, str(file)), Provider, {"folder": file.absolute().parent})
+    document = read(text, str(file), keys=keys_of(Provider), kind="sites file")
+    checked = check(document, Provider, {"folder": file.absolute().parent})
     problems = [*checked.problems]
     if checked.value is not None:
         problems += checked.judge(check_sites(checked.value))
     if checked.value is None or count_errors(problems):
-        raise ProblemsFound(sorted(problems, key=lambda problem: (problem.line, problem.column)))
+        raise ProblemsFound(first_problems(problems))
     return checked.value
