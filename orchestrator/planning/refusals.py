@@ -10,8 +10,8 @@ from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.copies import COPY_TAG, read_copy_mark
 from orchestrator.resources.desired import DesiredMachine, pool_of
 from orchestrator.resources.notes import UnreadableMark, parse_mark
-from orchestrator.resources.observed import ObservedMachine, ObservedSite, addresses_unknown, client_of
-from orchestrator.resources.ownership import tags_of
+from orchestrator.resources.observed import ObservedMachine, ObservedSite, addresses_unknown
+from orchestrator.resources.ownership import client_of, tags_of
 from orchestrator.resources.unreadable import Unreadable, holding_up
 
 _LISTED = 5
@@ -160,8 +160,8 @@ def adoption_refusal(
     twin = next((item for item in site.machines if address in item.addresses), None)
     if twin and twin.mark:
         return refused(
-            f"{twin.mark.client}/{twin.mark.machine} (VM {twin.summary.vmid}) has {address}: give one of the two another "
-            "address first"
+            f"{twin.mark.client}/{twin.mark.machine} (VM {twin.summary.vmid}) has {address}: give one of the two "
+            "another address first"
         )
     holder = site.register.get(address)
     if holder and found.address != address:

@@ -311,7 +311,9 @@ def _read_config(cluster: Cluster, node: str, kind: str, vmid: int) -> VmConfig:
     digest = current.pop("digest", "")
     if not digest and kind == "qemu":
         raise BadAnswer(
-            "the configuration has no digest", site=cluster.site, call=f"GET /nodes/{node}/qemu/{vmid}/pending"
+            "the configuration has no digest",
+            site=cluster.site,
+            call=f"GET /nodes/{node}/qemu/{vmid}/pending",
         )
     return VmConfig(
         node=node, vmid=vmid, current=current, pending=pending, deleted=frozenset(deleted), digest=digest

@@ -36,7 +36,15 @@ from orchestrator.resources.copies import COPY_TAG
 from orchestrator.resources.desired import OWNER_TAG, RETIRED_TAG, pool_of
 from orchestrator.resources.notes import Mark, UnreadableMark, parse_mark
 from orchestrator.resources.oddity import oddity
-from orchestrator.resources.ownership import CLONING, claimed, other_number, sort_out, tags_of
+from orchestrator.resources.ownership import (
+    CLIENT_POOL,
+    CLONING,
+    claimed,
+    client_of,
+    other_number,
+    sort_out,
+    tags_of,
+)
 from orchestrator.resources.unreadable import Unreadable
 
 if TYPE_CHECKING:
@@ -51,7 +59,6 @@ READERS = 2
 
 _IP = re.compile(r"(?:^|,)ip=([0-9]{1,3}(?:\.[0-9]{1,3}){3})(?:/[0-9]+)?(?:,|$)")
 _NETWORK_DEVICE = re.compile(r"net[0-9]+")
-_CLIENT_POOL = "client-"
 _ABOUT_A_NODE = frozenset({595, 596, 597, 599})
 """Statuses by which one node says that another does not answer."""
 
@@ -120,14 +127,7 @@ class ObservedSite:
 
 def looks_ours(vm: VmSummary) -> bool:
     """Whether a VM bears our tag, or stands in a client's pool. That alone does not make it ours."""
-    return OWNER_TAG in vm.tags or (vm.pool or "").startswith(_CLIENT_POOL)
-
-
-def client_of(vm: VmSummary) -> str | None:
-    """Whose a VM seems to be: by its pool, else by its tag; None if neither tells, or tags name several."""
-    names = [vm.pool] if vm.pool and vm.pool.startswith(_CLIENT_POOL) else sorted(vm.tags)
-    clients = [name.removeprefix(_CLIENT_POOL) for name in names if name.startswith(_CLIENT_POOL)]
-    return clients[0] if len(clients) == 1 else None
+    return OWNER_TAG in vm.tags or (vm.pool or "").startswith(CLIENT_POOL)
 
 
 def addresses_in(config: VmConfig) -> list[IPv4Address]:
@@ -271,6 +271,7 @@ class _Reader:
             vmid=summary.vmid,
             reason=reason,
             client=client_of(summary),
+            also=client_of(summary),
             machine=summary.name if named else None,
             guessed=named and RETIRED_TAG not in summary.tags,
         )
@@ -285,7 +286,7 @@ class _Reader:
             "marked anew"
         )
         trouble = replace(self.unread(summary, reason), addresses=static if static or error.whole else None)
-        if error.machine and trouble.client in (None, error.client):
+        if error.client and error.machine:
             return replace(trouble, client=error.client, machine=error.machine, guessed=False)
         return trouble
 
@@ -341,7 +342,8 @@ def observe(
     reader = _reader(cluster, state, _off(state))
     candidates = [vm for vm in state.vms if concerns(vm)]
     read = reader.each(lambda vm: reader.read(vm, all_snapshots=all_snapshots), candidates)
-    ours, troubles = _judged(reader, [item.machine for item in read if item.machine and not item.trouble])
+    sound = [item.machine for item in read if item.machine and not item.trouble]
+    ours, troubles = _judged(reader, sound, wanted)
     troubles += [item.trouble for item in read if item.trouble]
     troubles += _unlisted(reader, state)
     ours, troubles = _without_twins(ours, troubles)
@@ -373,7 +375,7 @@ def observe(
 
 
 def _judged(
-    reader: _Reader, machines: Iterable[ObservedMachine]
+    reader: _Reader, machines: Iterable[ObservedMachine], wanted: Collection[str]
 ) -> tuple[list[ObservedMachine], list[Unreadable]]:
     """Part machines that can be understood into ours and those that only look it; strangers are left out."""
     troubles: list[Unreadable] = []
@@ -397,13 +399,13 @@ def _judged(
                 troubles.append(claimed(machine, mark, reason))
             else:
                 claims.append(found)
-    ours, others = sort_out(claims)
+    ours, others = sort_out(claims, wanted)
     return ours, troubles + others
 
 
 def _bears_our_tags(machine: ObservedMachine) -> bool:
     tags = tags_of(machine.config)
-    return COPY_TAG not in tags and any(tag == OWNER_TAG or tag.startswith(_CLIENT_POOL) for tag in tags)
+    return COPY_TAG not in tags and any(tag == OWNER_TAG or tag.startswith(CLIENT_POOL) for tag in tags)
 
 
 def _made_a_template(mark: Mark, summary: VmSummary) -> str:
@@ -528,7 +530,7 @@ def with_register(cluster: Cluster, observed: ObservedSite) -> ObservedSite:
         if isinstance(config, str):
             if guest.node not in reader.silent:
                 with reader.guard:
-                    troubles.append(replace(reader.unread(guest, config), client=None))
+                    troubles.append(replace(reader.unread(guest, config), client=None, also=None))
             return None
         if config is None:
             return None

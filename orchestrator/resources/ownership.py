@@ -12,7 +12,7 @@ if pool and tags agree, and if it is the only one; of two that agree nobody can 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from orchestrator.resources.desired import OWNER_TAG, pool_of
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from orchestrator.proxmox import VmConfig, VmSummary
     from orchestrator.resources.notes import Mark
     from orchestrator.resources.observed import ObservedMachine
+
+CLIENT_POOL = "client-"
+"""How the names of clients' pools, and of their tags, begin."""
 
 CLONING = frozenset({"clone", "create"})
 """Locks of machines whose clone has not ended."""
@@ -90,18 +93,39 @@ def disagreement(machine: ObservedMachine, mark: Mark) -> str | None:
     return f"its notes say {mark.client}/{mark.machine}, but {'; '.join(wrong)}"
 
 
-def sort_out(machines: Iterable[ObservedMachine]) -> tuple[list[ObservedMachine], list[Unreadable]]:
+def client_of(vm: VmSummary) -> str | None:
+    """Whose a VM seems to be: by its pool, else by its tag; None if neither tells, or tags name several."""
+    names = [vm.pool] if vm.pool and vm.pool.startswith(CLIENT_POOL) else sorted(vm.tags)
+    clients = [name.removeprefix(CLIENT_POOL) for name in names if name.startswith(CLIENT_POOL)]
+    return clients[0] if len(clients) == 1 else None
+
+
+def _misnamed(machine: ObservedMachine, mark: Mark, wanted: Collection[str]) -> str | None:
+    """A machine that files know by its name in Proxmox, and by the name in its mark not at all."""
+    name = machine.config.effective("name") or ""
+    if mark.adopted or name == mark.machine or name not in wanted or mark.machine in wanted:
+        return None
+    return (
+        f"its notes say {mark.client}/{mark.machine}, which no file has, and it is called {name}, as a machine of a "
+        "file is: put its name or its notes right"
+    )
+
+
+def sort_out(
+    machines: Iterable[ObservedMachine], wanted: Collection[str] = ()
+) -> tuple[list[ObservedMachine], list[Unreadable]]:
     """Part those that are ours from those that only claim to be.
 
     Args:
         machines: of one cluster, each with a mark that could be read.
+        wanted: names of the machines of files.
     """
     claims: dict[tuple[str, str], list[ObservedMachine]] = defaultdict(list)
     strangers: list[tuple[ObservedMachine, Mark, str]] = []
     for machine in machines:
         if machine.mark is None:
             continue
-        reason = disagreement(machine, machine.mark)
+        reason = disagreement(machine, machine.mark) or _misnamed(machine, machine.mark, wanted)
         if reason is None:
             claims[machine.mark.client, machine.mark.machine].append(machine)
         else:
@@ -130,6 +154,7 @@ def sort_out(machines: Iterable[ObservedMachine]) -> tuple[list[ObservedMachine]
 def claimed(machine: ObservedMachine, mark: Mark, reason: str, *, copy: bool = False) -> Unreadable:
     """A machine whose mark can be read and which nothing is done to, with what it claims."""
     return Unreadable(
+        also=client_of(machine.summary),
         site=machine.site,
         kind="machine",
         name=machine.summary.name,

@@ -23,6 +23,7 @@ class Unreadable:
         vmid: a machine's number; None for others.
         client, machine: whose it seems to be, by its pool, its tag, or what can still be read of its mark; None if
             nothing tells. A claim: good for a warning and for making nothing twice, never for a change.
+        also: the client whose it is by its pool and tags, whatever its mark says; None if they do not tell.
         guessed: whether ``machine`` is only the VM's name, for want of anything better.
         copy: whether the machine that it claims to be is there and is ours: then it holds nothing up.
         addresses: the static IPv4 addresses that it is configured with; None if they are not known.
@@ -36,6 +37,7 @@ class Unreadable:
     vmid: int | None = None
     client: str | None = None
     machine: str | None = None
+    also: str | None = None
     guessed: bool = False
     copy: bool = False
     addresses: tuple[IPv4Address, ...] | None = None
@@ -84,12 +86,15 @@ def holding_up(
     surely = [
         item
         for item in machines
-        if (item.client, item.machine) == (client, machine) or (vmid is not None and item.vmid == vmid)
+        if (item.client, item.machine) == (client, machine)
+        or (item.also, item.name) == (client, machine)
+        or (vmid is not None and item.vmid == vmid)
     ]
     perhaps = [
         item
         for item in machines
         if (item.client is None and item.machine in (None, machine))
         or (item.client == client and (item.machine is None or (item.guessed and item.machine not in known)))
+        or (item.also == client != item.client and item.name not in known)
     ]
     return next(iter([*surely, *perhaps]), None)
