@@ -49,7 +49,7 @@ def _as_before(notes: str) -> str:
 def test_a_clone_of_our_machine_is_a_stranger_and_the_machine_itself_goes_on(desk: Desk) -> None:
     _in_service(desk, "web-1")
     _clone(desk, 100, 105, "web-1-copy", pool="client-dupont")
-    _in_service_of_the_copy = _vms(desk)[105]["config"]
+    copied = _vms(desk)[105]["config"]
     desk.write(subscription("dupont", [machine("web-1", memory="2GiB")]))
     document = desk.plan()
     (item,) = document["unreadable"]
@@ -63,7 +63,7 @@ def test_a_clone_of_our_machine_is_a_stranger_and_the_machine_itself_goes_on(des
     answer = desk.apply("--restart-now")
     assert answer.code == 1 and "not touched: VM 105 web-1-copy on pve1" in answer.out, answer
     vms = _vms(desk)
-    assert (str(vms[100]["config"]["memory"]), vms[105]["config"]) == ("2048", _in_service_of_the_copy)
+    assert (str(vms[100]["config"]["memory"]), vms[105]["config"]) == ("2048", copied)
     shown = desk.run("show", "dupont/web-1")
     assert shown.code == 0 and "VM 100 on pve1" in shown.out and "VM 105" in shown.out
 
@@ -117,73 +117,73 @@ def test_the_end_of_a_contract_erases_what_is_ours_and_never_a_clone(desk: Desk)
     assert set(_vms(desk)) >= {100, 105}
 
 
-@pytest.mark.parametrize(
-    ("spoil", "told"),
-    [
-        (
-            "pool",
-            "it is in no pool, not in client-dupont: `pvesh set /pools/client-dupont --vms 100` puts it back",
-        ),
-        (
-            "other pool",
-            "it is in the pool other, not in client-dupont: `pvesh set /pools/client-dupont --vms 100 --allow",
-        ),
-        ("tag", "it lacks the tag client-dupont: add them in Proxmox"),
-        ("notes", "it bears our tags, and its notes carry no mark of ours (were they overwritten?)"),
-        ("mark", 'our mark in its notes cannot be read: its restart_due is "soon", not a whole number'),
-        ("two marks", "there are 2 marks, and there may only be one"),
-        ("disk", "its configuration cannot be understood: scsi0 is"),
-        ("template", "was made a template"),
-    ],
-)
-def test_a_machine_that_is_not_surely_ours_is_kept_told_and_not_made_again(
-    desk: Desk, spoil: str, told: str
-) -> None:
-    """With a neighbour that is planned and applied all the same."""
-    _in_service(desk, "web-1", "web-2")
-    fake, cluster = desk.fakes["paris"], desk.fakes["paris"].cluster()
-    if "pool" in spoil:
-        cluster.put("/pools", poolid="client-dupont", vms=100, delete=1)
-    if spoil == "other pool":
-        cluster.post("/pools", poolid="other")
-        cluster.put("/pools", poolid="other", vms=100)
-    if spoil == "tag":
-        fake.control("set_config", vmid=100, tags="orchestrator")
-    if spoil == "notes":
-        _notes(desk, 100, lambda _: "web server, ask Jean")
-    if spoil == "mark":
-        _notes(desk, 100, lambda text: text.replace('"restart_due":null', '"restart_due":"soon"'))
-    if spoil == "two marks":
-        _notes(desk, 100, lambda text: text + text)
-    if spoil == "disk":
-        fake.control("set_config", vmid=100, scsi0="local:100/x.qcow2,size=large")
-    if spoil == "template":
-        fake.control("set_vm", vmid=100, status="stopped", template=1)
-        fake.control("set_config", vmid=100, template=1)
-    before = _vms(desk)[100]["config"]
-    desk.write(subscription("dupont", [machine("web-1", memory="2GiB"), machine("web-2", memory="2GiB")]))
-    planned = desk.run("plan")
-    assert planned.code == 1 and told in " ".join(planned.out.split()), planned
-    answer = desk.apply("--restart-now")
-    assert answer.code == 1 and "Traceback" not in answer.err and "refused  dupont/web-1" in answer.out, (
-        answer
-    )
-    vms = _vms(desk)
-    assert {vmid for vmid, vm in vms.items() if vm["name"] == "web-1"} == {100}
-    assert vms[100]["config"] == before and str(vms[101]["config"]["memory"]) == "2048"
-    shown = desk.run("show", "dupont/web-1")
-    assert shown.code == 1 and told in " ".join(shown.out.split()), shown
-    refused = desk.run("snapshot", "create", "dupont/web-1", "before")
-    assert refused.code == 1 and "Traceback" not in refused.err, refused
-    assert (
-        told in " ".join(desk.run("plan", "--format", "markdown").out.replace("\\", "").split())
-        or "`" in told
-    )
+SPOILT = {
+    "no-pool": "it is in no pool, not in client-dupont: `pvesh set /pools/client-dupont --vms {}` puts it back",
+    "other-pool": "it is in the pool other, not in client-dupont: `pvesh set /pools/client-dupont --vms {} --allow",
+    "no-tag": "it lacks the tag client-dupont: add them in Proxmox",
+    "no-notes": "it bears our tags, and its notes carry no mark of ours (were they overwritten?)",
+    "bad-mark": 'our mark in its notes cannot be read: its restart_due is "soon", not a whole number',
+    "two-marks": "there are 2 marks, and there may only be one",
+    "odd-disk": "its configuration cannot be understood: scsi0 is",
+    "template": "was made a template",
+    "other-client": "its notes say martin/other-client, but it is in the pool client-dupont",
+}
+"""What was done to each machine, and what is told of it."""
 
-    # What concerns another client is another client's: nobody else's run is anything but well.
-    assert (
-        json.loads(desk.run("plan", "--only", "martin", "--format", "json").out or "{}").get("unreadable", [])
-        == []
+
+def _spoil(desk: Desk) -> dict[str, int]:
+    """Spoil machines, each in its way. Return their numbers."""
+    fake, cluster = desk.fakes["paris"], desk.fakes["paris"].cluster()
+    ids = {name: int(vm["vmid"]) for name, vm in desk.machines().items()}
+    for name in ("no-pool", "other-pool"):
+        cluster.put("/pools", poolid="client-dupont", vms=ids[name], delete=1)
+    cluster.post("/pools", poolid="other")
+    cluster.put("/pools", poolid="other", vms=ids["other-pool"])
+    fake.control("set_config", vmid=ids["no-tag"], tags="orchestrator")
+    _notes(desk, ids["no-notes"], lambda _: "web server, ask Jean")
+    _notes(desk, ids["bad-mark"], lambda text: text.replace('"restart_due":null', '"restart_due":"soon"'))
+    _notes(desk, ids["two-marks"], lambda text: text + text)
+    _notes(desk, ids["other-client"], lambda text: text.replace('"client":"dupont"', '"client":"martin"'))
+    fake.control("set_config", vmid=ids["odd-disk"], scsi0="local:100/x.qcow2,size=large")
+    fake.control("set_vm", vmid=ids["template"], status="stopped", template=1)
+    fake.control("set_config", vmid=ids["template"], template=1)
+    return ids
+
+
+def test_machines_that_are_not_surely_ours_are_kept_told_and_not_made_again(desk: Desk) -> None:
+    _in_service(desk, "sound-1", *SPOILT)
+    ids = _spoil(desk)
+    before = {vmid: vm["config"] for vmid, vm in _vms(desk).items()}
+    edited = [machine(name, memory="2GiB") for name in ("sound-1", *SPOILT)]
+    desk.write(subscription("dupont", edited), subscription("martin", [machine("shop-1")]))
+    document = desk.plan()
+    items = {item["vmid"]: item for item in document["unreadable"]}
+    refused = {item["machine"]: item for item in document["machines"] if item["refused"]}
+    assert set(items) == {ids[name] for name in SPOILT} and set(refused) == set(SPOILT)
+    for name, told in SPOILT.items():
+        why = refused[name]["changes"][0]["why"]
+        assert told.format(ids[name]) in why and items[ids[name]]["reason"] in why, (name, why)
+        assert (refused[name]["vmid"], refused[name]["changes"][0]["kind"]) == (ids[name], "refused")
+    text, markdown = desk.run("plan"), desk.run("plan", "--format", "markdown")
+    assert text.code == markdown.code == 1
+    assert f"{len(SPOILT)} not touched" in text.out and markdown.out.count("**Not touched:**") == len(SPOILT)
+
+    answer = desk.apply("--restart-now", "--allow", "change:dupont", "--allow", "restart:dupont")
+    assert answer.code == 1 and "Traceback" not in answer.err, answer
+    assert all(f"refused  dupont/{name}" in answer.out for name in SPOILT), answer
+    vms = _vms(desk)
+    made = [vm["name"] for vmid, vm in vms.items() if vmid not in before]
+    assert made == ["shop-1"], "nothing is made beside what is there, and the other client gets its machine"
+    assert {vmid: vms[vmid]["config"] for vmid in items} == {vmid: before[vmid] for vmid in items}
+    assert str(vms[ids["sound-1"]]["config"]["memory"]) == "2048"
+
+    shown = desk.run("show", "dupont/bad-mark")
+    assert shown.code == 1 and SPOILT["bad-mark"] in " ".join(shown.out.split()), shown
+    snapshot = desk.run("snapshot", "create", "dupont/bad-mark", "before")
+    assert snapshot.code == 1 and "what seems to be it" in snapshot.err, snapshot
+    others = json.loads(desk.run("plan", "--only", "martin", "--format", "json").out)
+    assert [item["machine"] for item in others["unreadable"]] == ["other-client"], (
+        "what claims to be martin's"
     )
 
 
