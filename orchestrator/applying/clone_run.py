@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.vm import Stopped
 from orchestrator.proxmox import AlreadyExists, NotFound, Uncertain, read_cluster, read_vm
 from orchestrator.resources.desired import DesiredMachine, pool_of
+from orchestrator.resources.image import Place, absence, places, read_templates
 from orchestrator.resources.machine import new_mark
-from orchestrator.resources.notes import read_mark, write_mark
+from orchestrator.resources.notes import Mark, read_mark, write_mark
 from orchestrator.resources.observed import ObservedMachine
 
 if TYPE_CHECKING:
@@ -48,9 +50,7 @@ class CloneRun:
             Stopped: no node can take it, no number is free, or nobody knows whether it was begun.
             ProxmoxError: the hypervisor refused.
         """
-        place = self.run.around.placement.choose(desired, self.run.around.states[desired.site])
-        if place is None:
-            raise Stopped(f"no online node at {desired.site} has the template {desired.template}")
+        place = self._place(desired)
         template = place.template
         params: dict[str, str | int] = {
             "name": desired.name,
@@ -67,20 +67,32 @@ class CloneRun:
             self.run.step("clone", image=desired.image, node=place.target) as step,
         ):
             path = f"/nodes/{template.node}/qemu/{template.vmid}/clone"
-            vmid, upid = self._ask_for_clone(desired, path, params)
+            vmid, upid = self._ask_for_clone(new_mark(desired, system_slot=place.system_slot), path, params)
             if upid:
                 step.upid = upid
                 step.ended(self.run.cluster.wait_for_task(upid, timeout_seconds=_TASK_SECONDS))
-        return self._settled(vmid)
+        made = self._settled(vmid)
+        # A clone that ended well is in its pool, whatever the list has of it yet.
+        pool = pool_of(desired.client) if upid else made.summary.pool
+        return replace(made, summary=replace(made.summary, pool=pool))
 
-    def _ask_for_clone(
-        self, desired: DesiredMachine, path: str, params: dict[str, str | int]
-    ) -> tuple[int, str | None]:
+    def _place(self, desired: DesiredMachine) -> Place:
+        around = self.run.around
+        state = around.states[desired.site]
+        templates = around.templates.get(desired.site)
+        if templates is None:
+            templates = read_templates(self.run.cluster, state, {desired.template})
+        found, reasons = places(desired, state, templates)
+        if not found:
+            raise Stopped("; ".join(reasons) or absence(desired, state))
+        return around.placement.choose(desired, state, found)
+
+    def _ask_for_clone(self, mark: Mark, path: str, params: dict[str, str | int]) -> tuple[int, str | None]:
         """Ask for a clone under a free id, which its mark names. Somebody may take it in between: then ask again."""
         for _ in range(_CLONE_TRIES):
             with self.run.around.limits.choosing_id(self.run.plan.site):
                 vmid = self.run.cluster.free_vmid()
-                notes = write_mark(new_mark(desired, vmid))
+                notes = write_mark(mark.with_(vmid=vmid))
                 asked = {**params, "newid": vmid, "description": notes}
                 try:
                     return vmid, str(self.run.cluster.post(path, params=asked))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli import session
+from orchestrator.cli.local_errors import reason
 
 if TYPE_CHECKING:
     from orchestrator.resources.observed import ObservedMachine
@@ -54,12 +55,12 @@ def targets(
         found += _kept(output, unread, there)
     text = json.dumps(sorted(found, key=lambda item: str(item["labels"])), indent=2)
     if output is None:
-        typer.echo(text)
+        session.echo_json(text)
     else:
         try:
             session.replace_file(output, text + "\n", mode=_FILE_MODE)
         except OSError as error:
-            session.fail(f"{output} could not be written: {error}")
+            session.fail(f"the list could not be written: {reason(error)}")
     for item in unread:
         session.complain(f"{item.site}: {item.subject} could not be read: {item.reason}")
     if unread:
@@ -71,7 +72,7 @@ def _kept(output: Path, unread: list[Unreadable], there: set[tuple[str, str]]) -
     try:
         earlier = json.loads(output.read_text(encoding="utf-8"))
         pairs = [(entry, entry["labels"]["client"], entry["labels"]["machine"]) for entry in earlier]
-    except (OSError, ValueError, KeyError, TypeError):  # there is no file of ours yet
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # there is no file of ours yet
         return []
     return [
         entry
