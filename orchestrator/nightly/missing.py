@@ -118,9 +118,10 @@ class Whereabouts:
 
 
 def _may_be(item: Unreadable, machine: DesiredMachine) -> bool:
-    if item.client not in (None, machine.client):
+    if item.copy or item.client not in (None, machine.client):
         return False
-    return machine.name in (item.machine, item.name)
+    nameless = item.machine is None and item.client is not None  # a node that is off tells no names
+    return nameless or machine.name in (item.machine, item.name)
 
 
 def missing_backups(
