@@ -94,9 +94,9 @@ def test_every_machine_of_a_sound_file_is_backed_up_or_is_a_failure_with_its_nam
         assert f"orchestrator_backup_failed_tonight{labels} 1.0" in metrics
         assert f"dupont/{name}" in report and name in client
     assert 'orchestrator_backup_failed_tonight{client="dupont",machine="db-1",site="paris"} 0.0' in metrics
-    assert "notes were overwritten" in report and "it was retired on" in report
+    assert "its notes carry no mark" in report and "it was retired on" in report
     assert "it was erased or renamed" in report
-    assert "notes were overwritten" not in client and "could not be backed up tonight" in client
+    assert "could not be backed up tonight" in client
     assert 'backup_failed_tonight{client="dupont",machine="soon-1"' not in metrics
     assert "Not created yet" in report and "Not created yet" in client
     assert "managed/srv-1" in report and "Machine not looked into" in report
