@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+from orchestrator.proxmox.errors import BadAnswer, ProxmoxError
 
 if TYPE_CHECKING:
     from orchestrator.proxmox.client import Cluster
@@ -48,6 +50,8 @@ class NodeSummary:
     Attributes:
         maxmem, mem: memory it has and uses, bytes.
         maxcpu: processors.
+        off: whether the cluster says that it is off. One that is neither online nor off keeps its figures to
+            itself (its statistics daemon hangs), and answers.
     """
 
     name: str
@@ -55,6 +59,7 @@ class NodeSummary:
     maxmem: int
     mem: int
     maxcpu: int
+    off: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +115,7 @@ class ClusterState:
         version: of Proxmox VE, such as ``8.4.1``.
         pools: names of pools.
         frozen: who stopped every change, and why: the comment of the pool :data:`FREEZE_POOL`; empty if nobody did.
+        containers: never ours; they have addresses.
         bad_entries: entries that could not be read; they are in none of the other lists.
     """
 
@@ -120,6 +126,7 @@ class ClusterState:
     storages: tuple[StorageSummary, ...]
     pools: frozenset[str]
     frozen: str = ""
+    containers: tuple[VmSummary, ...] = ()
     bad_entries: tuple[BadEntry, ...] = ()
 
 
@@ -159,15 +166,18 @@ def read_cluster(cluster: Cluster) -> ClusterState:
     version = str(cluster.get("/version")["version"])
     pools = cluster.get("/pools")
     resources = cluster.get("/cluster/resources")
-    vms = _named(cluster, [_vm(entry) for entry in resources if entry["type"] == "qemu"])
+    nodes = tuple(_node(entry) for entry in resources if entry["type"] == "node")
+    off = frozenset(node.name for node in nodes if node.off)
+    vms = _named(cluster, [_vm(entry) for entry in resources if entry["type"] == "qemu"], off)
     return ClusterState(
         site=cluster.site,
         version=version,
         vms=tuple(sorted(vms, key=lambda vm: vm.vmid)),
-        nodes=tuple(_node(entry) for entry in resources if entry["type"] == "node"),
+        nodes=nodes,
         storages=tuple(_storage(entry) for entry in resources if entry["type"] == "storage"),
         pools=frozenset(str(entry["poolid"]) for entry in pools),
         frozen=_frozen(pools),
+        containers=tuple(_vm(entry) for entry in resources if entry["type"] == "lxc"),
     )
 
 
@@ -187,19 +197,29 @@ def _frozen(pools: Iterable[Mapping[str, Any]]) -> str:
     return ""
 
 
-def _named(cluster: Cluster, vms: list[VmSummary]) -> list[VmSummary]:
-    """Give fresh machines their names.
+def _named(cluster: Cluster, vms: list[VmSummary], off: Collection[str]) -> list[VmSummary]:
+    """Give fresh machines their names, and the state that they are in.
 
-    Until pvestatd's next round (10 s) the cluster's list calls a new VM "VM 110"; its node's list knows better.
+    Until pvestatd's next round (10 s) the cluster's list calls a new VM "VM 110", and its state ``unknown``; its node's
+    list knows better. So it does on a node whose pvestatd hangs. Nodes that are off are not asked.
     """
-    nameless = {vm.node for vm in vms if vm.name == f"VM {vm.vmid}" and vm.status != "unknown"}
-    names = {
-        int(entry["vmid"]): str(entry["name"])
-        for node in sorted(nameless)
-        for entry in cluster.get(f"/nodes/{node}/qemu")
-        if entry.get("name")
-    }
-    return [replace(vm, name=names.get(vm.vmid, vm.name)) if vm.node in nameless else vm for vm in vms]
+    nameless = {vm.node for vm in vms if vm.name == f"VM {vm.vmid}"} - set(off)
+    known: dict[int, Mapping[str, Any]] = {}
+    for node in sorted(nameless):
+        try:
+            listed = cluster.get(f"/nodes/{node}/qemu")
+        except ProxmoxError:  # then their names are not known; what reads the machines will say why
+            continue
+        known |= {int(entry["vmid"]): entry for entry in listed if entry.get("name")}
+
+    def named(vm: VmSummary) -> VmSummary:
+        entry = known.get(vm.vmid) if vm.node in nameless else None
+        if entry is None:
+            return vm
+        status = str(entry.get("status") or vm.status) if vm.status == "unknown" else vm.status
+        return replace(vm, name=str(entry["name"]), status=status)
+
+    return [named(vm) for vm in vms]
 
 
 def _vm(entry: Mapping[str, Any]) -> VmSummary:
@@ -224,6 +244,7 @@ def _node(entry: Mapping[str, Any]) -> NodeSummary:
     return NodeSummary(
         name=str(entry["node"]),
         online=entry.get("status") == "online",
+        off=entry.get("status") == "offline",
         maxmem=int(entry.get("maxmem") or 0),
         mem=int(entry.get("mem") or 0),
         maxcpu=int(entry.get("maxcpu") or 0),
@@ -250,10 +271,36 @@ def read_vm(cluster: Cluster, node: str, vmid: int) -> VmConfig:
         NotFound: there is no such VM on this node.
         ProxmoxError: it could not be read.
     """
+    return _read_config(cluster, node, "qemu", vmid)
+
+
+def read_container(cluster: Cluster, node: str, vmid: int) -> VmConfig:
+    """Read one container's configuration, as :func:`read_vm` reads a VM's: one call.
+
+    Raises:
+        NotFound: there is no such container on this node.
+        ProxmoxError: it could not be read.
+    """
+    return _read_config(cluster, node, "lxc", vmid)
+
+
+def read_pool_members(cluster: Cluster, pool: str) -> frozenset[int]:
+    """The numbers of the machines in a pool, as the cluster has it at this moment: one call.
+
+    Raises:
+        NotFound: there is no such pool.
+        ProxmoxError: it could not be read.
+    """
+    pools = cluster.get("/pools", poolid=pool)
+    members = [member for entry in pools for member in entry.get("members") or ()]
+    return frozenset(int(member["vmid"]) for member in members if "vmid" in member)
+
+
+def _read_config(cluster: Cluster, node: str, kind: str, vmid: int) -> VmConfig:
     current: dict[str, str] = {}
     pending: dict[str, str] = {}
     deleted: set[str] = set()
-    for entry in cluster.get(f"/nodes/{node}/qemu/{vmid}/pending"):
+    for entry in cluster.get(f"/nodes/{node}/{kind}/{vmid}/pending"):
         key = entry["key"]
         if "value" in entry:
             current[key] = str(entry["value"])
@@ -261,7 +308,13 @@ def read_vm(cluster: Cluster, node: str, vmid: int) -> VmConfig:
             pending[key] = str(entry["pending"])
         elif entry.get("delete"):
             deleted.add(key)
-    digest = current.pop("digest")
+    digest = current.pop("digest", "")
+    if not digest and kind == "qemu":
+        raise BadAnswer(
+            "the configuration has no digest",
+            site=cluster.site,
+            call=f"GET /nodes/{node}/qemu/{vmid}/pending",
+        )
     return VmConfig(
         node=node, vmid=vmid, current=current, pending=pending, deleted=frozenset(deleted), digest=digest
     )
