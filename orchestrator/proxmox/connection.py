@@ -38,7 +38,7 @@ class Endpoint:
         ca_file: whom to trust (PEM); the system's certificates if None.
         verify_tls: False trusts anybody.
         timeout_seconds: how long the server may be silent. A whole attempt may take twice, a whole call with all its
-            attempts four times as long (:class:`orchestrator.proxmox.budget.Limits`).
+            attempts five times as long (:class:`orchestrator.proxmox.budget.Limits`).
     """
 
     url: str
