@@ -17,6 +17,7 @@ from functools import partial
 from ipaddress import IPv4Address
 
 from orchestrator.applying.backups import make_backup
+from orchestrator.applying.clock import clock_of
 from orchestrator.applying.clone_run import CloneRun
 from orchestrator.applying.high_availability import kept_aside
 from orchestrator.applying.journal import Journal, Step
@@ -45,6 +46,7 @@ from orchestrator.resources.adoption import adopted_mark
 from orchestrator.resources.backup import ArchiveMark, days_in_words
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import OWNER_TAG, RETIRED_TAG, DesiredMachine, pool_of
+from orchestrator.resources.image import Template
 from orchestrator.resources.machine import CLOUD_INIT_KEYS, Edit, applied, edits, new_mark
 from orchestrator.resources.notes import Mark, read_mark, write_mark
 from orchestrator.resources.observed import ObservedMachine
@@ -65,6 +67,7 @@ class Surroundings:
     Attributes:
         clusters: by site.
         states: what was read of each cluster when the plan was made.
+        templates: the templates that were read then, by site.
         now: the time of the plan: what it says is judged by it.
         restart_now: restart outside windows too.
         backup_storages: where backups of a site's machines go, by site.
@@ -80,6 +83,7 @@ class Surroundings:
     restart_now: bool
     clock: Callable[[], dt.datetime]
     backup_storages: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    templates: Mapping[str, Sequence[Template]] = field(default_factory=dict)
     pause: Callable[[float], None] = time.sleep
 
 
@@ -399,7 +403,10 @@ class MachineRun:
         fit = [
             storage
             for storage in self.around.states[observed.site].storages
-            if storage.name in wanted and storage.node == summary.node and storage.status == "available"
+            if storage.name in wanted
+            and storage.node == summary.node
+            and storage.status == "available"
+            and "backup" in storage.content
         ]
         if not fit:
             raise Stopped(
@@ -408,7 +415,9 @@ class MachineRun:
             )
         roomiest = max(fit, key=lambda storage: storage.maxdisk - storage.disk)
         archive = ArchiveMark(client=mark.client, machine=mark.machine, contract=mark.contract, days=days)
-        make_backup(self._vm(observed), roomiest.name, archive, clock=self.around.clock)
+        make_backup(
+            self._vm(observed), roomiest.name, archive, clock=clock_of(self.cluster, self.around.clock)
+        )
 
     def step(self, action: str, **details: object) -> AbstractContextManager[Step]:
         """Run a step of this machine: shown, and recorded in the history with its result."""

@@ -67,7 +67,7 @@ def _everywhere(
                 words, result = at(cluster), "ok"
             except ProxmoxError as error:
                 words, result, failed = f"NOT reached, nothing is changed there: {error}", "failed", True
-            out.print(f"{site}: {words}", markup=False)
+            out.print(f"{site}: {words}")
             try:
                 opened.append(
                     who=session.operator(),

@@ -55,7 +55,7 @@ class InPlace:
                 f"{self.target} has snapshots ({names}), and their disks cannot leave it: remove them first "
                 "(orchestrator snapshot delete), or restore beside it (--as NAME)"
             )
-        copy = interrupted_copy(self.vm, {vm.vmid: (vm.node, vm.tags) for vm in self.found.site.state.vms})
+        copy = interrupted_copy(self.vm, self.found.site.state.vms)
         if copy is None:
             self._confirm(chosen, confirmed)
             copy = self._restore(chosen)
@@ -65,9 +65,7 @@ class InPlace:
                 "command without --archive)"
             )
         else:
-            session.console().print(
-                f"going on with the interrupted restore of {copy.mark.volid}", markup=False
-            )
+            session.console().print(f"going on with the interrupted restore of {copy.mark.volid}")
         switch_off(self.vm)
         delivered = self.vm.cluster.get(f"{copy.path}/config").get("sshkeys")
         exchange = Exchange(vm=self.vm, copy=copy)
@@ -99,7 +97,6 @@ class InPlace:
         out.print(
             f"{self.target} gets the disks of {when} ({chosen.stored.volid}). It is switched off for that. Everything "
             "written since then is lost as soon as the restored machine has booted.",
-            markup=False,
         )
         if confirmed is None:
             if not session.interactive():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli import session
+from orchestrator.cli.local_errors import reason
 
 if TYPE_CHECKING:
     from orchestrator.planning.interventions import Decisions, FreeUse
@@ -227,6 +228,7 @@ def _read(site: str, cluster: Cluster, asked: Request) -> ObservedSite | SiteFai
     from orchestrator.planning.addresses import needs_register
     from orchestrator.planning.plan import SiteFailure
     from orchestrator.proxmox import ProxmoxError
+    from orchestrator.resources.image import with_templates
     from orchestrator.resources.observed import observe, with_register
     from orchestrator.resources.redundancy import with_redundancy
 
@@ -239,6 +241,7 @@ def _read(site: str, cluster: Cluster, asked: Request) -> ObservedSite | SiteFai
             observed = observe(cluster, site, names=names, adopting=adopting)
         if needs_register(asked.desired, observed):
             observed = with_register(cluster, observed)
+        observed = with_templates(cluster, observed, asked.desired)
         observed = with_redundancy(cluster, observed, asked.desired)
         return _with_archives(cluster, observed, asked.desired)
     except ProxmoxError as error:
@@ -298,7 +301,7 @@ def save(path: Path, chosen: PlanOptions, provider: Provider, inventory: str, pl
     try:
         session.replace_file(path, saved.sealed().model_dump_json(indent=1) + "\n")
     except OSError as error:
-        session.fail(f"the plan cannot be saved: {error}")
+        session.fail(f"the plan cannot be saved: {reason(error)}")
 
 
 def files_of(chosen: PlanOptions) -> dict[str, str]:
@@ -311,4 +314,4 @@ def files_of(chosen: PlanOptions) -> dict[str, str]:
     try:
         return hash_files(files)
     except OSError as error:
-        session.fail(f"a file cannot be read again: {error}")
+        session.fail(f"a file cannot be read again: {reason(error)}")

@@ -17,7 +17,7 @@ from pathlib import Path
 from orchestrator.documents.places import position
 from orchestrator.documents.problems import Problem
 
-LARGEST_BYTES = 2 * 1024 * 1024
+LARGEST_BYTES = 1024 * 1024
 """A client with a thousand machines has some 400 KiB; a disk image named by mistake has more."""
 
 DEEPEST_FOLDER = 16

@@ -25,6 +25,9 @@ from orchestrator.documents.places import Mark, YamlPath, lines_of, mark_of_key,
 from orchestrator.documents.problems import MOST_PROBLEMS, Problem, Severity, first_problems, shorten
 from orchestrator.documents.scalars import Ambiguous, read_plain
 
+_LONGEST_LINE = 2000
+"""Characters of a line that problems carry: a file may be one line."""
+
 MOST_ITEMS = 5000
 """Items of one list, or keys of one mapping."""
 
@@ -275,5 +278,7 @@ def _problem_at(
         message=message,
         allowed=allowed,
         article=article,
-        source_line=_AFTER_SECRET_KEY.sub(r"\1…", line),
+        source_line=_AFTER_SECRET_KEY.sub(r"\1…", line[:_LONGEST_LINE])
+        if mark.column < _LONGEST_LINE
+        else "",
     )

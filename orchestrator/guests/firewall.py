@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from orchestrator.guests.answers import first_line, lines_of, told
 from orchestrator.guests.openings import written
-from orchestrator.guests.outcome import PartOutcome, Status, reason_of
+from orchestrator.guests.outcome import PartOutcome, Status, has_timed_out, reason_of
 from orchestrator.guests.playbooks import TaskResult
 from orchestrator.guests.rules import admits_ssh_from
 from orchestrator.guests.ssh import GuestUnreachable, HostKeyMismatch, source_address_seen
@@ -63,28 +64,28 @@ def outcome(target: GuestTarget, results: Mapping[str, TaskResult], output: str)
     Args:
         target: the machine.
         results: the last result of each task on it by the task's name, without starts and skipped ones.
-        output: the end of what Ansible printed: the reason where it did not get as far as to a task.
+        output: the reason where Ansible did not get as far as to a task.
     """
     load = results.get(LOAD)
     if load is None:
         status: Status = "failed"
         message = f"Ansible did not get as far as to this machine: {output}"
-    elif load.kind == "unreachable":
+    elif load.kind == "unreachable" or has_timed_out(load):
         status, message = "unreachable", f"SSH failed while the rules were sent: {reason_of(load)}"
     elif load.kind == "failed":
         status, message = (
             "failed",
             f"the guest did not load the rules, those of before are in force: {reason_of(load)}",
         )
-    elif load.result.get("stdout", "").startswith("unchanged"):
+    elif first_line(load) == "unchanged":
         return PartOutcome(status="unchanged")
-    elif load.result.get("stdout", "").startswith("would-change"):
-        return PartOutcome(status="changed", differences=tuple(load.result["stdout"].splitlines()[1:]))
+    elif first_line(load) == "would-change":
+        return PartOutcome(status="changed", differences=told(lines_of(load)[1:]))
     elif _REPORT not in results and _CONFIRM in results:
         return PartOutcome(status="changed")
     else:
         afterwards = results.get(_AFTERWARDS)
-        back = afterwards is not None and afterwards.result.get("stdout", "").startswith("rolled-back")
+        back = afterwards is not None and first_line(afterwards).startswith("rolled-back")
         status = "rolled-back" if back else "unreachable"
         message = reason_of(results[_REPORT]) if _REPORT in results else output
     return PartOutcome(status=status, message=f"{target.name}: {message}")

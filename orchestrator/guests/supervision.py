@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestrator.guests.outcome import PartOutcome, reason_of
+from orchestrator.guests.answers import UnreadableAnswer, lines_of, told
+from orchestrator.guests.outcome import PartOutcome, has_timed_out, reason_of
 from orchestrator.guests.playbooks import TaskResult
 from orchestrator.guests.target import GuestTarget
 
@@ -25,12 +26,16 @@ def outcome(target: GuestTarget, results: Mapping[str, TaskResult]) -> PartOutco
     result = results.get(SUPERVISE)
     if result is None:
         return None
-    if result.kind == "unreachable":
+    if result.kind == "unreachable" or has_timed_out(result):
         why = f"{target.name}: SSH failed while the supervision was set up: {reason_of(result)}"
         return PartOutcome(status="unreachable", message=why)
     if result.kind == "failed":
         return PartOutcome(status="failed", message=f"{target.name}: {reason_of(result)}")
-    said = str(result.result.get("stdout", "")).splitlines() or [""]
+    try:
+        said = lines_of(result) or [""]
+    except UnreadableAnswer as error:
+        why = f"{target.name}: what it says of its supervision cannot be read: {error}"
+        return PartOutcome(status="failed", message=why)
     if said[0] == "unchanged":
         return PartOutcome(status="unchanged")
-    return PartOutcome(status="changed", differences=tuple(said[1:]))
+    return PartOutcome(status="changed", differences=told(said[1:]))

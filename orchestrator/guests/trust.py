@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import ServerError, read_guest_file
+from orchestrator.subscriptions.public_keys import parse_public_key
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster
 
 _KEY_FILES = tuple(f"/etc/ssh/ssh_host_{kind}_key.pub" for kind in ("ed25519", "ecdsa", "rsa"))
+_KEY_TYPES = ("ssh-ed25519", "ssh-rsa", *(f"ecdsa-sha2-nistp{bits}" for bits in (256, 384, 521)))
 
 
 class NoHostKey(ServerError):
@@ -43,11 +45,15 @@ def learn_host_keys(cluster: Cluster, node: str, vmid: int) -> tuple[str, ...]:
         except ServerError as error:  # this kind of key is not in use there
             reasons.append(error.text)
             continue
-        fields = content.split()
-        if len(fields) >= 2:
-            keys.append(f"{fields[0]} {fields[1]}")
-        else:
+        if not content.strip():
             reasons.append(f"{path} is empty")
+            continue
+        try:
+            key = parse_public_key(content.partition("\n")[0].removesuffix("\r"))
+        except ValueError as error:  # its administrator wrote the file: nothing of it goes any further
+            reasons.append(f"{path} holds no public key: {error}")
+        else:
+            keys.append(f"{key.type} {key.base64}")
     if not keys:
         raise NoHostKey(
             f"VM {vmid} has no SSH host key: {'; '.join(reasons)}",
@@ -57,7 +63,16 @@ def learn_host_keys(cluster: Cluster, node: str, vmid: int) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def known_hosts_line(address: str, key: str) -> str:
-    """Return the line of a ``known_hosts`` file that trusts a key (``TYPE BASE64``) at an address."""
+def is_host_key(key: str) -> bool:
+    """Whether a text is a public host key, ``TYPE BASE64``, and nothing else: it comes from a guest, or a mark."""
+    try:
+        parsed = parse_public_key(key)
+    except ValueError:
+        return False
+    return parsed.type in _KEY_TYPES and key == f"{parsed.type} {parsed.base64}"
+
+
+def known_hosts_line(name: str, key: str) -> str:
+    """Return the line of a ``known_hosts`` file that trusts a key (``TYPE BASE64``) of a machine of that name."""
     kind, blob = key.split()[:2]
-    return f"{address} {kind} {blob}"
+    return f"{name} {kind} {blob}"

@@ -197,7 +197,8 @@ def keys_in_config(observed: ObservedMachine) -> tuple[str, ...]:
 
 def keys_in(sshkeys: str | None) -> tuple[str, ...]:
     """The public SSH keys of Proxmox's setting ``sshkeys``; lines that somebody wrote with options are left out."""
-    return tuple(line for line in urllib.parse.unquote(sshkeys or "").splitlines() if is_public_key(line))
+    # Proxmox parts them where a line ends, and nowhere else.
+    return tuple(line for line in urllib.parse.unquote(sshkeys or "").split("\n") if is_public_key(line))
 
 
 def _ssh_keys(sides: _Sides) -> Iterator[Edit]:

@@ -101,10 +101,14 @@ class PublicKey(NamedTuple):
         return self._replace(comment=" ".join(comment.split())).line
 
 
-def parse_public_key(line: str) -> PublicKey:
-    """Read a line of a ``.pub`` file.
+def parse_public_key(line: str, *, any_comment: bool = False) -> PublicKey:
+    """Read a line of a ``.pub`` file, with or without its end.
 
     Fields are parted by blanks and tabs and nothing else, as sshd parts them.
+
+    Args:
+        line: the line.
+        any_comment: take the comment as it is, where the key was delivered long ago.
 
     Raises:
         ValueError: it is none that ``ssh-keygen -l`` could read, has options before the key, or a comment with
@@ -112,6 +116,7 @@ def parse_public_key(line: str) -> PublicKey:
     """
     if len(line) > LONGEST_LINE:
         raise ValueError(f"an SSH public key has at most {LONGEST_LINE} characters")
+    line = line.removesuffix("\n").removesuffix("\r")
     fields = _BLANKS.split(line.strip(" \t"), maxsplit=2)
     kind = fields[0]
     if kind not in KEY_TYPES:
@@ -122,6 +127,8 @@ def parse_public_key(line: str) -> PublicKey:
     if blob is None or not _is_sound(kind, blob):
         raise ValueError("the key is damaged or cut short: copy the whole line of the .pub file")
     comment = fields[2].replace("\t", " ").strip(" ") if len(fields) > 2 else ""
+    if any_comment:
+        return PublicKey(kind, fields[1], comment)
     if odd := next((character for character in comment if not character.isprintable()), None):
         raise ValueError(
             f"the comment after the key holds a character that cannot be printed (U+{ord(odd):04X}): take it out"

@@ -174,6 +174,14 @@ class Control(BackupOps, SavingOps, RedundancyOps, AccountOps):
         """List these VMs as "VM n" in the cluster's resources, as before pvestatd's first look at them."""
         self.node.stale_names = set(vmids)
 
+    def op_unreported(self, vmids: list[int], lists: int = 1_000_000) -> None:
+        """List these VMs without name, state and pool for so many lists: their node's daemon does not report."""
+        self.node.unreported = dict.fromkeys(vmids, lists)
+
+    def op_fresh_lists(self, lists: int) -> None:
+        """Let new clones be unreported for so many lists of the cluster."""
+        self.node.fresh_lists = lists
+
     def op_revoke_token(self, token: str = _TOKEN) -> None:
         """Let a token's secret be another one."""
         self.node.apitokens[token] = secrets.token_hex(16)

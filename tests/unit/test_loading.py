@@ -286,7 +286,7 @@ def test_paths_that_hold_no_file_are_errors(tmp_path: Path) -> None:
         ("absent.yaml", "no such file or folder"),
         ("link.yaml", "a link"),
         ("pipe.yaml", "not a file"),
-        ("large.yaml", "the file has more than 2 MiB"),
+        ("large.yaml", "the file has more than 1 MiB"),
     ]
 
 
