@@ -18,6 +18,7 @@ from typing import Any
 
 from orchestrator.proxmox.errors import tidy
 from orchestrator.proxmox.tasks import parse_upid
+from orchestrator.proxmox.values import wrong_setting
 
 LATEST = 4_102_444_800
 """The year 2100: later times are a mistake, and too large to calculate with."""
@@ -61,9 +62,15 @@ class Listed:
 
 @dataclass(frozen=True)
 class Mapped:
-    """An object whose keys are not known beforehand."""
+    """An object whose keys are not known beforehand.
+
+    Attributes:
+        value: what each of them holds.
+        setting: says what is wrong with a value, given its key and its text; empty if nothing is.
+    """
 
     value: Shape
+    setting: Callable[[str, str], str] | None = None
 
 
 Shape = Kind | Record | Listed | Mapped
@@ -154,7 +161,7 @@ _ANSWERS: tuple[tuple[str, Shape], ...] = (
     ("GET /cluster/nextid", VMID),
     (
         "GET /cluster/status",
-        Listed(Record(needs={"type": TEXT}, may={"name": LINE, "quorate": FLAG, "online": SIZE})),
+        Listed(Record(needs={"type": TEXT, "name": LINE}, may={"quorate": FLAG, "online": SIZE})),
     ),
     (
         "GET /cluster/ha/resources",
@@ -183,8 +190,8 @@ _ANSWERS: tuple[tuple[str, Shape], ...] = (
         "GET /cluster/replication",
         Listed(
             Record(
-                needs={"id": JOB_ID, "target": NODE},
-                may={"guest": VMID, "schedule": LINE, "rate": NUMBER, "comment": TEXT, "disable": FLAG},
+                needs={"id": JOB_ID, "guest": VMID, "target": NODE},
+                may={"schedule": LINE, "rate": NUMBER, "comment": TEXT, "disable": FLAG},
             )
         ),
     ),
@@ -201,7 +208,7 @@ _ANSWERS: tuple[tuple[str, Shape], ...] = (
         f"GET {_VM}/pending",
         Listed(Record(needs={"key": LINE}, may={"value": PLAIN, "pending": PLAIN, "delete": SIZE})),
     ),
-    (f"GET {_VM}/config", Mapped(PLAIN)),
+    (f"GET {_VM}/config", Mapped(PLAIN, setting=wrong_setting)),
     (
         f"GET {_VM}/snapshot",
         Listed(
@@ -211,7 +218,7 @@ _ANSWERS: tuple[tuple[str, Shape], ...] = (
             )
         ),
     ),
-    (f"GET {_VM}/snapshot/[^/]+/config", Mapped(PLAIN)),
+    (f"GET {_VM}/snapshot/[^/]+/config", Mapped(PLAIN, setting=wrong_setting)),
     (
         f"GET {_VM}/status/current",
         Record(
@@ -257,6 +264,8 @@ def wrong(data: object, shape: Shape, where: str = "") -> str:
                 return _told(where, "a name", key)
             if told := wrong(value, shape.value, f"{where}{tidy(key, 60)}: "):
                 return told
+            if shape.setting and (told := shape.setting(key, str(value))):
+                return f"{where}{told}"
         return ""
     for key, inner in shape.needs.items():
         if key not in data:
