@@ -162,7 +162,7 @@ class Connection:
                 body = _read(response, self._budget)
         except (OSError, urllib3.exceptions.HTTPError) as error:  # OSError: requests' own, too
             raise self._no_answer(error) from None
-        return _data(response.status_code, response.reason or "", _parse(body, self._limits))
+        return parse_body(response.status_code, response.reason or "", body, self._limits)
 
     def _no_answer(self, error: Exception) -> NoAnswer:
         import ssl
@@ -309,13 +309,20 @@ def _read(response: requests.Response, budget: Budget) -> bytearray:
     return body
 
 
-def _data(status: int, reason: str, body: object) -> Any:
+def parse_body(status: int, reason: str, content: bytearray, limits: Limits) -> Any:
     """The ``data`` of an answer.
+
+    Args:
+        status, reason: of the answer.
+        content: its body.
+        limits: how much may be in it.
 
     Raises:
         Refusal: it is no success, or not from a Proxmox API.
+        Unfit: it is what this API does not answer.
         NoAnswer: it leads elsewhere.
     """
+    body = _parse(content, limits)
     if 300 <= status < 400:
         raise NoAnswer("it redirects elsewhere, so it is no Proxmox API", sent=False)
     if status < 400:
