@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import requests.adapters
 
 _CHUNK = 64 * 1024
+_PIECE = 1024**2
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 
 
@@ -296,17 +297,25 @@ def _read(response: requests.Response, budget: Budget) -> bytearray:
         raise Unfit(f"the answer is compressed in another way than was asked for: {compression[:40]}")
     unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if compression == "gzip" else None
     body = bytearray()
-    while chunk := response.raw.read(_CHUNK, decode_content=False):
-        try:
-            # The limit of what comes out is one byte beyond what may come: a bomb is not unpacked.
-            body += unpack.decompress(chunk, longest - len(body) + 1) if unpack else chunk
-        except zlib.error:
-            raise Unfit("the answer is compressed, and cannot be decompressed") from None
-        if len(body) > longest:
-            raise TooMuch("the answer is too long")
+    while packed := response.raw.read(_CHUNK, decode_content=False):
+        for part in _unpacked(unpack, packed) if unpack else (packed,):
+            body += part
+            if len(body) > longest:
+                raise TooMuch("the answer is too long")
     if unpack and not unpack.eof and body:
         raise OSError("the compressed answer breaks off")
     return body
+
+
+def _unpacked(unpack: Any, packed: bytes) -> Iterator[bytes]:
+    """Decompress, piece by piece: a thousandth of what comes out may have come in."""
+    while packed:
+        try:
+            part = unpack.decompress(packed, _PIECE)
+        except zlib.error:
+            raise Unfit("the answer is compressed, and cannot be decompressed") from None
+        yield part
+        packed = unpack.unconsumed_tail
 
 
 def parse_body(status: int, reason: str, content: bytearray, limits: Limits) -> Any:
