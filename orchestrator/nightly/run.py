@@ -128,6 +128,7 @@ def plan_night(night: Night, history: History) -> NightPlan:
             f"backup storage {storage} of {site} could not be listed: {why}"
             for storage, why in reading.unread.items()
         ]
+        problems += [f"{site}: {told}" for told in reading.bad_archives]
         problems += [
             f"{item.kind} {item.name} of {site} could not be read: {item.reason}"
             for item in reading.observed.unreadable
