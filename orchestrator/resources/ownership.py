@@ -4,9 +4,11 @@ A mark is a claim. ``qm clone`` copies notes and tags, an archive restores them 
 edit a VM may write them. So a machine is ours only if its mark names its VM, its client's pool holds it and it bears
 our tags. What agrees in part is kept as it is, named, and asked about; nothing is ever done to it.
 
-Two things are less than that for a time. A machine whose creation is not finished gets its tags with its
-configuration, and its pool when its clone has ended. And marks of version 1 name no VM: one is taken for what it says
-if pool and tags agree, and if it is the only one; of two that agree nobody can tell the original from the copy.
+Three things are less than that for a time. A machine whose creation is not finished gets its tags with its
+configuration, and its pool when its clone has ended. A machine that was erased and restored by hand under its own
+number is in no pool: as its mark names that number, it is ours, and the next apply puts it into its pool; one that is
+in another's pool is not. And marks of version 1 name no VM: one is taken for what it says if pool and tags agree, and
+if it is the only one; of two that agree nobody can tell the original from the copy.
 """
 
 from __future__ import annotations
@@ -54,11 +56,11 @@ def lacks_tags(mark: Mark, tags: frozenset[str]) -> str | None:
 
 def _wrong_pool(mark: Mark, summary: VmSummary) -> str | None:
     wanted = pool_of(mark.client)
-    if summary.pool == wanted or (
-        summary.pool is None and not mark.applied and summary.lock in CLONING
-    ):  # a clone joins its pool when it has ended
+    if summary.pool == wanted:
         return None
-    if not mark.applied:
+    if summary.pool is None and (summary.lock in CLONING if not mark.applied else mark.vmid is not None):
+        return None
+    if summary.pool is None and not mark.applied:
         return (
             f"its creation was cut off before it was in the pool {wanted}: `qm destroy {summary.vmid}` on "
             f"{summary.node}, then apply again"
@@ -133,7 +135,8 @@ def sort_out(
     ours: list[ObservedMachine] = []
     for found in claims.values():
         named = [machine for machine in found if machine.mark and machine.mark.vmid is not None]
-        chosen = named or found
+        placed = [machine for machine in named if machine.summary.pool is not None]
+        chosen = placed or named or found
         if len(chosen) == 1:
             ours += chosen
         where = ", ".join(f"VM {item.summary.vmid} on {item.summary.node}" for item in found)

@@ -118,7 +118,6 @@ def test_the_end_of_a_contract_erases_what_is_ours_and_never_a_clone(desk: Desk)
 
 
 SPOILT = {
-    "no-pool": "it is in no pool, not in client-dupont: `pvesh set /pools/client-dupont --vms {}` puts it back",
     "other-pool": "it is in the pool other, not in client-dupont: `pvesh set /pools/client-dupont --vms {} --allow",
     "no-tag": "it lacks the tag client-dupont: add them in Proxmox",
     "no-notes": "it bears our tags, and its notes carry no mark of ours (were they overwritten?)",
@@ -135,8 +134,7 @@ def _spoil(desk: Desk) -> dict[str, int]:
     """Spoil machines, each in its way. Return their numbers."""
     fake, cluster = desk.fakes["paris"], desk.fakes["paris"].cluster()
     ids = {name: int(vm["vmid"]) for name, vm in desk.machines().items()}
-    for name in ("no-pool", "other-pool"):
-        cluster.put("/pools", poolid="client-dupont", vms=ids[name], delete=1)
+    cluster.put("/pools", poolid="client-dupont", vms=ids["other-pool"], delete=1)
     cluster.post("/pools", poolid="other")
     cluster.put("/pools", poolid="other", vms=ids["other-pool"])
     fake.control("set_config", vmid=ids["no-tag"], tags="orchestrator")
