@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import shlex
@@ -30,11 +31,13 @@ POLICY = FirewallPolicy((), (), (ip_network("192.0.2.1"),))
 
 
 def host_key(kind: str, content: bytes) -> str:
-    blob = len(kind).to_bytes(4, "big") + kind.encode() + content
+    """A key of a form that OpenSSH takes, if the kind is ``ssh-ed25519``."""
+    parts = (kind.encode(), hashlib.sha256(content).digest())
+    blob = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
     return f"{kind} {base64.b64encode(blob).decode()}"
 
 
-HOST_KEYS = (host_key("ssh-ed25519", b"one"), host_key("ssh-rsa", b"two"))
+HOST_KEYS = (host_key("ssh-ed25519", b"one"), host_key("ssh-ed25519", b"two"))
 
 
 def host(client: str, machine: str, *, user: str = "admin") -> InventoryHost:
@@ -138,7 +141,8 @@ def test_a_host_key_is_trusted_for_its_machine_and_for_nobody_else_at_its_addres
         f"{HOST_KEYS[0]}\n* {HOST_KEYS[1]}",
         f"@cert-authority {HOST_KEYS[0]}",
         host_key("ssh-nonsense", b"one"),
-        host_key("ssh-rsa", b"x" * 5000),
+        host_key("ssh-rsa", b"one"),
+        HOST_KEYS[0] + "A" * 8192,
     ],
 )
 def test_what_is_no_host_key_is_not_trusted(tmp_path: Path, damaged: str) -> None:
