@@ -221,7 +221,7 @@ def _unplug(copy: Copy) -> None:
         key: str(card.with_("link_down", "1")) for key, card in cards.items() if not card.is_on("link_down")
     }
     if plugged:
-        copy.cluster.put(f"{copy.path}/config", params={**plugged, "digest": config["digest"]})
+        copy.cluster.put(f"{copy.path}/config", params={**plugged, "digest": config.get("digest", "")})
 
 
 def remove_copy(copy: Copy) -> None:
@@ -328,5 +328,7 @@ def remove_shells(cluster: Cluster, state: ClusterState) -> None:
         failed = cluster.get(f"/nodes/{node}/tasks", source="archive", typefilter="qmrestore", errors=1)
         for entry in failed:
             task = parse_upid(entry["upid"])
-            if task and task.user == cluster.token_id and bare.get(int(task.subject)) == node:
+            if not task or not task.subject.isdigit() or task.user != cluster.token_id:
+                continue
+            if bare.get(int(task.subject)) == node:
                 _remove_shell(cluster, f"/nodes/{node}/qemu/{task.subject}")

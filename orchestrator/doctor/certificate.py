@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-import socket
 import ssl
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from orchestrator.doctor.findings import Finding, Place
+from orchestrator.proxmox.budget import connect
 from orchestrator.proxmox.trust import without_form_checks
 
 SOON = dt.timedelta(days=21)
@@ -36,7 +37,20 @@ class Handshake:
 
 
 def shake_hands(url: str, ca_file: Path | None, *, timeout_seconds: float) -> Handshake:
-    """Connect to an API's host and look at its certificate, trusting whom the program trusts."""
+    """Connect to an API's host and look at its certificate, trusting whom the program trusts.
+
+    Args:
+        url: of the API.
+        ca_file: whom to trust; the system's certificates if None.
+        timeout_seconds: for the name, the connection and the handshake together.
+    """
+    ends = time.monotonic() + timeout_seconds
+
+    def left() -> float:
+        if (seconds := ends - time.monotonic()) <= 0:
+            raise TimeoutError(f"no connection and handshake within {timeout_seconds:g} s")
+        return seconds
+
     parts = urlsplit(url)
     try:
         context = without_form_checks(ssl.create_default_context(cafile=str(ca_file) if ca_file else None))
@@ -45,11 +59,10 @@ def shake_hands(url: str, ca_file: Path | None, *, timeout_seconds: float) -> Ha
             refused=0, reason=f"{ca_file} cannot be used: {getattr(error, 'strerror', None) or error}"
         )
     try:
-        with (
-            socket.create_connection((parts.hostname or "", parts.port or 8006), timeout_seconds) as plain,
-            context.wrap_socket(plain, server_hostname=parts.hostname) as secured,
-        ):
-            details = secured.getpeercert() or {}
+        with connect(parts.hostname or "", parts.port or 8006, left) as plain:
+            plain.settimeout(left())  # of the handshake as a whole
+            with context.wrap_socket(plain, server_hostname=parts.hostname) as secured:
+                details = secured.getpeercert() or {}
     except ssl.SSLCertVerificationError as error:
         return Handshake(refused=error.verify_code, reason=error.verify_message)
     except OSError as error:

@@ -4,7 +4,7 @@ from orchestrator.proxmox.agent import GuestInterface
 from orchestrator.proxmox.agent import interfaces as guest_interfaces
 from orchestrator.proxmox.agent import ping as ping_agent
 from orchestrator.proxmox.agent import read_file as read_guest_file
-from orchestrator.proxmox.archives import StoredArchive, read_archives
+from orchestrator.proxmox.archives import ArchiveListing, StoredArchive, list_archives, read_archives
 from orchestrator.proxmox.client import Cluster, Patience, UnusableCluster
 from orchestrator.proxmox.errors import (
     AgentNotRunning,
@@ -31,7 +31,7 @@ from orchestrator.proxmox.errors import (
     Unreachable,
     Unusable,
 )
-from orchestrator.proxmox.privileges import check_privileges
+from orchestrator.proxmox.privileges import check_privileges, read_version
 from orchestrator.proxmox.reading import (
     FREEZE_POOL,
     BadEntry,
@@ -42,7 +42,9 @@ from orchestrator.proxmox.reading import (
     VmSummary,
     parse_tags,
     read_cluster,
+    read_container,
     read_frozen,
+    read_pool_members,
     read_vm,
 )
 from orchestrator.proxmox.redundancy import (
@@ -72,6 +74,7 @@ __all__ = [
     "AgentNotRunning",
     "AlreadyExists",
     "AlreadyRunning",
+    "ArchiveListing",
     "BadAnswer",
     "BadEntry",
     "BadParameters",
@@ -115,6 +118,7 @@ __all__ = [
     "disk_objection",
     "guest_interfaces",
     "is_ha_managed",
+    "list_archives",
     "parse_disk",
     "parse_disk_bytes",
     "parse_property_string",
@@ -123,10 +127,13 @@ __all__ = [
     "ping_agent",
     "read_archives",
     "read_cluster",
+    "read_container",
     "read_frozen",
     "read_guest_file",
+    "read_pool_members",
     "read_redundancy",
     "read_snapshots",
+    "read_version",
     "read_vm",
     "set_ha_state",
 ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.proxmox.errors import AgentNotRunning, NotRunning, ServerError, Uncertain
+from orchestrator.proxmox.errors import AgentNotRunning, BadAnswer, NotRunning, ServerError, Uncertain, tidy
+from orchestrator.proxmox.shapes import LINE, Kind, Listed, Record, wrong
 
 if TYPE_CHECKING:
     from orchestrator.proxmox.client import Cluster
@@ -50,23 +52,62 @@ def read_file(cluster: Cluster, node: str, vmid: int, path: str) -> str:
     call = f"/nodes/{node}/qemu/{vmid}/agent/file-read"
     answer = cluster.get(call, file=path)
     if answer.get("truncated"):
-        raise ServerError(f"{path} is larger than 16 MiB", site=cluster.site, call=f"GET {call}")
+        raise ServerError(f"{tidy(path, 100)} is larger than 16 MiB", site=cluster.site, call=f"GET {call}")
     return str(answer["content"])
 
 
 def interfaces(cluster: Cluster, node: str, vmid: int) -> tuple[GuestInterface, ...]:
-    """Read the guest's network interfaces, the loopback one included.
+    """Read the guest's network interfaces, the loopback one included. The guest says what it likes: it is checked.
 
     Raises:
-        AgentNotRunning: the agent does not answer.
+        AgentNotRunning: the agent does not answer, or it refuses to.
+        BadAnswer: it answered with something else.
         ProxmoxError: the hypervisor could not be asked.
     """
-    answer = cluster.get(f"/nodes/{node}/qemu/{vmid}/agent/network-get-interfaces")
+    call = f"/nodes/{node}/qemu/{vmid}/agent/network-get-interfaces"
+    result = cluster.get(call)["result"]
+    refusal = result.get("error", result) if isinstance(result, dict) else None
+    if refusal is not None:
+        # Old agents, and agents told to block the command, answer with an error object where a list is due.
+        why = refusal.get("desc") or refusal.get("class") if isinstance(refusal, dict) else refusal
+        raise AgentNotRunning(
+            f"the guest agent does not tell the network interfaces: {tidy(str(why), 200)}",
+            site=cluster.site,
+            call=f"GET {call}",
+            remedy="see which commands the agent in the guest blocks, and how old it is",
+        )
+    if told := wrong(result, _INTERFACES):
+        raise BadAnswer(
+            f"the guest agent does not say what it should: {told}",
+            site=cluster.site,
+            call=f"GET {call}",
+            remedy="look into the guest: the answer is made there",
+        )
     return tuple(
         GuestInterface(
             name=str(entry["name"]),
             mac=str(entry.get("hardware-address") or "").lower(),
             addresses=tuple(f"{ip['ip-address']}/{ip['prefix']}" for ip in entry.get("ip-addresses") or ()),
         )
-        for entry in answer["result"]
+        for entry in result
     )
+
+
+def _is_address(value: Any) -> bool:
+    try:
+        ip_address(value) if isinstance(value, str) else None
+    except ValueError:
+        return False
+    return isinstance(value, str) and len(value) < 100
+
+
+def _is_prefix(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value <= 128
+
+
+_ADDRESS = Record(
+    needs={"ip-address": Kind("an address", _is_address), "prefix": Kind("a prefix", _is_prefix)}
+)
+_INTERFACES = Listed(
+    Record(needs={"name": LINE}, may={"hardware-address": LINE, "ip-addresses": Listed(_ADDRESS)})
+)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+from orchestrator.proxmox.errors import BadAnswer
+from orchestrator.proxmox.shapes import FLAG, SIZE, TEXT, TIME, VMID, Kind, Record, wrong
 
 if TYPE_CHECKING:
     from orchestrator.proxmox.client import Cluster
@@ -39,10 +43,22 @@ class StoredArchive:
         return f"/nodes/{self.node}/storage/{self.storage}/content/{quote(self.volid, safe=':/')}"
 
 
-def read_archives(
-    cluster: Cluster, node: str, storage: str, *, vmid: int | None = None
-) -> tuple[StoredArchive, ...]:
-    """Read the archives of one VM, or of all, on a storage, whatever their number: one call.
+@dataclass(frozen=True, kw_only=True)
+class ArchiveListing:
+    """What a storage lists.
+
+    Attributes:
+        archives: the oldest first.
+        bad: what is wrong with each entry that could not be read, by the VM that it names; None: it names none. Such an
+            archive is there all the same: nothing may be concluded from its absence from ``archives``.
+    """
+
+    archives: tuple[StoredArchive, ...]
+    bad: tuple[tuple[int | None, str], ...] = ()
+
+
+def list_archives(cluster: Cluster, node: str, storage: str, *, vmid: int | None = None) -> ArchiveListing:
+    """List the archives of one VM, or of all, on a storage, whatever their number: one call.
 
     Args:
         cluster: the API.
@@ -53,19 +69,68 @@ def read_archives(
     Raises:
         ProxmoxError: the storage is away, or could not be read.
     """
-    listed = cluster.get(f"/nodes/{node}/storage/{storage}/content", content="backup", vmid=vmid)
-    archives = [
-        StoredArchive(
-            volid=str(entry["volid"]),
-            storage=storage,
-            node=node,
-            vmid=int(entry["vmid"]),
-            taken_at=dt.datetime.fromtimestamp(int(entry["ctime"]), dt.UTC),
-            size=int(entry.get("size") or 0),
-            notes=str(entry.get("notes") or ""),
-            protected=bool(int(entry.get("protected") or 0)),
+    entry_of = _entry_of(storage)
+    archives: list[StoredArchive] = []
+    bad: list[tuple[int | None, str]] = []
+    volids: set[str] = set()
+    for entry in cluster.get(f"/nodes/{node}/storage/{storage}/content", content="backup", vmid=vmid):
+        if entry.get("vmid") in (None, "", 0, "0") or entry.get("subtype", "qemu") != "qemu":
+            continue
+        told = wrong(entry, entry_of)
+        if not told and entry["volid"] in volids:
+            told = f"{entry['volid']} is listed twice"
+        if told:
+            whose = None if wrong(entry["vmid"], VMID) else int(entry["vmid"])
+            bad.append((whose, f"an archive on {storage} cannot be read: {told}"))
+            continue
+        volids.add(entry["volid"])
+        archives.append(
+            StoredArchive(
+                volid=entry["volid"],
+                storage=storage,
+                node=node,
+                vmid=int(entry["vmid"]),
+                taken_at=dt.datetime.fromtimestamp(int(entry["ctime"]), dt.UTC),
+                size=int(entry.get("size") or 0),
+                notes=entry.get("notes") or "",
+                protected=bool(int(entry.get("protected") or 0)),
+            )
         )
-        for entry in listed
-        if entry.get("vmid") and entry.get("subtype", "qemu") == "qemu"
-    ]
-    return tuple(sorted(archives, key=lambda archive: (archive.taken_at, archive.volid)))
+    archives.sort(key=lambda archive: (archive.taken_at, archive.volid))
+    return ArchiveListing(archives=tuple(archives), bad=tuple(bad))
+
+
+def read_archives(
+    cluster: Cluster, node: str, storage: str, *, vmid: int | None = None
+) -> tuple[StoredArchive, ...]:
+    """Read the archives of one VM, or of all, on a storage, the oldest first: one call. Each must be readable.
+
+    Args:
+        cluster: the API.
+        node: a node that reaches the storage.
+        storage: its name.
+        vmid: only this VM's.
+
+    Raises:
+        BadAnswer: one of them cannot be read.
+        ProxmoxError: the storage is away, or could not be read.
+    """
+    listing = list_archives(cluster, node, storage, vmid=vmid)
+    for _, told in listing.bad:
+        raise BadAnswer(told, site=cluster.site, call=f"GET /nodes/{node}/storage/{storage}/content")
+    return listing.archives
+
+
+def _entry_of(storage: str) -> Record:
+    """An archive of a storage. Its name becomes part of a path, and of what is removed."""
+    name = re.compile(
+        re.escape(storage) + r":[A-Za-z0-9][A-Za-z0-9_.:@+=~-]*(?:/[A-Za-z0-9][A-Za-z0-9_.:@+=~-]*)*"
+    )
+    volid = Kind(
+        f"the name of an archive on {storage}",
+        lambda value: isinstance(value, str) and len(value) <= 512 and name.fullmatch(value) is not None,
+    )
+    return Record(
+        needs={"volid": volid, "vmid": VMID, "ctime": TIME},
+        may={"size": SIZE, "notes": TEXT, "protected": FLAG},
+    )

@@ -44,7 +44,7 @@ class Limits:
     silence: float = 30.0
     connect: float = 10.0
     attempt: float = 60.0
-    call: float = 120.0
+    call: float = 150.0
     header_bytes: int = 256 * 1024
     body_bytes: int = 128 * _MIB
     error_bytes: int = 1 * _MIB
@@ -53,7 +53,7 @@ class Limits:
     @classmethod
     def within(cls, silence: float) -> Limits:
         """The usual limits where the server may be silent for so long (``timeout_seconds`` of a site)."""
-        return cls(silence=silence, connect=min(10.0, silence), attempt=2 * silence, call=4 * silence)
+        return cls(silence=silence, connect=min(10.0, silence), attempt=2 * silence, call=5 * silence)
 
 
 class TooSlow(TimeoutError):

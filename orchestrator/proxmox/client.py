@@ -29,7 +29,9 @@ from orchestrator.proxmox.errors import (
     Unusable,
     cause_of_exit,
     classify,
+    tidy,
 )
+from orchestrator.proxmox.shapes import VMID, Record, wrong, wrong_answer
 from orchestrator.proxmox.tasks import TaskResult, Upid, parse_upid, warnings_in
 
 T = TypeVar("T")
@@ -97,7 +99,7 @@ class Cluster:
             token_secret: its secret.
             ca_file: trusted certificates (PEM); the system's if None. The environment has no say.
             verify_tls: False trusts anybody.
-            timeout_seconds: how long the server may be silent; a call with all its attempts may take four times
+            timeout_seconds: how long the server may be silent; a call with all its attempts may take five times
                 as long.
             patience: how to ask again.
             vmids: the first and the last number for new VMs; None: what Proxmox proposes.
@@ -155,7 +157,12 @@ class Cluster:
         if self._vmids is None:
             return int(self.get("/cluster/nextid"))
         first, last = self._vmids
-        taken = {int(entry["vmid"]) for entry in self.get("/cluster/resources", type="vm")}
+        listed = self.get("/cluster/resources", type="vm")
+        for entry in listed:
+            if told := wrong(entry, Record(needs={"vmid": VMID})):
+                text = f"a VM of the cluster's list has no id that can be read, so none is known to be free: {told}"
+                raise BadAnswer(text, site=self.site, call="GET /cluster/resources")
+        taken = {int(entry["vmid"]) for entry in listed}
         free = next((number for number in range(first, last + 1) if number not in taken), None)
         if free is None:
             raise NoFreeId(
@@ -260,13 +267,15 @@ class Cluster:
         began = time.monotonic()
         try:
             answered = self._connection().send(method, path, params, seconds=self._left())
+            if told := wrong_answer(method, path, answered):
+                raise Unfit(f"the answer is not what it should be: {told}")
             self._note(method, path, began, "200")
             return answered
         except Unfit as unfit:
             self._note(method, path, began, "unfit answer")
             fault: type[ProxmoxError] = BadAnswer if method == "GET" else Uncertain
-            text = f"{self._endpoint.url}: {unfit}"
-            raise fault(self._scrub(text, params), site=self.site, call=call) from None
+            text = tidy(self._scrub(f"{self._endpoint.url}: {unfit}", params))
+            raise fault(text, site=self.site, call=call) from None
         except Refusal as refusal:
             self._note(method, path, began, str(refusal.status))
             place = _VM_PATH.match(path)
@@ -288,8 +297,8 @@ class Cluster:
                 kind = TlsRefused
             elif failure.sent and method != "GET":
                 kind = Uncertain
-            text = f"{self._endpoint.url}: {failure.text}"
-            raise kind(self._scrub(text, params), site=self.site, call=call) from None
+            text = tidy(self._scrub(f"{self._endpoint.url}: {failure.text}", params))
+            raise kind(text, site=self.site, call=call) from None
 
     def _note(self, method: str, path: str, began: float, status: str) -> None:
         """Log a call: what was asked for, never with which parameters."""
@@ -337,7 +346,11 @@ class Cluster:
         """
         upid = self._call(method, path, params or {})
         if parse_upid(upid) is None:
-            raise ServerError(f"answered {upid!r} instead of a task", site=self.site, call=f"{method} {path}")
+            raise ServerError(
+                f"answered {tidy(str(upid), 100)!r} instead of a task",
+                site=self.site,
+                call=f"{method} {path}",
+            )
         return self.wait_for_task(upid, timeout_seconds=timeout_seconds, silence_seconds=silence_seconds)
 
     def wait_for_task(
@@ -353,11 +366,12 @@ class Cluster:
         Raises:
             TaskFailed: it ended badly.
             TaskTimeout: it did not end in ``timeout_seconds``, or its node was away for too long.
-            ValueError: ``upid`` is none.
+            BadAnswer: ``upid`` is none.
         """
         task = parse_upid(upid)
         if task is None:
-            raise ValueError(f"not a UPID: {upid!r}")
+            text = f"the answer is not the name of a task: {tidy(str(upid), 100)!r}"
+            raise BadAnswer(text, site=self.site, call="the start of a task")
         started = time.monotonic()
         timeout_seconds = min(timeout_seconds, self._patience.longest_task)
         wait = self._patience.first_poll
@@ -367,7 +381,7 @@ class Cluster:
             try:
                 self._local.ends = math.inf  # one attempt, as long as one may take
                 status = self._once("GET", f"/nodes/{task.node}/tasks/{upid}/status", {})
-            except (Unreachable, LockTimeout, ServerError) as error:
+            except (Unreachable, LockTimeout, ServerError, BadAnswer) as error:
                 trouble = f" (the last look failed: {error.text})"
                 if silence_seconds is not None and time.monotonic() - heard > silence_seconds:
                     text = f"its node has been away for {silence_seconds:g} s{trouble}"
@@ -375,7 +389,7 @@ class Cluster:
             else:
                 heard = time.monotonic()
                 if status["status"] == "stopped":
-                    return self._ended(task, str(status.get("exitstatus", "")), heard - started)
+                    return self._ended(task, tidy(status.get("exitstatus") or ""), heard - started)
             left = started + timeout_seconds - time.monotonic()
             if left <= 0:
                 text = f"did not end within {timeout_seconds:g} s{trouble}"
@@ -413,7 +427,7 @@ class Cluster:
             lines = self.get(f"/nodes/{task.node}/tasks/{task.text}/log", limit=_LOG_LINES)
         except ProxmoxError:
             return []
-        return [self._scrub(str(line.get("t", "")), {}) for line in lines]
+        return [tidy(self._scrub(line.get("t") or "", {})) for line in lines[:_LOG_LINES]]
 
     def _cause(self, task: Upid, exitstatus: str, log: list[str]) -> ProxmoxError | None:
         """Why it ended so. vzdump only says "job errors"; its reason stands in the log."""

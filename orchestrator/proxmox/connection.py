@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import requests.adapters
 
 _CHUNK = 64 * 1024
+_PIECE = 1024**2
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 
 
@@ -38,7 +39,7 @@ class Endpoint:
         ca_file: whom to trust (PEM); the system's certificates if None.
         verify_tls: False trusts anybody.
         timeout_seconds: how long the server may be silent. A whole attempt may take twice, a whole call with all its
-            attempts four times as long (:class:`orchestrator.proxmox.budget.Limits`).
+            attempts five times as long (:class:`orchestrator.proxmox.budget.Limits`).
     """
 
     url: str
@@ -162,7 +163,7 @@ class Connection:
                 body = _read(response, self._budget)
         except (OSError, urllib3.exceptions.HTTPError) as error:  # OSError: requests' own, too
             raise self._no_answer(error) from None
-        return _data(response.status_code, response.reason or "", _parse(body, self._limits))
+        return parse_body(response.status_code, response.reason or "", body, self._limits)
 
     def _no_answer(self, error: Exception) -> NoAnswer:
         import ssl
@@ -296,26 +297,41 @@ def _read(response: requests.Response, budget: Budget) -> bytearray:
         raise Unfit(f"the answer is compressed in another way than was asked for: {compression[:40]}")
     unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if compression == "gzip" else None
     body = bytearray()
-    while chunk := response.raw.read(_CHUNK, decode_content=False):
-        try:
-            # The limit of what comes out is one byte beyond what may come: a bomb is not unpacked.
-            body += unpack.decompress(chunk, longest - len(body) + 1) if unpack else chunk
-        except zlib.error:
-            raise Unfit("the answer is compressed, and cannot be decompressed") from None
-        if len(body) > longest:
-            raise TooMuch("the answer is too long")
+    while packed := response.raw.read(_CHUNK, decode_content=False):
+        for part in _unpacked(unpack, packed) if unpack else (packed,):
+            body += part
+            if len(body) > longest:
+                raise TooMuch("the answer is too long")
     if unpack and not unpack.eof and body:
         raise OSError("the compressed answer breaks off")
     return body
 
 
-def _data(status: int, reason: str, body: object) -> Any:
+def _unpacked(unpack: Any, packed: bytes) -> Iterator[bytes]:
+    """Decompress, piece by piece: a thousandth of what comes out may have come in."""
+    while packed:
+        try:
+            part = unpack.decompress(packed, _PIECE)
+        except zlib.error:
+            raise Unfit("the answer is compressed, and cannot be decompressed") from None
+        yield part
+        packed = unpack.unconsumed_tail
+
+
+def parse_body(status: int, reason: str, content: bytearray, limits: Limits) -> Any:
     """The ``data`` of an answer.
+
+    Args:
+        status, reason: of the answer.
+        content: its body.
+        limits: how much may be in it.
 
     Raises:
         Refusal: it is no success, or not from a Proxmox API.
+        Unfit: it is what this API does not answer.
         NoAnswer: it leads elsewhere.
     """
+    body = _parse(content, limits)
     if 300 <= status < 400:
         raise NoAnswer("it redirects elsewhere, so it is no Proxmox API", sent=False)
     if status < 400:

@@ -6,6 +6,7 @@ PVE::API2::Qemu). 8.x has VM.Monitor for everything with the guest agent; 9.x ha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -117,8 +118,18 @@ TABLE = (
 
 
 def major(version: str) -> int:
-    """The major version of ``8.4.1``."""
-    return int(version.partition(".")[0])
+    """The major version of ``8.4.1``; 0 if it says none."""
+    found = re.match(r"[0-9]{1,4}", version)
+    return int(found[0]) if found else 0
+
+
+def read_version(cluster: Cluster) -> str:
+    """The version of Proxmox VE, such as ``8.4.1``: one call.
+
+    Raises:
+        ProxmoxError: it could not be read.
+    """
+    return str(cluster.get("/version")["version"])
 
 
 def needs(release: int, options: Collection[str] = ()) -> Iterator[Need]:
@@ -180,7 +191,7 @@ def check_privileges(cluster: Cluster) -> None:
         PermissionDenied: naming every missing privilege and where it is missing.
         ProxmoxError: the privileges could not be read.
     """
-    release = major(str(cluster.get("/version")["version"]))
+    release = major(read_version(cluster))
     absent = missing(read_held(cluster), release)
     if not absent:
         return

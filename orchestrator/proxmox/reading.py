@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from orchestrator.proxmox.errors import BadAnswer, ProxmoxError, tidy
+from orchestrator.proxmox.privileges import read_version
+from orchestrator.proxmox.shapes import (
+    FLAG,
+    LINE,
+    NODE,
+    NUMBER,
+    POOL,
+    SIZE,
+    STORAGE,
+    VMID,
+    WHOLE,
+    Record,
+    Shape,
+    wrong,
+)
+from orchestrator.proxmox.values import wrong_setting
 
 if TYPE_CHECKING:
     from orchestrator.proxmox.client import Cluster
 
+
+T = TypeVar("T")
 
 FREEZE_POOL = "orchestrator-freeze"
 """A pool of this name at a site stops every change there; its comment says who made it, and why."""
@@ -48,6 +68,8 @@ class NodeSummary:
     Attributes:
         maxmem, mem: memory it has and uses, bytes.
         maxcpu: processors.
+        off: whether the cluster says that it is off. One that is neither online nor off keeps its figures to
+            itself (its statistics daemon hangs), and answers.
     """
 
     name: str
@@ -55,6 +77,7 @@ class NodeSummary:
     maxmem: int
     mem: int
     maxcpu: int
+    off: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +133,7 @@ class ClusterState:
         version: of Proxmox VE, such as ``8.4.1``.
         pools: names of pools.
         frozen: who stopped every change, and why: the comment of the pool :data:`FREEZE_POOL`; empty if nobody did.
+        containers: never ours; they have addresses.
         bad_entries: entries that could not be read; they are in none of the other lists.
     """
 
@@ -120,6 +144,7 @@ class ClusterState:
     storages: tuple[StorageSummary, ...]
     pools: frozenset[str]
     frozen: str = ""
+    containers: tuple[VmSummary, ...] = ()
     bad_entries: tuple[BadEntry, ...] = ()
 
 
@@ -153,21 +178,117 @@ class VmConfig:
 def read_cluster(cluster: Cluster) -> ClusterState:
     """Read the cluster's lists: three calls, and one a node that has machines made seconds ago.
 
+    An entry that cannot be read is one of ``bad_entries``; the others are as they are.
+
     Raises:
         ProxmoxError: it could not be read.
     """
-    version = str(cluster.get("/version")["version"])
+    version = read_version(cluster)
     pools = cluster.get("/pools")
     resources = cluster.get("/cluster/resources")
-    vms = _named(cluster, [_vm(entry) for entry in resources if entry["type"] == "qemu"])
+    bad: list[BadEntry] = []
+    nodes = _sound(resources, "node", _NODE_ENTRY, _node, bad, lambda entry: entry["node"])
+    listed = _sound(resources, "qemu", _VM_ENTRY, _vm, bad, lambda entry: int(entry["vmid"]))
+    vms = _named(cluster, listed, frozenset(node.name for node in nodes if node.off), bad)
+    containers = _sound(resources, "lxc", _VM_ENTRY, _vm, bad, lambda entry: int(entry["vmid"]))
+    storages = _sound(
+        resources, "storage", _STORAGE_ENTRY, _storage, bad, lambda entry: (entry["storage"], entry["node"])
+    )
     return ClusterState(
         site=cluster.site,
         version=version,
         vms=tuple(sorted(vms, key=lambda vm: vm.vmid)),
-        nodes=tuple(_node(entry) for entry in resources if entry["type"] == "node"),
-        storages=tuple(_storage(entry) for entry in resources if entry["type"] == "storage"),
-        pools=frozenset(str(entry["poolid"]) for entry in pools),
+        nodes=tuple(nodes),
+        storages=tuple(storages),
+        pools=frozenset(_pools(pools, bad)),
         frozen=_frozen(pools),
+        containers=tuple(containers),
+        bad_entries=tuple(bad),
+    )
+
+
+_VM_ENTRY = Record(
+    needs={"vmid": VMID, "node": NODE},
+    may={
+        "name": LINE,
+        "status": LINE,
+        "template": FLAG,
+        "tags": LINE,
+        "pool": POOL,
+        "lock": LINE,
+        "maxmem": SIZE,
+        "maxcpu": NUMBER,
+        "uptime": WHOLE,  # less than 0 while a clock is being set
+        "hastate": LINE,
+    },
+)
+_NODE_ENTRY = Record(needs={"node": NODE}, may={"status": LINE, "maxmem": SIZE, "mem": SIZE, "maxcpu": SIZE})
+_STORAGE_ENTRY = Record(
+    needs={"storage": STORAGE, "node": NODE},
+    may={
+        "shared": FLAG,
+        "status": LINE,
+        "content": LINE,
+        "maxdisk": SIZE,
+        "disk": SIZE,
+        "plugintype": LINE,
+    },
+)
+_KINDS: Mapping[str, Literal["machine", "node", "storage"]] = {
+    "qemu": "machine",
+    "lxc": "machine",
+    "node": "node",
+    "storage": "storage",
+}
+
+
+def _sound(
+    resources: Iterable[Mapping[str, Any]],
+    kind: str,
+    shape: Record,
+    read: Callable[[Mapping[str, Any]], T],
+    bad: list[BadEntry],
+    identity: Callable[[Mapping[str, Any]], object],
+) -> list[T]:
+    """The entries of a kind that can be read; the others go to ``bad``.
+
+    What is listed twice is not known: which of the two is it?
+    """
+    sound: dict[object, list[Mapping[str, Any]]] = {}
+    for entry in resources:
+        if entry["type"] != kind:
+            continue
+        if told := wrong(entry, shape):
+            bad.append(_bad(kind, entry, told))
+        else:
+            sound.setdefault(identity(entry), []).append(entry)
+    for entries in sound.values():
+        if len(entries) > 1:
+            bad.append(_bad(kind, entries[0], f"it is listed {len(entries)} times"))
+    return [read(entries[0]) for entries in sound.values() if len(entries) == 1]
+
+
+def _bad(kind: str, entry: Mapping[str, Any], reason: str) -> BadEntry:
+    """An entry that cannot be read, with what of it can."""
+
+    def if_sound(key: str, shape: Shape) -> Any:
+        return entry[key] if entry.get(key) and not wrong(entry[key], shape) else None
+
+    vmid = if_sound("vmid", VMID)
+    named = {
+        "qemu": if_sound("name", LINE),
+        "lxc": if_sound("name", LINE),
+        "storage": if_sound("storage", STORAGE),
+    }
+    name = named.get(kind) or (f"VM {vmid}" if vmid else f"a {_KINDS[kind]} that cannot be read")
+    return BadEntry(
+        kind=_KINDS[kind],
+        name=str(if_sound("node", NODE) or name if kind == "node" else name),
+        reason=f"its entry in the cluster's list cannot be read: {reason}",
+        vmid=int(vmid) if vmid else None,
+        node=if_sound("node", NODE),
+        pool=if_sound("pool", POOL),
+        tags=parse_tags(if_sound("tags", LINE) or ""),
     )
 
 
@@ -183,23 +304,60 @@ def read_frozen(cluster: Cluster) -> str:
 def _frozen(pools: Iterable[Mapping[str, Any]]) -> str:
     for entry in pools:
         if entry["poolid"] == FREEZE_POOL:
-            return str(entry.get("comment") or "somebody, by hand")
+            comment = entry.get("comment")
+            return tidy(comment) if isinstance(comment, str) and comment else "somebody, by hand"
     return ""
 
 
-def _named(cluster: Cluster, vms: list[VmSummary]) -> list[VmSummary]:
-    """Give fresh machines their names.
+def _pools(pools: Iterable[Mapping[str, Any]], bad: list[BadEntry]) -> Iterator[str]:
+    for entry in pools:
+        if told := wrong(entry["poolid"], POOL):
+            reason = f"its entry in the list of pools cannot be read: {told}"
+            bad.append(BadEntry(kind="pool", name=tidy(entry["poolid"], 60), reason=reason))
+        else:
+            yield str(entry["poolid"])
 
-    Until pvestatd's next round (10 s) the cluster's list calls a new VM "VM 110"; its node's list knows better.
+
+def _named(
+    cluster: Cluster, vms: list[VmSummary], off: Collection[str], bad: list[BadEntry]
+) -> list[VmSummary]:
+    """Give fresh machines their names, and the state that they are in.
+
+    Until pvestatd's next round (10 s) the cluster's list calls a new VM "VM 110", and its state ``unknown``; its node's
+    list knows better. So it does on a node whose pvestatd hangs. Nodes that are off are not asked. A machine whose node
+    was asked and did not answer has no name that is known, and might be any: it goes to ``bad``.
     """
-    nameless = {vm.node for vm in vms if vm.name == f"VM {vm.vmid}" and vm.status != "unknown"}
-    names = {
-        int(entry["vmid"]): str(entry["name"])
-        for node in sorted(nameless)
-        for entry in cluster.get(f"/nodes/{node}/qemu")
-        if entry.get("name")
-    }
-    return [replace(vm, name=names.get(vm.vmid, vm.name)) if vm.node in nameless else vm for vm in vms]
+    nameless = {vm.node for vm in vms if vm.name == f"VM {vm.vmid}"} - set(off)
+    known: dict[int, Mapping[str, Any]] = {}
+    silent: dict[str, str] = {}
+    for node in sorted(nameless):
+        try:
+            listed = cluster.get(f"/nodes/{node}/qemu")
+        except ProxmoxError as error:
+            silent[node] = error.text
+            continue
+        known |= {int(entry["vmid"]): entry for entry in listed if entry.get("name")}
+    found = []
+    for vm in vms:
+        entry = known.get(vm.vmid) if vm.node in nameless else None
+        if vm.node in silent and vm.name == f"VM {vm.vmid}":
+            bad.append(
+                BadEntry(
+                    kind="machine",
+                    name=vm.name,
+                    reason=f"its name is not known, its node {vm.node} could not be asked: {silent[vm.node]}",
+                    vmid=vm.vmid,
+                    node=vm.node,
+                    pool=vm.pool,
+                    tags=vm.tags,
+                )
+            )
+        elif entry is None:
+            found.append(vm)
+        else:
+            status = str(entry.get("status") or vm.status) if vm.status == "unknown" else vm.status
+            found.append(replace(vm, name=str(entry["name"]), status=status))
+    return found
 
 
 def _vm(entry: Mapping[str, Any]) -> VmSummary:
@@ -214,8 +372,8 @@ def _vm(entry: Mapping[str, Any]) -> VmSummary:
         pool=str(entry["pool"]) if entry.get("pool") else None,
         lock=str(entry["lock"]) if entry.get("lock") else None,
         maxmem=int(entry.get("maxmem") or 0),
-        maxcpu=int(entry.get("maxcpu") or 0),
-        uptime=int(entry.get("uptime") or 0),
+        maxcpu=int(float(entry.get("maxcpu") or 0)),
+        uptime=max(0, int(entry.get("uptime") or 0)),
         ha=entry.get("hastate") not in (None, "", "ignored"),
     )
 
@@ -224,6 +382,7 @@ def _node(entry: Mapping[str, Any]) -> NodeSummary:
     return NodeSummary(
         name=str(entry["node"]),
         online=entry.get("status") == "online",
+        off=entry.get("status") == "offline",
         maxmem=int(entry.get("maxmem") or 0),
         mem=int(entry.get("mem") or 0),
         maxcpu=int(entry.get("maxcpu") or 0),
@@ -248,20 +407,54 @@ def read_vm(cluster: Cluster, node: str, vmid: int) -> VmConfig:
 
     Raises:
         NotFound: there is no such VM on this node.
+        BadAnswer: a value of it cannot be read: it was edited by hand, or is of a form not known here.
         ProxmoxError: it could not be read.
     """
+    return _read_config(cluster, node, "qemu", vmid)
+
+
+def read_container(cluster: Cluster, node: str, vmid: int) -> VmConfig:
+    """Read one container's configuration, as :func:`read_vm` reads a VM's: one call.
+
+    Raises:
+        NotFound: there is no such container on this node.
+        ProxmoxError: it could not be read.
+    """
+    return _read_config(cluster, node, "lxc", vmid)
+
+
+def read_pool_members(cluster: Cluster, pool: str) -> frozenset[int]:
+    """The numbers of the machines in a pool, as the cluster has it at this moment: one call.
+
+    Raises:
+        NotFound: there is no such pool.
+        ProxmoxError: it could not be read.
+    """
+    pools = cluster.get("/pools", poolid=pool)
+    members = [member for entry in pools for member in entry.get("members") or ()]
+    return frozenset(int(member["vmid"]) for member in members if "vmid" in member)
+
+
+def _read_config(cluster: Cluster, node: str, kind: str, vmid: int) -> VmConfig:
     current: dict[str, str] = {}
     pending: dict[str, str] = {}
     deleted: set[str] = set()
-    for entry in cluster.get(f"/nodes/{node}/qemu/{vmid}/pending"):
+    call = f"/nodes/{node}/{kind}/{vmid}/pending"
+    for entry in cluster.get(call):
         key = entry["key"]
-        if "value" in entry:
+        if entry.get("value") is not None:
             current[key] = str(entry["value"])
-        if "pending" in entry:
+        if entry.get("pending") is not None:
             pending[key] = str(entry["pending"])
-        elif entry.get("delete"):
+        elif int(entry.get("delete") or 0):
             deleted.add(key)
-    digest = current.pop("digest")
+    digest = current.pop("digest", "")
+    told = "" if digest or kind == "lxc" else "expected digest, which is missing"
+    for values in (current, pending) if kind == "qemu" else ():
+        told = told or next(filter(None, (wrong_setting(key, value) for key, value in values.items())), "")
+    if told:
+        text = f"the configuration of {'VM' if kind == 'qemu' else 'container'} {vmid} cannot be read: {told}"
+        raise BadAnswer(text, site=cluster.site, call=f"GET {call}")
     return VmConfig(
         node=node, vmid=vmid, current=current, pending=pending, deleted=frozenset(deleted), digest=digest
     )

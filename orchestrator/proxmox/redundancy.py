@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.proxmox.errors import NotFound
+from orchestrator.proxmox.privileges import major
 
 if TYPE_CHECKING:
     from orchestrator.proxmox.client import Cluster
@@ -134,7 +135,7 @@ def read_redundancy(cluster: Cluster, version: str) -> RedundancySettings:
     Raises:
         ProxmoxError: they could not be read.
     """
-    release = int(version.partition(".")[0])
+    release = major(version)
     resources = (_resource(entry) for entry in cluster.get("/cluster/ha/resources", type="vm"))
     if release >= RULES_SINCE:
         entries = cluster.get("/cluster/ha/rules", type="node-affinity")
@@ -192,7 +193,9 @@ def _group(entry: Mapping[str, Any]) -> Affinity:
 
 def _rule(entry: Mapping[str, Any]) -> Affinity:
     nodes, weighted = _nodes(str(entry.get("nodes") or ""))
-    resources = [item for item in str(entry.get("resources") or "").split(",") if item.startswith("vm:")]
+    resources = [
+        item for item in str(entry.get("resources") or "").split(",") if item.strip().startswith("vm:")
+    ]
     enabled = not int(entry.get("disable") or 0)
     return Affinity(
         name=str(entry["rule"]),

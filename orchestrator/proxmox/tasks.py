@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass
 
 _UPID = re.compile(
-    r"UPID:(?P<node>[^:]+):(?P<pid>[0-9A-Fa-f]+):(?P<pstart>[0-9A-Fa-f]+):(?P<starttime>[0-9A-Fa-f]+):"
-    r"(?P<kind>[^:]+):(?P<subject>[^:]*):(?P<user>[^:]+):"
+    r"UPID:(?P<node>[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?):(?P<pid>[0-9A-Fa-f]{1,16}):"
+    r"(?P<pstart>[0-9A-Fa-f]{1,16}):(?P<starttime>[0-9A-Fa-f]{1,16}):"
+    r"(?P<kind>[A-Za-z0-9_-]{1,64}):(?P<subject>[!$&-.0-9;->@-~]{0,256}):(?P<user>[^:\s/?#%]{1,256}):"
 )
+"""It becomes part of paths: nothing in it may lead elsewhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,7 @@ class Upid:
 
 def parse_upid(text: object) -> Upid | None:
     """Take a UPID apart; None if ``text`` is not one."""
-    found = _UPID.fullmatch(text) if isinstance(text, str) else None
+    found = _UPID.fullmatch(text) if isinstance(text, str) and text.isprintable() else None
     if not found:
         return None
     return Upid(
@@ -78,5 +80,5 @@ def warnings_in(exitstatus: str) -> int | None:
     """Return the number of warnings of a task that ended well; None if it did not."""
     if exitstatus == "OK":
         return 0
-    found = re.fullmatch(r"WARNINGS: (\d+)", exitstatus)
+    found = re.fullmatch(r"WARNINGS: ([0-9]{1,9})", exitstatus)
     return int(found[1]) if found else None

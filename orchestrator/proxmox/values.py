@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from orchestrator.proxmox.errors import tidy
+
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)([KMGT]?)", re.IGNORECASE)
 _GIB = 1024**3
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"(?=,|\Z)'
@@ -181,3 +183,36 @@ def parse_disk(value: str) -> Disk:
         raise ValueError(f"not a drive: {value!r}")
     size = options.pop("size", None)
     return Disk(volume=volume, size_bytes=parse_disk_bytes(size) if size else 0, options=options)
+
+
+_DRIVE = re.compile(r"(?:scsi|virtio|sata|ide|efidisk|tpmstate)[0-9]{1,3}")
+_PROPERTIES = re.compile(r"(?:net|ipconfig)[0-9]{1,3}|agent|boot")
+_COUNT = re.compile(r"cores|sockets|vcpus")
+
+
+def wrong_setting(key: str, value: str) -> str:
+    """Say what is wrong with a setting of a VM that is read as more than a text here; empty if nothing is.
+
+    The file of a VM can be edited on its node, by hand and by other programs.
+    """
+    try:
+        if _DRIVE.fullmatch(key):
+            parse_disk(value)
+        elif _PROPERTIES.fullmatch(key):
+            parse_property_string(value)
+    except ValueError as error:
+        return f"{key}: {tidy(str(error), 200)}"
+    if _COUNT.fullmatch(key) and not _is_count(value):
+        return f"{key}: expected a number from 1 to 99999, found {tidy(value, 40)!r}"
+    if key == "memory" and not _is_memory(value):
+        return f"memory: expected a number of MiB, found {tidy(value, 40)!r}"
+    return ""
+
+
+def _is_count(text: str) -> bool:
+    return re.fullmatch(r"[1-9][0-9]{0,4}", text) is not None
+
+
+def _is_memory(text: str) -> bool:
+    """``2048``, or ``current=2048``."""
+    return re.fullmatch(r"(?:current=)?[1-9][0-9]{0,11}", text) is not None

@@ -6,6 +6,7 @@ it than the host. For the same reason it is asked again here and not by urllib3,
 
 from __future__ import annotations
 
+import threading
 import time
 from urllib.parse import urlsplit, urlunsplit
 
@@ -24,7 +25,8 @@ def ping(url: str, *, well: bool, timeout_seconds: float = 10.0, pause_seconds: 
         url: ``http://`` or ``https://``; certificates are verified, redirections not followed, proxies and
             credentials from the environment not used.
         well: whether the night was.
-        timeout_seconds: how long to wait for a connection, and for an answer, each of three times.
+        timeout_seconds: how long to wait for a connection, and for a sign of an answer, each of three times; both
+            together, and all of the answer, may take twice as long.
         pause_seconds: how long to wait before asking again.
 
     Returns:
@@ -38,7 +40,7 @@ def ping(url: str, *, well: bool, timeout_seconds: float = 10.0, pause_seconds: 
     for attempt in range(TRIES):
         if attempt:
             time.sleep(pause_seconds)
-        problem, again = _ask(address, timeout_seconds)
+        problem, again = _ask_in_time(address, timeout_seconds)
         if not again:
             break
     return f"the ping to {host} failed: {problem}" if problem else None
@@ -53,6 +55,17 @@ def _address(url: str, *, well: bool) -> tuple[str, str]:
     # /fail belongs to the path: a check's address may have a query
     path = parts.path if well else f"{parts.path.rstrip('/')}/fail"
     return urlunsplit(parts._replace(path=path, fragment="")), host
+
+
+def _ask_in_time(address: str, timeout_seconds: float) -> tuple[str, bool]:
+    """Ask once. A service that answers a byte now and then is left to itself: a night has nothing to do after this."""
+    told: list[tuple[str, bool]] = []
+    asking = threading.Thread(
+        target=lambda: told.append(_ask(address, timeout_seconds)), name="ping", daemon=True
+    )
+    asking.start()
+    asking.join(2 * timeout_seconds)
+    return told[0] if told else (f"no whole answer within {2 * timeout_seconds:g} s", True)
 
 
 def _ask(address: str, timeout_seconds: float) -> tuple[str, bool]:

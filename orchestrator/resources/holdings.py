@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from orchestrator.proxmox import ProxmoxError, StoredArchive, read_archives
+from orchestrator.proxmox import ProxmoxError, StoredArchive, list_archives
 from orchestrator.resources.backup import Holdings, attribute, places
 from orchestrator.resources.desired import pool_of
 from orchestrator.resources.observed import ObservedSite
@@ -23,11 +23,14 @@ class SiteReading:
         observed: machines with their snapshots and archives.
         holdings: the archives of its backup storages.
         unread: backup storages that could not be listed, and why.
+        bad_archives: what is wrong with each archive that is listed and cannot be read. It belongs to nobody here: it
+            is neither counted nor removed.
     """
 
     observed: ObservedSite
     holdings: Holdings
     unread: Mapping[str, str]
+    bad_archives: tuple[str, ...] = ()
 
 
 _POOL = pool_of("")
@@ -49,15 +52,19 @@ def with_archives(
     """
     wanted = list(storages)
     unread: dict[str, str] = {}
+    bad: list[str] = []
     reached = places(observed, wanted)
 
     def listed() -> Iterator[StoredArchive]:
         """One storage after the other, so that only one list is held: each may have tens of thousands."""
         for node, storage in reached:
             try:
-                yield from read_archives(cluster, node, storage)
+                listing = list_archives(cluster, node, storage)
             except ProxmoxError as error:
                 unread[storage] = str(error)
+                continue
+            bad.extend(told if vmid is None else f"VM {vmid}: {told}" for vmid, told in listing.bad)
+            yield from listing.archives
 
     holdings = attribute(listed(), observed.site, observed.machines, known, holders=_holders(observed))
     for name in wanted:
@@ -68,7 +75,12 @@ def with_archives(
         for machine in observed.machines
         if machine.mark
     )
-    return SiteReading(observed=replace(observed, machines=machines), holdings=holdings, unread=unread)
+    return SiteReading(
+        observed=replace(observed, machines=machines),
+        holdings=holdings,
+        unread=unread,
+        bad_archives=tuple(bad),
+    )
 
 
 def _holders(observed: ObservedSite) -> dict[int, frozenset[str]]:

@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator.proxmox import (
     AlreadyRunning,
+    BadAnswer,
     Cluster,
     Locked,
     LockTimeout,
@@ -160,7 +161,7 @@ def test_a_task_that_nobody_knows(cluster: Cluster) -> None:
 
 
 def test_what_is_no_task_is_not_waited_for(cluster: Cluster) -> None:
-    with pytest.raises(ValueError, match="not a UPID"):
+    with pytest.raises(BadAnswer, match="not the name of a task"):
         cluster.wait_for_task("OK")
     with pytest.raises(ServerError, match="instead of a task"):
         cluster.run_task("PUT", "/nodes/pve1/qemu/1000/config", params={"description": "x"})

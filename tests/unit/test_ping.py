@@ -174,3 +174,31 @@ def test_no_address_makes_it_raise(tail: str) -> None:
     problem = ping(f"http://127.0.0.1:1/{SECRET}{tail}", well=False, timeout_seconds=0.2, pause_seconds=0)
     assert problem is not None
     assert SECRET not in problem
+
+
+def test_a_service_that_answers_a_byte_now_and_then_ends_the_wait() -> None:
+    """No header is ever whole: a time-out between two bytes would never come."""
+    closing, asked = threading.Event(), []
+
+    def drip(server: socket.socket) -> None:
+        while True:
+            try:
+                wire, _ = server.accept()
+            except OSError:
+                return
+            asked.append(wire)
+            threading.Thread(target=drip_into, args=(wire,), daemon=True).start()
+
+    def drip_into(wire: socket.socket) -> None:
+        with wire:
+            wire.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while not closing.wait(0.01):
+                wire.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=drip, args=(server,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/{SECRET}"
+        problem = ping(url, well=True, timeout_seconds=0.1, pause_seconds=0)
+        closing.set()
+    assert problem is not None and "no whole answer within 0.2 s" in problem and SECRET not in problem
+    assert len(asked) == 3
