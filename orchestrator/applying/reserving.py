@@ -114,6 +114,6 @@ def _left_alone(vm: VmSummary, before: ObservedSite) -> bool:
 
 def _config(cluster: Cluster, vm: VmSummary) -> VmConfig | None:
     try:
-        return read_vm(cluster, vm.node, vm.vmid)
+        return read_vm(cluster, vm.node, vm.vmid, odd=True)
     except NotFound:  # removed since the list was read
         return None

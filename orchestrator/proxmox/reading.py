@@ -159,6 +159,7 @@ class VmConfig:
         pending: what it will have after the next start.
         deleted: keys that will be gone after the next start.
         digest: of the whole configuration file, to be given back with a write.
+        wrong: what of it cannot be understood (:func:`read_vm`); empty if nothing.
     """
 
     node: str
@@ -167,6 +168,7 @@ class VmConfig:
     pending: Mapping[str, str]
     deleted: frozenset[str]
     digest: str
+    wrong: str = ""
 
     def effective(self, key: str) -> str | None:
         """Return the value that was last set: the pending one, else the current one. None if there is none."""
@@ -402,15 +404,25 @@ def _storage(entry: Mapping[str, Any]) -> StorageSummary:
     )
 
 
-def read_vm(cluster: Cluster, node: str, vmid: int) -> VmConfig:
+def read_vm(cluster: Cluster, node: str, vmid: int, *, odd: bool = False) -> VmConfig:
     """Read one VM's configuration, current and pending, with its digest: one call.
+
+    Args:
+        cluster: the API.
+        node: where it is.
+        vmid: its number.
+        odd: return it even if a value of it cannot be understood, with :attr:`VmConfig.wrong`.
 
     Raises:
         NotFound: there is no such VM on this node.
         BadAnswer: a value of it cannot be read: it was edited by hand, or is of a form not known here.
         ProxmoxError: it could not be read.
     """
-    return _read_config(cluster, node, "qemu", vmid)
+    config = _read_config(cluster, node, "qemu", vmid)
+    if config.wrong and not odd:
+        text = f"the configuration of VM {vmid} cannot be read: {config.wrong}"
+        raise BadAnswer(text, site=cluster.site, call=f"GET /nodes/{node}/qemu/{vmid}/pending")
+    return config
 
 
 def read_container(cluster: Cluster, node: str, vmid: int) -> VmConfig:
@@ -449,14 +461,20 @@ def _read_config(cluster: Cluster, node: str, kind: str, vmid: int) -> VmConfig:
         elif int(entry.get("delete") or 0):
             deleted.add(key)
     digest = current.pop("digest", "")
-    told = "" if digest or kind == "lxc" else "expected digest, which is missing"
-    for values in (current, pending) if kind == "qemu" else ():
-        told = told or next(filter(None, (wrong_setting(key, value) for key, value in values.items())), "")
-    if told:
-        text = f"the configuration of {'VM' if kind == 'qemu' else 'container'} {vmid} cannot be read: {told}"
+    if not digest and kind == "qemu":
+        text = f"the configuration of VM {vmid} cannot be read: expected digest, which is missing"
         raise BadAnswer(text, site=cluster.site, call=f"GET {call}")
+    wrong = ""
+    for values in (current, pending) if kind == "qemu" else ():
+        wrong = wrong or next(filter(None, (wrong_setting(key, value) for key, value in values.items())), "")
     return VmConfig(
-        node=node, vmid=vmid, current=current, pending=pending, deleted=frozenset(deleted), digest=digest
+        node=node,
+        vmid=vmid,
+        current=current,
+        pending=pending,
+        deleted=frozenset(deleted),
+        digest=digest,
+        wrong=wrong,
     )
 
 
