@@ -12,7 +12,7 @@ from orchestrator.proxmox import AlreadyExists, NotFound, Uncertain, read_cluste
 from orchestrator.resources.desired import DesiredMachine, pool_of
 from orchestrator.resources.image import Place, absence, places, read_templates
 from orchestrator.resources.machine import new_mark
-from orchestrator.resources.notes import read_mark, write_mark
+from orchestrator.resources.notes import Mark, read_mark, write_mark
 from orchestrator.resources.observed import ObservedMachine
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class CloneRun:
                 except NotFound:
                     continue
                 mark = read_mark(config.effective("description") or "")
-                if mark and (mark.client, mark.machine) == self.run.plan.key:
+                if mark and (mark.client, mark.machine) == self.run.plan.key and mark.vmid == vmid:
                     return ObservedMachine(site=self.run.plan.site, summary=summary, config=config, mark=mark)
         return None
 
@@ -55,7 +55,6 @@ class CloneRun:
         params: dict[str, str | int] = {
             "name": desired.name,
             "pool": pool_of(desired.client),
-            "description": write_mark(new_mark(desired, place.system_slot)),
             "full": 1,
             "storage": desired.storage,
         }
@@ -67,7 +66,8 @@ class CloneRun:
             self.run.around.limits.clone(desired.site, desired.storage),
             self.run.step("clone", image=desired.image, node=place.target) as step,
         ):
-            vmid, upid = self._ask_for_clone(f"/nodes/{template.node}/qemu/{template.vmid}/clone", params)
+            path = f"/nodes/{template.node}/qemu/{template.vmid}/clone"
+            vmid, upid = self._ask_for_clone(new_mark(desired, system_slot=place.system_slot), path, params)
             if upid:
                 step.upid = upid
                 step.ended(self.run.cluster.wait_for_task(upid, timeout_seconds=_TASK_SECONDS))
@@ -87,17 +87,19 @@ class CloneRun:
             raise Stopped("; ".join(reasons) or absence(desired, state))
         return around.placement.choose(desired, state, found)
 
-    def _ask_for_clone(self, path: str, params: dict[str, str | int]) -> tuple[int, str | None]:
-        """Ask for a clone under a free id. Somebody may take the id in between: then ask again."""
+    def _ask_for_clone(self, mark: Mark, path: str, params: dict[str, str | int]) -> tuple[int, str | None]:
+        """Ask for a clone under a free id, which its mark names. Somebody may take it in between: then ask again."""
         for _ in range(_CLONE_TRIES):
             with self.run.around.limits.choosing_id(self.run.plan.site):
                 vmid = self.run.cluster.free_vmid()
+                notes = write_mark(mark.with_(vmid=vmid))
+                asked = {**params, "newid": vmid, "description": notes}
                 try:
-                    return vmid, str(self.run.cluster.post(path, params={**params, "newid": vmid}))
+                    return vmid, str(self.run.cluster.post(path, params=asked))
                 except AlreadyExists:
                     continue
                 except Uncertain:
-                    self._ask_again(vmid, path, {**params, "newid": vmid})
+                    self._ask_again(vmid, path, asked)
                     return vmid, None
         raise Stopped("no free VM id could be had: others create machines faster than this one; try again")
 

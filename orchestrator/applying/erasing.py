@@ -7,10 +7,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.high_availability import kept_aside
+from orchestrator.applying.marking import own_mark
 from orchestrator.applying.vm import Stopped, Vm
-from orchestrator.proxmox import NotFound, TaskFailed, Uncertain, is_ha_managed
+from orchestrator.proxmox import NotFound, TaskFailed, Uncertain, is_ha_managed, read_pool_members, read_vm
 from orchestrator.resources.desired import pool_of
-from orchestrator.resources.notes import read_mark
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, ClusterState
@@ -31,28 +31,32 @@ def erase_machine(vm: Vm, *, contract: str) -> None:
         contract: the reference of the contract that ended: the machine's own notes must name it now.
 
     Raises:
-        Stopped: its notes no longer say that it is this machine, of this contract: nothing is done to it.
+        Stopped: mark, tags and pool no longer say that it is this machine, of this contract: nothing is done to it.
         ProxmoxError: the hypervisor refused.
     """
     path = f"/nodes/{vm.node}/qemu/{vm.vmid}"
     with vm.step("erase", contract=contract) as step:
         try:
-            config = vm.cluster.get(f"{path}/config")
+            config = read_vm(vm.cluster, vm.node, vm.vmid)
         except NotFound:
             step.message = "it was gone already"
             return
-        mark = read_mark(str(config.get("description") or ""))
-        if mark is None or (mark.client, mark.machine, mark.contract) != (vm.client, vm.machine, contract):
+        if (marked := own_mark(vm, config).contract) != contract:
             raise Stopped(
-                f"VM {vm.vmid} on {vm.node} does not carry the mark of {vm.client}/{vm.machine} and its contract "
-                f"{contract} any more: it is left alone; look at its notes"
+                f"VM {vm.vmid} on {vm.node} carries the contract {marked} now, not {contract}: it is left alone; look "
+                "at its notes"
+            )
+        if vm.vmid not in _members(vm):
+            raise Stopped(
+                f"VM {vm.vmid} on {vm.node} is not in the pool {pool_of(vm.client)} any more: it is left alone; see "
+                "who moved it"
             )
         status = vm.cluster.get(f"{path}/status/current")
         if status["status"] != "stopped":
             with kept_aside(vm.cluster, vm.node, vm.vmid, managed=is_ha_managed(status)):
                 vm.cluster.run_task("POST", f"{path}/status/stop", timeout_seconds=_STOP_SECONDS)
         _end_copies(vm)
-        if str(config.get("protection", "0")) != "0":
+        if (config.effective("protection") or "0") != "0":
             vm.cluster.put(f"{path}/config", protection=0)
         params = {"purge": 1, "destroy-unreferenced-disks": 1}
         try:
@@ -61,6 +65,13 @@ def erase_machine(vm: Vm, *, contract: str) -> None:
             with suppress(NotFound):
                 vm.cluster.get(f"{path}/config")
                 raise
+
+
+def _members(vm: Vm) -> frozenset[int]:
+    try:
+        return read_pool_members(vm.cluster, pool_of(vm.client))
+    except NotFound:
+        return frozenset()
 
 
 def _end_copies(vm: Vm) -> None:

@@ -94,7 +94,7 @@ def _await_guest(
         )
         around.journal.show(*machine.key, "wait for SSH")
         wait_for_ssh(target, ssh, max(deadline - time.monotonic(), ssh.connect_timeout_seconds))
-    except (ProxmoxError, GuestUnreachable) as error:
+    except (ProxmoxError, GuestUnreachable, ValueError) as error:
         return None, str(error)
     return target, None
 

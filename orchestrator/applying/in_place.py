@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.applying.high_availability import kept_aside
+from orchestrator.applying.marking import assure_ours
 from orchestrator.applying.restoring import Copy
 from orchestrator.applying.vm import TASK_SECONDS, Stopped, Vm
 from orchestrator.proxmox import NotFound, TaskFailed, is_ha_managed, parse_disk, ping_agent
@@ -43,9 +44,10 @@ class Exchange:
         """Give the machine the copy's disks, and the copy the machine's.
 
         Raises:
-            Stopped: the machine has snapshots: their disks cannot leave it.
+            Stopped: the machine is not surely ours, or has snapshots: their disks cannot leave it.
             ProxmoxError: the hypervisor refused; run it again to go on.
         """
+        assure_ours(self.vm)
         theirs = _config(self.copy.cluster, self.copy.path)
         for slot in _disks(theirs):
             own = _config(self.vm.cluster, self.vm.path)
@@ -125,7 +127,13 @@ def interrupted_copy(vm: Vm, vms: Iterable[VmSummary]) -> Copy | None:
 
 
 def switch_off(vm: Vm) -> None:
-    """Shut a machine down; by force if its guest does not: what it still holds in memory is replaced anyway."""
+    """Shut a machine down; by force if its guest does not: what it still holds in memory is replaced anyway.
+
+    Raises:
+        Stopped: it is not surely ours.
+        ProxmoxError: the hypervisor refused.
+    """
+    assure_ours(vm)
     status = vm.cluster.get(f"{vm.path}/status/current")
     if status["status"] == "stopped":
         return

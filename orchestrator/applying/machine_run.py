@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -22,7 +21,7 @@ from orchestrator.applying.clone_run import CloneRun
 from orchestrator.applying.high_availability import kept_aside
 from orchestrator.applying.journal import Journal, Step
 from orchestrator.applying.limits import Limits
-from orchestrator.applying.marking import change_mark
+from orchestrator.applying.marking import change_mark, own_mark
 from orchestrator.applying.placement import Placement
 from orchestrator.applying.redundancy_run import RedundancyRun
 from orchestrator.applying.snapshots import remove_expired, take_snapshot
@@ -40,16 +39,19 @@ from orchestrator.proxmox import (
     TaskFailed,
     Uncertain,
     is_ha_managed,
+    read_pool_members,
     read_vm,
 )
 from orchestrator.resources.adoption import adopted_mark
 from orchestrator.resources.backup import ArchiveMark, days_in_words
 from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.copies import COPY_TAG
 from orchestrator.resources.desired import OWNER_TAG, RETIRED_TAG, DesiredMachine, pool_of
 from orchestrator.resources.image import Template
 from orchestrator.resources.machine import CLOUD_INIT_KEYS, Edit, applied, edits, new_mark
-from orchestrator.resources.notes import Mark, read_mark, write_mark
+from orchestrator.resources.notes import Mark, without_marks, write_mark
 from orchestrator.resources.observed import ObservedMachine
+from orchestrator.resources.ownership import tags_of
 from orchestrator.resources.snapshot import with_taken
 
 _ROUNDS = 8
@@ -122,12 +124,7 @@ class MachineRun:
         path = f"/nodes/{summary.node}/qemu/{summary.vmid}"
         status = self.cluster.get(f"{path}/status/current")
         config = read_vm(self.cluster, summary.node, summary.vmid)
-        mark = read_mark(config.effective("description") or "")
-        if mark is None or (mark.client, mark.machine) != self.plan.key:
-            raise Stopped(
-                f"VM {summary.vmid} on {summary.node} no longer carries the mark of this machine: somebody changed "
-                "its notes; nothing more is done to it. Restore the notes, or plan again"
-            )
+        mark = own_mark(self._vm(observed), config)
         fresh = replace(
             summary,
             status=str(status["status"]),
@@ -191,7 +188,7 @@ class MachineRun:
         assert address is not None  # noqa: S101  (a plan without an address is refused)
         self._join_pool(desired, observed)
         for _ in range(_ROUNDS):
-            mark = observed.mark or new_mark(desired)
+            mark = observed.mark or new_mark(desired, observed.summary.vmid)
             if mark.ready and mark.keys is None:  # before the configuration forgets which keys were delivered
                 mark = mark.with_(keys=keys_known(observed, mark))
             found = edits(desired, observed, mark, address)
@@ -199,6 +196,7 @@ class MachineRun:
             if refused:
                 raise Stopped(f"{refused[0].what}: {refused[0].why}")
             wanted = _next_mark(desired, mark, address, found, running=observed.running)
+            wanted = wanted.with_(vmid=observed.summary.vmid)
             params = {key: value for edit in found for key, value in edit.params.items()}
             if observed.running and params.keys() & CLOUD_INIT_KEYS:
                 wanted = wanted.with_(restart_due=math.ceil(self.around.clock().timestamp()))
@@ -222,9 +220,11 @@ class MachineRun:
         )
 
     def _join_pool(self, desired: DesiredMachine, observed: ObservedMachine) -> None:
-        if observed.summary.pool is None:
-            with self.step("join pool", pool=pool_of(desired.client)):
-                self.cluster.put("/pools", poolid=pool_of(desired.client), vms=observed.summary.vmid)
+        pool, vmid = pool_of(desired.client), observed.summary.vmid
+        # The cluster's list may lack the pool of a machine made seconds ago, and nothing joins a pool twice.
+        if observed.summary.pool is None and vmid not in read_pool_members(self.cluster, pool):
+            with self.step("join pool", pool=pool):
+                self.cluster.put("/pools", poolid=pool, vms=vmid)
 
     def _write(
         self, observed: ObservedMachine, params: dict[str, str | int], mark: Mark, changes: list[Change]
@@ -332,8 +332,8 @@ class MachineRun:
         path = f"/nodes/{before.summary.node}/qemu/{before.summary.vmid}/config"
         try:
             mark = adopted_mark(desired, before, self.plan.address)
-            tags = set(filter(None, re.split(r"[;, ]+", before.config.effective("tags") or "")))
-            notes = write_mark(mark, before.config.effective("description") or "")
+            tags = tags_of(before.config) - {RETIRED_TAG, COPY_TAG}
+            notes = write_mark(mark, without_marks(before.config.effective("description") or ""))
             with (
                 self.around.limits.write(before.site, before.summary.node),
                 self.step("adopt", vm=before.summary.vmid),
@@ -369,7 +369,8 @@ class MachineRun:
         for _ in range(_ROUNDS):
             assert observed.mark is not None  # noqa: S101  (only ours get here)
             try:
-                self._write(observed, {**params, "onboot": 0}, change(observed.mark), [])
+                wanted = change(observed.mark).with_(vmid=observed.summary.vmid)
+                self._write(observed, {**params, "onboot": 0}, wanted, [])
                 return self._look(observed)
             except (DigestMismatch, Uncertain, LockTimeout):
                 self.around.pause(_PAUSE_SECONDS)

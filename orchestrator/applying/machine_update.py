@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.applying.clock import clock_objection
 from orchestrator.applying.guest_target import target_of
-from orchestrator.applying.marking import change_mark
+from orchestrator.applying.marking import change_mark, own_mark
 from orchestrator.applying.rollback import go_back, refresh_guest
 from orchestrator.applying.snapshots import remove_snapshot, take_snapshot
 from orchestrator.applying.update_outcome import Ending, MachineUpdate
-from orchestrator.applying.vm import Stopped, Vm
+from orchestrator.applying.vm import Vm
 from orchestrator.contract.calendar import PARIS
 from orchestrator.guests import GuestTarget, SshSettings
 from orchestrator.guests.updates import UpdateOrder, UpdateResult
 from orchestrator.history.delays import INSTALLED
 from orchestrator.proxmox import VmSnapshot, ping_agent, read_snapshots, read_vm
-from orchestrator.resources.notes import Mark, UpdateNote, read_mark
+from orchestrator.resources.notes import Mark, UpdateNote
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.snapshot import expired, no_room, owned, unable
 
@@ -329,9 +329,7 @@ class OneUpdate:
         """The machine as it is now. It counts as running, as when the update began: a killed run may have left it on
         its way back."""
         config = read_vm(self._vm.cluster, self._vm.node, self._vm.vmid)
-        mark = read_mark(config.effective("description") or "")
-        if mark is None or (mark.client, mark.machine) != self.machine.key:
-            raise Stopped("its notes no longer carry the mark of this machine: restore them")
+        mark = own_mark(self._vm, config)
         summary = replace(self.machine.observed.summary, status="running")
         return _Now(replace(self.machine.observed, config=config, mark=mark, summary=summary), mark)
 

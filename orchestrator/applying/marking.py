@@ -5,11 +5,50 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from orchestrator.applying.vm import Stopped, Vm
-from orchestrator.proxmox import DigestMismatch, LockTimeout, Uncertain, read_vm
-from orchestrator.resources.notes import Mark, read_mark, write_mark
+from orchestrator.proxmox import DigestMismatch, LockTimeout, Uncertain, VmConfig, read_vm
+from orchestrator.resources.notes import Mark, UnreadableMark, parse_mark, write_mark
+from orchestrator.resources.ownership import lacks_tags, other_number, tags_of
 
 _TRIES = 8
 _PAUSE_SECONDS = 1.0
+
+
+def own_mark(vm: Vm, config: VmConfig) -> Mark:
+    """The mark of a machine as its configuration has it at this moment: what acts on a machine looks here first.
+
+    Args:
+        vm: the machine.
+        config: its configuration, read just now.
+
+    Raises:
+        Stopped: its notes or tags no longer say that it is this machine: nothing is done to it.
+    """
+    try:
+        mark = parse_mark(config.effective("description") or "")
+    except UnreadableMark as error:
+        raise _lost(vm, f"the mark in its notes cannot be read: {error}") from error
+    if mark is None or (mark.client, mark.machine) != (vm.client, vm.machine):
+        raise _lost(vm, "its notes do not carry the mark of this machine")
+    if wrong := other_number(mark, vm.vmid) or lacks_tags(mark, tags_of(config)):
+        raise _lost(vm, wrong)
+    return mark
+
+
+def _lost(vm: Vm, why: str) -> Stopped:
+    return Stopped(
+        f"VM {vm.vmid} on {vm.node} is no longer surely {vm.client}/{vm.machine}: {why}; nothing more is done to it. "
+        "Put its notes and tags back, or plan again"
+    )
+
+
+def assure_ours(vm: Vm) -> None:
+    """Look once more whether a machine is ours, before something is done that cannot be undone. One call.
+
+    Raises:
+        Stopped: it is not, or not surely: nothing is done to it.
+        ProxmoxError: it could not be read.
+    """
+    own_mark(vm, read_vm(vm.cluster, vm.node, vm.vmid))
 
 
 def change_mark(vm: Vm, change: Callable[[Mark], Mark]) -> None:
@@ -26,19 +65,20 @@ def change_mark(vm: Vm, change: Callable[[Mark], Mark]) -> None:
     for _ in range(_TRIES):
         config = read_vm(vm.cluster, vm.node, vm.vmid)
         notes = config.effective("description") or ""
-        mark = read_mark(notes)
-        if mark is None or (mark.client, mark.machine) != (vm.client, vm.machine):
-            raise Stopped(
-                f"VM {vm.vmid} on {vm.node} no longer carries the mark of this machine: restore its notes"
-            )
-        wanted = change(mark)
-        if wanted == mark:
+        mark = own_mark(vm, config)
+        changed = change(mark)
+        if changed == mark:
             return
+        wanted = changed.with_(vmid=vm.vmid)
+        try:
+            text = write_mark(wanted, notes)
+        except ValueError as error:
+            raise Stopped(str(error)) from error
         try:
             with vm.step("note"):
                 vm.cluster.put(
                     f"{vm.path}/config",
-                    params={"description": write_mark(wanted, notes), "digest": config.digest},
+                    params={"description": text, "digest": config.digest},
                 )
             return
         except (DigestMismatch, Uncertain, LockTimeout):

@@ -79,9 +79,18 @@ class _Owner:
 
 def _taken_since(cluster: Cluster, before: ObservedSite) -> Mapping[IPv4Address, list[_Owner]]:
     """Who was given which address since a site was read. What had its address then, the plan has judged."""
-    known = before.register.keys() | {machine.address for machine in before.machines}
+    known = before.register.keys() | {address for machine in before.machines for address in machine.addresses}
+    unread = {item.vmid for item in before.unreadable if item.kind == "machine" and item.addresses is None}
     found: dict[IPv4Address, list[_Owner]] = defaultdict(list)
-    again = [vm for vm in read_cluster(cluster).vms if not vm.template and not _left_alone(vm, before)]
+    # What the plan could not read it has judged, too: nothing but an address that a file names is given beside it.
+    again = [
+        vm
+        for vm in read_cluster(cluster).vms
+        if not vm.template
+        and vm.vmid not in unread
+        and vm.node not in before.silent
+        and not _left_alone(vm, before)
+    ]
     if not again:
         return found
     with ThreadPoolExecutor(min(READERS, len(again)), thread_name_prefix="addresses") as pool:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from orchestrator.proxmox import ProxmoxError
+
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.observed import ObservedSite
@@ -28,7 +30,10 @@ def await_clones(
     deadline = time.monotonic() + seconds
     for node in nodes:
         while time.monotonic() < deadline:
-            active = cluster.get(f"/nodes/{node}/tasks", source="active")
+            try:
+                active = cluster.get(f"/nodes/{node}/tasks", source="active")
+            except ProxmoxError:  # what stands there is looked at next, and says what is wrong
+                break
             if not any(
                 task["type"] in ("qmclone", "qmcreate") and not task.get("endtime") for task in active
             ):

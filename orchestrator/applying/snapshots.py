@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 
 from orchestrator.applying.clock import clock_objection
+from orchestrator.applying.marking import assure_ours
 from orchestrator.applying.vm import Stopped, Vm
 from orchestrator.proxmox import VmSnapshot, read_snapshots
 from orchestrator.resources.snapshot import expired, no_room, owned, snapshot_description
@@ -60,8 +61,10 @@ def remove_snapshot(vm: Vm, name: str, *, action: str = "delete snapshot") -> No
         action: how the history names it.
 
     Raises:
+        Stopped: the machine is not surely ours any more.
         ProxmoxError: Proxmox refused.
     """
+    assure_ours(vm)
 
     def gone() -> bool:
         return _named(read_snapshots(vm.cluster, vm.node, vm.vmid), name) is None
@@ -77,7 +80,8 @@ def remove_expired(vm: Vm, now: dt.datetime) -> list[str]:
         Their names.
 
     Raises:
-        Stopped: the site's clock and this computer's disagree: which of them are over is not known.
+        Stopped: the machine is not surely ours any more, or the site's clock and this computer's disagree: which of
+            them are over is not known.
         ProxmoxError: Proxmox refused.
     """
     names = [item.snapshot.name for item in expired(read_snapshots(vm.cluster, vm.node, vm.vmid), now)]
@@ -98,8 +102,10 @@ def roll_back(vm: Vm, name: str, *, start: bool, back: Callable[[], bool]) -> No
         back: looks whether an earlier request has done it, when its answer was lost.
 
     Raises:
+        Stopped: the machine is not surely ours any more.
         ProxmoxError: Proxmox refused.
     """
+    assure_ours(vm)
     with vm.step("roll back", snapshot=name, start=start) as step:
         vm.task(
             step,

@@ -113,6 +113,7 @@ def apply(
     except (Held, LocksUnavailable) as error:
         session.fail(str(error))
     _report(outcomes)
+    _left(made)
     if made.has_errors or any(outcome.result in ("failed", "refused") for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -172,6 +173,14 @@ def _ask(yes: bool) -> None:
     if not session.agreed("Apply this plan?"):
         session.console().print("nothing was changed")
         raise typer.Exit(0)
+
+
+def _left(made: Plan) -> None:
+    """Say what was left as it is because it could not be read."""
+    out = session.console()
+    for item in made.unreadable:
+        if item.claims:
+            out.print(f"not touched: {item.subject} at {item.site}: {item.reason}", style="red", markup=False)
 
 
 def _report(outcomes: list[Outcome]) -> None:

@@ -137,7 +137,7 @@ def _carry_out(
             session.fail(
                 f"the administrator's secret is not in {_ADMIN_SECRET}, and nobody is there to be asked"
             )
-        secret = typer.prompt(f"Secret of {admin}", hide_input=True, err=True).strip()
+        secret = session.answer_to(f"Secret of {admin}", hidden=True)
     out = session.console()
     try:
         cluster = session.connect(name, site, secret, token_id=admin)

@@ -6,8 +6,6 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import typer
-
 from orchestrator.cli import session
 from orchestrator.cli.target import Found
 
@@ -103,7 +101,7 @@ class InPlace:
                 session.fail(
                     f"nobody can answer here: give --confirm {self.target} to do it without being asked"
                 )
-            confirmed = typer.prompt(f"Type {self.target} to go on", default="", show_default=False)
+            confirmed = session.answer_to(f"Type {self.target} to go on")
         if confirmed != self.target:
             session.fail(f"{confirmed!r} is not {self.target}: nothing was changed")
 

@@ -44,7 +44,7 @@ def inventory(
                 try:
                     hosts += [found] if (found := _host(machine, provider)) else []
                 except ValueError as error:  # whoever wrote its notes or settings, the others are listed
-                    typer.echo(f"VM {machine.summary.vmid} at {site} is left out: {error}", err=True)
+                    session.complain(f"VM {machine.summary.vmid} at {site} is left out: {error}")
     known_hosts = session.state_directory() / f"known_hosts-{session.provider_name(provider)}"
     known_hosts.parent.mkdir(parents=True, exist_ok=True)
     write_known_hosts(known_hosts, [item.target for item in hosts])

@@ -13,6 +13,7 @@ import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.local_errors import reason
+from orchestrator.shown import json_safe
 
 if TYPE_CHECKING:
     from orchestrator.planning.interventions import Decisions, FreeUse
@@ -208,7 +209,7 @@ def prepare(asked: Request, clusters: Mapping[str, Cluster], used: FreeUse) -> P
         failures=failures,
         inside=inside,
     )
-    if chosen.machine is not None and not plan.machines and not failures:
+    if chosen.machine is not None and not plan.machines and not failures and not plan.unreadable:
         session.fail(f"{chosen.client} has no machine {chosen.machine}, neither in its file nor at its sites")
     _check_classes(decisions, plan)
     plan = with_interventions(plan, used, decisions)
@@ -219,7 +220,7 @@ def prepare(asked: Request, clusters: Mapping[str, Cluster], used: FreeUse) -> P
 def _check_classes(decisions: Decisions, plan: Plan) -> None:
     known = {machine.key for machine in plan.machines}
     for key in decisions.classes:
-        if key not in known and not plan.failures:
+        if key not in known and not plan.failures and not plan.unreadable:
             session.fail(f"--class {'/'.join(key)}: the plan has no such machine")
 
 
@@ -299,7 +300,7 @@ def save(path: Path, chosen: PlanOptions, provider: Provider, inventory: str, pl
         plan=to_document(plan),
     )
     try:
-        session.replace_file(path, saved.sealed().model_dump_json(indent=1) + "\n")
+        session.replace_file(path, json_safe(saved.sealed().model_dump_json(indent=1)) + "\n")
     except OSError as error:
         session.fail(f"the plan cannot be saved: {reason(error)}")
 

@@ -106,6 +106,19 @@ def agreed(question: str) -> bool:
     return typer.confirm(visible(question))
 
 
+def answer_to(question: str, *, hidden: bool = False) -> str:
+    """Ask whoever sits at the terminal for a line.
+
+    Args:
+        question: what for.
+        hidden: a secret: what is typed is not shown, and the question goes to standard error.
+    """
+    text = typer.prompt(
+        visible(question), default=None if hidden else "", show_default=False, hide_input=hidden, err=hidden
+    )
+    return str(text).strip()
+
+
 def console(*, stderr: bool = False) -> Screen:
     """The one place that prints for people: colours on a terminal, plain text elsewhere. Texts are never markup."""
     from orchestrator.cli.screen import Screen

@@ -9,8 +9,10 @@ import typer
 from orchestrator.cli import session
 
 if TYPE_CHECKING:
+    from orchestrator.planning.plan import Selection
     from orchestrator.resources.notes import Mark
     from orchestrator.resources.observed import ObservedMachine
+    from orchestrator.resources.unreadable import Unreadable
 
 _ENTRIES = 5
 
@@ -28,6 +30,7 @@ def show(
     chosen = session.selection(target)
     found: list[ObservedMachine] = []
     unread: list[str] = []
+    seeming: list[Unreadable] = []
     with session.open_clusters(provider) as clusters:
         for site, cluster in clusters.items():
             try:
@@ -38,17 +41,27 @@ def show(
             found += [
                 m for m in observed.machines if m.mark and chosen.includes(m.mark.client, m.mark.machine)
             ]
+            seeming += [item for item in observed.unreadable if _seems(item, chosen)]
     out = session.console()
     for machine in found:
         _print(machine, history)
+    for item in seeming:
+        out.print(f"not touched: {item.subject}, {item.site}: {item.reason}", style="red")
     for text in unread:
         out.print(f"not read: {text}", style="red")
-    if not found:
+    if not found and not seeming:
         session.fail(
             f"no machine of ours is {target}" + (" at the sites that could be read" if unread else "")
         )
-    if unread:
+    if unread or any(item.holds_up for item in seeming):
         raise typer.Exit(1)
+
+
+def _seems(item: Unreadable, chosen: Selection) -> bool:
+    """Whether something that could not be read seems to be what is asked for, or a copy of it."""
+    if item.client is None or item.client != chosen.client:
+        return False
+    return chosen.machine is None or item.machine in (None, chosen.machine)
 
 
 def _print(machine: ObservedMachine, history: str | None) -> None:

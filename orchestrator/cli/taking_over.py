@@ -133,6 +133,9 @@ def _found(observed: ObservedSite, node: str, vmid: int) -> ObservedMachine:
     for vm in observed.state.vms:
         if vm.vmid == vmid and vm.template:
             session.fail(f"VM {vmid} is a template: templates are named in the sites' file, not taken over")
+    unread = next((item for item in observed.unreadable if item.vmid == vmid), None)
+    if unread is not None:
+        session.fail(f"VM {vmid} on {unread.node} could not be read: {unread.reason}")
     machine_found = observed.adoptable.get(vmid)
     if machine_found is None or machine_found.summary.node != node:
         where = f": VM {vmid} is on {machine_found.summary.node}" if machine_found else ""
@@ -205,8 +208,8 @@ def _address(
             seen = guest_interfaces(cluster, machine.summary.node, vmid)
         except ProxmoxError:
             seen = ()
-        texts = [text.partition("/")[0] for item in seen for text in item.addresses if ":" not in text]
-        found = next((IPv4Address(text) for text in texts if IPv4Address(text) in network.subnet), None)
+        told = (_ipv4(text.partition("/")[0]) for item in seen for text in item.addresses)
+        found = next((address for address in told if address and address in network.subnet), None)
     if found is None:
         session.fail(
             f"the address of VM {vmid} is not known: neither cloud-init nor a guest agent tells one in "
@@ -215,6 +218,14 @@ def _address(
     if given is not None and str(found) != given:
         session.fail(f"VM {vmid} has {found}, not {given}: leave --address out")
     return found
+
+
+def _ipv4(text: str) -> IPv4Address | None:
+    """An address that a guest tells; None for IPv6, and for anything else that a guest may say."""
+    try:
+        return IPv4Address(text)
+    except ValueError:
+        return None
 
 
 def _label(name: str, vmid: int) -> str:

@@ -48,6 +48,7 @@ def find_machine(target: str, clusters: Mapping[str, Cluster]) -> Found:
         session.fail(f"name one machine, CLIENT/MACHINE, not {target!r}")
     found: list[Found] = []
     unread: list[str] = []
+    seeming: list[str] = []
     for site, cluster in clusters.items():
         try:
             observed = observe(cluster, site, names=(), client=chosen.client, all_snapshots=True)
@@ -59,7 +60,14 @@ def find_machine(target: str, clusters: Mapping[str, Cluster]) -> Found:
             for machine in observed.machines
             if machine.mark and chosen.includes(machine.mark.client, machine.mark.machine)
         ]
+        seeming += [
+            f"{item.subject}: {item.reason}"
+            for item in observed.unreadable
+            if item.client == chosen.client and item.machine in (None, chosen.machine) and not item.copy
+        ]
     not_read = f"; not read: {'; '.join(unread)}" if unread else ""
+    if not found and seeming:
+        session.fail(f"{target} is not touched; what seems to be it: {'; '.join(seeming)}{not_read}")
     if not found:
         session.fail(f"no machine of ours is {target}{not_read}")
     if len(found) > 1:

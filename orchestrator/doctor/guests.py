@@ -10,6 +10,7 @@ from orchestrator.proxmox import NotFound, read_vm
 from orchestrator.resources.desired import OWNER_TAG
 from orchestrator.resources.notes import read_mark
 from orchestrator.resources.observed import addresses_in
+from orchestrator.resources.ownership import other_number
 
 if TYPE_CHECKING:
     from orchestrator.guests import GuestTarget, SshSettings
@@ -32,7 +33,7 @@ def choose(cluster: Cluster, vms: Sequence[VmSummary], user: str) -> GuestTarget
         except NotFound:  # removed since the list was read
             continue
         mark = read_mark(config.effective("description") or "")
-        if mark is None or not mark.ready or not mark.host_keys:
+        if mark is None or other_number(mark, vm.vmid) or not mark.ready or not mark.host_keys:
             continue
         address = next((str(found) for found in addresses_in(config)), mark.adopted)
         if address:

@@ -47,7 +47,6 @@ def judge_ansible(found: str | None, program: str | None) -> Iterator[Finding]:
 def ansible_version() -> str | None:
     """The version of ansible-core that is installed; None if there is none."""
     try:
-        version("ansible-runner")
         return version("ansible-core")
     except PackageNotFoundError:
         return None

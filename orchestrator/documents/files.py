@@ -16,6 +16,7 @@ from pathlib import Path
 
 from orchestrator.documents.places import position
 from orchestrator.documents.problems import Problem
+from orchestrator.shown import visible
 
 LARGEST_BYTES = 1024 * 1024
 """A client with a thousand machines has some 400 KiB; a disk image named by mistake has more."""
@@ -106,6 +107,8 @@ def _text(path: Path, descriptor: int) -> str | Problem:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return _no_line(path, "not a file", "name a file or a folder")
         content = stream.read(LARGEST_BYTES + 1)
+    if content is None:  # a file of the kernel's that has nothing to say yet
+        return _no_line(path, "not a file", "name a file or a folder")
     if len(content) > LARGEST_BYTES:
         return _no_line(
             path, f"the file has more than {LARGEST_BYTES // 1024**2} MiB", "one client's file is small"
@@ -241,4 +244,4 @@ def _no_line(path: Path, message: str, allowed: str) -> Problem:
 
 def _printable(path: Path) -> str:
     """A path as a message shows it: a file's name is somebody else's, and may hold anything but a slash."""
-    return "".join(character if character.isprintable() else "·" for character in str(path))
+    return visible(str(path))

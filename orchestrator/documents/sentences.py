@@ -6,6 +6,7 @@ The model's library reports types and limits in its own words; people get the wo
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, get_args, get_origin
@@ -28,6 +29,9 @@ _SAME_MEANING = {
     "retention": "retention_days", "start": "starts", "hostname": "name", "vms": "machines", "until": "to",
     "snapshot": "snapshots", "location": "site", "datacenter": "site",
 }  # fmt: skip
+
+
+_DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -204,7 +208,7 @@ def _how_to_write(shape: Shape, found: object) -> str:
         return "write a mapping: each key on its own line, as key: value"
     if shape.annotation is str and isinstance(found, (int, float)):
         return f'put it in quotes: "{_example(found)}"'
-    if shape.annotation is int and isinstance(found, str) and found.strip().isdecimal():
+    if shape.annotation is int and isinstance(found, str) and _DIGITS.fullmatch(found.strip()):
         return f"write it without quotes: {found.strip()}"
     described = f"{shape.description}, " if shape.description else ""
     return f"{described}such as {_example(example)}"

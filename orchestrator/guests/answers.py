@@ -9,10 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from orchestrator.guests.limits import STDOUT_BYTES
 from orchestrator.guests.playbooks import TaskResult
-
-MOST_CHARACTERS = 2 * 1024 * 1024
-"""Characters of one answer; five thousand packages are half of it."""
 
 MOST_DIFFERENCES = 200
 """Lines that say what differs in a machine; of more, only how many there are."""
@@ -32,15 +30,15 @@ def lines_of(result: TaskResult, key: str = "stdout") -> list[str]:
     """Return the lines that a task printed in a guest, without their ends.
 
     Raises:
-        UnreadableAnswer: it is no text, or has more than 2 Mi characters.
+        UnreadableAnswer: it is no text, or longer than a command may print.
     """
     said = result.result.get(key)
     text = "" if said is None else said
     if not isinstance(text, str):
         raise UnreadableAnswer("its answer is no text")
-    if len(text) > MOST_CHARACTERS:
+    if len(text) > STDOUT_BYTES:
         raise UnreadableAnswer(
-            f"its answer has {len(text)} characters, and {MOST_CHARACTERS} at most make sense"
+            f"its answer has {len(text)} characters, and {STDOUT_BYTES} at most make sense"
         )
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
 

@@ -19,8 +19,8 @@ INSTALL_SECONDS = 900
 AFTERWARDS_SECONDS = 180
 """Asking what became of rules or keys that nobody could confirm; longer than a guest waits before it goes back."""
 
-STDOUT_BYTES = 256 * 1024
-"""What one command may print. The longest honest answer (thousands of differing rules) is half of that."""
+STDOUT_BYTES = 512 * 1024
+"""What one command may print: five thousand packages that are due, or rules that differ."""
 
 STDERR_BYTES = 64 * 1024
 """What one command may print as errors, banners included."""
@@ -34,7 +34,7 @@ ANSWER_BYTES = 16 * 1024
 REASON_CHARACTERS = 1500
 """How much of a guest's own words stands in a message."""
 
-RESULT_LINE_BYTES = 4 * 1024 * 1024
+RESULT_LINE_BYTES = 8 * 1024 * 1024
 """One result on the way from Ansible to us: both answers, every byte written as an escape sequence."""
 
 ANSIBLE_OUTPUT_BYTES = 16 * 1024

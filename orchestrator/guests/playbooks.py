@@ -63,7 +63,7 @@ class PlaybookRun:
     """What a playbook said.
 
     Attributes:
-        results: in the order in which they came.
+        results: in the order in which they came. A task that began and was never reported on is ``unreachable``.
         output: why nothing is known of a machine that no task reported on. Holds no guest's words.
         dropped: results that were not used, because they were no results or of a machine that was not asked.
     """
@@ -115,11 +115,13 @@ def run_playbook(
                 in_time = reading.follow(process, results, printed, time.monotonic() + seconds)
     except OSError as error:
         return PlaybookRun(results=(), output=f"Ansible could not be started: {error}")
+    reason = _reason(reading, process.returncode, None if in_time else seconds)
+    reading.end(reason)
     for line in reading.dropped:
         _LOG.warning("result dropped", extra={"fields": {"playbook": name, "reason": line}})
     return PlaybookRun(
         results=tuple(reading.results),
-        output=_reason(reading, process.returncode, None if in_time else seconds),
+        output=reason,
         dropped=tuple(reading.dropped),
     )
 
@@ -160,6 +162,13 @@ class _Reading:
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(min(max(left, 0), 0.5))
 
+    def end(self, reason: str) -> None:
+        """Count what began and was never reported on as out of reach: what became of it is not known."""
+        last = {result.host: result for result in self.results}
+        for host, result in last.items():
+            if result.kind == "start":
+                self._use(TaskResult(host=host, task=result.task, kind="unreachable", result={"msg": reason}))
+
     def _keep(self, data: bytes) -> None:
         self.printed = (self.printed + data)[-limits.ANSIBLE_OUTPUT_BYTES :]
 
@@ -185,8 +194,11 @@ class _Reading:
         elif result.host not in self._hosts:
             self._drop(f"a result of {result.host[:100]!r}, which was not asked")
         else:
-            self.results.append(result)
-            self._tell(result)
+            self._use(result)
+
+    def _use(self, result: TaskResult) -> None:
+        self.results.append(result)
+        self._tell(result)
 
     def _drop(self, reason: str) -> None:
         if len(self.dropped) < 100:

@@ -18,7 +18,7 @@ _PREFIX = "orchestrator-run-"
 _PATIENCE_SECONDS = 1.0
 """How long processes may take to end when they are asked to."""
 
-_PASSES = 20
+_PASSES = 10
 """How often processes are looked for: one that is ended may just have begun another one."""
 
 
@@ -92,33 +92,28 @@ def _end(folder: Path) -> None:
     Those are Ansible, its workers, the SSH connections that it made, and those that it keeps for later commands. They
     are asked first: a connection ends its proxy command, too.
     """
+    name = f"{folder}/".encode()
     for attempt in range(_PASSES):
-        found = _processes(f"{folder}/".encode())
+        found = [int(path.name) for path in Path("/proc").glob("[0-9]*") if _works_there(path, name)]
         for process in found:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGTERM if attempt == 0 else signal.SIGKILL)
         if not found:
             return
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while attempt == 0 and any(map(_lives, found)) and time.monotonic() < deadline:
+        while any(_works_there(Path("/proc", str(process)), name) for process in found):
+            if time.monotonic() > deadline:
+                break
             time.sleep(0.01)
 
 
-def _lives(process: int) -> bool:
-    return Path(f"/proc/{process}").exists()
-
-
-def _processes(name: bytes) -> list[int]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        process = int(path.name)
-        try:
-            if (
-                path.stat().st_uid == os.geteuid()
-                and process != os.getpid()
-                and name in (path / "cmdline").read_bytes()
-            ):
-                found.append(process)
-        except OSError:
-            continue  # it has ended, or is another user's
-    return found
+def _works_there(process: Path, name: bytes) -> bool:
+    """Whether a process is this user's and names something in a folder. One that has ended has no command line."""
+    try:
+        return (
+            process.stat().st_uid == os.geteuid()
+            and name in (process / "cmdline").read_bytes()
+            and process.name != str(os.getpid())
+        )
+    except OSError:
+        return False  # it has ended meanwhile, or may not be looked at

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from orchestrator.guests.answers import UnreadableAnswer, lines_of, shortened, told, whole_number
 from orchestrator.guests.inventory import host_name
+from orchestrator.guests.limits import REASON_CHARACTERS
 from orchestrator.guests.outcome import reason_of
 from orchestrator.guests.playbooks import TaskResult, run_playbook
 from orchestrator.guests.target import GuestTarget, SshSettings
@@ -23,7 +24,6 @@ MOST_PACKAGES = 5000
 """Packages that a machine may name; a new release of a large desktop has three thousand."""
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+:~^_-]{0,199}")  # names, versions and our own words
-_LONGEST_REASON = 1000
 _FIRST_PUBLISHED, _LAST_PUBLISHED = 946_684_800, 4_102_444_800  # the years 2000 to 2099
 _NOTHING_CHANGED = 3
 _NOT_AS_BEFORE = 5
@@ -296,7 +296,7 @@ def _result(target: GuestTarget, results: Mapping[str, TaskResult], output: str)
             return replace(said, status="unreachable", message=_why(install))
         status: Literal["untouched", "broken"] = "untouched" if code == _NOTHING_CHANGED else "broken"
         why = shortened(
-            " ".join(str(install.result.get("stderr") or "no reason given").split()), _LONGEST_REASON
+            " ".join(str(install.result.get("stderr") or "no reason given").split()), REASON_CHARACTERS
         )
         return replace(said, status=status, message=why)
     restart = results.get(_RESTART)

@@ -196,7 +196,7 @@ class Endings:
         with self._night.changing([client]) as others:
             if others:
                 return f"not erased: {others[client]} is changing the client's machines", True
-            problems = self._erase(client, life, noted, machines, archives)
+            problems = self._erase(client, life, noted, machines, archives, readings)
         if problems:
             return "; ".join(problems), True
         return f"{there} were erased; the next night makes sure that nothing is left", False
@@ -208,15 +208,17 @@ class Endings:
         noted: list[Notice],
         machines: list[ObservedMachine],
         archives: list[Archive],
+        readings: Mapping[str, SiteReading],
     ) -> list[str]:
         problems: list[str] = []
-        kept = set()
+        # What could not be read may be one of them: it keeps its backups.
+        kept = {name for reading in readings.values() for name in _unread(client, reading)}
         for machine in machines:
             if trouble := self._erase_machine(client, life, noted, machine):
                 problems += trouble
                 kept.add(machine.mark.machine if machine.mark else "")
         for archive in archives:
-            if archive.mark.machine not in kept:  # what is kept keeps its backups
+            if not {archive.mark.machine, None} & kept:  # what is kept keeps its backups
                 problems += self._erase_archive(client, life, noted, archive)
         return problems
 
@@ -290,6 +292,15 @@ class Endings:
         except (ProxmoxError, Stopped, HistoryUnavailable) as error:
             return str(error), True
         return "everything was erased, and nothing is left; the file can be taken out", False
+
+
+def _unread(client: str, reading: SiteReading) -> set[str | None]:
+    """A client's machines that could not be read; None for one that may be any of them."""
+    return {
+        None if item.guessed else item.machine
+        for item in reading.observed.unreadable
+        if item.client == client and not item.copy
+    }
 
 
 def _notice_of(details: str) -> str | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from orchestrator.contract.calendar import PARIS
 from orchestrator.nightly.result import BackupLine, GuestLine
 from orchestrator.resources.desired import pool_of
+from orchestrator.resources.unreadable import holding_up
 
 if TYPE_CHECKING:
     from orchestrator.nightly.context import Night
@@ -59,6 +60,9 @@ class Whereabouts:
             for machine in reading.observed.machines:
                 if machine.mark:
                     self._ours.setdefault((machine.mark.client, machine.mark.machine), []).append(machine)
+        self._names: dict[str, set[str]] = {}
+        for client, name in (*night.desired, *self._ours):
+            self._names.setdefault(client, set()).add(name)
 
     def trouble(self, machine: DesiredMachine) -> str:
         """Why a machine cannot be cared for where its file says it is.
@@ -68,7 +72,13 @@ class Whereabouts:
         """
         if machine.site in self._failures:
             return f"the site {machine.site} could not be read: {self._failures[machine.site]}"
-        return self._of_unreadable(machine) or self._of_marked(machine) or self._of_strangers(machine)
+        return self._of_marked(machine) or self._of_unseen(machine)
+
+    def _of_unseen(self, machine: DesiredMachine) -> str:
+        """What may be a machine that is not among ours."""
+        if machine.key in self._ours:
+            return ""
+        return self._of_unreadable(machine) or self._of_strangers(machine)
 
     def exists(self, machine: DesiredMachine) -> bool:
         """Whether there is a machine of ours by that name anywhere."""
@@ -84,12 +94,21 @@ class Whereabouts:
         return "the history knows a backup of it" if machine.key in self._backed_up else ""
 
     def _of_unreadable(self, machine: DesiredMachine) -> str:
-        for site, reading in self._readings.items():
+        here = self._readings.get(machine.site)
+        items = here.observed.unreadable if here else ()
+        known = self._names.get(machine.client, set())
+        found = holding_up(items, *machine.key, vmid=machine.adopt, known=known)
+        if found is None:  # elsewhere only what surely is it counts
+            found = next(
+                (item for item in self._claims() if (item.client, item.machine) == machine.key), None
+            )
+        return "" if found is None else f"{found.subject} ({found.site}) may be it: {found.reason}"
+
+    def _claims(self) -> Iterator[Unreadable]:
+        for reading in self._readings.values():
             for item in reading.observed.unreadable:
-                if item.kind == "machine" and _may_be(item, machine):
-                    where = f"VM {item.vmid} ({item.name}) at {site}"
-                    return f"{where} could not be read: {item.reason}"
-        return ""
+                if item.kind == "machine" and not item.copy and not item.guessed:
+                    yield item
 
     def _of_marked(self, machine: DesiredMachine) -> str:
         own = self._ours.get(machine.key, [])
@@ -105,8 +124,6 @@ class Whereabouts:
         return ""
 
     def _of_strangers(self, machine: DesiredMachine) -> str:
-        if machine.key in self._ours:
-            return ""
         for site, reading in self._readings.items():
             for vm in reading.observed.strangers:
                 in_pool = pool_of(machine.client) in (vm.pool, *vm.tags)
@@ -115,12 +132,6 @@ class Whereabouts:
                         f"VM {vm.vmid} on {vm.node} ({site}) has its name and is not marked as it: {_NOTES}"
                     )
         return ""
-
-
-def _may_be(item: Unreadable, machine: DesiredMachine) -> bool:
-    if item.client not in (None, machine.client):
-        return False
-    return machine.name in (item.machine, item.name)
 
 
 def missing_backups(
@@ -172,7 +183,7 @@ def missing_of_broken_files(
         }
         found: dict[Key, str] = {}
         for item in reading.observed.unreadable:
-            if item.kind == "machine" and item.client is not None:
+            if item.kind == "machine" and item.client is not None and not item.copy:
                 key = item.client, item.machine or item.name
                 found[key] = (
                     f"VM {item.vmid} could not be read, and its client has no sound file: {item.reason}"
@@ -241,3 +252,16 @@ def uninspected(
             automatic=machine.updates == "automatic",
             problem=reason or objections.get(key) or why or "nobody looked into it",
         )
+
+
+def unread_machines(
+    readings: Mapping[str, SiteReading], told: Iterable[BackupLine | GuestLine]
+) -> Iterator[str]:
+    """Machines that seem to be a client's, cannot be read or only claim to be ours, and of which no line tells."""
+    known = {(line.client, line.machine) for line in told}
+    for site, reading in readings.items():
+        for item in reading.observed.unreadable:
+            if item.kind != "machine" or not item.claims:
+                continue
+            if item.copy or (item.client, item.machine or item.name) not in known:
+                yield f"{item.subject} of {site} is left as it is: {item.reason}"

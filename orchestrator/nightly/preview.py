@@ -25,6 +25,10 @@ def render_night_plan(plan: NightPlan, closes_at: dt.datetime) -> Iterator[Text]
     )
     for problem in plan.problems:
         yield Text(f"  ✗ {problem}", "red")
+    for reading in plan.readings.values():
+        for item in reading.observed.unreadable:
+            if item.kind == "machine" and item.claims:
+                yield Text(f"  ✗ {item.subject} is left as it is: {item.reason}", "red")
     for line in plan.drift:
         sides = " → ".join(side for side in (line.before, line.after) if side)
         yield Text(

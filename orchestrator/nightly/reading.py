@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import ProxmoxError
 from orchestrator.resources.holdings import SiteReading, with_archives
-from orchestrator.resources.observed import observe
+from orchestrator.resources.observed import observe, without_doubles
 
 if TYPE_CHECKING:
     from orchestrator.nightly.context import Night
@@ -33,4 +34,6 @@ def read_sites(night: Night) -> tuple[dict[str, SiteReading], dict[str, str]]:
     with ThreadPoolExecutor(max(len(night.clusters), 1), thread_name_prefix="site") as pool:
         results = dict(zip(night.clusters, pool.map(read, night.clusters), strict=True))
     read_ones = {site: result for site, result in results.items() if isinstance(result, SiteReading)}
+    sites = without_doubles({site: reading.observed for site, reading in read_ones.items()})
+    read_ones = {site: replace(reading, observed=sites[site]) for site, reading in read_ones.items()}
     return read_ones, {site: result for site, result in results.items() if isinstance(result, str)}

@@ -30,6 +30,7 @@ from orchestrator.nightly.missing import (
     missing_backups,
     missing_of_broken_files,
     uninspected,
+    unread_machines,
 )
 from orchestrator.nightly.reading import read_sites
 from orchestrator.nightly.restore_tests import Candidate, RestoreTests, choose_tests, last_sound_test
@@ -131,6 +132,7 @@ def plan_night(night: Night, history: History) -> NightPlan:
         problems += [
             f"{item.kind} {item.name} of {site} could not be read: {item.reason}"
             for item in reading.observed.unreadable
+            if item.kind != "machine"
         ]
     wall = night.wall_clock or night.clock
     problems += decided("clocks", lambda: night.clocks.compare_with_history(history, wall()), [])
@@ -266,6 +268,9 @@ class NightRun:
         machines = self._step("machines", lambda: list(self._machines()))
         foreign = self._step("foreign archives", lambda: retention.foreign(self._readings.values()))
         unbelieved = self._step("foreign archives", lambda: retention.unbelieved(self._readings.values()))
+        self._problems += self._step(
+            "machines", lambda: list(unread_machines(self._readings, [*backups, *guests]))
+        )
         report = NightReport(
             night=plan.night,
             run=night.journal.run,

@@ -1,4 +1,8 @@
-"""Which address a machine gets. The hypervisor's own records are the register of addresses."""
+"""Which address a machine gets. The hypervisor's own records are the register of addresses.
+
+A machine that could not be read has an address all the same. So while there is one at a site, ``address: auto`` gets
+nothing new there: no address is surely free. An address that a file names is another matter: a person chose it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address
 
 from orchestrator.resources.desired import DesiredMachine
-from orchestrator.resources.observed import ObservedSite
+from orchestrator.resources.observed import ObservedSite, addresses_unknown
 from orchestrator.sites.addresses import free_addresses
 
 
@@ -17,7 +21,7 @@ def choose_addresses(
     """Give each machine its address: the file's, the one it has, or a free one of the site's range.
 
     The hypervisor's own records are the register: whatever any machine of the cluster is configured with
-    is taken, ours or not. Machines that find no free address are missing from the answer.
+    is taken, ours or not. Machines that find no surely free address are missing from the answer.
     """
     wanted = list(desired)
     current = {
@@ -34,6 +38,7 @@ def choose_addresses(
     for machine in wanted:
         if machine.address:
             taken[machine.site].add(machine.address)
+    unsure = {name for name, site in observed.items() if addresses_unknown(site)}
     chosen: dict[tuple[str, str], IPv4Address] = {}
     for machine in wanted:
         has = current[machine.key].address if machine.key in current else None
@@ -41,6 +46,8 @@ def choose_addresses(
             chosen[machine.key] = machine.address
         elif has and has in machine.network.subnet:
             chosen[machine.key] = has
+        elif machine.site in unsure:
+            continue
         elif free := next(iter(free_addresses(machine.network, taken[machine.site])), None):
             chosen[machine.key] = free
             taken[machine.site].add(free)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -115,6 +115,20 @@ class FailureDocument(_Document):
     reason: Told = Field(description="what went wrong, and what to do")
 
 
+class UnreadableDocument(_Document):
+    """Something at a site that was read and that could not be read itself, or a machine that only claims to be ours."""
+
+    site: Told = Field(description="where")
+    kind: Literal["machine", "node", "storage"] = Field(description="what it is")
+    name: Told = Field(description="in Proxmox")
+    vmid: int | None = Field(description="a machine's number; null for others, and if it is not known")
+    node: Told | None = Field(description="where a machine is; null for others")
+    client: Told | None = Field(description="whose it seems to be; null if nothing tells")
+    machine: Told | None = Field(description="which of the client's it seems to be; null if nothing tells")
+    copy_of_ours: bool = Field(description="the machine that it claims to be is there: it holds nothing up")
+    reason: Told = Field(description="why, and what to do")
+
+
 class SummaryDocument(_Document):
     """Counts over the whole plan."""
 
@@ -142,6 +156,9 @@ class PlanDocument(_Document):
     pools: list[PoolDocument] = Field(description="to be created")
     unmanaged: list[UnmanagedDocument] = Field(description="machines that are not ours")
     failures: list[FailureDocument] = Field(description="sites that could not be read")
+    unreadable: list[UnreadableDocument] = Field(
+        default_factory=list, description="what could not be read of the other sites; nothing is done to it"
+    )
     frozen: dict[Told, Told] = Field(description="who stopped every change, and why, by site")
     dangers: list[DangerDocument] = Field(description="why apply does nothing until each is allowed")
     allowances: list[AllowanceDocument] = Field(description="the month's free standard changes, by client")
@@ -212,6 +229,20 @@ def to_document(plan: Plan) -> PlanDocument:
             for vm in machines
         ],
         failures=[FailureDocument(site=failure.site, reason=failure.reason) for failure in plan.failures],
+        unreadable=[
+            UnreadableDocument(
+                site=item.site,
+                kind=item.kind,
+                name=item.name,
+                vmid=item.vmid,
+                node=item.node,
+                client=item.client,
+                machine=item.machine,
+                copy_of_ours=item.copy,
+                reason=item.reason,
+            )
+            for item in plan.unreadable
+        ],
         frozen=dict(plan.frozen),
         dangers=[
             DangerDocument(**{name: getattr(danger, name) for name in DangerDocument.model_fields})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 
@@ -26,6 +26,7 @@ from orchestrator.planning.refusals import (
     namesake,
     no_address,
     only_on,
+    unread,
 )
 from orchestrator.planning.safety import Danger
 from orchestrator.proxmox import VmSummary
@@ -35,6 +36,7 @@ from orchestrator.resources.desired import ChangeTerms, DesiredMachine, pool_of
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.redundancy import redundancy_words, refusals
+from orchestrator.resources.unreadable import Unreadable
 from orchestrator.subscriptions.model import format_mebibytes
 
 
@@ -119,6 +121,7 @@ class Plan:
         pools: (site, pool) to create.
         unmanaged: machines that are not ours, by site. Never touched.
         failures: sites that could not be read.
+        unreadable: what could not be read of the others, as far as it concerns what was planned for.
         change_terms: what was agreed on changes, by client; None where there are no managed services.
         allowances: free standard changes of the month, by client with managed services.
         dangers: why the plan refuses itself, and what of it was allowed
@@ -135,6 +138,7 @@ class Plan:
     allowances: Mapping[str, Allowance] = field(default_factory=dict)
     dangers: tuple[Danger, ...] = ()
     frozen: Mapping[str, str] = field(default_factory=dict)
+    unreadable: tuple[Unreadable, ...] = ()
 
     @property
     def has_changes(self) -> bool:
@@ -143,9 +147,10 @@ class Plan:
 
     @property
     def has_errors(self) -> bool:
-        """Whether something was refused or a site could not be read."""
+        """Whether something was refused, or something that is or claims to be ours could not be read, or is not."""
         unable = any(change.kind is Kind.UNABLE for machine in self.machines for change in machine.changes)
-        return bool(self.failures) or unable or any(machine.refused for machine in self.machines)
+        unread = bool(self.failures) or any(item.claims for item in self.unreadable)
+        return unread or unable or any(machine.refused for machine in self.machines)
 
     @property
     def unsafe(self) -> tuple[Danger, ...]:
@@ -199,6 +204,7 @@ def make_plan(
         for machine in site.machines:
             if machine.mark:
                 own[machine.mark.client, machine.mark.machine].append(machine)
+    names = _names(wanted, own)
     chosen = choose_addresses(wanted, observed)
     selected = [
         machine for machine in wanted if selection.includes(*machine.key) and machine.site in observed
@@ -210,6 +216,7 @@ def make_plan(
             observed,
             chosen.get(machine.key),
             now,
+            known=names[machine.client],
             restart_now=restart_now,
             inside=(inside or {}).get(machine.key),
         )
@@ -228,7 +235,39 @@ def make_plan(
         failures=tuple(failures),
         change_terms={machine.client: machine.change_terms for machine in wanted},
         frozen={name: site.state.frozen for name, site in observed.items() if site.state.frozen},
+        unreadable=tuple(_concerning(observed.values(), selection)),
     )
+
+
+def _names(wanted: Iterable[DesiredMachine], own: Iterable[tuple[str, str]]) -> Mapping[str, frozenset[str]]:
+    """The names of every client's machines that are in its file, or ours."""
+    names: dict[str, set[str]] = defaultdict(set)
+    for client, machine in (*(item.key for item in wanted), *own):
+        names[client].add(machine)
+    return {client: frozenset(found) for client, found in names.items()}
+
+
+def _concerning(sites: Iterable[ObservedSite], selection: Selection) -> Iterator[Unreadable]:
+    """What could not be read and concerns what is planned for."""
+    for site in sites:
+        machines = [
+            item
+            for item in site.unreadable
+            if item.kind == "machine" and (selection == EVERYTHING or _may_be_of(item, selection))
+        ]
+        nodes = {item.node for item in machines}
+        yield from (
+            item
+            for item in site.unreadable
+            if item.kind != "machine" and (selection == EVERYTHING or item.name in nodes)
+        )
+        yield from machines
+
+
+def _may_be_of(item: Unreadable, selection: Selection) -> bool:
+    if item.client is None or item.client != selection.client:
+        return False
+    return selection.machine is None or item.machine in (None, selection.machine) or item.guessed
 
 
 def _machine_plan(
@@ -238,23 +277,28 @@ def _machine_plan(
     address: IPv4Address | None,
     now: dt.datetime,
     *,
+    known: Collection[str],
     restart_now: bool,
     inside: InsideReading | None,
 ) -> MachinePlan:
+    site = observed[desired.site]
     if not own and (why := desired.life.why(now) or _ending(desired, now)):
         notice = Change(kind=Kind.NOTICE, what="machine", after="not made", why=why)
         return _plan(desired, None, address, (notice,))
+    adopting = site.adoptable.get(desired.adopt) if desired.adopt is not None else None
+    if not own and adopting is None and (held := unread(desired, observed, known)):
+        item, change = held
+        return replace(_plan(desired, None, address, (change,)), vmid=item.vmid, node=item.node)
     if not own and desired.adopt is not None:
-        found = observed[desired.site].adoptable.get(desired.adopt)
-        return _plan(desired, found, address, (_adoption(desired, observed[desired.site], found, address),))
+        return _plan(desired, adopting, address, (_adoption(desired, site, adopting, address),))
     if not own:
-        changes = _creation(desired, observed[desired.site], address)
+        changes = _creation(desired, site, address)
         return _plan(desired, None, address, changes)
-    if refusal := identity_refusal(desired, own, observed[desired.site], address):
+    if refusal := identity_refusal(desired, own, site, address):
         return _plan(desired, own[0], address, (refusal,))
     machine = own[0]
     if address is None:
-        return _plan(desired, machine, None, (no_address(desired),))
+        return _plan(desired, machine, None, (no_address(desired, site),))
     changes = machine_changes(desired, machine, address, now, restart_now=restart_now, inside=inside)
     return replace(_plan(desired, machine, address, changes), inside=inside)
 
@@ -293,7 +337,7 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
     if refusal := namesake(desired, site) or image_refusal(desired, site):
         return (refusal,)
     if address is None:
-        return (no_address(desired),)
+        return (no_address(desired, site),)
     if refusal := address_conflict(desired, site, address):
         return (refusal,)
     if impossible := refusals(desired, site.state):
@@ -326,7 +370,7 @@ def _adoption(
     """Article 4.2: the machine is ours from now on; nothing of it changes but its notes, tags and pool."""
     refusal = adoption_refusal(desired, site, found, address)
     if refusal is not None or found is None:
-        return refusal or no_address(desired)
+        return refusal or no_address(desired, site)
     summary = found.summary
     return Change(
         kind=Kind.ADOPT,

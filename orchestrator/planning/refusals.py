@@ -2,13 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from ipaddress import IPv4Address
 
 from orchestrator.resources.adoption import Unfit, adopted_mark
 from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.copies import COPY_TAG, read_copy_mark
 from orchestrator.resources.desired import DesiredMachine, pool_of
 from orchestrator.resources.image import absence, notes_on, places, restricted
-from orchestrator.resources.observed import ObservedMachine, ObservedSite
+from orchestrator.resources.notes import UnreadableMark, parse_mark
+from orchestrator.resources.observed import ObservedMachine, ObservedSite, addresses_unknown
+from orchestrator.resources.ownership import client_of, tags_of
+from orchestrator.resources.unreadable import Unreadable, holding_up
+
+_LISTED = 5
+"""How many machines are named whose addresses are not known."""
+
+
+def unread(
+    desired: DesiredMachine, observed: Mapping[str, ObservedSite], known: Collection[str]
+) -> tuple[Unreadable, Change] | None:
+    """A machine that could not be read and is, or could be, this one: it is not made beside it.
+
+    Args:
+        desired: a machine that was not found among those that are ours.
+        observed: every site: it may be at another than its file says.
+        known: names of the client's machines that are in its file, or ours.
+
+    Returns:
+        It, and the refusal.
+    """
+    for name in (desired.site, *(name for name in observed if name != desired.site)):
+        vmid = desired.adopt if name == desired.site else None
+        found = holding_up(observed[name].unreadable, *desired.key, vmid=vmid, known=known)
+        if found is None:
+            continue
+        sure = (found.client, found.machine) == desired.key and not found.guessed
+        what = "seems to be this machine" if sure or found.machine == desired.name else "may be this machine"
+        where = "" if name == desired.site else f" ({name})"
+        why = f"{found.subject}{where} {what}, so nothing is done to it and no other is made beside it: {found.reason}"
+        return found, Change(kind=Kind.REFUSED, what="machine", after=desired.name, why=why)
+    return None
 
 
 def namesake(desired: DesiredMachine, site: ObservedSite) -> Change | None:
@@ -59,8 +93,19 @@ def image_notices(desired: DesiredMachine, site: ObservedSite) -> list[Change]:
     ]
 
 
-def no_address(desired: DesiredMachine) -> Change:
-    """The range is used up."""
+def no_address(desired: DesiredMachine, site: ObservedSite) -> Change:
+    """The range is used up, or nobody knows what of it is free."""
+    if unknown := addresses_unknown(site):
+        listed = "; ".join(unknown[:_LISTED]) + (
+            f"; {len(unknown) - _LISTED} more" if len(unknown) > _LISTED else ""
+        )
+        return Change(
+            kind=Kind.REFUSED,
+            what="address",
+            after="auto",
+            why=f"no address at {site.site} is surely free: those of some machines could not be read ({listed}). See "
+            "that they can be read, or name an address in the file that you know to be free",
+        )
     first, last = desired.network.range
     return Change(
         kind=Kind.REFUSED,
@@ -127,8 +172,16 @@ def adoption_refusal(
         return refused(f"VM {desired.adopt} {what}: correct adopt, or take it out to have the machine made")
     if refusal := locked(found):
         return refusal
+    if why := _of_another(desired, found):
+        return refused(why)
     if found.summary.pool not in (None, pool_of(desired.client)):
         return refused(f"it is in the pool {found.summary.pool}: take it out there, or ask who needs it")
+    twin = next((item for item in site.machines if address in item.addresses), None)
+    if twin and twin.mark:
+        return refused(
+            f"{twin.mark.client}/{twin.mark.machine} (VM {twin.summary.vmid}) has {address}: give one of the two "
+            "another address first"
+        )
     holder = site.register.get(address)
     if holder and found.address != address:
         return refused(f"{holder} is configured with {address} already: correct address")
@@ -141,6 +194,29 @@ def adoption_refusal(
     return None
 
 
+def _of_another(desired: DesiredMachine, found: ObservedMachine) -> str | None:
+    """Whose a machine says that it is, by its notes and tags, where that is not the client that wants it."""
+    notes = found.config.effective("description") or ""
+    copy = read_copy_mark(notes)
+    if COPY_TAG in tags_of(found.config) and copy and copy.purpose != "restored":
+        return (
+            "it is a copy that a restore is working with: it goes by itself, or when that restore is finished"
+        )
+    try:
+        mark = parse_mark(notes)
+    except UnreadableMark as error:
+        claims = error.client
+    else:
+        claims = mark.client if mark else None
+    bearing = claims or (copy.client if copy else None) or client_of(found.summary)
+    if bearing in (None, desired.client):
+        return None
+    return (
+        f"its notes or tags say that it is {bearing}'s: a machine never changes hands by a file; if it shall, take the "
+        "mark out of its notes and the tags off it first"
+    )
+
+
 def locked(machine: ObservedMachine) -> Change | None:
     """A task, or what a crashed one left, holds the machine."""
     lock = machine.summary.lock
@@ -148,7 +224,6 @@ def locked(machine: ObservedMachine) -> Change | None:
         return None
     summary = machine.summary
     if lock in ("clone", "create"):
-        assert machine.mark  # noqa: S101  (it is ours)
         why = (
             "its clone is still running, or was left behind by a crash: plan again when the task on "
             f"{summary.node} has ended; if none runs, `qm unlock {summary.vmid}` and `qm destroy {summary.vmid}` there"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
@@ -83,10 +84,13 @@ def read_saved(path: Path) -> SavedPlan:
     """
     again = "make it again with `orchestrator plan --out FILE`"
     try:
-        if path.stat().st_size > MAXIMUM_BYTES:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+            raise SavedPlanUnusable(f"{path} cannot be read: not a file: {again}")
+        if status.st_size > MAXIMUM_BYTES:
             raise SavedPlanUnusable(f"{path} is no saved plan: it is larger than any: {again}")
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise SavedPlanUnusable(f"{path} cannot be read: {error}: {again}") from error
     try:
         saved = SavedPlan.model_validate_json(text)

@@ -42,6 +42,7 @@ def render_plan(plan: Plan, *, show_unmanaged: bool = False) -> Iterator[Text]:
         yield Text(f"{failure.site}: not read, nothing planned there: {failure.reason}", "bold red")
     for client, machines in groupby(plan.machines, key=lambda machine: machine.client):
         yield from _client(client, list(machines), plan.allowances.get(client), plan.made_at)
+    yield from _unreadable(plan)
     yield from _unmanaged(plan, show_unmanaged)
     for danger in plan.dangers:
         verb, style = ("allowed", "yellow") if danger.allowed else ("refused", "bold red")
@@ -132,6 +133,18 @@ def _difference(change: Change) -> str:
     return f"{change.before} → {change.after}"
 
 
+def _unreadable(plan: Plan) -> Iterator[Text]:
+    """What could not be read, but for machines whose plan has just said so."""
+    told = {(machine.site, machine.vmid) for machine in plan.machines if machine.refused}
+    for item in plan.unreadable:
+        if item.kind == "machine" and (item.site, item.vmid) in told:
+            continue
+        seems = f", which seems to be {item.client}'s" if item.client and item.kind == "machine" else ""
+        style = "red" if item.holds_up else "yellow"
+        yield Text(f"not touched: {item.subject} at {item.site}{seems}", style)
+        yield Text(f"      {item.reason}", style)
+
+
 def _unmanaged(plan: Plan, show: bool) -> Iterator[Text]:
     for site, machines in plan.unmanaged.items():
         hint = "" if show else " (--show-unmanaged)"
@@ -162,4 +175,6 @@ def _summary(plan: Plan) -> Text:
         text += f" · {counts.refused} refused"
     if plan.failures:
         text += f" · {len(plan.failures)} site{'s' if len(plan.failures) > 1 else ''} not read"
+    if held := sum(item.claims for item in plan.unreadable):
+        text += f" · {held} not touched"
     return Text(text, "bold")

@@ -42,7 +42,9 @@ from orchestrator.proxmox.reading import (
     VmSummary,
     parse_tags,
     read_cluster,
+    read_container,
     read_frozen,
+    read_pool_members,
     read_vm,
 )
 from orchestrator.proxmox.redundancy import (
@@ -125,8 +127,10 @@ __all__ = [
     "ping_agent",
     "read_archives",
     "read_cluster",
+    "read_container",
     "read_frozen",
     "read_guest_file",
+    "read_pool_members",
     "read_redundancy",
     "read_snapshots",
     "read_version",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from orchestrator.proxmox.errors import BadAnswer, ProxmoxError, tidy
@@ -68,6 +68,8 @@ class NodeSummary:
     Attributes:
         maxmem, mem: memory it has and uses, bytes.
         maxcpu: processors.
+        off: whether the cluster says that it is off. One that is neither online nor off keeps its figures to
+            itself (its statistics daemon hangs), and answers.
     """
 
     name: str
@@ -75,6 +77,7 @@ class NodeSummary:
     maxmem: int
     mem: int
     maxcpu: int
+    off: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +133,7 @@ class ClusterState:
         version: of Proxmox VE, such as ``8.4.1``.
         pools: names of pools.
         frozen: who stopped every change, and why: the comment of the pool :data:`FREEZE_POOL`; empty if nobody did.
+        containers: never ours; they have addresses.
         bad_entries: entries that could not be read; they are in none of the other lists.
     """
 
@@ -140,6 +144,7 @@ class ClusterState:
     storages: tuple[StorageSummary, ...]
     pools: frozenset[str]
     frozen: str = ""
+    containers: tuple[VmSummary, ...] = ()
     bad_entries: tuple[BadEntry, ...] = ()
 
 
@@ -184,7 +189,8 @@ def read_cluster(cluster: Cluster) -> ClusterState:
     bad: list[BadEntry] = []
     nodes = _sound(resources, "node", _NODE_ENTRY, _node, bad, lambda entry: entry["node"])
     listed = _sound(resources, "qemu", _VM_ENTRY, _vm, bad, lambda entry: int(entry["vmid"]))
-    vms = _named(cluster, listed, frozenset(node.name for node in nodes if not node.online), bad)
+    vms = _named(cluster, listed, frozenset(node.name for node in nodes if node.off), bad)
+    containers = _sound(resources, "lxc", _VM_ENTRY, _vm, bad, lambda entry: int(entry["vmid"]))
     storages = _sound(
         resources, "storage", _STORAGE_ENTRY, _storage, bad, lambda entry: (entry["storage"], entry["node"])
     )
@@ -196,6 +202,7 @@ def read_cluster(cluster: Cluster) -> ClusterState:
         storages=tuple(storages),
         pools=frozenset(_pools(pools, bad)),
         frozen=_frozen(pools),
+        containers=tuple(containers),
         bad_entries=tuple(bad),
     )
 
@@ -229,6 +236,7 @@ _STORAGE_ENTRY = Record(
 )
 _KINDS: Mapping[str, Literal["machine", "node", "storage"]] = {
     "qemu": "machine",
+    "lxc": "machine",
     "node": "node",
     "storage": "storage",
 }
@@ -267,7 +275,11 @@ def _bad(kind: str, entry: Mapping[str, Any], reason: str) -> BadEntry:
         return entry[key] if entry.get(key) and not wrong(entry[key], shape) else None
 
     vmid = if_sound("vmid", VMID)
-    named = {"qemu": if_sound("name", LINE), "storage": if_sound("storage", STORAGE)}
+    named = {
+        "qemu": if_sound("name", LINE),
+        "lxc": if_sound("name", LINE),
+        "storage": if_sound("storage", STORAGE),
+    }
     name = named.get(kind) or (f"VM {vmid}" if vmid else f"a {_KINDS[kind]} that cannot be read")
     return BadEntry(
         kind=_KINDS[kind],
@@ -307,15 +319,16 @@ def _pools(pools: Iterable[Mapping[str, Any]], bad: list[BadEntry]) -> Iterator[
 
 
 def _named(
-    cluster: Cluster, vms: list[VmSummary], away: frozenset[str], bad: list[BadEntry]
+    cluster: Cluster, vms: list[VmSummary], off: Collection[str], bad: list[BadEntry]
 ) -> list[VmSummary]:
-    """Give fresh machines their names.
+    """Give fresh machines their names, and the state that they are in.
 
-    Until pvestatd's next round (10 s) the cluster's list calls a new VM "VM 110"; its node's list knows better. One
-    whose node cannot be asked is a machine whose name is not known, and might be any.
+    Until pvestatd's next round (10 s) the cluster's list calls a new VM "VM 110", and its state ``unknown``; its node's
+    list knows better. So it does on a node whose pvestatd hangs. Nodes that are off are not asked. A machine whose node
+    was asked and did not answer has no name that is known, and might be any: it goes to ``bad``.
     """
-    nameless = {vm.node for vm in vms if vm.name == f"VM {vm.vmid}" and vm.status != "unknown"} - away
-    names: dict[int, str] = {}
+    nameless = {vm.node for vm in vms if vm.name == f"VM {vm.vmid}"} - set(off)
+    known: dict[int, Mapping[str, Any]] = {}
     silent: dict[str, str] = {}
     for node in sorted(nameless):
         try:
@@ -323,24 +336,27 @@ def _named(
         except ProxmoxError as error:
             silent[node] = error.text
             continue
-        names.update({int(entry["vmid"]): str(entry["name"]) for entry in listed if entry.get("name")})
+        known |= {int(entry["vmid"]): entry for entry in listed if entry.get("name")}
     found = []
     for vm in vms:
+        entry = known.get(vm.vmid) if vm.node in nameless else None
         if vm.node in silent and vm.name == f"VM {vm.vmid}":
-            reason = f"its name is not known, its node {vm.node} could not be asked: {silent[vm.node]}"
             bad.append(
                 BadEntry(
                     kind="machine",
                     name=vm.name,
-                    reason=reason,
+                    reason=f"its name is not known, its node {vm.node} could not be asked: {silent[vm.node]}",
                     vmid=vm.vmid,
                     node=vm.node,
                     pool=vm.pool,
                     tags=vm.tags,
                 )
             )
+        elif entry is None:
+            found.append(vm)
         else:
-            found.append(replace(vm, name=names.get(vm.vmid, vm.name)) if vm.node in nameless else vm)
+            status = str(entry.get("status") or vm.status) if vm.status == "unknown" else vm.status
+            found.append(replace(vm, name=str(entry["name"]), status=status))
     return found
 
 
@@ -366,6 +382,7 @@ def _node(entry: Mapping[str, Any]) -> NodeSummary:
     return NodeSummary(
         name=str(entry["node"]),
         online=entry.get("status") == "online",
+        off=entry.get("status") == "offline",
         maxmem=int(entry.get("maxmem") or 0),
         mem=int(entry.get("mem") or 0),
         maxcpu=int(entry.get("maxcpu") or 0),
@@ -393,10 +410,36 @@ def read_vm(cluster: Cluster, node: str, vmid: int) -> VmConfig:
         BadAnswer: a value of it cannot be read: it was edited by hand, or is of a form not known here.
         ProxmoxError: it could not be read.
     """
+    return _read_config(cluster, node, "qemu", vmid)
+
+
+def read_container(cluster: Cluster, node: str, vmid: int) -> VmConfig:
+    """Read one container's configuration, as :func:`read_vm` reads a VM's: one call.
+
+    Raises:
+        NotFound: there is no such container on this node.
+        ProxmoxError: it could not be read.
+    """
+    return _read_config(cluster, node, "lxc", vmid)
+
+
+def read_pool_members(cluster: Cluster, pool: str) -> frozenset[int]:
+    """The numbers of the machines in a pool, as the cluster has it at this moment: one call.
+
+    Raises:
+        NotFound: there is no such pool.
+        ProxmoxError: it could not be read.
+    """
+    pools = cluster.get("/pools", poolid=pool)
+    members = [member for entry in pools for member in entry.get("members") or ()]
+    return frozenset(int(member["vmid"]) for member in members if "vmid" in member)
+
+
+def _read_config(cluster: Cluster, node: str, kind: str, vmid: int) -> VmConfig:
     current: dict[str, str] = {}
     pending: dict[str, str] = {}
     deleted: set[str] = set()
-    call = f"/nodes/{node}/qemu/{vmid}/pending"
+    call = f"/nodes/{node}/{kind}/{vmid}/pending"
     for entry in cluster.get(call):
         key = entry["key"]
         if entry.get("value") is not None:
@@ -406,11 +449,11 @@ def read_vm(cluster: Cluster, node: str, vmid: int) -> VmConfig:
         elif int(entry.get("delete") or 0):
             deleted.add(key)
     digest = current.pop("digest", "")
-    told = "" if digest else "expected digest, which is missing"
-    for values in (current, pending):
+    told = "" if digest or kind == "lxc" else "expected digest, which is missing"
+    for values in (current, pending) if kind == "qemu" else ():
         told = told or next(filter(None, (wrong_setting(key, value) for key, value in values.items())), "")
     if told:
-        text = f"the configuration of VM {vmid} cannot be read: {told}"
+        text = f"the configuration of {'VM' if kind == 'qemu' else 'container'} {vmid} cannot be read: {told}"
         raise BadAnswer(text, site=cluster.site, call=f"GET {call}")
     return VmConfig(
         node=node, vmid=vmid, current=current, pending=pending, deleted=frozenset(deleted), digest=digest

@@ -103,7 +103,7 @@ def adopted_mark(desired: DesiredMachine, observed: ObservedMachine, address: IP
     if differing:
         raise Unfit("; ".join(differing))
     names = [name for name, _ in desired.disks]
-    return new_mark(desired).with_(
+    return new_mark(desired, observed.summary.vmid).with_(
         ready=True,
         slots={name: slot.name for name, slot in zip(names, slots, strict=True)},
         applied={**applied(desired, address), "power": desired.power},

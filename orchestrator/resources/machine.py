@@ -439,14 +439,16 @@ def edits(desired: DesiredMachine, observed: ObservedMachine, mark: Mark, addres
     return [edit for attribute in attributes for edit in attribute(sides)]
 
 
-def new_mark(desired: DesiredMachine, system_slot: str = SYSTEM_SLOT) -> Mark:
+def new_mark(desired: DesiredMachine, vmid: int | None = None, *, system_slot: str = SYSTEM_SLOT) -> Mark:
     """The mark that a clone gets from its first moment: ours, not ready.
 
     Args:
         desired: the file's side.
+        vmid: the VM that the mark is for; None before its number is known.
         system_slot: where its template has the system disk.
     """
     return Mark(
+        vmid=vmid,
         client=desired.client,
         machine=desired.name,
         contract=desired.contract,

@@ -4,6 +4,11 @@ Proxmox itself is the register of what belongs to whom; there is no state file. 
 machine and records what the hypervisor's own configuration cannot: the image it was cloned from, which
 disk of the file sits in which slot, the firewall rules last loaded, the guest's SSH host keys. Text that
 people write around it is kept. Proxmox shows notes as Markdown, where an HTML comment is invisible.
+
+A mark is a claim, not proof: notes are copied with clones and restored with archives, and anybody who may edit a VM may
+write some. So a mark names the VM that it was written for, and :mod:`orchestrator.resources.ownership` decides what is
+ours. It is read strictly: a field of another type or out of its range makes the whole mark unreadable, because half a
+mark would be half a truth. Marks of version 1 name no VM; they are read, and rewritten with the next change.
 """
 
 from __future__ import annotations
@@ -11,14 +16,62 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from ipaddress import IPv4Address
+from typing import Any, Literal, TypeVar
+
+from orchestrator.guests.keys import is_public_key
+from orchestrator.guests.rules import policy_from_data
+
+T = TypeVar("T")
 
 MAXIMUM_LENGTH = 8192
 """Longest ``description`` that Proxmox accepts, in characters."""
 
-_VERSION = 1
+_VERSION = 2
+_WITHOUT_VMID = 1
+"""The version of marks that do not say which VM they were written for."""
+
 _MARK = re.compile(r"<!-- orchestrator (\{.*?\}) -->", re.DOTALL)
+_OPENING = re.compile(r"<!--\s*orchestrator(?![\w-])")
+"""How a mark begins, sound or damaged. Marks of copies and archives go on with a hyphen."""
+
+_ANY_MARK = re.compile(r"<!--\s*orchestrator(?:-copy)?(?![\w-]).*?(?:-->|\Z)", re.DOTALL)
+_LABEL = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_SLOT = re.compile(r"(?:scsi|virtio|sata|ide)[0-9]{1,2}")
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+_SNAPSHOT = re.compile(r"[A-Za-z][A-Za-z0-9_-]{1,39}")
+_BACKUP = re.compile(r"off|[1-9][0-9]{0,4} days")
+_TEXT_LENGTH = 1024
+_VMIDS = (100, 999_999_999)
+_SECONDS = (0, 253_402_300_799)
+"""Since the epoch, up to the end of the year 9999: the last that a date can hold."""
+
+
+class UnreadableMark(ValueError):
+    """There is a mark, and it cannot be read. The text says why.
+
+    Attributes:
+        client, machine: what can still be read of its claim; None where nothing can.
+        address: the address that it says the machine was taken over with; None if it says none.
+        whole: whether at least its form could be read, so that a missing address means that it has none.
+    """
+
+    def __init__(
+        self,
+        why: str,
+        *,
+        client: str | None = None,
+        machine: str | None = None,
+        address: IPv4Address | None = None,
+        whole: bool = False,
+    ) -> None:
+        super().__init__(why)
+        self.client = client
+        self.machine = machine
+        self.address = address
+        self.whole = whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,23 +99,6 @@ class UpdateNote:
         data: dict[str, Any] = {"state": self.state, "since": since, "snapshot": self.snapshot}
         return data | {"reason": self.reason, "packages": list(self.packages)}
 
-    @classmethod
-    def from_data(cls, data: dict[str, Any]) -> UpdateNote:
-        """Read what :meth:`to_data` gave.
-
-        Raises:
-            ValueError, KeyError, TypeError: it is something else.
-        """
-        if data["state"] not in ("running", "going-back", "held"):
-            raise ValueError(f"unknown state {data['state']}")
-        return cls(
-            state=data["state"],
-            since=dt.datetime.fromtimestamp(data["since"], dt.UTC),
-            snapshot=data["snapshot"],
-            reason=data["reason"],
-            packages=tuple(data["packages"]),
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
@@ -71,6 +107,7 @@ class Mark:
     Attributes:
         client: whose machine it is.
         machine: its name in the subscription file.
+        vmid: the number of the VM that it was written for; None in marks of version 1, which did not say it.
         contract: the contract's reference.
         offer: the offer it was made under.
         image: the image it was cloned from.
@@ -115,6 +152,7 @@ class Mark:
     adopted: str | None = None
     redundant: bool = False
     retired: dt.date | None = None
+    vmid: int | None = None
 
     def with_(self, **changes: Any) -> Mark:
         """Return a copy with some attributes changed."""
@@ -123,7 +161,7 @@ class Mark:
 
 def _encode(mark: Mark) -> str:
     data: dict[str, Any] = {
-        "v": _VERSION,
+        "v": _WITHOUT_VMID if mark.vmid is None else _VERSION,
         "client": mark.client,
         "machine": mark.machine,
         "contract": mark.contract,
@@ -145,58 +183,299 @@ def _encode(mark: Mark) -> str:
         "redundant": mark.redundant,
         "retired": mark.retired.isoformat() if mark.retired else None,
     }
+    if mark.vmid is not None:
+        data["vmid"] = mark.vmid
     # "--" and ">" would end the comment early; JSON may escape any character.
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return text.replace("--", "-\\u002d").replace(">", "\\u003e")
 
 
+class _Fields:
+    """The fields of a mark, each asked for with its type; what is something else is refused by its name."""
+
+    def __init__(self, data: Mapping[str, Any], place: str = "") -> None:
+        self._data = data
+        self._place = place
+
+    def refuse(self, name: str, wanted: str) -> UnreadableMark:
+        """The error about a field: what it holds, and what it should."""
+        value = json.dumps(self._data[name])
+        shown = value if len(value) <= 60 else f"{value[:60]}…"
+        return UnreadableMark(f"its {self._place}{name} is {shown}, not {wanted}")
+
+    def has(self, name: str) -> bool:
+        """Whether a field is there and not null."""
+        return self._data.get(name) is not None
+
+    def _required(self, name: str) -> Any:
+        if name not in self._data:
+            raise UnreadableMark(f"it has no {self._place}{name}")
+        return self._data[name]
+
+    def text(self, name: str, pattern: re.Pattern[str] | None = None, wanted: str = "a line of text") -> str:
+        """A printable text, by default at most 1,024 characters long."""
+        value = self._required(name)
+        if not _is_text(value) or (pattern and not pattern.fullmatch(value)):
+            raise self.refuse(name, wanted)
+        return str(value)
+
+    def switch(self, name: str, *, required: bool = False) -> bool:
+        """True or false; false if it is not there."""
+        value = self._required(name) if required else self._data.get(name)
+        if value is None and not required:
+            return False
+        if not isinstance(value, bool):
+            raise self.refuse(name, "true or false")
+        return value
+
+    def number(self, name: str, limits: tuple[int, int]) -> int:
+        """A whole number within limits."""
+        value = self._required(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not limits[0] <= value <= limits[1]:
+            raise self.refuse(name, f"a whole number from {limits[0]} to {limits[1]}")
+        return value
+
+    def texts(self, name: str, sound: Callable[[str], object], wanted: str) -> tuple[str, ...]:
+        """A list of texts, each of which is sound."""
+        value = self._required(name)
+        if not isinstance(value, list) or not all(_is_text(item) and sound(item) for item in value):
+            raise self.refuse(name, wanted)
+        return tuple(value)
+
+    def told(self, name: str) -> str:
+        """What a guest told, of whatever length: characters that are not printable become blanks."""
+        value = self._required(name)
+        if not isinstance(value, str):
+            raise self.refuse(name, "text")
+        return _printable(value)
+
+    def strings(self, name: str) -> list[str]:
+        """A list of what a guest told."""
+        value = self._required(name)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.refuse(name, "a list of texts")
+        return value
+
+    def pairs(self, name: str, sound: Callable[[str, str], object], wanted: str) -> dict[str, str]:
+        """Texts by text, each pair of which is sound."""
+        value = self._required(name)
+        if not isinstance(value, dict) or not all(
+            _is_text(key) and _is_text(item) and sound(key, item) for key, item in value.items()
+        ):
+            raise self.refuse(name, wanted)
+        return dict(value)
+
+    def day(self, name: str) -> dt.date | None:
+        """A day, or None if it is null or not there."""
+        if not self.has(name):
+            return None
+        value = self._data[name]
+        if not _is_text(value) or not _is_day(value):
+            raise self.refuse(name, "a day such as 2026-03-01")
+        return dt.date.fromisoformat(value)
+
+    def fields(self, name: str) -> _Fields:
+        """Fields within a field."""
+        value = self._data[name]
+        if not isinstance(value, dict):
+            raise self.refuse(name, "a group of fields")
+        return _Fields(value, f"{self._place}{name}.")
+
+    def optional(self, name: str, read: Callable[[], T]) -> T | None:
+        """What is read of a field, or None if it is null or not there."""
+        return read() if self.has(name) else None
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _TEXT_LENGTH and value.isprintable()
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return dt.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _policy(fields: _Fields, name: str, data: object) -> dict[str, Any]:
+    """The firewall policy that was loaded last, as data."""
+    wrong = fields.refuse(name, "a firewall policy that this program recorded")
+    if not isinstance(data, dict):
+        raise wrong
+    lists = [data.get("open"), data.get("allowed_from"), data.get("management"), data.get("monitoring", [])]
+    for items in lists:
+        if not isinstance(items, list) or not all(_is_text(item) for item in items):
+            raise wrong
+    form = data.get("form")
+    if not isinstance(form, int) or isinstance(form, bool) or not 0 < form < 1000:
+        raise wrong
+    try:
+        policy = policy_from_data(data)
+    except ValueError:
+        raise wrong from None
+    if not all(1 <= opening.first <= opening.last <= 65535 for opening in policy.open):
+        raise wrong
+    return data
+
+
+def _update(fields: _Fields) -> UpdateNote:
+    states = re.compile("running|going-back|held")
+    state = fields.text("state", states, "running, going-back or held")
+    return UpdateNote(
+        state="running" if state == "running" else "held" if state == "held" else "going-back",
+        since=dt.datetime.fromtimestamp(fields.number("since", _SECONDS), dt.UTC),
+        snapshot=fields.optional("snapshot", lambda: fields.text("snapshot", _SNAPSHOT, "a snapshot's name")),
+        reason=fields.told("reason"),
+        packages=tuple(map(_printable, fields.strings("packages"))),
+    )
+
+
+def _address(fields: _Fields, name: str) -> str:
+    text = fields.text(name)
+    try:
+        return str(IPv4Address(text))
+    except ValueError:
+        raise fields.refuse(name, "an IPv4 address") from None
+
+
+def _decode(data: Mapping[str, Any]) -> Mark:
+    fields = _Fields(data)
+    version = data.get("v")
+    if isinstance(version, bool) or version not in (_WITHOUT_VMID, _VERSION):
+        raise UnreadableMark(
+            f"it is of version {json.dumps(version)[:40]}, and this program reads {_WITHOUT_VMID} and {_VERSION}: it "
+            "was written by a newer one, or by hand"
+        )
+    return Mark(
+        vmid=fields.number("vmid", _VMIDS) if version == _VERSION else None,
+        client=fields.text("client", _LABEL, "a client's name"),
+        machine=fields.text("machine", _LABEL, "a machine's name"),
+        contract=fields.text("contract"),
+        offer=fields.text("offer"),
+        image=fields.text("image"),
+        ready=fields.switch("ready", required=True),
+        slots=fields.pairs("slots", lambda _, slot: _SLOT.fullmatch(slot), "slots such as scsi0 by disk"),
+        firewall=fields.optional("firewall", lambda: _policy(fields, "firewall", data["firewall"])),
+        host_keys=fields.texts("host_keys", is_public_key, "a list of public SSH keys"),
+        applied=fields.pairs(
+            "applied",
+            lambda key, value: key != "backup" or _BACKUP.fullmatch(value),
+            "what was applied, in words",
+        ),
+        restart_due=fields.optional("restart_due", lambda: fields.number("restart_due", _SECONDS)),
+        snapshots=fields.optional(
+            "snapshots", lambda: fields.pairs("snapshots", lambda _, day: _is_day(day), "days by snapshot")
+        )
+        or {},
+        keys=fields.optional(
+            "keys", lambda: fields.texts("keys", _FINGERPRINT.fullmatch, "fingerprints (SHA256:…)")
+        ),
+        supervised=fields.switch("supervised"),
+        update=fields.optional("update", lambda: _update(fields.fields("update"))),
+        tested=fields.day("tested"),
+        suspended=fields.day("suspended"),
+        adopted=fields.optional("adopted", lambda: _address(fields, "adopted")),
+        redundant=fields.switch("redundant"),
+        retired=fields.day("retired"),
+    )
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _no_double(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a field is there twice")
+    return found
+
+
+def parse_mark(notes: str) -> Mark | None:
+    """Return the mark in a machine's notes; None if there is none.
+
+    Raises:
+        UnreadableMark: there is one, or what is left of one, and it cannot be read; or there are several.
+    """
+    openings = len(_OPENING.findall(notes))
+    if not openings:
+        return None
+    if openings > 1:
+        raise UnreadableMark(f"there are {openings} marks, and there may only be one")
+    match = _MARK.search(notes)
+    if match is None or len(match[1]) > MAXIMUM_LENGTH:
+        raise UnreadableMark("it is damaged: part of it is missing, or something was written into it")
+    try:
+        data = json.loads(match[1], parse_constant=_no_constant, object_pairs_hook=_no_double)
+    except (ValueError, RecursionError):
+        raise UnreadableMark("it is damaged: it is no longer the JSON that was written") from None
+    try:
+        return _decode(data)
+    except UnreadableMark as error:
+        raise _with_claim(error, data) from None
+
+
+def _with_claim(error: UnreadableMark, data: Mapping[str, Any]) -> UnreadableMark:
+    """The error with what can still be read of the mark: whose machine it says that it is."""
+
+    def label(name: str) -> str | None:
+        value = data.get(name)
+        return value if isinstance(value, str) and _LABEL.fullmatch(value) else None
+
+    address, whole = None, True
+    if data.get("adopted") is not None:
+        try:
+            address = IPv4Address(_address(_Fields(data), "adopted"))
+        except UnreadableMark:
+            whole = False
+    return UnreadableMark(
+        str(error), client=label("client"), machine=label("machine"), address=address, whole=whole
+    )
+
+
 def read_mark(notes: str) -> Mark | None:
     """Return the mark in a machine's notes, or None if there is none that this version can read."""
-    match = _MARK.search(notes)
-    if match is None:
-        return None
     try:
-        data = json.loads(match[1])
-        if data["v"] != _VERSION:
-            return None
-        return Mark(
-            client=data["client"],
-            machine=data["machine"],
-            contract=data["contract"],
-            offer=data["offer"],
-            image=data["image"],
-            ready=data["ready"],
-            slots=dict(data["slots"]),
-            firewall=data["firewall"],
-            host_keys=tuple(data["host_keys"]),
-            applied=dict(data["applied"]),
-            restart_due=data["restart_due"],
-            snapshots=dict(data.get("snapshots") or {}),
-            keys=tuple(data["keys"]) if data.get("keys") is not None else None,
-            supervised=bool(data.get("supervised")),
-            update=UpdateNote.from_data(data["update"]) if data.get("update") else None,
-            tested=dt.date.fromisoformat(data["tested"]) if data.get("tested") else None,
-            suspended=dt.date.fromisoformat(data["suspended"]) if data.get("suspended") else None,
-            adopted=data.get("adopted"),
-            redundant=bool(data.get("redundant")),
-            retired=dt.date.fromisoformat(data["retired"]) if data["retired"] else None,
-        )
-    except (ValueError, KeyError, TypeError):
+        return parse_mark(notes)
+    except UnreadableMark:
         return None
+
+
+def without_marks(notes: str) -> str:
+    """Notes without any mark of a machine or of a copy, sound or damaged: for a machine that gets another one."""
+    mark = read_mark(notes)
+    if mark is not None:
+        notes = notes.replace(_heading(mark), "", 1)
+    return _ANY_MARK.sub("", notes).strip()
+
+
+def _heading(mark: Mark) -> str:
+    return (
+        f"{mark.client} / {mark.machine}, contract {mark.contract} ({mark.offer}). Managed by orchestrator."
+    )
 
 
 def write_mark(mark: Mark, notes: str = "") -> str:
     """Return the notes with the mark in them, other people's text kept.
 
     Raises:
-        ValueError: mark and text together exceed what Proxmox stores.
+        ValueError: mark and text together exceed what Proxmox stores, or the mark could not be read again.
     """
     comment = f"<!-- orchestrator {_encode(mark)} -->"
     if _MARK.search(notes):
         text = _MARK.sub(lambda _: comment, notes, count=1)
     else:
-        heading = f"{mark.client} / {mark.machine}, contract {mark.contract} ({mark.offer}). Managed by orchestrator."
-        text = "\n\n".join(part for part in (heading, notes.strip(), comment) if part)
+        text = "\n\n".join(part for part in (_heading(mark), notes.strip(), comment) if part)
+    try:
+        parse_mark(text)
+    except UnreadableMark as error:
+        raise ValueError(
+            f"the notes of {mark.client}/{mark.machine} could not be read again, so they were not written: {error}"
+        ) from error
     if len(text) > MAXIMUM_LENGTH:
         raise ValueError(
             f"the notes of {mark.client}/{mark.machine} would be {len(text)} characters long; Proxmox stores "

@@ -11,13 +11,23 @@ others configured is kept, and taken as it is where it does the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.proxmox import Affinity, RedundancySettings, ReplicationJob, read_redundancy
+from orchestrator.proxmox import (
+    Affinity,
+    ProxmoxError,
+    RedundancySettings,
+    ReplicationJob,
+    TlsRefused,
+    TokenRefused,
+    Unreachable,
+    read_redundancy,
+)
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import Redundancy
+from orchestrator.resources.ownership import claimed
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, ClusterState
@@ -164,8 +174,10 @@ def with_redundancy(
 ) -> ObservedSite:
     """Read what a site has configured of redundancy, where a machine has some, or is to have some: three calls.
 
+    Where that cannot be read, those machines cannot be judged; the others go on.
+
     Raises:
-        ProxmoxError: it could not be read.
+        ProxmoxError: the site does not answer.
     """
     here = {machine.key: machine for machine in desired if machine.site == observed.site}
     grounds: dict[int, Ground] = {}
@@ -178,7 +190,12 @@ def with_redundancy(
     if not grounds:
         return observed
     version = observed.state.version
-    settings = read_redundancy(cluster, version) if read else nothing_configured(version)
+    try:
+        settings = read_redundancy(cluster, version) if read else nothing_configured(version)
+    except (Unreachable, TlsRefused, TokenRefused):
+        raise
+    except ProxmoxError as error:
+        return _without(observed, grounds.keys(), f"its redundancy could not be read: {error}")
 
     def with_it(machine: ObservedMachine) -> ObservedMachine:
         ground = grounds.get(machine.summary.vmid)
@@ -187,6 +204,17 @@ def with_redundancy(
         return replace(machine, redundancy=ObservedRedundancy(ground=ground, settings=settings))
 
     return replace(observed, machines=tuple(with_it(machine) for machine in observed.machines))
+
+
+def _without(observed: ObservedSite, vmids: Collection[int], reason: str) -> ObservedSite:
+    """The site with some machines told as unreadable."""
+    unread = tuple(
+        claimed(machine, machine.mark, reason)
+        for machine in observed.machines
+        if machine.mark and machine.summary.vmid in vmids
+    )
+    kept = tuple(machine for machine in observed.machines if machine.summary.vmid not in vmids)
+    return replace(observed, machines=kept, unreadable=(*observed.unreadable, *unread))
 
 
 def _possible(wanted: Redundancy, ground: Ground) -> bool:

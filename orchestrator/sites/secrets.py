@@ -6,8 +6,10 @@ No message of this module contains a secret, nor what a command printed: both en
 from __future__ import annotations
 
 import os
+import select
 import stat
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,19 +101,53 @@ def _refuse_writable_folder(path: Path, folder: Path) -> None:
 def _from_command(command: tuple[str, ...]) -> str:
     name = f"the command {command[0]} for the secret"
     try:
-        done = subprocess.run(
-            list(command), stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_SECONDS, check=False
+        process = subprocess.Popen(
+            list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
-    except subprocess.TimeoutExpired:
-        raise SecretUnavailable(
-            f"{name} took more than {COMMAND_SECONDS} s: run it by hand to see why"
-        ) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its arguments are not valid"
         raise SecretUnavailable(f"{name} cannot be run: {reason}") from None
-    if done.returncode != 0:
-        raise SecretUnavailable(f"{name} ended with status {done.returncode}: run it by hand to see why")
-    return _text(done.stdout, f"what {name} printed")
+    deadline = time.monotonic() + COMMAND_SECONDS
+    try:
+        printed = _printed(process, deadline)
+        if len(printed) > _LARGEST_BYTES:
+            raise SecretUnavailable(
+                f"{name} prints more than 64 KiB: it must print the secret and nothing else"
+            )
+        status = process.wait(max(deadline - time.monotonic(), 0))
+    except (TimeoutError, subprocess.TimeoutExpired):
+        raise SecretUnavailable(
+            f"{name} took more than {COMMAND_SECONDS} s: run it by hand to see why"
+        ) from None
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+    if status != 0:
+        raise SecretUnavailable(f"{name} ended with status {status}: run it by hand to see why")
+    return _text(printed, f"what {name} printed")
+
+
+def _printed(process: subprocess.Popen[bytes], deadline: float) -> bytes:
+    """Return what a command prints: to its end, or a little more than a secret may have.
+
+    Raises:
+        TimeoutError: it goes on after the deadline (of the monotonic clock), or what it started does.
+    """
+    assert process.stdout is not None  # noqa: S101  (it was asked for)
+    waiting = select.poll()
+    waiting.register(process.stdout, select.POLLIN)
+    printed = b""
+    while len(printed) <= _LARGEST_BYTES:
+        if not waiting.poll(max(deadline - time.monotonic(), 0) * 1000):
+            raise TimeoutError
+        piece = os.read(process.stdout.fileno(), _LARGEST_BYTES)
+        if not piece:
+            break
+        printed += piece
+    return printed
 
 
 def _text(content: bytes, name: str) -> str:

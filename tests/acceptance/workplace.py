@@ -161,7 +161,8 @@ class Workplace:
         """Run a script in a machine, by SSH with the host key that the hypervisor told of."""
         answer = self.run("inventory", "--host", f"{name}.{self.client}")
         assert answer.code == 0, answer
-        values = json.loads(answer.out)
+        # Ansible's JSON writes a text that is no template as an object of its own.
+        values = json.loads(answer.out, object_hook=lambda value: value.get("__ansible_unsafe", value))
         command = [
             "ssh",
             *("-i", values["ansible_ssh_private_key_file"]),

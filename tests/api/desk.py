@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from orchestrator.guests.keys import fingerprints
-from orchestrator.guests.rules import policy_to_data
+from orchestrator.guests.rules import FirewallPolicy, policy_to_data
 from orchestrator.resources.desired import DesiredMachine, desired_machines
 from orchestrator.resources.notes import read_mark, write_mark
 from orchestrator.sites import load_provider
@@ -23,6 +23,12 @@ from tests.api.fakepve_handle import FakePve
 from tests.api.forked import ForkedRun
 
 _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKURtZCucXETzzcQIDs1+Vtfi1dn37SdGSoJus4g4ca3 provider@example"
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFTP1ZDEgz7HLRz4vsWfDKY4OYJIcLZKYcWgMJwJwDKr"
+"""What a guest's agent would have told."""
+
+CLOSED = policy_to_data(FirewallPolicy())
+"""A firewall that was loaded and lets nothing in."""
+
 CLIENT_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMt/0c/A2mkpeBwnYhdfuXiHPCyxJ0Ng1AQweBcPRbpF admin@client"
 
 

@@ -97,7 +97,8 @@ class Node(Accounts):
         seen = []
         for entry in answer:
             if entry.get("vmid") in self.stale_names:
-                entry["name"] = f"VM {entry['vmid']}"
+                entry.pop("name", None)
+                entry["status"] = "unknown"
             if self.unreported.get(entry.get("vmid"), 0) > 0:
                 self.unreported[entry["vmid"]] -= 1
                 known = {key: entry[key] for key in ("vmid", "id", "type", "node", "lock") if key in entry}

@@ -172,8 +172,12 @@ class Control(BackupOps, SavingOps, RedundancyOps, AccountOps):
         self.op_grant(grants, token)
 
     def op_stale_names(self, vmids: list[int]) -> None:
-        """List these VMs as "VM n" in the cluster's resources, as before pvestatd's first look at them."""
+        """List these VMs without name and state, as before pvestatd's first look at them, or while it hangs."""
         self.node.stale_names = set(vmids)
+
+    def op_add_container(self, vmid: int, name: str, config: dict[str, Any], node: str = "pve1") -> None:
+        """Add a container."""
+        self.node.add_ct(vmid, name, node=node, config=config)
 
     def op_unreported(self, vmids: list[int], lists: int = 1_000_000) -> None:
         """List these VMs without name, state and pool for so many lists: their node's daemon does not report."""

@@ -369,9 +369,7 @@ def test_host_keys_that_a_first_boot_makes_late_are_waited_for(desk: Desk, fakep
     asked = "GET /nodes/pve1/qemu/100/agent/file-read"
     while fakepve.calls().get(asked, 0) < 6:  # twice for each of three kinds of key
         assert process.poll() is None, process.communicate()
-    key = {
-        "/etc/ssh/ssh_host_ed25519_key.pub": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKURtZCucXETzzc root@web-1"
-    }
+    key = {"/etc/ssh/ssh_host_ed25519_key.pub": CLIENT_KEY}
     fakepve.control("guest_agent", answers={"files": key})
     assert process.stdout is not None
     said = next((line for line in process.stdout if "SSH" in line or "failed" in line), "")

@@ -243,8 +243,8 @@ def test_the_run_says_at_its_start_whether_it_fits_and_begins_nothing_after_the_
     night: NightDesk,
 ) -> None:
     night.deliver("web-1", "db-1", "app-1")
-    night.fake.backup_behaviour(default_seconds=3600)
-    closes = MONDAY_NIGHT + dt.timedelta(minutes=30)
+    night.fake.backup_behaviour(default_seconds=7200)
+    closes = MONDAY_NIGHT + dt.timedelta(minutes=90)
     report = night.night(speed=3600, closes_at=closes)
     results = sorted(line.result for line in report.backups)
     assert results == ["done", "not-started", "not-started"] and not report.well

@@ -24,7 +24,7 @@ from orchestrator.resources.notes import Mark, UpdateNote, read_mark, write_mark
 from orchestrator.resources.observed import observe
 from orchestrator.sites import load_provider
 from orchestrator.subscriptions import load
-from tests.api.desk import Desk, machine, subscription
+from tests.api.desk import CLOSED, HOST_KEY, Desk, machine, subscription
 
 WELL = UpdateResult(status="well", tried=("nginx 1.26",), restarted=True)
 BROKEN = UpdateResult(status="broken", tried=("nginx 1.26",), message="the installation broke off")
@@ -43,7 +43,7 @@ class Bench:
         vm = desk.machines()["web-1"]
         self.path = f"/nodes/{vm['node']}/qemu/{vm['vmid']}"
         self.vmid = int(vm["vmid"])
-        self.note(ready=True, host_keys=("ssh-ed25519 AAAA",), firewall={})
+        self.note(ready=True, host_keys=(HOST_KEY,), firewall=CLOSED)
         self.journal = Journal(history=history, who="t", why="t", run="t", show=lambda *_: None)
         self.history = history
         self.ahead = dt.timedelta()

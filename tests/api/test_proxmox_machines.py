@@ -28,7 +28,7 @@ from tests.api.fakepve_handle import FakePve
 
 CLONE = "/nodes/pve1/qemu/9000/clone"
 CONFIG = "/nodes/pve1/qemu/100/config"
-KEY = quote("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHuB5j1xCPvQr5whyt7cMT48ObSMtiwOZMgLCoR2GnB alice", safe="")
+KEY = quote("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMg1Bl/wH1SydQoVGPUVW0mIrhq6uCjSHOqPM3D1ETuc alice", safe="")
 
 
 @pytest.fixture

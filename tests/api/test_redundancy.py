@@ -309,6 +309,7 @@ def test_an_ha_resource_that_others_made_is_kept_when_the_option_goes(nine: Esta
 
 def test_new_machines_are_never_made_at_the_second_site(nine: Estate) -> None:
     nine.use("ceph")
+    nine.fake.control("set_config", vmid=9000, scsi0="ceph:base-9000-disk-0,size=2G")  # every node has it
     nine.write(subscription("dupont", [machine(f"web-{n}") for n in range(6)]))
     assert nine.apply().code == 0
     assert {vm["node"] for vm in nine.machines().values()} == {"pve1", "pve2"}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.resources.notes import Mark, UpdateNote, read_mark, write_mark
-from tests.api.desk import Desk, machine, subscription
+from tests.api.desk import CLOSED, HOST_KEY, Desk, machine, subscription
 
 WINDOW = {"days": ["tuesday"], "from": "22:00", "to": "10:30"}
 AUTOMATIC = {"level": "supervision", "updates": "automatic", "maintenance_window": WINDOW}
@@ -38,7 +38,7 @@ def _note(desk: Desk, name: str, **changes: Any) -> None:
     vm = desk.machines()[name]
     mark = read_mark(vm["config"]["description"])
     assert isinstance(mark, Mark)
-    mark = mark.with_(ready=True, host_keys=("ssh-ed25519 AAAA",), supervised=True, firewall={}, **changes)
+    mark = mark.with_(ready=True, host_keys=(HOST_KEY,), supervised=True, firewall=CLOSED, **changes)
     path = f"/nodes/{vm['node']}/qemu/{vm['vmid']}"
     cluster = desk.fakes["paris"].cluster()
     cluster.put(f"{path}/config", description=write_mark(mark, vm["config"]["description"]))

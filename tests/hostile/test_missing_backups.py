@@ -94,9 +94,9 @@ def test_every_machine_of_a_sound_file_is_backed_up_or_is_a_failure_with_its_nam
         assert f"orchestrator_backup_failed_tonight{labels} 1.0" in metrics
         assert f"dupont/{name}" in report and name in client
     assert 'orchestrator_backup_failed_tonight{client="dupont",machine="db-1",site="paris"} 0.0' in metrics
-    assert "notes were overwritten" in report and "it was retired on" in report
+    assert "its notes carry no mark" in report and "it was retired on" in report
     assert "it was erased or renamed" in report
-    assert "notes were overwritten" not in client and "could not be backed up tonight" in client
+    assert "could not be backed up tonight" in client
     assert 'backup_failed_tonight{client="dupont",machine="soon-1"' not in metrics
     assert "Not created yet" in report and "Not created yet" in client
     assert "managed/srv-1" in report and "Machine not looked into" in report
@@ -125,6 +125,13 @@ def test_a_night_ends_with_a_report_whatever_is_missing(
     assert "subscriptions does not exist" in report and "site lyon could not be read" in report
     assert "the report for the client dupont could not be written" in report
     assert "orchestrator_nightly_failures 3.0" in metrics and asked == ["/check/fail"]
+
+    # Nobody's file says what should be there; the archives of the last days do.
+    path = f"/nodes/pve1/qemu/{night.vmid('web-1')}/config"
+    night.fake.cluster().put(path, description="written over")
+    answer, report, metrics = _run(night)
+    assert answer.code == 1 and "0 of 1 backups" in answer.out and "dupont/web-1" in report, answer
+    assert 'orchestrator_backup_failed_tonight{client="dupont",machine="web-1",site="paris"} 1.0' in metrics
 
     bad = night.desk.folder / "bad.db"
     bad.write_text("this is no history" * 100)

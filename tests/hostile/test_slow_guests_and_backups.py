@@ -26,9 +26,9 @@ def test_a_guest_that_hangs_holds_neither_backups_nor_the_report(desk: Desk) -> 
     desk.put_in_service(firewall=True, host_keys=(_HOST_KEY,))
     night.fake.guest_agent({"files": AGENT["files"]}, vmid=night.vmid("web-1"))
     hanging = desk.folder / "hanging"
-    # The way to the guest takes the connection and never says a word.
+    # The way to the guest takes the connection and never says a word; it notes itself, and the ssh that waits for it.
     hung = desk.folder / "hang.sh"
-    hung.write_text(f"#!/bin/sh\necho $$ >> {hanging}\nexec sleep 600\n")
+    hung.write_text(f"#!/bin/sh\necho $$ $PPID >> {hanging}\nexec sleep 600\n")
     hung.chmod(0o755)
     alive: list[bool] = []
 
@@ -39,7 +39,7 @@ def test_a_guest_that_hangs_holds_neither_backups_nor_the_report(desk: Desk) -> 
         while not hanging.exists() or not hanging.read_text().strip():
             assert time.monotonic() < deadline, "nobody looks into the guest"
             time.sleep(0.05)
-        alive.append(_runs(int(hanging.read_text().split()[0])))
+        alive.append(all(_runs(int(pid)) for pid in hanging.read_text().split()[:2]))
 
     night.on_event = at_the_first_backup
     key = desk.folder / "id"
@@ -54,7 +54,7 @@ def test_a_guest_that_hangs_holds_neither_backups_nor_the_report(desk: Desk) -> 
     assert any("did not end within 3 hours" in problem for problem in report.problems)
     assert [(line.machine, bool(line.problem)) for line in report.guests] == [("web-1", True)]
     assert [line.result for line in report.updates] == ["not-started"], "its update does not begin any more"
-    for pid in hanging.read_text().split():
+    for pid in hanging.read_text().split()[::2]:
         if _runs(int(pid)):
             os.kill(int(pid), 9)
 

@@ -81,7 +81,7 @@ esac""",
         text = lure(trap, name)
         if hint == "str":  # these name the machine: what is no name is refused before it gets anywhere
             with pytest.raises(ValueError, match=r"is not|not appear"):
-                replace(plain, **{name: text})
+                replace(plain, **{name: text})  # type: ignore[arg-type]
             continue
         assert hint == "tuple[str, ...]", f"say what a lure in {name} looks like"
         machine = f"web-{name.replace('_', '-')}"

@@ -118,7 +118,9 @@ class Stage:
         """Ansible's variables of a machine (``web-1.dupont``)."""
         answer = self.run("inventory", "--host", name)
         assert answer.code == 0, answer
-        found: dict[str, Any] = json.loads(answer.out)
+        found: dict[str, Any] = json.loads(
+            answer.out, object_hook=lambda value: value.get("__ansible_unsafe", value)
+        )
         assert found, f"{name} is not in the inventory"
         return found
 

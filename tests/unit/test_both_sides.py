@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.guests.keys import fingerprint
+from orchestrator.planning.gaps import find_gaps
 from orchestrator.planning.machine import machine_changes
 from orchestrator.resources.change import Change
 from orchestrator.resources.key_names import NamedKey, key_names, key_words
@@ -123,3 +124,46 @@ def test_a_comment_is_enough_where_it_tells_keys_apart() -> None:
 @given(st.integers(0, 2**45), st.integers(0, 2**45))
 def test_two_sizes_of_disks_read_the_same_only_if_they_are(one: int, other: int) -> None:
     assert (size_words(one) == size_words(other)) is (one == other)
+
+
+def test_switches_are_read_in_every_way_that_proxmox_takes_them() -> None:
+    """``backup=off`` leaves a disk out as ``backup=0`` does, and ``agent: yes`` is an agent that is on."""
+    world = World.empty()
+    (machine,) = desired([_FILE])
+    world.clone(machine)
+    world.make(machine, IPv4Address("203.0.113.10"))
+    found = world.machine(machine.key)
+
+    def gaps(**config: str) -> set[str]:
+        changed = replace(found.config, current={**found.config.current, **config})
+        return {gap.code for gap in find_gaps(replace(found, config=changed))}
+
+    disk = "local:1/vm-1-disk-0.qcow2"
+    assert "disk-not-backed-up" in gaps(scsi0=f"{disk},backup=off") & gaps(scsi0=f"{disk},backup=0")
+    assert not {"disk-not-backed-up", "no-discard"} & gaps(scsi0=f"backup=yes,discard=on,file={disk}")
+    assert "no-guest-agent" not in gaps(agent="yes,type=virtio") | gaps(agent="type=virtio,enabled=1")
+    assert "no-guest-agent" in gaps(agent="enabled=off") & gaps(agent="0")
+    assert "old-cpu-type" in gaps(cpu="flags=+aes,cputype=kvm64") and "old-cpu-type" not in gaps(cpu="host")
+    # Notes that speak of cloud-init are no drive of it.
+    assert "no-cloud-init" in gaps(description="cloudinit,media=cdrom", scsi1="none,media=cdrom")
+    assert "media-inserted" not in gaps(description="media=cdrom")
+
+
+_FILE = {
+    "client": "dupont",
+    "contract": {"reference": "C-1", "starts": "2026-03-01", "site": "paris"},
+    "services": [
+        {
+            "offer": "cloud-vm-advanced",
+            "machines": [
+                {
+                    "name": "web-1",
+                    "image": "debian-12",
+                    "vcpus": 1,
+                    "memory": "1GiB",
+                    "disks": [{"name": "system", "size": "4GiB"}],
+                }
+            ],
+        }
+    ],
+}

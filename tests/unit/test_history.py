@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.history import BEGUN, open_history
+from orchestrator.history.delays import delays
+from orchestrator.history.details import same_as_recorded
 from tests.unit.history_samples import BASE, write
 
 TEXT = st.text(max_size=20)
@@ -162,3 +165,46 @@ def test_an_entry_cannot_be_changed(tmp_path: Path) -> None:
     write(tmp_path / "h.db", 1)
     with open_history(tmp_path / "h.db") as history, pytest.raises(AttributeError):
         history.entries()[0].who = "bob"  # type: ignore[misc]
+
+
+def test_what_a_guest_reports_is_recorded_shortened_and_says_by_how_much(tmp_path: Path) -> None:
+    due = {f"package-{number:05}": "1" * number for number in range(5_000)} | {"pass": "1.7", "token": "2"}
+    installed = [
+        {
+            "package": f"p{number}",
+            "from": "1",
+            "to": "2",
+            "security": True,
+            "published": "2026-11-01T00:00:00+00:00",
+        }
+        for number in range(2_000)
+    ]
+    now = dt.datetime.now(dt.UTC)
+    with open_history(tmp_path / "h.db") as history:
+        seen = history.append(
+            **BASE, client="c", machine="m", action="updates due", result="ok", details={"due": due}
+        )
+        done = history.append(
+            **{**BASE, "why": "w" * 10**6}, client="c" * 10**6, machine="m", action="update", result="ok",
+            message="x" * 10**6, upid="u" * 10**6, details={"installed": installed, "tried": ["t" * 10**6]},
+        )  # fmt: skip
+        assert sum(len(str(value)) for value in vars(seen).values()) < 80_000
+        assert sum(len(str(value)) for value in vars(done).values()) < 80_000
+        assert re.search(r"and \d+ more", seen.details) and re.search(r"and \d+ more", done.details)
+        assert re.search(r"x… and \d+ more characters$", done.message)
+        read = delays(history, now + dt.timedelta(hours=1), days=2)
+        assert 50 < len(read.installed) <= 400 and 50 < len(read.seen) <= 400
+        known = history.latest_details("updates due")["c", "m"]
+        assert same_as_recorded(known, "due", due), "an unchanged list is not recorded every night"
+        assert not same_as_recorded(known, "due", due | {"package-00001": "other"})
+        assert not same_as_recorded("[]", "due", due) and not same_as_recorded("no JSON", "due", due)
+        assert history.verify().ok
+    for odd in (
+        {"due": ["x"]},
+        {"due": None, "installed": {"a": 1}},
+        {"installed": [{}, 3, {"package": []}]},
+    ):
+        with open_history(tmp_path / "odd.db") as history:
+            for action in ("updates due", "update"):
+                history.append(**BASE, client="c", machine="m", action=action, result="ok", details=odd)
+            assert delays(history, now + dt.timedelta(hours=1), days=2).installed == ()

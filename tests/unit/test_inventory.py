@@ -29,12 +29,14 @@ from orchestrator.guests import (
 POLICY = FirewallPolicy((), (), (ip_network("192.0.2.1"),))
 
 
-def host_key(kind: str, content: bytes) -> str:
-    blob = len(kind).to_bytes(4, "big") + kind.encode() + content
+def host_key(number: int, kind: str = "ssh-ed25519") -> str:
+    """A public key as OpenSSH writes it, one for each number."""
+    fields = (kind.encode(), bytes([number]) * 32)
+    blob = b"".join(len(field).to_bytes(4, "big") + field for field in fields)
     return f"{kind} {base64.b64encode(blob).decode()}"
 
 
-HOST_KEYS = (host_key("ssh-ed25519", b"one"), host_key("ssh-rsa", b"two"))
+HOST_KEYS = (host_key(1), host_key(2))
 
 
 def host(client: str, machine: str, *, user: str = "admin") -> InventoryHost:
@@ -100,7 +102,7 @@ def test_ssh_trusts_our_file_only_and_takes_the_proxy_as_it_is_written(tmp_path:
 
 def test_machines_with_one_address_do_not_share_a_connection(tmp_path: Path) -> None:
     one, other = host("dupont", "web-1"), host("martin", "web-1")
-    anew = replace(other.target, host_keys=(host_key("ssh-ed25519", b"three"),))
+    anew = replace(other.target, host_keys=(host_key(3),))
     ssh = SshSettings(private_key=Path("/keys/id"))
     read = read_by_ansible(tmp_path, one, replace(other, target=anew), ssh=ssh)
     paths = {variables["ansible_control_path"] for variables in read["_meta"]["hostvars"].values()}
@@ -111,7 +113,7 @@ def test_machines_with_one_address_do_not_share_a_connection(tmp_path: Path) -> 
 
 def test_a_host_key_is_trusted_for_its_machine_and_for_nobody_else_at_its_address(tmp_path: Path) -> None:
     one, other = host("dupont", "web-1"), host("martin", "web-1")
-    anew = replace(other.target, host_keys=(host_key("ssh-ed25519", b"three"),))
+    anew = replace(other.target, host_keys=(host_key(3),))
     write_known_hosts(tmp_path / "known_hosts", [one.target, anew])
     found = {}
     for name in ("web-1.dupont", "web-1.martin", "192.0.2.10"):
@@ -137,8 +139,10 @@ def test_a_host_key_is_trusted_for_its_machine_and_for_nobody_else_at_its_addres
         f"{HOST_KEYS[0]} comment",
         f"{HOST_KEYS[0]}\n* {HOST_KEYS[1]}",
         f"@cert-authority {HOST_KEYS[0]}",
-        host_key("ssh-nonsense", b"one"),
-        host_key("ssh-rsa", b"x" * 5000),
+        host_key(1, "ssh-nonsense"),
+        host_key(1, "sk-ssh-ed25519@openssh.com"),
+        HOST_KEYS[0][:-4],
+        f"ssh-rsa {'A' * 100_000}",
     ],
 )
 def test_what_is_no_host_key_is_not_trusted(tmp_path: Path, damaged: str) -> None:

@@ -48,6 +48,13 @@ def test_values_are_found_again_by_line_and_column(tmp_path: Path) -> None:
 # fmt: off
 EDITS = [
     # Name, what is replaced in the good file, by what (the place marked), part of the message and of what is allowed.
+    ("mapped IPv4", "[198.51.100.0/24]", "[«'::ffff:198.51.100.7'»]", "item 1 of allowed_from", "write 198.51.100.7:"),
+    ("mapped IPv4 network", "from: any", "from: [«'::ffff:10.0.0.0/104'»]", "item 1 of from", "write 10.0.0.0/8:"),
+    ("scope", "[198.51.100.0/24]", "[«fe80::1%eth0»]", "item 1 of allowed_from", "write fe80::1:"),
+    ("scope of a network", "from: any", "from: [«'fe80::%eth0/64'»]", "item 1 of from", "write fe80::/64:"),
+    ("mapped with host bits", "from: any", "from: [«'::ffff:10.0.0.1/104'»]", "item 1 of from", "write 10.0.0.0/8:"),
+    ("digits of another script", "vcpus: 2", "vcpus: «'٣'»", "a whole number belongs", "at least one"),
+    ("a day far away", "starts: 2026-03-01", "starts: «9999-12-31»", "starts cannot be", "1970 and 2999"),
     ("zero vCPU", "vcpus: 2", "vcpus: «0»", "vcpus cannot be 0", "at least 1"),
     ("quoted", "vcpus: 2", 'vcpus: «"2"»', "a whole number belongs", "without quotes: 2"),
     ("half a vCPU", "vcpus: 2", "vcpus: «2.5»", "the number 2.5", "at least one"),

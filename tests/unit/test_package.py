@@ -61,6 +61,8 @@ def test_it_works_in_an_empty_place(wheel: Path, tmp_path: Path) -> None:
         "from orchestrator.__main__ import main; sys.argv = ['orchestrator', *sys.argv[1:]]; main()\n"
     )
     shipped = place / "orchestrator" / "shipped"
+    # Ansible runs it in place of ssh.
+    assert os.access(place / "orchestrator" / "guests" / "bounded_ssh.py", os.X_OK)
     done = subprocess.run(
         [sys.executable, "-c", code, "validate", str(shipped / "examples")],
         cwd=tmp_path,

@@ -49,6 +49,7 @@ def test_a_folder_is_private_and_goes_with_the_processes_in_it() -> None:
         assert folder.stat().st_mode & 0o077 == 0
         (folder / "known_hosts").touch()
         kept = subprocess.Popen(["tail", "-f", f"{folder}/known_hosts"])
+        eventually(lambda: len(at_work(folder)) == 1, "it has begun")
     assert kept.wait(60) != 0
     assert not folder.exists()
 
@@ -59,7 +60,8 @@ def test_the_next_run_removes_what_a_killed_one_left_and_nothing_of_one_that_liv
     try:
         killed.kill()
         killed.wait()
-        assert left.exists() and len(at_work(left)) == 1
+        for folder in (left, own):
+            eventually(lambda folder=folder: len(at_work(folder)) == 1, "it has begun")  # type: ignore[misc]
         with run_folder():
             eventually(lambda: not at_work(left), "the killed run's connection has ended")
             assert not left.exists()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+import orchestrator
 from orchestrator.shown import (
     LONGEST,
     code,
@@ -110,3 +112,18 @@ def test_ordinary_words_of_plans_and_reports_stay_readable_in_markdown() -> None
         markdown("ask @alice, see https://x.example/a|b")
         == "ask `@alice,` see `https://x.example/a`&#124;`b`"
     )
+
+
+def test_only_the_places_that_make_text_safe_write_to_the_standard_streams() -> None:
+    """Whatever a command prints goes through a console or an outlet, by construction and not by care."""
+    direct = re.compile(
+        r"typer\.(echo|secho|confirm|prompt)\b|^\s*print\(|\bConsole\(|sys\.(__)?std(out|err)\.?(write|buffer)?\b"
+    )
+    root = Path(orchestrator.__file__).parent
+    found = {
+        str(path.relative_to(root))
+        for path in root.rglob("*.py")
+        if any(direct.search(line) and "isatty" not in line for line in path.read_text().splitlines())
+    }
+    makers = ("ending", "night_events", "outlet", "screen", "session", "speaking")
+    assert found <= {f"cli/{name}.py" for name in makers}

@@ -146,6 +146,19 @@ EDITS = [
     # What is replaced in the good file, by what (the place marked), part of the message, the article.
     ("site: lyon }", "site: «paris» }", "storage backup-lyon stands at paris, where the machines are", "3.5"),
     ("url: https://pve.example.net:8006", "url: «http://pve.example.net:8006»", "url cannot be", None),
+    ("https://pve.example.net:8006", "«https://pve.example.net:99999»", "url cannot be", None),
+    ("https://pve.example.net:8006", "«https://pve.example.net:0»", "url cannot be", None),
+    ("https://pve.example.net:8006", "«https://pve.example.net:80a»", "url cannot be", None),
+    ("https://pve.example.net:8006", "«https://2001:db8::1:8006»", "url cannot be", None),
+    ("https://pve.example.net:8006", "«https://[2001:db8::x]:8006»", "url cannot be", None),
+    ("https://pve.example.net:8006", "«https://[fe80::1%eth0]:8006»", "url cannot be", None),
+    ("https://pve.example.net:8006", "«https://root@pve.example.net:8006»", "url cannot be", None),
+    ("https://pve.example.net:8006", "«https://pve.example.net:8006?x=y»", "url cannot be", None),
+    ("keys/id_ed25519", "«~nobodyhere/.ssh/id_ed25519»", "ssh_private_key cannot be", None),
+    ("keys/id_ed25519", '«"keys/\\0id"»', "ssh_private_key cannot be", None),
+    ("template: debian-12-v3", "template: «debian_12»", "template cannot be", None),
+    ("template: debian-12-v3", "template: «debian..12»", "template cannot be", None),
+    ("addresses: [192.0.2.10/32]", "addresses: [«'::ffff:192.0.2.10'»]", "item 1 of addresses", None),
     ("token_id: orchestrator@pve!apply", "token_id: «root»", "token_id cannot be", None),
     ("token_secret: { env: PVE_PARIS }", "«token_secret»: { env: A, file: b }", "do not fit together", None),
     ("{ env: PVE_PARIS }", "{ env: «A-B» }", "env cannot be", None),
@@ -176,6 +189,29 @@ def test_a_mistake_in_an_inventory_has_its_place(
     assert message in problem.message
     assert problem.article == article
     assert (problem.line, problem.column, problem.end_column) == place
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("pve.example.net:8006", "[2001:db8::1]:8006"),
+        ("pve.example.net:8006", "pve.example.net"),
+        ("pve.example.net:8006", "192.0.2.1:65535/"),
+        ("template: debian-12", "template: ubuntu-22.04-template"),
+        ("template: debian-12", "template: 9000-Debian"),
+    ],
+)
+def test_what_proxmox_allows_is_allowed(tmp_path: Path, old: str, new: str) -> None:
+    path = tmp_path / "sites.yaml"
+    assert old in SITES
+    path.write_text(SITES.replace(old, new, 1))
+    load_provider(path)
+
+
+def test_a_path_below_what_must_not_be_looked_into_is_a_problem(tmp_path: Path) -> None:
+    for path in (Path("x" * 5000), tmp_path / "a\0b", Path("/proc/1/root/x") / ("y" * 300)):
+        with pytest.raises(ProblemsFound, match=r"cannot be read|no such file"):
+            load_provider(path)
 
 
 # Free addresses
@@ -340,6 +376,13 @@ def _python(code: str) -> SecretReference:
 def test_a_secret_comes_from_a_command_without_a_shell() -> None:
     assert resolve(_python(f"print('{SECRET}')")) == SECRET
     assert resolve(SecretReference(command=("echo", "$HOME;x"))) == "$HOME;x"
+
+
+def test_a_command_that_prints_without_end_or_leaves_something_behind_is_ended() -> None:
+    assert "more than 64 KiB" in refused(SecretReference(command=("yes",)))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("orchestrator.sites.secrets.COMMAND_SECONDS", 0.2)
+        assert "took more than" in refused(SecretReference(command=("sh", "-c", "sleep 2 & echo x")))
 
 
 def test_a_command_that_fails_is_named_and_its_output_is_not(tmp_path: Path) -> None:

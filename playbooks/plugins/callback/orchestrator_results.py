@@ -22,7 +22,7 @@ DOCUMENTATION = """
 
 TEXTS = ("stdout", "stderr", "msg")
 SWITCHES = ("changed", "rebooted")
-TEXT_CHARACTERS = 256 * 1024
+TEXT_CHARACTERS = 512 * 1024
 
 
 class CallbackModule(CallbackBase):
