@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
+from orchestrator.proxmox.budget import Limits
 from orchestrator.proxmox.connection import Connection, Endpoint, NoAnswer, Refusal, Unfit, parse_http_date
 from orchestrator.proxmox.errors import (
     Answer,
@@ -86,6 +87,7 @@ class Cluster:
         ca_file: Path | None = None,
         verify_tls: bool = True,
         timeout_seconds: float = 30.0,
+        body_bytes: int = Limits.body_bytes,
         patience: Patience | None = None,
         vmids: tuple[int, int] | None = None,
         on_call: Callable[[str, str], None] | None = None,
@@ -101,6 +103,7 @@ class Cluster:
             verify_tls: False trusts anybody.
             timeout_seconds: how long the server may be silent; a call with all its attempts may take five times
                 as long.
+            body_bytes: the longest answer that is taken in, decompressed.
             patience: how to ask again.
             vmids: the first and the last number for new VMs; None: what Proxmox proposes.
             on_call: called with method and path right before every request is sent, retries and polls included.
@@ -116,6 +119,7 @@ class Cluster:
             ca_file=ca_file,
             verify_tls=verify_tls,
             timeout_seconds=timeout_seconds,
+            body_bytes=body_bytes,
         )
         self._patience = patience or Patience()
         self._vmids = vmids
