@@ -6,9 +6,10 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.applying.stopping import Stopping
 from orchestrator.proxmox import ProxmoxError, TaskFailed, TaskResult, TaskTimeout, Uncertain
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Journal:
         run: identifies this run in the history.
         show: called with (client, machine, text) when a step begins or fails.
         gate: called with the site before a step; raises if nothing may be changed there.
+        stopping: whether somebody asked for the run's end: then no step is begun.
     """
 
     history: History
@@ -49,6 +51,7 @@ class Journal:
     run: str
     show: Callable[[str, str, str], None]
     gate: Callable[[str], None] = lambda _site: None
+    stopping: Stopping = field(default_factory=Stopping)
 
     @contextmanager
     def step(
@@ -59,6 +62,7 @@ class Journal:
         It is announced in the history before it begins, so that one which a kill interrupts shows as begun
         and never ended; the next run sees what it did and goes on from there.
         """
+        self.stopping.check()
         self.gate(site)
         self.show(client, machine or "", action)
         started = time.monotonic()
@@ -82,7 +86,8 @@ class Journal:
             )
 
         try:
-            yield step
+            with self.stopping.at_work(f"{client}/{machine or '*'}: {action}"):
+                yield step
         except Uncertain as error:
             record("unknown", str(error))
             raise

@@ -5,8 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -93,7 +92,6 @@ def nightly(
 
     Exit code 0: all went well; 1: something failed, or the night could not begin.
     """
-    from orchestrator.applying.lock import Held, LocksUnavailable
     from orchestrator.cli.night_events import events
     from orchestrator.history import HistoryUnavailable
 
@@ -105,16 +103,19 @@ def nightly(
     if at is not None and not dry_run:
         _wait_until(begin)
     try:
+        run: session.Run | None = None
         with ExitStack() as held:
             if not dry_run:
-                locks = held.enter_context(session.run_locks(provider, history, "the night"))
-                for name in sites:
-                    locks.night(provider.sites[name].api.url)
-            clusters = held.enter_context(session.open_clusters(provider, only=sites))
+                run = held.enter_context(session.open_run(provider, "the night", only=sites))
+                run.locks.night()
+                run.begin()
+                clusters = run.clusters
+            else:
+                clusters = held.enter_context(session.open_clusters(provider, only=sites))
             opened = held.enter_context(session.open_history(history))
             tell = held.enter_context(events(log_format.value))
             from orchestrator.contract.calendar import night_of, window_closes
-            from orchestrator.nightly.context import Night
+            from orchestrator.nightly.context import Night, nobody_else
             from orchestrator.nightly.run import NightRun, plan_night
 
             started = begin if dry_run else dt.datetime.now(dt.UTC)
@@ -128,6 +129,7 @@ def nightly(
                     f"night of {night_of(started)}",
                     lambda client, machine, text: tell("action", client=client, machine=machine, text=text),
                     clusters,
+                    run=run,
                 ),
                 clock=(lambda: started) if dry_run else (lambda: dt.datetime.now(dt.UTC)),
                 tell=tell,
@@ -135,7 +137,7 @@ def nightly(
                 file_problems=tuple(file_problems),
                 boot_seconds=boot_timeout,
                 ssh=ssh,
-                changing=lambda clients: _changing(provider, history, clients),
+                changing=run.locks.changing if run else nobody_else,
             )
             plan = plan_night(night, opened)
             if dry_run:
@@ -145,7 +147,7 @@ def nightly(
                     session.console().print(line)
                 raise typer.Exit(1 if plan.problems else 0)
             report = NightRun(night, plan, opened).run()
-    except (Held, LocksUnavailable, HistoryUnavailable) as error:
+    except HistoryUnavailable as error:
         session.fail(str(error))
     outlets = Outlets(
         folder=report_dir or session.state_directory() / "reports",
@@ -155,6 +157,8 @@ def nightly(
         language=language.value,
     )
     _publish(report, outlets, tell)
+    if run is not None:
+        run.end()
     if not report.well:
         raise typer.Exit(1)
 
@@ -217,14 +221,6 @@ def _wait_until(begin: dt.datetime) -> None:
         time.sleep(
             min(left, 30.0)
         )  # short sleeps: the clock may be set meanwhile, the machine may have slept
-
-
-@contextmanager
-def _changing(
-    provider: Provider, history: str | None, clients: Collection[str]
-) -> Iterator[Mapping[str, str]]:
-    with session.run_locks(provider, history, "the night's changes") as locks:
-        yield locks.some_clients(clients)
 
 
 @dataclass(frozen=True, kw_only=True)

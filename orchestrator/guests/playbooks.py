@@ -119,6 +119,9 @@ def run_playbook(
             forks=min(len(targets), MACHINES_AT_ONCE),
             event_handler=note,
             quiet=True,
+            cancel_callback=lambda: (
+                False
+            ),  # without one ansible-runner takes SIGINT and SIGTERM for itself, for ever
             suppress_env_files=True,
         )
         output = run.stdout.read()

@@ -6,12 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.proxmox.errors import ServerError
+
 if TYPE_CHECKING:
     from orchestrator.proxmox.client import Cluster
 
 
 FREEZE_POOL = "orchestrator-freeze"
 """A pool of this name at a site stops every change there; its comment says who made it, and why."""
+
+_BY_HAND = "somebody, by hand"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,13 +155,34 @@ def read_frozen(cluster: Cluster) -> str:
     Raises:
         ProxmoxError: it could not be read.
     """
-    return _frozen(cluster.get("/pools"))
+    return frozen_by(read_pools(cluster))
+
+
+def read_pools(cluster: Cluster) -> dict[str, str]:
+    """The pools of a cluster and their comments, as far as the token sees them. One call.
+
+    Raises:
+        ProxmoxError: they could not be read.
+    """
+    answer = cluster.get("/pools")
+    if not isinstance(answer, list):
+        raise ServerError("the answer is not a list of pools", site=cluster.site, call="GET /pools")
+    return {
+        entry["poolid"]: str(entry.get("comment") or "")
+        for entry in answer
+        if isinstance(entry, dict) and isinstance(entry.get("poolid"), str)
+    }
+
+
+def frozen_by(pools: Mapping[str, str]) -> str:
+    """Who stopped every change, by pools and their comments; empty if nobody did."""
+    return (pools[FREEZE_POOL] or _BY_HAND) if FREEZE_POOL in pools else ""
 
 
 def _frozen(pools: Iterable[Mapping[str, Any]]) -> str:
     for entry in pools:
         if entry["poolid"] == FREEZE_POOL:
-            return str(entry.get("comment") or "somebody, by hand")
+            return str(entry.get("comment") or _BY_HAND)
     return ""
 
 
