@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.planning.plan import Selection
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.desired import DesiredMachine
-    from orchestrator.sites.model import Provider, Site
+    from orchestrator.sites.model import Api, Provider, Site
     from orchestrator.subscriptions.model import Subscription
 
 DEFAULT_FOLDER = Path("subscriptions")
@@ -210,15 +210,19 @@ def connect(name: str, site: Site, secret: str, **other: Any) -> Cluster:
     Raises:
         ValueError: ``token_id`` is none.
     """
+    return connect_api(name, site.api, secret, **{"vmids": site.vmids, **other})
+
+
+def connect_api(name: str, api: Api, secret: str, **other: Any) -> Cluster:
+    """As :func:`connect`, for a site of which only its API is known."""
     from orchestrator.proxmox import Cluster
 
     usual: dict[str, Any] = {
-        "url": site.api.url,
-        "token_id": site.api.token_id,
-        "ca_file": site.api.ca_file,
-        "verify_tls": site.api.verify_tls,
-        "timeout_seconds": site.api.timeout_seconds,
-        "vmids": site.vmids,
+        "url": api.url,
+        "token_id": api.token_id,
+        "ca_file": api.ca_file,
+        "verify_tls": api.verify_tls,
+        "timeout_seconds": api.timeout_seconds,
     }
     return Cluster(site=name, token_secret=secret, **{**usual, **other})
 
@@ -252,8 +256,11 @@ def check_selection(chosen: Selection, desired: tuple[DesiredMachine, ...]) -> N
 
 
 def operator() -> str:
-    """Who runs this: the person behind sudo, or the account."""
-    return os.environ.get("SUDO_USER") or getpass.getuser()
+    """Who runs this: the person behind sudo, or the account; its number where it has no name."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def state_directory() -> Path:
