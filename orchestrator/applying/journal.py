@@ -64,6 +64,16 @@ class Journal:
         """
         self.stopping.check()
         self.gate(site)
+        with (
+            self.stopping.at_work(f"{client}/{machine or '*'}: {action}"),
+            self._recorded(client, machine, site, action, details) as step,
+        ):
+            yield step
+
+    @contextmanager
+    def _recorded(
+        self, client: str, machine: str | None, site: str, action: str, details: dict[str, Any]
+    ) -> Iterator[Step]:
         self.show(client, machine or "", action)
         started = time.monotonic()
         step = Step()
@@ -86,8 +96,7 @@ class Journal:
             )
 
         try:
-            with self.stopping.at_work(f"{client}/{machine or '*'}: {action}"):
-                yield step
+            yield step
         except Uncertain as error:
             record("unknown", str(error))
             raise
