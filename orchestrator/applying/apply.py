@@ -97,6 +97,7 @@ def apply_plan(
         clock=clock,
         pause=pause or journal.stopping.pause,
         backup_storages=backup_storages or {},
+        templates={name: site.templates for name, site in observed.items() if site.templates is not None},
     )
     todo = [machine for machine in plan.machines if machine.effective and not machine.lacks_quote]
     begun = _announce(todo, plan, journal)

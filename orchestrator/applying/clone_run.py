@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.vm import Stopped
 from orchestrator.proxmox import AlreadyExists, NotFound, Uncertain, read_cluster, read_vm
 from orchestrator.resources.desired import DesiredMachine, pool_of
+from orchestrator.resources.image import Place, absence, places, read_templates
 from orchestrator.resources.machine import new_mark
 from orchestrator.resources.notes import read_mark, write_mark
 from orchestrator.resources.observed import ObservedMachine
@@ -28,12 +30,12 @@ class CloneRun:
     def __init__(self, run: MachineRun) -> None:
         self.run = run
 
-    def _find(self) -> ObservedMachine | None:
-        """Find the machine by its mark: after a creation whose answer was lost."""
+    def _find(self, vmid: int) -> ObservedMachine | None:
+        """Find the machine by its number and its mark: its name, pool and tags the cluster's list may not have yet."""
         for summary in read_cluster(self.run.cluster).vms:
-            if summary.name == self.run.plan.machine and not summary.template:
+            if summary.vmid == vmid and not summary.template:
                 try:
-                    config = read_vm(self.run.cluster, summary.node, summary.vmid)
+                    config = read_vm(self.run.cluster, summary.node, vmid)
                 except NotFound:
                     continue
                 mark = read_mark(config.effective("description") or "")
@@ -48,14 +50,12 @@ class CloneRun:
             Stopped: no node can take it, no number is free, or nobody knows whether it was begun.
             ProxmoxError: the hypervisor refused.
         """
-        place = self.run.around.placement.choose(desired, self.run.around.states[desired.site])
-        if place is None:
-            raise Stopped(f"no online node at {desired.site} has the template {desired.template}")
+        place = self._place(desired)
         template = place.template
         params: dict[str, str | int] = {
             "name": desired.name,
             "pool": pool_of(desired.client),
-            "description": write_mark(new_mark(desired)),
+            "description": write_mark(new_mark(desired, place.system_slot)),
             "full": 1,
             "storage": desired.storage,
         }
@@ -71,9 +71,23 @@ class CloneRun:
             if upid:
                 step.upid = upid
                 step.ended(self.run.cluster.wait_for_task(upid, timeout_seconds=_TASK_SECONDS))
-        return self._settled(vmid)
+        made = self._settled(vmid)
+        # A clone that ended well is in its pool, whatever the list has of it yet.
+        pool = pool_of(desired.client) if upid else made.summary.pool
+        return replace(made, summary=replace(made.summary, pool=pool))
 
-    def _ask_for_clone(self, path: str, params: dict[str, str | int]) -> tuple[int | None, str | None]:
+    def _place(self, desired: DesiredMachine) -> Place:
+        around = self.run.around
+        state = around.states[desired.site]
+        templates = around.templates.get(desired.site)
+        if templates is None:
+            templates = read_templates(self.run.cluster, state, {desired.template})
+        found, reasons = places(desired, state, templates)
+        if not found:
+            raise Stopped("; ".join(reasons) or absence(desired, state))
+        return around.placement.choose(desired, state, found)
+
+    def _ask_for_clone(self, path: str, params: dict[str, str | int]) -> tuple[int, str | None]:
         """Ask for a clone under a free id. Somebody may take the id in between: then ask again."""
         for _ in range(_CLONE_TRIES):
             with self.run.around.limits.choosing_id(self.run.plan.site):
@@ -83,30 +97,36 @@ class CloneRun:
                 except AlreadyExists:
                     continue
                 except Uncertain:
-                    return self._ask_again(path, {**params, "newid": vmid}), None
+                    self._ask_again(vmid, path, {**params, "newid": vmid})
+                    return vmid, None
         raise Stopped("no free VM id could be had: others create machines faster than this one; try again")
 
-    def _ask_again(self, path: str, params: dict[str, str | int]) -> int:
+    def _ask_again(self, vmid: int, path: str, params: dict[str, str | int]) -> None:
         """Ask once more for a clone whose answer was lost, under the *same* id: so there can only be one.
 
         A request that was under way all the time, or arrives late, meets the machine that the other one made.
         """
         for _ in range(_ROUNDS):
-            if found := self._find():
-                return found.summary.vmid
+            if self._find(vmid):
+                return
             self.run.around.pause(_PAUSE_SECONDS)
             with suppress(AlreadyExists, Uncertain):
                 self.run.cluster.post(path, params=params)
         raise Stopped("nobody knows whether its clone was begun: look at the node's tasks, then apply again")
 
-    def _settled(self, vmid: int | None) -> ObservedMachine:
+    def _settled(self, vmid: int) -> ObservedMachine:
         """Wait until the clone has its configuration and no lock, and return it."""
         deadline = time.monotonic() + _TASK_SECONDS
+        missed = 0
         while time.monotonic() < deadline:
-            found = self._find()
-            if found is None:
-                raise Stopped(f"the clone VM {vmid} disappeared: see the task log on the node; apply again")
-            if found.summary.lock not in ("clone", "create"):
+            found = self._find(vmid)
+            if found is None:  # for a moment, it may be on its way from the image's node to its own
+                missed += 1
+                if missed == _ROUNDS:
+                    raise Stopped(
+                        f"the clone VM {vmid} disappeared: see the task log on the node; apply again"
+                    )
+            elif found.summary.lock not in ("clone", "create"):
                 return found
             self.run.around.pause(_PAUSE_SECONDS)
         raise Stopped(f"VM {vmid} is still locked by its clone: see the task log on the node")

@@ -26,7 +26,7 @@ from orchestrator.applying.placement import Placement
 from orchestrator.applying.redundancy_run import RedundancyRun
 from orchestrator.applying.snapshots import remove_expired, take_snapshot
 from orchestrator.applying.vm import Stopped, Vm
-from orchestrator.contract.calendar import PARIS
+from orchestrator.contract.calendar import day_in_paris
 from orchestrator.contract.life import Standing
 from orchestrator.planning.inside import keys_known
 from orchestrator.planning.machine import machine_changes
@@ -45,6 +45,7 @@ from orchestrator.resources.adoption import adopted_mark
 from orchestrator.resources.backup import ArchiveMark, days_in_words
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import OWNER_TAG, RETIRED_TAG, DesiredMachine, pool_of
+from orchestrator.resources.image import Template
 from orchestrator.resources.machine import CLOUD_INIT_KEYS, Edit, applied, edits, new_mark
 from orchestrator.resources.notes import Mark, read_mark, write_mark
 from orchestrator.resources.observed import ObservedMachine
@@ -65,6 +66,7 @@ class Surroundings:
     Attributes:
         clusters: by site.
         states: what was read of each cluster when the plan was made.
+        templates: the templates that were read then, by site.
         now: the time of the plan: what it says is judged by it.
         restart_now: restart outside windows too.
         backup_storages: where backups of a site's machines go, by site.
@@ -80,6 +82,7 @@ class Surroundings:
     restart_now: bool
     clock: Callable[[], dt.datetime]
     backup_storages: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    templates: Mapping[str, Sequence[Template]] = field(default_factory=dict)
     pause: Callable[[float], None] = time.sleep
 
 
@@ -351,7 +354,7 @@ class MachineRun:
     def _take_out_of_service(self, observed: ObservedMachine) -> ObservedMachine:
         """Stop it, and nothing else (articles 9 and 10). That it ran is noted first: a kill must not lose it."""
         if observed.running:
-            today = self.around.now.astimezone(PARIS).date()
+            today = day_in_paris(self.around.now)
             observed = self._note_stopped(
                 observed, lambda mark: mark.with_(suspended=mark.suspended or today), {}
             )
@@ -384,7 +387,7 @@ class MachineRun:
         self._last_backup(observed)
         tags = {OWNER_TAG, pool_of(self.plan.client), RETIRED_TAG}
         tags |= set(filter(None, (observed.config.effective("tags") or "").split(";")))
-        today = self.around.now.date()
+        today = day_in_paris(self.around.now)
         return self._note_stopped(
             observed, lambda mark: mark.with_(retired=today), {"tags": ";".join(sorted(tags))}
         )
@@ -399,7 +402,10 @@ class MachineRun:
         fit = [
             storage
             for storage in self.around.states[observed.site].storages
-            if storage.name in wanted and storage.node == summary.node and storage.status == "available"
+            if storage.name in wanted
+            and storage.node == summary.node
+            and storage.status == "available"
+            and "backup" in storage.content
         ]
         if not fit:
             raise Stopped(

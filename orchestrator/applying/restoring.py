@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.vm import TASK_SECONDS, Stopped
-from orchestrator.proxmox import AlreadyExists, NotFound, ProxmoxError, TaskFailed, Uncertain, parse_upid
+from orchestrator.proxmox import (
+    AlreadyExists,
+    NotFound,
+    PropertyString,
+    ProxmoxError,
+    TaskFailed,
+    Uncertain,
+    parse_upid,
+)
 from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes, read_copy_mark
 from orchestrator.resources.desired import pool_of
 
@@ -198,10 +206,9 @@ def _unplug(copy: Copy) -> None:
     config = copy.cluster.get(f"{copy.path}/config")
     if read_copy_mark(str(config.get("description") or "")) != copy.mark:
         raise Stopped(f"VM {copy.vmid} on {copy.node} is not the copy that was asked for: it is left alone")
+    cards = {key: PropertyString.parse(str(value)) for key, value in config.items() if _NIC.fullmatch(key)}
     plugged = {
-        key: f"{value},link_down=1"
-        for key, value in config.items()
-        if _NIC.fullmatch(key) and "link_down=1" not in str(value).split(",")
+        key: str(card.with_("link_down", "1")) for key, card in cards.items() if not card.is_on("link_down")
     }
     if plugged:
         copy.cluster.put(f"{copy.path}/config", params={**plugged, "digest": config["digest"]})

@@ -16,7 +16,7 @@ from orchestrator.applying.vm import Vm
 from orchestrator.guests.keys import fingerprints
 from orchestrator.planning.plan import MachinePlan
 from orchestrator.proxmox import VmSnapshot, parse_disk
-from orchestrator.resources.machine import keys_in, new_mark
+from orchestrator.resources.machine import is_drive, keys_in, new_mark, size_words
 from orchestrator.resources.observed import ObservedMachine
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from orchestrator.resources.observed import ObservedSite
 
 _UNTOLD = frozenset({"description", "parent", "snaptime", "digest", "vmgenid", "meta", "runningmachine"})
+
+_UNSET = "not set"
+"""Not ``none``, which is a value of some settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,19 +59,24 @@ def what_is_lost(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> Loss
         key: value for key in machine.config.current if (value := machine.config.effective(key)) is not None
     }
     changed = [
-        (key, now.get(key, "none"), then.get(key, "none"))
+        (key, now.get(key, _UNSET), then.get(key, _UNSET))
         for key in sorted(then.keys() | now.keys())
         if key not in _UNTOLD and not key.startswith("unused") and then.get(key) != now.get(key)
     ]
     disks = tuple(
-        f"{key} ({parse_disk(value).size_gib:g} GiB)"
-        for key, value in sorted(then.items())
-        if key.startswith(("scsi", "virtio", "sata", "ide"))
-        and key[-1:].isdigit()
-        and not parse_disk(value).is_cdrom
+        words for key, value in sorted(then.items()) if is_drive(key) and (words := _disk_words(key, value))
     )
     newer = tuple(other.name for other in machine.snapshots if other.taken_at > snapshot.taken_at)
     return Loss(disks=disks, settings=tuple(changed), newer=newer)
+
+
+def _disk_words(key: str, value: str) -> str | None:
+    """A disk in words; None for a drive with exchangeable media. One that cannot be understood is told all the same."""
+    try:
+        disk = parse_disk(value)
+    except ValueError:
+        return key
+    return None if disk.is_cdrom else f"{key} ({size_words(disk.size_bytes)})"
 
 
 def go_back(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> None:

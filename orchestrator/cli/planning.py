@@ -227,6 +227,7 @@ def _read(site: str, cluster: Cluster, asked: Request) -> ObservedSite | SiteFai
     from orchestrator.planning.addresses import needs_register
     from orchestrator.planning.plan import SiteFailure
     from orchestrator.proxmox import ProxmoxError
+    from orchestrator.resources.image import with_templates
     from orchestrator.resources.observed import observe, with_register
     from orchestrator.resources.redundancy import with_redundancy
 
@@ -239,6 +240,7 @@ def _read(site: str, cluster: Cluster, asked: Request) -> ObservedSite | SiteFai
             observed = observe(cluster, site, names=names, adopting=adopting)
         if needs_register(asked.desired, observed):
             observed = with_register(cluster, observed)
+        observed = with_templates(cluster, observed, asked.desired)
         observed = with_redundancy(cluster, observed, asked.desired)
         return _with_archives(cluster, observed, asked.desired)
     except ProxmoxError as error:
@@ -303,10 +305,11 @@ def save(path: Path, chosen: PlanOptions, provider: Provider, inventory: str, pl
 
 def files_of(chosen: PlanOptions) -> dict[str, str]:
     """The clients' files of a plan with their hashes."""
-    from orchestrator.documents.files import yaml_files
+    from orchestrator.documents.files import YamlFile, yaml_files
     from orchestrator.planning.saved import hash_files
 
-    files = [path for path in yaml_files([Path(path) for path in chosen.paths]) if isinstance(path, Path)]
+    found = yaml_files([Path(path) for path in chosen.paths])
+    files = [file.path for file in found if isinstance(file, YamlFile)]
     try:
         return hash_files(files)
     except OSError as error:

@@ -229,23 +229,36 @@ def connect_api(name: str, api: Api, secret: str, **other: Any) -> Cluster:
 
 @contextmanager
 def open_clusters(provider: Provider, *, only: Collection[str] | None = None) -> Iterator[dict[str, Cluster]]:
-    """Connect to every site's API, or to those of some sites only (nothing is sent yet)."""
-    from orchestrator.sites.secrets import SecretUnavailable, resolve
+    """Connect to every site's API, or to those of some sites only (nothing is sent yet).
+
+    A site whose token, or whose address, cannot be used is there as well, as an
+    :class:`orchestrator.proxmox.UnusableCluster`: every call of it raises a ``ProxmoxError``, so it is one of the sites
+    that cannot be read, and the others go on.
+    """
 
     clusters: dict[str, Cluster] = {}
     try:
         for name, site in provider.sites.items():
             if only is not None and name not in only:
                 continue
-            try:
-                secret = resolve(site.api.token_secret)
-            except SecretUnavailable as error:
-                fail(f"site {name}: the API token cannot be had: {error}")
-            clusters[name] = connect(name, site, secret)
+            clusters[name] = _connect_or_say_why(name, site)
         yield clusters
     finally:
         for cluster in clusters.values():
             cluster.close()
+
+
+def _connect_or_say_why(name: str, site: Site) -> Cluster:
+    from orchestrator.proxmox import UnusableCluster
+    from orchestrator.sites.secrets import SecretUnavailable, resolve
+
+    try:
+        return connect(name, site, resolve(site.api.token_secret))
+    except SecretUnavailable as error:
+        reason = f"the API token could not be read: {error}"
+    except ValueError as error:
+        reason = str(error)
+    return UnusableCluster(site=name, url=site.api.url, token_id=site.api.token_id, reason=reason)
 
 
 def check_selection(chosen: Selection, desired: tuple[DesiredMachine, ...]) -> None:

@@ -232,7 +232,9 @@ def _text(
 ) -> str:
     import yaml
 
-    today = dt.datetime.now().astimezone().date()
+    from orchestrator.contract.calendar import day_in_paris
+
+    today = day_in_paris(dt.datetime.now(dt.UTC))
     head = {"reference": contract, "starts": starts, "site": site, "taken_over": str(today)}
     data = {"client": client, "contract": head, "services": [{"offer": offer, "machines": machines}]}
     comment = (
@@ -266,10 +268,10 @@ def _check(path: Path, text: str, provider: Provider) -> None:
 
 
 def _probation() -> str:
-    from orchestrator.contract.calendar import PARIS
+    from orchestrator.contract.calendar import day_in_paris
     from orchestrator.contract.probation import probation_ends
 
-    return str(probation_ends(dt.datetime.now(PARIS).date()))
+    return str(probation_ends(day_in_paris(dt.datetime.now(dt.UTC))))
 
 
 def _report(path: Path, gaps: dict[str, list[Gap]], language: str, format: session.OutputFormat) -> None:

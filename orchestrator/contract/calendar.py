@@ -24,6 +24,14 @@ _NOON = dt.time(12)
 _SATURDAY = 5
 
 
+def day_in_paris(moment: dt.datetime) -> dt.date:
+    """The calendar day of a moment (aware) as the contract counts days: in Paris, wherever this computer is.
+
+    Half past midnight in Paris is still the day before in UTC: no day of a contract is taken from a time in UTC.
+    """
+    return moment.astimezone(PARIS).date()
+
+
 @cache
 def _public_holidays(year: int) -> frozenset[dt.date]:
     import holidays  # slow to import, and only the night asks
@@ -74,8 +82,8 @@ def working_hours_between(start: dt.datetime, end: dt.datetime) -> float:
     The delay of updates is counted in them (article 3.8.3); they are Monday to Friday, 08:00 to 18:00 (article 6).
     """
     seconds = 0.0
-    day = start.astimezone(PARIS).date()
-    last = end.astimezone(PARIS).date()
+    day = day_in_paris(start)
+    last = day_in_paris(end)
     while day <= last:
         if is_working_day(day):
             opens = max(start, dt.datetime.combine(day, WORK_STARTS, PARIS).astimezone(dt.UTC))

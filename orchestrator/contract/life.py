@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from orchestrator.contract.calendar import PARIS, add_working_days, working_days_after
+from orchestrator.contract.calendar import add_working_days, day_in_paris, working_days_after
 
 REVERSIBILITY_DAYS = 30
 """Article 10: working days after the registered letter was received."""
@@ -57,7 +57,7 @@ class ContractLife:
 
     def standing(self, moment: dt.datetime) -> Standing:
         """Where it stands at a moment (aware)."""
-        today = moment.astimezone(PARIS).date()
+        today = day_in_paris(moment)
         if self.notice is not None and self.last_day is not None:
             if today > self.last_day:
                 return Standing.ENDED
@@ -71,7 +71,7 @@ class ContractLife:
         """Working days of article 10 that are left after today; 0 if none are, or nobody ended the contract."""
         if self.last_day is None:
             return 0
-        return working_days_after(moment.astimezone(PARIS).date(), self.last_day)
+        return working_days_after(day_in_paris(moment), self.last_day)
 
     def why(self, moment: dt.datetime) -> str:
         """Why its machines are not in service, in words; empty if they are."""

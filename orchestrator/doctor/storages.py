@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.doctor.findings import Finding, Place
-from orchestrator.proxmox import can_snapshot
+from orchestrator.proxmox import can_snapshot, disk_objection
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import StorageSummary
@@ -39,7 +39,10 @@ def judge_storages(
     """
     there = _entries(storages, site.storage)
     yield from _usable(place, site.storage, there, "images", "machines' disks", home)
-    if there:
+    if there and (objection := disk_objection(site.storage, there[0].kind, site.disk_format)):
+        found, _, remedy = objection.partition(": ")
+        yield place.error(f"storage {site.storage}", found, remedy)
+    elif there:
         yield from _snapshots(place, site, there[0].kind)
     for backup in site.backup_storages:
         entries = _entries(storages, backup.name)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.documents.places import YamlPath, has_item
-from orchestrator.documents.problems import Problem, Severity
+from orchestrator.documents.problems import MOST_PROBLEMS, Problem, Severity, first_problems
 from orchestrator.documents.reading import Document, hides_secret
 from orchestrator.documents.sentences import Sentence, sentence
 from orchestrator.documents.shape import shape_at
@@ -115,6 +115,12 @@ def check(
             break
         except ValidationError as error:
             errors = [details for details in error.errors(include_url=False) if not _is_echo(details)]
+            if len(errors) > MOST_PROBLEMS:
+                # Nobody reads them all, and to guess what such a file means would take minutes.
+                repair.take_up([sentence(details, model, repair.data) for details in errors[:MOST_PROBLEMS]])
+                found = [*document.problems, *repair.problems()]
+                told = first_problems(found, more=len(errors) - MOST_PROBLEMS)
+                return Checked(document, None, frozenset(repair.stood_in), tuple(told))
             repair.take_up([sentence(details, model, repair.data) for details in errors])
     return Checked(document, value, frozenset(repair.stood_in), (*document.problems, *repair.problems()))
 

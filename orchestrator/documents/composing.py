@@ -85,10 +85,9 @@ def _forbidden_events(text: str) -> Iterator[tuple[Mark, str, str]]:
     parser = _Composer(text)
     depth = 0
     while (event := parser.get_event()) is not None:
-        mark = Mark.between(event.start_mark, event.end_mark)
         if isinstance(event, yaml.AliasEvent):
             yield (
-                mark,
+                Mark.between(event.start_mark, event.end_mark),
                 "an alias (*) is not used here",
                 "write the values out where they belong: a reviewer reads each machine on its own",
             )
@@ -96,7 +95,7 @@ def _forbidden_events(text: str) -> Iterator[tuple[Mark, str, str]]:
             depth += 1
             if depth > DEEPEST:
                 yield (
-                    mark,
+                    Mark.between(event.start_mark, event.end_mark),
                     f"more than {DEEPEST} levels of nesting",
                     "no key of this file is that deep: check the brackets",
                 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 Severity = Literal["error", "warning"]
@@ -13,6 +13,9 @@ _WIDTH = 110
 _NARROWEST_HINT = 40
 _LONGEST_LINE = 100
 _LONGEST_NAME = 40
+
+MOST_PROBLEMS = 100
+"""Problems of one file that are told; of more, only how many there are."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -63,6 +66,31 @@ def shorten(text: str) -> str:
 def count_errors(problems: Iterable[Problem]) -> int:
     """Return how many of the problems are errors."""
     return sum(problem.severity == "error" for problem in problems)
+
+
+def first_problems(problems: Sequence[Problem], *, more: int = 0) -> list[Problem]:
+    """Return the problems of one file in its order, errors rather than warnings where there are too many to tell.
+
+    Args:
+        problems: at least one where ``more`` is given.
+        more: how many errors there are beside these.
+    """
+    by_weight = sorted(problems, key=lambda problem: problem.severity == "warning")
+    told, rest = by_weight[:MOST_PROBLEMS], by_weight[MOST_PROBLEMS:]
+    told.sort(key=lambda problem: (problem.line, problem.column))
+    if rest or more:
+        severity: Severity = "error" if more else rest[0].severity
+        told.append(
+            replace(
+                told[-1],
+                severity=severity,
+                message=f"{len(rest) + more} more problems in this file are not shown",
+                allowed="correct the ones above first",
+                article=None,
+                source_line="",
+            )
+        )
+    return told
 
 
 def render_problem(problem: Problem) -> str:

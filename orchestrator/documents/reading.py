@@ -12,19 +12,28 @@ Dates stay text here; the field that wants a date reads it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from itertools import islice
 
 import yaml
 
 from orchestrator.documents.composing import PLAIN, QUOTED, compose, find_forbidden
 from orchestrator.documents.malformed import explain
 from orchestrator.documents.places import Mark, YamlPath, lines_of, mark_of_key, mark_of_value, start_of_value
-from orchestrator.documents.problems import Problem, Severity, shorten
+from orchestrator.documents.problems import MOST_PROBLEMS, Problem, Severity, first_problems, shorten
 from orchestrator.documents.scalars import Ambiguous, read_plain
+
+_LONGEST_LINE = 2000
+"""Characters of a line that problems carry: a file may be one line."""
+
+MOST_ITEMS = 5000
+"""Items of one list, or keys of one mapping."""
 
 # Problems are printed, and kept in the logs of merge requests: no line of them may hold a secret.
 _SECRET_KEY = re.compile(r"secret|passw|passphrase", re.IGNORECASE)
+_KEY_AT_BEGINNING = re.compile(r"[\"']?([a-z_]+)[\"']?[ \t]*:(?:[ \t]|$)")
 _AFTER_SECRET_KEY = re.compile(r"((?:secret|passw|passphrase)\w*[\"']?\s*:\s*)\S.*", re.IGNORECASE)
 
 
@@ -84,14 +93,44 @@ class Document:
         return _problem_at(self.file, mark, message, allowed, line, article=article, severity=severity)
 
 
-def read(text: str, file: str) -> Document:
+def read(text: str, file: str, *, keys: Collection[str], kind: str) -> Document:
     """Read a text; never raises, whatever the text.
+
+    Of a text that is none of ours nothing is shown, only what is wrong and where: a path that leads astray must not
+    print a secret into the log of a merge request.
 
     Args:
         text: the content of a file, decoded.
         file: its name in problems.
+        keys: the keys that such a file may have at its top; one that has none of them is another's.
+        kind: what such a file is called, such as ``subscription file``.
     """
-    text = text.removeprefix("\ufeff")
+    document = _read(text.removeprefix("\ufeff"), file)
+    if _is_ours(document, keys):
+        return document
+    if document.readable or document.data is not None:
+        allowed = f"a {kind} is a mapping with the keys {', '.join(keys)}"
+        document = _unreadable(file, document.text, [(Mark(0, 0, 1), _not_ours(document.data), allowed)])
+    hidden = tuple(replace(problem, source_line="") for problem in document.problems)
+    return replace(document, problems=hidden)
+
+
+def _not_ours(data: object) -> str:
+    if isinstance(data, dict):
+        return "the file has none of the keys that belong here"
+    return f"the file is {'a list' if isinstance(data, list) else 'one value'}"
+
+
+def _is_ours(document: Document, keys: Collection[str]) -> bool:
+    """Whether a text is, or was meant to be, a file with these keys."""
+    if document.readable or document.data is not None:
+        return isinstance(document.data, dict) and not document.data.keys().isdisjoint(keys)
+    return any(
+        (found := _KEY_AT_BEGINNING.match(line)) and found[1] in keys for line in lines_of(document.text)
+    )
+
+
+def _read(text: str, file: str) -> Document:
     try:
         forbidden = find_forbidden(text)
         root = None if forbidden else _root(text)
@@ -112,13 +151,16 @@ def read(text: str, file: str) -> Document:
     document = Document(
         file, text, data, refused=tuple(path for path, *_, mark in construction.mistakes if mark is None)
     )
-    problems = tuple(
+    problems = [
         document.problem(path, message, allowed, key=key, hide=hides_secret(path))
         if mark is None
         else _problem_at(file, mark, message, allowed, document.lines[mark.line])
-        for path, message, allowed, key, mark in construction.mistakes
-    )
-    return Document(file, text, data, problems, document.refused)
+        for path, message, allowed, key, mark in construction.mistakes[:MOST_PROBLEMS]
+    ]
+    more = len(construction.mistakes) - len(problems)
+    if more:  # what such a file means is not worth guessing
+        return replace(document, problems=tuple(first_problems(problems, more=more)), readable=False)
+    return replace(document, problems=tuple(problems))
 
 
 def hides_secret(path: YamlPath) -> bool:
@@ -137,8 +179,11 @@ class _Construction:
             return self._scalar(node, path)
         if node.tag != PLAIN:
             self._refuse_tag(node, path)
+        if len(node.value) > MOST_ITEMS:
+            self._refuse_length(node, path)
         if isinstance(node, yaml.SequenceNode):
-            return [self.data(item, (*path, index)) for index, item in enumerate(node.value)]
+            items = node.value[:MOST_ITEMS]
+            return [self.data(item, (*path, index)) for index, item in enumerate(items)]
         return self._mapping(node, path)
 
     def _scalar(self, node: yaml.ScalarNode, path: YamlPath) -> object:
@@ -163,7 +208,7 @@ class _Construction:
     def _mapping(self, node: yaml.Node, path: YamlPath) -> dict[str, object]:
         data: dict[str, object] = {}
         lines: dict[str, int] = {}
-        for key_node, value_node in node.value:
+        for key_node, value_node in node.value[:MOST_ITEMS]:
             if not isinstance(key_node, yaml.ScalarNode):
                 self.mistakes.append(
                     (path, "a key cannot be a list or a mapping", "a key is a word", True, Mark.of(key_node))
@@ -187,6 +232,13 @@ class _Construction:
             data[key] = self.data(value_node, (*path, key))
         return data
 
+    def _refuse_length(self, node: yaml.Node, path: YamlPath) -> None:
+        name = shorten(path[-1]) if path and isinstance(path[-1], str) else "this"
+        what = "items" if isinstance(node, yaml.SequenceNode) else "keys"
+        self.mistakes.append(
+            (path, f"{name} has {len(node.value)} {what}", f"at most {MOST_ITEMS}", False, None)
+        )
+
     def _refuse_tag(self, node: yaml.Node, path: YamlPath) -> None:
         self.mistakes.append((path, "a tag (!) is not used here", "write the plain value", False, None))
 
@@ -196,12 +248,15 @@ def _root(text: str) -> yaml.Node | None:
     return compose(text)
 
 
-def _unreadable(file: str, text: str, mistakes: list[tuple[Mark, str, str]]) -> Document:
+def _unreadable(file: str, text: str, mistakes: Iterable[tuple[Mark, str, str]]) -> Document:
     lines = lines_of(text)
-    problems = tuple(
-        _problem_at(file, mark, message, allowed, lines[mark.line]) for mark, message, allowed in mistakes
-    )
-    return Document(file, text, None, problems, readable=False)
+    given = iter(mistakes)
+    problems = [
+        _problem_at(file, mark, message, allowed, lines[mark.line])
+        for mark, message, allowed in islice(given, MOST_PROBLEMS)
+    ]
+    more = sum(1 for _ in given)
+    return Document(file, text, None, tuple(first_problems(problems, more=more)), readable=False)
 
 
 def _problem_at(
@@ -223,5 +278,7 @@ def _problem_at(
         message=message,
         allowed=allowed,
         article=article,
-        source_line=_AFTER_SECRET_KEY.sub(r"\1…", line),
+        source_line=_AFTER_SECRET_KEY.sub(r"\1…", line[:_LONGEST_LINE])
+        if mark.column < _LONGEST_LINE
+        else "",
     )

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from orchestrator.guests.answers import UnreadableAnswer, lines_of, shortened, whole_number
 from orchestrator.guests.playbooks import TaskResult
+
+MOST_TOP = 20
+"""Sources of dropped packets that a machine may name; its program names five."""
+
+_TOKEN = re.compile(r"[A-Za-z0-9-]{1,100}")
+_PROTOCOL = re.compile(r"[a-z0-9-]{1,20}")
+_PORT = re.compile(r"[0-9]{1,5}|-")
 
 READ = "Read the alerts of the firewall"
 """The task that reads them."""
@@ -41,25 +50,42 @@ class FirewallAlerts:
         """Read what the history kept; None if it is something else."""
         try:
             data = json.loads(details)
-            top = tuple((int(count), str(what)) for count, what in data.pop("top"))
-            return cls(**data, top=top)
-        except (ValueError, KeyError, TypeError):
+            numbers = {name: data[name] for name in ("dropped", "dropped_bytes", "refused_ssh")}
+            top = tuple((count, what) for count, what in data["top"])
+            counts = (*numbers.values(), *(count for count, _ in top))
+            texts = (data["since"], *(what for _, what in top))
+        except (ValueError, KeyError, TypeError, RecursionError):
             return None
+        sound = all(type(number) is int and number >= 0 for number in counts) and all(
+            isinstance(text, str) for text in texts
+        )
+        return cls(**numbers, since=data["since"], top=top) if sound else None
 
 
 def parse_alerts(lines: Iterable[str]) -> FirewallAlerts | None:
-    """Read the lines of ``orchestrator-firewall alerts``; None if they are something else (an older program)."""
+    """Read the lines of ``orchestrator-firewall alerts``; None if they are something else (an older program).
+
+    Raises:
+        UnreadableAnswer: a line of it holds what that program never prints.
+    """
     counters: dict[str, tuple[int, int]] = {}
-    since, top = "", []
+    since = ""
+    top: list[tuple[int, str]] = []
     for line in lines:
         word, _, rest = line.partition(" ")
-        fields = rest.split()
-        if word in ("dropped", "refused_ssh") and len(fields) == 2 and all(map(str.isdigit, fields)):
-            counters[word] = int(fields[0]), int(fields[1])
+        fields = rest.split(" ")
+        if word in ("dropped", "refused_ssh"):
+            count, volume = _fields(word, fields, 2)
+            counters[word] = whole_number(count, word), whole_number(volume, f"the bytes of {word}")
         elif word == "since":
+            if not _TOKEN.fullmatch(rest):
+                raise UnreadableAnswer("the name of its counters is none")
             since = rest
-        elif word == "top" and len(fields) == 4 and fields[0].isdigit():
-            top.append((int(fields[0]), " ".join((_shortened(fields[1]), *fields[2:]))))
+        elif word == "top":
+            count, *what = _fields(word, fields, 4)
+            if len(top) == MOST_TOP:
+                raise UnreadableAnswer(f"it names more than {MOST_TOP} sources of dropped packets")
+            top.append((whole_number(count, word), _dropped(*what)))
     if not since or "dropped" not in counters:
         return None
     packets, size = counters["dropped"]
@@ -72,12 +98,25 @@ def parse_alerts(lines: Iterable[str]) -> FirewallAlerts | None:
     )
 
 
-def _shortened(address: str) -> str:
-    """An address as people write it: the kernel's log writes all eight groups of IPv6."""
+def _fields(word: str, fields: list[str], count: int) -> list[str]:
+    if len(fields) != count:
+        raise UnreadableAnswer(f"a line {word!r} has {len(fields)} fields, not {count}")
+    return fields
+
+
+def _dropped(source: str, protocol: str, port: str) -> str:
+    """What was dropped, as people write it: the kernel's log writes all eight groups of IPv6."""
     try:
-        return ipaddress.ip_address(address).compressed
+        address = source if source == "-" else ipaddress.ip_address(source).compressed
     except ValueError:
-        return address
+        raise UnreadableAnswer(
+            f"the source of dropped packets is no address: {shortened(source, 40)!a}"
+        ) from None
+    if not _PROTOCOL.fullmatch(protocol) or not _PORT.fullmatch(port):
+        raise UnreadableAnswer(
+            f"no protocol and port of dropped packets: {shortened(protocol + ' ' + port, 40)!a}"
+        )
+    return f"{address} {protocol} {port}"
 
 
 def since_last(now: FirewallAlerts, before: FirewallAlerts | None) -> FirewallAlerts:
@@ -87,13 +126,13 @@ def since_last(now: FirewallAlerts, before: FirewallAlerts | None) -> FirewallAl
     return replace(
         now,
         dropped=now.dropped - before.dropped,
-        dropped_bytes=now.dropped_bytes - before.dropped_bytes,
+        dropped_bytes=max(now.dropped_bytes - before.dropped_bytes, 0),
         refused_ssh=max(now.refused_ssh - before.refused_ssh, 0),
     )
 
 
-def alerts_in(results: Mapping[str, TaskResult]) -> FirewallAlerts | None:
-    """What the task read in one guest; None if it did not, or the firewall there does not count yet.
+def alerts_in(results: Mapping[str, TaskResult]) -> FirewallAlerts | str | None:
+    """What the task read in one guest; the reason if it makes no sense; None if it did not, or nothing counts there.
 
     Args:
         results: the last result of each task on it by the task's name, without starts and skipped ones.
@@ -101,4 +140,7 @@ def alerts_in(results: Mapping[str, TaskResult]) -> FirewallAlerts | None:
     result = results.get(READ)
     if result is None or result.kind != "ok":
         return None
-    return parse_alerts(str(result.result.get("stdout") or "").splitlines())
+    try:
+        return parse_alerts(lines_of(result))
+    except UnreadableAnswer as error:
+        return f"what its firewall counted cannot be read: {error}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from orchestrator.guests.ssh import GuestUnreachable, connected, run_command
 from orchestrator.guests.target import GuestTarget, SshSettings
 
 _TOLERANCE_SECONDS = 2.0
+_SECONDS = re.compile(r"[0-9]{1,12}")
 
 
 def set_clock(target: GuestTarget, ssh: SshSettings) -> float:
@@ -35,9 +37,6 @@ def set_clock(target: GuestTarget, ssh: SshSettings) -> float:
 
 
 def _reading(text: str, target: GuestTarget) -> float:
-    try:
-        return float(text.strip())
-    except ValueError:
-        raise GuestUnreachable(
-            f"{target.name}: the guest does not tell its time ({text.strip()!r})"
-        ) from None
+    if not _SECONDS.fullmatch(text.strip()):
+        raise GuestUnreachable(f"{target.name}: the guest does not tell its time ({text.strip()[:60]!r})")
+    return float(text)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from orchestrator.guests.answers import first_line, lines_of, told
 from orchestrator.guests.openings import written
 from orchestrator.guests.outcome import PartOutcome, Status, reason_of
 from orchestrator.guests.playbooks import TaskResult
@@ -76,15 +77,15 @@ def outcome(target: GuestTarget, results: Mapping[str, TaskResult], output: str)
             "failed",
             f"the guest did not load the rules, those of before are in force: {reason_of(load)}",
         )
-    elif load.result.get("stdout", "").startswith("unchanged"):
+    elif first_line(load) == "unchanged":
         return PartOutcome(status="unchanged")
-    elif load.result.get("stdout", "").startswith("would-change"):
-        return PartOutcome(status="changed", differences=tuple(load.result["stdout"].splitlines()[1:]))
+    elif first_line(load) == "would-change":
+        return PartOutcome(status="changed", differences=told(lines_of(load)[1:]))
     elif _REPORT not in results and _CONFIRM in results:
         return PartOutcome(status="changed")
     else:
         afterwards = results.get(_AFTERWARDS)
-        back = afterwards is not None and afterwards.result.get("stdout", "").startswith("rolled-back")
+        back = afterwards is not None and first_line(afterwards).startswith("rolled-back")
         status = "rolled-back" if back else "unreachable"
         message = reason_of(results[_REPORT]) if _REPORT in results else output
     return PartOutcome(status=status, message=f"{target.name}: {message}")

@@ -8,13 +8,14 @@ goes back to its previous keys unless a new connection confirms.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Iterable, Mapping
 
+from orchestrator.guests.answers import UnreadableAnswer, first_line, lines_of, told
 from orchestrator.guests.outcome import PartOutcome, reason_of
 from orchestrator.guests.playbooks import TaskResult
 from orchestrator.guests.target import GuestTarget, SshSettings
+from orchestrator.subscriptions.public_keys import parse_public_key
 
 BRING = "Bring the SSH keys to what is wanted"
 """The task that changes the keys, or in check mode tells what would change."""
@@ -38,16 +39,13 @@ def fingerprint(public_key: str) -> str:
     Raises:
         ValueError: it is not a public key.
     """
-    fields = public_key.split()
     try:
-        blob = base64.b64decode(fields[1], validate=True)
-    except (IndexError, binascii.Error):
-        blob = b""
-    name = fields[0].encode() if fields else b""
-    if not name or not blob.startswith(len(name).to_bytes(4, "big") + name):
+        key = parse_public_key(public_key, any_comment=True)
+    except ValueError as error:
         raise ValueError(
             "this is not an SSH public key: give the whole line of the .pub file (ssh-ed25519 AAAA... name)"
-        )
+        ) from error
+    blob = base64.b64decode(key.base64)
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
@@ -119,17 +117,22 @@ def outcome(target: GuestTarget, results: Mapping[str, TaskResult]) -> PartOutco
         return PartOutcome(
             status="failed", message=f"{target.name}: the SSH keys are those of before: {reason_of(bring)}"
         )
-    said = _lines(bring)
+    try:
+        said = lines_of(bring) or [""]
+    except UnreadableAnswer as error:
+        return PartOutcome(
+            status="failed", message=f"{target.name}: what it says of its SSH keys cannot be read: {error}"
+        )
     if said[0] == "unchanged":
         return PartOutcome(status="unchanged")
     if said[0] == "would-change":
         return PartOutcome(
-            status="changed", differences=tuple(line for line in said[1:] if line[:1] in ("-", "+"))
+            status="changed", differences=told([line for line in said[1:] if line[:1] in ("-", "+")])
         )
     if said[0] == "written" or (CONFIRM in results and REPORT not in results):
         return PartOutcome(status="changed")
     afterwards = results.get(AFTERWARDS)
-    back = afterwards is not None and afterwards.result.get("stdout", "").startswith("rolled-back")
+    back = afterwards is not None and first_line(afterwards).startswith("rolled-back")
     reason = reason_of(results[REPORT]) if REPORT in results else "nobody confirmed the new keys: apply again"
     return PartOutcome(status="rolled-back" if back else "unreachable", message=f"{target.name}: {reason}")
 
@@ -140,8 +143,9 @@ def foreign_keys(results: Mapping[str, TaskResult]) -> tuple[str, ...]:
     Somebody in the machine put them there. They are told and never touched.
     """
     bring = results.get(BRING)
-    return tuple(line for line in _lines(bring) if line.startswith("? ")) if bring else ()
-
-
-def _lines(result: TaskResult) -> list[str]:
-    return str(result.result.get("stdout", "")).splitlines() or [""]
+    if bring is None:
+        return ()
+    try:
+        return told([line for line in lines_of(bring) if line.startswith("? ")])
+    except UnreadableAnswer:
+        return ()  # the outcome says so

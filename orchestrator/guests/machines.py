@@ -142,10 +142,13 @@ def _reading(target: GuestTarget, results: Mapping[str, TaskResult], output: str
     """What was seen. Where one part could not be looked at, what was seen of the others counts all the same."""
     outcomes = _outcomes(target, results, output)
     due = due_in(target, results)
+    alerts = alerts_in(results)
     problems = [outcome.message for outcome in outcomes.values() if not outcome.good]
     if isinstance(due, str):
         problems.append(due)
-    elif due is None and not problems:
+    if isinstance(alerts, str):
+        problems.append(f"{target.name}: {alerts}")
+    if due is None and not problems:
         failed = [
             reason_of(result) for result in results.values() if result.kind in ("failed", "unreachable")
         ]
@@ -167,7 +170,7 @@ def _reading(target: GuestTarget, results: Mapping[str, TaskResult], output: str
         foreign_keys=keys.foreign_keys(results),
         supervision=differences(SUPERVISION),
         due=None if isinstance(due, str) else due,
-        alerts=alerts_in(results),
+        alerts=None if isinstance(alerts, str) else alerts,
     )
 
 

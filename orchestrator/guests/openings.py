@@ -8,8 +8,9 @@ here, before anything is compared or rendered.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
-from itertools import pairwise
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, pairwise
 from typing import Literal, NamedTuple
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -69,8 +70,7 @@ def merged_openings(openings: Iterable[Opening]) -> tuple[Opening, ...]:
 
 def _merged_of_protocol(protocol: Protocol, openings: list[Opening]) -> list[Opening]:
     merged: list[Opening] = []
-    for first, last in _stretches(openings):
-        sources = merged_sources(_sources_at(first, openings))
+    for first, last, (sources,) in _stretches(openings):
         if not sources:
             continue
         if merged and merged[-1].last + 1 == first and merged[-1].sources == sources:
@@ -80,14 +80,39 @@ def _merged_of_protocol(protocol: Protocol, openings: list[Opening]) -> list[Ope
     return merged
 
 
-def _stretches(openings: Iterable[Opening]) -> list[tuple[int, int]]:
-    """The stretches of ports within which nothing begins or ends."""
-    edges = sorted({edge for opening in openings for edge in (opening.first, opening.last + 1)})
-    return [(first, end - 1) for first, end in pairwise(edges)]
+def _stretches(
+    *sides: Iterable[Opening],
+) -> Iterator[tuple[int, int, tuple[tuple[Source, ...], ...]]]:
+    """Yield the stretches of ports within which nothing begins or ends, with the merged sources of each side there.
+
+    One way over the ports: what is open is counted, not looked for again at each of them.
+    """
+    edges: dict[int, list[tuple[int, int, Opening]]] = defaultdict(list)
+    for side, openings in enumerate(sides):
+        for opening in openings:
+            edges[opening.first].append((side, 1, opening))
+            edges[opening.last + 1].append((side, -1, opening))
+    counted: list[Counter[Source]] = [Counter() for _ in sides]
+    merged: list[tuple[Source, ...]] = [() for _ in sides]
+    ports = sorted(edges)
+    for first, end in pairwise(ports):
+        for side, step, opening in edges[first]:
+            for source in opening.sources:
+                counted[side][source] += step
+                if not counted[side][source]:
+                    del counted[side][source]
+        for side in {side for side, *_ in edges[first]}:
+            merged[side] = merged_sources(counted[side])
+        yield first, end - 1, tuple(merged)
 
 
-def _sources_at(port: int, openings: Iterable[Opening]) -> list[Source]:
-    return [s for opening in openings if opening.first <= port <= opening.last for s in opening.sources]
+def sources_over_ports(openings: Iterable[Opening]) -> int:
+    """How many sources are given, for each stretch of ports within which nothing begins or ends: what merging costs."""
+    edges: Counter[tuple[Protocol, int]] = Counter()
+    for opening in openings:
+        edges[opening.protocol, opening.first] += len(opening.sources)
+        edges[opening.protocol, opening.last + 1] -= len(opening.sources)
+    return sum(accumulate(edges[edge] for edge in sorted(edges)))
 
 
 def compare_sources(
@@ -100,7 +125,8 @@ def compare_sources(
     """
     gone, new = _without(before, after), _without(after, before)
     if gone is None or new is None or len(gone) > _SPLINTERS or len(new) > _SPLINTERS:
-        return tuple(s for s in before if s not in after), tuple(s for s in after if s not in before)
+        known, wanted = frozenset(before), frozenset(after)
+        return tuple(s for s in before if s not in wanted), tuple(s for s in after if s not in known)
     return gone, new
 
 
@@ -108,24 +134,34 @@ def _without(sources: tuple[Source, ...], others: tuple[Source, ...]) -> tuple[I
     """The sources less the others; None where one side is ``any`` and the other is not."""
     if sources == others:
         return ()
+    if ANYWHERE in (sources, others):
+        return None
     rest: list[IPNetwork] = []
-    for source in sources:
-        if source == "any" or others == ANYWHERE:
-            return None
-        pieces: list[IPNetwork] = [source]
-        for other in others:
-            pieces = [part for piece in pieces for part in _less(piece, other)]
-        rest += pieces
+    for kind in (ipaddress.IPv4Network, ipaddress.IPv6Network):
+        ours, theirs = ([n for n in side if isinstance(n, kind)] for side in (sources, others))
+        for first, last in _remainders(ours, theirs):
+            rest += ipaddress.summarize_address_range(first, last)
     return merged_networks(rest)
 
 
-def _less(piece: IPNetwork, other: Source) -> list[IPNetwork]:
-    """A network without the part of it that lies in another: of two networks one holds the other, or none."""
-    if isinstance(other, str) or not piece.overlaps(other):
-        return [piece]
-    if other.prefixlen <= piece.prefixlen:
-        return []
-    return list(piece.address_exclude(other))  # type: ignore[arg-type]  # overlapping: of one family
+def _remainders(
+    ours: Sequence[IPNetwork], theirs: Sequence[IPNetwork]
+) -> Iterator[tuple[IPAddress, IPAddress]]:
+    """Yield the ranges of addresses that are in the first networks only; both are disjoint and in order."""
+    at = 0
+    for network in ours:
+        begin, end = int(network.network_address), int(network.broadcast_address)
+        kind = type(network.network_address)
+        while at < len(theirs) and int(theirs[at].broadcast_address) < begin:
+            at += 1
+        other = at
+        while begin <= end and other < len(theirs) and int(theirs[other].network_address) <= end:
+            if int(theirs[other].network_address) > begin:
+                yield kind(begin), kind(int(theirs[other].network_address) - 1)
+            begin = int(theirs[other].broadcast_address) + 1
+            other += 1
+        if begin <= end:
+            yield kind(begin), kind(end)
 
 
 def compare_openings(
@@ -137,8 +173,7 @@ def compare_openings(
     for protocol in PROTOCOLS:
         old = [opening for opening in before if opening.protocol == protocol]
         wanted = [opening for opening in after if opening.protocol == protocol]
-        for first, last in _stretches([*old, *wanted]):
-            there, coming = (merged_sources(_sources_at(first, side)) for side in (old, wanted))
+        for first, last, (there, coming) in _stretches(old, wanted):
             less, more = compare_sources(there, coming)
             gone.append(Opening(first, last, protocol, less))
             new.append(Opening(first, last, protocol, more))

@@ -7,6 +7,9 @@ from typing import Literal
 
 from orchestrator.guests.playbooks import TaskResult
 
+_LONGEST_REASON = 2000
+"""Characters: a guest says as much as it likes."""
+
 Status = Literal["unchanged", "changed", "refused", "rolled-back", "unreachable", "failed"]
 
 
@@ -42,7 +45,7 @@ def reason_of(result: TaskResult) -> str:
             "its SSH host key is not the one that the hypervisor told of, so nothing was sent: if the guest made new "
             "keys, orchestrator apply --guests learns them again; if not, another machine has its address"
         )
-    return " ".join(_words(result).split())
+    return " ".join(_words(result)[:_LONGEST_REASON].split())
 
 
 def is_other_host_key(result: TaskResult) -> bool:

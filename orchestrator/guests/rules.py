@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 SSH_PORT = 22
 """Where a guest's SSH server listens."""
+
+_HIGHEST_PORT, _HIGHEST_FORM = 65535, 1_000_000
+_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 EXPORTER_PORT = 9100
 """Where Prometheus' node exporter listens."""
@@ -179,28 +183,41 @@ def policy_from_data(data: Mapping[str, Any]) -> FirewallPolicy:
         ValueError: the data is something else.
     """
     try:
+        form = data["form"]
+        if type(form) is not int or not 1 <= form <= _HIGHEST_FORM:
+            raise ValueError("its form is none")
         return FirewallPolicy(
-            open=tuple(_opening_from(line) for line in data["open"]),
-            allowed_from=tuple(ipaddress.ip_network(text) for text in data["allowed_from"]),
-            management=tuple(ipaddress.ip_network(text) for text in data["management"]),
-            monitoring=tuple(ipaddress.ip_network(text) for text in data.get("monitoring", ())),
-            form=int(data["form"]),
+            open=tuple(_opening_from(line) for line in _texts(data["open"])),
+            allowed_from=tuple(map(ipaddress.ip_network, _texts(data["allowed_from"]))),
+            management=tuple(map(ipaddress.ip_network, _texts(data["management"]))),
+            monitoring=tuple(map(ipaddress.ip_network, _texts(data.get("monitoring", [])))),
+            form=form,
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"this is not a firewall policy that was recorded by this program: {error}"
+            f"this is not a firewall policy that was recorded by this program: {str(error)[:200]}"
         ) from error
+
+
+def _texts(value: object) -> list[str]:
+    """A list of texts: a number would be an address, too, to what reads addresses."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError("a list of texts is none")
+    return value
 
 
 def _opening_from(line: str) -> Opening:
     protocol, ports, sources = line.split(" ")
-    first, _, last = ports.partition("-")
-    if protocol not in ("tcp", "udp"):
-        raise ValueError(f"unknown protocol {protocol}")
+    found = _PORTS.fullmatch(ports)
+    if found is None or protocol not in ("tcp", "udp"):
+        raise ValueError(f"no protocol and ports: {protocol[:20]} {ports[:20]}")
+    first, last = int(found[1]), int(found[2] or found[1])
+    if not 1 <= first <= last <= _HIGHEST_PORT:
+        raise ValueError(f"no range of ports: {ports}")
     networks: list[Source] = [
         "any" if text == "any" else ipaddress.ip_network(text) for text in sources.split(",")
     ]
-    return Opening(int(first), int(last or first), "tcp" if protocol == "tcp" else "udp", tuple(networks))
+    return Opening(first, last, "tcp" if protocol == "tcp" else "udp", tuple(networks))
 
 
 def describe_changes(old: FirewallPolicy | None, new: FirewallPolicy) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from orchestrator.guests.answers import shortened
 from orchestrator.guests.trust import NoHostKey, learn_host_keys
 from orchestrator.proxmox import AgentNotRunning, ServerError, read_guest_file
 
@@ -49,7 +50,7 @@ def examine(cluster: Cluster, node: str, vmid: int, *, name: str, host_keys: tup
 def _identity(cluster: Cluster, node: str, vmid: int, name: str, host_keys: tuple[str, ...]) -> str:
     own_name = read_guest_file(cluster, node, vmid, "/etc/hostname").strip()
     if own_name.partition(".")[0] != name:
-        raise Unsound(f"it calls itself {own_name or 'nothing'}, not {name}")
+        raise Unsound(f"it calls itself {shortened(own_name, 80) or 'nothing'}, not {name}")
     if not host_keys:
         return f"it is {name}"
     try:
@@ -76,7 +77,7 @@ def _file_systems(cluster: Cluster, node: str, vmid: int) -> str:
         if match["type"].startswith("ext"):
             _no_errors(cluster, node, vmid, match["device"].removeprefix("/dev/"))
     names = ", ".join(f"{match['where']} ({match['type']})" for match in mounted)
-    return f"file systems sound: {names}"
+    return f"file systems sound: {shortened(names)}"
 
 
 def _no_errors(cluster: Cluster, node: str, vmid: int, device: str) -> None:
@@ -85,4 +86,4 @@ def _no_errors(cluster: Cluster, node: str, vmid: int, device: str) -> None:
     except ServerError:
         return  # a mapped device has another name there, and old kernels no such file
     if counted != "0":
-        raise Unsound(f"the ext4 file system on {device} has counted {counted} errors")
+        raise Unsound(f"the ext4 file system on {device} has counted {shortened(counted, 20)} errors")

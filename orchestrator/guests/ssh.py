@@ -56,7 +56,7 @@ def source_address_seen(target: GuestTarget, ssh: SshSettings) -> IPAddress:
         return ipaddress.ip_address(fields[0].partition("%")[0])
     except (IndexError, ValueError):
         raise GuestUnreachable(
-            f"{target.name}: the guest does not say where we come from (SSH_CONNECTION is {answer.strip()!r}): "
+            f"{target.name}: the guest does not say where we come from (SSH_CONNECTION is {answer.strip()[:60]!r}): "
             f"see that the shell of {target.user} prints nothing of its own"
         ) from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from orchestrator.guests.answers import UnreadableAnswer, lines_of, told
 from orchestrator.guests.outcome import PartOutcome, reason_of
 from orchestrator.guests.playbooks import TaskResult
 from orchestrator.guests.target import GuestTarget
@@ -30,7 +31,11 @@ def outcome(target: GuestTarget, results: Mapping[str, TaskResult]) -> PartOutco
         return PartOutcome(status="unreachable", message=why)
     if result.kind == "failed":
         return PartOutcome(status="failed", message=f"{target.name}: {reason_of(result)}")
-    said = str(result.result.get("stdout", "")).splitlines() or [""]
+    try:
+        said = lines_of(result) or [""]
+    except UnreadableAnswer as error:
+        why = f"{target.name}: what it says of its supervision cannot be read: {error}"
+        return PartOutcome(status="failed", message=why)
     if said[0] == "unchanged":
         return PartOutcome(status="unchanged")
-    return PartOutcome(status="changed", differences=tuple(said[1:]))
+    return PartOutcome(status="changed", differences=told(said[1:]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import ServerError, read_guest_file
+from orchestrator.subscriptions.public_keys import parse_public_key
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster
@@ -43,11 +44,17 @@ def learn_host_keys(cluster: Cluster, node: str, vmid: int) -> tuple[str, ...]:
         except ServerError as error:  # this kind of key is not in use there
             reasons.append(error.text)
             continue
-        fields = content.split()
-        if len(fields) >= 2:
-            keys.append(f"{fields[0]} {fields[1]}")
-        else:
+        if not content.strip():
             reasons.append(f"{path} is empty")
+            continue
+        try:
+            key = parse_public_key(content.partition("\n")[0].removesuffix("\r"))
+        except (
+            ValueError
+        ) as error:  # the machine's own administrator wrote it: nothing of it goes any further
+            reasons.append(f"{path} holds no public key: {error}")
+        else:
+            keys.append(f"{key.type} {key.base64}")
     if not keys:
         raise NoHostKey(
             f"VM {vmid} has no SSH host key: {'; '.join(reasons)}",

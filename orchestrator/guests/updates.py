@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from orchestrator.guests.answers import UnreadableAnswer, lines_of, shortened, told, whole_number
 from orchestrator.guests.inventory import host_name
 from orchestrator.guests.outcome import reason_of
 from orchestrator.guests.playbooks import TaskResult, run_playbook
@@ -18,6 +20,12 @@ _INSTALL = "Install what is due"
 _RESTART = "Restart because of the updates"
 _VERIFY = "See whether everything runs that ran before"
 
+MOST_PACKAGES = 5000
+"""Packages that a machine may name; a new release of a large desktop has three thousand."""
+
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+:~^_-]{0,199}")  # names, versions and our own words
+_LONGEST_REASON = 1000
+_FIRST_PUBLISHED, _LAST_PUBLISHED = 946_684_800, 4_102_444_800  # the years 2000 to 2099
 _NOTHING_CHANGED = 3
 _NOT_AS_BEFORE = 5
 
@@ -177,28 +185,52 @@ def due_in(target: GuestTarget, results: Mapping[str, TaskResult]) -> DueUpdates
         return None
     if result.kind in ("failed", "unreachable"):
         return f"{target.name}: {_why(result)}"
-    return parse_due(_lines(result))
+    try:
+        return parse_due(lines_of(result))
+    except UnreadableAnswer as error:
+        return f"{target.name}: what it says of its updates cannot be read: {error}"
 
 
 def parse_due(lines: Iterable[str]) -> DueUpdates:
-    """Read the lines of ``orchestrator-update look``."""
+    """Read the lines of ``orchestrator-update look``.
+
+    Raises:
+        UnreadableAnswer: a line of it holds what that program never prints, or there are too many packages.
+    """
     packages: list[DuePackage] = []
     interrupted, reboot = False, None
     for line in lines:
         word, _, rest = line.partition(" ")
-        fields = rest.split()
-        if word == "due" and len(fields) == 5 and fields[4] in ("ready", "held", "excluded", "kept-back"):
-            name, old, new, sort, state = fields
+        if word == "due":
+            name, old, new, sort, state = _package(rest, 5)
+            if state not in ("ready", "held", "excluded", "kept-back"):
+                raise UnreadableAnswer(f"the package {name} is {shortened(state, 40)!a}, which is no state")
+            if len(packages) == MOST_PACKAGES:
+                raise UnreadableAnswer(f"more than {MOST_PACKAGES} packages are due")
             packages.append(
-                DuePackage(name=name, old=old, new=new, security=sort == "security", state=state)  # type: ignore[arg-type]
+                DuePackage(name=name, old=old, new=new, security=_is_security(sort), state=state)  # type: ignore[arg-type]
             )
         elif word == "interrupted":
             interrupted = True
         elif word == "reboot":
-            reboot = rest
+            reboot = shortened(rest)
     return DueUpdates(
         packages=tuple(sorted(packages, key=lambda p: p.name)), interrupted=interrupted, reboot=reboot
     )
+
+
+def _package(rest: str, count: int) -> list[str]:
+    """The fields of a line about a package: name and versions of a form that packages have."""
+    fields = rest.split(" ")
+    if len(fields) != count or not all(map(_WORD.fullmatch, fields)):
+        raise UnreadableAnswer(f"no line about a package: {shortened(rest, 60)!a}")
+    return fields
+
+
+def _is_security(sort: str) -> bool:
+    if sort not in ("security", "regular"):
+        raise UnreadableAnswer(f"no sort of update: {shortened(sort, 40)!a}")
+    return sort == "security"
 
 
 def install_updates(
@@ -251,10 +283,6 @@ def install_updates(
     return outcomes
 
 
-def _lines(result: TaskResult) -> list[str]:
-    return str(result.result.get("stdout") or "").splitlines()
-
-
 def _result(target: GuestTarget, results: Mapping[str, TaskResult], output: str) -> UpdateResult:
     """Read from what the tasks of the playbook said how it went in one guest."""
     install = results.get(_INSTALL)
@@ -272,7 +300,9 @@ def _result(target: GuestTarget, results: Mapping[str, TaskResult], output: str)
         if code is None:  # Ansible's own: the task took longer than it may
             return replace(said, status="unreachable", message=_why(install))
         status: Literal["untouched", "broken"] = "untouched" if code == _NOTHING_CHANGED else "broken"
-        why = " ".join(str(install.result.get("stderr") or "no reason given").split())
+        why = shortened(
+            " ".join(str(install.result.get("stderr") or "no reason given").split()), _LONGEST_REASON
+        )
         return replace(said, status=status, message=why)
     restart = results.get(_RESTART)
     if restart is not None and restart.kind in ("failed", "unreachable"):
@@ -289,8 +319,7 @@ def _result(target: GuestTarget, results: Mapping[str, TaskResult], output: str)
         why = reason_of(verify) if verify is not None else output
         return replace(said, status="unreachable", message=f"SSH failed after the updates: {why}")
     if verify.result.get("rc") == _NOT_AS_BEFORE:
-        lost = [line.removeprefix("lost ") for line in _lines(verify) if line.startswith("lost ")]
-        return replace(said, status="unwell", message=_lost_in_words(lost))
+        return replace(said, status="unwell", message=_lost_in_words(_lost(verify)))
     if verify.kind == "failed":
         return replace(said, status="broken", message=reason_of(verify))
     return said
@@ -307,29 +336,67 @@ def _why(result: TaskResult) -> str:
 
 
 def _said(install: TaskResult) -> UpdateResult:
+    """What an installation said it did. Where a line cannot be read the others count, and the message says so."""
     installed: list[InstalledPackage] = []
     tried: list[str] = []
-    reboot, repaired = None, False
-    for line in _lines(install):
+    reboot, repaired, odd = None, False, ""
+    try:
+        lines = lines_of(install)
+    except UnreadableAnswer as error:
+        lines, odd = [], str(error)
+    for line in lines:
         word, _, rest = line.partition(" ")
-        fields = rest.split()
-        if word == "installed" and len(fields) == 5:
-            name, old, new, sort, at = fields
-            published = dt.datetime.fromtimestamp(int(at), dt.UTC) if at.isdigit() and at != "0" else None
-            installed.append(
-                InstalledPackage(
-                    name=name, old=old, new=new, security=sort == "security", published=published
-                )
-            )
-        elif word == "tried" and len(fields) == 3:
-            tried.append(f"{fields[0]} {fields[2]}")
-        elif word == "reboot":
-            reboot = rest
-        elif word == "repaired":
-            repaired = True
+        try:
+            if word == "installed" and _has_room(installed):
+                installed.append(_installed(rest))
+            elif word == "tried" and _has_room(tried):
+                name, _, new = _package(rest, 3)
+                tried.append(f"{name} {new}")
+            elif word == "reboot":
+                reboot = shortened(rest)
+            elif word == "repaired":
+                repaired = True
+        except UnreadableAnswer as error:
+            odd = odd or str(error)
     return UpdateResult(
-        status="well", installed=tuple(installed), tried=tuple(tried), reboot=reboot, repaired=repaired
+        status="well",
+        installed=tuple(installed),
+        tried=tuple(tried),
+        reboot=reboot,
+        repaired=repaired,
+        message=f"not all that it says of its packages can be read: {odd}" if odd else "",
     )
+
+
+def _has_room(packages: Sequence[object]) -> bool:
+    if len(packages) == MOST_PACKAGES:
+        raise UnreadableAnswer(f"it names more than {MOST_PACKAGES} packages")
+    return True
+
+
+def _installed(rest: str) -> InstalledPackage:
+    name, old, new, sort, at = _package(rest, 5)
+    return InstalledPackage(
+        name=name,
+        old=old,
+        new=new,
+        security=_is_security(sort),
+        published=_published(whole_number(at, "a time")),
+    )
+
+
+def _published(seconds: int) -> dt.datetime | None:
+    """The time that a mirror gave a package; None where it is not known, or none that a mirror gives."""
+    if not _FIRST_PUBLISHED <= seconds < _LAST_PUBLISHED:
+        return None
+    return dt.datetime.fromtimestamp(seconds, dt.UTC)
+
+
+def _lost(verify: TaskResult) -> tuple[str, ...]:
+    try:
+        return told([line.removeprefix("lost ") for line in lines_of(verify) if line.startswith("lost ")])
+    except UnreadableAnswer as error:
+        return (f"more than can be read: {error}",)
 
 
 def _lost_in_words(lost: Sequence[str]) -> str:
@@ -338,8 +405,8 @@ def _lost_in_words(lost: Sequence[str]) -> str:
         "port": "nothing serves TCP {} any more",
         "failed": "{} failed",
     }
-    told = []
+    said = []
     for item in lost:
         kind, _, what = item.partition(" ")
-        told.append(words.get(kind, "{}").format(what))
-    return "; ".join(told) or "something that ran before does not"
+        said.append(words.get(kind, "{}").format(what))
+    return "; ".join(said) or "something that ran before does not"

@@ -7,7 +7,7 @@ import json
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from orchestrator.contract.calendar import PARIS
+from orchestrator.contract.calendar import PARIS, day_in_paris
 from orchestrator.history.chain import BEGUN
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def free_changes(history: History, now: dt.datetime) -> dict[str, set[tuple[str,
     used: dict[str, set[tuple[str, dt.date]]] = defaultdict(set)
     for entry in history.entries(action=CHANGE, since=begins):
         if entry.machine and entry.result in ("ok", BEGUN) and _charge(entry.details) == FREE:
-            used[entry.client].add((entry.machine, entry.at.astimezone(PARIS).date()))
+            used[entry.client].add((entry.machine, day_in_paris(entry.at)))
     return dict(used)
 
 

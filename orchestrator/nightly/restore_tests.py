@@ -27,7 +27,7 @@ from orchestrator.applying.restoring import (
     restore_copy,
 )
 from orchestrator.applying.vm import Stopped, Vm
-from orchestrator.contract.calendar import PARIS
+from orchestrator.contract.calendar import day_in_paris
 from orchestrator.guests.soundness import Unsound, examine
 from orchestrator.history import HistoryUnavailable
 from orchestrator.nightly.result import RestoreTestLine
@@ -265,7 +265,7 @@ class RestoreTests:
         client, machine, site = archive.mark.client, archive.mark.machine, candidate.machine.site
         seconds = time.monotonic() - started
         night.tell("restore-test-ended", client=client, machine=machine, sound=sound, found=found)
-        today = night.clock().astimezone(PARIS).date()
+        today = day_in_paris(night.clock())
         vm = night.vm(candidate.machine, archive.mark)
         try:
             night.journal.record(

@@ -10,6 +10,7 @@ from orchestrator.applying.limits import Limits
 from orchestrator.applying.marking import change_mark
 from orchestrator.applying.snapshots import remove_snapshot, take_snapshot
 from orchestrator.applying.vm import Stopped
+from orchestrator.contract.calendar import day_in_paris
 from orchestrator.history import HistoryUnavailable
 from orchestrator.nightly.result import SnapshotLine
 from orchestrator.proxmox import ProxmoxError
@@ -181,7 +182,7 @@ def foreign_snapshots(sites: Iterable[SiteReading]) -> list[SnapshotLine]:
             machine.site,
             snapshot.name,
             "foreign",
-            f"made by others in Proxmox on {snapshot.taken_at:%Y-%m-%d}; it counts towards the two",
+            f"made by others in Proxmox on {day_in_paris(snapshot.taken_at)}; it counts towards the two",
         )
         for machine, mark in _machines(sites)
         for snapshot in machine.snapshots

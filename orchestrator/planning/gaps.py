@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from orchestrator.proxmox import PropertyString
 from orchestrator.resources.adoption import disk_slots
+from orchestrator.resources.machine import is_cloud_init, is_drive
 
 if TYPE_CHECKING:
     from orchestrator.resources.observed import ObservedMachine
@@ -35,7 +37,8 @@ def _gap(code: str, fr: tuple[str, str], en: tuple[str, str]) -> Gap:
 
 
 def _agent(machine: ObservedMachine) -> Iterator[Gap]:
-    if not re.match(r"(enabled=)?1\b", machine.config.effective("agent") or ""):
+    agent = PropertyString.parse(machine.config.effective("agent") or "", default_key="enabled")
+    if not agent.is_on("enabled"):
         yield _gap(
             "no-guest-agent",
             (
@@ -50,7 +53,7 @@ def _agent(machine: ObservedMachine) -> Iterator[Gap]:
 
 
 def _cloud_init(machine: ObservedMachine) -> Iterator[Gap]:
-    if not any("cloudinit" in value for value in machine.config.current.values()):
+    if not any(is_drive(key) and is_cloud_init(value) for key, value in machine.config.current.items()):
         yield _gap(
             "no-cloud-init",
             (
@@ -66,7 +69,9 @@ def _cloud_init(machine: ObservedMachine) -> Iterator[Gap]:
 
 def _media(machine: ObservedMachine) -> Iterator[Gap]:
     for key, value in sorted(machine.config.current.items()):
-        if "media=cdrom" in value and "cloudinit" not in value and not value.startswith("none"):
+        drive = PropertyString.parse(value, default_key="file")
+        inserted = is_drive(key) and drive.get("media") == "cdrom" and drive.get("file") != "none"
+        if inserted and not is_cloud_init(value):
             yield _gap(
                 "media-inserted",
                 (f"un support est resté dans le lecteur {key}", "l’éjecter dans Proxmox"),
@@ -106,7 +111,8 @@ def _start(machine: ObservedMachine) -> Iterator[Gap]:
 
 
 def _cpu(machine: ObservedMachine) -> Iterator[Gap]:
-    kind = (machine.config.effective("cpu") or "kvm64").split(",")[0].removeprefix("cputype=")
+    cpu = PropertyString.parse(machine.config.effective("cpu") or "kvm64", default_key="cputype")
+    kind = cpu.get("cputype")
     if kind in ("kvm64", "qemu64", "kvm32", "qemu32"):
         yield _gap(
             "old-cpu-type",
@@ -131,7 +137,7 @@ def _disks(machine: ObservedMachine) -> Iterator[Gap]:
             (f"disques sur un bus émulé lent : {', '.join(ide)}", "passer à VirtIO SCSI, au prochain arrêt"),
             (f"disks on a slow emulated bus: {', '.join(ide)}", "move them to VirtIO SCSI, at the next stop"),
         )
-    plain = [slot.name for slot in slots if "discard=on" not in values[slot.name]]
+    plain = [slot.name for slot in slots if slot.disk.options.get("discard") != "on"]
     if plain:
         yield _gap(
             "no-discard",
@@ -144,7 +150,8 @@ def _disks(machine: ObservedMachine) -> Iterator[Gap]:
                 "switch “Discard” on in Proxmox",
             ),
         )
-    excluded = [slot.name for slot in slots if "backup=0" in values[slot.name]]
+    drives = {slot.name: PropertyString.parse(values[slot.name], default_key="file") for slot in slots}
+    excluded = [name for name, drive in drives.items() if drive.get("backup") and not drive.is_on("backup")]
     if excluded:
         yield _gap(
             "disk-not-backed-up",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from orchestrator.guests.inside import InsideReading
-from orchestrator.guests.keys import fingerprint, fingerprints
+from orchestrator.guests.keys import fingerprints
 from orchestrator.guests.rules import describe_changes, policy_from_data, policy_to_data
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.key_names import NamedKey, key_names, key_words
 from orchestrator.resources.machine import keys_in_config
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
@@ -84,28 +85,23 @@ def _keys(desired: DesiredMachine, observed: ObservedMachine, mark: Mark) -> Ite
     known = keys_known(observed, mark)
     if set(known) == set(fingerprints(desired.ssh_keys)):
         return
-    names = {fingerprint(key): name_of(key) for key in (*keys_in_config(observed), *desired.ssh_keys)}
+    wanted = {NamedKey.of(key) for key in desired.ssh_keys}
+    comments = {key.fingerprint: key.comment for key in map(NamedKey.of, keys_in_config(observed))}
+    comments |= {key.fingerprint: key.comment for key in wanted}
+    there = {NamedKey(item, comments.get(item, "")) for item in known}
+    names = key_names([*there, *wanted])
+    before, after = key_words(there, wanted)
     why = None
-    gone = [names.get(item, item) for item in known if item not in fingerprints(desired.ssh_keys)]
+    gone = sorted(names[key] for key in there - wanted)
     if gone and not desired.direct_access:
         why = f"level full: the client has no direct access (art. 3.8.2), so {', '.join(gone)} goes from the machine"
     yield Change(
         kind=Kind.GUEST,
         what=KEYS,
-        before=_listed(names.get(item, item) for item in known),
-        after=_listed(map(name_of, desired.ssh_keys)),
+        before=before,
+        after=after,
         why=why,
     )
-
-
-def name_of(key: str) -> str:
-    """What people call a public key: its comment, or the end of it."""
-    fields = key.split(maxsplit=2)
-    return fields[2] if len(fields) > 2 else key[-12:]
-
-
-def _listed(names: Iterable[str]) -> str | None:
-    return ", ".join(sorted(set(names))) or None
 
 
 def _supervision(desired: DesiredMachine, mark: Mark) -> Iterator[Change]:

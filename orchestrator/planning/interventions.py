@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from orchestrator.contract.calendar import PARIS
+from orchestrator.contract.calendar import day_in_paris
 from orchestrator.planning.classes import WORST_FIRST, counts
 from orchestrator.resources.change import ChangeClass
 
@@ -102,7 +102,7 @@ def with_interventions(plan: Plan, used: FreeUse, decisions: Decisions = NO_DECI
         used: the month's free changes so far (:func:`orchestrator.history.changes.free_changes`).
         decisions: quotes and classes given by the person who plans.
     """
-    today = plan.made_at.astimezone(PARIS).date()
+    today = day_in_paris(plan.made_at)
     planned: dict[str, set[tuple[str, dt.date]]] = defaultdict(set)
     machines = []
     for machine in plan.machines:

@@ -20,10 +20,12 @@ from orchestrator.planning.refusals import (
     address_conflict,
     adoption_refusal,
     identity_refusal,
+    image_notices,
+    image_refusal,
     locked,
-    missing_template,
     namesake,
     no_address,
+    only_on,
 )
 from orchestrator.planning.safety import Danger
 from orchestrator.proxmox import VmSummary
@@ -288,7 +290,7 @@ def _plan(
 
 
 def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address | None) -> tuple[Change, ...]:
-    if refusal := namesake(desired, site) or missing_template(desired, site):
+    if refusal := namesake(desired, site) or image_refusal(desired, site):
         return (refusal,)
     if address is None:
         return (no_address(desired),)
@@ -300,6 +302,8 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
     words = (
         f"{desired.vcpus} vCPU, {format_mebibytes(desired.memory)}, {disks}, {address}, from {desired.image}"
     )
+    if nodes := only_on(desired, site):
+        words += f", on {' or '.join(nodes)}, where its template is"
     if desired.backup_days is not None:
         words += f", backup {backup_words(desired.backup_days)}"
     if desired.redundancy.asked:
@@ -312,6 +316,7 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
             after="; ".join(describe_changes(None, desired.policy)) or "closed but for the provider",
         ),
         *new_supervision(desired),
+        *image_notices(desired, site),
     )
 
 

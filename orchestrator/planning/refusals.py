@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 from orchestrator.resources.adoption import Unfit, adopted_mark
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import DesiredMachine, pool_of
+from orchestrator.resources.image import absence, notes_on, places, restricted
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 
 
@@ -25,18 +26,37 @@ def namesake(desired: DesiredMachine, site: ObservedSite) -> Change | None:
     )
 
 
-def missing_template(desired: DesiredMachine, site: ObservedSite) -> Change | None:
-    """No template for the image."""
-    templates = sorted(vm.name for vm in site.state.vms if vm.template)
-    if desired.template in templates:
+def image_refusal(desired: DesiredMachine, site: ObservedSite) -> Change | None:
+    """Why no machine can be made of the image: its template is not there, or not fit, or on no node that can."""
+    listed = [vm for vm in site.state.vms if vm.template and vm.name == desired.template]
+    if not listed:
+        why = absence(desired, site.state)
+    elif site.templates is None:  # nobody read them: nothing is concluded
         return None
-    return Change(
-        kind=Kind.REFUSED,
-        what="machine",
-        after=desired.name,
-        why=f"the image {desired.image} needs a template called {desired.template} at {desired.site}, which has "
-        f"{', '.join(templates) or 'none'}: make the template, or correct `images` in the site's file",
-    )
+    else:
+        found, reasons = places(desired, site.state, site.templates)
+        if found:
+            return None
+        why = f"the template {desired.template} cannot be used at {desired.site}: {'; '.join(reasons)}"
+    return Change(kind=Kind.REFUSED, what="machine", after=desired.name, why=why)
+
+
+def only_on(desired: DesiredMachine, site: ObservedSite) -> tuple[str, ...]:
+    """The nodes that the machine's template binds it to; none if it binds it to none."""
+    if site.templates is None:
+        return ()
+    found, _ = places(desired, site.state, site.templates)
+    return restricted(found, desired, site.state)
+
+
+def image_notices(desired: DesiredMachine, site: ObservedSite) -> list[Change]:
+    """What the machine gets from its template that its file does not name, or that may not work."""
+    templates = {template.summary.vmid: template for template in site.templates or ()}
+    found, _ = places(desired, site.state, tuple(templates.values()))
+    return [
+        Change(kind=Kind.NOTICE, what="image", after=f"{desired.template} {note.found}", why=note.remedy)
+        for note in notes_on(found, templates)
+    ]
 
 
 def no_address(desired: DesiredMachine) -> Change:

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from rich.text import Text
 
-from orchestrator.contract.calendar import PARIS
+from orchestrator.contract.calendar import day_in_paris
 from orchestrator.planning.classes import WORST_FIRST
 from orchestrator.planning.document import summary
 from orchestrator.planning.interventions import Allowance, Charge
@@ -61,7 +61,7 @@ def _client(
     offers = ", ".join(dict.fromkeys(machine.offer for machine in machines))
     heading = Text.assemble((client, "bold"), f"   {first.contract}   {offers}   site {first.site}")
     ends = first.desired.probation_ends if first.desired else None
-    if ends and now.astimezone(PARIS).date() < ends:
+    if ends and day_in_paris(now) < ends:
         heading.append(f"   probation until {ends}: no service level (art. 4.2)", "cyan")
     yield heading
     rows = [(machine, change) for machine in changing for change in _collapse(machine)]

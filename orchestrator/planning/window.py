@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from orchestrator.contract.calendar import PARIS
+from orchestrator.contract.calendar import PARIS, day_in_paris
 
 if TYPE_CHECKING:
     from orchestrator.subscriptions.model import MaintenanceWindow
@@ -26,7 +26,7 @@ def current_or_next(window: MaintenanceWindow, now: dt.datetime) -> tuple[dt.dat
 
     An opening that falls wholly into the hour which a spring night leaves out does not take place.
     """
-    today = now.astimezone(PARIS).date()
+    today = day_in_paris(now)
     for offset in range(-1, 16):
         day = today + dt.timedelta(days=offset)
         if _DAYS[day.weekday()] in window.days:

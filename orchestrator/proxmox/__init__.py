@@ -5,11 +5,12 @@ from orchestrator.proxmox.agent import interfaces as guest_interfaces
 from orchestrator.proxmox.agent import ping as ping_agent
 from orchestrator.proxmox.agent import read_file as read_guest_file
 from orchestrator.proxmox.archives import StoredArchive, read_archives
-from orchestrator.proxmox.client import Cluster, Patience
+from orchestrator.proxmox.client import Cluster, Patience, UnusableCluster
 from orchestrator.proxmox.errors import (
     AgentNotRunning,
     AlreadyExists,
     AlreadyRunning,
+    BadAnswer,
     BadParameters,
     DigestMismatch,
     Locked,
@@ -29,10 +30,12 @@ from orchestrator.proxmox.errors import (
     TokenRefused,
     Uncertain,
     Unreachable,
+    Unusable,
 )
 from orchestrator.proxmox.privileges import check_privileges
 from orchestrator.proxmox.reading import (
     FREEZE_POOL,
+    BadEntry,
     ClusterState,
     NodeSummary,
     StorageSummary,
@@ -55,15 +58,25 @@ from orchestrator.proxmox.redundancy import (
     set_ha_state,
 )
 from orchestrator.proxmox.snapshots import VmSnapshot, can_snapshot, read_snapshots
+from orchestrator.proxmox.storage_types import STORAGE_TYPES, disk_objection
 from orchestrator.proxmox.tasks import TaskResult, parse_upid
-from orchestrator.proxmox.values import Disk, parse_disk, parse_disk_bytes, parse_property_string
+from orchestrator.proxmox.values import (
+    Disk,
+    PropertyString,
+    parse_disk,
+    parse_disk_bytes,
+    parse_property_string,
+)
 
 __all__ = [
     "FREEZE_POOL",
+    "STORAGE_TYPES",
     "Affinity",
     "AgentNotRunning",
     "AlreadyExists",
     "AlreadyRunning",
+    "BadAnswer",
+    "BadEntry",
     "BadParameters",
     "Cluster",
     "ClusterState",
@@ -79,6 +92,7 @@ __all__ = [
     "NotRunning",
     "Patience",
     "PermissionDenied",
+    "PropertyString",
     "Protected",
     "ProxmoxError",
     "RedundancySettings",
@@ -95,11 +109,14 @@ __all__ = [
     "TokenRefused",
     "Uncertain",
     "Unreachable",
+    "Unusable",
+    "UnusableCluster",
     "VmConfig",
     "VmSnapshot",
     "VmSummary",
     "can_snapshot",
     "check_privileges",
+    "disk_objection",
     "frozen_by",
     "guest_interfaces",
     "is_ha_managed",

@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn, TypeVar
 
-from orchestrator.proxmox.connection import Connection, Endpoint, NoAnswer, Refusal
+from orchestrator.proxmox.connection import Connection, Endpoint, NoAnswer, Refusal, Unfit, parse_http_date
 from orchestrator.proxmox.errors import (
     Answer,
+    BadAnswer,
     LockTimeout,
     NoFreeId,
     ProxmoxError,
@@ -26,18 +27,23 @@ from orchestrator.proxmox.errors import (
     TlsRefused,
     Uncertain,
     Unreachable,
+    Unusable,
     cause_of_exit,
     classify,
 )
 from orchestrator.proxmox.tasks import TaskResult, Upid, parse_upid, warnings_in
 
+T = TypeVar("T")
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 
 _VM_PATH = re.compile(r"/nodes/(?P<node>[^/]+)(?:/(?:qemu|lxc)/(?P<vmid>\d+))?")
 _SECRET_PARAMETERS = frozenset({"password", "cipassword", "token_secret", "ticket"})
 _HIDDEN = "***"
+_NOBODY = "nobody@pve!none"
 _LOG = logging.getLogger("orchestrator.calls")
 _SILENT = logging.NullHandler()
+_SHORTEST = 0.01
+"""Seconds of an attempt for which its call has no time left."""
 _LOG_LINES = 5000
 _LOG_TAIL = 20
 _LISTEN_SECONDS = 1.0
@@ -97,7 +103,8 @@ class Cluster:
             token_secret: its secret.
             ca_file: trusted certificates (PEM); the system's if None. The environment has no say.
             verify_tls: False trusts anybody.
-            timeout_seconds: how long the server may be silent.
+            timeout_seconds: how long the server may be silent; a call with all its attempts may take four times
+                as long.
             patience: how to ask again.
             vmids: the first and the last number for new VMs; None: what Proxmox proposes.
             on_call: called with method and path right before every request is sent, retries and polls included.
@@ -166,6 +173,35 @@ class Cluster:
             )
         return free
 
+    def clock_offset(self, now: Callable[[], float] = time.time) -> float:
+        """How many seconds the site's clock is ahead of ``now`` (negative: behind): one call.
+
+        The time is that of the answer's ``Date`` header: of the node that is asked, to about a second.
+
+        Args:
+            now: the clock to compare with: seconds since the epoch.
+
+        Raises:
+            BadAnswer: the answer has no date, or one that is none.
+            ProxmoxError: it could not be asked for.
+        """
+
+        def ask() -> float:
+            before = now()
+            self._once("GET", "/version", {})
+            after = now()
+            theirs = parse_http_date(self._connection().date)
+            if theirs is None:
+                raise BadAnswer(
+                    "the answer does not say the time (no Date header that can be read)",
+                    site=self.site,
+                    call="GET /version",
+                )
+            # The header has whole seconds: half a second more is as likely as none.
+            return theirs + 0.5 - (before + after) / 2
+
+        return self._retried(ask)
+
     # Calls
 
     def get(self, path: str, *, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
@@ -194,23 +230,33 @@ class Cluster:
         return self._call("DELETE", path, {**(params or {}), **more})
 
     def _call(self, method: Method, path: str, params: Mapping[str, Any]) -> Any:
+        sent = {key: int(value) if isinstance(value, bool) else value for key, value in params.items()}
+        return self._retried(lambda: self._once(method, path, sent))
+
+    def _retried(self, ask: Callable[[], T]) -> T:
         import stamina
 
         # A retry that helps is no news; without a handler Python would print it on standard error.
         logging.getLogger("stamina").addHandler(_SILENT)
-        sent = {key: int(value) if isinstance(value, bool) else value for key, value in params.items()}
         patience = self._patience
+        longest = self._endpoint.limits.call
+        self._local.ends = time.monotonic() + longest
         for attempt in stamina.retry_context(
             on=_may_retry,
             attempts=patience.attempts,
-            timeout=None,
+            timeout=longest,
             wait_initial=patience.first_wait,
             wait_max=patience.longest_wait,
             wait_jitter=patience.jitter,
         ):
             with attempt:
-                return self._once(method, path, sent)
+                return ask()
         raise AssertionError("stamina ends with a result or an error")
+
+    def _left(self) -> float:
+        """How long the next attempt may take at most: what is left of its call."""
+        ends: float = getattr(self._local, "ends", 0.0)
+        return max(_SHORTEST, ends - time.monotonic())
 
     def _once(self, method: Method, path: str, params: Mapping[str, Any]) -> Any:
         with self._guard:
@@ -220,9 +266,14 @@ class Cluster:
         call = f"{method} {path}"
         began = time.monotonic()
         try:
-            answered = self._connection().send(method, path, params)
+            answered = self._connection().send(method, path, params, seconds=self._left())
             self._note(method, path, began, "200")
             return answered
+        except Unfit as unfit:
+            self._note(method, path, began, "unfit answer")
+            fault: type[ProxmoxError] = BadAnswer if method == "GET" else Uncertain
+            text = f"{self._endpoint.url}: {unfit}"
+            raise fault(self._scrub(text, params), site=self.site, call=call) from None
         except Refusal as refusal:
             self._note(method, path, began, str(refusal.status))
             place = _VM_PATH.match(path)
@@ -322,6 +373,7 @@ class Cluster:
         while True:
             trouble = ""
             try:
+                self._local.ends = math.inf  # one attempt, as long as one may take
                 status = self._once("GET", f"/nodes/{task.node}/tasks/{upid}/status", {})
             except (Unreachable, LockTimeout, ServerError) as error:
                 trouble = f" (the last look failed: {error.text})"
@@ -403,3 +455,35 @@ class Cluster:
 def _may_retry(error: Exception) -> bool:
     """Whether a call surely changed nothing: never answered and a read or never sent, or refused before it began."""
     return isinstance(error, Unreachable | LockTimeout)
+
+
+class UnusableCluster(Cluster):
+    """A site that cannot even be asked: its token, CA file or address cannot be used on this computer.
+
+    It stands where the site's API would stand: every call raises :class:`Unusable`, so the site is one that could not
+    be read, and the others go on.
+    """
+
+    def __init__(self, *, site: str, url: str, token_id: str, reason: str) -> None:
+        """Describe it.
+
+        Args:
+            site: the site's name.
+            url, token_id: as the sites file has them, right or wrong.
+            reason: why it cannot be used, and what to do.
+        """
+        super().__init__(site=site, url="https://unusable.invalid", token_id=_NOBODY, token_secret="")
+        self.reason = reason
+        self._url = url
+        self._token_id = token_id
+
+    @property
+    def token_id(self) -> str:
+        """As the sites file has it."""
+        return self._token_id
+
+    def __repr__(self) -> str:
+        return f"<UnusableCluster {self.site} {self._url}>"
+
+    def _once(self, method: Method, path: str, params: Mapping[str, Any]) -> NoReturn:
+        raise Unusable(self.reason, site=self.site, call=f"{method} {path}")

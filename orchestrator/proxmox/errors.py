@@ -63,6 +63,24 @@ class Uncertain(ProxmoxError):
     )
 
 
+class Unusable(ProxmoxError):
+    """What this computer has of the site (token, CA file, address of the API) cannot be used. Nothing was sent."""
+
+    default_remedy = "correct `api` of this site in the sites file; the other sites are not concerned"
+
+
+class BadAnswer(ProxmoxError):
+    """An answer that is not what the API promises: not JSON, another type, a value out of range, too long.
+
+    A write that was answered so is :class:`Uncertain`: it may have taken effect.
+    """
+
+    default_remedy = (
+        "see what is answered there (pvesh get PATH on a node, journalctl -u pveproxy), and that no other server "
+        "stands between; then run the same command again"
+    )
+
+
 class TlsRefused(ProxmoxError):
     """The server's certificate is not the one to trust. Nothing was sent."""
 
@@ -363,13 +381,23 @@ class Answer:
     write: bool = False
 
 
+_MOST_ERRORS = 20
+_LONGEST_TEXT = 1000
+
+
+def tidy(text: str, longest: int = _LONGEST_TEXT) -> str:
+    """Text of a server on one line, without anything that is not printable, and not too long for a message."""
+    line = " ".join(text[: 4 * longest].split())
+    safe = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
+    return safe if len(safe) <= longest else safe[:longest] + " […]"
+
+
 def classify(answer: Answer) -> ProxmoxError:
     """Tell which error a refusal is."""
-    text = " ".join(answer.text.split()) or f"status {answer.status} without a word"
+    text = tidy(answer.text) or f"status {answer.status} without a word"
     if answer.errors:
-        details = "; ".join(
-            f"{name}: {' '.join(str(why).split())}" for name, why in sorted(answer.errors.items())
-        )
+        told = sorted(answer.errors.items())[:_MOST_ERRORS]
+        details = "; ".join(f"{tidy(name, 100)}: {tidy(str(why), 300)}" for name, why in told)
         text = f"{text.rstrip('.')}: {details}"
     if answer.status == 401:
         return _error(TokenRefused, answer, text)
@@ -392,7 +420,7 @@ def classify(answer: Answer) -> ProxmoxError:
 
 def cause_of_exit(answer: Answer) -> ProxmoxError | None:
     """Tell which error the end of a task is, or None if its words are not known."""
-    return _by_sentence(answer, " ".join(answer.text.split()))
+    return _by_sentence(answer, tidy(answer.text))
 
 
 def _by_sentence(answer: Answer, text: str) -> ProxmoxError | None:

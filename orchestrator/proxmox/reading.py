@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.proxmox.errors import ServerError
 
@@ -83,6 +83,30 @@ class StorageSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BadEntry:
+    """An entry of the cluster's lists that could not be read. It is there, whatever it is: it is not absent.
+
+    What stands here was checked as in a sound entry, and is safe to show.
+
+    Attributes:
+        kind: what it is.
+        name: the machine's, node's, storage's or pool's; if that cannot be read, what is known instead ("VM 101").
+        reason: what is wrong with it.
+        vmid: of a machine; None if it cannot be read.
+        node: where a machine or storage is; None if it cannot be read.
+        pool, tags: of a machine, as far as they can be read.
+    """
+
+    kind: Literal["machine", "node", "storage", "pool"]
+    name: str
+    reason: str
+    vmid: int | None = None
+    node: str | None = None
+    pool: str | None = None
+    tags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClusterState:
     """Everything the cluster lists.
 
@@ -90,6 +114,7 @@ class ClusterState:
         version: of Proxmox VE, such as ``8.4.1``.
         pools: names of pools.
         frozen: who stopped every change, and why: the comment of the pool :data:`FREEZE_POOL`; empty if nobody did.
+        bad_entries: entries that could not be read; they are in none of the other lists.
     """
 
     site: str
@@ -99,6 +124,7 @@ class ClusterState:
     storages: tuple[StorageSummary, ...]
     pools: frozenset[str]
     frozen: str = ""
+    bad_entries: tuple[BadEntry, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

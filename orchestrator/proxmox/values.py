@@ -3,16 +3,111 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)", re.IGNORECASE)
 _GIB = 1024**3
 
+_QUOTED = r'"(?:[^"\\]|\\.)*"(?=,|\Z)'
+_PART = re.compile(rf'[^=,"]*={_QUOTED}|{_QUOTED}|[^,]*')
+"""One part of a property string; a quoted value may hold commas."""
+
+_ON = frozenset({"1", "on", "yes", "true"})
+
+
+@dataclass(frozen=True)
+class PropertyString:
+    """A value such as ``virtio=BC:24:11:44:91:79,bridge=vmbr0,firewall=1``, to read, change and write back.
+
+    What is not changed stays as it was: unknown keys, their order, quoted values. So text that was parsed is written
+    back the same, and a change of one key changes that key alone.
+
+    Attributes:
+        parts: the parts as they stand in the text.
+        default_key: the key that the first part without a name is short for: ``enabled`` of ``agent: 1``,
+            ``current`` of ``memory: 2048``.
+    """
+
+    parts: tuple[str, ...]
+    default_key: str = ""
+
+    @classmethod
+    def parse(cls, text: str, *, default_key: str = "") -> Self:
+        """Take a text apart. Every text can be: Proxmox checked the ones that it stores."""
+        return cls(parts=tuple(_split(text)) if text else (), default_key=default_key)
+
+    def __str__(self) -> str:
+        """The text, as it is written to Proxmox."""
+        return ",".join(self.parts)
+
+    def _key(self, part: str) -> str | None:
+        name, equals, _ = part.partition("=")
+        if equals:
+            return name
+        return self.default_key if part.strip() else None
+
+    def get(self, key: str) -> str | None:
+        """The value of a key, without its quotes; None if it is not there."""
+        for part in self.parts:
+            if self._key(part) == key:
+                return _unquoted(part.partition("=")[2] if "=" in part else part)
+        return None
+
+    def is_on(self, key: str) -> bool:
+        """Whether a switch is on, in any of the ways to write that: ``1``, ``on``, ``yes``, ``true``."""
+        return (self.get(key) or "").lower() in _ON
+
+    def with_(self, key: str, value: str) -> Self:
+        """The same with one key changed in its place, or added at the end. There is one of it afterwards.
+
+        Args:
+            key: its name, or the default key.
+            value: what it shall be.
+
+        Raises:
+            ValueError: the value holds a comma or a quote: it would be read as more than one key.
+        """
+        if set(value) & set(',"'):
+            raise ValueError(f"not a value of a property string: {key}={value!r}")
+        changed: list[str] = []
+        done = False
+        for part in self.parts:
+            if self._key(part) != key:
+                changed.append(part)
+            elif not done:
+                changed.append(f"{key}={value}" if "=" in part else value)
+                done = True
+        if not done:
+            changed.append(f"{key}={value}")
+        return type(self)(parts=tuple(changed), default_key=self.default_key)
+
+    def without(self, key: str) -> Self:
+        """The same without a key."""
+        parts = tuple(part for part in self.parts if self._key(part) != key)
+        return type(self)(parts=parts, default_key=self.default_key)
+
+
+def _split(text: str) -> Iterator[str]:
+    """Part a text at its commas, but for those in quoted values."""
+    position = 0
+    while found := _PART.match(text, position):  # the last alternative fits everywhere, an empty part too
+        yield found[0]
+        if found.end() == len(text):
+            return
+        position = found.end() + 1
+
+
+def _unquoted(value: str) -> str:
+    if len(value) > 1 and value.startswith('"') and value.endswith('"'):
+        return re.sub(r"\\(.)", r"\1", value[1:-1])
+    return value
+
 
 def parse_property_string(text: str) -> dict[str, str]:
-    """Take ``virtio=BC:24:11:44:91:79,bridge=vmbr0`` apart.
+    """Take ``virtio=BC:24:11:44:91:79,bridge=vmbr0`` apart, to read it; :class:`PropertyString` is for changing it.
 
     A first part without a name (the volume of a disk, the ``1`` of ``agent: 1``) is kept under the empty name.
 
@@ -20,10 +115,10 @@ def parse_property_string(text: str) -> dict[str, str]:
         ValueError: a later part has no name.
     """
     properties: dict[str, str] = {}
-    for index, part in enumerate(filter(None, text.split(","))):
+    for index, part in enumerate(filter(None, PropertyString.parse(text).parts)):
         name, equals, value = part.partition("=")
         if equals:
-            properties[name] = value
+            properties[name] = _unquoted(value)
         elif index == 0:
             properties[""] = part
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from orchestrator.contract.calendar import PARIS
+from orchestrator.contract.calendar import PARIS, day_in_paris
 from orchestrator.reports.words import Language, Words, grouped
 
 _NO_BREAK = "\u00a0"
@@ -78,7 +78,7 @@ class Speech:
 
     def moment(self, moment: dt.datetime) -> str:
         """An aware moment in Paris: ``23 nov. 2026, 22 h 15``."""
-        return f"{self.short_day(moment.astimezone(PARIS).date())}, {self._clock(moment)}"
+        return f"{self.short_day(day_in_paris(moment))}, {self._clock(moment)}"
 
     def window(self, opens: dt.datetime, closes: dt.datetime) -> str:
         """A maintenance window, shorter than a day, in Paris: ``23 nov. 2026, 22 h 00 – 2 h 00``."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
-from orchestrator.proxmox import Disk, parse_disk, parse_property_string
-from orchestrator.resources.machine import applied, new_mark
+from orchestrator.proxmox import Disk, PropertyString, parse_disk, parse_property_string
+from orchestrator.resources.machine import applied, is_cloud_init, is_drive, new_mark
 from orchestrator.subscriptions.model import format_mebibytes
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from orchestrator.resources.notes import Mark
     from orchestrator.resources.observed import ObservedMachine
 
-_DISK = re.compile(r"(?:scsi|virtio|sata|ide)(\d+)")
 _BUSES = ("scsi", "virtio", "sata", "ide")
 
 
@@ -46,7 +45,7 @@ def disk_slots(config: VmConfig) -> list[Slot]:
     found = {
         key: parse_disk(value)
         for key, value in config.current.items()
-        if _DISK.fullmatch(key) and "media=cdrom" not in value and "cloudinit" not in value
+        if is_drive(key) and not parse_disk(value).is_cdrom and not is_cloud_init(value)
     }
     boot = parse_property_string(config.effective("boot") or "").get("order", "")
     order = [name for name in re.split(r"[;,]", boot) if name in found]
@@ -66,15 +65,15 @@ def vcpus_of(config: VmConfig) -> int:
 
 def memory_of(config: VmConfig) -> int:
     """A machine's memory in MiB."""
-    text = config.effective("memory") or "512"
-    return int(parse_property_string(text).get("current", text) if "=" in text else text)
+    memory = PropertyString.parse(config.effective("memory") or "", default_key="current")
+    return int(memory.get("current") or 512)
 
 
 def network_of(config: VmConfig) -> tuple[str | None, int | None]:
     """The bridge and the VLAN of a machine's first network device; None where there is none."""
-    options = dict(part.partition("=")[::2] for part in (config.effective("net0") or "").split(","))
-    tag = options.get("tag")
-    return options.get("bridge"), int(tag) if tag else None
+    card = PropertyString.parse(config.effective("net0") or "", default_key="model")
+    tag = card.get("tag")
+    return card.get("bridge"), int(tag) if tag else None
 
 
 def adopted_mark(desired: DesiredMachine, observed: ObservedMachine, address: IPv4Address) -> Mark:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from sys import intern
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.contract.calendar import PARIS
+from orchestrator.contract.calendar import day_in_paris
 from orchestrator.contract.retention import Verdict, judge
 
 if TYPE_CHECKING:
@@ -234,16 +234,14 @@ def what_retention_does(desired: DesiredMachine, archives: tuple[Archive, ...], 
     judged = verdicts(archives, now, days=desired.backup_days, in_file=True)
     if desired.backup_days is None:
         last = max(verdict.ends for verdict in judged)
-        return (
-            f"no new ones; the {len(judged)} that are there run out their days, the last on {last:%Y-%m-%d}"
-        )
+        return f"no new ones; the {len(judged)} that are there run out their days, the last on {day_in_paris(last)}"
     going = archives_going(desired, archives, now)
     if not going:
         return f"none of the {len(judged)} archives goes tonight"
-    first, last_one = (archive.taken_at.astimezone(PARIS) for archive in (going[0], going[-1]))
+    first, last_one = (day_in_paris(archive.taken_at) for archive in (going[0], going[-1]))
     size = sum(archive.stored.size for archive in going) / 1024**3
     noun = "archive goes" if len(going) == 1 else "archives go"
-    return f"{len(going)} of {len(judged)} {noun} tonight: {first:%Y-%m-%d} to {last_one:%Y-%m-%d}, {size:.1f} GiB"
+    return f"{len(going)} of {len(judged)} {noun} tonight: {first} to {last_one}, {size:.1f} GiB"
 
 
 def archives_going(desired: DesiredMachine, archives: tuple[Archive, ...], now: dt.datetime) -> list[Archive]:

@@ -12,6 +12,7 @@ from orchestrator.contract.life import ContractLife
 from orchestrator.contract.probation import probation_ends
 from orchestrator.guests.rules import FirewallPolicy, policy_of
 from orchestrator.subscriptions.model import MaintenanceWindow, Offer
+from orchestrator.subscriptions.public_keys import parse_public_key
 
 if TYPE_CHECKING:
     from orchestrator.sites.model import BackupStorage, Provider, Site, SiteNetwork
@@ -81,7 +82,8 @@ class DesiredMachine:
         memory: MiB.
         disks: (name, GiB), the system disk first.
         address: None where the file says ``auto``.
-        ssh_keys: public keys of the provider and, where the client may have access, of the client.
+        ssh_keys: public keys of the provider and, where the client may have access, of the client; their comments
+            hold nothing that means something to YAML.
         backup_days: how many calendar days its backups are kept; None if its backup is off.
         backup_storages: where its backups go: at other sites than its own (article 3.5).
         snapshots: those that the file declares.
@@ -189,7 +191,13 @@ def _desired(
         address=None if machine.address == "auto" else machine.address,
         power=machine.power,
         user=provider.management.user,
-        ssh_keys=(provider.management.ssh_public_key, *(administration.ssh_keys if client_access else ())),
+        ssh_keys=tuple(
+            parse_public_key(key).handed_on
+            for key in (
+                provider.management.ssh_public_key,
+                *(administration.ssh_keys if client_access else ()),
+            )
+        ),
         policy=policy_of(
             machine,
             allowed_from=administration.allowed_from if client_access else (),

@@ -17,10 +17,11 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from orchestrator.guests.keys import is_public_key
-from orchestrator.proxmox import parse_disk, parse_property_string
+from orchestrator.proxmox import PropertyString, disk_objection, parse_disk
 from orchestrator.resources.backup import backup_words
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import DesiredMachine, pool_of
+from orchestrator.resources.key_names import NamedKey, key_words
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.redundancy import APPLIED, redundancy_words
 from orchestrator.subscriptions.model import Offer, format_mebibytes
@@ -29,10 +30,16 @@ if TYPE_CHECKING:
     from orchestrator.resources.observed import ObservedMachine
 
 CLOUD_INIT_SLOT = "scsi1"
-"""Debian's cloud kernel has no IDE or SATA driver: the cloud-init drive goes on SCSI."""
+"""Where the cloud-init drive goes, if nothing is there. Debian's cloud kernel has no IDE or SATA driver, so it goes on
+SCSI in any case."""
 
 SYSTEM_SLOT = "scsi0"
+"""Where a template's system disk usually is."""
+
 _DATA_SLOTS = tuple(f"scsi{n}" for n in range(2, 31))
+_CLOUD_INIT_DRIVE = re.compile(r"[^,]*[:/](?:vm-\d+-)?cloudinit(?:\.\w+)?(?:,|$)")
+_SCSI = re.compile(r"scsi\d+")
+_GIB = 1024**3
 
 RESTART_KEYS = frozenset(
     {
@@ -82,13 +89,22 @@ class _Sides:
     def read(self, key: str) -> str | None:
         return self.observed.config.effective(key)
 
-    def update(self, what: str, before: str | None, after: str | None) -> Change:
+    def properties(self, key: str, default_key: str = "") -> PropertyString:
+        return PropertyString.parse(self.read(key) or "", default_key=default_key)
+
+    def taken(self, slot: str) -> bool:
+        """Whether something is in a slot, waits for it, or is noted to belong there."""
+        config = self.observed.config
+        return slot in config.current or slot in config.pending or slot in self.mark.slots.values()
+
+    def update(self, what: str, before: str | None, after: str | None, *, noted: str | None = None) -> Change:
+        """A change; ``noted`` is what the mark holds for it, where that is not ``after``."""
         return Change(
             kind=Kind.UPDATE,
             what=what,
             before=before,
             after=after,
-            drift=self.mark.ready and self.mark.applied.get(what) == after,
+            drift=self.mark.ready and self.mark.applied.get(what) == (noted or after),
         )
 
 
@@ -102,11 +118,13 @@ def _vcpus(sides: _Sides) -> Iterator[Edit]:
 
 
 def _memory(sides: _Sides) -> Iterator[Edit]:
-    text = sides.read("memory") or "512"
-    observed = int(parse_property_string(text).get("current", text) if "=" in text else text)
+    properties = sides.properties("memory", "current")
+    observed = int(properties.get("current") or 512)
     if observed != sides.desired.memory:
         change = sides.update("memory", format_mebibytes(observed), format_mebibytes(sides.desired.memory))
-        yield Edit(change=change, params={"memory": sides.desired.memory})
+        yield Edit(
+            change=change, params={"memory": str(properties.with_("current", str(sides.desired.memory)))}
+        )
 
 
 def _name(sides: _Sides) -> Iterator[Edit]:
@@ -116,19 +134,16 @@ def _name(sides: _Sides) -> Iterator[Edit]:
 
 
 def _network(sides: _Sides) -> Iterator[Edit]:
-    text = sides.read("net0") or "virtio"
-    options = dict(part.partition("=")[::2] for part in text.split(","))
+    card = PropertyString.parse(sides.read("net0") or "virtio", default_key="model")
     network = sides.desired.network
+    bridge, tag = card.get("bridge"), card.get("tag")
     wanted_tag = str(network.vlan) if network.vlan else None
-    if (options.get("bridge"), options.get("tag")) != (network.bridge, wanted_tag):
-        before = _network_words(options.get("bridge"), options.get("tag")) if "bridge" in options else None
-        options["bridge"] = network.bridge
-        options.pop("tag", None)
-        if wanted_tag:
-            options["tag"] = wanted_tag
-        value = ",".join(f"{key}={value}" if value else key for key, value in options.items())
+    if (bridge, tag) != (network.bridge, wanted_tag):
+        before = _network_words(bridge, tag) if bridge else None
+        card = card.with_("bridge", network.bridge)
+        card = card.with_("tag", wanted_tag) if wanted_tag else card.without("tag")
         change = sides.update("network", before, _network_words(network.bridge, wanted_tag))
-        yield Edit(change=change, params={"net0": value})
+        yield Edit(change=change, params={"net0": str(card)})
 
 
 def _network_words(bridge: str | None, tag: str | None) -> str:
@@ -136,21 +151,36 @@ def _network_words(bridge: str | None, tag: str | None) -> str:
 
 
 def _address(sides: _Sides) -> Iterator[Edit]:
+    """The IPv4 address and its gateway. What else is set there (IPv6) is not the file's, and stays."""
     network = sides.desired.network
-    value = f"ip={sides.address}/{network.subnet.prefixlen}"
-    if network.gateway:
-        value += f",gw={network.gateway}"
-    observed = sides.read("ipconfig0")
-    if observed is None or parse_property_string(observed) != parse_property_string(value):
-        before = str(sides.observed.address) if sides.observed.address else None
-        change = sides.update("address", before, str(sides.address))
-        yield Edit(change=change, params={"ipconfig0": value})
+    found = sides.properties("ipconfig0")
+    wanted = {
+        "ip": f"{sides.address}/{network.subnet.prefixlen}",
+        "gw": str(network.gateway) if network.gateway else None,
+    }
+    changed = found
+    for key, value in wanted.items():
+        if found.get(key) != value:
+            changed = changed.without(key) if value is None else changed.with_(key, value)
+    if changed == found:
+        return
+    before = (found.get("ip") or "").partition("/")[0] or None
+    after = str(sides.address)
+    if before == after:
+        before, after = (_way_words(found.get("ip"), found.get("gw")), _way_words(wanted["ip"], wanted["gw"]))
+    change = sides.update("address", before, after, noted=str(sides.address))
+    yield Edit(change=change, params={"ipconfig0": str(changed)})
+
+
+def _way_words(address: str | None, gateway: str | None) -> str:
+    return f"{address} via {gateway}" if gateway else f"{address} without a gateway"
 
 
 def _nameservers(sides: _Sides) -> Iterator[Edit]:
     servers = " ".join(str(server) for server in sides.desired.network.nameservers)
-    if servers and (sides.read("nameserver") or "") != servers:
-        change = sides.update("name servers", sides.read("nameserver"), servers)
+    observed = " ".join(re.split(r"[\s,;]+", (sides.read("nameserver") or "").strip()))
+    if servers and observed != servers:
+        change = sides.update("name servers", observed or None, servers)
         yield Edit(change=change, params={"nameserver": servers})
 
 
@@ -167,43 +197,67 @@ def keys_in_config(observed: ObservedMachine) -> tuple[str, ...]:
 
 def keys_in(sshkeys: str | None) -> tuple[str, ...]:
     """The public SSH keys of Proxmox's setting ``sshkeys``; lines that somebody wrote with options are left out."""
-    return tuple(line for line in urllib.parse.unquote(sshkeys or "").splitlines() if is_public_key(line))
+    # Proxmox parts them where a line ends, and nowhere else.
+    return tuple(line for line in urllib.parse.unquote(sshkeys or "").split("\n") if is_public_key(line))
 
 
 def _ssh_keys(sides: _Sides) -> Iterator[Edit]:
-    observed = frozenset(keys_in_config(sides.observed))
-    wanted = frozenset(sides.desired.ssh_keys)
+    observed = {NamedKey.of(key) for key in keys_in_config(sides.observed)}
+    wanted = {NamedKey.of(key) for key in sides.desired.ssh_keys}
     if observed == wanted:
         return
+    before, after = key_words(observed, wanted)
     if sides.mark.ready and sides.desired.offer is Offer.ESSENTIAL:
         yield Edit(
             change=Change(
                 kind=Kind.NOTICE,
                 what="SSH keys",
-                before=_count(observed),
-                after=_count(wanted),
+                before=before,
+                after=after,
                 why="keys are installed at delivery; managing them afterwards is not part of "
                 "cloud-vm-essential (art. 3.3): the client changes them in the machine",
             )
         )
         return
     lines = "\n".join(sides.desired.ssh_keys)
-    change = sides.update("SSH keys", _count(observed), _count(wanted))
+    change = sides.update("SSH keys", before, after)
     yield Edit(change=change, params={"sshkeys": urllib.parse.quote(lines, safe="")})
 
 
-def _count(keys: frozenset[str]) -> str | None:
-    return ", ".join(sorted(key.split()[-1] if len(key.split()) > 2 else key[-12:] for key in keys)) or None
+def is_cloud_init(value: str) -> bool:
+    """Whether a drive's value is a cloud-init drive: by its volume, as Proxmox itself tells."""
+    return _CLOUD_INIT_DRIVE.match(value) is not None
+
+
+def _cloud_init_slot(sides: _Sides) -> str | None:
+    """Where the cloud-init drive is to go: a slot with nothing in it. None if the machine has one, or no free slot."""
+    config = sides.observed.config
+    drives = [
+        value for values in (config.current, config.pending) for key, value in values.items() if is_drive(key)
+    ]
+    if any(is_cloud_init(value) for value in drives):
+        return None
+    return next((slot for slot in (CLOUD_INIT_SLOT, *_DATA_SLOTS) if not sides.taken(slot)), None)
+
+
+def is_drive(key: str) -> bool:
+    """Whether a setting is a drive: a disk, or one with exchangeable media. Not the firmware's own."""
+    return re.fullmatch(r"(?:scsi|virtio|sata|ide)\d+", key) is not None
 
 
 def _cloud_init_drive(sides: _Sides) -> Iterator[Edit]:
-    has_drive = any(
-        "cloudinit" in value for value in sides.observed.config.current.values() if "media=cdrom" in value
-    )
-    pending = any("cloudinit" in value for value in sides.observed.config.pending.values())
-    if not has_drive and not pending:
-        change = sides.update("cloud-init drive", None, CLOUD_INIT_SLOT)
-        yield Edit(change=change, params={CLOUD_INIT_SLOT: f"{sides.desired.storage}:cloudinit"})
+    slot = _cloud_init_slot(sides)
+    if slot is not None:
+        change = sides.update("cloud-init drive", None, slot)
+        params = {slot: f"{sides.desired.storage}:cloudinit"}
+        yield Edit(change=change, params={**params, **_controller(sides)})
+
+
+def _controller(sides: _Sides) -> dict[str, str | int]:
+    """The controller that a first SCSI drive needs: cloud kernels have no driver for Proxmox's default."""
+    config = sides.observed.config
+    keys = config.current.keys() | config.pending.keys()
+    return {} if "scsihw" in keys or any(map(_SCSI.fullmatch, keys)) else {"scsihw": "virtio-scsi-pci"}
 
 
 def _unseen(sides: _Sides) -> Iterator[Edit]:
@@ -213,9 +267,10 @@ def _unseen(sides: _Sides) -> Iterator[Edit]:
         wanted["kvm"] = 0  # Proxmox starts no machine with KVM where there is none
     if differing := {key: value for key, value in wanted.items() if sides.read(key) != str(value)}:
         yield Edit(change=None, params=dict(differing))
-    agent = sides.read("agent") or ""
-    if not re.match(r"(enabled=)?1\b", agent):
-        yield Edit(change=sides.update("guest agent", agent or None, "on"), params={"agent": 1})
+    agent = sides.properties("agent", "enabled")
+    if not agent.is_on("enabled"):
+        change = sides.update("guest agent", "off" if agent.parts else None, "on")
+        yield Edit(change=change, params={"agent": str(agent.with_("enabled", "1"))})
 
 
 def _tags(sides: _Sides) -> Iterator[Edit]:
@@ -229,14 +284,13 @@ def _tags(sides: _Sides) -> Iterator[Edit]:
 
 
 def _disks(sides: _Sides) -> Iterator[Edit]:
-    free = [
-        slot for slot in _DATA_SLOTS if sides.read(slot) is None and slot not in sides.mark.slots.values()
-    ]
+    ours = _cloud_init_slot(sides)
+    free = [slot for slot in _DATA_SLOTS if slot != ours and not sides.taken(slot)]
     wanted_names = {name for name, _ in sides.desired.disks}
     for index, (name, size) in enumerate(sides.desired.disks):
         slot = sides.mark.slots.get(name) or (SYSTEM_SLOT if index == 0 else None)
         if slot is None:
-            yield _new_disk(sides, name, size, free.pop(0))
+            yield _new_disk(sides, name, size, free.pop(0) if free else None)
         else:
             yield from _existing_disk(sides, name, size, slot)
     for name in sorted(sides.mark.slots.keys() - wanted_names):
@@ -244,12 +298,32 @@ def _disks(sides: _Sides) -> Iterator[Edit]:
             yield Edit(change=_removed_disk(sides, name))
 
 
-def _new_disk(sides: _Sides, name: str, size: int, slot: str) -> Edit:
-    value = f"{sides.desired.storage}:{size}"
-    if sides.desired.disk_format:
-        value += f",format={sides.desired.disk_format}"
+def _new_disk(sides: _Sides, name: str, size: int, slot: str | None) -> Edit:
+    desired = sides.desired
+    kind = sides.observed.storage_types.get(desired.storage, "")
+    why = disk_objection(desired.storage, kind, desired.disk_format)
+    if slot is None:
+        vmid = sides.observed.summary.vmid
+        why = f"VM {vmid} has no free SCSI slot for it: detach a drive that nobody needs, or make fewer, larger disks"
+    if slot is None or why:
+        return Edit(change=Change(kind=Kind.REFUSED, what=f"disk {name}", after=f"{size}GiB", why=why))
+    value = f"{desired.storage}:{size}"
+    if desired.disk_format:
+        value += f",format={desired.disk_format}"
     change = sides.update(f"disk {name}", None, f"{size}GiB")
-    return Edit(change=change, params={slot: value}, slot=(name, slot))
+    return Edit(change=change, params={slot: value, **_controller(sides)}, slot=(name, slot))
+
+
+def size_words(size: int) -> str:
+    """A disk's size in words, never rounded: two sizes read the same only if they are the same.
+
+    Args:
+        size: bytes.
+    """
+    for unit, factor in (("GiB", _GIB), ("MiB", 1024**2), ("KiB", 1024)):
+        if size % factor == 0:
+            return f"{size // factor}{unit}"
+    return f"{size} bytes"
 
 
 def _existing_disk(sides: _Sides, name: str, size: int, slot: str) -> Iterator[Edit]:
@@ -268,18 +342,16 @@ def _existing_disk(sides: _Sides, name: str, size: int, slot: str) -> Iterator[E
             )
         )
         return
-    gibibyte = 1024**3
     observed = parse_disk(value).size_bytes
     if sides.mark.adopted:  # a file knows whole GiB only
-        observed = observed // gibibyte * gibibyte
-    if observed < size * gibibyte:
-        before = f"{observed / gibibyte:g}GiB"
-        change = sides.update(f"disk {name}", before, f"{size}GiB")
+        observed = observed // _GIB * _GIB
+    if observed < size * _GIB:
+        change = sides.update(f"disk {name}", size_words(observed), f"{size}GiB")
         yield Edit(change=change, resize=(slot, size), slot=(name, slot))
-    elif observed > size * gibibyte:
-        fresh = not sides.mark.applied and slot == SYSTEM_SLOT
+    elif observed > size * _GIB:
+        fresh = not sides.mark.applied and sides.desired.disks[0][0] == name
         why = (
-            f"the image {sides.desired.image} itself needs {observed / gibibyte:g} GiB: ask for at least that"
+            image_needs(sides.desired.image, observed)
             if fresh
             else "a disk cannot shrink without losing data: set the size back, or add a smaller disk, copy the "
             "data inside the machine, and ask for the old one to be detached"
@@ -288,13 +360,23 @@ def _existing_disk(sides: _Sides, name: str, size: int, slot: str) -> Iterator[E
             change=Change(
                 kind=Kind.REFUSED,
                 what=f"disk {name}",
-                before=f"{observed / gibibyte:g}GiB",
+                before=size_words(observed),
                 after=f"{size}GiB",
                 why=why,
             )
         )
     elif sides.mark.slots.get(name) != slot:
         yield Edit(change=None, slot=(name, slot))
+
+
+def image_needs(image: str, size: int) -> str:
+    """Why a system disk is too small for its image, and what to do.
+
+    Args:
+        image: its name in the file.
+        size: of the template's system disk, bytes.
+    """
+    return f"the image {image} itself needs {size_words(size)}: ask for at least that"
 
 
 def _removed_disk(sides: _Sides, name: str) -> Change:
@@ -357,15 +439,20 @@ def edits(desired: DesiredMachine, observed: ObservedMachine, mark: Mark, addres
     return [edit for attribute in attributes for edit in attribute(sides)]
 
 
-def new_mark(desired: DesiredMachine) -> Mark:
-    """The mark that a clone gets from its first moment: ours, not ready."""
+def new_mark(desired: DesiredMachine, system_slot: str = SYSTEM_SLOT) -> Mark:
+    """The mark that a clone gets from its first moment: ours, not ready.
+
+    Args:
+        desired: the file's side.
+        system_slot: where its template has the system disk.
+    """
     return Mark(
         client=desired.client,
         machine=desired.name,
         contract=desired.contract,
         offer=str(desired.offer),
         image=desired.image,
-        slots={desired.disks[0][0]: SYSTEM_SLOT},
+        slots={desired.disks[0][0]: system_slot},
     )
 
 

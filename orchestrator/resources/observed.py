@@ -28,6 +28,7 @@ from orchestrator.resources.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, ClusterState, VmConfig, VmSnapshot, VmSummary
+    from orchestrator.resources.image import Template
     from orchestrator.resources.redundancy import ObservedRedundancy
 
 READERS = 2
@@ -79,6 +80,8 @@ class ObservedSite:
         register: which machine has which address (name of the machine by address). Complete only after
             :func:`with_register`, because it costs a call for each stranger.
         adoptable: strangers that a file wants to take over, by their VM id.
+        templates: the templates of the machines that are to be made; None if they were not read
+            (:func:`orchestrator.resources.image.with_templates`).
         unreadable: what could not be read. Nothing is concluded of it: not that it is there, nor that it is not.
     """
 
@@ -88,6 +91,7 @@ class ObservedSite:
     strangers: tuple[VmSummary, ...]
     register: dict[IPv4Address, str]
     adoptable: Mapping[int, ObservedMachine] = field(default_factory=dict)
+    templates: tuple[Template, ...] | None = None
     unreadable: tuple[Unreadable, ...] = ()
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.contract.calendar import PARIS, WORK_STARTS, add_calendar_days
+from orchestrator.contract.calendar import PARIS, WORK_STARTS, add_calendar_days, day_in_paris
 from orchestrator.contract.snapshots import SNAPSHOT_DAYS, SNAPSHOTS_AT_A_TIME
 from orchestrator.proxmox import VmSnapshot, can_snapshot, parse_disk
 from orchestrator.resources.change import Change, Kind
@@ -83,9 +83,9 @@ def owned(snapshot: VmSnapshot) -> OwnedSnapshot | None:
 def days_of(now: dt.datetime) -> frozenset[dt.date]:
     """The days whose declared snapshots are taken at a moment: today, and yesterday until the night is over."""
     local = now.astimezone(PARIS)
-    days = {local.date()}
+    days = {day_in_paris(now)}
     if local.time() < WORK_STARTS:
-        days.add(local.date() - dt.timedelta(days=1))
+        days.add(day_in_paris(now) - dt.timedelta(days=1))
     return frozenset(days)
 
 
@@ -124,8 +124,8 @@ def no_room(snapshots: Iterable[VmSnapshot]) -> str | None:
 
 def _described(snapshot: VmSnapshot) -> str:
     if owned(snapshot) is None:
-        day = snapshot.taken_at.astimezone(PARIS)
-        return f"{snapshot.name} (made by others in Proxmox on {day:%Y-%m-%d}, no expiry)"
+        day = day_in_paris(snapshot.taken_at)
+        return f"{snapshot.name} (made by others in Proxmox on {day}, no expiry)"
     return f"{snapshot.name} (expires {expires_at(snapshot):%Y-%m-%d %H:%M})"
 
 

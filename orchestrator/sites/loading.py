@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from orchestrator.documents.checking import check
-from orchestrator.documents.files import read_text
-from orchestrator.documents.problems import Problem, ProblemsFound, count_errors
+from orchestrator.documents.files import read_trusted_text
+from orchestrator.documents.problems import Problem, ProblemsFound, count_errors, first_problems
 from orchestrator.documents.reading import read
+from orchestrator.documents.shape import keys_of
 from orchestrator.sites.model import Api, Provider
 from orchestrator.sites.rules import check_sites
 
@@ -28,15 +30,16 @@ def load_provider(path: Path) -> Provider:
         ProblemsFound: the file has errors; every one of them is in the exception.
     """
     file = _file(path)
-    text = read_text(file)
+    text = read_trusted_text(file)
     if isinstance(text, Problem):
         raise ProblemsFound([text])
-    checked = check(read(text, str(file)), Provider, {"folder": file.absolute().parent})
+    document = read(text, str(file), keys=keys_of(Provider), kind="sites file")
+    checked = check(document, Provider, {"folder": file.absolute().parent})
     problems = [*checked.problems]
     if checked.value is not None:
         problems += checked.judge(check_sites(checked.value))
     if checked.value is None or count_errors(problems):
-        raise ProblemsFound(sorted(problems, key=lambda problem: (problem.line, problem.column)))
+        raise ProblemsFound(first_problems(problems))
     return checked.value
 
 
@@ -50,8 +53,10 @@ def load_apis(path: Path) -> dict[str, Api | None]:
         By site; None where that part of the file has errors itself. Empty where the text cannot be read at all.
     """
     file = _file(path)
-    text = read_text(file)
-    data = None if isinstance(text, Problem) else read(text, str(file)).data
+    text = read_trusted_text(file)
+    data = None
+    if not isinstance(text, Problem):
+        data = read(text, str(file), keys=keys_of(Provider), kind="sites file").data
     sites = data.get("sites") if isinstance(data, dict) else None
     if not isinstance(sites, dict):
         return {}
@@ -66,4 +71,4 @@ def _api(site: object, folder: Path) -> Api | None:
 
 
 def _file(path: Path) -> Path:
-    return path / FILE_NAME if path.is_dir() else path
+    return path / FILE_NAME if os.path.isdir(path) else path  # noqa: PTH112  (Path's raises where it may not look)

@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from orchestrator.documents.problems import shorten
 from orchestrator.subscriptions.model import Strict
 from orchestrator.subscriptions.values import (
     DnsLabel,
@@ -34,6 +35,13 @@ IPv4Address = ipaddress.IPv4Address
 _RANGE = "a range of addresses is FIRST-LAST, such as 203.0.113.10-203.0.113.200"
 _LOWEST_ID, _HIGHEST_ID = 100, 999_999_999
 _IDS = f"VM ids are FIRST-LAST, from {_LOWEST_ID} to {_HIGHEST_ID}, such as 10000-19999"
+_ID_RANGE = re.compile(r" *([0-9]{1,9}) *- *([0-9]{1,9}) *")
+_URL = re.compile(
+    r"https://(\[(?P<address>[^\]/@\s]+)\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(:(?P<port>[0-9]{1,5}))?/?"
+)
+_HIGHEST_PORT = 65535
+# As Proxmox lets a VM be called: a DNS name, capital letters and dots too.
+_VM_NAME = r"^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$"
 _REFERENCES = "{ env: NAME }, { file: PATH } or { command: [PROGRAM, ARGUMENT] }"
 
 
@@ -51,13 +59,41 @@ def _parse_range(value: object) -> tuple[IPv4Address, IPv4Address]:
 
 
 def _https(value: str) -> str:
-    if not re.fullmatch(r"https://[^/\s]+/?", value):
-        raise ValueError("the address of the API is https://HOST:PORT, without a path")
+    found = _URL.fullmatch(value)
+    if found is None:
+        raise ValueError(
+            "the address of the API is https://HOST:PORT, without a path: HOST a name, an IPv4 address, or an IPv6 "
+            "address in brackets"
+        )
+    if found["address"] is not None:
+        _ipv6(found["address"])
+    _refuse_port(found["port"])
     return value.rstrip("/")
 
 
+def _ipv6(text: str) -> None:
+    try:
+        address = ipaddress.IPv6Address(text)
+    except ValueError:
+        raise ValueError(f"{shorten(text)} is no IPv6 address") from None
+    if address.scope_id is not None:
+        raise ValueError("an address with the name of an interface (%) has no certificate: name another one")
+    if address.ipv4_mapped is not None:
+        raise ValueError(f"write {address.ipv4_mapped}: this is how logs write an IPv4 address")
+
+
+def _refuse_port(text: str | None) -> None:
+    if text is not None and not 1 <= int(text) <= _HIGHEST_PORT:
+        raise ValueError(f"a port is a number from 1 to {_HIGHEST_PORT}, not {text}")
+
+
+def _host_and_port(value: str) -> str:
+    _refuse_port(value.partition(":")[2] or None)
+    return value
+
+
 def _token_id(value: str) -> str:
-    if not re.fullmatch(r"[^@!\s]+@[^@!\s]+![^@!\s]+", value):
+    if not re.fullmatch(r"[^@!\s]+@[^@!\s]+![^@!\s]+", value) or not value.isprintable():
         raise ValueError("a token's name is USER@REALM!TOKEN, such as orchestrator@pve!apply")
     return value
 
@@ -66,8 +102,14 @@ def _anchor(path: Path, info: ValidationInfo) -> Path:
     """Make a path absolute: ``~`` is the user's home, anything else is relative to the file it stands in."""
     if "PRIVATE KEY" in str(path):
         raise PydanticCustomError("literal_secret", "name the file that holds the key; the key stays there")
+    if not str(path).isprintable():
+        raise ValueError("a path without characters that cannot be printed")
     folder = (info.context or {}).get("folder")
-    path = path.expanduser()
+    try:
+        path = path.expanduser()
+    except RuntimeError:
+        user = shorten(path.parts[0].removeprefix("~")) or "whoever runs this"
+        raise ValueError(f"this computer knows no home of {user}: write the path from / on") from None
     return folder / path if isinstance(folder, Path) else path
 
 
@@ -80,7 +122,7 @@ def _no_literal_secret(value: object) -> object:
 def _parse_ids(value: object) -> object:
     if isinstance(value, tuple):
         return value
-    if isinstance(value, str) and (found := re.fullmatch(r"\s*(\d{1,9})\s*-\s*(\d{1,9})\s*", value)):
+    if isinstance(value, str) and (found := _ID_RANGE.fullmatch(value)):
         first, last = int(found[1]), int(found[2])
         if _LOWEST_ID <= first <= last <= _HIGHEST_ID:
             return first, last
@@ -175,7 +217,12 @@ class SiteNetwork(Strict):
 class Image(Strict):
     """A template that machines are cloned from."""
 
-    template: DnsLabel = Field(examples=["debian-12"], description="the name of the template in Proxmox")
+    template: str = Field(
+        pattern=_VM_NAME,
+        max_length=253,
+        examples=["debian-12"],
+        description="the name of the template in Proxmox: letters, digits, '-' and '.'",
+    )
 
 
 class BackupStorage(Strict):
@@ -201,9 +248,9 @@ class NodeAccess(Strict):
     ssh_known_hosts: AnchoredPath = Field(
         examples=["known_hosts"], description="the nodes' host keys: another one is refused"
     )
-    addresses: dict[str, Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]] = Field(
-        examples=[{"pve1": "192.0.2.11"}], description="HOST or HOST:PORT of each node, by its name"
-    )
+    addresses: dict[
+        str, Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$"), AfterValidator(_host_and_port)]
+    ] = Field(examples=[{"pve1": "192.0.2.11"}], description="HOST or HOST:PORT of each node, by its name")
 
 
 class SecondSite(Strict):

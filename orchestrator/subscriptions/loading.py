@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from orchestrator.documents.checking import Checked, check
 from orchestrator.documents.files import read_text, yaml_files
 from orchestrator.documents.places import YamlPath
-from orchestrator.documents.problems import Problem, count_errors
+from orchestrator.documents.problems import Problem, count_errors, first_problems
 from orchestrator.documents.reading import Document, read
+from orchestrator.documents.shape import keys_of
 from orchestrator.subscriptions.across import across_files
 from orchestrator.subscriptions.model import Subscription
 from orchestrator.subscriptions.offers import check_offers
@@ -74,22 +75,25 @@ def load(paths: Sequence[Path], provider: Provider | None = None) -> Loaded:
     """Read and check subscription files. Mistakes never raise; they are returned, all of them.
 
     Args:
-        paths: files, and folders that stand for every ``*.yaml`` and ``*.yml`` below them.
+        paths: files, and folders that stand for every ``*.yaml`` and ``*.yml`` below them. No link is followed but
+            those that lead to a given folder.
         provider: the provider's own side. Without it the names of sites, networks and images are not checked,
             nor whether addresses fit their networks.
     """
     with _collector_paused():
         files, read_files, problems = _read(paths, provider)
     problems += across_files([checked for _, checked in read_files])
-    order = {file: position for position, file in enumerate(files)}
-    problems.sort(key=lambda problem: (order[problem.file], problem.line, problem.column))
     faulty = {problem.file for problem in problems if problem.severity == "error"}
     sound = tuple(
         LoadedSubscription(path, checked.value, checked.document)
         for path, checked in read_files
-        if checked.value is not None and str(path) not in faulty
+        if checked.value is not None and checked.document.file not in faulty
     )
-    return Loaded(sound, tuple(problems), sum(files.values()))
+    of_file: dict[str, list[Problem]] = {file: [] for file in files}
+    for problem in problems:
+        of_file[problem.file].append(problem)
+    told = [problem for found in of_file.values() for problem in first_problems(found)]
+    return Loaded(sound, tuple(told), sum(files.values()))
 
 
 _ReadFiles = list[tuple[Path, Checked[Subscription]]]
@@ -102,19 +106,20 @@ def _read(
     names: dict[str, bool] = {}
     read_files: _ReadFiles = []
     problems: list[Problem] = []
-    for path in yaml_files(paths):
-        if isinstance(path, Problem):
-            names.setdefault(path.file, False)
-            problems.append(path)
+    for file in yaml_files(paths):
+        if isinstance(file, Problem):
+            names.setdefault(file.file, False)
+            problems.append(file)
             continue
-        names[str(path)] = True
-        text = read_text(path)
+        names[file.shown] = True
+        text = read_text(file)
         if isinstance(text, Problem):
             problems.append(text)
             continue
-        checked = check(read(text, str(path)), Subscription)
+        document = read(text, file.shown, keys=keys_of(Subscription), kind="subscription file")
+        checked = check(document, Subscription)
         problems += [*checked.problems, *_judge(checked, provider)]
-        read_files.append((path, checked))
+        read_files.append((file.path, checked))
     return names, read_files, problems
 
 

@@ -160,6 +160,7 @@ class Contract(Strict):
     )
     quotes: tuple[Quote, ...] = Field(
         default=(),
+        max_length=500,
         description="accepted quotes, for changes that are charged",
         json_schema_extra={"x-article": "3.8.4"},
     )
@@ -168,14 +169,20 @@ class Contract(Strict):
 class Administration(Strict):
     """Who may administer the client's machines, and from where (article 3.6)."""
 
-    ssh_keys: tuple[SshPublicKey, ...] = Field(default=(), description="let these people into the machines")
-    allowed_from: tuple[Network, ...] = Field(default=(), description="the sources that SSH is open to")
+    ssh_keys: tuple[SshPublicKey, ...] = Field(
+        default=(), max_length=200, description="let these people into the machines"
+    )
+    allowed_from: tuple[Network, ...] = Field(
+        default=(), max_length=500, description="the sources that SSH is open to"
+    )
 
 
 class MaintenanceWindow(Strict):
     """When machines may be restarted: on these days, from this time on (Europe/Paris). May cross midnight."""
 
-    days: tuple[Day, ...] = Field(min_length=1, examples=[["tuesday"]], description="on which it opens")
+    days: tuple[Day, ...] = Field(
+        min_length=1, max_length=14, examples=[["tuesday"]], description="on which it opens"
+    )
     starts: TimeOfDay = Field(
         alias="from", examples=["22:00"], description='a time in quotes, such as "22:00"'
     )
@@ -248,7 +255,11 @@ class OpenPort(Strict):
         tuple[Source, ...],
         BeforeValidator(parse_sources, json_schema_input_type=Literal["any"] | tuple[Source, ...]),
     ] = Field(
-        alias="from", min_length=1, examples=["any"], description="any, or a list of addresses and networks"
+        alias="from",
+        min_length=1,
+        max_length=500,
+        examples=["any"],
+        description="any, or a list of addresses and networks",
     )
 
     @model_validator(mode="after")
@@ -270,7 +281,9 @@ class Firewall(Strict):
     """The basic firewall in the machine (article 3.6): closed but for what is listed."""
 
     engine: Literal["nftables"] = "nftables"
-    open: tuple[OpenPort, ...] = Field(default=(), description="what is let in; nothing else is")
+    open: tuple[OpenPort, ...] = Field(
+        default=(), max_length=1000, description="what is let in; nothing else is"
+    )
 
 
 class DeclaredSnapshot(Strict):
@@ -288,7 +301,7 @@ class MachineUpdates(Strict):
     """How a machine differs from the others when updates are installed (article 3.8.3)."""
 
     exclude: tuple[PackagePattern, ...] = Field(
-        default=(), description="packages that no update touches; names may hold * and ?"
+        default=(), max_length=100, description="packages that no update touches; names may hold * and ?"
     )
 
 
@@ -326,10 +339,11 @@ class Machine(Strict):
     updates: MachineUpdates = MachineUpdates()
     apart_from: tuple[DnsLabel, ...] = Field(
         default=(),
+        max_length=100,
         description="machines of the same file that are never updated at the same time as this one",
     )
     snapshots: tuple[DeclaredSnapshot, ...] = Field(
-        default=(), description="at most 2 at a time, each kept 7 days"
+        default=(), max_length=100, description="at most 2 at a time, each kept 7 days"
     )
 
 

@@ -8,21 +8,27 @@ files in :mod:`orchestrator.subscriptions.across`.
 from __future__ import annotations
 
 import datetime as dt
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 
 from orchestrator.contract.calendar import WORK_ENDS, WORK_STARTS
 from orchestrator.contract.snapshots import SNAPSHOT_LIFE, SNAPSHOTS_AT_A_TIME
 from orchestrator.documents.checking import Finding
 from orchestrator.documents.places import YamlPath
+from orchestrator.guests.openings import Opening, sources_over_ports
 from orchestrator.subscriptions.model import Machine, MaintenanceWindow, Offer, Subscription
 
 RETENTIONS = (7, 31)
 """Article 3.5: the retentions of a backup, in rolling calendar days."""
 
+MOST_SOURCES = 50_000
+"""Sources of a machine's firewall, counted for each stretch of ports within which nothing begins or ends."""
+
 _ESSENTIAL_COVERS = (
     "the offer covers machines, snapshots, history and the basic firewall only; "
     "move the machine to cloud-vm-advanced, or take {} out"
 )
+_MOST_NAMED = 20
 _RESERVED_SNAPSHOTS = ("current", "pending")  # Proxmox refuses both, whatever their case
 
 Rule = Callable[[Subscription], Iterator[Finding]]
@@ -275,20 +281,39 @@ def disks_have_names_of_their_own(subscription: Subscription) -> Iterator[Findin
 def ports_are_opened_once(subscription: Subscription) -> Iterator[Finding]:
     """Two entries for one port are easily changed in one place only, and then mean something else."""
     for _, path, machine in machines_with_path(subscription):
-        entries = list(enumerate(machine.firewall.open))
-        for index, entry in entries:
+        opened = machine.firewall.open
+        painted: dict[str, _Painted] = {"tcp": _Painted(), "udp": _Painted()}
+        for index, entry in enumerate(opened):
             first, last = entry.first_last
-            for earlier, other in entries[:index]:
-                low, high = max(first, other.first_last[0]), min(last, other.first_last[1])
-                if other.protocol == entry.protocol and low <= high:
-                    yield Finding(
-                        (*path, "firewall", "open", index),
-                        f"{entry.protocol} {_ports(low, high)} is opened by entry {earlier + 1} already",
-                        "both apply; one entry with all its sources is easier to review",
-                        severity="warning",
-                        relies_on=((*path, "firewall", "open", earlier),),
-                    )
-                    break
+            earlier = painted[entry.protocol].paint(first, last, index)
+            if earlier is not None:
+                low, high = (
+                    max(first, opened[earlier].first_last[0]),
+                    min(last, opened[earlier].first_last[1]),
+                )
+                yield Finding(
+                    (*path, "firewall", "open", index),
+                    f"{entry.protocol} {_ports(low, high)} is opened by entry {earlier + 1} already",
+                    "both apply; one entry with all its sources is easier to review",
+                    severity="warning",
+                    relies_on=((*path, "firewall", "open", earlier),),
+                )
+
+
+def firewalls_are_of_a_size(subscription: Subscription) -> Iterator[Finding]:
+    """A policy is kept in the machine's notes, which are short; and to work out thousands of overlaps takes minutes."""
+    for _, path, machine in machines_with_path(subscription):
+        openings = (
+            Opening(*entry.first_last, entry.protocol, entry.sources) for entry in machine.firewall.open
+        )
+        found = sources_over_ports(openings)
+        if found > MOST_SOURCES:
+            yield Finding(
+                (*path, "firewall", "open"),
+                f"the entries name {found} sources, those of overlapping ports counted for each overlap",
+                f"at most {MOST_SOURCES}: name networks instead of addresses, and each port in one entry",
+                key=True,
+            )
 
 
 def window_has_a_length(subscription: Subscription) -> Iterator[Finding]:
@@ -337,6 +362,7 @@ def automatic_updates_have_a_window(subscription: Subscription) -> Iterator[Find
 def apart_machines_are_of_the_same_file(subscription: Subscription) -> Iterator[Finding]:
     """A pair that serves together: both members are machines of one client."""
     names = {machine.name for _, machine in subscription.machines()}
+    known = sorted(names)
     for _, path, machine in machines_with_path(subscription):
         named = [((*path, "apart_from", index), name) for index, name in enumerate(machine.apart_from)]
         yield from _repeated(named, "machine", "name each machine once")
@@ -346,7 +372,10 @@ def apart_machines_are_of_the_same_file(subscription: Subscription) -> Iterator[
                     place, f"{name} cannot be apart from itself", "name the other member of the pair"
                 )
             elif name not in names:
-                others = ", ".join(sorted(names - {machine.name})) or "no other machine"
+                some = [other for other in known[: _MOST_NAMED + 1] if other != machine.name][:_MOST_NAMED]
+                others = ", ".join(some) or "no other machine"
+                if len(known) - 1 > _MOST_NAMED:
+                    others += f" and {len(known) - 1 - _MOST_NAMED} more"
                 yield Finding(place, f"this file has no machine {name}", f"there are {others}")
 
 
@@ -401,6 +430,7 @@ RULES: tuple[Rule, ...] = (
     adopted_machines_are_described_once,
     disks_have_names_of_their_own,
     ports_are_opened_once,
+    firewalls_are_of_a_size,
     window_has_a_length,
     automatic_updates_have_a_window,
     apart_machines_are_of_the_same_file,
@@ -415,6 +445,30 @@ def _in_working_hours_only(window: MaintenanceWindow) -> bool:
     begins, ends = dt.time.fromisoformat(window.starts), dt.time.fromisoformat(window.ends)
     weekend = {"saturday", "sunday"} & set(window.days)
     return not weekend and WORK_STARTS <= begins < ends <= WORK_ENDS
+
+
+class _Painted:
+    """Ports that were opened, each with the number of the last entry that did."""
+
+    def __init__(self) -> None:
+        self._begins: list[int] = []
+        self._stretches: list[tuple[int, int]] = []  # last port, entry
+
+    def paint(self, first: int, last: int, entry: int) -> int | None:
+        """Note that an entry opens ports; return an earlier one that opens some of them, if there is any."""
+        begin = bisect_right(self._begins, first) - 1
+        if begin < 0 or self._stretches[begin][0] < first:
+            begin += 1
+        end = bisect_right(self._begins, last)
+        covered = list(zip(self._begins[begin:end], self._stretches[begin:end], strict=True))
+        kept = [(first, (last, entry))]
+        if covered and covered[0][0] < first:
+            kept.insert(0, (covered[0][0], (first - 1, covered[0][1][1])))
+        if covered and covered[-1][1][0] > last:
+            kept.append((last + 1, covered[-1][1]))
+        self._begins[begin:end] = [port for port, _ in kept]
+        self._stretches[begin:end] = [stretch for _, stretch in kept]
+        return min((stretch[1] for _, stretch in covered), default=None)
 
 
 def _offer_at(subscription: Subscription, path: YamlPath) -> Offer:

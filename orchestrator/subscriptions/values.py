@@ -6,21 +6,25 @@ examples document the JSON Schema, and stand in for a wrong value while the rest
 
 from __future__ import annotations
 
-import base64
-import binascii
 import datetime as dt
 import ipaddress
 import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+from pydantic_core import PydanticCustomError
+
+from orchestrator.documents.problems import shorten
+from orchestrator.subscriptions.public_keys import LONGEST_LINE, PATTERN, parse_public_key
 
 _SIZE = re.compile(r"(?P<number>[0-9]{1,9}) ?(?P<unit>[MGT]iB)")
 _DECIMAL_SIZE = re.compile(r"(?P<number>[0-9]{1,9}) ?(?P<letter>[kKMGT])i?[bB]?")
+_MAPPED_BITS = 96  # ::ffff:0:0/96 holds all of IPv4
 _MIB = {"MiB": 1, "GiB": 1024, "TiB": 1024 * 1024}
-_KEY_TYPE = re.compile(
-    r"ssh-(ed25519|rsa)|ecdsa-sha2-nistp\d+|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com"
-)
+_FIRST_YEAR, _LAST_YEAR = (
+    1970,
+    2999,
+)  # months and holidays are counted from dates: the calendar's ends have none
 _SAMPLE_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMg1Bl/wH1SydQoVGPUVW0mIrhq6uCjSHOqPM3D1ETuc name@host"
 
 IPv4Network = ipaddress.IPv4Network
@@ -84,10 +88,32 @@ def parse_source(value: object) -> IPv4Network | IPv6Network | Literal["any"]:
         return value
     if isinstance(value, str):
         try:
-            return ipaddress.ip_network(value)
+            network = ipaddress.ip_network(value)
         except ValueError:
             _explain_host_bits(value)
+        else:
+            _refuse_unmatched(network)
+            return network
     raise ValueError("'any', an address, or a network in CIDR form such as 198.51.100.0/24")
+
+
+def _refuse_unmatched(network: IPv4Network | IPv6Network) -> None:
+    """Refuse what no packet's address ever matches, though it looks as if it did."""
+    address = network.network_address
+    if not isinstance(address, ipaddress.IPv6Address):
+        return
+    length = f"/{network.prefixlen}" if network.prefixlen < network.max_prefixlen else ""
+    if address.scope_id is not None:
+        bare = ipaddress.IPv6Address(int(address))
+        raise ValueError(
+            f"write {bare}{length}: %{shorten(address.scope_id)} names an interface of one computer, and means nothing "
+            "on another"
+        )
+    if address.ipv4_mapped is not None and network.prefixlen >= _MAPPED_BITS:
+        length = f"/{network.prefixlen - _MAPPED_BITS}" if length else ""
+        raise ValueError(
+            f"write {address.ipv4_mapped}{length}: this is how logs write an IPv4 address, no packet comes from it"
+        )
 
 
 def _explain_host_bits(text: str) -> None:
@@ -95,6 +121,7 @@ def _explain_host_bits(text: str) -> None:
         interface = ipaddress.ip_interface(text)
     except ValueError:
         return
+    _refuse_unmatched(interface.network)
     raise ValueError(f"write {interface.network} for the network, or {interface.ip} for the one address")
 
 
@@ -133,7 +160,7 @@ def parse_sources(value: object) -> object:
 def _parse_port_range(value: object) -> tuple[int, int]:
     if isinstance(value, tuple):
         return value
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,5})-(\d{1,5})", value)):
+    if isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,5})-([0-9]{1,5})", value)):
         first, last = int(match[1]), int(match[2])
         if 1 <= first < last <= 65535:
             return first, last
@@ -164,19 +191,13 @@ def _parse_address(value: object) -> ipaddress.IPv4Address | Literal["auto"]:
 
 
 def _ssh_public_key(value: str) -> str:
-    line = value.strip()
-    fields = line.split()
-    if len(fields) < 2 or "\n" in line or not _KEY_TYPE.fullmatch(fields[0]):
-        raise ValueError("an SSH public key is one line such as 'ssh-ed25519 AAAA... name@host'")
-    # sshd skips a damaged line without a word: a key cut short while copying must be noticed here.
-    name = fields[0].encode()
-    try:
-        blob = base64.b64decode(fields[1], validate=True)
-    except binascii.Error:
-        blob = b""
-    if not blob.startswith(len(name).to_bytes(4, "big") + name) or len(blob) < len(name) + 36:
-        raise ValueError("the key is damaged or cut short: copy the whole line of the .pub file")
-    return line
+    if "PRIVATE KEY" in value:
+        raise PydanticCustomError(
+            "literal_secret",
+            "give the public half, a line of the .pub file, and make a new pair: a secret in a file "
+            "that others read is none",
+        )
+    return parse_public_key(value).line
 
 
 def _parse_date(value: object) -> dt.date:
@@ -184,9 +205,12 @@ def _parse_date(value: object) -> dt.date:
         return value
     if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
         try:
-            return dt.date.fromisoformat(value)
+            day = dt.date.fromisoformat(value)
         except ValueError:
             raise ValueError("there is no such day in the calendar") from None
+        if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+            raise ValueError(f"a date is between the years {_FIRST_YEAR} and {_LAST_YEAR}")
+        return day
     raise ValueError("a date is YEAR-MONTH-DAY, such as 2026-03-01")
 
 
@@ -264,7 +288,14 @@ Address = Annotated[
     Field(examples=["auto"]),
 ]
 SshPublicKey = Annotated[
-    str, AfterValidator(_ssh_public_key), Field(examples=[_SAMPLE_KEY], description="a line of a .pub file")
+    str,
+    AfterValidator(_ssh_public_key),
+    Field(
+        max_length=LONGEST_LINE,
+        examples=[_SAMPLE_KEY],
+        description="a line of a .pub file",
+        json_schema_extra={"pattern": PATTERN},
+    ),
 ]
 PackagePattern = Annotated[
     str,

@@ -17,6 +17,7 @@ import struct
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any
 
 from aiohttp import web
@@ -103,6 +104,8 @@ class TroubledNode(Node):
         """By the client's port."""
         self.trace: list[Call] | None = None
         """Every request in the order of arrival; None: they are not written down."""
+        self.date_header: str | None = None
+        """What answers say of the time instead of the clock's."""
         self._endless: list[str] = []
 
     def _build_app(self) -> Any:
@@ -112,6 +115,14 @@ class TroubledNode(Node):
 
     @web.middleware
     async def _door(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+        answer = await self._let_in(request, handler)
+        # As pveproxy has it: the node's own time. The modelled clock may be set.
+        answer.headers["Date"] = (
+            formatdate(self.clock.time(), usegmt=True) if self.date_header is None else self.date_header
+        )
+        return answer
+
+    async def _let_in(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         path = request.path.removeprefix(_API)
         self.calls[f"{request.method} {await _named(request, path)}"] += 1
         self.connections[request.transport.get_extra_info("peername")[1]] = request.transport

@@ -12,14 +12,16 @@ import asyncio
 import hashlib
 import json
 import re
+import subprocess
 import urllib.parse
+from functools import cache
 from typing import Any
 
 from aiohttp import web
 from fakepve import FakeVm, PveError, TaskError
 from fakepve import schema as pve_schema
 from fakepve.lxc import SIZE_UNITS, format_size
-from fakepve.qemu import DRIVE_KEY, NEW_DISK, join_drive, split_drive, volume_ref, with_mac
+from fakepve.qemu import DRIVE_KEY, NEW_DISK, drives_of, join_drive, split_drive, volume_ref, with_mac
 from fakepve.server import USER
 
 from tests.api.fakepve_access import Accounts
@@ -42,6 +44,13 @@ def _digest(vm: Any) -> str:
 FakeVm.digest = _digest
 
 
+@cache
+def _is_key(line: str) -> bool:
+    """As Proxmox asks: ``PVE::Tools::validate_ssh_public_keys`` hands each line to ssh-keygen."""
+    asked = subprocess.run(["ssh-keygen", "-lf", "-"], input=line.encode(), capture_output=True, check=False)
+    return asked.returncode == 0
+
+
 def _bad(**errors: str) -> Any:
     return PveError(400, "Parameter verification failed.", errors)
 
@@ -56,6 +65,10 @@ class Node(Accounts):
         self.clone_seconds = 0.0
         self.take_ids = 0
         self.stale_names: set[int] = set()
+        self.unreported: dict[int, int] = {}
+        """VMs whose node has not reported them yet, and for how many lists of the cluster it will not."""
+        self.fresh_lists = 0
+        """For how many lists that is so of a new clone: until the statistics daemon's next round."""
         self.storages: dict[str, dict[str, Any]] = {
             "local": {
                 "type": "dir",
@@ -78,13 +91,17 @@ class Node(Accounts):
 
     async def _resources(self, request: Any) -> Any:
         response = await super()._resources(request)
-        if not self.stale_names and self.acl is None:
+        if not self.stale_names and not self.unreported and self.acl is None:
             return response
         answer = json.loads(response.text)["data"]
         seen = []
         for entry in answer:
             if entry.get("vmid") in self.stale_names:
                 entry["name"] = f"VM {entry['vmid']}"
+            if self.unreported.get(entry.get("vmid"), 0) > 0:
+                self.unreported[entry["vmid"]] -= 1
+                known = {key: entry[key] for key in ("vmid", "id", "type", "node", "lock") if key in entry}
+                entry = {**known, "status": "unknown"}  # as recorded on 9.1.7
             path = f"/storage/{entry.get('storage')}"
             if entry["type"] != "storage" or self.allowed(request[USER], path, "Datastore.Audit"):
                 seen.append(entry)
@@ -152,6 +169,9 @@ class Node(Accounts):
                 vm.config[key] = value
         for key in deletes:
             self._detach(vm, key, before.get(key))
+        for key in updates:
+            if key in before and _volume(vm.config.get(key)) != _volume(before[key]):
+                self._detach(vm, key, before[key])  # pushed out of its slot
 
     def _check_changes(self, vm: Any, updates: dict[str, Any], deletes: list[str]) -> None:
         known = pve_schema.load().paths["/nodes/{node}/qemu/{vmid}/config"]["PUT"]["parameters"]["properties"]
@@ -192,30 +212,30 @@ class Node(Accounts):
         if volume.endswith(":cloudinit") or NEW_DISK.match(volume):
             self._qm_image_store(sid, user)
         if volume.endswith(":cloudinit"):
-            store = self.storages[sid]
-            name = (
-                f"{vm.vmid}/vm-{vm.vmid}-cloudinit.qcow2"
-                if store["type"] == "dir"
-                else f"vm-{vm.vmid}-cloudinit"
-            )
-            if name in store.setdefault("volumes", {}):
-                raise PveError(500, f"disk image '{self._volume_path(sid, name, 'images')}' already exists")
-            store["volumes"][name] = {
-                "content": "images",
-                "format": "qcow2",
-                "size": 4 * 1024**2,
-                "vmid": vm.vmid,
-            }
-            return join_drive(f"{sid}:{name}", {**properties, "media": "cdrom"})
+            return self._cloud_init(vm.vmid, sid, properties)
         made, _volumes = self._qm_new_drive(vm.vmid, key, value, None)
         return made
+
+    def _cloud_init(self, vmid: int, sid: Any, properties: dict[str, str]) -> str:
+        """Make a VM's cloud-init drive on a storage; return its value."""
+        store = self.storages[sid]
+        name = f"{vmid}/vm-{vmid}-cloudinit.qcow2" if store["type"] == "dir" else f"vm-{vmid}-cloudinit"
+        if name in store.setdefault("volumes", {}):
+            raise PveError(500, f"disk image '{self._volume_path(sid, name, 'images')}' already exists")
+        store["volumes"][name] = {
+            "content": "images",
+            "format": "qcow2",
+            "size": 4 * 1024**2,
+            "vmid": vmid,
+        }
+        return str(join_drive(f"{sid}:{name}", {**properties, "media": "cdrom"}))
 
     @staticmethod
     def _ssh_keys(encoded: str) -> str:
         if re.search(r"[^A-Za-z0-9%._~!*'()-]", encoded):
             raise _bad(sshkeys=f"invalid format - invalid urlencoded string: {encoded}\n")
-        for line in urllib.parse.unquote(encoded).splitlines():
-            if not re.match(r"(ssh|ecdsa|sk)-\S+ [A-Za-z0-9+/]{16,}={0,2}( |$)", line):
+        for line in urllib.parse.unquote(encoded).split("\n"):
+            if line.strip() and not _is_key(line):
                 raise PveError(500, "SSH public key validation error")
         return encoded
 
@@ -265,6 +285,31 @@ class Node(Accounts):
         vm.config[key] = join_drive(volume, {**properties, "size": format_size(wanted)})
 
     # Machines
+
+    async def _qm_clone(self, v: dict[str, Any], user: str) -> Any:
+        """Clone as fakepve does, but for what it leaves out: to which node, and drives of cloud-init."""
+        node, target, storage = v["node"], v.get("target"), v.get("storage")
+        source = self.vm(int(v["vmid"]))
+        target = None if target in (node, "localhost") else target
+        if storage and storage in self.storages and source is not None:
+            for place in filter(None, (node, target)):
+                self._check_enabled(storage, place)
+        if target in self.nodes and source is not None and not self._is_shared(source):
+            raise PveError(500, f"can't clone VM to node '{target}' (VM uses local storage)")
+        upid = await super()._qm_clone(v, user)
+        made = self.vm(int(v["newid"]))
+        if self.fresh_lists:
+            self.unreported[int(v["newid"])] = self.fresh_lists
+        for key, value in list(made.config.items()) if made is not None else ():
+            volume, properties = split_drive(str(value)) if DRIVE_KEY.match(key) else ("", {})
+            if "cloudinit" in volume:
+                made.config[key] = self._cloud_init(made.vmid, storage or volume_ref(volume)[0], properties)
+        return upid
+
+    def _is_shared(self, vm: Any) -> bool:
+        """Whether every volume of a VM is on a shared storage, media in drives included."""
+        used = {volume_ref(volume)[0] for _key, volume, _options in drives_of(vm.config)} - {None}
+        return all(self.storages[name].get("shared") for name in used if name in self.storages)
 
     async def ceph_io(self, vm: Any, keys: Any = None) -> None:
         """fakepve's hook for slow disks: here a clone takes its time, if told to."""
@@ -316,6 +361,10 @@ class Node(Accounts):
             return _NOTHING
         inherited = self._arranged_answers(origin.vmid) if origin.vmid != vmid else _NOTHING
         return origin.agent if inherited is _NOTHING and origin.agent is not None else inherited
+
+
+def _volume(value: Any) -> str:
+    return str(split_drive(str(value))[0]) if value is not None else ""
 
 
 def _tags(text: Any) -> set[str]:

@@ -134,6 +134,10 @@ class Control(BackupOps, SavingOps, RedundancyOps, AccountOps):
         """Cause trouble: see :class:`Fault`."""
         self.node.faults.append(Fault(**options))
 
+    def op_date_header(self, text: str | None) -> None:
+        """Let every answer say this of the time; None: what the clock shows."""
+        self.node.date_header = text
+
     def op_named_fault(self, method: str, path: str, error: str, times: int = 1) -> None:
         """Answer with one of fakepve's catalogue of Proxmox's own errors."""
         self.node.fail(method, path, error=error, times=times)
@@ -169,6 +173,14 @@ class Control(BackupOps, SavingOps, RedundancyOps, AccountOps):
     def op_stale_names(self, vmids: list[int]) -> None:
         """List these VMs as "VM n" in the cluster's resources, as before pvestatd's first look at them."""
         self.node.stale_names = set(vmids)
+
+    def op_unreported(self, vmids: list[int], lists: int = 1_000_000) -> None:
+        """List these VMs without name, state and pool for so many lists: their node's daemon does not report."""
+        self.node.unreported = dict.fromkeys(vmids, lists)
+
+    def op_fresh_lists(self, lists: int) -> None:
+        """Let new clones be unreported for so many lists of the cluster."""
+        self.node.fresh_lists = lists
 
     def op_revoke_token(self, token: str = _TOKEN) -> None:
         """Let a token's secret be another one."""

@@ -9,14 +9,16 @@ import pytest
 
 from orchestrator.applying.apply import apply_plan
 from orchestrator.applying.journal import Journal
+from orchestrator.guests.keys import fingerprint
 from orchestrator.history import open_history
 from orchestrator.planning.plan import make_plan
 from orchestrator.resources.change import Kind
 from orchestrator.resources.desired import desired_machines
+from orchestrator.resources.notes import read_mark
 from orchestrator.resources.observed import observe
 from orchestrator.sites import load_provider
 from orchestrator.subscriptions import load
-from tests.api.desk import Desk, machine, subscription
+from tests.api.desk import CLIENT_KEY, Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
 
 
@@ -168,6 +170,25 @@ def test_a_machine_taken_out_of_its_file_is_stopped_and_kept(desk: Desk) -> None
     assert "retired" not in back["config"]["tags"]
 
 
+def test_the_day_of_a_retirement_is_the_day_in_paris(desk: Desk, tmp_path: Path) -> None:
+    desk.write(subscription("dupont", [machine("web-1"), machine("old-1")]))
+    assert desk.apply().code == 0
+    desk.write(subscription("dupont", [machine("web-1")]))
+    loaded = load([desk.folder / "subscriptions"]).subscriptions
+    desired = desired_machines(
+        [item.subscription for item in loaded], load_provider(desk.folder / "sites.yaml")
+    )
+    cluster = desk.fakes["paris"].cluster()
+    observed = {"paris": observe(cluster, "paris", names={"web-1"})}
+    past_midnight = dt.datetime(2026, 11, 23, 23, 30, tzinfo=dt.UTC)  # 00:30 in Paris, on the 24th
+    plan = make_plan(desired, observed, past_midnight)
+    with open_history(tmp_path / "h.db") as history:
+        journal = Journal(history=history, who="test", why="test", run="r", show=lambda *_: None)
+        apply_plan(plan, {"paris": cluster}, observed, journal, ssh=None, clock=lambda: past_midnight)
+    mark = read_mark(desk.machines()["old-1"]["config"]["description"])
+    assert mark is not None and mark.retired == dt.date(2026, 11, 24)
+
+
 def test_a_client_whose_file_is_missing_is_left_alone(desk: Desk) -> None:
     desk.write(subscription("dupont", [machine("web-1")]), subscription("martin", [machine("shop-1")]))
     assert desk.apply().code == 0
@@ -207,6 +228,49 @@ def test_drift_is_named_and_set_back(desk: Desk) -> None:
     desk.fakes["paris"].control("set_config", vmid=vm["vmid"], cores=1, description=notes)
     changes = {c["what"]: c for item in desk.plan()["machines"] for c in item["changes"]}
     assert changes["vCPU"]["drift"] and (changes["vCPU"]["before"], changes["vCPU"]["after"]) == ("1", "2")
+
+
+def test_what_others_set_beside_ours_in_one_setting_stays(desk: Desk) -> None:
+    desk.write(subscription("dupont", [machine("web-1")]))
+    assert desk.apply().code == 0
+    desk.put_in_service(firewall=True)
+    fake, vm = desk.fakes["paris"], desk.machines()["web-1"]
+    mac = vm["config"]["net0"].split(",")[0]
+    six = "ip6=2001:db8::10/64,gw6=2001:db8::1"
+    fake.control("set_config", vmid=vm["vmid"], ipconfig0=f"{six},{vm['config']['ipconfig0']}")
+    assert "no changes" in desk.run("plan").out, "an IPv6 address beside ours is no difference"
+    fake.control(
+        "set_config",
+        vmid=vm["vmid"],
+        net0=f"{mac},bridge=vmbr9,firewall=1,mtu=1400,queues=4,rate=10,tag=9,trunks=2;3",
+        ipconfig0=f"{six},ip=203.0.113.10/24,gw=203.0.113.254",
+        agent="0,fstrim_cloned_disks=1,type=virtio",
+    )
+    changes = {c["what"]: (c["before"], c["after"]) for m in desk.plan()["machines"] for c in m["changes"]}
+    assert changes["address"] == (
+        "203.0.113.10/24 via 203.0.113.254",
+        "203.0.113.10/24 via 203.0.113.1",
+    ), "the sides of a change never read the same"
+    assert desk.apply().code == 0
+    vm = desk.machines()["web-1"]
+    config = {**vm["config"], **vm["pending"]}
+    assert config["net0"] == f"{mac},bridge=vmbr0,firewall=1,mtu=1400,queues=4,rate=10,trunks=2;3"
+    assert config["ipconfig0"] == f"{six},ip=203.0.113.10/24,gw=203.0.113.1"
+    assert config["agent"] == "1,fstrim_cloned_disks=1,type=virtio"
+
+
+def test_a_key_exchanged_under_the_same_comment_is_seen(desk: Desk) -> None:
+    file = subscription("dupont", [machine("web-1")])
+    desk.write(file)
+    assert desk.apply().code == 0
+    desk.put_in_service(firewall=True)
+    old = CLIENT_KEY
+    new = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKURtZCucXETzzcQIDs1+Vtfi1dn37SdGSoJus4g4ca4 admin@client"
+    file["administration"]["ssh_keys"] = [new]
+    desk.write(file)
+    (change,) = [c for item in desk.plan()["machines"] for c in item["changes"] if c["what"] == "SSH keys"]
+    assert change["before"] == f"admin@client ({fingerprint(old)[:19]}), provider@example"
+    assert change["after"] == f"admin@client ({fingerprint(new)[:19]}), provider@example"
 
 
 def test_a_copy_made_by_hand_is_noticed_instead_of_confused_with_the_original(desk: Desk) -> None:

@@ -406,13 +406,17 @@ def test_a_storage_that_is_not_there(practice: Practice) -> None:
     ("change", "severity", "words"),
     [
         ({"scsi1": None}, "warning", "has no cloud-init drive"),
-        ({"scsi1": None, "ide2": FIT["scsi1"]}, "error", "has its cloud-init drive on ide2"),
+        ({"scsi1": None, "ide2": FIT["scsi1"]}, "warning", "has its cloud-init drive on ide2"),
+        ({"scsi2": "local:9000/base-9000-disk-1.raw,size=1G"}, "warning", "has a further disk scsi2 (1GiB)"),
+        ({"net1": "virtio,bridge=vmbr7"}, "warning", "has a further network card net1 (vmbr7)"),
+        ({"scsi0": None}, "error", "has no disk to boot from"),
+        ({"scsi2": "size=4,x,y"}, "error", "has a setting that cannot be understood"),
         ({"agent": None}, "warning", "has its guest agent switched off"),
         ({"agent": "enabled=0"}, "warning", "has its guest agent switched off"),
         (
             {"scsi0": None, "virtio0": "local:9000/base-9000-disk-0.qcow2,size=2G"},
             "error",
-            "has no disk scsi0",
+            "boots from none of its disks (its boot order is scsi0)",
         ),
     ],
 )
@@ -422,7 +426,7 @@ def test_a_template_that_is_not_fit(
     practice.fake.control("set_config", vmid=9000, **change)
     found = practice.only()
     assert (found["severity"], found["subject"]) == (severity, "image debian-12")
-    assert f"template 9000 on pve1 {words}" in found["found"] and "qm set 9000" in found["remedy"]
+    assert f"template 9000 on pve1 {words}" in found["found"] and found["remedy"]
 
 
 def test_an_image_without_a_template(practice: Practice) -> None:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from orchestrator.proxmox import (
+    BadAnswer,
     BadParameters,
     Cluster,
     LockTimeout,
@@ -220,7 +221,7 @@ def test_a_closed_cluster_connects_anew(fakepve: FakePve, cluster: Cluster) -> N
 
 
 def test_nothing_slow_is_loaded_before_the_first_call() -> None:
-    slow = {"requests", "proxmoxer", "stamina"}
+    slow = {"requests", "stamina"}
     code = f"import sys, orchestrator.proxmox; print(sorted({slow} & sys.modules.keys()))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
@@ -262,3 +263,23 @@ def test_parameters_with_dashes_booleans_and_nothing(fakepve: FakePve, cluster: 
     )
     assert cluster.wait_for_task(upid).exitstatus == "OK"
     assert fakepve.dump()["vms"] == {}
+
+
+# The site's clock
+
+
+@pytest.mark.parametrize("ahead", [0, -6 * 3600, 70 * 86400])
+def test_how_far_a_sites_clock_is_ahead(fakepve: FakePve, cluster: Cluster, ahead: int) -> None:
+    now = 1_795_000_000.0
+    fakepve.set_clock(now + ahead)
+    assert cluster.clock_offset(lambda: now) == pytest.approx(ahead, abs=60)
+    assert fakepve.calls() == {"GET /version": 1}
+
+
+@pytest.mark.parametrize(
+    "date", ["", "soon", "Mon, 23 Nov 99999999 05:48:23 GMT", "Mon, 23 Nov 2026 05:48:23"]
+)
+def test_an_answer_that_does_not_say_the_time(fakepve: FakePve, cluster: Cluster, date: str) -> None:
+    fakepve.control("date_header", text=date)
+    with pytest.raises(BadAnswer, match="does not say the time"):
+        cluster.clock_offset()

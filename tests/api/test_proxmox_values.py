@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.proxmox import parse_disk, parse_disk_bytes, parse_property_string, parse_tags
+from orchestrator.proxmox import (
+    PropertyString,
+    parse_disk,
+    parse_disk_bytes,
+    parse_property_string,
+    parse_tags,
+)
 
 GIB = 1024**3
 
@@ -69,11 +75,66 @@ def test_property_strings() -> None:
 _names = st.text(st.characters(categories=["Ll", "Nd"]), min_size=1)
 
 
-@given(st.dictionaries(_names, st.text(st.characters(exclude_characters=","))))
+@given(st.dictionaries(_names, st.text(st.characters(exclude_characters=',"'))))
 def test_a_property_string_reads_back(properties: dict[str, str]) -> None:
     assert (
         parse_property_string(",".join(f"{key}={value}" for key, value in properties.items())) == properties
     )
+
+
+_CARD = "virtio=BC:24:11:44:91:79,bridge=vmbr0,firewall=1,trunks=2;3,queues=4,mtu=1,rate=10,link_down=0"
+
+
+@pytest.mark.parametrize(
+    ("text", "default_key", "key", "value", "changed"),
+    [
+        (_CARD, "", "bridge", "vmbr7", _CARD.replace("vmbr0", "vmbr7")),
+        (_CARD, "", "tag", "12", f"{_CARD},tag=12"),
+        (_CARD, "", "link_down", "1", _CARD.replace("link_down=0", "link_down=1")),
+        ("virtio", "model", "bridge", "vmbr0", "virtio,bridge=vmbr0"),
+        ("0,fstrim_cloned_disks=1", "enabled", "enabled", "1", "1,fstrim_cloned_disks=1"),
+        ("enabled=0,type=virtio", "enabled", "enabled", "1", "enabled=1,type=virtio"),
+        ("type=virtio", "enabled", "enabled", "1", "type=virtio,enabled=1"),
+        ("1024,x=2", "current", "current", "2048", "2048,x=2"),
+        ("a=1,b=2,a=3", "", "a", "4", "a=4,b=2"),
+        ('a="x,a=1",b=c=d', "", "a", "2", "a=2,b=c=d"),
+        ('b="x,a=1",c=d', "", "a", "2", 'b="x,a=1",c=d,a=2'),
+        ("", "", "a", "1", "a=1"),
+    ],
+)
+def test_one_key_is_changed_in_its_place(
+    text: str, default_key: str, key: str, value: str, changed: str
+) -> None:
+    properties = PropertyString.parse(text, default_key=default_key).with_(key, value)
+    assert str(properties) == changed
+    assert properties.get(key) == value
+
+
+@pytest.mark.parametrize("value", ["1,link_down=1", '"1'])
+def test_a_value_cannot_bring_keys_of_its_own(value: str) -> None:
+    with pytest.raises(ValueError, match="not a value"):
+        PropertyString.parse(_CARD).with_("tag", value)
+
+
+_texts = st.text(st.sampled_from('ab=",;\\ 1é'), max_size=30)
+
+
+@given(_texts, st.sampled_from(["", "enabled"]))
+def test_a_property_string_is_written_as_it_was_read(text: str, default_key: str) -> None:
+    assert str(PropertyString.parse(text, default_key=default_key)) == text
+
+
+@given(_texts, _names, _names, st.sampled_from(["", "enabled"]))
+def test_a_change_of_one_key_changes_that_key_alone(
+    text: str, key: str, value: str, default_key: str
+) -> None:
+    before = PropertyString.parse(text, default_key=default_key)
+    after = before.with_(key, value)
+    again = PropertyString.parse(str(after), default_key=default_key)
+    assert again.get(key) == value
+    # The same as Proxmox would read of it, but for that key, which is there once; without it there is no trace of it.
+    assert again.without(key).parts == before.without(key).parts
+    assert before.without(key).get(key) is None
 
 
 @pytest.mark.parametrize("text", ["b;a", "A;b", "a,b", "a b", "b;;a;B"])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.contract.calendar import (
     PARIS,
     add_calendar_days,
+    day_in_paris,
     in_working_hours,
     is_working_day,
     night_begins,
@@ -44,6 +45,20 @@ def test_working_hours_are_monday_to_friday_8_to_18_but_for_french_public_holida
     moment: str, working: bool
 ) -> None:
     assert in_working_hours(_paris(moment)) is working
+
+
+@pytest.mark.parametrize(
+    ("moment", "day"),
+    [
+        ("2026-11-30T22:59:59+00:00", "2026-11-30"),
+        ("2026-11-30T23:00:00+00:00", "2026-12-01"),
+        ("2026-06-30T22:30:00+00:00", "2026-07-01"),
+        ("2026-06-30T19:00:00-11:00", "2026-07-01"),
+        ("2026-06-30T23:30:00+14:00", "2026-06-30"),
+    ],
+)
+def test_a_day_is_that_of_paris_wherever_the_clock_stands(moment: str, day: str) -> None:
+    assert day_in_paris(dt.datetime.fromisoformat(moment)) == dt.date.fromisoformat(day)
 
 
 @pytest.mark.parametrize(
