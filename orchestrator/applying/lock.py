@@ -164,14 +164,14 @@ class _SiteLock:
         age = (self._timing.now() - other.note.at).total_seconds()
         return abs(age) < STALE_SECONDS
 
-    def busy(self, wanted: Collection[str]) -> str:
-        """Who has something of this and seems to live, and what it is; empty if nobody.
+    def busy(self, wanted: Collection[str]) -> dict[str, _Other]:
+        """Who has which of these and seems to live.
 
         Raises:
             ProxmoxError: nobody knows.
         """
         taken = _taken(wanted, self.others()[1])
-        return next((_told(claim, other) for claim, other in taken.items() if self.surely_lives(other)), "")
+        return {claim: other for claim, other in taken.items() if self.surely_lives(other)}
 
     # What we hold
 
@@ -329,8 +329,15 @@ class _SiteLock:
                 wait = _RETRY_SECONDS
 
 
-def _told(claim: str, other: _Other) -> str:
-    return f"{other.holder} is changing {claim.removeprefix('client/')}: wait until that run has ended"
+def _refuse(taken: Mapping[str, _Other]) -> None:
+    """Refuse to go on if somebody has a client that is wanted.
+
+    Raises:
+        Held: somebody has.
+    """
+    for claim, other in taken.items():
+        name = claim.removeprefix("client/")
+        raise Held(f"{other.holder} is changing {name}: wait until that run has ended")
 
 
 def _taken(wanted: Iterable[str], others: Collection[_Other]) -> dict[str, _Other]:
@@ -405,17 +412,17 @@ class RunLocks:
         """
         wanted = {f"client/{name}" for name in names}
 
-        def busy(site: str) -> str:
+        def busy(site: str) -> dict[str, _Other]:
             try:
                 return self._sites[site].busy(wanted)
             except (ProxmoxError, Stopped):
-                return ""  # told when the site is read, or locked
+                return {}  # told when the site is read, or locked
 
         if not self._sites:
             return
         with ThreadPoolExecutor(len(self._sites), thread_name_prefix="lock") as pool:
-            for told in filter(None, pool.map(busy, self._sites)):
-                raise Held(told)
+            for found in pool.map(busy, self._sites):
+                _refuse(found)
 
     def clients(self, names: Iterable[str]) -> None:
         """Take the locks of clients at every site. A site that cannot be reached gets none, and is not changed.
@@ -425,8 +432,7 @@ class RunLocks:
             Frozen: somebody stopped every change at one of the sites.
             LocksUnavailable: two sites are one cluster.
         """
-        for claim, other in self._claim({f"client/{name}" for name in names}).items():
-            raise Held(_told(claim, other))
+        _refuse(self._claim({f"client/{name}" for name in names}))
         for frozen in self._without.values():
             if isinstance(frozen, Frozen):
                 raise frozen

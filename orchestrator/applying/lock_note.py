@@ -20,6 +20,7 @@ LOCK_POOL = re.compile(r"orchestrator-lock-[0-9a-f]{16}")
 
 _LONGEST = 512 * 1024
 _PROC = Path("/proc")
+_ENDED = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +40,25 @@ class Process:
     @classmethod
     def this(cls) -> Self:
         """The process that asks."""
-        return cls(computer=_computer(), pid=os.getpid(), started=_started(os.getpid()) or 0)
+        return cls(computer=_computer(), pid=os.getpid(), started=_started(os.getpid()) or _ENDED)
 
     @property
     def dead(self) -> bool:
-        """Whether it surely is no more. Of another computer's process, or one in another container, nobody knows."""
-        if not self.computer or self.computer != _computer():
+        """Whether it surely is no more. Of another computer's process, or one in another container, nobody knows.
+
+        Other accounts' processes may be hidden in /proc (systemd's ProtectProc): only the kernel's own "no such
+        process", or another process in its place, is proof.
+        """
+        if not self.computer or self.computer != _computer() or self.pid < 1:
             return False
-        return _started(self.pid) != self.started
+        try:
+            os.kill(self.pid, 0)  # sends nothing
+        except ProcessLookupError:
+            return True
+        except (PermissionError, OverflowError):
+            pass
+        started = _started(self.pid)
+        return started is not None and started != self.started
 
 
 def _computer() -> str:
@@ -58,12 +70,12 @@ def _computer() -> str:
 
 
 def _started(pid: int) -> int | None:
-    """When a process was started; None if there is none, or only its exit code waits to be collected."""
+    """When a process was started; :data:`_ENDED` if only its exit code waits to be collected, None if it is not seen."""
     try:
         fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    return None if fields[0] in "ZX" else int(fields[19])
+    return _ENDED if fields[0] in "ZX" else int(fields[19])
 
 
 @dataclass(frozen=True, kw_only=True)

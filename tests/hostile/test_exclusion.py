@@ -342,3 +342,19 @@ def test_what_only_reads_takes_no_lock_and_a_run_costs_few_calls_for_it(desk: De
         if "orchestrator-lock-" in call
     }
     assert taken == {"POST": 1, "DELETE": 1}
+
+
+def test_only_proof_counts_a_process_as_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A night under systemd's ProtectProc does not see other accounts' processes: they are not dead for that."""
+    own = Process.this()
+    assert own.computer and not own.dead
+    assert replace(own, started=own.started + 1).dead, "another process has its number"
+    assert not replace(own, started=own.started + 1, computer="another").dead
+    ended = SPAWN.Process(target=print)
+    ended.start()
+    ended.join()
+    assert replace(own, pid=ended.pid or 0).dead
+    for pid in (0, 2**62):  # whoever may edit pools wrote that
+        assert not replace(own, pid=pid).dead
+    monkeypatch.setattr("orchestrator.applying.lock_note._started", lambda _pid: None)
+    assert not own.dead
