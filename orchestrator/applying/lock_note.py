@@ -40,7 +40,9 @@ class Process:
     @classmethod
     def this(cls) -> Self:
         """The process that asks."""
-        return cls(computer=_computer(), pid=os.getpid(), started=_started(os.getpid()) or _ENDED)
+        pid = os.getpid()
+        started = _started(pid)
+        return cls(computer=_computer() if started else "", pid=pid, started=started or _ENDED)
 
     @property
     def dead(self) -> bool:
@@ -70,7 +72,7 @@ def _computer() -> str:
 
 
 def _started(pid: int) -> int | None:
-    """When a process was started; :data:`_ENDED` if only its exit code waits to be collected, None if it is not seen."""
+    """When a process was started; None if it is not seen, :data:`_ENDED` if only its exit code is left of it."""
     try:
         fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -190,7 +190,7 @@ def test_an_address_that_was_given_since_the_plan_is_not_given_again(
 
 def test_a_machine_whose_creation_was_interrupted_gets_no_address_of_a_stranger(desk: Desk) -> None:
     desk.write(subscription("dupont", [machine("web-1")]))
-    assert desk.run_killed(1, "apply", "--yes", "--no-guests", method="POST").killed
+    assert desk.run_killed(2, "apply", "--yes", "--no-guests", method="POST").killed
     assert "ipconfig0" not in desk.machines()["web-1"]["config"]
     desk.fakes["paris"].add_vms(1, first=700, config={"ipconfig0": "ip=203.0.113.10/24"})
     assert desk.apply().code == 0
