@@ -33,7 +33,7 @@ _FILES = ("documents", "subscriptions", "sites")
 _BY_FILE = ("Finding", "Sentence", "Mistake", "Ambiguous", "Problem", "_no_line")
 """Calls that tell a mistake of a file: what was found, and what is allowed."""
 
-_TELLING = ("fail", "refused", "_refused", "_not_started")
+_TELLING = ("fail", "_fail", "refused", "_refused", "not_started")
 """Functions whose first text ends a command, or refuses a change."""
 
 _LISTS = ("problems", "_problems", "unread")

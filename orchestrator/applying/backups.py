@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.vm import Stopped, Vm
+from orchestrator.contract.calendar import night_of
 from orchestrator.proxmox import (
     LockTimeout,
     NotFound,
@@ -56,7 +57,7 @@ def make_backup(
         vm: the machine.
         storage: where the archive goes: at another site than the machine's (article 3.5).
         mark: what the archive's notes shall say.
-        clock: the time, aware.
+        clock: the time at the machine's site, aware.
         silence_seconds: how long its node may be away meanwhile.
 
     Returns:
@@ -67,14 +68,15 @@ def make_backup(
         TaskFailed: vzdump failed; the text has the reason from its log.
         ProxmoxError: the hypervisor refused or could not be asked.
     """
+    begun = clock()
+    own = replace(mark, vmid=vm.vmid, night=night_of(begun), volume=None, test=None)
     params: dict[str, str | int] = {
         "vmid": vm.vmid,
         "storage": storage,
         "mode": "snapshot",
         "compress": "zstd",
-        "notes-template": notes_template(mark),
+        "notes-template": notes_template(own),
     }
-    begun = clock()
     path = f"/nodes/{vm.node}/vzdump"
     with vm.step("backup", storage=storage, days=mark.days) as step:
         try:
@@ -93,13 +95,20 @@ def make_backup(
                 )
         else:
             step.ended(result)
-        archive = find_backup(vm, storage, since=begun)
+        archive = find_backup(vm, storage, since=_began(step.upid, begun))
         if archive is None:
             raise Stopped(
-                f"its task ended well, but {storage} lists no archive of VM {vm.vmid}: look at the task's log"
+                f"its task ended well, but {storage} lists no archive of VM {vm.vmid} of tonight: look at the task's "
+                f"log, and at the clock of {vm.node}"
             )
         step.message = f"{archive.stored.volid}, {archive.stored.size} bytes"
     return archive
+
+
+def _began(upid: str | None, begun: dt.datetime) -> dt.datetime:
+    """When a backup began: the clock of its node, which dates the archive, may be behind the one that we know."""
+    task = parse_upid(upid)
+    return begun if task is None else min(begun, dt.datetime.fromtimestamp(task.started, dt.UTC))
 
 
 def adopt_backup(vm: Vm, upid: str, *, silence_seconds: float = SILENCE_SECONDS) -> None:
@@ -158,6 +167,7 @@ def find_backup(vm: Vm, storage: str, *, since: dt.datetime) -> Archive | None:
         if stored.taken_at >= since - _CLOCK_SLACK  # the node's clock may be a little behind ours
         and (mark := read_archive_mark(stored.notes)) is not None
         and (mark.client, mark.machine) == (vm.client, vm.machine)
+        and not mark.objection(stored)
     ]
     return found[-1] if found else None
 
@@ -207,7 +217,7 @@ def note_test(vm: Vm, archive: Archive, test: RestoreTest) -> Archive:
     Raises:
         ProxmoxError: the notes could not be written.
     """
-    mark = replace(archive.mark, test=test)
+    mark = replace(archive.mark, test=test).bound_to(archive.stored)
     for look in range(_LOOKS):
         try:
             vm.cluster.put(archive.stored.path, notes=archive_notes(mark))

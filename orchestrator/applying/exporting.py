@@ -8,9 +8,11 @@ anew here. An interrupted copy leaves nothing that the next one does not replace
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING
 
 from orchestrator.applying.vm import Stopped
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from orchestrator.sites.model import NodeAccess
 
 _PIECE = 1024 * 1024
+_LINE = 256
+_SAID = 4096
 SUMS = "SHA256SUMS"
 
 _SCRIPT = """\
@@ -73,18 +77,18 @@ def export_disk(access: NodeAccess, node: str, volume: str, file: Path) -> Expor
     try:
         with (
             partial.open("wb") as copy,
-            subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-            ) as process,
+            TemporaryFile() as said,
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said) as process,
         ):
-            assert process.stdin and process.stdout and process.stderr  # noqa: S101  (they are pipes)
+            assert process.stdin and process.stdout  # noqa: S101  (they are pipes)
             process.stdin.write(_SCRIPT.encode())
             process.stdin.close()
-            told, size = process.stdout.readline().decode().strip(), process.stdout.readline().strip()
+            told = process.stdout.readline(_LINE).decode(errors="replace").strip()
+            size = process.stdout.readline(_LINE).strip()
             found = _receive(process.stdout, copy)
-            reason = process.stderr.read().decode(errors="replace").strip()
             code = process.wait()
-        if code != 0 or not size:
+            reason = _end_of(said)
+        if code != 0 or not size.isdigit():
             raise Stopped(
                 f"{node} did not hand out {volume}: {reason.splitlines()[-1] if reason else f'exit code {code}'}"
             )
@@ -96,6 +100,12 @@ def export_disk(access: NodeAccess, node: str, volume: str, file: Path) -> Expor
     finally:
         partial.unlink(missing_ok=True)
     return ExportedDisk(file=file, size=int(size), sha256=told)
+
+
+def _end_of(said: IO[bytes]) -> str:
+    """The last of what a node said on standard error."""
+    said.seek(max(said.seek(0, os.SEEK_END) - _SAID, 0))
+    return said.read(_SAID).decode(errors="replace").strip()
 
 
 def write_sums(folder: Path, disks: list[ExportedDisk]) -> Path:

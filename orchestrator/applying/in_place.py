@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.applying.high_availability import kept_aside
 from orchestrator.applying.restoring import Copy
 from orchestrator.applying.vm import TASK_SECONDS, Stopped, Vm
 from orchestrator.proxmox import NotFound, TaskFailed, is_ha_managed, parse_disk, ping_agent
 from orchestrator.resources.copies import COPY_TAG, read_copy_mark
+
+if TYPE_CHECKING:
+    from orchestrator.proxmox import VmSummary
 
 _DISK = re.compile(r"(?:scsi|virtio|sata|ide)\d+|efidisk0|tpmstate0")
 _SHUTDOWN_SECONDS = 180
@@ -81,34 +84,43 @@ class Exchange:
                 self.vm.cluster.put(f"{self.vm.path}/config", boot=boot)
 
 
-def interrupted_copy(vm: Vm, vms: Mapping[int, tuple[str, frozenset[str]]]) -> Copy | None:
+def interrupted_copy(vm: Vm, vms: Iterable[VmSummary]) -> Copy | None:
     """The copy of an exchange that was interrupted; None if there is none.
 
     Args:
         vm: the machine.
-        vms: node and tags of every VM of the cluster, by number.
+        vms: every VM of the cluster.
 
     Raises:
+        Stopped: a VM claims to be that copy, and is not what it says.
         ProxmoxError: one could not be read.
     """
-    for vmid, (node, tags) in vms.items():
-        if COPY_TAG not in tags:
+    for other in vms:
+        if COPY_TAG not in other.tags:
             continue
         try:
-            notes = str(_config(vm.cluster, f"/nodes/{node}/qemu/{vmid}").get("description") or "")
+            notes = str(
+                _config(vm.cluster, f"/nodes/{other.node}/qemu/{other.vmid}").get("description") or ""
+            )
         except NotFound:
             continue
         mark = read_copy_mark(notes)
-        if mark and mark.purpose == "in-place" and (mark.client, mark.machine) == (vm.client, vm.machine):
-            return Copy(
-                cluster=vm.cluster,
-                journal=vm.journal,
-                site=vm.site,
-                node=node,
-                vmid=vmid,
-                mark=mark,
-                pause=vm.pause,
+        if not mark or mark.purpose != "in-place" or (mark.client, mark.machine) != (vm.client, vm.machine):
+            continue
+        if why := mark.objection(other):
+            raise Stopped(
+                f"VM {other.vmid} on {other.node} claims to be the copy of an interrupted restore, but {why}: if it is "
+                "not, take that mark out of its notes; if it is, correct its pool and tags"
             )
+        return Copy(
+            cluster=vm.cluster,
+            journal=vm.journal,
+            site=vm.site,
+            node=other.node,
+            vmid=other.vmid,
+            mark=mark,
+            pause=vm.pause,
+        )
     return None
 
 

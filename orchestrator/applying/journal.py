@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.applying.stopping import Stopping
+from orchestrator.history import HistoryUnavailable
 from orchestrator.proxmox import ProxmoxError, TaskFailed, TaskResult, TaskTimeout, Uncertain
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class Journal:
         show: called with (client, machine, text) when a step begins or fails.
         gate: called with the site before a step; raises if nothing may be changed there.
         stopping: whether somebody asked for the run's end: then no step is begun.
+        clock: the time of entries, aware; None: this computer's.
     """
 
     history: History
@@ -52,6 +55,7 @@ class Journal:
     show: Callable[[str, str, str], None]
     gate: Callable[[str], None] = lambda _site: None
     stopping: Stopping = field(default_factory=Stopping)
+    clock: Callable[[], dt.datetime] | None = None
 
     @contextmanager
     def step(
@@ -82,18 +86,21 @@ class Journal:
         )
 
         def record(result: str, message: str) -> None:
-            self.record(
-                client,
-                machine,
-                site,
-                action,
-                result=result,
-                message=message,
-                upid=step.upid,
-                seconds=time.monotonic() - started,
-                details=details,
-                began=begun,
-            )
+            try:
+                self.record(
+                    client,
+                    machine,
+                    site,
+                    action,
+                    result=result,
+                    message=message,
+                    upid=step.upid,
+                    seconds=time.monotonic() - started,
+                    details=details,
+                    began=begun,
+                )
+            except HistoryUnavailable as error:
+                raise HistoryUnavailable(_unrecorded(action, result, message, error)) from error
 
         try:
             yield step
@@ -153,5 +160,12 @@ class Journal:
             seconds=round(seconds, 3),
             run=self.run,
             began=began,
+            at=self.clock() if self.clock is not None else None,
         )
         return entry.sequence
+
+
+def _unrecorded(action: str, result: str, message: str, error: HistoryUnavailable) -> str:
+    """What became of a step whose end could not be written down: whoever reads it must know what was done."""
+    ended = {"ok": "was done", "failed": "failed"}.get(result, f"ended ({result})")
+    return f"{action} {ended}{f' ({message})' if message else ''}, but that is not in the history: {error}"

@@ -39,13 +39,21 @@ def look_into_guests(
         if machine.mark and machine.mark.ready and not machine.mark.retired and machine.running
     }
     targets: list[GuestTarget] = []
+    seen: dict[tuple[str, str], InsideReading] = {}
     for item in desired:
         machine = machines.get(item.key)
         if machine is None or machine.mark is None or machine.address is None or not includes(*item.key):
             continue
-        targets.append(
-            target_of(
-                item, machine, machine.mark, address=str(machine.address), host_keys=machine.mark.host_keys
+        try:
+            targets.append(
+                target_of(
+                    item,
+                    machine,
+                    machine.mark,
+                    address=str(machine.address),
+                    host_keys=machine.mark.host_keys,
+                )
             )
-        )
-    return look_into_machines(targets, ssh, refresh=refresh)
+        except ValueError as error:  # one machine's damaged mark or settings are that machine's alone
+            seen[item.key] = InsideReading(problem=f"{item.client}/{item.name}: {error}")
+    return seen | look_into_machines(targets, ssh, refresh=refresh)

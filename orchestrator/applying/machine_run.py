@@ -17,6 +17,7 @@ from functools import partial
 from ipaddress import IPv4Address
 
 from orchestrator.applying.backups import make_backup
+from orchestrator.applying.clock import clock_of
 from orchestrator.applying.clone_run import CloneRun
 from orchestrator.applying.high_availability import kept_aside
 from orchestrator.applying.journal import Journal, Step
@@ -414,7 +415,9 @@ class MachineRun:
             )
         roomiest = max(fit, key=lambda storage: storage.maxdisk - storage.disk)
         archive = ArchiveMark(client=mark.client, machine=mark.machine, contract=mark.contract, days=days)
-        make_backup(self._vm(observed), roomiest.name, archive, clock=self.around.clock)
+        make_backup(
+            self._vm(observed), roomiest.name, archive, clock=clock_of(self.cluster, self.around.clock)
+        )
 
     def step(self, action: str, **details: object) -> AbstractContextManager[Step]:
         """Run a step of this machine: shown, and recorded in the history with its result."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from orchestrator.applying.clock import clock_objection
 from orchestrator.applying.guest_target import target_of
 from orchestrator.applying.marking import change_mark
 from orchestrator.applying.rollback import go_back, refresh_guest
@@ -184,6 +185,8 @@ class OneUpdate:
             return None, reason
         there = self._snapshots()
         over = {item.snapshot.name for item in expired(there, self._terms.clock())}
+        if over and clock_objection(self._vm.cluster, self._terms.clock):
+            over = set()
         # Those of a run that was killed right after taking them.
         over |= {one.name for one in there if (mine := owned(one)) is not None and mine.for_update}
         for name in sorted(over):

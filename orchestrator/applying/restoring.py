@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.vm import TASK_SECONDS, Stopped
@@ -122,7 +122,6 @@ def restore_copy(
         "storage": storage,
         "unique": int(unique),
         "pool": pool_of(mark.client),
-        "description": copy_notes(mark),
         "tags": COPY_TAG,
         "onboot": 0,
         "protection": 0,
@@ -132,22 +131,33 @@ def restore_copy(
     with journal.step(
         mark.client, mark.machine, archive.site, "restore", archive=archive.stored.volid, purpose=mark.purpose
     ) as step:
-        vmid = _ask_for_restore(cluster, f"/nodes/{node}/qemu", params, step, pause)
+        own = _ask_for_restore(cluster, f"/nodes/{node}/qemu", params, mark, step, pause)
+    assert own.vmid is not None  # noqa: S101  (it was made for that VM)
     copy = Copy(
-        cluster=cluster, journal=journal, site=archive.site, node=node, vmid=vmid, mark=mark, pause=pause
+        cluster=cluster, journal=journal, site=archive.site, node=node, vmid=own.vmid, mark=own, pause=pause
     )
     _unplug(copy)
     return copy
 
 
 def _ask_for_restore(
-    cluster: Cluster, path: str, params: dict[str, str | int], step: Step, pause: Callable[[float], None]
-) -> int:
-    """Ask for a restore under a free id, and wait for it. Somebody may take the id in between: then ask again."""
+    cluster: Cluster,
+    path: str,
+    params: dict[str, str | int],
+    mark: CopyMark,
+    step: Step,
+    pause: Callable[[float], None],
+) -> CopyMark:
+    """Ask for a restore under a free id, and wait for it. Somebody may take the id in between: then ask again.
+
+    Returns:
+        The mark as it was written: it names the VM.
+    """
     for _ in range(_TRIES):
         vmid = cluster.free_vmid()
+        own = replace(mark, vmid=vmid)
         try:
-            upid = str(cluster.post(path, params={**params, "vmid": vmid}))
+            upid = str(cluster.post(path, params={**params, "vmid": vmid, "description": copy_notes(own)}))
         except AlreadyExists:
             continue
         except Uncertain:
@@ -165,7 +175,7 @@ def _ask_for_restore(
             with suppress(ProxmoxError):  # what is left is removed by the next night
                 _remove_shell(cluster, f"{path}/{vmid}")
             raise
-        return vmid
+        return own
     raise Stopped("no free VM id could be had: others create machines faster than this one; try again")
 
 
@@ -218,7 +228,7 @@ def remove_copy(copy: Copy) -> None:
     """Stop and erase a copy, after another look at what it is.
 
     Raises:
-        Stopped: its notes no longer say that it is this copy: nothing is done to it.
+        Stopped: its notes and tags no longer say that it is this copy: nothing is done to it.
         ProxmoxError: the hypervisor refused.
     """
     cluster, mark = copy.cluster, copy.mark
@@ -231,7 +241,8 @@ def remove_copy(copy: Copy) -> None:
             step.message = "it was gone already"
             return
         now = read_copy_mark(str(config.get("description") or ""))
-        if now is None or now.purpose != mark.purpose or now.purpose == "restored":
+        tags = re.split(r"[;, ]+", str(config.get("tags") or ""))
+        if now != mark or now.purpose == "restored" or COPY_TAG not in tags:
             raise Stopped(
                 f"VM {copy.vmid} on {copy.node} is not the copy that it was: it is left alone; look at its notes"
             )
@@ -250,9 +261,22 @@ def remove_copy(copy: Copy) -> None:
             raise
 
 
+@dataclass(frozen=True, kw_only=True)
+class Leftovers:
+    """Copies for restore tests that no run is using.
+
+    Attributes:
+        copies: those that a killed run left behind.
+        doubtful: VMs whose notes say so and which are not what they say, human-readable: they are kept.
+    """
+
+    copies: tuple[Copy, ...]
+    doubtful: tuple[str, ...]
+
+
 def leftovers(
     cluster: Cluster, journal: Journal, state: ClusterState, *, running: frozenset[int]
-) -> list[Copy]:
+) -> Leftovers:
     """Copies for restore tests that a killed run left behind.
 
     Args:
@@ -264,7 +288,7 @@ def leftovers(
     Raises:
         ProxmoxError: one could not be read.
     """
-    found = []
+    copies, doubtful = [], []
     for vm in state.vms:
         if COPY_TAG not in vm.tags or vm.vmid in running:
             continue
@@ -273,11 +297,18 @@ def leftovers(
         except NotFound:
             continue
         mark = read_copy_mark(str(notes or ""))
-        if mark is not None and mark.purpose == "restore-test":
-            found.append(
-                Copy(cluster=cluster, journal=journal, site=state.site, node=vm.node, vmid=vm.vmid, mark=mark)
+        if mark is None or mark.purpose != "restore-test":
+            continue
+        if why := mark.objection(vm):
+            doubtful.append(
+                f"VM {vm.vmid} on {vm.node} claims to be the copy of a restore test and is kept: {why}; if it is one, "
+                "remove it in Proxmox, else take that mark out of its notes"
             )
-    return found
+            continue
+        copies.append(
+            Copy(cluster=cluster, journal=journal, site=state.site, node=vm.node, vmid=vm.vmid, mark=mark)
+        )
+    return Leftovers(copies=tuple(copies), doubtful=tuple(doubtful))
 
 
 def remove_shells(cluster: Cluster, state: ClusterState) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 
+from orchestrator.applying.clock import clock_objection
 from orchestrator.applying.vm import Stopped, Vm
 from orchestrator.proxmox import VmSnapshot, read_snapshots
 from orchestrator.resources.snapshot import expired, no_room, owned, snapshot_description
@@ -76,9 +77,12 @@ def remove_expired(vm: Vm, now: dt.datetime) -> list[str]:
         Their names.
 
     Raises:
+        Stopped: the site's clock and this computer's disagree: which of them are over is not known.
         ProxmoxError: Proxmox refused.
     """
     names = [item.snapshot.name for item in expired(read_snapshots(vm.cluster, vm.node, vm.vmid), now)]
+    if names and (why := clock_objection(vm.cluster, lambda: dt.datetime.now(dt.UTC))):
+        raise Stopped(why)
     for name in names:
         remove_snapshot(vm, name, action="expire snapshot")
     return names

@@ -12,6 +12,7 @@ from orchestrator.cli.backup import app as backup
 from orchestrator.cli.bootstrap import bootstrap
 from orchestrator.cli.completion import completion
 from orchestrator.cli.doctor import doctor
+from orchestrator.cli.ending import Commands
 from orchestrator.cli.export import export
 from orchestrator.cli.freeze import freeze, thaw
 from orchestrator.cli.history import history
@@ -30,6 +31,7 @@ from orchestrator.cli.updates import updates
 from orchestrator.cli.validate import validate
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

@@ -166,7 +166,7 @@ def _ask(yes: bool) -> None:
         return
     if not session.interactive():
         session.fail("nobody can answer here: give --yes to apply this plan without being asked")
-    if not typer.confirm("Apply this plan?"):
+    if not session.agreed("Apply this plan?"):
         session.console().print("nothing was changed")
         raise typer.Exit(0)
 
@@ -178,8 +178,8 @@ def _report(outcomes: list[Outcome]) -> None:
         if outcome.message:
             style = "yellow" if outcome.result in ("partly", "interrupted") else "red"
             name = f"{outcome.client}/{outcome.machine}"
-            out.print(f"[{style}]{outcome.result}[/]  {name}  ", end="")
-            out.print(outcome.message, markup=False)
+            out.print(outcome.result, style=style, end="  ")
+            out.print(f"{name}  {outcome.message}")
     others = len(outcomes) - done
     out.print(
         f"{done} done" + (f", {others} not: see above; the next run goes on from here" if others else "")

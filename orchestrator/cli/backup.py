@@ -45,6 +45,7 @@ def now(
 ) -> None:
     """Back a machine up now, to a storage at another site. A running guest goes on."""
     from orchestrator.applying.backups import make_backup
+    from orchestrator.applying.clock import clock_of
     from orchestrator.applying.vm import Stopped
     from orchestrator.proxmox import ProxmoxError
     from orchestrator.resources.backup import ArchiveMark
@@ -66,10 +67,11 @@ def now(
             storage = _storage_for(found, provider)
             vm = vm_of(found, opened, reason=reason, run=run)
             run.begin()
-            archive = make_backup(vm, storage, mark, clock=lambda: dt.datetime.now(dt.UTC))
+            clock = clock_of(found.cluster, lambda: dt.datetime.now(dt.UTC))
+            archive = make_backup(vm, storage, mark, clock=clock)
         except (ProxmoxError, Stopped) as error:
             session.fail(f"{target}: {error}")
-    session.console().print(f"{archive.stored.volid}   {archive.stored.size / _GIB:.2f} GiB", markup=False)
+    session.console().print(f"{archive.stored.volid}   {archive.stored.size / _GIB:.2f} GiB")
 
 
 @app.command()
@@ -99,7 +101,7 @@ def verify(
         line = tests.test(candidate)
     if line.result != "sound":
         session.fail("; ".join([f"{target}: {line.volid}: {line.message}", *tests.problems]))
-    session.console().print(f"sound: {line.message}", markup=False)
+    session.console().print(f"sound: {line.message}")
     if tests.problems:
         session.fail("; ".join(tests.problems))
 
@@ -191,7 +193,6 @@ def _beside(
     session.console().print(
         f"restored as {name}: VM {copy.vmid} on {node}, stopped and unplugged. It has the address of {target}: give it "
         "another one (Cloud-Init in Proxmox) before its network device is connected",
-        markup=False,
     )
 
 
@@ -229,7 +230,7 @@ def _choose(target: str, found: Found, reading: SiteReading, volid: str | None) 
     archives = reading.holdings.owned.get((found.mark.client, found.mark.machine), ())
     unread = "".join(f"; {name} could not be listed: {why}" for name, why in reading.unread.items())
     if volid is None:
-        newest = newest_good(archives)
+        newest = newest_good(archives, dt.datetime.now(dt.UTC))
         if newest is None:
             session.fail(f"{target} has no good archive{unread}")
         return newest
@@ -253,7 +254,7 @@ def _night(
         journal=session.journal(
             history,
             reason,
-            lambda client, machine, text: out.print(f"{client}/{machine}  {text}", markup=False),
+            lambda client, machine, text: out.print(f"{client}/{machine}  {text}"),
             clusters,
         ),
         clock=lambda: dt.datetime.now(dt.UTC),

@@ -53,13 +53,14 @@ def list_archives(
     """Show archives: when they were made, until when they are kept, and how their restore tests ended."""
     kept, foreign, unread = _read(target, inventory)
     if format is session.OutputFormat.JSON:
-        typer.echo(json.dumps([_document(item) for item in kept], indent=2, default=str))
+        session.echo_json(json.dumps([_document(item) for item in kept], indent=2, default=str))
     else:
         out = session.console()
         for item in kept:
-            out.print(f"[bold]{item.client}/{item.machine}[/]   {item.site}   {_policy(item.days)}")
+            out.print(f"{item.client}/{item.machine}", style="bold", end="")
+            out.print(f"   {item.site}   {_policy(item.days)}")
             for verdict in reversed(item.verdicts):
-                out.print(f"  {_row(verdict)}", markup=False)
+                out.print(f"  {_row(verdict)}")
         if not kept:
             out.print("no archives" if target is None else f"no archives of {target}")
         if target is None and foreign:
@@ -89,18 +90,18 @@ def show_volume(
             }
             for item in kept
         ]
-        typer.echo(json.dumps({"machines": machines, "clients": clients}, indent=2))
+        session.echo_json(json.dumps({"machines": machines, "clients": clients}, indent=2))
     else:
         out = session.console()
         for client, total in clients.items():
-            out.print(f"[bold]{client}[/]   {total / _GIB:.2f} GiB")
+            out.print(client, style="bold", end="")
+            out.print(f"   {total / _GIB:.2f} GiB")
             for item in kept:
                 if item.client == client:
                     noun = "archive" if len(item.verdicts) == 1 else "archives"
                     out.print(
                         f"  {item.machine:<24} {item.size / _GIB:>9.2f} GiB   {len(item.verdicts)} {noun}   "
                         f"{_policy(item.days)}",
-                        markup=False,
                     )
         if not kept:
             out.print("no archives")

@@ -85,14 +85,14 @@ def _print(name: str, site: Site, pve: int | None, role: str, *, redundancy: boo
 
     asked = [pve] if pve else _asked(name, site)
     for release in asked or _RELEASES:
-        typer.echo(
+        session.echo(
             f"# Proxmox VE {release}: on any node of {name}, as root. Every line may be run again but the last."
         )
         for line in pveum_lines(_account(site, role, release, redundancy=redundancy)):
-            typer.echo(line)
-        typer.echo("")
-    typer.echo(f"# The last line shows the secret once. Put it where token_secret of {name} says; then:")
-    typer.echo(f"#   orchestrator doctor --site {name}")
+            session.echo(line)
+        session.echo("")
+    session.echo(f"# The last line shows the secret once. Put it where token_secret of {name} says; then:")
+    session.echo(f"#   orchestrator doctor --site {name}")
 
 
 def _asked(name: str, site: Site) -> list[int]:
@@ -147,7 +147,7 @@ def _carry_out(
         release = pve or major(str(cluster.get("/version")["version"]))
         account = _account(site, role, release, redundancy=redundancy)
         for step in carry_out(cluster, account, target, renew=renew):
-            out.print(f"{step.what}: {step.done}", markup=False)
+            out.print(f"{step.what}: {step.done}")
     except (ProxmoxError, CannotSetUp) as error:
         remedy = getattr(error, "remedy", "")
         session.fail(f"{error}{f': {remedy}' if remedy and remedy not in str(error) else ''}")
@@ -178,8 +178,8 @@ def _check(name: str, site: Site, secret_file: Path, account: Account) -> None:
     )
     out = session.console()
     for finding in found:
-        out.print(f"{finding.subject}: {finding.found}", markup=False)
+        out.print(f"{finding.subject}: {finding.found}")
         if finding.remedy:
-            out.print(f"  → {finding.remedy}", markup=False)
+            out.print(f"  → {finding.remedy}")
     if any(finding.severity is Severity.ERROR for finding in found):
         raise typer.Exit(1)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli import session
+
 
 class Shell(StrEnum):
     """Shells that can be completed in."""
@@ -32,7 +34,7 @@ def completion(shell: Annotated[Shell, typer.Argument(help="The shell.")]) -> No
     """
     from typer._completion_shared import get_completion_script
 
-    typer.echo(
+    session.echo(
         get_completion_script(
             prog_name="orchestrator", complete_var="_ORCHESTRATOR_COMPLETE", shell=shell.value
         )

@@ -112,7 +112,7 @@ def _print(findings: Sequence[Finding]) -> None:
     out = session.console()
     width = max(len(finding.subject) for finding in findings)
     for place in dict.fromkeys(finding.place for finding in findings):
-        out.print(place, style="bold", markup=False)
+        out.print(place, style="bold")
         for finding in findings:
             if finding.place != place:
                 continue
@@ -121,8 +121,9 @@ def _print(findings: Sequence[Finding]) -> None:
             line.append(f"{finding.subject:<{width}}  {finding.found}")
             out.print(line)
             if finding.remedy:
-                out.print(f"{'':<10}{'':<{width}}  → {finding.remedy}", markup=False)
+                out.print(f"{'':<10}{'':<{width}}  → {finding.remedy}")
     counts = {
         name: sum(finding.severity == name for finding in findings) for name in ("error", "warning", "ok")
     }
-    out.print(f"\n{counts['error']} errors, {counts['warning']} warnings, {counts['ok']} fine", markup=False)
+    out.print()
+    out.print(f"{counts['error']} errors, {counts['warning']} warnings, {counts['ok']} fine")

@@ -72,7 +72,7 @@ def export(
                     seconds=0.0,
                     details=details,
                 )
-                out.print(f"{mark.client}/{mark.machine} {name}: {message}", markup=False)
+                out.print(f"{mark.client}/{mark.machine} {name}: {message}")
     if failed:
         raise typer.Exit(1)
 

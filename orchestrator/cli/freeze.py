@@ -77,7 +77,7 @@ def _everywhere(
     with ThreadPoolExecutor(len(apis), thread_name_prefix="site") as pool:
         for done in as_completed([pool.submit(_at_site, site, api, at) for site, api in apis.items()]):
             one = done.result()
-            out.print(f"{one.site}: {one.words}", markup=False)
+            out.print(f"{one.site}: {one.words}")
             told.append(one)
     recorded = _record(action, told, history, why=why)
     if not recorded or not all(one.done for one in told):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli import session
+from orchestrator.shown import visible
 
 if TYPE_CHECKING:
     from orchestrator.history import Entry, History
@@ -56,7 +57,7 @@ def history(
 def _verify(opened: History, noted: str | None, format: session.OutputFormat) -> None:
     found = opened.verify(_head(noted) if noted is not None else None)
     if format is session.OutputFormat.JSON:
-        typer.echo(json.dumps({**asdict(found), "head": f"{found.head[0]}:{found.head[1]}"}, indent=2))
+        session.echo_json(json.dumps({**asdict(found), "head": f"{found.head[0]}:{found.head[1]}"}, indent=2))
         raise typer.Exit(0 if found.ok else 1)
     if not found.ok:
         session.fail(
@@ -82,11 +83,11 @@ def _show(opened: History, target: str | None, limit: int, format: session.Outpu
     client, _, machine = (target or "").partition("/")
     entries = opened.entries(client=client or None, machine=machine or None, limit=limit)
     if format is session.OutputFormat.JSON:
-        typer.echo(json.dumps([_for_programs(entry) for entry in entries], indent=2))
+        session.echo_json(json.dumps([_for_programs(entry) for entry in entries], indent=2))
     elif entries:
         _print(entries)
     else:
-        session.console().print(f"nothing was recorded{f' for {target}' if target else ''}", markup=False)
+        session.console().print(f"nothing was recorded{f' for {target}' if target else ''}")
 
 
 def _for_programs(entry: Entry) -> dict[str, object]:
@@ -105,34 +106,29 @@ def _print(entries: list[Entry]) -> None:
     shown = len(widths) - 1 if narrow else len(widths)
     for index, row in enumerate(rows):
         cells = (set_cell_size(text, width) for text, width in zip(row[:shown], widths, strict=False))
-        out.print("  ".join(cells).rstrip(), style="bold" if index == 0 else None, markup=False)
+        out.print("  ".join(cells).rstrip(), style="bold" if index == 0 else None)
         if index == 0:
             continue
         if narrow and row[-1]:
-            out.print(f"    {row[-1]}", style="dim", markup=False)
+            out.print(f"    {row[-1]}", style="dim")
         if remark := _remark(entries[index - 1]):
-            out.print(f"    {remark}", style="red", markup=False)
+            out.print(f"    {remark}", style="red")
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
     return (
         f"{entry.at.astimezone():%Y-%m-%d %H:%M:%S}",
-        _printable(entry.who),
-        _printable(f"{entry.client}/{entry.machine}" if entry.machine else entry.client),
-        _printable(entry.action),
-        _printable(entry.result),
+        visible(entry.who),
+        visible(f"{entry.client}/{entry.machine}" if entry.machine else entry.client),
+        visible(entry.action),
+        visible(entry.result),
         f"{entry.seconds:.1f}",
-        _printable(entry.why),
-        _printable(entry.upid or ""),
+        visible(entry.why),
+        visible(entry.upid or ""),
     )
 
 
 def _remark(entry: Entry) -> str:
     if entry.result == "begun":
-        return _NO_END.format(site=_printable(entry.site))
-    return "" if entry.result == "ok" else _printable(entry.message)
-
-
-def _printable(text: str) -> str:
-    """Line ends and control characters as escapes: a log from a guest must not move the reader's cursor."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+        return _NO_END.format(site=visible(entry.site))
+    return "" if entry.result == "ok" else visible(entry.message)

@@ -61,7 +61,7 @@ class InPlace:
                 f"{self.target} has snapshots ({names}), and their disks cannot leave it: remove them first "
                 "(orchestrator snapshot delete), or restore beside it (--as NAME)"
             )
-        copy = interrupted_copy(self.vm, {vm.vmid: (vm.node, vm.tags) for vm in self.found.site.state.vms})
+        copy = interrupted_copy(self.vm, self.found.site.state.vms)
         if copy is None:
             self._confirm(chosen, confirmed)
             self.begin()
@@ -71,7 +71,7 @@ class InPlace:
                 f"a restore of {copy.mark.volid} into {self.target} was interrupted: finish it first (the same "
                 "command without --archive)"
             )
-        session.console().print(f"going on with the interrupted restore of {copy.mark.volid}", markup=False)
+        session.console().print(f"going on with the interrupted restore of {copy.mark.volid}")
         self.begin()
         return copy
 
@@ -115,7 +115,6 @@ class InPlace:
         out.print(
             f"{self.target} gets the disks of {when} ({chosen.stored.volid}). It is switched off for that. Everything "
             "written since then is lost as soon as the restored machine has booted.",
-            markup=False,
         )
         if confirmed is None:
             if not session.interactive():

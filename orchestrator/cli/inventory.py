@@ -40,12 +40,16 @@ def inventory(
                 observed = observe(cluster, site, names=())
             except ProxmoxError as error:
                 session.fail(str(error))
-            hosts += [found for machine in observed.machines if (found := _host(machine, provider))]
+            for machine in observed.machines:
+                try:
+                    hosts += [found] if (found := _host(machine, provider)) else []
+                except ValueError as error:  # whoever wrote its notes or settings, the others are listed
+                    typer.echo(f"VM {machine.summary.vmid} at {site} is left out: {error}", err=True)
     known_hosts = session.state_directory() / f"known_hosts-{session.provider_name(provider)}"
     known_hosts.parent.mkdir(parents=True, exist_ok=True)
     write_known_hosts(known_hosts, [item.target for item in hosts])
     document = dynamic_inventory(hosts, ssh=session.ssh_settings(provider), known_hosts=known_hosts)
-    typer.echo(
+    session.echo_json(
         json.dumps(document if host is None else document["_meta"]["hostvars"].get(host, {}), indent=2)
     )
 

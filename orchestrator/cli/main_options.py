@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli import session
 from orchestrator.cli.speaking import LogFormat, begin
 
 
@@ -13,7 +14,7 @@ def _show_version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        typer.echo(f"orchestrator {version('orchestrator')}")
+        session.echo(f"orchestrator {version('orchestrator')}")
         raise typer.Exit
 
 

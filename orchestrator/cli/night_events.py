@@ -67,7 +67,7 @@ def _text_lines() -> Tell:
         if event in _QUIET or _left_out(event, fields):
             return
         if event == "summary":
-            out.print(str(fields["text"]), markup=False)
+            out.print(str(fields["text"]))
             return
         where = "/".join(str(fields.pop(key)) for key in ("client", "machine") if key in fields)
         rest = "  ".join(f"{key} {value}" for key, value in fields.items() if value is not None)
@@ -76,7 +76,6 @@ def _text_lines() -> Tell:
             out.print(
                 f"{dt.datetime.now():%H:%M:%S}  {event:<22} {where:<24} {rest}".rstrip(),
                 style=style,
-                markup=False,
             )
 
     return tell

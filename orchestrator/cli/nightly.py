@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import re
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,12 +17,14 @@ from orchestrator.cli import session
 
 if TYPE_CHECKING:
     from orchestrator.guests import SshSettings
+    from orchestrator.history import History
     from orchestrator.nightly.context import Tell
     from orchestrator.nightly.result import NightReport
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.sites.model import Provider
 
 
+_FOLDER = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 FORMS: tuple[Literal["md", "html"], ...] = ("md", "html")
 
 
@@ -92,28 +94,36 @@ def nightly(
 
     Exit code 0: all went well; 1: something failed, or the night could not begin.
     """
+    from orchestrator.applying.lock import Held
     from orchestrator.cli.night_events import events
-    from orchestrator.history import HistoryUnavailable
 
     provider = session.open_provider(inventory)
     sites = _sites(provider, site)
     begin = _begin(at)
     _check_hours(begin, allowed=in_working_hours or dry_run)
-    desired, file_problems = session.open_sound_desired(paths, provider)
+    desired, file_problems = _desired(paths, provider)
     if at is not None and not dry_run:
         _wait_until(begin)
-    try:
-        run: session.Run | None = None
-        with ExitStack() as held:
+    outlets = Outlets(
+        folder=report_dir or session.state_directory() / "reports",
+        clients=client_reports,
+        metrics=metrics_file,
+        ping=ping_url,
+        language=language.value,
+    )
+    tell: Tell = _nothing
+    run: session.Run | None = None
+    with ExitStack() as held:
+        try:
             if not dry_run:
                 run = held.enter_context(session.open_run(provider, "the night", only=sites))
                 run.locks.night()
                 run.begin()
-                clusters = run.clusters
-            else:
-                clusters = held.enter_context(session.open_clusters(provider, only=sites))
-            opened = held.enter_context(session.open_history(history))
             tell = held.enter_context(events(log_format.value))
+            clusters = (
+                run.clusters if run else held.enter_context(session.open_clusters(provider, only=sites))
+            )
+            opened = held.enter_context(_open_history(history))
             from orchestrator.contract.calendar import night_of, window_closes
             from orchestrator.nightly.context import Night, nobody_else
             from orchestrator.nightly.run import NightRun, plan_night
@@ -131,8 +141,9 @@ def nightly(
                     clusters,
                     run=run,
                 ),
-                clock=(lambda: started) if dry_run else (lambda: dt.datetime.now(dt.UTC)),
-                tell=tell,
+                clock=(lambda: started) if dry_run else _now,
+                wall_clock=_now,
+                tell=_quietly(tell),
                 closes_at=window_closes(started),
                 file_problems=tuple(file_problems),
                 boot_seconds=boot_timeout,
@@ -147,20 +158,100 @@ def nightly(
                     session.console().print(line)
                 raise typer.Exit(1 if plan.problems else 0)
             report = NightRun(night, plan, opened).run()
-    except HistoryUnavailable as error:
-        session.fail(str(error))
-    outlets = Outlets(
-        folder=report_dir or session.state_directory() / "reports",
-        clients=client_reports,
-        metrics=metrics_file,
-        ping=ping_url,
-        language=language.value,
-    )
-    _publish(report, outlets, tell)
+        except Held as error:  # that run writes the report
+            session.fail(str(error))
+        except Exception as error:
+            if dry_run:
+                if isinstance(error, typer.Exit):
+                    raise
+                session.fail(_why(error))
+            report = _aborted(error, sites)
+        well = _publish(report, outlets, tell)
     if run is not None:
         run.end()
-    if not report.well:
+    if not well:
         raise typer.Exit(1)
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def _nothing(event: str, **fields: Any) -> None:
+    """Where nobody listens yet."""
+
+
+def _quietly(tell: Tell) -> Tell:
+    """Tell of events as long as somebody can hear them: a log that is full or gone ends no night."""
+
+    def told(event: str, **fields: Any) -> None:
+        with suppress(OSError, ValueError):
+            tell(event, **fields)
+
+    return told
+
+
+def _desired(paths: list[Path] | None, provider: Provider) -> tuple[tuple[DesiredMachine, ...], list[str]]:
+    """What the sound files ask for, and what is wrong with the others.
+
+    A folder that is not there, or cannot be read, takes nobody's backup away: machines are cared for as last applied.
+    """
+    missing = [path for path in paths or [session.DEFAULT_FOLDER] if not path.exists()]
+    told = [
+        f"{path} does not exist, so no file was read: machines are cared for as last applied"
+        for path in missing
+    ]
+    there = [path for path in paths or [session.DEFAULT_FOLDER] if path.exists()]
+    if not there:
+        return (), told
+    try:
+        desired, problems = session.open_sound_desired(there, provider)
+    except (OSError, ValueError, RecursionError) as error:
+        return (), [
+            *told,
+            f"the files could not be read, machines are cared for as last applied: {_why(error)}",
+        ]
+    return desired, [*told, *problems]
+
+
+def _open_history(path: str | None) -> History:
+    """Open the history.
+
+    Raises:
+        HistoryUnavailable: it cannot be used.
+    """
+    from orchestrator.history import open_history
+
+    return open_history(path or session.state_directory() / "history.db")
+
+
+def _why(error: BaseException) -> str:
+    """Why a night could not go on, for people."""
+    from orchestrator.applying.lock import LocksUnavailable
+    from orchestrator.nightly.fence import reason
+
+    if isinstance(error, typer.Exit):
+        return "see the message of the run"
+    return str(error) if isinstance(error, LocksUnavailable) else reason(error)
+
+
+def _aborted(error: BaseException, sites: list[str]) -> NightReport:
+    """The report of a night that could not begin or was aborted: a night ends with a report, whatever happens."""
+    from orchestrator.contract.calendar import night_of
+    from orchestrator.nightly.result import NightReport
+
+    now = _now()
+    why = f"the night was aborted, so no backup may have been made: {_why(error)}"
+    session.complain(why, style="red")
+    return NightReport(
+        night=night_of(now),
+        run=session.run_name(now),
+        started_at=now,
+        ended_at=now,
+        sites=tuple(sorted(sites)),
+        forecast=None,
+        problems=(why,),
+    )
 
 
 def _ssh(provider: Provider, desired: tuple[DesiredMachine, ...], problems: list[str]) -> SshSettings | None:
@@ -170,7 +261,7 @@ def _ssh(provider: Provider, desired: tuple[DesiredMachine, ...], problems: list
     """
     if not any(machine.updates is not None for machine in desired):
         return None
-    key = Path(provider.management.ssh_private_key).expanduser()
+    key = session.home_path(provider.management.ssh_private_key)
     if key.is_file():
         return session.ssh_settings(provider)
     problems.append(
@@ -241,39 +332,98 @@ class Outlets:
     language: Literal["fr", "en"]
 
 
-def _publish(report: NightReport, outlets: Outlets, tell: Tell) -> None:
-    """Write report and metrics, ping, and tell the summary. What cannot be written is said, and stops nothing."""
+def _publish(report: NightReport, outlets: Outlets, tell: Tell) -> bool:
+    """Write report and metrics, ping, and tell the summary. What cannot be written is told, and stops nothing else.
+
+    Returns:
+        Whether the night was well, and its report and metrics were written.
+    """
     from orchestrator.reports import ping, write_metrics
 
     name = f"night-{report.night}" + ("" if len(report.sites) != 1 else f"-{report.sites[0]}")
-    try:
-        _write_reports(report, outlets, name)
-        tell("report-written", file=f"{outlets.folder / name}.html")
-    except OSError as error:
-        session.complain(f"the report could not be written: {error}")
+    problems = _write_client_reports(report, outlets, name) if outlets.clients is not None else []
+    report = _with_problems(report, problems)
+    if trouble := _write_report(report, outlets, name):
+        problems.append(trouble)
+        report = _with_problems(report, [trouble])
+    else:
+        _quietly(tell)("report-written", file=f"{outlets.folder / name}.html")
     if outlets.metrics is not None:
         try:
             write_metrics(report, outlets.metrics)
-        except OSError as error:
-            session.complain(f"the metrics could not be written: {error}")
-    if outlets.ping and (problem := ping(outlets.ping, well=report.well)):
+        except Exception as error:
+            problems.append(f"the metrics could not be written: {_problem(error)}")
+            report = _with_problems(report, problems[-1:])
+    for problem in problems:
         session.complain(problem)
-    done = sum(line.result in ("done", "earlier") for line in report.backups)
+    if outlets.ping and (unsent := ping(outlets.ping, well=report.well)):
+        session.complain(unsent)
+    wanted = [line for line in report.backups if line.result != "not-created"]
+    done = sum(line.result in ("done", "earlier") for line in wanted)
     failures = "1 failure" if report.failures == 1 else f"{report.failures} failures"
     ending = "all went well" if report.well else f"{failures}: see the report"
-    tell("summary", text=f"night of {report.night}: {done} of {len(report.backups)} backups, {ending}")
+    _quietly(tell)("summary", text=f"night of {report.night}: {done} of {len(wanted)} backups, {ending}")
+    return report.well
 
 
-def _write_reports(report: NightReport, outlets: Outlets, name: str) -> None:
+def _with_problems(report: NightReport, problems: list[str]) -> NightReport:
+    return replace(report, problems=(*report.problems, *problems))
+
+
+def _problem(error: BaseException) -> str:
+    return str(error) if isinstance(error, OSError) else _why(error)
+
+
+def _write_report(report: NightReport, outlets: Outlets, name: str) -> str:
+    """Write the provider's report. If it cannot be made of all that is known, it says so and tells the problems."""
     from orchestrator.reports import render_night
 
     for form in FORMS:
-        session.replace_file(
-            outlets.folder / f"{name}.{form}", render_night(report, form=form, language=outlets.language)
-        )
-    if outlets.clients is None:
-        return
-    for client in sorted({line.client for line in report.machines}):
+        path = outlets.folder / f"{name}.{form}"
+        try:
+            try:
+                text = render_night(report, form=form, language=outlets.language)
+            except Exception as error:
+                why = f"the whole report could not be made ({_problem(error)}): this is what is known of it"
+                bare = replace(_bare(report), problems=(why, *report.problems))
+                session.replace_file(path, render_night(bare, form=form, language=outlets.language))
+                return why
+            session.replace_file(path, text)
+        except Exception as error:
+            return f"the report could not be written: {_problem(error)}"
+    return ""
+
+
+def _bare(report: NightReport) -> NightReport:
+    """The report without anything but its problems."""
+    from orchestrator.nightly.result import NightReport
+
+    return NightReport(
+        night=report.night,
+        run=report.run,
+        started_at=report.started_at,
+        ended_at=report.ended_at,
+        sites=report.sites,
+        forecast=None,
+        problems=report.problems,
+    )
+
+
+def _write_client_reports(report: NightReport, outlets: Outlets, name: str) -> list[str]:
+    """Write one report for each client. One that cannot be written is a problem of its own."""
+    from orchestrator.reports import render_night
+
+    assert outlets.clients is not None  # noqa: S101  (asked by the caller)
+    problems = []
+    for client in sorted(report.clients):
         for form in FORMS:
-            text = render_night(report, form=form, language=outlets.language, client=client)
-            session.replace_file(outlets.clients / client / f"{name}.{form}", text)
+            path = outlets.clients / client / f"{name}.{form}"
+            try:
+                if not _FOLDER.fullmatch(client):
+                    raise ValueError("this is not the name of a client")
+                text = render_night(report, form=form, language=outlets.language, client=client)
+                session.replace_file(path, text)
+            except Exception as error:
+                problems.append(f"the report for the client {client} could not be written: {_problem(error)}")
+                break
+    return problems

@@ -86,4 +86,4 @@ def _print(made: Plan, format: PlanFormat, *, show_unmanaged: bool) -> None:
         return
     from orchestrator.planning.review import render_html, render_markdown
 
-    typer.echo(render_markdown(document) if format is PlanFormat.MARKDOWN else render_html(document))
+    session.echo(render_markdown(document) if format is PlanFormat.MARKDOWN else render_html(document))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli import session
+from orchestrator.cli.local_errors import reason
 
 if TYPE_CHECKING:
     from orchestrator.planning.interventions import Decisions, FreeUse
@@ -300,7 +301,7 @@ def save(path: Path, chosen: PlanOptions, provider: Provider, inventory: str, pl
     try:
         session.replace_file(path, saved.sealed().model_dump_json(indent=1) + "\n")
     except OSError as error:
-        session.fail(f"the plan cannot be saved: {error}")
+        session.fail(f"the plan cannot be saved: {reason(error)}")
 
 
 def files_of(chosen: PlanOptions) -> dict[str, str]:
@@ -313,4 +314,4 @@ def files_of(chosen: PlanOptions) -> dict[str, str]:
     try:
         return hash_files(files)
     except OSError as error:
-        session.fail(f"a file cannot be read again: {error}")
+        session.fail(f"a file cannot be read again: {reason(error)}")

@@ -6,9 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from orchestrator.cli import session
 from orchestrator.cli.speaking import LogFormat, voice
+from orchestrator.shown import visible
+
+if TYPE_CHECKING:
+    from orchestrator.cli.screen import Screen
 
 
 @contextmanager
@@ -18,7 +23,7 @@ def progress() -> Iterator[Callable[[str, str, str], None]]:
     if voice.quiet or voice.form is LogFormat.JSON:
         yield lambda _client, _machine, _text: None  # the log has every step
     elif out.is_terminal:
-        with _moving() as show:
+        with _moving(out) as show:
             yield show
     else:
         started = time.monotonic()
@@ -27,27 +32,33 @@ def progress() -> Iterator[Callable[[str, str, str], None]]:
         def show(client: str, machine: str, text: str) -> None:
             name = f"{client}/{machine}" if machine else client
             with guard:
-                out.print(f"{time.monotonic() - started:6.1f}s  {name}  {text}", markup=False)
+                out.print(f"{time.monotonic() - started:6.1f}s  {name}  {text}")
 
         yield show
 
 
 @contextmanager
-def _moving() -> Iterator[Callable[[str, str, str], None]]:
+def _moving(out: Screen) -> Iterator[Callable[[str, str, str], None]]:
     from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-    bars = Progress(SpinnerColumn(finished_text="✓"), TextColumn("{task.fields[name]}"), TimeElapsedColumn(),
-                    TextColumn("{task.description}", markup=False))  # fmt: skip
+    bars = Progress(
+        SpinnerColumn(finished_text="✓"),
+        TextColumn("{task.fields[name]}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+        console=out,
+    )
     tasks: dict[str, TaskID] = {}
     guard = threading.Lock()
 
     def show(client: str, machine: str, text: str) -> None:
         name = f"{client}/{machine}" if machine else client
+        words = visible(text)
         with guard:
             if name not in tasks:
-                tasks[name] = bars.add_task(text, name=name, total=1)
+                tasks[name] = bars.add_task(words, name=visible(name), total=1)
             ended = text == "done" or text.startswith("failed")
-            bars.update(tasks[name], description=text, completed=1 if ended else 0)
+            bars.update(tasks[name], description=words, completed=1 if ended else 0)
 
     with bars:
         yield show

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from orchestrator.cli import session
+from orchestrator.cli.local_errors import reason
 from orchestrator.cli.nightly import Language
 from orchestrator.cli.target import Files
 
@@ -75,13 +76,13 @@ def reversibility(
         language="fr" if language is Language.FR else "en",
     )
     if out is None:
-        typer.echo(said, nl=False)
+        session.echo(said)
         return
     try:
         session.replace_file(out, said)
     except OSError as error:
-        session.fail(f"the plan cannot be written: {error}")
-    session.console().print(f"{out} written", markup=False)
+        session.fail(f"the plan cannot be written: {reason(error)}")
+    session.console().print(f"{out} written")
 
 
 _FORMS: dict[DocumentFormat, Literal["md", "html"]] = {

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from orchestrator.shown import hanging, visible
 
+if TYPE_CHECKING:
     from orchestrator.applying.journal import Journal
     from orchestrator.applying.lock import RunLocks
     from orchestrator.applying.stopping import Signals, Stopping
+    from orchestrator.cli.screen import Screen
     from orchestrator.documents import Problem
     from orchestrator.guests import SshSettings
     from orchestrator.history import History
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from orchestrator.subscriptions.model import Subscription
 
 DEFAULT_FOLDER = Path("subscriptions")
+
+_LONGEST_NAME = 100
+"""Characters of an account's name: whoever is stopped by a freeze or a lock reads it in one line."""
 
 
 class OutputFormat(StrEnum):
@@ -70,7 +74,9 @@ def fail(message: str) -> NoReturn:
     if voice.form is LogFormat.JSON:
         logging.getLogger("orchestrator.cli").error("error", extra={"fields": {"message": message}})
         raise typer.Exit(1)
-    console(stderr=True).print(f"[bold red]error[/]  {_escape(message)}", soft_wrap=True, highlight=False)
+    out = console(stderr=True)
+    out.print("error", style="bold red", end="  ")
+    _print_lines(out, hanging(message, len("error  ")))
     raise typer.Exit(1)
 
 
@@ -82,27 +88,36 @@ def complain(message: str, *, style: str | None = None) -> None:
         fields = {"message": message.strip()}
         logging.getLogger("orchestrator.cli").error("error", extra={"fields": fields})
     else:
-        console(stderr=True).print(message, style=style, markup=False)
+        _print_lines(console(stderr=True), hanging(message, 4), style)
+
+
+def echo(text: str) -> None:
+    """Print a document on standard output: Markdown, HTML, YAML, a script. Whoever made it has escaped its values."""
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
 
 
 def echo_json(text: str) -> None:
     """Print JSON on standard output, valid and complete whatever characters that can carry."""
     from orchestrator.cli.speaking import json_for
 
-    typer.echo(json_for(sys.stdout, text))
+    echo(json_for(sys.stdout, text))
 
 
-def _escape(text: str) -> str:
-    from rich.markup import escape
+def agreed(question: str) -> bool:
+    """Ask whoever sits at the terminal."""
+    return typer.confirm(visible(question))
 
-    return escape(text)
+
+def console(*, stderr: bool = False) -> Screen:
+    """The one place that prints for people: colours on a terminal, plain text elsewhere. Texts are never markup."""
+    from orchestrator.cli.screen import Screen
+
+    return Screen(stderr=stderr)
 
 
-def console(*, stderr: bool = False) -> Console:
-    """The one place that prints: colours on a terminal, plain text elsewhere."""
-    from rich.console import Console
-
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+def _print_lines(out: Screen, text: str, style: str | None = None) -> None:
+    for line in text.split("\n"):
+        out.print(line, style=style)
 
 
 def selection(only: str | None) -> Selection:
@@ -195,7 +210,7 @@ def tell_problems(problems: Iterable[Problem]) -> None:
             level = logging.ERROR if problem.severity == "error" else logging.WARNING
             log.log(level, "problem", extra={"fields": fields})
         else:
-            out.print(render_problem(problem), markup=False)
+            _print_lines(out, render_problem(problem))
 
 
 def connect(name: str, site: Site, secret: str, **other: Any) -> Cluster:
@@ -269,17 +284,29 @@ def check_selection(chosen: Selection, desired: tuple[DesiredMachine, ...]) -> N
 
 
 def operator() -> str:
-    """Who runs this: the person behind sudo, or the account; its number where it has no name."""
+    """Who runs this: the person behind sudo, or the account; its number if it has no name here."""
     try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        return f"user {os.getuid()}"
+        name = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a container's account that /etc/passwd does not have
+        name = f"uid {os.getuid()}"
+    return visible(name, longest=_LONGEST_NAME)
 
 
 def state_directory() -> Path:
-    """Where history and locks live: ``$XDG_STATE_HOME/orchestrator`` or ``~/.local/state/orchestrator``."""
+    """Where history and locks live: ``$XDG_STATE_HOME/orchestrator`` or ``~/.local/state/orchestrator``.
+
+    Ends with an error if the account has no home.
+    """
     home = os.environ.get("XDG_STATE_HOME")
-    return (Path(home) if home else Path.home() / ".local" / "state") / "orchestrator"
+    if home:
+        return Path(home) / "orchestrator"
+    try:
+        return Path.home() / ".local" / "state" / "orchestrator"
+    except RuntimeError:
+        fail(
+            "the folder for the history and the locks is unknown, for this account has no home: set XDG_STATE_HOME to "
+            "a folder of its own"
+        )
 
 
 def interactive() -> bool:
@@ -444,12 +471,26 @@ def replace_file(path: Path, text: str, *, mode: int | None = None) -> None:
     Raises:
         OSError: it could not be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(text, encoding="utf-8")
-    if mode is not None:
-        fresh.chmod(mode)
-    fresh.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(text, encoding="utf-8")
+        if mode is not None:
+            fresh.chmod(mode)
+        fresh.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        # A full disk is noticed where no name is known any more.
+        raise OSError(error.errno, error.strerror, str(error.filename or path)) from error
+
+
+def home_path(path: str | Path) -> Path:
+    """A path whose ``~`` is the account's home. Ends with an error if there is no such home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        fail(f"{path}: this computer knows no home for ~: write the whole path")
 
 
 def ssh_settings(provider: Provider) -> SshSettings:
@@ -457,7 +498,7 @@ def ssh_settings(provider: Provider) -> SshSettings:
     from orchestrator.guests import SshSettings
 
     management = provider.management
-    key = Path(management.ssh_private_key).expanduser()
+    key = home_path(management.ssh_private_key)
     if not key.is_file():
         fail(
             f"the provider's SSH key {key} does not exist: correct management.ssh_private_key in the sites' file"

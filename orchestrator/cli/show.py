@@ -42,7 +42,7 @@ def show(
     for machine in found:
         _print(machine, history)
     for text in unread:
-        out.print(f"not read: {text}", style="red", markup=False)
+        out.print(f"not read: {text}", style="red")
     if not found:
         session.fail(
             f"no machine of ours is {target}" + (" at the sites that could be read" if unread else "")
@@ -55,15 +55,16 @@ def _print(machine: ObservedMachine, history: str | None) -> None:
     mark = machine.mark
     assert mark is not None  # noqa: S101  (only ours are shown)
     out = session.console()
-    out.print(f"[bold]{mark.client}/{mark.machine}[/]   contract {mark.contract}   {mark.offer}")
+    out.print(f"{mark.client}/{mark.machine}", style="bold", end="")
+    out.print(f"   contract {mark.contract}   {mark.offer}")
     for name, value in _facts(machine):
-        out.print(f"  {name:<10} {value}", markup=False)
+        out.print(f"  {name:<10} {value}")
     with session.open_history(history) as opened:
         entries = opened.entries(client=mark.client, machine=mark.machine, limit=_ENTRIES)
     for index, entry in enumerate(entries):
         label = "history" if index == 0 else ""
         when = f"{entry.at.astimezone():%Y-%m-%d %H:%M:%S}"
-        out.print(f"  {label:<10} {when}  {entry.action}  {entry.result}  by {entry.who}", markup=False)
+        out.print(f"  {label:<10} {when}  {entry.action}  {entry.result}  by {entry.who}")
 
 
 def _facts(machine: ObservedMachine) -> list[tuple[str, str]]:

@@ -69,7 +69,7 @@ def list_(
         found = find_machine(target, clusters)
     rows = [_row(snapshot) for snapshot in found.machine.snapshots]
     if format is session.OutputFormat.JSON:
-        typer.echo(json.dumps(rows, indent=2))
+        session.echo_json(json.dumps(rows, indent=2))
         return
     out = session.console()
     if not rows:
@@ -80,7 +80,7 @@ def list_(
             f"expires {row['expires_at']}" if row["expires_at"] else "made by others: counted, never removed"
         )
         unfinished = "   not whole: a task broke off" if row["unfinished"] else ""
-        out.print(f"{row['name']:<{width}}   taken {row['taken_at']}   {end}{unfinished}", markup=False)
+        out.print(f"{row['name']:<{width}}   taken {row['taken_at']}   {end}{unfinished}")
 
 
 def _row(snapshot: VmSnapshot) -> dict[str, str]:
@@ -187,8 +187,8 @@ def _print_loss(target: str, snapshot: VmSnapshot, loss: Loss) -> None:
     since = f"{snapshot.taken_at.astimezone(PARIS):%Y-%m-%d %H:%M}"
     out.print(f"{target} goes back to {since}. Everything written since then to these disks is lost:")
     for disk in loss.disks:
-        out.print(f"  {disk}", markup=False)
+        out.print(f"  {disk}")
     for name, now, then in loss.settings:
-        out.print(f"  setting {name}: {now} goes back to {then}", markup=False)
+        out.print(f"  setting {name}: {now} goes back to {then}")
     if loss.newer:
-        out.print(f"  newer snapshots stay: {', '.join(loss.newer)}", markup=False)
+        out.print(f"  newer snapshots stay: {', '.join(loss.newer)}")

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TextIO
 
+from orchestrator.shown import json_safe, visible
+
 ROOT = "orchestrator"
 """The logger above all of the program's."""
 
@@ -63,12 +65,14 @@ class _Words(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, Any] = getattr(record, "fields", {})
         rest = "  ".join(f"{key} {value}" for key, value in fields.items() if value not in (None, ""))
-        return f"{dt.datetime.fromtimestamp(record.created):%H:%M:%S}  {record.getMessage()}  {rest}".rstrip()
+        line = f"{dt.datetime.fromtimestamp(record.created):%H:%M:%S}  {record.getMessage()}  {rest}"
+        return visible(line.rstrip())
 
 
 def begin(form: LogFormat, *, quiet: bool, verbose: bool) -> None:
     """Choose how this run speaks."""
     voice.form, voice.quiet, voice.verbose = form, quiet, verbose
+    logging.raiseExceptions = False  # a log that cannot be written must not print a traceback
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines() if form is LogFormat.JSON else _Words())
     logger = logging.getLogger(ROOT)
@@ -98,8 +102,10 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
 def json_for(stream: TextIO, text: str) -> str:
     r"""JSON text as a stream can carry it: whole where it has the characters, else all but ASCII as ``\uXXXX``.
 
-    A nearest plain character would change the data, and a plain quote for a French one would end a string.
+    A nearest plain character would change the data, and a plain quote for a French one would end a string. What a
+    terminal would obey rather than show, and what ends a line of a log, is escaped in any case: it means the same.
     """
+    text = json_safe(text)
     try:
         text.encode(stream.encoding or "ascii")
     except UnicodeEncodeError:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from orchestrator.cli import session
+from orchestrator.cli.local_errors import reason
 from orchestrator.cli.nightly import Language
 
 if TYPE_CHECKING:
@@ -264,7 +265,7 @@ def _check(path: Path, text: str, provider: Provider) -> None:
     try:
         session.replace_file(path, text)
     except OSError as error:
-        session.fail(f"the file cannot be written: {error}")
+        session.fail(f"the file cannot be written: {reason(error)}")
 
 
 def _probation() -> str:
@@ -287,9 +288,9 @@ def _report(path: Path, gaps: dict[str, list[Gap]], language: str, format: sessi
         return
     title, none, to_do = _TEXTS[chosen]
     out = session.console()
-    out.print(f"{path} written: review it, then `orchestrator plan` and `apply`", markup=False)
+    out.print(f"{path} written: review it, then `orchestrator plan` and `apply`")
     out.print(title, style="bold")
     for name, items in gaps.items():
-        out.print(f"  {name}" + ("" if items else f"   {none}"), markup=False)
+        out.print(f"  {name}" + ("" if items else f"   {none}"))
         for gap in items:
-            out.print(f"    - {gap.found[chosen]}; {to_do} : {gap.remedy[chosen]}", markup=False)
+            out.print(f"    - {gap.found[chosen]}; {to_do} : {gap.remedy[chosen]}")

@@ -96,7 +96,7 @@ def vm_of(found: Found, history: History, *, reason: str, run: session.Run | Non
     journal = session.journal(
         history,
         reason,
-        lambda client, machine, text: out.print(f"{client}/{machine}  {text}", markup=False),
+        lambda client, machine, text: out.print(f"{client}/{machine}  {text}"),
         {site: found.cluster},
         known=[site],
         run=run,
@@ -110,6 +110,6 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not session.interactive():
         session.fail("nobody can answer here: give --yes to do it without being asked")
-    if not typer.confirm(question):
+    if not session.agreed(question):
         session.console().print("nothing was changed")
         raise typer.Exit(0)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli import session
+from orchestrator.cli.local_errors import reason
 
 if TYPE_CHECKING:
     from orchestrator.resources.observed import ObservedMachine
@@ -44,12 +45,12 @@ def targets(
             found += [target for machine in observed.machines if (target := _target(machine))]
     text = json.dumps(sorted(found, key=lambda item: str(item["labels"])), indent=2)
     if output is None:
-        typer.echo(text)
+        session.echo_json(text)
         return
     try:
         session.replace_file(output, text + "\n", mode=_FILE_MODE)
     except OSError as error:
-        session.fail(f"{output} could not be written: {error}")
+        session.fail(f"the list could not be written: {reason(error)}")
 
 
 def _target(machine: ObservedMachine) -> dict[str, Any] | None:

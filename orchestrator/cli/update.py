@@ -83,7 +83,7 @@ def update(
             may_reboot=lambda machine: restart_now or is_open(machine.window, now),
             released=release,
         )
-        out.print(f"looking what is due in {len(machines)} of {len(wanted)} machines", markup=False)
+        out.print(f"looking what is due in {len(machines)} of {len(wanted)} machines")
         due = look_for_updates([machine.target() for machine in machines], ssh)
         _print_due(wanted, due, reasons, security_only=security_only)
         todo = [
@@ -166,9 +166,9 @@ def _print_due(
         name = f"{machine.client}/{machine.name}"
         found = due.get(machine.key)
         if machine.key in reasons:
-            out.print(f"{name}   not updated: {reasons[machine.key]}", style="yellow", markup=False)
+            out.print(f"{name}   not updated: {reasons[machine.key]}", style="yellow")
         elif isinstance(found, str) or found is None:
-            out.print(f"{name}   not reached: {found}", style="red", markup=False)
+            out.print(f"{name}   not reached: {found}", style="red")
         else:
             for line in due_lines(name, found, security_only=security_only):
                 out.print(line)
@@ -184,6 +184,6 @@ def _report(lines: list[MachineUpdate]) -> None:
         words += [f"to be restarted: {line.reboot}"] if line.reboot else []
         words += [line.message] if line.message else []
         text = f"{line.result:<12} {wave}{line.client}/{line.machine}  {'; '.join(words)}".rstrip()
-        out.print(text, style=styles.get(line.result, "red"), markup=False)
+        out.print(text, style=styles.get(line.result, "red"))
     done = sum(line.well for line in lines)
-    out.print(f"{done} of {len(lines)} machines are well and up to date", markup=False)
+    out.print(f"{done} of {len(lines)} machines are well and up to date")

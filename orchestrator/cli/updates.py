@@ -72,7 +72,7 @@ def updates(
         for machine in wanted
     ]
     if format is session.OutputFormat.JSON:
-        typer.echo(json.dumps({"machines": rows, "installed": measured.to_data()}, indent=2))
+        session.echo_json(json.dumps({"machines": rows, "installed": measured.to_data()}, indent=2))
     else:
         _print(rows, measured, days)
     if any(row["problem"] for row in rows):
@@ -163,14 +163,12 @@ def _print(rows: list[dict[str, Any]], measured: Delays, days: int) -> None:
         words += ["an installation was interrupted"] if row["interrupted"] else []
         words += [f"to be restarted: {row['reboot']}"] if row["reboot"] else []
         if row["problem"]:
-            out.print(f"{name}   {row['problem']}", style="red", markup=False)
+            out.print(f"{name}   {row['problem']}", style="red")
         else:
             style = "red" if security else ("yellow" if ready else "dim")
-            out.print(f"{name}   {row['updates']}   {'; '.join(words)}", style=style, markup=False)
+            out.print(f"{name}   {row['updates']}   {'; '.join(words)}", style=style)
         if row["held"]:
-            out.print(
-                f"    held back since {row['held_since']}: {row['held']}", style="magenta", markup=False
-            )
+            out.print(f"    held back since {row['held_since']}: {row['held']}", style="magenta")
     average = measured.average_hours
     told = (
         "none installed"
@@ -179,5 +177,4 @@ def _print(rows: list[dict[str, Any]], measured: Delays, days: int) -> None:
     )
     out.print(
         f"in the last {days} days: {told} after publication or request (contract: {UPDATE_DELAY_HOURS}, art. 3.8.3)",
-        markup=False,
     )

@@ -59,13 +59,13 @@ def _print(problems: list[Problem], files: int) -> None:
     from orchestrator.documents import render_problem
 
     for problem in problems:
-        typer.echo(render_problem(problem))
+        session.echo(render_problem(problem))
     errors = _errors(problems)
     warnings = len(problems) - errors
     counts = _count(errors, "error") if errors else "no errors"
     if warnings:
         counts += f", {_count(warnings, 'warning')}"
-    typer.echo(f"{counts} in {_count(files, 'file')}")
+    session.echo(f"{counts} in {_count(files, 'file')}")
 
 
 def _as_json(problems: list[Problem], files: int) -> str:

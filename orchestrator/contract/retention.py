@@ -12,6 +12,9 @@ from typing import Generic, Protocol, TypeVar
 
 from orchestrator.contract.calendar import add_calendar_days
 
+FUTURE_SLACK = dt.timedelta(hours=1)
+"""By so much an archive's date may be later than the clock says: clocks of nodes differ a little."""
+
 
 class Dated(Protocol):
     """What retention needs to know of an archive."""
@@ -36,6 +39,11 @@ class Dated(Protocol):
 A = TypeVar("A", bound=Dated)
 
 
+def dated_later(archive: Dated, now: dt.datetime) -> bool:
+    """Whether an archive's date is in the future (``now`` is aware): the clock that gave it was wrong."""
+    return archive.taken_at > now + FUTURE_SLACK
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verdict(Generic[A]):
     """What retention says about one archive.
@@ -44,12 +52,15 @@ class Verdict(Generic[A]):
         ends: when its days are over.
         over: whether they are.
         kept_because: why it stays although its days are over; None for all others.
+        dated_later: whether its date is in the future: nobody knows how old it is, so it stays, and no other archive
+            goes for its sake.
     """
 
     archive: A
     ends: dt.datetime
     over: bool
     kept_because: str | None = None
+    dated_later: bool = False
 
     @property
     def goes(self) -> bool:
@@ -76,15 +87,20 @@ def judge(
         A verdict for each, the oldest first.
     """
     ordered = sorted(archives, key=lambda archive: archive.taken_at)
-    last_good = next((archive for archive in reversed(ordered) if archive.good), None)
+    last_good = next(
+        (archive for archive in reversed(ordered) if archive.good and not dated_later(archive, now)), None
+    )
     verdicts = []
     for archive in ordered:
         ends = add_calendar_days(archive.taken_at, archive.days if days is None else days)
-        over = now >= ends
+        later = dated_later(archive, now)
+        over = now >= ends and not later
         because = None
         if over and archive.protected:
             because = "protected in Proxmox"
         elif over and keep_last and archive is last_good:
             because = "the last good backup (art. 3.5)"
-        verdicts.append(Verdict(archive=archive, ends=ends, over=over, kept_because=because))
+        verdicts.append(
+            Verdict(archive=archive, ends=ends, over=over, kept_because=because, dated_later=later)
+        )
     return tuple(verdicts)

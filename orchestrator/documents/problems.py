@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+from orchestrator.shown import visible
+
 Severity = Literal["error", "warning"]
 
 _WIDTH = 110
@@ -99,7 +101,8 @@ def render_problem(problem: Problem) -> str:
     The first line is ``FILE:LINE:COLUMN  SEVERITY  MESSAGE (art. N)``, which editors turn into a link.
     """
     article = f" (art. {problem.article})" if problem.article else ""
-    head = f"{problem.file}:{problem.line}:{problem.column}  {problem.severity}  {problem.message}{article}"
+    place = f"{problem.file}:{problem.line}:{problem.column}"
+    head = visible(f"{place}  {problem.severity}  {problem.message}{article}")
     shown, start, end = _excerpt(problem)
     gutter = " " * 5
     if not shown:

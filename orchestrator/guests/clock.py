@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 import time
 
-from orchestrator.guests.ssh import GuestUnreachable, connected, run_command
+from orchestrator.guests.ssh import GuestUnreachable, connected
 from orchestrator.guests.target import GuestTarget, SshSettings
 
 _TOLERANCE_SECONDS = 2.0
-_SECONDS = re.compile(r"[0-9]{1,12}")
 
 
 def set_clock(target: GuestTarget, ssh: SshSettings) -> float:
@@ -21,13 +20,13 @@ def set_clock(target: GuestTarget, ssh: SshSettings) -> float:
     Raises:
         GuestUnreachable: it cannot be reached, or its clock could not be set.
     """
-    with connected(target, ssh) as client:
-        behind = time.time() - _reading(run_command(client, "date +%s", ssh.connect_timeout_seconds), target)
+    with connected(target, ssh) as connection:
+        behind = time.time() - _reading(connection.run("date +%s", ssh.connect_timeout_seconds), target)
         if abs(behind) <= _TOLERANCE_SECONDS:
             return 0.0
         sudo = "" if target.user == "root" else "sudo -n "
-        run_command(client, f"{sudo}date -u -s @{time.time():.0f}", ssh.connect_timeout_seconds)
-        left = time.time() - _reading(run_command(client, "date +%s", ssh.connect_timeout_seconds), target)
+        connection.run(f"{sudo}date -u -s @{time.time():.0f}", ssh.connect_timeout_seconds)
+        left = time.time() - _reading(connection.run("date +%s", ssh.connect_timeout_seconds), target)
     if abs(left) > _TOLERANCE_SECONDS:
         raise GuestUnreachable(
             f"{target.name}: its clock is {left:.0f} s behind and could not be set: see that {target.user} may become "
@@ -37,6 +36,10 @@ def set_clock(target: GuestTarget, ssh: SshSettings) -> float:
 
 
 def _reading(text: str, target: GuestTarget) -> float:
-    if not _SECONDS.fullmatch(text.strip()):
-        raise GuestUnreachable(f"{target.name}: the guest does not tell its time ({text.strip()[:60]!r})")
-    return float(text)
+    found = re.fullmatch(r"\s*(-?[0-9]{1,12})\s*", text, re.ASCII)
+    if found is None:
+        raise GuestUnreachable(
+            f"{target.name}: the guest does not tell its time ({text.strip()[:100]!r}): see that the shell of "
+            f"{target.user} prints nothing of its own"
+        )
+    return float(found[1])

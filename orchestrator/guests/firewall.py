@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from orchestrator.guests.answers import first_line, lines_of, told
 from orchestrator.guests.openings import written
-from orchestrator.guests.outcome import PartOutcome, Status, reason_of
+from orchestrator.guests.outcome import PartOutcome, Status, has_timed_out, reason_of
 from orchestrator.guests.playbooks import TaskResult
 from orchestrator.guests.rules import admits_ssh_from
 from orchestrator.guests.ssh import GuestUnreachable, HostKeyMismatch, source_address_seen
@@ -64,13 +64,13 @@ def outcome(target: GuestTarget, results: Mapping[str, TaskResult], output: str)
     Args:
         target: the machine.
         results: the last result of each task on it by the task's name, without starts and skipped ones.
-        output: the end of what Ansible printed: the reason where it did not get as far as to a task.
+        output: the reason where Ansible did not get as far as to a task.
     """
     load = results.get(LOAD)
     if load is None:
         status: Status = "failed"
         message = f"Ansible did not get as far as to this machine: {output}"
-    elif load.kind == "unreachable":
+    elif load.kind == "unreachable" or has_timed_out(load):
         status, message = "unreachable", f"SSH failed while the rules were sent: {reason_of(load)}"
     elif load.kind == "failed":
         status, message = (

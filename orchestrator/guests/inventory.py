@@ -1,20 +1,25 @@
 """The dynamic inventory: how Ansible reaches the machines, and what each is to become.
 
-What apply runs and what an engineer runs by hand get the same variables, from here.
+What apply runs and what an engineer runs by hand get the same variables, from here. Ansible takes what stands in an
+inventory for its own language: ``{{ lookup('pipe', …) }}`` in the comment of an SSH key would run a command on the
+computer of the orchestrator. So every text here is marked as unsafe, which means: never a template.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.guests import bounded_ssh, limits
 from orchestrator.guests.rules import policy_to_data, render
 from orchestrator.guests.target import GuestTarget, SshSettings
-from orchestrator.guests.trust import known_hosts_line
+from orchestrator.guests.trust import is_host_key, known_hosts_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +36,17 @@ def host_name(target: GuestTarget) -> str:
     return f"{target.machine}.{target.client}"
 
 
+def unsafe(value: Any) -> Any:
+    """Return a value as Ansible's JSON writes what must not be taken for a template: every text in it, at any depth."""
+    if isinstance(value, str):
+        return {"__ansible_unsafe": value}
+    if isinstance(value, Mapping):
+        return {key: unsafe(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [unsafe(item) for item in value]
+    return value
+
+
 def dynamic_inventory(
     hosts: Iterable[InventoryHost], *, ssh: SshSettings, known_hosts: Path
 ) -> dict[str, Any]:
@@ -43,14 +59,16 @@ def dynamic_inventory(
 
     Returns:
         Groups ``client_NAME``, ``site_NAME`` and ``offer_NAME`` (dashes become underscores, as Ansible wants
-        it), and ``_meta`` with the variables of each machine.
+        it), and ``_meta`` with the variables of each machine, every text in them marked as unsafe.
     """
     listed = sorted(hosts, key=lambda host: host.target.key)
     groups: dict[str, list[str]] = {}
     for host in listed:
         for kind, value in (("client", host.target.client), ("site", host.site), ("offer", host.offer)):
-            groups.setdefault(f"{kind}_{value.replace('-', '_')}", []).append(host_name(host.target))
-    variables = {host_name(host.target): host_variables(host.target, ssh, known_hosts) for host in listed}
+            groups.setdefault(f"{kind}_{_NOT_IN_GROUPS.sub('_', value)}", []).append(host_name(host.target))
+    variables = {
+        host_name(host.target): unsafe(host_variables(host.target, ssh, known_hosts)) for host in listed
+    }
     return {
         "_meta": {"hostvars": variables},
         "all": {"children": [*sorted(groups), "ungrouped"]},
@@ -65,10 +83,13 @@ def host_variables(target: GuestTarget, ssh: SshSettings, known_hosts: Path) -> 
         "ansible_user": target.user,
         "ansible_become": target.user != "root",
         "ansible_ssh_private_key_file": str(ssh.private_key),
-        # ansible-runner switches this off in the environment; a variable is stronger.
+        # A variable is stronger than what somebody has in their environment.
         "ansible_host_key_checking": True,
         "ansible_ssh_host_key_checking": True,
-        "ansible_ssh_common_args": _ssh_arguments(ssh, known_hosts),
+        "ansible_ssh_executable": str(Path(bounded_ssh.__file__)),
+        "ansible_ssh_extra_args": f"--limits={limits.STDOUT_BYTES},{limits.STDERR_BYTES}",
+        "ansible_ssh_common_args": _ssh_arguments(target, ssh, known_hosts),
+        **limits.guest_variables(),
         "ansible_control_path": f"%(directory)s/{_connection_name(target, ssh)}",
         "firewall_policy": policy_to_data(target.policy),
         "firewall_rules": render(target.policy),
@@ -99,9 +120,10 @@ def _connection_name(target: GuestTarget, ssh: SshSettings) -> str:
     return hashlib.sha256("\n".join(who).encode()).hexdigest()[:16]
 
 
-def _ssh_arguments(ssh: SshSettings, known_hosts: Path) -> str:
+def _ssh_arguments(target: GuestTarget, ssh: SshSettings, known_hosts: Path) -> str:
     """Options for OpenSSH. What stands in a user's own configuration or known hosts has no say."""
     options = [
+        f"HostKeyAlias={host_name(target)}",
         f'UserKnownHostsFile="{known_hosts}"',
         "GlobalKnownHostsFile=/dev/null",
         "StrictHostKeyChecking=yes",
@@ -116,6 +138,19 @@ def _ssh_arguments(ssh: SshSettings, known_hosts: Path) -> str:
 
 
 def write_known_hosts(path: Path, targets: Iterable[GuestTarget]) -> None:
-    """Write the file that trusts each machine's host keys at its address, and nobody else's."""
-    lines = [known_hosts_line(target.address, key) for target in targets for key in target.host_keys]
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    """Write the file that trusts each machine's host keys for that machine, and for nobody else.
+
+    A machine is named there as in the inventory, not by its address: two machines in two networks may have one.
+    """
+    lines = [
+        known_hosts_line(host_name(target), key)
+        for target in targets
+        for key in target.host_keys
+        if is_host_key(key)
+    ]
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    beside.replace(path)
+
+
+_NOT_IN_GROUPS = re.compile("[^A-Za-z0-9_]")

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 from orchestrator.guests.answers import UnreadableAnswer, first_line, lines_of, told
-from orchestrator.guests.outcome import PartOutcome, reason_of
+from orchestrator.guests.outcome import PartOutcome, has_timed_out, reason_of
 from orchestrator.guests.playbooks import TaskResult
 from orchestrator.guests.target import GuestTarget, SshSettings
 from orchestrator.subscriptions.public_keys import parse_public_key
@@ -108,7 +108,7 @@ def outcome(target: GuestTarget, results: Mapping[str, TaskResult]) -> PartOutco
     bring = results.get(BRING)
     if bring is None:
         return None
-    if bring.kind == "unreachable":
+    if bring.kind == "unreachable" or has_timed_out(bring):
         return PartOutcome(
             status="unreachable",
             message=f"{target.name}: SSH failed while the keys were sent: {reason_of(bring)}",

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 from orchestrator.guests import firewall, keys, supervision
 from orchestrator.guests.alerts import alerts_in
@@ -29,7 +28,6 @@ def configure_machines(
     ssh: SshSettings,
     *,
     on_event: Callable[[Key, str], None] | None = None,
-    artifact_dir: Path | None = None,
 ) -> dict[Key, dict[str, PartOutcome]]:
     """Bring machines to what their targets say: one Ansible run for all, failures kept apart.
 
@@ -37,7 +35,6 @@ def configure_machines(
         targets: the machines.
         ssh: how they are reached.
         on_event: called with client and machine and what begins there.
-        artifact_dir: keep Ansible's own account of the run in this folder; nothing is kept by default.
 
     Returns:
         For every target the outcome of each part that was come to; the first one that is not good ended its turn.
@@ -72,7 +69,7 @@ def configure_machines(
         if result.task == firewall.LOAD and result.result.get("changed"):
             tell(by_host[result.host].key, "confirm the firewall over a new connection")
 
-    run = run_playbook("machine.yml", admitted, ssh, on_result=follow, artifact_dir=artifact_dir)
+    run = run_playbook("machine.yml", admitted, ssh, on_result=follow)
     for host, target in by_host.items():
         found = _outcomes(target, run.of(host), run.output)
         outcomes[target.key] = {

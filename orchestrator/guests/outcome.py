@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from orchestrator.guests.limits import REASON_CHARACTERS
 from orchestrator.guests.playbooks import TaskResult
-
-_LONGEST_REASON = 2000
-"""Characters: a guest says as much as it likes."""
 
 Status = Literal["unchanged", "changed", "refused", "rolled-back", "unreachable", "failed"]
 
@@ -39,13 +37,24 @@ class PartOutcome:
 
 
 def reason_of(result: TaskResult) -> str:
-    """What a failed task said: the guest's own words where there are any."""
+    """What a failed task said: the end of the guest's own words where there are any."""
+    if has_timed_out(result):
+        return (
+            "it was connected to but did not finish in time, or sends next to nothing: the machine, its login shell or "
+            "its network hangs: look at its console"
+        )
     if is_other_host_key(result):
         return (
             "its SSH host key is not the one that the hypervisor told of, so nothing was sent: if the guest made new "
             "keys, orchestrator apply --guests learns them again; if not, another machine has its address"
         )
-    return " ".join(_words(result)[:_LONGEST_REASON].split())
+    words = " ".join(_words(result).split())
+    return words if len(words) <= REASON_CHARACTERS else f"… {words[-REASON_CHARACTERS:]}"
+
+
+def has_timed_out(result: TaskResult) -> bool:
+    """Whether Ansible gave up waiting for a task: what became of it is not known."""
+    return result.kind == "failed" and result.result.get("timed_out") is True
 
 
 def is_other_host_key(result: TaskResult) -> bool:

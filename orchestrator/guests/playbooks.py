@@ -1,27 +1,43 @@
 """The one place that runs Ansible: a playbook over a set of machines, and what each task said on each.
 
-ansible-runner is imported when something runs: it is slow to import, and most commands run nothing.
+Results come over a pipe that Ansible's own process alone writes to (``playbooks/plugins/callback``). Nothing is read
+out of what is printed: a guest has a say in that. Values of files, marks and guests go to Ansible marked as unsafe, see
+:mod:`orchestrator.guests.inventory`.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import os
-import shutil
+import selectors
 import subprocess
 import sys
-import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.guests.inventory import InventoryHost, dynamic_inventory, host_name, write_known_hosts
+from orchestrator.guests import limits
+from orchestrator.guests.inventory import (
+    InventoryHost,
+    dynamic_inventory,
+    host_name,
+    unsafe,
+    write_known_hosts,
+)
 from orchestrator.guests.places import playbook_folder
+from orchestrator.guests.run_folder import run_folder
 from orchestrator.guests.target import GuestTarget, SshSettings
 
 MACHINES_AT_ONCE = 20
 """How many machines a playbook works on at the same time: each is a process of some 60 MB here."""
+
+KINDS = ("start", "ok", "failed", "unreachable", "skipped")
+
+_LOG = logging.getLogger("orchestrator.guests")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +48,8 @@ class TaskResult:
         host: the machine's name in the inventory.
         task: the task's name in the playbook.
         kind: ``start``, ``ok``, ``failed``, ``unreachable`` or ``skipped``.
-        result: the task's own answer (``stdout``, ``stderr``, ``rc``, ``msg``, ``changed``).
+        result: of the task's own answer ``stdout``, ``stderr``, ``msg`` (texts of limited length), ``rc``, ``changed``,
+            ``rebooted``; and ``timed_out`` if Ansible gave up waiting for it.
     """
 
     host: str
@@ -47,24 +64,17 @@ class PlaybookRun:
 
     Attributes:
         results: in the order in which they came.
-        output: the end of what Ansible printed: the reason where it did not get as far as to a task.
+        output: why nothing is known of a machine that no task reported on. Holds no guest's words.
+        dropped: results that were not used, because they were no results or of a machine that was not asked.
     """
 
     results: tuple[TaskResult, ...]
     output: str
+    dropped: tuple[str, ...] = ()
 
     def of(self, host: str) -> dict[str, TaskResult]:
         """The last result of each task on a machine by the task's name, without starts and skipped ones."""
         return {r.task: r for r in self.results if r.host == host and r.kind not in ("start", "skipped")}
-
-
-_KINDS = {
-    "runner_on_start": "start",
-    "runner_on_ok": "ok",
-    "runner_on_failed": "failed",
-    "runner_on_unreachable": "unreachable",
-    "runner_on_skipped": "skipped",
-}
 
 
 def run_playbook(
@@ -75,7 +85,7 @@ def run_playbook(
     check: bool = False,
     variables: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
     on_result: Callable[[TaskResult], None] | None = None,
-    artifact_dir: Path | None = None,
+    run_seconds: float | None = None,
 ) -> PlaybookRun:
     """Run a playbook of ours over all machines at once.
 
@@ -86,50 +96,177 @@ def run_playbook(
         check: only look what would change (Ansible's check mode).
         variables: more variables for some of the machines, by client and machine.
         on_result: called for each result as it comes.
-        artifact_dir: keep what ansible-runner writes there (events, output). By default nothing is kept. The
-            private key is never among it, only its path; nor is the environment.
+        run_seconds: how long all may take; what was reported until then counts. By default what the limits of the
+            tasks come to (:mod:`orchestrator.guests.limits`).
     """
-    import ansible_runner
+    more = variables or {}
+    each = max(limits.machine_seconds(name, more.get(target.key, {})) for target in targets)
+    at_once = min(len(targets), MACHINES_AT_ONCE)
+    seconds = run_seconds or limits.run_seconds(len(targets), at_once, each)
+    try:
+        with run_folder() as folder:
+            known_hosts, inventory = folder / "known_hosts", folder / "inventory.json"
+            write_known_hosts(known_hosts, targets)
+            inventory.write_text(json.dumps(_inventory(targets, ssh, known_hosts, more)), encoding="utf-8")
+            command = ["ansible-playbook", "-i", str(inventory), "--forks", str(at_once)]
+            command += ["--check"] if check else []
+            reading = _Reading({host_name(target) for target in targets}, on_result)
+            with _ansible([*command, str(playbook_folder() / name)], folder) as (process, results, printed):
+                in_time = reading.follow(process, results, printed, time.monotonic() + seconds)
+    except OSError as error:
+        return PlaybookRun(results=(), output=f"Ansible could not be started: {error}")
+    for line in reading.dropped:
+        _LOG.warning("result dropped", extra={"fields": {"playbook": name, "reason": line}})
+    return PlaybookRun(
+        results=tuple(reading.results),
+        output=_reason(reading, process.returncode, None if in_time else seconds),
+        dropped=tuple(reading.dropped),
+    )
 
-    results: list[TaskResult] = []
 
-    def note(event: dict[str, Any]) -> bool:
-        data = event.get("event_data", {})
-        if event["event"] in _KINDS and "host" in data:
-            result = TaskResult(
-                host=data["host"],
-                task=data.get("task", ""),
-                kind=_KINDS[event["event"]],
-                result=data.get("res") or {},
-            )
-            results.append(result)
-            if on_result:
-                on_result(result)
-        return artifact_dir is not None  # whether the event is written to a file
+class _Reading:
+    """What was read of a run."""
 
-    with _private_folder() as folder:
-        known_hosts = folder / "known_hosts"
-        write_known_hosts(known_hosts, targets)
-        run = ansible_runner.run(
-            private_data_dir=str(folder),
-            playbook=str(playbook_folder() / name),
-            inventory=_inventory(targets, ssh, known_hosts, variables or {}),
-            cmdline="--check" if check else None,
-            envvars=_environment(folder),
-            forks=min(len(targets), MACHINES_AT_ONCE),
-            event_handler=note,
-            quiet=True,
-            cancel_callback=lambda: (
-                False
-            ),  # without one ansible-runner takes SIGINT and SIGTERM for itself, for ever
-            suppress_env_files=True,
+    def __init__(self, hosts: set[str], on_result: Callable[[TaskResult], None] | None) -> None:
+        self.results: list[TaskResult] = []
+        self.dropped: list[str] = []
+        self.printed = b""
+        self._hosts = hosts
+        self._tell = on_result or (lambda result: None)
+        self._line = b""
+        self._too_long = False
+
+    def follow(self, process: subprocess.Popen[bytes], results: int, printed: int, deadline: float) -> bool:
+        """Read results and output until Ansible ends; false if it had not by the deadline."""
+        with selectors.DefaultSelector() as waiting:
+            for source, use in ((results, self._take), (printed, self._keep)):
+                os.set_blocking(source, False)
+                waiting.register(source, selectors.EVENT_READ, use)
+            while True:
+                ended = process.poll() is not None
+                left = deadline - time.monotonic()
+                events = waiting.select(0 if ended else min(max(left, 0), 0.5))
+                for key, _ in events:
+                    data = os.read(key.fd, 65536)
+                    if data:
+                        key.data(data)
+                    else:
+                        waiting.unregister(key.fd)
+                if ended and not events:
+                    return True
+                if left <= 0 and not ended:
+                    return False
+                if not waiting.get_map():
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(min(max(left, 0), 0.5))
+
+    def _keep(self, data: bytes) -> None:
+        self.printed = (self.printed + data)[-limits.ANSIBLE_OUTPUT_BYTES :]
+
+    def _take(self, data: bytes) -> None:
+        *ends, rest = data.split(b"\n")
+        for end in ends:
+            self._append(end)
+            if self._too_long:
+                self._drop(f"a line of more than {limits.RESULT_LINE_BYTES} bytes")
+            else:
+                self._read(self._line)
+            self._line, self._too_long = b"", False
+        self._append(rest)
+
+    def _append(self, data: bytes) -> None:
+        self._too_long = self._too_long or len(self._line) + len(data) > limits.RESULT_LINE_BYTES
+        self._line = b"" if self._too_long else self._line + data
+
+    def _read(self, line: bytes) -> None:
+        result = parse_result(line)
+        if result is None:
+            self._drop(f"what is no result: {line[:100]!r}")
+        elif result.host not in self._hosts:
+            self._drop(f"a result of {result.host[:100]!r}, which was not asked")
+        else:
+            self.results.append(result)
+            self._tell(result)
+
+    def _drop(self, reason: str) -> None:
+        if len(self.dropped) < 100:
+            self.dropped.append(reason)
+
+
+def parse_result(line: bytes) -> TaskResult | None:
+    """Read a line of the callback; None if it is something else."""
+    try:
+        data = json.loads(line)
+        host, task, kind, said = data["host"], data["task"], data["kind"], data["result"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if not (isinstance(host, str) and isinstance(task, str) and kind in KINDS and isinstance(said, dict)):
+        return None
+    for name, sort in _ANSWER.items():
+        if name in said and type(said[name]) is not sort:
+            return None
+    # Half a character (a surrogate) can be in a text of Python and in no file and no database.
+    answer = {
+        name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+        for name, value in said.items()
+        if name in _ANSWER
+    }
+    return TaskResult(host=host, task=task, kind=kind, result=answer)
+
+
+_ANSWER: Mapping[str, type] = {
+    "stdout": str,
+    "stderr": str,
+    "msg": str,
+    "rc": int,
+    "changed": bool,
+    "rebooted": bool,
+    "timed_out": bool,
+}
+
+
+def _reason(reading: _Reading, returncode: int | None, gave_up_after: float | None) -> str:
+    """Why a machine was not reported on. What Ansible printed counts only if no machine could have a say in it."""
+    if gave_up_after is not None:
+        return (
+            f"the run took longer than {gave_up_after:.0f} s, so Ansible was ended before it came to this: some "
+            "machine hangs; run it again"
         )
-        output = run.stdout.read()
-        if artifact_dir is not None:
-            # The file "command" holds the whole environment, in which the secrets of sites may stand.
-            leave_out = shutil.ignore_patterns("command", "fact_cache")
-            shutil.copytree(run.config.artifact_dir, artifact_dir, dirs_exist_ok=True, ignore=leave_out)
-    return PlaybookRun(results=tuple(results), output=output[-2000:].strip())
+    if reading.results:
+        return "Ansible ended without reporting on it: run it again"
+    said = reading.printed.decode(errors="replace")[-2000:].strip()
+    return said or f"Ansible ended without a word (exit status {returncode})"
+
+
+@contextmanager
+def _ansible(command: list[str], folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, int]]:
+    """Ansible at work, in a session of its own; the pipe that its results come from, and that of what it prints."""
+    results, end_of_results = os.pipe()
+    printed, end_of_printed = os.pipe()
+    try:
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=_environment(folder, end_of_results),
+                stdin=subprocess.DEVNULL,
+                stdout=end_of_printed,
+                stderr=subprocess.STDOUT,
+                pass_fds=(end_of_results,),
+                start_new_session=True,
+            )
+        finally:
+            os.close(end_of_results)
+            os.close(end_of_printed)
+        try:
+            yield process, results, printed
+        finally:
+            if process.poll() is None:  # its workers end with the run's folder
+                process.kill()
+                process.wait()
+    finally:
+        os.close(results)
+        os.close(printed)
 
 
 def _inventory(
@@ -138,42 +275,34 @@ def _inventory(
     known_hosts: Path,
     more: Mapping[tuple[str, str], Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The dynamic inventory's variables in the form of a static one, which ansible-runner hands on as a file."""
+    """The dynamic inventory's variables in the form of a static one, a file."""
     hosts = [InventoryHost(target=target, site="", offer="") for target in targets]
     variables = dynamic_inventory(hosts, ssh=ssh, known_hosts=known_hosts)["_meta"]["hostvars"]
     return {
         "all": {
             "hosts": {
-                host_name(target): {**variables[host_name(target)], **more.get(target.key, {})}
+                host_name(target): {**variables[host_name(target)], **unsafe(more.get(target.key, {}))}
                 for target in targets
             }
         }
     }
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    return {
-        # Ansible's programs are those beside this Python. (Naming one to ansible-runner as `binary` would make it
-        # run that without any argument.)
+def _environment(folder: Path, results: int) -> dict[str, str]:
+    """What Ansible finds in its environment: of its own settings those below and nobody else's."""
+    others = {
+        name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "_ANSIBLE_"))
+    }
+    return others | {
+        # Ansible's programs are those beside this Python.
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
+        "ORCHESTRATOR_PYTHON": sys.executable,
+        "ORCHESTRATOR_RESULTS": str(results),
         "ANSIBLE_CONFIG": str(playbook_folder() / "ansible.cfg"),
+        "ANSIBLE_CALLBACK_PLUGINS": str(playbook_folder() / "plugins" / "callback"),
+        "ANSIBLE_STDOUT_CALLBACK": "orchestrator_results",
         "ANSIBLE_HOME": str(folder / "home"),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "cp"),
         "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_HOST_KEY_CHECKING": "True",  # ansible-runner would switch it off
         "LC_ALL": "C.UTF-8",  # Ansible refuses to start under LC_ALL=C
     }
-
-
-@contextmanager
-def _private_folder() -> Iterator[Path]:
-    """A folder for one run that nobody else can read; gone afterwards, with the shared SSH connections."""
-    # A socket's path holds 108 bytes: the folder's name is short, whatever TMPDIR says.
-    with tempfile.TemporaryDirectory(prefix="orch-", dir="/tmp") as name:
-        folder = Path(name)
-        try:
-            yield folder
-        finally:
-            for control in (folder / "cp").glob("*"):
-                end = ["ssh", "-F", "/dev/null", "-o", f"ControlPath={control}", "-O", "exit", "none"]
-                subprocess.run(end, capture_output=True, check=False, env=dict(os.environ))

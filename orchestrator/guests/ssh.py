@@ -1,5 +1,7 @@
 """Plain SSH to a guest, strictly verified: only host keys that the hypervisor told of are accepted.
 
+A guest may take so long and send so much in all, and no more: paramiko's own limits begin anew with every byte.
+
 paramiko is imported when a connection is made: it is slow to import, and most commands make none.
 """
 
@@ -13,17 +15,22 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from orchestrator.guests.limits import ANSWER_BYTES, CONNECTION_BYTES
 from orchestrator.guests.openings import IPAddress
 from orchestrator.guests.rules import SSH_PORT
 from orchestrator.guests.target import GuestTarget, SshSettings
+from orchestrator.guests.trust import is_host_key
 
 if TYPE_CHECKING:
     import paramiko
 
 _LOG = "orchestrator.guests.ssh"
 _RETRY_SECONDS = 1.0
+_PROXY_SECONDS = 2.0
+"""How long a proxy command may take to end when it is told to."""
 
 # paramiko logs what it also raises; without a handler Python would print it to the terminal.
 logging.getLogger(_LOG).addHandler(logging.NullHandler())
@@ -49,14 +56,14 @@ def source_address_seen(target: GuestTarget, ssh: SshSettings) -> IPAddress:
         LoginRefused: the guest does not accept the key.
         GuestUnreachable: no connection within ``ssh.connect_timeout_seconds``.
     """
-    with connected(target, ssh) as client:
-        answer = run_command(client, "echo $SSH_CONNECTION", ssh.connect_timeout_seconds)
+    with connected(target, ssh) as connection:
+        answer = connection.run("echo $SSH_CONNECTION", ssh.connect_timeout_seconds)
     fields = answer.split()
     try:
         return ipaddress.ip_address(fields[0].partition("%")[0])
     except (IndexError, ValueError):
         raise GuestUnreachable(
-            f"{target.name}: the guest does not say where we come from (SSH_CONNECTION is {answer.strip()[:60]!r}): "
+            f"{target.name}: the guest does not say where we come from (SSH_CONNECTION is {answer.strip()[:100]!r}): "
             f"see that the shell of {target.user} prints nothing of its own"
         ) from None
 
@@ -78,7 +85,8 @@ def wait_for_ssh(
 
     Raises:
         HostKeyMismatch: at once: waiting does not make a stranger the right machine.
-        GuestUnreachable: not within the time; the message is that of the last attempt.
+        GuestUnreachable: not within the time; the message is that of the last attempt. An attempt that has begun may
+            take ``ssh.connect_timeout_seconds`` beyond it.
     """
     deadline = time.monotonic() + timeout_seconds
     while True:
@@ -93,8 +101,83 @@ def wait_for_ssh(
         pause(_RETRY_SECONDS)
 
 
+class BoundedSocket:
+    """A socket that comes to its end when its time is over, or when too much was read from it.
+
+    Attributes:
+        ended_because: why it came to its end; empty as long as it has not.
+    """
+
+    def __init__(self, sock: socket.socket, seconds: float) -> None:
+        self.ended_because = ""
+        self._sock = sock
+        self._left = CONNECTION_BYTES
+        self.give(seconds)
+
+    def give(self, seconds: float) -> None:
+        """From now on there are so many seconds."""
+        self._seconds = seconds
+        self._deadline = time.monotonic() + seconds
+
+    def recv(self, size: int) -> bytes:
+        """As a socket's; its end (nothing) when a limit is reached. paramiko asks ten times a second."""
+        if time.monotonic() > self._deadline:
+            self.ended_because = self.ended_because or f"it did not finish within {self._seconds:.0f} s"
+        if self._left <= 0:
+            self.ended_because = self.ended_because or f"it sent more than {CONNECTION_BYTES} bytes"
+        if self.ended_because:
+            return b""
+        data = self._sock.recv(size)
+        self._left -= len(data)
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A connection to a guest, logged in."""
+
+    _where: str
+    _client: paramiko.SSHClient
+    _sock: BoundedSocket
+
+    def run(self, command: str, timeout_seconds: float) -> str:
+        """Run a command and return what it prints.
+
+        Args:
+            command: a constant, or constants and numbers: nothing in it comes from outside.
+            timeout_seconds: how long it may take in all.
+
+        Raises:
+            GuestUnreachable: the connection broke, it did not end in time, or it printed more than an answer.
+        """
+        import paramiko
+
+        self._sock.give(timeout_seconds)
+        answer = b""
+        try:
+            _, output, _ = self._client.exec_command(command, timeout=timeout_seconds)
+            while len(answer) <= ANSWER_BYTES and (data := output.channel.recv(ANSWER_BYTES)):
+                answer += data
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise self._broken(command, self._sock.ended_because or str(error) or "it hangs") from error
+        if len(answer) > ANSWER_BYTES:
+            raise self._broken(command, f"it printed more than {ANSWER_BYTES} bytes")
+        if self._sock.ended_because:
+            raise self._broken(command, self._sock.ended_because)
+        return answer.decode(errors="replace")
+
+    def _broken(self, command: str, why: str) -> GuestUnreachable:
+        return GuestUnreachable(
+            f"{self._where}: the guest let us in and did not answer {command!r} ({why}): look at its console, and at "
+            "what the login shell and its start-up files do there"
+        )
+
+
 @contextmanager
-def connected(target: GuestTarget, ssh: SshSettings) -> Iterator[paramiko.SSHClient]:
+def connected(target: GuestTarget, ssh: SshSettings) -> Iterator[Connection]:
     """Hold a connection to a guest.
 
     Raises:
@@ -108,16 +191,18 @@ def connected(target: GuestTarget, ssh: SshSettings) -> Iterator[paramiko.SSHCli
     client.set_log_channel(_LOG)
     client.set_missing_host_key_policy(paramiko.RejectPolicy())
     for key in target.host_keys:
-        entry = paramiko.hostkeys.HostKeyEntry.from_line(f"{target.address} {key}")
+        entry = _host_key_entry(target.address, key)
         if entry is not None and entry.key is not None:
             client.get_host_keys().add(target.address, entry.key.get_name(), entry.key)
-    with _socket_to(target, ssh, where) as sock, client:  # the client says goodbye before the socket goes
+    # The client says goodbye before the socket goes.
+    with _socket_to(target, ssh, where) as plain, client:
+        sock = BoundedSocket(plain, seconds)
         try:
             client.connect(
                 target.address,
                 username=target.user,
                 key_filename=str(ssh.private_key),
-                sock=sock,
+                sock=sock,  # type: ignore[arg-type]
                 allow_agent=False,
                 look_for_keys=False,
                 timeout=seconds,
@@ -127,7 +212,9 @@ def connected(target: GuestTarget, ssh: SshSettings) -> Iterator[paramiko.SSHCli
             )
         except paramiko.BadHostKeyException as error:
             raise _mismatch(where, error.key.fingerprint) from None
-        except paramiko.AuthenticationException:
+        except paramiko.AuthenticationException as error:
+            if sock.ended_because or "timeout" in str(error):
+                raise _unreachable(where, sock.ended_because or str(error)) from None
             raise LoginRefused(
                 f"{where}: the guest does not accept the key {ssh.private_key}: see that management.ssh_public_key "
                 "is its public half and stands in the guest's authorized_keys"
@@ -135,8 +222,20 @@ def connected(target: GuestTarget, ssh: SshSettings) -> Iterator[paramiko.SSHCli
         except (paramiko.SSHException, OSError, EOFError) as error:
             if "not found in known_hosts" in str(error):
                 raise _mismatch(where, "of a kind that was not expected") from None
-            raise _unreachable(where, error) from None
-        yield client
+            raise _unreachable(where, sock.ended_because or str(error) or type(error).__name__) from None
+        yield Connection(where, client, sock)
+
+
+def _host_key_entry(address: str, key: str) -> paramiko.hostkeys.HostKeyEntry | None:
+    """A known host key as paramiko holds it; None if it is none: it comes from a mark, and before that from a guest."""
+    import paramiko
+
+    if not is_host_key(key):
+        return None
+    try:
+        return paramiko.hostkeys.HostKeyEntry.from_line(f"{address} {key}")
+    except Exception:  # whatever its parsers make of a damaged key
+        return None
 
 
 def _mismatch(where: str, found: str) -> HostKeyMismatch:
@@ -146,8 +245,7 @@ def _mismatch(where: str, found: str) -> HostKeyMismatch:
     )
 
 
-def _unreachable(where: str, error: Exception) -> GuestUnreachable:
-    reason = str(error) or type(error).__name__
+def _unreachable(where: str, reason: str) -> GuestUnreachable:
     return GuestUnreachable(
         f"{where}: no connection ({reason}): see that the machine runs, that its firewall lets the provider's "
         "addresses in, and that management.ssh_proxy_command fits"
@@ -164,7 +262,7 @@ def _socket_to(target: GuestTarget, ssh: SshSettings, where: str) -> Iterator[so
         try:
             direct = socket.create_connection((target.address, SSH_PORT), ssh.connect_timeout_seconds)
         except OSError as error:
-            raise _unreachable(where, error) from None
+            raise _unreachable(where, str(error) or type(error).__name__) from None
         with closing(direct):
             yield direct
         return
@@ -184,25 +282,13 @@ def _socket_to(target: GuestTarget, ssh: SshSettings, where: str) -> Iterator[so
         finally:
             ours.close()
             proxy.terminate()
-            proxy.wait()
+            try:
+                proxy.wait(_PROXY_SECONDS)
+            except subprocess.TimeoutExpired:
+                proxy.kill()
+                proxy.wait()
 
 
 def _expanded(command: str, target: GuestTarget) -> str:
     values = {"%%": "%", "%h": target.address, "%n": target.address, "%p": str(SSH_PORT), "%r": target.user}
     return re.sub("%[%hnpr]", lambda match: values[match[0]], command)
-
-
-def run_command(client: paramiko.SSHClient, command: str, timeout_seconds: float) -> str:
-    """Run a command over a connection and return what it prints.
-
-    Raises:
-        GuestUnreachable: the connection broke, or it did not end in time.
-    """
-    import paramiko
-
-    try:
-        # The callers' commands are constants, or constants and numbers: nothing in them comes from outside.
-        _, output, _ = client.exec_command(command, timeout=timeout_seconds)
-        return output.read().decode(errors="replace")
-    except (paramiko.SSHException, OSError, EOFError) as error:
-        raise GuestUnreachable(f"the connection broke while running {command!r}: {error}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.guests.answers import UnreadableAnswer, lines_of, told
-from orchestrator.guests.outcome import PartOutcome, reason_of
+from orchestrator.guests.outcome import PartOutcome, has_timed_out, reason_of
 from orchestrator.guests.playbooks import TaskResult
 from orchestrator.guests.target import GuestTarget
 
@@ -26,7 +26,7 @@ def outcome(target: GuestTarget, results: Mapping[str, TaskResult]) -> PartOutco
     result = results.get(SUPERVISE)
     if result is None:
         return None
-    if result.kind == "unreachable":
+    if result.kind == "unreachable" or has_timed_out(result):
         why = f"{target.name}: SSH failed while the supervision was set up: {reason_of(result)}"
         return PartOutcome(status="unreachable", message=why)
     if result.kind == "failed":

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orchestrator.guests.rules import FirewallPolicy
+
+
+_NAME = re.compile("[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_USER = re.compile("[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +32,10 @@ class GuestTarget:
         exclude: packages that no update touches; names may hold ``*`` and ``?``.
         supervised: whether it is to be supervised (article 3.8.1): a node exporter runs in it.
         supervised_before: whether it was, when it was last applied.
+
+    Raises:
+        ValueError: client, machine, user or address is none. They name the machine in Ansible, in a file of known
+            hosts and on command lines, and may come from a mark or a configuration that anybody wrote.
     """
 
     client: str
@@ -39,6 +49,20 @@ class GuestTarget:
     supervised: bool = False
     supervised_before: bool = False
     exclude: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for what, value, allowed in (
+            ("client", self.client, _NAME),
+            ("machine", self.machine, _NAME),
+            ("user", self.user, _USER),
+        ):
+            if not allowed.fullmatch(value):
+                raise ValueError(
+                    f"{value!r} is not the name of a {what}: correct it in the file, or in Proxmox"
+                )
+        if "%" in self.address:
+            raise ValueError(f"{self.address!r} is not an IP address")
+        ipaddress.ip_address(self.address)
 
     @property
     def key(self) -> tuple[str, str]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster
 
 _KEY_FILES = tuple(f"/etc/ssh/ssh_host_{kind}_key.pub" for kind in ("ed25519", "ecdsa", "rsa"))
+_KEY_TYPES = ("ssh-ed25519", "ssh-rsa", *(f"ecdsa-sha2-nistp{bits}" for bits in (256, 384, 521)))
 
 
 class NoHostKey(ServerError):
@@ -49,9 +50,7 @@ def learn_host_keys(cluster: Cluster, node: str, vmid: int) -> tuple[str, ...]:
             continue
         try:
             key = parse_public_key(content.partition("\n")[0].removesuffix("\r"))
-        except (
-            ValueError
-        ) as error:  # the machine's own administrator wrote it: nothing of it goes any further
+        except ValueError as error:  # its administrator wrote the file: nothing of it goes any further
             reasons.append(f"{path} holds no public key: {error}")
         else:
             keys.append(f"{key.type} {key.base64}")
@@ -64,7 +63,16 @@ def learn_host_keys(cluster: Cluster, node: str, vmid: int) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def known_hosts_line(address: str, key: str) -> str:
-    """Return the line of a ``known_hosts`` file that trusts a key (``TYPE BASE64``) at an address."""
+def is_host_key(key: str) -> bool:
+    """Whether a text is a public host key, ``TYPE BASE64``, and nothing else: it comes from a guest, or a mark."""
+    try:
+        parsed = parse_public_key(key)
+    except ValueError:
+        return False
+    return parsed.type in _KEY_TYPES and key == f"{parsed.type} {parsed.base64}"
+
+
+def known_hosts_line(name: str, key: str) -> str:
+    """Return the line of a ``known_hosts`` file that trusts a key (``TYPE BASE64``) of a machine of that name."""
     kind, blob = key.split()[:2]
-    return f"{address} {kind} {blob}"
+    return f"{name} {kind} {blob}"

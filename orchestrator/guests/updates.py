@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from orchestrator.guests.answers import UnreadableAnswer, lines_of, shortened, told, whole_number
@@ -239,7 +238,6 @@ def install_updates(
     ssh: SshSettings,
     *,
     on_event: Callable[[tuple[str, str], str], None] | None = None,
-    artifact_dir: Path | None = None,
 ) -> dict[tuple[str, str], UpdateResult]:
     """Install what is due in the machines of one wave: one Ansible run, failures kept apart.
 
@@ -248,7 +246,6 @@ def install_updates(
         orders: how each is updated.
         ssh: how they are reached.
         on_event: called with client and machine and what begins there.
-        artifact_dir: keep Ansible's own account of the run in this folder; nothing is kept by default.
 
     Returns:
         How it went in each. Nothing is raised for what goes wrong in or on the way to a guest.
@@ -273,9 +270,7 @@ def install_updates(
                 tell(key, "restart")
 
     variables = {key: order.variables() for key, order in orders.items()}
-    run = run_playbook(
-        "update.yml", targets, ssh, variables=variables, on_result=follow, artifact_dir=artifact_dir
-    )
+    run = run_playbook("update.yml", targets, ssh, variables=variables, on_result=follow)
     outcomes = {}
     for host, target in by_host.items():
         result = _result(target, run.of(host), run.output)

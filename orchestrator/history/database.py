@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.history.chain import FIRST
+from orchestrator.redaction import reason_of, shown_url
 
 _BUSY_SECONDS = 60
 _MAKING = int.from_bytes(b"history", "big")
@@ -66,15 +67,20 @@ class Database:
     """
 
     def __init__(self, where: str | Path, *, create: bool) -> None:
+        self._where = str(where)
+        by_url = "://" in self._where
+        self.name = shown_url(self._where) if by_url else self._where
         try:
-            url = sa.make_url(str(where)) if "://" in str(where) else _file_url(Path(where).expanduser())
-            self._engine = sa.create_engine(url)
-        except (SQLAlchemyError, ImportError) as error:
+            url = sa.make_url(self._where) if by_url else _file_url(Path(where).expanduser())
+            self._engine = sa.create_engine(url, hide_parameters=True)
+        except (SQLAlchemyError, ImportError, ValueError, TypeError, RuntimeError) as error:
+            reason = reason_of(error, self._where if by_url else "")
             raise HistoryUnavailable(
-                f"the history cannot be opened: {error}: "
-                "give a file, or the URL of a database whose driver is installed"
-            ) from error
-        self.name = url.database if url.database and "://" not in str(where) else url.render_as_string()
+                f"the history {self.name} cannot be opened: {reason}: "
+                "give a file, or the URL of a database whose driver is installed, its password percent-encoded"
+            ) from None
+        if not by_url:
+            self.name = str(url.database)
         self._sqlite = self._engine.dialect.name == "sqlite"
         if self._sqlite:
             _prepare_file(Path(url.database or ""), create=create)
@@ -137,11 +143,16 @@ class Database:
     def _errors(self, what: str) -> Iterator[None]:
         try:
             yield
-        except SQLAlchemyError as error:
-            cause = getattr(error, "orig", None) or error
+        except (
+            SQLAlchemyError,
+            ValueError,
+            TypeError,
+        ) as error:  # drivers refuse some parameters by themselves
+            cause = reason_of(error, self._where)
+            # What led to it is left out: a driver's own traceback may quote the URL's password.
             raise HistoryUnavailable(
-                f"the history {self.name} could not be {what}: {cause}: {_remedy(str(cause))}"
-            ) from error
+                f"the history {self.name} could not be {what}: {cause}: {_remedy(cause)}"
+            ) from None
 
 
 def _missing(name: str) -> HistoryMissing:
@@ -184,14 +195,33 @@ def _decoded(text: bytes) -> str:
 
 
 def _remedy(cause: str) -> str:
-    if "locked" in cause:
-        return "another program holds it; try again when that has ended"
-    if "readonly" in cause or "unable to open" in cause:
-        return "run this as the user who owns the file and its folder"
-    if "full" in cause:
-        return "make room on its file system"
-    if "not a database" in cause:
-        return "name another file with --history"
-    if "malformed" in cause:
-        return "the file is damaged: keep it as it is, and restore it from the last backup"
+    for words, remedy in _REMEDIES.items():
+        if any(word in cause for word in words):
+            return remedy
     return "correct that, or name another one with --history"
+
+
+_REMEDIES = {
+    ("locked",): "another program holds it; try again when that has ended",
+    ("readonly", "read-only", "unable to open"): "run this as the user who owns the file and its folder",
+    ("full", "No space left"): "make room on its file system",
+    ("disk I/O error",): "see whether its file system has room, and whether the disk is sound",
+    ("not a database",): "name another file with --history",
+    ("malformed",): "the file is damaged: keep it as it is, and restore it from the last backup",
+    (
+        "no such column",
+        "has no column",
+        "NOT NULL constraint",
+        "does not exist",
+        "violates not-null",
+    ): "another version of orchestrator made it: use that version, or name another one with --history",
+    (
+        "password",
+        "authentication",
+    ): "see to the user and the password in the URL (percent-encoded), in PGPASSFILE or in the service file",
+    (
+        "connection",
+        "resolve",
+    ): "see that the database runs and can be reached from here, and that the URL is right",
+}
+"""What to do, by words of the database's own message; the first that fits."""

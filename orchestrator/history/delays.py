@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.contract.calendar import UPDATE_DELAY_HOURS, working_hours_between
+from orchestrator.history.chain import Entry
+from orchestrator.history.details import MORE
 from orchestrator.history.store import History
 
 INSTALLED = "update"
@@ -94,27 +97,50 @@ def delays(
     since = now - dt.timedelta(days=days)
     seen: dict[tuple[str, str, str, str], dt.datetime] = {}
     for entry in history.entries(client=client, machine=machine, action=SEEN, since=since):
-        for package, version in json.loads(entry.details).get("due", {}).items():
+        for package, version in _mapping(_details(entry).get("due")).items():
+            if package == MORE:
+                continue
             key = (entry.client, str(entry.machine), package, version)
             seen[key] = min(entry.at, seen.get(key, entry.at))
     installed = []
     for entry in history.entries(client=client, machine=machine, action=INSTALLED, since=since):
-        details = json.loads(entry.details)
+        details = _details(entry)
         requested = details.get("requested_at")
-        for item in details.get("installed", []):
-            key = (entry.client, str(entry.machine), item["package"], item["to"])
-            published = item["published"]
-            begin = dt.datetime.fromisoformat(requested or published) if requested or published else None
-            installed.append(
-                Installation(
-                    client=entry.client,
-                    machine=str(entry.machine),
-                    package=item["package"],
-                    version=item["to"],
-                    security=bool(item["security"]),
-                    at=entry.at,
-                    since=begin or seen.get(key),
-                    on_request=bool(requested),
-                )
-            )
+        listed = details.get("installed")
+        for item in listed if isinstance(listed, list) else ():
+            if isinstance(item, str):  # how many more there are
+                continue
+            with suppress(KeyError, TypeError, ValueError):  # altered by somebody: `history verify` says so
+                installed.append(_installation(entry, item, requested, seen))
     return Delays(installed=tuple(reversed(installed)), seen=seen)
+
+
+def _installation(
+    entry: Entry,
+    item: dict[str, Any],
+    requested: str | None,
+    seen: dict[tuple[str, str, str, str], dt.datetime],
+) -> Installation:
+    begin = requested or item["published"]
+    since = dt.datetime.fromisoformat(begin) if begin else None
+    return Installation(
+        client=entry.client,
+        machine=str(entry.machine),
+        package=item["package"],
+        version=item["to"],
+        security=bool(item["security"]),
+        at=entry.at,
+        since=since or seen.get((entry.client, str(entry.machine), item["package"], item["to"])),
+        on_request=bool(requested),
+    )
+
+
+def _details(entry: Entry) -> dict[str, Any]:
+    try:
+        return _mapping(json.loads(entry.details))
+    except ValueError:
+        return {}
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -13,10 +13,18 @@ import sqlalchemy as sa
 
 from orchestrator.history.chain import BEGUN, RESULTS, Entry, Head, Verification, hash_of, stamp, verify
 from orchestrator.history.database import ENTRIES, HEAD, Database, HistoryUnavailable
-from orchestrator.history.secrets import details_as_json, without_secrets
+from orchestrator.history.details import details_as_json
+from orchestrator.redaction import without_secrets
+from orchestrator.shown import shortened, storable
 
 _AT_ONCE = 1000
 """Rows that a check holds in memory."""
+
+_LONGEST = {"why": 2_000, "message": 4_000, "details": None}
+"""Characters of a field of an entry, None: limited already."""
+
+_LONGEST_NAME = 300
+"""Characters of the other fields: names, a task's UPID."""
 
 
 def open_history(where: str | Path, *, create: bool = True) -> History:
@@ -80,13 +88,14 @@ class History:
             who, why, client, site, action, run, machine, message, upid: see :class:`Entry`. A key, token or
                 ticket that an error quoted in ``why`` or ``message`` is made unreadable.
             result: ``begun``, ``ok``, ``failed``, ``refused`` or ``unknown``.
-            details: what was asked; becomes JSON.
+            details: what was asked; becomes JSON, without secrets. It and all texts are shortened if they are very
+                long, and say by how much.
             seconds: how long it took, 0 or more.
             began: the number of the ``begun`` entry whose action ended.
             at: when; now, if absent.
 
         Raises:
-            ValueError: the details hold a secret, or a value is out of its range; nothing was written.
+            ValueError: a value is out of its range; nothing was written.
             HistoryUnavailable: it could not be written.
         """
         if result not in RESULTS:
@@ -108,7 +117,7 @@ class History:
         }
         return self._chain(
             {
-                **{key: text if text is None else _storable(text) for key, text in texts.items()},
+                **{key: text if text is None else _fitting(key, text) for key, text in texts.items()},
                 "at": stamp(at or dt.datetime.now(dt.UTC)),
                 "seconds": float(seconds) + 0.0,  # -0.0 would come back as 0.0
                 "began": began,
@@ -216,6 +225,6 @@ class History:
             return verify(rows, (head.sequence, head.hash) if head else None, noted)
 
 
-def _storable(text: str) -> str:
-    """Bytes of a file name or a log that are no UTF-8 cannot be stored as text: show them as escapes."""
-    return text.encode(errors="backslashreplace").decode()
+def _fitting(field: str, text: str) -> str:
+    """What a database can hold, and of limited length: an entry is kept for years."""
+    return shortened(storable(text), _LONGEST.get(field, _LONGEST_NAME))

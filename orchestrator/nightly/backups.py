@@ -17,6 +17,7 @@ from orchestrator.applying.backups import (
 from orchestrator.applying.vm import Stopped, Vm
 from orchestrator.contract.calendar import night_begins, night_of
 from orchestrator.nightly.due import BackupPlan, Due, backup_line
+from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import BackupLine
 from orchestrator.nightly.schedule import Assignment, Dispatcher, Job
 from orchestrator.proxmox import ProxmoxError, StorageFull, TaskFailed
@@ -47,7 +48,13 @@ class BackupRun:
         again = [job for key in sorted(self._passing) if (job := self._still_possible(key))]
         if again and not self._night.closed:
             self._round(again)
-        return [*self._plan.settled, *self._lines.values()]
+        return self.lines
+
+    @property
+    def lines(self) -> list[BackupLine]:
+        """What became of each so far."""
+        with self._changed:
+            return [*self._plan.settled, *self._lines.values()]
 
     def _still_possible(self, key: tuple[str, str]) -> Job | None:
         job = self._plan.due[key].job
@@ -91,9 +98,9 @@ class BackupRun:
         """Whether a storage cannot be used any more: then nothing else is sent there."""
         try:
             status = self._night.clusters[job.site].get(f"/nodes/{job.node}/storage/{storage}/status")
-        except ProxmoxError:
-            return False  # the node is away, perhaps; another one will find out
-        return not int(status.get("active", 1)) or not int(status.get("enabled", 1))
+            return not int(status.get("active", 1)) or not int(status.get("enabled", 1))
+        except Exception:  # the node is away, perhaps, or answers nonsense; another one will find out
+            return False
 
     def _drop(self, site: str, storage: str) -> None:
         self._gone.add((site, storage))
@@ -121,13 +128,14 @@ class BackupRun:
         night, mark, machine = self._night, due.mark, due.machine
         started = night.clock()
         night.tell("backup-started", client=mark.client, machine=mark.machine, storage=assignment.storage)
-        vm = night.vm(machine, mark)
         try:
+            vm = night.vm(machine, mark)
             with night.claims.held(assignment.job.key):
                 archive = self._archive(vm, due, assignment.storage, started)
         except Exception as error:  # whatever one machine stumbles over, the others go on
-            night.tell("backup-failed", client=mark.client, machine=mark.machine, reason=str(error))
-            line = backup_line(mark, machine, assignment.storage, "failed", message=str(error))
+            why = reason(error)
+            night.tell("backup-failed", client=mark.client, machine=mark.machine, reason=why)
+            line = backup_line(mark, machine, assignment.storage, "failed", message=why)
             return replace(line, started_at=started), _passes(error)
         seconds = (night.clock() - started).total_seconds()
         line = replace(
@@ -146,7 +154,8 @@ class BackupRun:
 
     def _archive(self, vm: Vm, due: Due, storage: str, started: dt.datetime) -> Archive:
         """Make the archive, or take the one that an earlier run of this night, or the first try, had begun."""
-        since = night_begins(night_of(started))
+        clock = self._night.site_clock(vm.site)
+        since = night_begins(night_of(clock()))
         first = due.job.key not in self._lines
         if not first and (found := self._first_try(vm, due)):
             return found
@@ -163,9 +172,7 @@ class BackupRun:
             for name in due.job.storages:
                 if found := find_backup(vm, name, since=since):
                     return found
-        return make_backup(
-            vm, storage, due.mark, clock=self._night.clock, silence_seconds=self._night.silence_seconds
-        )
+        return make_backup(vm, storage, due.mark, clock=clock, silence_seconds=self._night.silence_seconds)
 
     def _first_try(self, vm: Vm, due: Due) -> Archive | None:
         """The archive of the first try, if it was only not heard of how that ended. None if it made none."""
@@ -174,7 +181,8 @@ class BackupRun:
             adopt_backup(vm, begun, silence_seconds=self._night.silence_seconds)
         if line.started_at is None or (due.job.site, line.storage) in self._gone:
             return None
-        found = find_backup(vm, line.storage, since=line.started_at)
+        since = self._night.clocks.at(vm.site, line.started_at)
+        found = find_backup(vm, line.storage, since=since)
         return found if found is not None and found.good else None
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from orchestrator.applying.backups import SILENCE_SECONDS
 from orchestrator.applying.claims import Claims
 from orchestrator.applying.vm import Named, Vm
+from orchestrator.nightly.clocks import Clocks
 from orchestrator.resources.backup import days_in_words
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Night:
         clusters: the API of each site of this run.
         journal: where steps are written down.
         clock: the time, aware.
+        wall_clock: the time to be compared with the sites' clocks; ``clock`` if None. A dry run shows another time.
+        clocks: what is known of the clocks: where they disagree nothing is removed.
         tell: told of every event.
         closes_at: when no new work is begun any more.
         ssh: how guests are reached; None: they are left alone.
@@ -68,6 +71,8 @@ class Night:
     clock: Callable[[], dt.datetime]
     tell: Tell
     closes_at: dt.datetime
+    wall_clock: Callable[[], dt.datetime] | None = None
+    clocks: Clocks = field(default_factory=Clocks)
     file_problems: tuple[str, ...] = ()
     ssh: SshSettings | None = None
     changing: Callable[[Collection[str]], AbstractContextManager[Mapping[str, str]]] = nobody_else
@@ -81,6 +86,20 @@ class Night:
     def closed(self) -> bool:
         """Whether the window has closed, or somebody ended the night: what runs goes on, nothing new begins."""
         return self.journal.stopping.asked or self.clock() >= self.closes_at
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Every site of this run, also those that cannot be read."""
+        return tuple(sorted(self.clusters))
+
+    def look_at_clocks(self, sites: Collection[str]) -> list[str]:
+        """Compare the clocks of sites with this computer's: one call a site. Return what is newly wrong."""
+        chosen = {site: self.clusters[site] for site in sites if site in self.clusters}
+        return self.clocks.look(chosen, self.wall_clock or self.clock)
+
+    def site_clock(self, site: str) -> Callable[[], dt.datetime]:
+        """The time at a site: its archives are dated by its own clock."""
+        return lambda: self.clocks.at(site, self.clock())
 
     @cached_property
     def _clients(self) -> frozenset[str]:
@@ -112,11 +131,21 @@ class Night:
 
         The file's; where its client has no file that can be used, the one that was last applied: a mistake in a
         file, or a file that is not there, takes nobody's backup away.
+
+        Raises:
+            ValueError: what was last applied cannot be read from its mark, and no file says it.
         """
         desired = self.desired.get((mark.client, mark.machine))
         if desired is not None:
             return desired.backup_days
         return None if self.has_left(mark) else days_in_words(mark.applied.get("backup"))
+
+    def known_backup_days(self, mark: Mark) -> int | None:
+        """As :meth:`backup_days`; None, too, where that is not known. Nothing may be removed on its word."""
+        try:
+            return self.backup_days(mark)
+        except ValueError:
+            return None
 
     def vm(self, machine: ObservedMachine, mark: Named) -> Vm:
         """A machine, as steps address it."""

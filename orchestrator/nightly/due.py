@@ -11,9 +11,11 @@ from orchestrator.applying.backups import (
     running_backups,
 )
 from orchestrator.contract.calendar import night_begins, night_of
+from orchestrator.contract.retention import dated_later
+from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import BackupLine, Forecast
 from orchestrator.nightly.schedule import Job, lower_bound, simulate
-from orchestrator.proxmox import ProxmoxError, parse_disk
+from orchestrator.proxmox import parse_disk
 from orchestrator.resources.backup import Archive, ArchiveMark, newest_good
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ _COMPRESSED = 0.4
 """What an archive is expected to be of the disks, where no earlier archive tells."""
 
 _SHORTEST = 5.0
+_LONGEST = 30 * 86400.0
+"""No backup takes a month, whatever a history or a disk's size says."""
 _Result = Literal["done", "earlier", "failed", "not-started"]
 
 
@@ -79,30 +83,19 @@ def plan_backups(
     since = night_begins(night_of(now))
     due: dict[tuple[str, str], Due] = {}
     settled = []
-    for site, reading in sites.items():
-        names = tuple(storage.name for storage in night.provider.sites[site].backup_storages)
+    for reading in sites.values():
         for machine in reading.observed.machines:
-            wanted = _wanted(night, machine)
-            if wanted is None:
-                continue
-            if made := _made_since(machine, since):
-                settled.append(backup_line(wanted, machine, made.stored.storage, "earlier", archive=made))
-                continue
-            storages, problem = _storages(names, machine, reading)
-            if problem:
-                settled.append(backup_line(wanted, machine, "", "failed", message=problem))
-                continue
-            key = (wanted.client, wanted.machine)
-            job = Job(
-                key=key,
-                site=site,
-                node=machine.summary.node,
-                storages=storages,
-                seconds=last_seconds.get(key) or _expected_seconds(machine),
-                size=expected_size(machine),
-            )
-            # Its archives are let go: thousands of machines wait here for hours.
-            due[key] = Due(machine=replace(machine, archives=None), mark=wanted, job=job)
+            try:
+                wanted = _wanted(night, machine)
+                found = _one(night, reading, machine, wanted, since, last_seconds) if wanted else None
+            except Exception as error:  # whatever one machine stumbles over, the others are backed up
+                found = _failed(machine, reason(error))
+            if isinstance(found, BackupLine):
+                settled.append(found)
+            elif found is not None and (twin := due.get(found.job.key)):
+                settled.append(_twin(found, twin))
+            elif found is not None:
+                due[found.job.key] = found
     due, problems = _with_begun(night, due)
     settled += problems
     slots, free = _capacity(night, sites)
@@ -113,6 +106,62 @@ def plan_backups(
         free=free,
         forecast=_forecast(night, [item.job for item in due.values()], slots, free, now),
     )
+
+
+def _one(
+    night: Night,
+    reading: SiteReading,
+    machine: ObservedMachine,
+    wanted: ArchiveMark,
+    since: dt.datetime,
+    last_seconds: Mapping[tuple[str, str], float],
+) -> Due | BackupLine:
+    """One machine's backup, or the line of one that needs no more work."""
+    now, site = night.clock(), machine.site
+    if made := _made_since(machine, since, now):
+        return backup_line(wanted, machine, made.stored.storage, "earlier", archive=made)
+    names = tuple(storage.name for storage in night.provider.sites[site].backup_storages)
+    storages, problem = _storages(names, machine, reading)
+    if problem:
+        return backup_line(wanted, machine, "", "failed", message=problem)
+    key = (wanted.client, wanted.machine)
+    seconds = last_seconds.get(key, 0.0)
+    job = Job(
+        key=key,
+        site=site,
+        node=machine.summary.node,
+        storages=storages,
+        seconds=seconds if 0 < seconds < _LONGEST else _expected_seconds(machine),
+        size=expected_size(machine, now),
+    )
+    # Its archives are let go: thousands of machines wait here for hours.
+    return Due(machine=replace(machine, archives=None), mark=wanted, job=job)
+
+
+def _failed(machine: ObservedMachine, why: str) -> BackupLine | None:
+    """The line of a machine whose backup could not even be planned."""
+    mark = machine.mark
+    if mark is None:
+        return None
+    return BackupLine(
+        client=mark.client,
+        machine=mark.machine,
+        site=machine.site,
+        node=machine.summary.node,
+        storage="",
+        result="failed",
+        message=why,
+    )
+
+
+def _twin(found: Due, other: Due) -> BackupLine:
+    """The line of a second machine that bears the name of one whose backup is due: nobody knows which it is."""
+    text = (
+        f"VM {found.machine.summary.vmid} at {found.machine.site} and VM {other.machine.summary.vmid} at "
+        f"{other.machine.site} both carry its mark: only the second is backed up; remove the mark from the notes of "
+        "the one that is not it"
+    )
+    return backup_line(found.mark, found.machine, "", "failed", message=text)
 
 
 def _wanted(night: Night, machine: ObservedMachine) -> ArchiveMark | None:
@@ -138,11 +187,11 @@ def _with_begun(
         here = [key for key, item in due.items() if (item.job.site, item.job.node) == (site, node)]
         try:
             begun = running_backups(night.clusters[site], node)
-        except ProxmoxError as error:
+        except Exception as error:
             # What runs there is not known, so nothing is begun there: it might be done twice.
             for key in here:
                 item = due.pop(key)
-                problems.append(backup_line(item.mark, item.machine, "", "failed", message=str(error)))
+                problems.append(backup_line(item.mark, item.machine, "", "failed", message=reason(error)))
             continue
         for key in here:
             upid = begun.get(due[key].machine.summary.vmid)
@@ -151,8 +200,13 @@ def _with_begun(
     return due, problems
 
 
-def _made_since(machine: ObservedMachine, since: dt.datetime) -> Archive | None:
-    made = [archive for archive in machine.archives or () if archive.taken_at >= since and archive.good]
+def _made_since(machine: ObservedMachine, since: dt.datetime, now: dt.datetime) -> Archive | None:
+    """Tonight's good archive. One that a wrong clock dated into the future is not tonight's, nor any night's."""
+    made = [
+        archive
+        for archive in machine.archives or ()
+        if archive.taken_at >= since and archive.good and not dated_later(archive, now)
+    ]
     return made[-1] if made else None
 
 
@@ -188,12 +242,12 @@ def _disk_bytes(machine: ObservedMachine) -> int:
 
 
 def _expected_seconds(machine: ObservedMachine) -> float:
-    return max(_disk_bytes(machine) / _BYTES_A_SECOND, _SHORTEST)
+    return min(max(_disk_bytes(machine) / _BYTES_A_SECOND, _SHORTEST), _LONGEST)
 
 
-def expected_size(machine: ObservedMachine) -> int:
-    """How large the machine's next archive is expected to be, bytes."""
-    last = newest_good(machine.archives or ())
+def expected_size(machine: ObservedMachine, now: dt.datetime) -> int:
+    """How large the machine's next archive is expected to be, bytes. ``now`` is aware."""
+    last = newest_good(machine.archives or (), now)
     return last.stored.size if last else int(_disk_bytes(machine) * _COMPRESSED)
 
 
@@ -219,11 +273,14 @@ def _forecast(
 ) -> Forecast | None:
     if not jobs:
         return None
-    planned = simulate(jobs, slots, free)
+    try:
+        planned = simulate(jobs, slots, free)
+    except (ValueError, OverflowError):  # figures of a site that cannot be: the backups are made all the same
+        return None
     return Forecast(
         backups=len(jobs),
         starts_at=now,
-        ends_at=now + dt.timedelta(seconds=planned.makespan),
+        ends_at=now + dt.timedelta(seconds=min(planned.makespan, _LONGEST)),
         closes_at=night.closes_at,
         bound_seconds=lower_bound(jobs, slots),
         planned_seconds=planned.makespan,

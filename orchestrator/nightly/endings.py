@@ -6,7 +6,8 @@ This is the only place of the whole program that erases a client's machine. Ever
 - the contract's reference in the file is the one in the machine's own mark;
 - the thirty working days after the notice are over, by the French calendar;
 - an earlier night has recorded that very notice in the history: a mistake made today erases nothing tonight;
-- the provider's sites file says ``erasure: true``; else the night only says what it would erase.
+- the provider's sites file says ``erasure: true``; else the night only says what it would erase;
+- this computer's clock, the clocks of all sites and the history agree on the time.
 
 A file that is missing, broken or out of its folder ends nothing.
 """
@@ -25,6 +26,7 @@ from orchestrator.applying.vm import Stopped
 from orchestrator.contract.calendar import night_of
 from orchestrator.contract.life import ContractLife, Standing
 from orchestrator.history import HistoryUnavailable
+from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import ContractLine
 from orchestrator.proxmox import ProxmoxError
 
@@ -107,7 +109,7 @@ class Endings:
         noted = self._noted()
         lines = []
         here = {
-            machine.client for machine in self._night.desired.values() if machine.site in self._night.clusters
+            machine.client for machine in self._night.desired.values() if machine.site in self._night.sites
         }
         for client, life in sorted(self._night.lives.items()):
             if client not in here:
@@ -116,11 +118,16 @@ class Endings:
             standing = life.standing(now)
             if standing is Standing.ACTIVE:
                 continue
-            if fresh := to_note(client, life, noted, night_of(now)):
-                self._note(fresh, life)
             message, failed = life.why(now), False
-            if standing is Standing.ENDED:
-                message, failed = self._end(client, life, noted, readings)
+            try:
+                if not self._night.clocks.anywhere() and (
+                    fresh := to_note(client, life, noted, night_of(now))
+                ):
+                    self._note(fresh, life)
+                if standing is Standing.ENDED:
+                    message, failed = self._end(client, life, noted, readings)
+            except Exception as error:
+                message, failed = reason(error), True
             lines.append(
                 ContractLine(
                     client=client,
@@ -179,7 +186,9 @@ class Endings:
             return self._finish(client, life, readings, why)
         if why:
             return f"{there} would be erased: {why}", False
-        if unread := sorted(self._night.clusters.keys() - readings.keys()):
+        if clocks := self._night.clocks.anywhere():
+            return f"not erased: {clocks}", True
+        if unread := sorted(set(self._night.sites) - readings.keys()):
             return (
                 f"not erased: {', '.join(unread)} could not be read",
                 False,
@@ -224,8 +233,8 @@ class Endings:
             return [f"{mark.machine} (VM {machine.summary.vmid}) is kept: {why}"]
         try:
             erase_machine(self._night.vm(machine, mark), contract=life.reference)
-        except (ProxmoxError, Stopped, HistoryUnavailable) as error:
-            return [f"{mark.machine} (VM {machine.summary.vmid}): {error}"]
+        except Exception as error:
+            return [f"{mark.machine} (VM {machine.summary.vmid}): {reason(error)}"]
         return []
 
     def _erase_archive(
@@ -247,8 +256,8 @@ class Endings:
                 archive.mark.machine,
                 reason=f"the contract ended on {life.last_day} (art. 10)",
             )
-        except (ProxmoxError, Stopped, HistoryUnavailable) as error:
-            return [f"{volid}: {error}"]
+        except Exception as error:
+            return [f"{volid}: {reason(error)}"]
         return []
 
     def _finish(
@@ -256,14 +265,16 @@ class Endings:
     ) -> tuple[str, bool]:
         """Nothing is listed any more: make sure that nothing is left, remove the pool, and write it down once."""
         if any(
-            json.loads(entry.details).get("notice") == str(life.notice)
+            _notice_of(entry.details) == str(life.notice)
             for entry in self._history.entries(client=client, action=ERASED)
             if entry.result == "ok"
         ):
             return "nothing is left; the file can be taken out", False
         if why:
             return f"nothing is there to be erased: {why}", False
-        if unread := sorted(self._night.clusters.keys() - readings.keys()):
+        if clocks := self._night.clocks.anywhere():
+            return f"not finished: {clocks}", True
+        if unread := sorted(set(self._night.sites) - readings.keys()):
             return f"not known whether something is left: {', '.join(unread)} could not be read", False
         details = {"reference": life.reference, "notice": str(life.notice), "last_day": str(life.last_day)}
         left: list[str] = []
@@ -279,6 +290,14 @@ class Endings:
         except (ProxmoxError, Stopped, HistoryUnavailable) as error:
             return str(error), True
         return "everything was erased, and nothing is left; the file can be taken out", False
+
+
+def _notice_of(details: str) -> str | None:
+    try:
+        notice = json.loads(details)["notice"]
+    except (ValueError, KeyError, TypeError, RecursionError):  # altered by somebody: it proves nothing
+        return None
+    return notice if isinstance(notice, str) else None
 
 
 def _holdings(

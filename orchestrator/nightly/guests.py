@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -12,13 +11,16 @@ from orchestrator.applying.looking import look_into_guests
 from orchestrator.applying.machine_update import Updatable
 from orchestrator.contract.calendar import working_hours_between
 from orchestrator.guests.alerts import FirewallAlerts, since_last
+from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.updates import DueUpdates
 from orchestrator.history.delays import SEEN, Delays, delays
+from orchestrator.history.details import same_as_recorded
+from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import DriftLine, GuestLine, UpdateDelay, UpdateLine
 from orchestrator.planning.inside import inside_changes
+from orchestrator.resources.change import Change, Kind
 
 if TYPE_CHECKING:
-    from orchestrator.guests.inside import InsideReading
     from orchestrator.history import History
     from orchestrator.nightly.context import Night
     from orchestrator.resources.holdings import SiteReading
@@ -45,6 +47,10 @@ class GuestsSeen:
     machines: tuple[Updatable, ...] = ()
     inside: Mapping[Key, InsideReading] = field(default_factory=dict)
     alerts: Mapping[Key, FirewallAlerts] = field(default_factory=dict)
+
+    def of(self, key: Key) -> InsideReading:
+        """What was seen in a machine."""
+        return self.inside.get(key) or InsideReading(problem="nobody looked into it")
 
     @property
     def due(self) -> dict[Key, DueUpdates | str]:
@@ -77,10 +83,13 @@ def _alerts(history: History, night: Night, found: GuestsSeen) -> dict[Key, Fire
     known = history.latest_details(_ALERTS)
     new = {}
     for machine in found.machines:
-        now = found.inside[machine.key].alerts
+        now = found.of(machine.key).alerts
         if now is None:
             continue
-        before = FirewallAlerts.from_details(known[machine.key]) if machine.key in known else None
+        try:
+            before = FirewallAlerts.from_details(known[machine.key]) if machine.key in known else None
+        except (ValueError, KeyError, TypeError):  # altered by somebody: nothing to compare with
+            before = None
         new[machine.key] = since_last(now, before)
         night.journal.record(
             *machine.key,
@@ -103,11 +112,11 @@ def _record(
     """Note in the history what is due, where that has changed: since when an update waits is read from there."""
     known = history.latest_details(SEEN)
     for machine in machines:
-        found = due[machine.key]
+        found = due.get(machine.key, "")
         if isinstance(found, str):
             continue
         versions = {package.name: package.new for package in found.ready}
-        if json.loads(known.get(machine.key, '{"due": {}}')).get("due") != versions:
+        if not same_as_recorded(known.get(machine.key, '{"due": {}}'), "due", versions):
             night.journal.record(
                 *machine.key,
                 machine.observed.site,
@@ -127,15 +136,36 @@ def guest_lines(
     measured = delays(history, now, days=DELAY_DAYS)
     ended = {(line.client, line.machine): line for line in updates}
     due = seen.due
-    lines = [
-        _with_alerts(
-            _line(machine, due[machine.key], ended.get(machine.key), measured, now),
-            seen.alerts.get(machine.key),
-        )
-        for machine in seen.machines
-    ]
+    lines = []
+    for machine in seen.machines:
+        found = due.get(machine.key, "nobody looked into it")
+        try:
+            line = _line(machine, found, ended.get(machine.key), measured, now)
+        except Exception as error:  # one machine's odd answer takes no other's line away
+            line = _bare(machine, reason(error))
+        line = replace(line, unsupervised=_unsupervised(machine, seen.of(machine.key)))
+        lines.append(_with_alerts(line, seen.alerts.get(machine.key)))
     hours = measured.average_hours
     return lines, UpdateDelay(days=DELAY_DAYS, packages=len(measured.installed), average_hours=hours)
+
+
+def _bare(machine: Updatable, problem: str) -> GuestLine:
+    return GuestLine(
+        client=machine.desired.client,
+        machine=machine.desired.name,
+        site=machine.observed.site,
+        automatic=machine.desired.updates == "automatic",
+        problem=problem,
+    )
+
+
+def _unsupervised(machine: Updatable, inside: InsideReading) -> str:
+    """Why a machine that should be supervised is not; empty if it is, or need not be, or nobody could look."""
+    if not machine.desired.supervised or inside.problem:
+        return ""
+    if not machine.mark.supervised:
+        return "the node exporter was never installed in it: orchestrator apply brings it there"
+    return "; ".join(inside.supervision)
 
 
 def _with_alerts(line: GuestLine, alerts: FirewallAlerts | None) -> GuestLine:
@@ -185,9 +215,12 @@ def drift_inside(seen: GuestsSeen) -> list[DriftLine]:
     """What somebody changed in the managed machines by hand: rules, keys, supervision."""
     lines = []
     for machine in seen.machines:
-        changes = inside_changes(
-            machine.desired, machine.observed, machine.mark, seen.inside[machine.key], reachable=True
-        )
+        try:
+            changes = inside_changes(
+                machine.desired, machine.observed, machine.mark, seen.of(machine.key), reachable=True
+            )
+        except Exception as error:
+            changes = [Change(kind=Kind.NOTICE, what="guest", why=reason(error), drift=True)]
         lines += [
             DriftLine(
                 client=machine.desired.client,

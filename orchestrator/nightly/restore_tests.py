@@ -11,7 +11,7 @@ import datetime as dt
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -28,8 +28,9 @@ from orchestrator.applying.restoring import (
 )
 from orchestrator.applying.vm import Stopped, Vm
 from orchestrator.contract.calendar import day_in_paris
-from orchestrator.guests.soundness import Unsound, examine
+from orchestrator.guests.soundness import Unsound, examine, own_name
 from orchestrator.history import HistoryUnavailable
+from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import RestoreTestLine
 from orchestrator.proxmox import ProxmoxError, StorageFull, TaskFailed, ping_agent
 from orchestrator.resources.backup import Archive, RestoreTest, newest_good
@@ -68,14 +69,19 @@ def choose_tests(night: Night, readings: Mapping[str, SiteReading], today: dt.da
     """
     candidates = []
     tonight = 0
+    now = night.clock()
     for reading in readings.values():
         for machine in reading.observed.machines:
             mark = machine.mark
-            if mark is None or night.backup_days(mark) is None or night.out_of_service(mark.client, mark):
+            if (
+                mark is None
+                or night.known_backup_days(mark) is None
+                or night.out_of_service(mark.client, mark)
+            ):
                 continue
             if _tested_since(machine, mark.tested, today):
                 tonight += 1
-            elif (archive := newest_good(machine.archives or ())) is not None:
+            elif (archive := newest_good(machine.archives or (), now)) is not None:
                 sound_on = last_sound_test(machine.archives or (), mark.tested)
                 candidates.append(Candidate(machine=machine, archive=archive, tested_on=sound_on))
     candidates.sort(key=_longest_ago_first)
@@ -117,16 +123,20 @@ class RestoreTests:
         self.problems: list[str] = []
 
     def remove_leftovers(self) -> None:
-        """Erase copies that a killed run left behind."""
+        """Erase copies that a killed run left behind; VMs that only claim to be such copies are kept and reported."""
         for site, reading in self._readings.items():
+            if self._night.clocks.objection(site):
+                continue
             cluster, state = self._night.clusters[site], reading.observed.state
             try:
                 remove_shells(cluster, state)
-                for copy in leftovers(cluster, self._night.journal, state, running=frozenset(self._copies)):
+                found = leftovers(cluster, self._night.journal, state, running=frozenset(self._copies))
+                self.problems += [f"{site}: {text}" for text in found.doubtful]
+                for copy in found.copies:
                     remove_copy(copy)
-            except (ProxmoxError, Stopped, HistoryUnavailable) as error:
+            except Exception as error:
                 self.problems.append(
-                    f"{site}: a copy of an earlier restore test could not be removed: {error}"
+                    f"{site}: a copy of an earlier restore test could not be removed: {reason(error)}"
                 )
 
     def note_earlier(self) -> None:
@@ -140,7 +150,7 @@ class RestoreTests:
                     continue
                 try:
                     _note_in_machine(self._night.vm(machine, mark), sound_on)
-                except (ProxmoxError, Stopped, HistoryUnavailable) as error:
+                except Exception as error:
                     self._unwritten(mark.client, mark.machine, error)
 
     def run(self, candidates: list[Candidate]) -> list[RestoreTestLine]:
@@ -153,11 +163,18 @@ class RestoreTests:
             for site in by_site
         }
         try:
-            waiting = [pools[item.machine.site].submit(self.test, item) for item in candidates]
+            waiting = [pools[item.machine.site].submit(self._fenced, item) for item in candidates]
             return [future.result() for future in waiting]
         finally:
             for pool in pools.values():
                 pool.shutdown()
+
+    def _fenced(self, candidate: Candidate) -> RestoreTestLine:
+        """Test one archive. Whatever goes wrong around it says nothing about the others."""
+        try:
+            return self.test(candidate)
+        except Exception as error:
+            return self._line(candidate, "failed", reason(error), 0.0)
 
     def test(self, candidate: Candidate) -> RestoreTestLine:
         """Test one archive, and write down how it ended."""
@@ -225,21 +242,44 @@ class RestoreTests:
                 copy.cluster,
                 copy.node,
                 copy.vmid,
-                name=archive.mark.machine,
+                names=self._names(candidate),
                 host_keys=candidate.machine.mark.host_keys if candidate.machine.mark else (),
             )
         finally:
             self._remove(copy)
         return f"{facts}; agent after {booted:.0f} s"
 
+    def _names(self, candidate: Candidate) -> Callable[[], frozenset[str]]:
+        """The host names that a restored machine may have.
+
+        One that was made by us has the name of its file. One that was taken over kept its own (article 4.2), which
+        nobody wrote down: what Proxmox calls it, or what the original calls itself now.
+        """
+        mark, machine = candidate.machine.mark, candidate.machine
+        own = frozenset({candidate.archive.mark.machine})
+        if mark is None or mark.adopted is None:
+            return lambda: own
+
+        def names() -> frozenset[str]:
+            known = own | {machine.summary.name}
+            if not machine.running:
+                return known
+            cluster = self._night.clusters[machine.site]
+            try:
+                return known | {own_name(cluster, machine.summary.node, machine.summary.vmid)}
+            except (ProxmoxError, Unsound):
+                return known
+
+        return names
+
     def _remove(self, copy: Copy) -> None:
         """Erase a copy. That it cannot be erased says nothing about its archive."""
         try:
             remove_copy(copy)
-        except (ProxmoxError, Stopped, HistoryUnavailable) as error:
+        except Exception as error:
             self.problems.append(
                 f"{copy.site}: VM {copy.vmid}, the copy of {copy.mark.client}/{copy.mark.machine} for its restore "
-                f"test, could not be removed, the next night tries again: {error}"
+                f"test, could not be removed, the next night tries again: {reason(error)}"
             )
 
     def _boot(self, copy: Copy) -> float:
@@ -282,14 +322,14 @@ class RestoreTests:
                 note_test(vm, archive, RestoreTest(on=today, sound=sound, found=found[:200]))
             if sound:
                 _note_in_machine(vm, today)
-        except (ProxmoxError, Stopped, HistoryUnavailable) as error:
+        except Exception as error:
             self._unwritten(client, machine, error)
         return self._line(candidate, "sound" if sound else "failed", found, seconds)
 
     def _unwritten(self, client: str, machine: str, error: Exception) -> None:
         self.problems.append(
             f"the result of the restore test of {client}/{machine} could not be written down everywhere, the next "
-            f"night does so, or tests it again: {error}"
+            f"night does so, or tests it again: {reason(error)}"
         )
 
     def _line(self, candidate: Candidate, result: _Result, message: str, seconds: float) -> RestoreTestLine:

@@ -48,7 +48,8 @@ class BackupLine:
 
     Attributes:
         result: ``done``; ``earlier`` (an earlier run of this night made it); ``failed``; ``not-started`` (the
-            window closed before its turn).
+            window closed before its turn); ``missing`` (it should have been made, and no step of the night could even
+            try); ``not-created`` (its machine does not exist yet: no failure).
         seconds: how long it took; 0 if it was not made.
         size: bytes of the archive.
         volid: the archive; None if there is none.
@@ -59,13 +60,18 @@ class BackupLine:
     site: str
     node: str
     storage: str
-    result: Literal["done", "earlier", "failed", "not-started"]
+    result: Literal["done", "earlier", "failed", "not-started", "missing", "not-created"]
     message: str = ""
     started_at: dt.datetime | None = None
     seconds: float = 0.0
     size: int = 0
     volid: str | None = None
     upid: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether a backup that should have been made was not."""
+        return self.result in ("failed", "not-started", "missing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +181,19 @@ class ForeignArchives:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnbelievedArchive:
+    """An archive whose notes claim to be a machine's of ours, and are not believed: left alone, and asked about.
+
+    Attributes:
+        reason: why, human-readable.
+    """
+
+    site: str
+    volid: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class UpdateLine(MachineUpdate):
     """What became of one machine's automatic updates tonight (article 3.8.3).
 
@@ -205,6 +224,7 @@ class GuestLine:
         refused_ssh: new SSH connections that it refused since then, from addresses that may not.
         top: what was dropped most: how often in a sample, and who wanted what (``203.0.113.9 tcp 3389``).
         problem: why it could not be looked at; empty if it was.
+        unsupervised: why it is not supervised although it should be; empty if it is, or that could not be seen.
     """
 
     client: str
@@ -221,6 +241,7 @@ class GuestLine:
     refused_ssh: int | None = None
     top: tuple[tuple[int, str], ...] = ()
     problem: str = ""
+    unsupervised: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,6 +330,7 @@ class NightReport:
     storages: tuple[StorageLine, ...] = ()
     machines: tuple[MachineLine, ...] = ()
     foreign: tuple[ForeignArchives, ...] = ()
+    unbelieved: tuple[UnbelievedArchive, ...] = ()
     updates: tuple[UpdateLine, ...] = ()
     guests: tuple[GuestLine, ...] = ()
     delay: UpdateDelay | None = None
@@ -320,14 +342,21 @@ class NightReport:
         return (
             len(self.problems)
             + sum(line.action in ("failed", "refused") for line in self.snapshots)
-            + sum(line.result in ("failed", "not-started") for line in self.backups)
+            + sum(line.failed for line in self.backups)
             + sum(line.result == "failed" for line in self.retention)
             + sum(line.result in ("failed", "not-started") for line in self.tests)
             + sum(not line.healthy for line in self.storages)
             + sum(line.failed for line in self.updates)
-            + sum(bool(line.problem) for line in self.guests)
+            + sum(bool(line.problem) + bool(line.unsupervised) for line in self.guests)
             + sum(line.failed for line in self.contracts)
         )
+
+    @property
+    def clients(self) -> frozenset[str]:
+        """Every client that something is told of."""
+        by_machine = (self.machines, self.backups, self.guests, self.updates, self.snapshots)
+        named = {line.client for lines in by_machine for line in lines}
+        return frozenset(named | {line.client for line in self.contracts})
 
     @property
     def well(self) -> bool:

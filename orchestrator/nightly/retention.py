@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.applying.backups import remove_archive
+from orchestrator.contract.calendar import PARIS
 from orchestrator.contract.retention import Verdict
-from orchestrator.history import HistoryUnavailable
-from orchestrator.nightly.result import ForeignArchives, RetentionLine
-from orchestrator.proxmox import ProxmoxError
+from orchestrator.nightly.fence import reason
+from orchestrator.nightly.result import ForeignArchives, RetentionLine, UnbelievedArchive
 from orchestrator.resources.backup import Archive, verdicts
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _REMOVALS_AT_A_TIME = 2
 
 
 def over(night: Night, reading: SiteReading) -> list[tuple[tuple[str, str], Verdict[Archive]]]:
-    """The archives of a site whose days are over, with their owner and what retention says about each.
+    """The archives of a site whose days are over or whose date is in the future, with what retention says of each.
 
     An archive that its own storage lists twice, or that belongs to nobody, is never among them.
     """
@@ -38,21 +38,29 @@ def over(night: Night, reading: SiteReading) -> list[tuple[tuple[str, str], Verd
         if night.out_of_service(key[0], mark):
             continue  # suspended: nothing is deleted (article 9)
         if mark is not None:
-            days, in_file = night.backup_days(mark), not night.has_left(mark)
+            try:
+                days, in_file = night.backup_days(mark), not night.has_left(mark)
+            except ValueError:  # told by the plan of the backups: how long they are kept is not known
+                continue
         else:  # its machine is not here any more, or not yet
             days, in_file = (desired.backup_days if desired else None), desired is not None
         found += [
-            (key, verdict) for verdict in verdicts(archives, now, days=days, in_file=in_file) if verdict.over
+            (key, verdict)
+            for verdict in verdicts(archives, now, days=days, in_file=in_file)
+            if verdict.over or verdict.dated_later
         ]
     return found
 
 
 def carry_out(night: Night, readings: Iterable[SiteReading]) -> list[RetentionLine]:
-    """Remove what is over, site by site; one that cannot be removed stops nothing else."""
+    """Remove what is over, site by site; one that cannot be removed stops nothing else.
+
+    Where the clocks disagree nothing is: which archives are over is not known there.
+    """
     lines: list[RetentionLine] = []
     for reading in readings:
         site = reading.observed.site
-        judged = over(night, reading)
+        judged = [] if night.clocks.objection(site) else over(night, reading)
         if not judged:
             continue
         with ThreadPoolExecutor(_REMOVALS_AT_A_TIME, thread_name_prefix=f"retention-{site}") as pool:
@@ -62,19 +70,25 @@ def carry_out(night: Night, readings: Iterable[SiteReading]) -> list[RetentionLi
 
 def _one(night: Night, key: tuple[str, str], verdict: Verdict[Archive]) -> RetentionLine:
     archive = verdict.archive
+    if verdict.dated_later:
+        text = (
+            f"its date is in the future ({archive.taken_at.astimezone(PARIS):%Y-%m-%d %H:%M}), so nobody knows how "
+            "old it is: it is kept and does not count as a backup; the clock of its node was wrong; remove it in "
+            "Proxmox when newer ones are there"
+        )
+        return _line(key, archive, "failed", text)
     if verdict.kept_because is not None:
         return _line(key, archive, "kept", verdict.kept_because)
     client, machine = key
-    reason = f"its days were over on {verdict.ends:%Y-%m-%d %H:%M} (art. 3.5)"
+    because = f"its days were over on {verdict.ends:%Y-%m-%d %H:%M} (art. 3.5)"
     try:
-        remove_archive(night.clusters[archive.site], night.journal, archive, client, machine, reason=reason)
-    except (ProxmoxError, HistoryUnavailable) as error:
-        night.tell(
-            "archive-failed", client=client, machine=machine, archive=archive.stored.volid, reason=str(error)
-        )
-        return _line(key, archive, "failed", str(error))
+        remove_archive(night.clusters[archive.site], night.journal, archive, client, machine, reason=because)
+    except Exception as error:  # whatever one archive stumbles over, the others go on
+        why = reason(error)
+        night.tell("archive-failed", client=client, machine=machine, archive=archive.stored.volid, reason=why)
+        return _line(key, archive, "failed", why)
     night.tell("archive-removed", client=client, machine=machine, archive=archive.stored.volid)
-    return _line(key, archive, "removed", reason)
+    return _line(key, archive, "removed", because)
 
 
 def foreign(readings: Iterable[SiteReading]) -> list[ForeignArchives]:
@@ -89,6 +103,15 @@ def foreign(readings: Iterable[SiteReading]) -> list[ForeignArchives]:
             for storage, sizes in sorted(by_storage.items())
         ]
     return lines
+
+
+def unbelieved(readings: Iterable[SiteReading]) -> list[UnbelievedArchive]:
+    """The archives whose notes claim to be ours and are not believed."""
+    return [
+        UnbelievedArchive(site=reading.observed.site, volid=item.stored.volid, reason=item.reason)
+        for reading in readings
+        for item in reading.holdings.disbelieved
+    ]
 
 
 def _line(

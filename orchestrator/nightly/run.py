@@ -1,8 +1,9 @@
 """A whole night: reading, drift, snapshots, expiry, backups, retention, restore tests, storages, report, in this order,
-and beside it from the backups on the automatic updates, each in its machine's window.
+and beside it from the backups on the look into the managed machines and their updates, each in its machine's window.
 
-One failed machine never stops the night, nor does one failed step. Everything is decided from what the hypervisors
-have, so a run that was killed is resumed by starting it again: what is done is seen, and not done twice.
+One failed machine never stops the night, nor does one failed step: a night ends with a report, whatever happens.
+Everything is decided from what the hypervisors have, so a run that was killed is resumed by starting it again: what is
+done is seen, and not done twice. Nothing is removed where the clocks disagree (:mod:`orchestrator.nightly.clocks`).
 """
 
 from __future__ import annotations
@@ -10,20 +11,26 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.applying.freezing import Frozen
 from orchestrator.applying.limits import Limits
-from orchestrator.applying.lock import Held
-from orchestrator.applying.vm import Stopped
 from orchestrator.contract.calendar import night_of
 from orchestrator.contract.retention import Verdict
-from orchestrator.history import HistoryUnavailable
 from orchestrator.nightly import retention, snapshots
 from orchestrator.nightly.backups import BackupRun
+from orchestrator.nightly.beside import GuestWork
 from orchestrator.nightly.due import BackupPlan, plan_backups
 from orchestrator.nightly.endings import Endings
-from orchestrator.nightly.guests import GuestsSeen, drift_inside, guest_lines, look
+from orchestrator.nightly.fence import reason
+from orchestrator.nightly.guests import GuestsSeen, drift_inside, guest_lines
+from orchestrator.nightly.missing import (
+    Whereabouts,
+    missing_backups,
+    missing_of_broken_files,
+    uninspected,
+)
 from orchestrator.nightly.reading import read_sites
 from orchestrator.nightly.restore_tests import Candidate, RestoreTests, choose_tests, last_sound_test
 from orchestrator.nightly.result import (
@@ -41,9 +48,8 @@ from orchestrator.nightly.result import (
     UpdateLine,
 )
 from orchestrator.nightly.storages import storage_lines
-from orchestrator.nightly.updates import UpdatePlan, UpdateRound, plan_updates
-from orchestrator.planning.plan import SiteFailure, make_plan
-from orchestrator.proxmox import ProxmoxError
+from orchestrator.nightly.updates import UpdatePlan, plan_updates
+from orchestrator.planning.plan import Plan, SiteFailure, make_plan
 from orchestrator.resources.backup import Archive, newest_good
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.holdings import NOTHING, SiteReading, with_archives, without_archives
@@ -63,7 +69,9 @@ class NightPlan:
 
     Attributes:
         readings: the sites as they were read; read anew by the run, in their place.
-        problems: sites and storages that could not be read, in words.
+        failures: the sites that could not be read, and why.
+        backed_up: machines that the history knows a backup of.
+        problems: what could not be read or decided, human-readable.
         due: machines with the snapshots declared for tonight.
         expiring: how many snapshots of ours have lived their seven days.
         over: archives whose days are over now, with what retention says; decided again after the backups.
@@ -73,6 +81,8 @@ class NightPlan:
 
     started_at: dt.datetime
     readings: dict[str, SiteReading]
+    failures: Mapping[str, str]
+    backed_up: frozenset[tuple[str, str]]
     problems: tuple[str, ...]
     drift: tuple[DriftLine, ...]
     due: tuple[tuple[ObservedMachine, list[Change]], ...]
@@ -89,12 +99,26 @@ class NightPlan:
 
 
 def plan_night(night: Night, history: History) -> NightPlan:
-    """Read every site and decide what this night has to do. Changes nothing."""
+    """Read every site and decide what this night has to do. Changes nothing.
+
+    What cannot be decided is a problem of the plan: the rest is decided all the same.
+    """
     started = night.clock()
-    readings, failures = read_sites(night)
     problems = list(night.file_problems)
+
+    def decided(name: str, work: Callable[[], T], otherwise: T) -> T:
+        try:
+            return work()
+        except Exception as error:
+            problems.append(f"{name}: the step was aborted: {reason(error)}")
+            return otherwise
+
+    nothing: dict[str, SiteReading] = {}
+    unread = dict.fromkeys(night.clusters, "reading it was aborted")
+    readings, failures = decided("reading", lambda: read_sites(night), (nothing, unread))
     problems += [
-        f"site {site} could not be read, nothing is done there: {why}" for site, why in failures.items()
+        f"site {site} could not be read, nothing is done there: {why}"
+        for site, why in sorted(failures.items())
     ]
     for site, reading in readings.items():
         if who := reading.observed.state.frozen:
@@ -103,30 +127,59 @@ def plan_night(night: Night, history: History) -> NightPlan:
             f"backup storage {storage} of {site} could not be listed: {why}"
             for storage, why in reading.unread.items()
         ]
+        problems += [
+            f"{item.kind} {item.name} of {site} could not be read: {item.reason}"
+            for item in reading.observed.unreadable
+        ]
+    wall = night.wall_clock or night.clock
+    problems += decided("clocks", lambda: night.clocks.compare_with_history(history, wall()), [])
+    problems += decided("clocks", lambda: night.look_at_clocks(list(readings)), [])
+    seconds: dict[tuple[str, str], float] = decided("history", lambda: history.last_seconds("backup"), {})
+    going: list[tuple[tuple[str, str], Verdict[Archive]]] = []
+    for reading in readings.values():
+        going += decided("retention", partial(retention.over, night, reading), [])
+    no_backups = BackupPlan(due={}, settled=(), slots={}, free={}, forecast=None)
     return NightPlan(
         started_at=started,
         readings=readings,
+        failures=failures,
+        backed_up=frozenset(seconds),
+        drift=tuple(decided("drift", lambda: _drift(night, readings, failures, started, problems), [])),
+        due=tuple(decided("snapshots", lambda: snapshots.due_snapshots(night, readings.values()), [])),
+        expiring=tuple(decided("expiry", lambda: list(_expiring(night, readings.values(), started)), [])),
+        backups=decided("backups", lambda: plan_backups(night, readings, seconds), no_backups),
+        over=tuple(going),
+        tests=tuple(decided("restore tests", lambda: choose_tests(night, readings, night_of(started)), [])),
+        updates=decided("updates", lambda: plan_updates(night, readings), UpdatePlan()),
         problems=tuple(problems),
-        drift=tuple(_drift(night, readings, failures, started)),
-        due=tuple(snapshots.due_snapshots(night, readings.values())),
-        expiring=tuple(_expiring(night, readings.values(), started)),
-        backups=plan_backups(night, readings, history.last_seconds("backup")),
-        over=tuple(item for reading in readings.values() for item in retention.over(night, reading)),
-        tests=tuple(choose_tests(night, readings, night_of(started))),
-        updates=plan_updates(night, readings),
     )
 
 
 def _drift(
-    night: Night, readings: Mapping[str, SiteReading], failures: Mapping[str, str], now: dt.datetime
-) -> Iterable[DriftLine]:
+    night: Night,
+    readings: Mapping[str, SiteReading],
+    failures: Mapping[str, str],
+    now: dt.datetime,
+    problems: list[str],
+) -> list[DriftLine]:
     here = [machine for machine in night.desired.values() if machine.site in readings]
-    plan = make_plan(
-        here,
-        {site: reading.observed for site, reading in readings.items()},
-        now,
-        failures=[SiteFailure(site=site, reason=why) for site, why in failures.items()],
-    )
+    observed = {site: reading.observed for site, reading in readings.items()}
+    unread = [SiteFailure(site=site, reason=why) for site, why in failures.items()]
+    try:
+        return list(_drift_lines(make_plan(here, observed, now, failures=unread)))
+    except Exception:  # one machine's: the others' are found one by one
+        lines: list[DriftLine] = []
+        for machine in here:
+            try:
+                found = list(_drift_lines(make_plan([machine], observed, now, failures=unread)))
+            except Exception as error:
+                problems.append(f"drift of {machine.client}/{machine.name}: {reason(error)}")
+                continue
+            lines += [line for line in found if (line.client, line.machine) == machine.key]
+        return lines
+
+
+def _drift_lines(plan: Plan) -> Iterable[DriftLine]:
     for machine in plan.machines:
         for change in machine.changes:
             if change.drift or change.kind in (Kind.NOTICE, Kind.REFUSED):
@@ -147,6 +200,8 @@ def _expiring(
     for reading in readings:
         for machine in reading.observed.machines:
             if machine.mark and night.out_of_service(machine.mark.client, machine.mark):
+                continue
+            if night.clocks.objection(machine.site):
                 continue
             for item in expired(machine.snapshots, now):
                 yield machine, item.snapshot.name
@@ -183,33 +238,39 @@ class NightRun:
         )
         lines += self._change("snapshots", lambda: snapshots.take_declared(night, list(plan.due), limits))
         lines += self._change("expiry", lambda: self._expire(limits, lines))
-        seen = self._look_into_guests()
-        updating = self._begin_updates(seen)
-        backups: list[BackupLine] = self._change("backups", lambda: BackupRun(night, plan.backups).run())
+        beside = self._begin_guests()
+        backups = self._back_up()
         self._step("reading archives", self._read_archives)
+        self._look_at_clocks()
         removed: list[RetentionLine] = self._change(
             "retention", lambda: retention.carry_out(night, self._readings.values())
         )
         tests: list[RestoreTestLine] = self._change("restore tests", self._test)
-        updates: list[UpdateLine] = self._step("updates", updating)
+        seen, updates = self._end_guests(beside)
+        self._look_at_clocks()
         # What came of age while the night ran goes with it: else it would live a day too long.
         lines += self._change("expiry", lambda: self._expire(limits, lines))
         self._step("reading archives", self._read_archives)
         storages: list[StorageLine] = self._step(
             "storages", lambda: storage_lines(night, self._readings, plan.night)
         )
-        lines += snapshots.foreign_snapshots(self._readings.values())
+        lines += self._step("snapshots", lambda: snapshots.foreign_snapshots(self._readings.values()))
         contracts: list[ContractLine] = self._change(
             "ends of contracts", lambda: Endings(night, self._history).carry_out(self._readings)
         )
+        backups += self._step("missing backups", lambda: self._missing(backups))
         guests, delay = self._guests(seen, updates)
-        inside = self._step("drift inside machines", lambda: drift_inside(seen))
+        found = seen if isinstance(seen, GuestsSeen) else GuestsSeen()
+        inside = self._step("drift inside machines", lambda: drift_inside(found))
+        machines = self._step("machines", lambda: list(self._machines()))
+        foreign = self._step("foreign archives", lambda: retention.foreign(self._readings.values()))
+        unbelieved = self._step("foreign archives", lambda: retention.unbelieved(self._readings.values()))
         report = NightReport(
             night=plan.night,
             run=night.journal.run,
             started_at=plan.started_at,
             ended_at=night.clock(),
-            sites=tuple(sorted(night.clusters)),
+            sites=night.sites,
             forecast=forecast,
             problems=tuple(self._problems),
             drift=(*plan.drift, *inside),
@@ -218,8 +279,9 @@ class NightRun:
             retention=tuple(removed),
             tests=tuple(tests),
             storages=tuple(storages),
-            machines=tuple(self._machines()),
-            foreign=tuple(retention.foreign(self._readings.values())),
+            machines=tuple(machines),
+            foreign=tuple(foreign),
+            unbelieved=tuple(unbelieved),
             updates=tuple(updates),
             guests=tuple(guests),
             delay=delay,
@@ -234,42 +296,80 @@ class NightRun:
         try:
             return work()
         except Exception as error:
-            why = str(error)
-            if not isinstance(error, ProxmoxError | Stopped | HistoryUnavailable | Held):
-                why = f"{type(error).__name__}: {error}: this is a mistake of the program, please report it"
-            self._problems.append(f"{name}: the step broke off: {why}")
-            self._night.tell("step-failed", name=name, reason=str(error))
+            self._problems.append(f"{name}: the step was aborted: {reason(error)}")
+            self._night.tell("step-failed", name=name, reason=reason(error))
             return []
 
     def _change(self, name: str, work: Callable[[], list[T]]) -> list[T]:
         """Run one step that changes something: none does while changes are stopped."""
         return [] if self._frozen else self._step(name, work)
 
-    def _look_into_guests(self) -> GuestsSeen:
-        seen = self._step(
-            "guests", lambda: [look(self._night, self._readings, self._plan.updates.managed, self._history)]
+    def _look_at_clocks(self) -> None:
+        """Look at the clocks again before something is removed: hours have passed."""
+        self._problems += self._step("clocks", lambda: self._night.look_at_clocks(list(self._readings)))
+
+    def _back_up(self) -> list[BackupLine]:
+        if self._frozen:
+            return []
+        run = BackupRun(self._night, self._plan.backups)
+        self._step("backups", run.run)
+        return run.lines
+
+    def _missing(self, told: list[BackupLine]) -> list[BackupLine]:
+        """The machines that should have been backed up and of which no line tells."""
+        where = self._whereabouts()
+        why = "changes are stopped (frozen), so no backup was made" if self._frozen else ""
+        missing = list(missing_backups(self._night, where, told, why=why))
+        return [*missing, *missing_of_broken_files(self._night, self._readings, [*told, *missing])]
+
+    def _whereabouts(self) -> Whereabouts:
+        return Whereabouts(self._night, self._readings, self._plan.failures, self._plan.backed_up)
+
+    def _begin_guests(self) -> GuestWork | None:
+        """Let the look into the machines, and their updates, begin beside the other work."""
+        night, updates = self._night, self._plan.updates
+        if night.ssh is None:
+            return None
+        begun = self._step(
+            "guests",
+            lambda: [GuestWork(night, self._readings, updates, self._history, updating=not self._frozen)],
         )
-        return seen[0] if seen else GuestsSeen()
+        return begun[0] if begun else None
+
+    def _end_guests(self, beside: GuestWork | None) -> tuple[GuestsSeen | str, list[UpdateLine]]:
+        """Wait for what went on beside the backups, for a limited time."""
+        if beside is None:
+            return "the machines could not be reached by SSH: see the problems of the night", []
+        ended = self._step("updates", lambda: [beside.results()])
+        if not ended:
+            return "the step was aborted", []
+        seen, updates, problems = ended[0]
+        self._problems += problems
+        return seen, updates
 
     def _guests(
-        self, seen: GuestsSeen, updates: list[UpdateLine]
+        self, seen: GuestsSeen | str, updates: list[UpdateLine]
     ) -> tuple[list[GuestLine], UpdateDelay | None]:
-        if not seen.machines:
-            return [], None
-        told = self._step(
-            "guests in the morning", lambda: [guest_lines(self._night, seen, updates, self._history)]
+        found = seen if isinstance(seen, GuestsSeen) else GuestsSeen()
+        told: list[tuple[list[GuestLine], UpdateDelay]] = []
+        if found.machines:
+            told = self._step(
+                "guests in the morning", lambda: [guest_lines(self._night, found, updates, self._history)]
+            )
+        lines, delay = told[0] if told else ([], None)
+        missing = self._step(
+            "guests in the morning",
+            lambda: list(
+                uninspected(
+                    self._night,
+                    self._whereabouts(),
+                    self._plan.updates.objections,
+                    lines,
+                    why=seen if isinstance(seen, str) else "",
+                )
+            ),
         )
-        return told[0] if told else ([], None)
-
-    def _begin_updates(self, seen: GuestsSeen) -> Callable[[], list[UpdateLine]]:
-        """Let the updates begin beside the other work. Return what waits for their end."""
-        if (
-            self._frozen
-            or self._night.ssh is None
-            or not (self._plan.updates.planned or self._plan.updates.held)
-        ):
-            return list
-        return UpdateRound(self._night, self._plan.updates, self._night.ssh, seen.due).join
+        return [*lines, *missing], delay
 
     def _expire(self, limits: Limits, lines: list[SnapshotLine]) -> list[SnapshotLine]:
         done = {(line.client, line.machine, line.snapshot) for line in lines}
@@ -283,7 +383,13 @@ class NightRun:
             # What was listed before goes before the new list comes: there may be tens of thousands.
             self._readings[site] = SiteReading(observed=bare, holdings=NOTHING, unread=known)
             storages = [storage.name for storage in night.provider.sites[site].backup_storages]
-            fresh = self._readings[site] = with_archives(night.clusters[site], bare, storages, night.desired)
+            try:
+                fresh = with_archives(night.clusters[site], bare, storages, night.desired)
+            except Exception as error:  # nothing of that site is known then, and nothing is removed there
+                fresh = SiteReading(
+                    observed=bare, holdings=NOTHING, unread=dict.fromkeys(storages, reason(error))
+                )
+            self._readings[site] = fresh
             self._problems += [
                 f"backup storage {storage} of {site} went away during the night: {why}"
                 for storage, why in fresh.unread.items()
@@ -301,25 +407,49 @@ class NightRun:
             self._problems += tests.problems
 
     def _machines(self) -> Iterable[MachineLine]:
-        """Where every machine stands that has a backup, or archives of an earlier time."""
+        """Where every machine stands that has a backup, or should have, or has archives of an earlier time."""
+        told = set()
         for reading in self._readings.values():
             for machine in reading.observed.machines:
-                mark, archives = machine.mark, machine.archives or ()
-                days = self._night.backup_days(mark) if mark else None
-                if mark is None or (days is None and not archives):
+                if (mark := machine.mark) is None:
                     continue
-                good = newest_good(archives)
-                yield MachineLine(
-                    client=mark.client,
-                    machine=mark.machine,
-                    contract=mark.contract,
-                    site=machine.site,
-                    retention_days=days,
-                    newest_good=good.taken_at if good else None,
-                    archives=len(archives),
-                    size=sum(archive.stored.size for archive in archives),
-                    tested_on=last_sound_test(archives, mark.tested),
+                told.add((mark.client, mark.machine))
+                days, archives = self._night.known_backup_days(mark), machine.archives or ()
+                if days is not None or archives:
+                    yield self._machine_line(
+                        mark.client, mark.machine, mark.contract, machine.site, days, archives, mark.tested
+                    )
+        for key, desired in sorted(self._night.desired.items()):
+            if key in told or (reading_there := self._readings.get(desired.site)) is None:
+                continue
+            archives = reading_there.holdings.owned.get(key, ())
+            if archives or (desired.backup_days is not None and key in self._plan.backed_up):
+                yield self._machine_line(
+                    *key, desired.contract, desired.site, desired.backup_days, archives, None
                 )
+
+    def _machine_line(
+        self,
+        client: str,
+        machine: str,
+        contract: str,
+        site: str,
+        days: int | None,
+        archives: tuple[Archive, ...],
+        tested: dt.date | None,
+    ) -> MachineLine:
+        good = newest_good(archives, self._night.clock())
+        return MachineLine(
+            client=client,
+            machine=machine,
+            contract=contract,
+            site=site,
+            retention_days=days,
+            newest_good=good.taken_at if good else None,
+            archives=len(archives),
+            size=sum(archive.stored.size for archive in archives),
+            tested_on=last_sound_test(archives, tested),
+        )
 
 
 def _seconds(report: NightReport) -> float:

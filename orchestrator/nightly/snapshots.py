@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.marking import change_mark
 from orchestrator.applying.snapshots import remove_snapshot, take_snapshot
-from orchestrator.applying.vm import Stopped
 from orchestrator.contract.calendar import day_in_paris
-from orchestrator.history import HistoryUnavailable
+from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import SnapshotLine
-from orchestrator.proxmox import ProxmoxError
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.snapshot import (
     expired,
@@ -46,11 +44,15 @@ def due_snapshots(night: Night, sites: Iterable[SiteReading]) -> list[tuple[Obse
         desired = night.desired.get((mark.client, mark.machine))
         if desired is None or night.out_of_service(mark.client, mark):
             continue
-        changes = [
-            change
-            for change in snapshot_changes(desired, machine, mark, now)
-            if change.kind in (Kind.SNAPSHOT, Kind.UNABLE)
-        ]
+        try:
+            changes = [
+                change
+                for change in snapshot_changes(desired, machine, mark, now)
+                if change.kind in (Kind.SNAPSHOT, Kind.UNABLE)
+            ]
+        except Exception as error:
+            failed = Change(kind=Kind.UNABLE, what="snapshot *", why=reason(error))
+            changes = [failed] if desired.snapshots else []
         if changes:
             found.append((machine, changes))
     return found
@@ -66,7 +68,11 @@ def take_declared(
         assert machine.mark is not None  # noqa: S101  (only ours are due)
         desired = night.desired[machine.mark.client, machine.mark.machine]
         names = [item.snapshot.name for item in expired(machine.snapshots, night.clock())]
-        lines = _expire(night, machine, machine.mark, names, limits)
+        lines = (
+            []
+            if night.clocks.objection(machine.site)
+            else _expire(night, machine, machine.mark, names, limits)
+        )
         for change in changes:
             name = change.what.removeprefix("snapshot ")
             if change.kind is Kind.UNABLE:
@@ -90,8 +96,8 @@ def note_taken(night: Night, sites: Iterable[SiteReading], limits: Limits) -> li
         try:
             with limits.write(machine.site, machine.summary.node):
                 change_mark(night.vm(machine, mark), lambda now: with_taken(now, desired, declared))
-        except (ProxmoxError, Stopped, HistoryUnavailable) as error:
-            text = f"it was taken, but that could not be noted: {error}"
+        except Exception as error:  # whatever one machine stumbles over, the others go on
+            text = f"it was taken, but that could not be noted: {reason(error)}"
             return [_line(mark, machine.site, declared.name, "failed", text)]
         return []
 
@@ -115,9 +121,10 @@ def _take(
         with limits.write(machine.site, machine.summary.node):
             taken = take_snapshot(vm, name, declared_for=declared.taken_on)
             change_mark(vm, lambda now: with_taken(now, desired, declared))
-    except (ProxmoxError, Stopped, HistoryUnavailable) as error:
-        night.tell("snapshot-failed", client=mark.client, machine=mark.machine, reason=str(error))
-        return _line(mark, machine.site, name, "failed", str(error))
+    except Exception as error:
+        why = reason(error)
+        night.tell("snapshot-failed", client=mark.client, machine=mark.machine, reason=why)
+        return _line(mark, machine.site, name, "failed", why)
     night.tell("snapshot-taken", client=mark.client, machine=mark.machine, snapshot=name)
     return SnapshotLine(
         client=mark.client,
@@ -136,7 +143,7 @@ def expire(
     *,
     done: Collection[tuple[str, str, str]],
 ) -> list[SnapshotLine]:
-    """Remove every snapshot of ours whose seven days are over, on every machine of ours.
+    """Remove every snapshot of ours whose seven days are over, on every machine of ours where the clocks agree.
 
     Args:
         night: the run.
@@ -147,7 +154,7 @@ def expire(
     now = night.clock()
     found = []
     for machine, mark in _machines(sites):
-        if night.out_of_service(mark.client, mark):
+        if night.out_of_service(mark.client, mark) or night.clocks.objection(machine.site):
             continue  # suspended: nothing is deleted (article 9)
         names = [item.snapshot.name for item in expired(machine.snapshots, now)]
         left = [name for name in names if (mark.client, mark.machine, name) not in done]
@@ -165,9 +172,10 @@ def _expire(
         try:
             with limits.write(machine.site, machine.summary.node):
                 remove_snapshot(vm, name, action="expire snapshot")
-        except (ProxmoxError, HistoryUnavailable) as error:
-            night.tell("snapshot-failed", client=mark.client, machine=mark.machine, reason=str(error))
-            lines.append(_line(mark, machine.site, name, "failed", f"could not be removed: {error}"))
+        except Exception as error:
+            why = reason(error)
+            night.tell("snapshot-failed", client=mark.client, machine=mark.machine, reason=why)
+            lines.append(_line(mark, machine.site, name, "failed", f"could not be removed: {why}"))
         else:
             night.tell("snapshot-expired", client=mark.client, machine=mark.machine, snapshot=name)
             lines.append(_line(mark, machine.site, name, "removed", "its seven days are over (art. 3.2)"))

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.contract.calendar import night_begins
+from orchestrator.contract.retention import dated_later
 from orchestrator.nightly.due import expected_size
+from orchestrator.nightly.fence import reason
 from orchestrator.nightly.forecast import Forecast, Load, forecast
 from orchestrator.nightly.result import StorageLine
 from orchestrator.proxmox import read_cluster
@@ -30,13 +32,24 @@ def storage_lines(night: Night, readings: Mapping[str, SiteReading], tonight: dt
     """Look at every storage of the night's sites, as the clusters list them now: three calls a site."""
     lines: list[StorageLine] = []
     for site, reading in readings.items():
-        figures: dict[str, list[StorageSummary]] = defaultdict(list)
-        for item in read_cluster(night.clusters[site]).storages:
-            figures[item.name].append(item)
-        own = night.provider.sites[site].storage
-        lines += _of_machines(site, own, figures.get(own, []))
-        for storage in night.provider.sites[site].backup_storages:
-            lines.append(_of_backups(night, reading, storage, figures.get(storage.name, []), tonight))
+        try:
+            lines += _of_site(night, reading, tonight)
+        except Exception as error:  # one site's figures take nobody else's away
+            own = night.provider.sites[site].storage
+            text = f"its figures could not be read: {reason(error)}"
+            lines.append(_line(site, own, site, "machines", None, text))
+    return lines
+
+
+def _of_site(night: Night, reading: SiteReading, tonight: dt.date) -> list[StorageLine]:
+    site = reading.observed.site
+    figures: dict[str, list[StorageSummary]] = defaultdict(list)
+    for item in read_cluster(night.clusters[site]).storages:
+        figures[item.name].append(item)
+    own = night.provider.sites[site].storage
+    lines = list(_of_machines(site, own, figures.get(own, [])))
+    for storage in night.provider.sites[site].backup_storages:
+        lines.append(_of_backups(night, reading, storage, figures.get(storage.name, []), tonight))
     return lines
 
 
@@ -93,13 +106,16 @@ def _loads(night: Night, reading: SiteReading, storage: str, since: dt.datetime)
     """What each machine of the site adds to a storage and has there; a machine with several takes even shares."""
     for machine in reading.observed.machines:
         mark, archives = machine.mark, machine.archives or ()
-        days = night.backup_days(mark) if mark else None
+        days = night.known_backup_days(mark) if mark else None
         backup_storages = night.provider.sites[reading.observed.site].backup_storages
         names = [item.name for item in backup_storages] if days is not None else []
-        share = expected_size(machine) / len(names) if storage in names else 0.0
+        share = expected_size(machine, night.clock()) / len(names) if storage in names else 0.0
         yield Load(
             size=share,
-            tonight=not any(archive.taken_at >= since and archive.good for archive in archives),
+            tonight=not any(
+                archive.taken_at >= since and archive.good and not dated_later(archive, night.clock())
+                for archive in archives
+            ),
             days=days,
             archives=tuple(
                 (archive, archive.stored.size) for archive in archives if archive.stored.storage == storage

@@ -9,13 +9,14 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.machine_update import Updatable, UpdateTerms
 from orchestrator.applying.update_candidates import candidates, held_in_words, window_in_words
 from orchestrator.applying.update_outcome import MachineUpdate
 from orchestrator.applying.updates import UpdateRun
+from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import UpdateLine
 from orchestrator.planning.window import current_or_next, is_open
 
@@ -51,11 +52,13 @@ class UpdatePlan:
         managed: every managed machine that is in service and runs: they are looked into.
         planned: those whose window opens before the night's work ends, or that are unfinished.
         held: those that would have had automatic updates tonight or another night, and are held back.
+        objections: why the other managed machines are neither inspected nor updated.
     """
 
     managed: tuple[Updatable, ...] = ()
     planned: tuple[PlannedUpdate, ...] = ()
     held: tuple[UpdateLine, ...] = ()
+    objections: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 def plan_updates(night: Night, readings: Mapping[str, SiteReading]) -> UpdatePlan:
@@ -69,21 +72,29 @@ def plan_updates(night: Night, readings: Mapping[str, SiteReading]) -> UpdatePla
         and machine.power == "running"
         and not night.out_of_service(machine.client)
     ]
-    found, _ = candidates(
+    found, objections = candidates(
         wanted,
         sites,
         night.clusters,
         may_reboot=lambda machine: machine.updates == "automatic",
         released=True,
     )
+    planned = []
+    for machine in found:
+        try:
+            if (one := _planned(night, machine)) is not None:
+                planned.append(one)
+        except Exception as error:  # one machine's odd window stops no other
+            objections[machine.key] = reason(error)
     return UpdatePlan(
-        managed=tuple(machine for machine in found if machine.observed.running),
-        planned=tuple(planned for machine in found if (planned := _planned(night, machine))),
+        managed=tuple(item for item in found if item.observed.running and item.key not in objections),
+        planned=tuple(planned),
         held=tuple(
             UpdateLine(**vars(machine.ended("held", message=held_in_words(machine.desired, machine.held))))
             for machine in found
             if machine.held and machine.desired.updates == "automatic"
         ),
+        objections=objections,
     )
 
 
@@ -117,16 +128,24 @@ class UpdateRound:
         self._thread = threading.Thread(target=self._work, name="updates", daemon=True)
         self._thread.start()
 
-    def join(self) -> list[UpdateLine]:
-        """Wait until all are done, windows that open later tonight included.
+    def ended(self) -> bool:
+        """Whether all are done, windows that open later tonight included."""
+        return not self._thread.is_alive()
 
-        Raises:
-            Exception: what the round stumbled over.
-        """
+    def wait(self) -> None:
+        """Wait until all are done."""
         self._thread.join()
-        if self._problem is not None:
-            raise self._problem
-        return self._lines
+
+    def outcome(self) -> tuple[list[UpdateLine], Exception | None]:
+        """What became of each machine so far, and what the round stumbled over; None if over nothing.
+
+        Machines of which nobody can tell by now are lost sight of, or their turn has not come.
+        """
+        lines = list(self._lines)
+        told = {(line.client, line.machine) for line in lines}
+        why = "nobody can tell how its update ended: the round was aborted, or has not ended"
+        lines += [not_started(item, why) for item in self._plan.planned if item.machine.key not in told]
+        return lines, self._problem
 
     def _work(self) -> None:
         try:
@@ -142,13 +161,13 @@ class UpdateRound:
             over = [item for item in left if item.closes <= now]
             left = [item for item in left if item.opens > now]
             self._lines += [
-                _not_started(item, "its window closed before its turn came tonight") for item in over
+                not_started(item, "its window closed before its turn came tonight") for item in over
             ]
             if open_now:
                 left += self._round_alone(open_now)
             elif left and self._night.closed:
                 self._lines += [
-                    _not_started(item, "the night ended before its window opened") for item in left
+                    not_started(item, "the night ended before its window opened") for item in left
                 ]
                 return
             elif left:
@@ -212,5 +231,6 @@ def _line(ended: MachineUpdate, item: PlannedUpdate) -> UpdateLine:
     return UpdateLine(**vars(ended), window=(item.opens, item.closes))
 
 
-def _not_started(item: PlannedUpdate, why: str) -> UpdateLine:
+def not_started(item: PlannedUpdate, why: str) -> UpdateLine:
+    """The line of a machine whose update was not begun, and why."""
     return _line(item.machine.ended("not-started", message=why), item)

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from orchestrator.planning.interventions import Charge, Intervention
 from orchestrator.planning.plan import MachinePlan, Plan
 from orchestrator.planning.safety import Risk
 from orchestrator.resources.change import Change, ChangeClass, Kind
+from orchestrator.shown import utf8
 
 FORMAT_VERSION = 1
+
+Told = Annotated[str, BeforeValidator(lambda text: utf8(text) if isinstance(text, str) else text)]
+"""A text that may come from a hypervisor or a guest: any character that JSON can hold."""
 
 
 class _Document(BaseModel):
@@ -27,15 +32,15 @@ class ChangeDocument(_Document):
     """One difference between a file and the hypervisor."""
 
     kind: Kind = Field(description="what happens: create, update, restart, refused, …")
-    what: str = Field(description="the thing that changes: memory, disk data, firewall")
-    before: str | None = Field(description="what is there now; null if nothing is")
-    after: str | None = Field(description="what the file asks for; null if it goes")
+    what: Told = Field(description="the thing that changes: memory, disk data, firewall")
+    before: Told | None = Field(description="what is there now; null if nothing is")
+    after: Told | None = Field(description="what the file asks for; null if it goes")
     change_class: ChangeClass | None = Field(description="article 3.8.4")
-    class_reason: str | None = Field(description="why it has that class")
+    class_reason: Told | None = Field(description="why it has that class")
     erases: bool = Field(description="data goes that would have stayed without the change")
     drift: bool = Field(description="the hypervisor was changed, not the file")
-    restart: str | None = Field(description="when the machine restarts for it, in words")
-    why: str | None = Field(description="reason and way out, for refusals and notices")
+    restart: Told | None = Field(description="when the machine restarts for it, in words")
+    why: Told | None = Field(description="reason and way out, for refusals and notices")
 
 
 class InterventionDocument(_Document):
@@ -44,22 +49,22 @@ class InterventionDocument(_Document):
     change_class: ChangeClass = Field(description="the class that counts (article 3.8.4)")
     by_rule: ChangeClass | None = Field(description="the class by the rules, if somebody decided otherwise")
     charge: Charge = Field(description="free, or charged on a quote, or without one")
-    quote: str | None = Field(description="the accepted quote that covers it")
-    reason: str = Field(description="why it has that class")
+    quote: Told | None = Field(description="the accepted quote that covers it")
+    reason: Told = Field(description="why it has that class")
 
 
 class MachineDocument(_Document):
     """One machine's part of the plan."""
 
-    client: str = Field(description="whose it is")
-    machine: str = Field(description="its name in the client's file")
-    site: str = Field(description="the data centre")
-    offer: str = Field(description="as its file has it")
-    contract: str = Field(description="the contract's reference")
+    client: Told = Field(description="whose it is")
+    machine: Told = Field(description="its name in the client's file")
+    site: Told = Field(description="the data centre")
+    offer: Told = Field(description="as its file has it")
+    contract: Told = Field(description="the contract's reference")
     vmid: int | None = Field(description="null before it is created")
-    node: str | None = Field(description="where it runs; null before it is created")
-    digest: str | None = Field(description="of the configuration that the plan was made from")
-    address: str | None = Field(description="IPv4; null if it has none yet")
+    node: Told | None = Field(description="where it runs; null before it is created")
+    digest: Told | None = Field(description="of the configuration that the plan was made from")
+    address: Told | None = Field(description="IPv4; null if it has none yet")
     refused: bool = Field(description="something was refused: nothing at all is done to this machine")
     changes: list[ChangeDocument] = Field(
         description="in the order in which they are made; empty: nothing to do"
@@ -71,16 +76,16 @@ class DangerDocument(_Document):
     """Why the plan refuses itself, until it is allowed."""
 
     risk: Risk = Field(description="change, restart, retire, erase or outside-window")
-    where: str = Field(description="a client, a machine, or site=SITE")
-    words: str = Field(description="how much, and the limit")
-    name: str = Field(description="what --allow names")
+    where: Told = Field(description="a client, a machine, or site=SITE")
+    words: Told = Field(description="how much, and the limit")
+    name: Told = Field(description="what --allow names")
     allowed: bool = Field(description="named by --allow when the plan was made")
 
 
 class AllowanceDocument(_Document):
     """A client's free standard changes of the month."""
 
-    client: str = Field(description="whose allowance")
+    client: Told = Field(description="whose allowance")
     per_month: int = Field(description="free standard changes of the contract")
     used: int = Field(description="counted in the history of this calendar month")
     planned: int = Field(description="that this plan would use")
@@ -90,24 +95,24 @@ class AllowanceDocument(_Document):
 class PoolDocument(_Document):
     """A pool to create."""
 
-    site: str = Field(description="where")
-    pool: str = Field(description="its name in Proxmox: client-NAME")
+    site: Told = Field(description="where")
+    pool: Told = Field(description="its name in Proxmox: client-NAME")
 
 
 class UnmanagedDocument(_Document):
     """A machine that is not ours and is never touched."""
 
-    site: str = Field(description="where")
+    site: Told = Field(description="where")
     vmid: int = Field(description="its number")
-    name: str = Field(description="its name in Proxmox")
-    node: str = Field(description="where it runs")
+    name: Told = Field(description="its name in Proxmox")
+    node: Told = Field(description="where it runs")
 
 
 class FailureDocument(_Document):
     """A site that could not be read."""
 
-    site: str = Field(description="whose machines are not planned")
-    reason: str = Field(description="what went wrong, and what to do")
+    site: Told = Field(description="whose machines are not planned")
+    reason: Told = Field(description="what went wrong, and what to do")
 
 
 class SummaryDocument(_Document):
@@ -137,7 +142,7 @@ class PlanDocument(_Document):
     pools: list[PoolDocument] = Field(description="to be created")
     unmanaged: list[UnmanagedDocument] = Field(description="machines that are not ours")
     failures: list[FailureDocument] = Field(description="sites that could not be read")
-    frozen: dict[str, str] = Field(description="who stopped every change, and why, by site")
+    frozen: dict[Told, Told] = Field(description="who stopped every change, and why, by site")
     dangers: list[DangerDocument] = Field(description="why apply does nothing until each is allowed")
     allowances: list[AllowanceDocument] = Field(description="the month's free standard changes, by client")
     summary: SummaryDocument

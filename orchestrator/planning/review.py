@@ -5,23 +5,16 @@ Both are made of the published document (:mod:`orchestrator.planning.document`) 
 
 from __future__ import annotations
 
-import html
-import re
 from dataclasses import dataclass
-from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from orchestrator.guests.places import template_folder
+from orchestrator.pages import fill
 from orchestrator.planning.interventions import Charge
 from orchestrator.resources.change import Kind
 
 if TYPE_CHECKING:
-    import jinja2
-
     from orchestrator.planning.document import ChangeDocument, MachineDocument, PlanDocument
-
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]#+!|~])")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +40,12 @@ class ClientRow:
 
 def render_markdown(document: PlanDocument) -> str:
     """The plan as Markdown, as merge requests of GitLab and GitHub show it."""
-    return _environment().get_template("plan.md.j2").render(_content(document))
+    return fill("plan", "plan", "md", **_content(document))
 
 
 def render_html(document: PlanDocument) -> str:
     """The plan as one HTML page without anything from elsewhere."""
-    return _environment().get_template("plan.html.j2").render(_content(document))
+    return fill("plan", "plan", "html", **_content(document))
 
 
 def _content(document: PlanDocument) -> dict[str, object]:
@@ -62,6 +55,7 @@ def _content(document: PlanDocument) -> dict[str, object]:
     ]
     return {
         "plan": document,
+        "difference": _difference,
         "rows": [row for row in rows if row.machines],
         "quiet": [row.client for row in rows if not row.machines],
         "unmanaged": len(document.unmanaged),
@@ -117,26 +111,3 @@ def _charge_words(machines: list[MachineDocument]) -> str:
 def _difference(change: ChangeDocument) -> str:
     words = " → ".join(text for text in (change.before, change.after) if text)
     return words + (f"; restart {change.restart}" if change.restart else "")
-
-
-def _plain(text: object) -> str:
-    """Text inside a Markdown table: nothing in it means anything to Markdown, or to HTML."""
-    return _MARKDOWN.sub(r"\\\1", html.escape(str(text), quote=False)).replace("\n", " ")
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    import jinja2
-
-    found = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(template_folder() / "plan"),
-        # Jinja has none for Markdown: there every value goes through the filter md.
-        autoescape=lambda name: bool(name and name.endswith(".html.j2")),  # noqa: S701
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=False,
-    )
-    found.filters["md"] = _plain
-    found.filters["difference"] = _difference
-    return found

@@ -20,6 +20,7 @@ class Upid:
         kind: ``qmclone``, ``qmstart``, ``vzdump``, …
         subject: what it works on: the VM id for most (the source's for a clone).
         user: who asked for it: ``USER@REALM``, or ``USER@REALM!TOKEN``.
+        started: when, by the clock of its node: seconds since the epoch.
     """
 
     text: str
@@ -27,6 +28,7 @@ class Upid:
     kind: str
     subject: str
     user: str
+    started: int
 
     def __str__(self) -> str:
         return (
@@ -47,6 +49,7 @@ def parse_upid(text: object) -> Upid | None:
         kind=found["kind"],
         subject=found["subject"],
         user=found["user"],
+        started=int(found["starttime"][:8], 16),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from orchestrator.nightly.result import BackupLine
 from orchestrator.reports.page import Cell, Column, Section, Table
 from orchestrator.reports.scope import Telling
 from orchestrator.reports.updates import Trouble, trouble_reason, trouble_words, unseen_reason
@@ -85,7 +86,14 @@ def _kinds(telling: Telling) -> Iterable[_Kind]:
             ),
         )
     yield _Kind(
-        words.backup_missing, "", tuple((telling.name(line), line.site, none) for line in telling.unmade)
+        words.backup_missing,
+        words.backup_missing_remedy,
+        tuple(
+            (telling.name(line), line.site, missing_reason(telling, line))
+            for line in report.backups
+            if line.result == "missing"
+        )
+        + tuple((telling.name(line), line.site, none) for line in telling.unmade),
     )
     yield _Kind(
         words.storage_unwell,
@@ -143,6 +151,24 @@ def _kinds(telling: Telling) -> Iterable[_Kind]:
             if line.problem
         ),
     )
+    yield _Kind(
+        words.unsupervised,
+        words.unsupervised_remedy,
+        tuple(
+            (
+                telling.name(line),
+                line.site,
+                line.unsupervised if telling.client is None else words.unsupervised_client,
+            )
+            for line in report.guests
+            if line.unsupervised
+        ),
+    )
+
+
+def missing_reason(telling: Telling, line: BackupLine) -> str:
+    """Why a backup could not even be tried; for a client in our own words: the reason may be another's, or a site's."""
+    return line.message if telling.client is None else telling.speech.words.backup_missing_client
 
 
 def _updates(telling: Telling, trouble: Trouble) -> _Kind:

@@ -9,6 +9,9 @@ from orchestrator.reports.page import Cell, Column, Section, Table, table_of
 from orchestrator.reports.scope import Telling, key
 from orchestrator.reports.speech import seconds_between
 
+_NAMED = 50
+"""So many archives that are not believed are named; of the others there is a number."""
+
 LATE_SECONDS = 36 * 3600
 """A backup is made every day (article 3.5): one older than a day and a half means that a night was missed."""
 
@@ -22,7 +25,18 @@ def machines_section(telling: Telling) -> Section:
         _client_table(telling, client, list(lines), tonight)
         for client, lines in groupby(ordered, key=lambda line: line.client)
     )
-    return Section(title=words.machines, empty=words.no_machines, tables=tables)
+    return Section(title=words.machines, empty=words.no_machines, tables=tables + _not_created(telling))
+
+
+def _not_created(telling: Telling) -> tuple[Table, ...]:
+    """Machines of the files that nobody has made yet: they get no backup, and that is no failure."""
+    words = telling.speech.words
+    rows = [
+        (Cell(telling.name(line)), Cell(line.site))
+        for line in telling.report.backups
+        if line.result == "not-created"
+    ]
+    return table_of(words.not_created, (Column(words.machine), Column(words.site)), rows)
 
 
 def _client_table(
@@ -93,7 +107,18 @@ def _tonight(telling: Telling, backup: BackupLine | None, *, due: bool) -> Cell:
         return Cell(made, "good")
     if backup.result == "earlier":
         return Cell(words.backup_earlier.format(size=speech.size(backup.size)), "good")
-    return Cell(words.failed if backup.result == "failed" else words.backup_not_begun, "bad")
+    return Cell(words.failed if backup.result in ("failed", "missing") else words.backup_not_begun, "bad")
+
+
+def _unbelieved(telling: Telling) -> tuple[Table, ...]:
+    """Archives whose notes claim to be ours and are not believed, the first of them by name."""
+    words, found = telling.speech.words, telling.report.unbelieved
+    columns = (Column(words.archive), Column(words.site), Column(words.reason))
+    rows = [(Cell(line.volid), Cell(line.site), Cell(line.reason, "warn")) for line in found[:_NAMED]]
+    rest = len(found) - len(rows)
+    if rest > 0:
+        rows.append((Cell(words.others(rest)), Cell(""), Cell("")))
+    return table_of(words.unbelieved, columns, rows, note=words.unbelieved_note)
 
 
 def foreign_section(telling: Telling) -> Section:
@@ -114,5 +139,5 @@ def foreign_section(telling: Telling) -> Section:
         )
         for line in telling.report.foreign
     ]
-    tables = table_of(words.foreign, columns, rows, note=words.foreign_left)
+    tables = table_of(words.foreign, columns, rows, note=words.foreign_left) + _unbelieved(telling)
     return Section(title=words.foreign, empty=words.no_foreign, tables=tables)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from pathlib import Path
+from typing import Self
 
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from orchestrator.contract.calendar import PARIS
 from orchestrator.nightly.result import NightReport
 from orchestrator.reports.scope import held_back, key, made
+from orchestrator.shown import label
 
 LAST_SUCCESS = "orchestrator_nightly_last_success_timestamp_seconds"
 
@@ -26,6 +28,21 @@ _LARGEST_BYTES = 64 * 1024 * 1024
 
 _MACHINE = ("client", "machine", "site")
 _STORAGE = ("site", "storage")
+
+
+class Figure(Gauge):
+    """A gauge whose labels may come from marks and whose value may come from a guest: any text, any number."""
+
+    def labels(self, *values: object, **named: object) -> Self:
+        """The child of these labels, each in one line and of limited length."""
+        return super().labels(*(label(str(value)) for value in values), **named)
+
+    def set(self, value: float) -> None:
+        """Set the figure; a number that is too large for Prometheus becomes +Inf."""
+        try:
+            super().set(float(value))
+        except OverflowError:
+            super().set(math.inf)
 
 
 def write_metrics(report: NightReport, path: Path) -> None:
@@ -48,9 +65,13 @@ def write_metrics(report: NightReport, path: Path) -> None:
     _updates(report, registry)
     _firewalls(report, registry)
     draft = path.with_name(f"{path.name}.draft")  # its name has no .prom at its end: never read half written
-    write_to_textfile(str(draft), registry)
-    draft.chmod(_FILE_MODE)
-    draft.replace(path)
+    try:
+        write_to_textfile(str(draft), registry)
+        draft.chmod(_FILE_MODE)
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def _last_success(path: Path) -> float:
@@ -89,29 +110,38 @@ def _night(report: NightReport, last_success: float, registry: CollectorRegistry
         ("orchestrator_nightly_failures", "How many things went wrong in the last night", report.failures),
     )
     for name, meaning, value in figures:
-        Gauge(name, meaning, registry=registry).set(value)
+        Figure(name, meaning, registry=registry).set(value)
 
 
 def _machines(report: NightReport, registry: CollectorRegistry) -> None:
-    newest = Gauge(
+    newest = Figure(
         "orchestrator_backup_newest_good_timestamp_seconds",
         "When the newest good backup was made, 0 if there is none; machines whose backup is on",
         _MACHINE,
         registry=registry,
     )
-    age = Gauge(
+    age = Figure(
         "orchestrator_backup_newest_good_age_seconds",
         "Age of the newest good backup at the end of the last night; alerts take the timestamp",
         _MACHINE,
         registry=registry,
     )
-    tested = Gauge(
+    tested = Figure(
         "orchestrator_restore_tested_timestamp_seconds",
         "Day that a backup was last restored and found sound, 0 if never; machines whose backup is on",
         _MACHINE,
         registry=registry,
     )
-    volume = Gauge(
+    missed = Figure(
+        "orchestrator_backup_failed_tonight",
+        "1 if a machine that should have been backed up in the last night was not; machines whose backup is on",
+        _MACHINE,
+        registry=registry,
+    )
+    for backup in report.backups:
+        if backup.result != "not-created":
+            missed.labels(*key(backup)).set(backup.failed)
+    volume = Figure(
         "orchestrator_backup_volume_bytes",
         "Size of all the backups that are kept",
         _MACHINE,
@@ -132,9 +162,9 @@ def _machines(report: NightReport, registry: CollectorRegistry) -> None:
 
 
 def _storages(report: NightReport, registry: CollectorRegistry) -> None:
-    used = Gauge("orchestrator_storage_used_bytes", "What is used of a storage", _STORAGE, registry=registry)
-    total = Gauge("orchestrator_storage_total_bytes", "Size of a storage", _STORAGE, registry=registry)
-    full = Gauge(
+    used = Figure("orchestrator_storage_used_bytes", "What is used of a storage", _STORAGE, registry=registry)
+    total = Figure("orchestrator_storage_total_bytes", "Size of a storage", _STORAGE, registry=registry)
+    full = Figure(
         "orchestrator_storage_full_in_days",
         "Nights until the first that does not fit: 0 is the last night's own, +Inf if the next seven fit",
         _STORAGE,
@@ -151,25 +181,33 @@ def _storages(report: NightReport, registry: CollectorRegistry) -> None:
 
 
 def _updates(report: NightReport, registry: CollectorRegistry) -> None:
-    pending = Gauge(
+    pending = Figure(
         "orchestrator_updates_pending",
         "Updates still due after the last night, security updates apart; managed machines that were looked into",
         (*_MACHINE, "security"),
         registry=registry,
     )
-    reboot = Gauge(
+    reboot = Figure(
         "orchestrator_reboot_required",
         "1 if a managed machine still has to be restarted after the last night; those that were looked into",
         _MACHINE,
         registry=registry,
     )
-    held = Gauge(
+    held = Figure(
         "orchestrator_updates_held",
         "1 if a managed machine gets no automatic updates until somebody has looked",
         _MACHINE,
         registry=registry,
     )
-    failed = Gauge(
+    unsupervised = Figure(
+        "orchestrator_supervision_missing",
+        "1 if a machine that should be supervised is not, or could not be looked into in the last night",
+        _MACHINE,
+        registry=registry,
+    )
+    for line in report.guests:
+        unsupervised.labels(*key(line)).set(bool(line.unsupervised or line.problem))
+    failed = Figure(
         "orchestrator_updates_failed_tonight",
         "1 if a machine's automatic updates failed or were not begun in the last night; machines whose turn it was",
         _MACHINE,
@@ -188,7 +226,7 @@ def _updates(report: NightReport, registry: CollectorRegistry) -> None:
     for update in report.updates:
         failed.labels(*key(update)).set(update.failed)
     if report.delay is not None and report.delay.average_hours is not None:
-        Gauge(
+        Figure(
             "orchestrator_updates_delay_hours_average",
             f"Working hours from publication or request to installation, average of the last {report.delay.days} days",
             registry=registry,
@@ -196,13 +234,13 @@ def _updates(report: NightReport, registry: CollectorRegistry) -> None:
 
 
 def _firewalls(report: NightReport, registry: CollectorRegistry) -> None:
-    dropped = Gauge(
+    dropped = Figure(
         "orchestrator_firewall_dropped_packets",
         "Packets that a managed machine's firewall dropped since the last night (not a counter)",
         _MACHINE,
         registry=registry,
     )
-    refused = Gauge(
+    refused = Figure(
         "orchestrator_firewall_refused_ssh",
         "New SSH connections that a managed machine's firewall refused since the last night (not a counter)",
         _MACHINE,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from orchestrator.nightly.result import Forecast, MachineLine, NightReport
+from orchestrator.pages import Form, fill
 from orchestrator.reports.contracts import contracts_section
 from orchestrator.reports.failures import culprits, failures_section
 from orchestrator.reports.firewall import firewall_section
 from orchestrator.reports.machines import foreign_section, machines_section
 from orchestrator.reports.page import Cell, Page
-from orchestrator.reports.rendering import Form, render
 from orchestrator.reports.scope import Telling, made, only
 from orchestrator.reports.sections import (
     drift_section,
@@ -39,7 +39,7 @@ def render_night(
     shown = report if client is None else only(report, client)
     incomplete = client is not None and bool(report.problems)
     page = _page(Telling(report=shown, speech=Speech(language), client=client, incomplete=incomplete))
-    return render("night", form, page=page)
+    return fill("reports", "night", form, page=page)
 
 
 def _page(telling: Telling) -> Page:
@@ -82,7 +82,7 @@ def _facts(telling: Telling) -> tuple[tuple[str, Cell], ...]:
     speech, words, report = telling.speech, telling.speech.words, telling.report
     good = [line for line in report.backups if made(line)]
     earlier = sum(line.result == "earlier" for line in good)
-    planned = len(report.backups) + len(telling.unmade)
+    planned = sum(line.result != "not-created" for line in report.backups) + len(telling.unmade)
     backups = words.of.format(part=speech.number(len(good)), whole=speech.number(planned))
     if earlier and telling.client is None:
         backups += f", {words.made_earlier(earlier)}"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.contract.life import REVERSIBILITY_DAYS, ContractLife, Standing
+from orchestrator.pages import Form, fill
 from orchestrator.reports.page import Cell, Column, Table, table_of
-from orchestrator.reports.rendering import Form, render
 from orchestrator.reports.speech import Speech
 from orchestrator.reports.words import Language
 from orchestrator.resources.adoption import disk_slots, memory_of, vcpus_of
@@ -141,7 +141,8 @@ def render_reversibility(plan: Reversibility, *, form: Form, language: Language 
     last_day = check_reversibility(plan.life, plan.moment)
     speech = Speech(language)
     words = speech.words
-    return render(
+    return fill(
+        "reports",
         "reversibility",
         form,
         language=language,

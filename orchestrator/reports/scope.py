@@ -112,6 +112,7 @@ def only(report: NightReport, client: str) -> NightReport:
         storages=(),
         machines=machines,
         foreign=(),
+        unbelieved=(),
         updates=theirs(report.updates),
         guests=theirs(report.guests),
         contracts=tuple(line for line in report.contracts if line.client == client),

@@ -148,6 +148,33 @@ class Words:
         "backup storage",
     )
     backup_missing = Text(fr="Machine sans sauvegarde cette nuit", en="Machine without a backup tonight")
+    backup_missing_remedy = Text(
+        fr="la machine devrait être sauvegardée et n’a pas pu l’être : corriger la cause, puis relancer orchestrator "
+        "nightly en dehors des heures ouvrées",
+        en="the machine should be backed up and could not be: correct the cause, then start orchestrator nightly again "
+        "outside working hours",
+    )
+    backup_missing_client = Text(
+        fr="la machine n’a pas pu être sauvegardée cette nuit ; le Prestataire cherche pourquoi",
+        en="the machine could not be backed up tonight; the provider finds out why",
+    )
+    not_created = Text(fr="Pas encore créées", en="Not created yet")
+    unsupervised = Text(fr="Machine non supervisée", en="Machine not supervised")
+    unsupervised_remedy = Text(
+        fr="orchestrator apply --guests --only CLIENT/MACHINE y installe ce qui manque",
+        en="orchestrator apply --guests --only CLIENT/MACHINE installs what is missing",
+    )
+    unsupervised_client = Text(
+        fr="la supervision de la machine n’est pas en place ; le Prestataire la rétablit",
+        en="the supervision of the machine is not in place; the provider restores it",
+    )
+    unbelieved = Text(
+        fr="Archives dont les notes ne sont pas crues", en="Archives whose notes are not believed"
+    )
+    unbelieved_note = Text(
+        fr="elles n’appartiennent à personne, ne sont ni restaurées ni supprimées : voir leurs notes dans Proxmox",
+        en="they belong to nobody and are neither restored nor removed: look at their notes in Proxmox",
+    )
     snapshot_failed = Text(fr="Snapshot échoué", en="Snapshot failed")
     snapshot_failed_remedy = Text(
         fr="voir la tâche dans Proxmox ; la nuit prochaine réessaie",

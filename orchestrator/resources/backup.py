@@ -11,12 +11,12 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from sys import intern
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.contract.calendar import day_in_paris
-from orchestrator.contract.retention import Verdict, judge
+from orchestrator.contract.calendar import day_in_paris, night_of
+from orchestrator.contract.retention import Verdict, dated_later, judge
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import StoredArchive
@@ -24,9 +24,21 @@ if TYPE_CHECKING:
     from orchestrator.resources.observed import ObservedMachine, ObservedSite
 
 _MARK = re.compile(r"<!-- orchestrator-backup (\{.*?\}) -->", re.DOTALL)
-_VERSION = 1
+_OPENING = re.compile(r"<!--\s*orchestrator-backup\b")
+_LONGEST_NOTES = 8192
+"""No notes of ours are longer: what is, is not read."""
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_CONTRACT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._/#-]{0,62}[A-Za-z0-9])?")
+_VOLUME = re.compile(r"[!-~]{1,255}")
+_MOST_DAYS = 3660
+_FOUND_LENGTH = 200
+_NIGHT_SLACK = dt.timedelta(days=1)
 OFF = "off"
 """How a machine without backup reads in plans."""
+
+
+class BadArchiveMark(ValueError):
+    """An archive's notes claim to say whose it is, and cannot be believed. The text says why."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +48,7 @@ class RestoreTest:
     Attributes:
         on: the day.
         sound: whether the restored machine was sound and itself.
-        found: what was found, in words.
+        found: what was found, human-readable; printable, at most 200 characters.
     """
 
     on: dt.date
@@ -48,9 +60,16 @@ class RestoreTest:
 class ArchiveMark:
     """What the notes of an archive of ours say.
 
+    vzdump writes the notes before anybody knows the archive's name, so a mark names the VM and the night at first.
+    When the notes are written again, they name the volume itself. Notes that were copied onto another archive
+    therefore say so.
+
     Attributes:
         days: the retention it was made under, calendar days.
         test: its restore test; None if it was never restored.
+        vmid: the VM that it was made of; None in marks of version 1.
+        night: the night that it was asked for; None in marks of version 1.
+        volume: the volume's name without its storage; None until the notes are written again.
     """
 
     client: str
@@ -58,6 +77,30 @@ class ArchiveMark:
     contract: str
     days: int
     test: RestoreTest | None = None
+    vmid: int | None = None
+    night: dt.date | None = None
+    volume: str | None = None
+
+    def bound_to(self, stored: StoredArchive) -> ArchiveMark:
+        """The same mark, naming the archive that carries it."""
+        return replace(
+            self, vmid=stored.vmid, night=night_of(stored.taken_at), volume=_volume_name(stored.volid)
+        )
+
+    def objection(self, stored: StoredArchive) -> str:
+        """Why this is not the mark of that archive; empty if it may be."""
+        if self.vmid is not None and self.vmid != stored.vmid:
+            return f"its mark is that of an archive of VM {self.vmid}"
+        if self.volume is not None:
+            name = _volume_name(stored.volid)
+            return "" if self.volume == name else f"its mark is that of {self.volume}"
+        if self.night is not None and abs(night_of(stored.taken_at) - self.night) > _NIGHT_SLACK:
+            return f"its mark is that of an archive of the night of {self.night}"
+        return ""
+
+
+def _volume_name(volid: str) -> str:
+    return volid.partition(":")[2]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,26 +133,34 @@ class Archive:
 
 
 def archive_notes(mark: ArchiveMark) -> str:
-    """The notes of an archive: words for people and the mark, in one line: lists of Proxmox show the first alone."""
+    """The notes of an archive: words for people and the mark, in one line: lists of Proxmox show the first alone.
+
+    What a guest said about itself (the result of a restore test) stands in the JSON of the mark and nowhere else.
+    """
     data: dict[str, Any] = {
-        "v": _VERSION,
+        "v": 1 if mark.vmid is None or mark.night is None else 2,
         "client": mark.client,
         "machine": mark.machine,
         "contract": mark.contract,
         "days": mark.days,
     }
+    if mark.vmid is not None and mark.night is not None:
+        data |= {"vmid": mark.vmid, "night": mark.night.isoformat(), "volume": mark.volume}
     line = f"{mark.client} / {mark.machine}, contract {mark.contract}, kept {mark.days} days"
     if mark.test is not None:
-        data |= {"tested": mark.test.on.isoformat(), "sound": mark.test.sound, "found": mark.test.found}
-        line += (
-            f"; restore test {mark.test.on}: {'sound' if mark.test.sound else 'FAILED'}, {mark.test.found}"
-        )
-    text = (
-        json.dumps(data, sort_keys=True, separators=(",", ":"))
-        .replace("--", "-\\u002d")
-        .replace(">", "\\u003e")
-    )
-    return f"{' '.join(line.split())} <!-- orchestrator-backup {text} -->"
+        found = _printable(mark.test.found)
+        data |= {"tested": mark.test.on.isoformat(), "sound": mark.test.sound, "found": found}
+        line += f"; restore test {mark.test.on}: {'sound' if mark.test.sound else 'FAILED'}"
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
+    # "--" and ">" would end the comment early, "{{" is a variable to vzdump; JSON may escape any character.
+    for sign, escaped in (("--", "-\\u002d"), (">", "\\u003e"), ("{{", "{\\u007b")):
+        text = text.replace(sign, escaped)
+    return f"{re.sub('[^A-Za-z0-9 ._/#,:;-]', '?', line)} <!-- orchestrator-backup {text} -->"
+
+
+def _printable(text: str) -> str:
+    """A text as it may stand in notes and lists: nothing but printable characters, and not too many."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text[:_FOUND_LENGTH])
 
 
 def notes_template(mark: ArchiveMark) -> str:
@@ -118,27 +169,92 @@ def notes_template(mark: ArchiveMark) -> str:
 
 
 def read_archive_mark(notes: str) -> ArchiveMark | None:
-    """The mark in an archive's notes; None if there is none that this version can read."""
-    found = _MARK.search(notes)
-    if not found:
-        return None
+    """The mark in an archive's notes; None if there is none, or none that can be believed."""
     try:
-        data = json.loads(found[1])
-        if data["v"] != _VERSION:
-            return None
-        test = None
-        if data.get("tested"):
-            on = dt.date.fromisoformat(data["tested"])
-            test = RestoreTest(on=on, sound=bool(data["sound"]), found=str(data["found"]))
-        return ArchiveMark(
-            client=intern(str(data["client"])),  # shared: a night holds tens of thousands of these
-            machine=intern(str(data["machine"])),
-            contract=intern(str(data["contract"])),
-            days=int(data["days"]),
-            test=test,
-        )
-    except (ValueError, KeyError, TypeError):
+        return parse_archive_mark(notes)
+    except BadArchiveMark:
         return None
+
+
+def parse_archive_mark(notes: str) -> ArchiveMark | None:
+    """The mark in an archive's notes; None if they have none.
+
+    Raises:
+        BadArchiveMark: there is something like one: two of them, or one that this program does not write.
+    """
+    if len(openings := _OPENING.findall(notes)) != 1:
+        if openings:
+            raise BadArchiveMark("its notes hold two marks")
+        return None
+    found = _MARK.search(notes)
+    if found is None or len(notes) > _LONGEST_NOTES:
+        raise BadArchiveMark("its mark is cut off")
+    try:
+        return _parse(json.loads(found[1]))
+    except RecursionError:
+        raise BadArchiveMark("its mark cannot be read: nested too deeply") from None
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        wrong = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise BadArchiveMark(f"its mark cannot be read: {_printable(wrong)}") from None
+
+
+def _parse(data: Any) -> ArchiveMark:
+    """Check every value of a mark. Raises ValueError, KeyError or TypeError."""
+    version = data["v"]
+    if type(version) is not int or version not in (1, 2):
+        raise ValueError("it is of another version of this program")
+    vmid = night = volume = test = None
+    if version == 2:
+        vmid = _number(data, "vmid", 100, 999_999_999)
+        night = _day(data["night"])
+        volume = data["volume"] if data["volume"] is None else _text(data, "volume", _VOLUME)
+    if data.get("tested") is not None:
+        found, sound = data["found"], data["sound"]
+        if type(sound) is not bool or type(found) is not str:
+            raise ValueError("its restore test is not told as this program tells it")
+        test = RestoreTest(on=_day(data["tested"]), sound=sound, found=_printable(found))
+    return ArchiveMark(
+        client=intern(_text(data, "client", _LABEL)),  # shared: a night holds tens of thousands of these
+        machine=intern(_text(data, "machine", _LABEL)),
+        contract=intern(_text(data, "contract", _CONTRACT)),
+        days=_number(data, "days", 1, _MOST_DAYS),
+        test=test,
+        vmid=vmid,
+        night=night,
+        volume=volume,
+    )
+
+
+def _text(data: Any, key: str, pattern: re.Pattern[str]) -> str:
+    value = data[key]
+    if type(value) is not str or not pattern.fullmatch(value):
+        raise ValueError(f"{key} is not valid")
+    return value
+
+
+def _number(data: Any, key: str, least: int, most: int) -> int:
+    value = data[key]
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"{key} is not valid")
+    return value
+
+
+def _day(value: Any) -> dt.date:
+    if type(value) is not str or not re.fullmatch(r"20\d\d-\d\d-\d\d", value, re.ASCII):
+        raise ValueError("a date is not valid")
+    return dt.date.fromisoformat(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disbelieved:
+    """An archive with a mark that is not believed: it belongs to nobody, whatever its notes say.
+
+    Attributes:
+        reason: why, human-readable.
+    """
+
+    stored: StoredArchive
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,10 +264,14 @@ class Holdings:
     Attributes:
         owned: by client and machine, the oldest first.
         foreign: those that belong to no machine of ours: shown, never touched.
+        disbelieved: those among them whose notes claim to be ours, and why they are not believed.
+        orphans: when the newest archive was made, by client and machine, of those that neither exist nor are in a file.
     """
 
     owned: Mapping[tuple[str, str], tuple[Archive, ...]]
     foreign: tuple[StoredArchive, ...]
+    disbelieved: tuple[Disbelieved, ...] = ()
+    orphans: Mapping[tuple[str, str], dt.datetime] = field(default_factory=dict)
 
 
 def attribute(
@@ -159,29 +279,37 @@ def attribute(
     site: str,
     machines: Iterable[ObservedMachine],
     known: Iterable[tuple[str, str]],
+    *,
+    holders: Mapping[int, frozenset[str]] | None = None,
 ) -> Holdings:
     """Say whose each archive is.
 
-    By its notes, if that machine exists or is in a file. Else, if the VM of its number is ours and the same client's,
-    it is that machine's: it was renamed since. Anything else belongs to nobody.
+    By its notes, if they are the notes of that archive, that machine exists or is in a file, and the VM of its number
+    is not another client's by now. Else, if that VM is ours and the same client's, it is that machine's: it was renamed
+    since. Anything else belongs to nobody.
+
+    A machine that was restored under a new number keeps the archives of its old one: their marks name the old number.
 
     Args:
         stored: what the storages list.
         site: the site they were read from.
         machines: ours.
         known: clients and machines of the files.
+        holders: the clients that each VM seems to belong to, whoever made it, by VM id.
     """
     by_vmid = {machine.summary.vmid: machine.mark for machine in machines if machine.mark}
     keys = {(mark.client, mark.machine) for mark in by_vmid.values()} | set(known)
     owned: dict[tuple[str, str], list[Archive]] = defaultdict(list)
-    foreign = []
-    marks: dict[str, ArchiveMark | None] = {}
+    foreign, disbelieved = [], []
+    orphans: dict[tuple[str, str], dt.datetime] = {}
     for item in stored:
-        # A machine's archives mostly have the same notes: they are read once, and share what they say.
-        if item.notes not in marks:
-            marks[item.notes] = read_archive_mark(item.notes)
-        mark = marks[item.notes]
         holder = by_vmid.get(item.vmid)
+        clients = frozenset({holder.client}) if holder else (holders or {}).get(item.vmid, frozenset())
+        try:
+            mark = _believed(item, clients)
+        except BadArchiveMark as error:
+            disbelieved.append(Disbelieved(stored=item, reason=str(error)))
+            mark = None
         if mark and (mark.client, mark.machine) not in keys and holder and holder.client == mark.client:
             mark = replace(mark, machine=holder.machine)
         if mark and (mark.client, mark.machine) in keys:
@@ -190,8 +318,29 @@ def attribute(
             owned[mark.client, mark.machine].append(Archive(stored=plain, mark=mark, site=site))
         else:
             foreign.append(item)
+            if mark:
+                key = mark.client, mark.machine
+                orphans[key] = max(orphans.get(key, item.taken_at), item.taken_at)
     ordered = {key: tuple(sorted(found, key=lambda one: one.taken_at)) for key, found in owned.items()}
-    return Holdings(owned=ordered, foreign=tuple(foreign))
+    return Holdings(owned=ordered, foreign=tuple(foreign), disbelieved=tuple(disbelieved), orphans=orphans)
+
+
+def _believed(stored: StoredArchive, clients: frozenset[str]) -> ArchiveMark | None:
+    """The mark of an archive, if it is that archive's.
+
+    Raises:
+        BadArchiveMark: it is not, or its VM belongs to another client.
+    """
+    mark = parse_archive_mark(stored.notes)
+    if mark is None:
+        return None
+    if why := mark.objection(stored):
+        raise BadArchiveMark(why)
+    if clients and mark.client not in clients:
+        raise BadArchiveMark(
+            f"its mark names the client {mark.client}, but VM {stored.vmid} belongs to {', '.join(sorted(clients))}"
+        )
+    return mark
 
 
 def verdicts(
@@ -209,9 +358,9 @@ def verdicts(
     return judge(archives, now, days=days, keep_last=days is not None or not in_file)
 
 
-def newest_good(archives: Iterable[Archive]) -> Archive | None:
-    """The newest archive that can be counted on."""
-    good = [archive for archive in archives if archive.good]
+def newest_good(archives: Iterable[Archive], now: dt.datetime) -> Archive | None:
+    """The newest archive that can be counted on at a time (aware), which one that is dated later cannot."""
+    good = [archive for archive in archives if archive.good and not dated_later(archive, now)]
     return max(good, key=lambda archive: archive.taken_at) if good else None
 
 
@@ -221,8 +370,17 @@ def backup_words(days: int | None) -> str:
 
 
 def days_in_words(words: str | None) -> int | None:
-    """The retention behind :func:`backup_words`; None for ``off``, and for None."""
-    return int(words.split()[0]) if words and words != OFF else None
+    """The retention behind :func:`backup_words`; None for ``off``, and for None.
+
+    Raises:
+        ValueError: it is neither: whoever wrote it, it says no number of days.
+    """
+    if words is None or words in ("", OFF):
+        return None
+    found = re.fullmatch(r"([1-9][0-9]{0,3}) days", words)
+    if found is None or int(found[1]) > _MOST_DAYS:
+        raise ValueError(f"the retention that was last applied cannot be read from its mark: {words[:40]!r}")
+    return int(found[1])
 
 
 def what_retention_does(desired: DesiredMachine, archives: tuple[Archive, ...], now: dt.datetime) -> str:

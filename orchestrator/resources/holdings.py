@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import ProxmoxError, StoredArchive, read_archives
 from orchestrator.resources.backup import Holdings, attribute, places
+from orchestrator.resources.desired import pool_of
 from orchestrator.resources.observed import ObservedSite
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class SiteReading:
     holdings: Holdings
     unread: Mapping[str, str]
 
+
+_POOL = pool_of("")
 
 NOTHING = Holdings(owned={}, foreign=())
 """No archives."""
@@ -56,7 +59,7 @@ def with_archives(
             except ProxmoxError as error:
                 unread[storage] = str(error)
 
-    holdings = attribute(listed(), observed.site, observed.machines, known)
+    holdings = attribute(listed(), observed.site, observed.machines, known, holders=_holders(observed))
     for name in wanted:
         if name not in {storage for _, storage in reached}:
             unread[name] = _why_not(observed, name)
@@ -66,6 +69,19 @@ def with_archives(
         if machine.mark
     )
     return SiteReading(observed=replace(observed, machines=machines), holdings=holdings, unread=unread)
+
+
+def _holders(observed: ObservedSite) -> dict[int, frozenset[str]]:
+    """The clients that each VM of a site seems to belong to, whoever made it: by its pool, its tags, or a bad mark."""
+    holders: dict[int, set[str]] = {}
+    for vm in observed.state.vms:
+        names = {name.removeprefix(_POOL) for name in (vm.pool or "", *vm.tags) if name.startswith(_POOL)}
+        if names:
+            holders[vm.vmid] = names
+    for unreadable in observed.unreadable:
+        if unreadable.vmid is not None and unreadable.client is not None:
+            holders.setdefault(unreadable.vmid, set()).add(unreadable.client)
+    return {vmid: frozenset(names) for vmid, names in holders.items()}
 
 
 def without_archives(observed: ObservedSite) -> ObservedSite:

@@ -10,9 +10,12 @@ from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from orchestrator.applying.clock import TOLERANCE
 from orchestrator.applying.journal import Journal
 from orchestrator.contract.calendar import window_closes
+from orchestrator.guests import SshSettings
 from orchestrator.history import open_history
+from orchestrator.nightly.clocks import Clocks
 from orchestrator.nightly.context import Night
 from orchestrator.nightly.result import NightReport
 from orchestrator.nightly.run import NightPlan, NightRun, plan_night
@@ -104,11 +107,16 @@ class NightDesk:
         boot_seconds: float = 60.0,
         closes_at: dt.datetime | None = None,
         silence_seconds: float = 900.0,
+        site_clock: dt.datetime | None = None,
+        ssh: SshSettings | None = None,
         gate: Callable[[Cluster], Callable[[str], None]] = lambda _cluster: lambda _site: None,
         **client: Any,
     ) -> tuple[NightReport, NightPlan]:
-        """As :meth:`night`, with what it planned. ``client`` replaces options of the cluster's client."""
-        self.fake.clock(at.timestamp(), speed)
+        """As :meth:`night`, with what it planned. ``client`` replaces options of the cluster's client.
+
+        ``site_clock`` is what the cluster takes for the time, ``at`` if None; ``ssh`` is how guests are reached.
+        """
+        self.fake.clock((site_clock or at).timestamp(), speed)
         clock = _clock(at, speed)
         patience = Patience(
             first_wait=0.01, longest_wait=0.05, jitter=0.0, first_poll=0.01, longest_poll=0.02
@@ -138,12 +146,16 @@ class NightDesk:
                     run=f"{at:%Y%m%dT%H%M%S}",
                     show=lambda client, machine, text: None,
                     gate=gate(cluster),
+                    clock=clock,
                 ),
                 clock=clock,
                 tell=tell,
                 closes_at=closes_at or window_closes(at),
+                ssh=ssh,
                 boot_seconds=boot_seconds / speed,
                 silence_seconds=silence_seconds / speed,
+                # A tenth of a second that an answer takes is a minute and more of this time.
+                clocks=Clocks(max(TOLERANCE, dt.timedelta(seconds=2 * speed))),
                 pause=lambda seconds: time.sleep(min(seconds / speed, 0.05)),
             )
             plan = plan_night(night, history)

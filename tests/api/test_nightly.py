@@ -179,14 +179,15 @@ def test_a_machine_that_was_renamed_keeps_its_archives(night: NightDesk) -> None
 
 def test_a_machine_that_left_its_file_keeps_its_last_good_backup(night: NightDesk) -> None:
     night.deliver("web-1", "db-1", days=7)
-    _seed(night, "db-1", [12, 9], days=7)
+    today = dt.datetime.now(PARIS)
+    _seed(night, "db-1", [12, 9], days=7, at=today)
     night.files("web-1", days=7)
     assert night.desk.apply().code == 0
-    report = night.night()
+    report = night.night(today + dt.timedelta(minutes=1))
     assert {line.machine for line in report.backups} == {"web-1"}
     (last,) = _ages(night, "db-1")  # made today, when it was retired; the older ones had lived their days
-    later = max(MONDAY_NIGHT, dt.datetime.now(PARIS)) + dt.timedelta(days=60)
-    night.night(later)
+    for days in (20, 40):
+        night.night(today + dt.timedelta(days=days))
     assert _ages(night, "db-1") == [last], "its seven days are over, and it is the last good one"
 
 

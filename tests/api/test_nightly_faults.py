@@ -192,7 +192,8 @@ def test_a_site_that_cannot_be_read_is_a_problem_of_the_report_and_not_of_the_ni
     night.fake.fault("GET", "/cluster/resources", "error", status=500, text="no quorum", times=99)
     report = night.night()
     night.fake.control("clear_faults")
-    assert not report.well and any("paris" in problem for problem in report.problems) and report.backups == ()
+    assert not report.well and any("paris" in problem for problem in report.problems)
+    assert _results(report) == {"web-1": "missing"} and "no quorum" in _line(report, "web-1").message
     assert night.night().well
 
 
@@ -210,7 +211,7 @@ def test_what_killed_runs_left_of_restores_is_removed_and_nothing_else(night: Ni
     cluster.run_task("POST", "/nodes/pve1/qemu", params={"vmid": 152, "memory": 512})
     night.fake.break_archive(volid, broken=False)
     mark = CopyMark(
-        purpose="restore-test", client="dupont", machine="web-1", volid=volid, made_at=MONDAY_NIGHT
+        purpose="restore-test", client="dupont", machine="web-1", volid=volid, made_at=MONDAY_NIGHT, vmid=153
     )
     restored = {
         "vmid": 153,
@@ -218,6 +219,7 @@ def test_what_killed_runs_left_of_restores_is_removed_and_nothing_else(night: Ni
         "storage": "local",
         "description": copy_notes(mark),
         "tags": COPY_TAG,
+        "pool": "client-dupont",
     }
     cluster.run_task("POST", "/nodes/pve1/qemu", params={**restored, "protection": 0})
     assert night.night(_TUESDAY).well

@@ -99,7 +99,7 @@ def test_an_expired_snapshot_is_in_the_plan_and_goes_with_the_next_apply_and_mak
     for name, days in (("young", 2), ("old", 8)):
         fake.set_clock(time.time() - days * _DAY)
         assert desk.run("snapshot", "create", "dupont/web-1", name).code == 0
-    fake.clock()
+    fake.set_clock(time.time())
     text = desk.run("plan").out
     assert "- snapshot old web-1" in text and "removed: 7 days old (art. 3.2)" in text and "young" not in text
     assert "1 snapshot to expire" in text

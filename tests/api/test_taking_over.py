@@ -12,6 +12,7 @@ from orchestrator.contract.probation import probation_ends
 from orchestrator.history import open_history
 from orchestrator.resources.notes import read_mark
 from tests.api.desk import Desk, machine, subscription
+from tests.api.night_desk import AGENT, NightDesk
 
 IMPORT = ("--client", "dupont", "--contract", "C-7", "--starts", "2026-03-01")
 OLD: dict[str, Any] = {
@@ -202,3 +203,37 @@ def test_three_calendar_months_end_on_the_same_day_or_the_months_last() -> None:
     assert probation_ends(dt.date(2026, 11, 30)) == dt.date(2027, 2, 28)
     assert probation_ends(dt.date(2027, 11, 30)) == dt.date(2028, 2, 29)
     assert probation_ends(dt.date(2026, 10, 31)) == dt.date(2027, 1, 31)
+
+
+def test_a_machine_that_was_taken_over_keeps_its_own_host_name_in_its_restore_test(desk: Desk) -> None:
+    """It is the one that Proxmox has, or the one that the original gives itself; another is another machine's."""
+    night = NightDesk(desk)
+    sized: dict[str, Any] = {
+        "virtio0": None,
+        "scsi3": None,
+        "scsi0": "local:500/vm-500-disk-0.qcow2,size=32G",
+    }
+    _add(desk, ipconfig0="ip=203.0.113.50/24", agent="1", boot="order=scsi0", **sized)
+    imported = desk.run("import", "pve1/500", *IMPORT, "--out", "subscriptions/dupont.yaml")
+    assert imported.code == 0, imported
+    path = desk.folder / "subscriptions" / "dupont.yaml"
+    written = yaml.safe_load(path.read_text())
+    written["services"][0]["machines"][0]["backup"] = {"retention_days": 7}
+    path.write_text(yaml.safe_dump(written, sort_keys=False))
+    answer = desk.apply()
+    assert answer.code == 0, answer
+
+    def calls_itself(name: str) -> None:
+        night.fake.guest_agent({"files": {**AGENT["files"], "/etc/hostname": f"{name}\n"}}, vmid=500)
+
+    calls_itself("web01.dupont.fr")
+    report = night.night()
+    assert [(line.result, line.message[:11]) for line in report.tests] == [("sound", "it is web01")], (
+        report.tests
+    )
+    calls_itself("Compta")
+    assert desk.run("backup", "now", "dupont/web01-dupont-fr").code == 0
+    assert desk.run("backup", "verify", "dupont/web01-dupont-fr").code == 0, "so does the original"
+    night.fake.control("set_vm", vmid=500, status="stopped")
+    unknown = desk.run("backup", "verify", "dupont/web01-dupont-fr")
+    assert unknown.code == 1 and "it calls itself compta, not web01" in unknown.err, unknown

@@ -47,10 +47,9 @@ def apply_firewalls(
     ssh: SshSettings,
     *,
     on_event: Callable[[tuple[str, str], str], None] | None = None,
-    artifact_dir: Path | None = None,
 ) -> dict[tuple[str, str], PartOutcome]:
     """Bring machines to their targets, and return how their firewalls fared."""
-    outcomes = configure_machines(targets, ssh, on_event=on_event, artifact_dir=artifact_dir)
+    outcomes = configure_machines(targets, ssh, on_event=on_event)
     return {key: parts["firewall"] for key, parts in outcomes.items()}
 
 
@@ -370,7 +369,7 @@ def namespace_guest(
     make_key(folder / "user_key")
     (ssh / "sshd_config").write_text(_SSHD + _no_penalties())
     for name_of_user, number in (("root", 0), ("admin", ADMIN_ID)):
-        _add_user(folder, name_of_user, number)
+        add_user(folder, name_of_user, number)
     (folder / "etc/sudoers.d").mkdir(exist_ok=True)
     (folder / "etc/sudoers.d/admin").write_text("admin ALL=(ALL) NOPASSWD: ALL\n")
     guest = NamespaceGuest(name=name, folder=folder, own_root=own_root, systemd=systemd)
@@ -381,7 +380,7 @@ def namespace_guest(
         guest.stop()
 
 
-def _add_user(folder: Path, name: str, number: int) -> None:
+def add_user(folder: Path, name: str, number: int) -> None:
     """Give the guest a user (of that name, in place of one) with a home of its own and the provider's key in it."""
     # sshd refuses accounts that are locked with "!", as root's can be.
     for file, line in (

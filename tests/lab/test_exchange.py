@@ -35,8 +35,10 @@ def pair(lab: Lab, api: Client, tmp_path: Path) -> Iterator[tuple[Vm, Copy]]:
         volid="b:backup/x",
         made_at=dt.datetime.now(dt.UTC),
         boot="order=scsi0",
+        vmid=101,
     )
-    api.run("POST", f"{VM}/clone", newid=101, full=1)
+    api.call("POST", "/pools", {"poolid": "client-dupont"})
+    api.run("POST", f"{VM}/clone", newid=101, full=1, pool="client-dupont")
     api.put(f"{COPY}/config", description=copy_notes(mark), tags=COPY_TAG, boot="order=scsi0", protection=0)
     for slot in _SLOTS:
         write(image(lab, api, VM, slot), _OLD)
@@ -98,8 +100,7 @@ def test_an_exchange_that_was_interrupted_is_found_and_finished(
     for path, params in steps[:moves]:
         api.run("POST", f"{path}/move_disk", **params)
     vm, _ = pair
-    vms = {item.vmid: (item.node, item.tags) for item in read_cluster(vm.cluster).vms}
-    found = interrupted_copy(vm, vms)
+    found = interrupted_copy(vm, read_cluster(vm.cluster).vms)
     assert found is not None and found.vmid == 101
     exchange = Exchange(vm=vm, copy=found)
     exchange.swap()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -85,7 +84,6 @@ def test_another_host_key_is_refused(guest: NamespaceGuest, other_key: Path) -> 
 
 
 def test_ansible_itself_refuses_another_host_key(guest: NamespaceGuest, other_key: Path) -> None:
-    """ansible-runner switches host key checking off unless it is told otherwise in several places."""
     target = guest.target(policy(), host_key=other_key.with_suffix(".pub").read_text())
     run = run_playbook("firewall.yml", [target], guest.ssh())
     (result,) = [result for result in run.results if result.kind == "unreachable"]
@@ -143,34 +141,23 @@ def test_one_bad_machine_does_not_stop_the_others(guest: NamespaceGuest, other_k
     ]
 
 
-def test_no_secret_stays_anywhere(
-    guest: NamespaceGuest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PARIS_TOKEN", "very-secret-token")
+def test_no_secret_stays_anywhere(guest: NamespaceGuest) -> None:
     private_key = (guest.folder / "user_key").read_text().splitlines()[2]
     own: list[Path] = []
 
     def look_around(key: tuple[str, str], step: str) -> None:
         if step == "firewall":
             found = [
-                folder
-                for folder in Path(tempfile.gettempdir()).glob("orch-*/inventory/hosts.json")
-                if guest.outside in folder.read_text()
+                path
+                for path in Path("/tmp").glob("orchestrator-run-*/inventory.json")
+                if guest.outside in path.read_text()
             ]
-            own.extend(path.parents[1] for path in found)
+            own.extend(path.parent for path in found)
             for path in own[0].rglob("*"):
                 assert not path.is_file() or private_key not in path.read_text(errors="replace"), path
             assert own[0].stat().st_mode & 0o077 == 0
 
-    ssh = guest.ssh()
-    apply_firewalls(
-        [guest.target(policy(opening(5432)))], ssh, on_event=look_around, artifact_dir=tmp_path / "kept"
-    )
-    kept = [path for path in (tmp_path / "kept").rglob("*") if path.is_file()]
-    assert any("PLAY RECAP" in path.read_text() for path in kept)
-    for path in kept:
-        assert "very-secret-token" not in path.read_text(), path
-        assert private_key not in path.read_text(), path
+    apply_firewalls([guest.target(policy(opening(5432)))], guest.ssh(), on_event=look_around)
     assert own
     assert not any(folder.exists() for folder in own)
 

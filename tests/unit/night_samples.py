@@ -22,9 +22,11 @@ from orchestrator.nightly.result import (
     RetentionLine,
     SnapshotLine,
     StorageLine,
+    UnbelievedArchive,
     UpdateDelay,
     UpdateLine,
 )
+from tests.hostile_texts import HOSTILE
 
 GIB = 1024**3
 NIGHT = dt.date(2026, 11, 23)
@@ -359,12 +361,13 @@ def eventful_night() -> NightReport:
     )
 
 
-# Any night. Texts hold what breaks tables and pages; the surrogates are left out, no file holds them.
+# Any night. Texts hold what breaks tables and pages, and what moves cursors.
 _TEXTS = st.one_of(
     st.sampled_from(
         ["", "web-1", "<script>alert(1)</script>", "a|b", "x\ny\r\nz", "**b** _c_ `d` [e](f)", "&amp;"]
     ),
-    st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
+    st.text(st.characters(), max_size=30),
+    HOSTILE,
 )
 _MOMENTS = st.datetimes(dt.datetime(2024, 1, 1), dt.datetime(2030, 1, 1), timezones=st.just(dt.UTC))
 _DAYS = st.dates(dt.date(2024, 1, 1), dt.date(2030, 1, 1))
@@ -424,7 +427,7 @@ _KNOWN: dict[str, st.SearchStrategy[Any]] = {
     ).map(tuple),
 }
 _RESULTS = {
-    BackupLine: ["done", "earlier", "failed", "not-started"],
+    BackupLine: ["done", "earlier", "failed", "not-started", "missing", "not-created"],
     RetentionLine: ["removed", "kept", "failed"],
     RestoreTestLine: ["sound", "failed", "not-started"],
     UpdateLine: [
@@ -474,6 +477,7 @@ any_night: st.SearchStrategy[NightReport] = st.builds(
     storages=_distinct(StorageLine, "site", "name"),
     machines=_distinct(MachineLine, "client", "machine", "site"),
     foreign=_some(ForeignArchives),
+    unbelieved=_some(UnbelievedArchive),
     updates=_distinct(UpdateLine, "client", "machine", "site"),
     guests=_distinct(GuestLine, "client", "machine", "site"),
     delay=st.none() | _any(UpdateDelay),

@@ -68,10 +68,14 @@ def markdown_tables(text: str) -> list[list[list[str]]]:
             tables[-1][-1].append("")
         if token.type == "inline" and token.level == IN_A_CELL:
             for part in token.children or ():
-                assert part.type in ("text", "html_inline", "strong_open", "strong_close"), part
+                assert part.type in ("text", "code_inline", "html_inline", "strong_open", "strong_close"), (
+                    part
+                )
                 assert part.type != "html_inline" or part.content == "<br>"
                 tables[-1][-1][-1] += (
-                    part.content if part.type == "text" else "\n" * (part.type == "html_inline")
+                    part.content
+                    if part.type in ("text", "code_inline")
+                    else "\n" * (part.type == "html_inline")
                 )
     return tables
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,9 +24,9 @@ _tests = st.builds(
     RestoreTest,
     on=st.dates(dt.date(2020, 1, 1), dt.date(2040, 1, 1)),
     sound=st.booleans(),
-    found=st.text(max_size=200),
+    found=st.text(st.characters(exclude_categories=("C", "Z")), max_size=200),
 )
-marks = st.builds(
+_first = st.builds(
     ArchiveMark,
     client=_names,
     machine=_names,
@@ -33,6 +34,14 @@ marks = st.builds(
     days=st.integers(1, 3660),
     test=st.one_of(st.none(), _tests),
 )
+_bound = st.builds(
+    replace,
+    _first,
+    vmid=st.integers(100, 999_999_999),
+    night=st.dates(dt.date(2020, 1, 1), dt.date(2040, 1, 1)),
+    volume=st.none() | st.just("backup/vzdump-qemu-100-2026_11_23-22_00_00.vma.zst"),
+)
+marks = _first | _bound
 
 
 @given(marks)
@@ -61,6 +70,6 @@ def test_a_copy_is_marked_as_a_copy_and_never_as_the_original(
     client: str, machine: str, at: dt.datetime
 ) -> None:
     volid = "backup-lyon:backup/vzdump-qemu-100-2026_11_23-22_00_00.vma.zst"
-    mark = CopyMark(purpose="restore-test", client=client, machine=machine, volid=volid, made_at=at)
+    mark = CopyMark(purpose="restore-test", client=client, machine=machine, volid=volid, made_at=at, vmid=150)
     notes = copy_notes(mark)
     assert read_copy_mark(notes) == mark and read_mark(notes) is None and read_archive_mark(notes) is None

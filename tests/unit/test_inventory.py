@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shlex
@@ -12,13 +13,14 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from orchestrator.guests import (
     FirewallPolicy,
     GuestTarget,
     InventoryHost,
     SshSettings,
     dynamic_inventory,
-    known_hosts_line,
     policy_to_data,
     render,
     write_known_hosts,
@@ -27,13 +29,21 @@ from orchestrator.guests import (
 POLICY = FirewallPolicy((), (), (ip_network("192.0.2.1"),))
 
 
+def host_key(kind: str, content: bytes) -> str:
+    blob = len(kind).to_bytes(4, "big") + kind.encode() + content
+    return f"{kind} {base64.b64encode(blob).decode()}"
+
+
+HOST_KEYS = (host_key("ssh-ed25519", b"one"), host_key("ssh-rsa", b"two"))
+
+
 def host(client: str, machine: str, *, user: str = "admin") -> InventoryHost:
     target = GuestTarget(
         client=client,
         machine=machine,
         address="192.0.2.10",
         user=user,
-        host_keys=("ssh-ed25519 AAAA", "ssh-rsa BBBB"),
+        host_keys=HOST_KEYS,
         policy=POLICY,
     )
     return InventoryHost(target=target, site="paris", offer="cloud-vm-advanced")
@@ -52,8 +62,13 @@ def read_by_ansible(folder: Path, *hosts: InventoryHost, ssh: SshSettings) -> di
         check=True,
     )
     assert said.stderr == ""
-    read: dict[str, Any] = json.loads(said.stdout)
+    read: dict[str, Any] = json.loads(said.stdout, object_hook=_read)
     return read
+
+
+def _read(value: dict[str, Any]) -> Any:
+    """ansible-inventory writes texts that are no templates as it reads them."""
+    return value["__ansible_unsafe"] if set(value) == {"__ansible_unsafe"} else value
 
 
 def test_ansible_reads_groups_and_variables(tmp_path: Path) -> None:
@@ -85,7 +100,7 @@ def test_ssh_trusts_our_file_only_and_takes_the_proxy_as_it_is_written(tmp_path:
 
 def test_machines_with_one_address_do_not_share_a_connection(tmp_path: Path) -> None:
     one, other = host("dupont", "web-1"), host("martin", "web-1")
-    anew = replace(other.target, host_keys=("ssh-ed25519 CCCC",))
+    anew = replace(other.target, host_keys=(host_key("ssh-ed25519", b"three"),))
     ssh = SshSettings(private_key=Path("/keys/id"))
     read = read_by_ansible(tmp_path, one, replace(other, target=anew), ssh=ssh)
     paths = {variables["ansible_control_path"] for variables in read["_meta"]["hostvars"].values()}
@@ -94,10 +109,64 @@ def test_machines_with_one_address_do_not_share_a_connection(tmp_path: Path) -> 
     assert again["ansible_control_path"] in paths
 
 
-def test_every_host_key_is_trusted_at_its_address_and_nowhere_else(tmp_path: Path) -> None:
-    write_known_hosts(tmp_path / "known_hosts", [host("dupont", "web-1").target])
-    assert (tmp_path / "known_hosts").read_text() == "192.0.2.10 ssh-ed25519 AAAA\n192.0.2.10 ssh-rsa BBBB\n"
-    assert known_hosts_line("2001:db8::1", "ssh-ed25519 AAAA comment") == "2001:db8::1 ssh-ed25519 AAAA"
+def test_a_host_key_is_trusted_for_its_machine_and_for_nobody_else_at_its_address(tmp_path: Path) -> None:
+    one, other = host("dupont", "web-1"), host("martin", "web-1")
+    anew = replace(other.target, host_keys=(host_key("ssh-ed25519", b"three"),))
+    write_known_hosts(tmp_path / "known_hosts", [one.target, anew])
+    found = {}
+    for name in ("web-1.dupont", "web-1.martin", "192.0.2.10"):
+        asked = ["ssh-keygen", "-F", name, "-f", str(tmp_path / "known_hosts")]
+        said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.splitlines()
+        found[name] = [line.removeprefix(f"{name} ") for line in said if not line.startswith("#")]
+    assert found == {
+        "web-1.dupont": list(HOST_KEYS),
+        "web-1.martin": list(anew.host_keys),
+        "192.0.2.10": [],
+    }
+    ssh = SshSettings(private_key=Path("/keys/id"))
+    variables = read_by_ansible(tmp_path, one, ssh=ssh)["_meta"]["hostvars"]["web-1.dupont"]
+    assert "HostKeyAlias=web-1.dupont" in shlex.split(variables["ansible_ssh_common_args"])
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "ssh-ed25519 AAAA",
+        "ssh-ed25519",
+        "",
+        f"{HOST_KEYS[0]} comment",
+        f"{HOST_KEYS[0]}\n* {HOST_KEYS[1]}",
+        f"@cert-authority {HOST_KEYS[0]}",
+        host_key("ssh-nonsense", b"one"),
+        host_key("ssh-rsa", b"x" * 5000),
+    ],
+)
+def test_what_is_no_host_key_is_not_trusted(tmp_path: Path, damaged: str) -> None:
+    target = replace(host("dupont", "web-1").target, host_keys=(damaged, HOST_KEYS[0]))
+    write_known_hosts(tmp_path / "known_hosts", [target])
+    assert (tmp_path / "known_hosts").read_text() == f"web-1.dupont {HOST_KEYS[0]}\n"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"client": "du pont"},
+        {"client": "{{ 7*7 }}"},
+        {"machine": "web-1\n"},
+        {"machine": "web.1"},
+        {"machine": "-oProxyCommand=id"},
+        {"user": "root; id"},
+        {"user": "$(id)"},
+        {"user": "-l"},
+        {"user": ""},
+        {"address": "-oProxyCommand=id"},
+        {"address": "example.org"},
+        {"address": "fe80::1%eth0;id"},
+    ],
+)
+def test_a_machine_whose_name_user_or_address_is_none_is_refused(changes: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"is not|not appear"):
+        replace(host("dupont", "web-1").target, **changes)  # type: ignore[arg-type]
 
 
 def test_an_empty_inventory_is_an_inventory(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_of_a_machine_that_was_not_looked_into_nothing_is_said_but_whether_it_is
     path = tmp_path / "o.prom"
     write_metrics(updating_night(), path)
     told = {name: value for (name, labels), value in read(path).items() if ("machine", "old-1") in labels}
-    assert told == {"orchestrator_updates_held": 0}
+    assert told == {"orchestrator_updates_held": 0, "orchestrator_supervision_missing": 1}
 
 
 def test_without_an_installation_there_is_no_average_delay(tmp_path: Path) -> None:
@@ -206,6 +206,9 @@ def test_the_figures_of_any_night_are_read_back(report: NightReport) -> None:
         assert figures["orchestrator_storage_used_bytes", where] == storage.used
         assert figures["orchestrator_storage_total_bytes", where] == storage.total
     expected = 3 * sum(line.retention_days is not None for line in report.machines) + len(report.machines)
+    due = [line for line in report.backups if line.result != "not-created"]
+    expected += len({of(line.client, line.machine, line.site) for line in due})
+    expected += len(report.guests)
     expected += 2 * len(report.storages)
     expected += sum(bool(line.forecast) or line.full_on is not None for line in report.storages)
     expected += 3 * sum(not line.problem for line in report.guests)

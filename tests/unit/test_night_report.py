@@ -11,8 +11,8 @@ import pytest
 
 from orchestrator.contract.calendar import PARIS
 from orchestrator.nightly.result import StorageLine
+from orchestrator.pages import Form
 from orchestrator.reports import Language, render_night
-from orchestrator.reports.rendering import Form
 from tests.unit.night_samples import (
     GIB,
     eventful_night,

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.nightly.result import NightReport, UpdateDelay
+from orchestrator.pages import Form
 from orchestrator.reports import Language, render_night
-from orchestrator.reports.rendering import Form
 from orchestrator.reports.words import Counted, Text, Words
 from tests.unit.night_samples import eventful_night, guest, night, package, update, updating_night
 from tests.unit.report_readers import Reader, markdown_tables, plain

@@ -1,0 +1,111 @@
+"""How a run of the program ends: the one place where what went wrong becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import datetime as dt
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from orchestrator.cli import session
+from orchestrator.cli.local_errors import REMEDIES, reason
+from orchestrator.cli.outlet import outlets
+from orchestrator.cli.speaking import voice
+from orchestrator.redaction import secrets_of, without
+from orchestrator.shown import visible
+
+
+class Commands(TyperGroup):
+    """The program's commands, ended by :func:`end`."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run the command that the arguments name."""
+        return end(lambda: TyperGroup.main(self, *arguments, **options))
+
+
+def end(work: Callable[[], Any]) -> Any:
+    """Run something with safe outlets. What it raises is told, and ends the program with exit code 1.
+
+    Raises:
+        SystemExit: the program is to end.
+    """
+    with outlets() as (out, _):
+        try:
+            try:
+                return work()
+            except Exception as error:
+                _end_by(error)
+        except SystemExit as ending:
+            out.flush()
+            if out.lost is None or out.lost.errno == errno.EPIPE or ending.code:
+                raise  # a reader who has seen enough (`| head`) is no error
+            why = f"{out.lost.strerror}: {REMEDIES.get(out.lost.errno or 0, 'see where it goes')}"
+            _fail(f"the output could not be written, and is lost: {why}")
+
+
+def _end_by(error: Exception) -> NoReturn:
+    written = without("".join(traceback.format_exception(error)), _secrets())
+    if voice.verbose:
+        sys.stderr.write(written)
+    if isinstance(error, OSError) and error.errno in REMEDIES:
+        _fail(reason(error))
+    if (said := _said(error)) is not None:
+        _fail(said)
+    kind = type(error).__name__
+    kept = _keep(written)
+    _fail(
+        f"internal error ({kind}), please report it with the traceback, which is in {kept}; what was done is in "
+        "`orchestrator history`, and the next run goes on from there"
+        if kept
+        else f"internal error ({kind}), please report it with the traceback, which `orchestrator --verbose` prints"
+    )
+
+
+def _secrets() -> frozenset[str]:
+    """What this run was given that no traceback may hold: the passwords of URLs, and addresses that are secrets."""
+    ping = os.environ.get("ORCHESTRATOR_PING_URL", "")
+    given = [os.environ.get("ORCHESTRATOR_HISTORY", ""), ping, *sys.argv[1:]]
+    urls = [text.partition("=")[2] if text.startswith("--") else text for text in given]
+    return frozenset({ping} - {""}).union(*(secrets_of(url) for url in urls if "://" in url))
+
+
+def _said(error: Exception) -> str | None:
+    """What an error says that is meant for people; None if it is none of those."""
+    from orchestrator.applying.lock import Held, LocksUnavailable
+    from orchestrator.applying.vm import Stopped
+    from orchestrator.history import HistoryUnavailable
+    from orchestrator.proxmox import ProxmoxError
+    from orchestrator.sites.secrets import SecretUnavailable
+
+    if isinstance(error, ProxmoxError):
+        text = str(error)
+        return text if not error.remedy or error.remedy in text else f"{text}: {error.remedy}"
+    meant = (HistoryUnavailable, Held, LocksUnavailable, Stopped, SecretUnavailable)
+    return str(error) if isinstance(error, meant) else None
+
+
+def _keep(written: str) -> Path | None:
+    """Write a traceback where only this account reads it. Return the file; None if there is no room for it."""
+    try:
+        folder = session.state_directory() / "internal-errors"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}.txt"
+        session.replace_file(path, visible(written, lines=True, longest=None), mode=0o600)
+    except (OSError, typer.Exit):
+        return None
+    return path
+
+
+def _fail(message: str) -> NoReturn:
+    """Tell an error where no command is run any more, and end the program."""
+    with suppress(typer.Exit):
+        session.fail(message)
+    raise SystemExit(1)

@@ -1,0 +1,243 @@
+"""What should have been done tonight and was not: a failure with its name, whatever the reason.
+
+The files say which machines are to be backed up, inspected, updated and supervised. What of these no step tells of is
+told here: a machine whose notes were overwritten, that cannot be read, or that was moved by hand is nobody's otherwise,
+and the night would say that all went well.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from orchestrator.contract.calendar import PARIS
+from orchestrator.nightly.result import BackupLine, GuestLine
+from orchestrator.resources.desired import pool_of
+
+if TYPE_CHECKING:
+    from orchestrator.nightly.context import Night
+    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.holdings import SiteReading
+    from orchestrator.resources.observed import ObservedMachine
+    from orchestrator.resources.unreadable import Unreadable
+
+Key = tuple[str, str]
+
+_LATELY = dt.timedelta(days=7)
+"""A machine that was backed up so lately should still be."""
+
+_NOTES = (
+    "its notes were overwritten, or copied from another machine: write its mark back (it stands in its newest archive, "
+    "and in `orchestrator history`), or import it"
+)
+
+
+class Whereabouts:
+    """Where the machines of the files are tonight, as far as anybody can tell.
+
+    Args:
+        night: the run.
+        readings: the sites that could be read.
+        failures: the sites that could not, and why.
+        backed_up: machines that the history knows a backup of.
+    """
+
+    def __init__(
+        self,
+        night: Night,
+        readings: Mapping[str, SiteReading],
+        failures: Mapping[str, str],
+        backed_up: Iterable[Key] = (),
+    ) -> None:
+        self._night = night
+        self._readings = readings
+        self._failures = failures
+        self._backed_up = frozenset(backed_up)
+        self._ours: dict[Key, list[ObservedMachine]] = {}
+        for reading in readings.values():
+            for machine in reading.observed.machines:
+                if machine.mark:
+                    self._ours.setdefault((machine.mark.client, machine.mark.machine), []).append(machine)
+
+    def trouble(self, machine: DesiredMachine) -> str:
+        """Why a machine cannot be cared for where its file says it is.
+
+        Returns:
+            The reason, human-readable; empty if it is there and ours, or if nothing like it exists.
+        """
+        if machine.site in self._failures:
+            return f"the site {machine.site} could not be read: {self._failures[machine.site]}"
+        return self._of_unreadable(machine) or self._of_marked(machine) or self._of_strangers(machine)
+
+    def exists(self, machine: DesiredMachine) -> bool:
+        """Whether there is a machine of ours by that name anywhere."""
+        return machine.key in self._ours
+
+    def was_there(self, machine: DesiredMachine) -> str:
+        """What tells that a machine once was there; empty if nothing does."""
+        archives = sum(
+            len(reading.holdings.owned.get(machine.key, ())) for reading in self._readings.values()
+        )
+        if archives:
+            return f"there are {archives} archives of it"
+        return "the history knows a backup of it" if machine.key in self._backed_up else ""
+
+    def _of_unreadable(self, machine: DesiredMachine) -> str:
+        for site, reading in self._readings.items():
+            for item in reading.observed.unreadable:
+                if item.kind == "machine" and _may_be(item, machine):
+                    where = f"VM {item.vmid} ({item.name}) at {site}"
+                    return f"{where} could not be read: {item.reason}"
+        return ""
+
+    def _of_marked(self, machine: DesiredMachine) -> str:
+        own = self._ours.get(machine.key, [])
+        there = [item for item in own if item.site == machine.site]
+        if not there and own:
+            where = ", ".join(f"VM {item.summary.vmid} at {item.site}" for item in own)
+            return f"it is {where}, its file says {machine.site}: bring it back, or correct contract.site"
+        if len(there) > 1:
+            where = ", ".join(f"VM {item.summary.vmid} on {item.summary.node}" for item in there)
+            return f"{where} all carry its mark: remove the mark from the notes of those that are not it"
+        if there and (mark := there[0].mark) and mark.retired:
+            return f"it was retired on {mark.retired}, but its file has it: orchestrator apply brings it back"
+        return ""
+
+    def _of_strangers(self, machine: DesiredMachine) -> str:
+        if machine.key in self._ours:
+            return ""
+        for site, reading in self._readings.items():
+            for vm in reading.observed.strangers:
+                in_pool = pool_of(machine.client) in (vm.pool, *vm.tags)
+                if vm.name == machine.name and (in_pool or site == machine.site):
+                    return (
+                        f"VM {vm.vmid} on {vm.node} ({site}) has its name and is not marked as it: {_NOTES}"
+                    )
+        return ""
+
+
+def _may_be(item: Unreadable, machine: DesiredMachine) -> bool:
+    if item.client not in (None, machine.client):
+        return False
+    return machine.name in (item.machine, item.name)
+
+
+def missing_backups(
+    night: Night, where: Whereabouts, told: Iterable[BackupLine], *, why: str
+) -> Iterator[BackupLine]:
+    """Every machine whose backup is on by a sound file and of which no line tells.
+
+    Args:
+        night: the run.
+        where: where the machines are.
+        told: the lines of the night's backups.
+        why: what kept the night from making backups at all; empty if nothing did.
+    """
+    known = {(line.client, line.machine) for line in told}
+    for key, machine in sorted(night.desired.items()):
+        if machine.backup_days is None or machine.site not in night.sites or key in known:
+            continue
+        if night.out_of_service(machine.client):
+            continue  # suspended or ended: nothing is done but keeping what there is (articles 9 and 10)
+        reason = where.trouble(machine)
+        if reason or where.exists(machine):
+            yield _line(machine, "missing", reason or why or "no backup of it was begun")
+        elif there := where.was_there(machine):
+            yield _line(
+                machine,
+                "missing",
+                f"no VM is it any more, but {there}: it was erased or renamed; restore it before anybody runs apply",
+            )
+        else:
+            yield _line(machine, "not-created", "not created yet: orchestrator apply makes it")
+
+
+def missing_of_broken_files(
+    night: Night, readings: Mapping[str, SiteReading], told: Iterable[BackupLine]
+) -> Iterator[BackupLine]:
+    """Machines whose client has no sound file, and that were there lately and are not seen tonight.
+
+    Their marks would say whether their backup is on. Where none can be read, a VM that seems to be the client's, or an
+    archive of the last days, tells that somebody is missing.
+    """
+    known = {(line.client, line.machine) for line in told}
+    clients = {client for client, _ in night.desired}
+    recent = night.clock() - _LATELY
+    for site, reading in readings.items():
+        seen = {
+            (machine.mark.client, machine.mark.machine)
+            for machine in reading.observed.machines
+            if machine.mark
+        }
+        found: dict[Key, str] = {}
+        for item in reading.observed.unreadable:
+            if item.kind == "machine" and item.client is not None:
+                key = item.client, item.machine or item.name
+                found[key] = (
+                    f"VM {item.vmid} could not be read, and its client has no sound file: {item.reason}"
+                )
+        for key, newest in reading.holdings.orphans.items():
+            if newest >= recent:
+                text = f"it was backed up on {newest.astimezone(PARIS):%Y-%m-%d}, and no VM is it any more: {_NOTES}"
+                found.setdefault(key, text)
+        for key, text in sorted(found.items()):
+            if key[0] not in clients and key not in known | seen:
+                yield BackupLine(
+                    client=key[0],
+                    machine=key[1],
+                    site=site,
+                    node="",
+                    storage="",
+                    result="missing",
+                    message=text,
+                )
+
+
+def _line(machine: DesiredMachine, result: str, message: str) -> BackupLine:
+    return BackupLine(
+        client=machine.client,
+        machine=machine.name,
+        site=machine.site,
+        node="",
+        storage="",
+        result="missing" if result == "missing" else "not-created",
+        message=message,
+    )
+
+
+def uninspected(
+    night: Night,
+    where: Whereabouts,
+    objections: Mapping[Key, str],
+    told: Iterable[GuestLine],
+    *,
+    why: str,
+) -> Iterator[GuestLine]:
+    """Every managed machine that should run and that nobody looked into, with the reason.
+
+    Args:
+        night: the run.
+        where: where the machines are.
+        objections: why machines were not inspected, as the plan of the updates has it.
+        told: the machines that were.
+        why: what kept the night from looking into any; empty if nothing did.
+    """
+    known = {(line.client, line.machine) for line in told}
+    for key, machine in sorted(night.desired.items()):
+        if machine.updates is None or machine.power != "running" or machine.site not in night.sites:
+            continue
+        if key in known or night.out_of_service(machine.client):
+            continue
+        reason = where.trouble(machine)
+        if not reason and not where.exists(machine):
+            if not where.was_there(machine):
+                continue  # not created yet
+            reason = "no VM is it any more"
+        yield GuestLine(
+            client=machine.client,
+            machine=machine.name,
+            site=machine.site,
+            automatic=machine.updates == "automatic",
+            problem=reason or objections.get(key) or why or "nobody looked into it",
+        )
