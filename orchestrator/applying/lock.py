@@ -329,6 +329,10 @@ class _SiteLock:
                 wait = _RETRY_SECONDS
 
 
+def _no_lock(site: str, error: Exception) -> LocksLost:
+    return LocksLost(f"no lock could be taken at {site}: {error}: nothing is changed there")
+
+
 def _refuse(taken: Mapping[str, _Other]) -> None:
     """Refuse to go on if somebody has a client that is wanted.
 
@@ -451,21 +455,22 @@ class RunLocks:
     def changing(self, names: Collection[str]) -> Iterator[Mapping[str, str]]:
         """Hold the locks of clients as far as they are free. Gives who holds the others, by client.
 
-        Raises:
-            LocksLost, ProxmoxError: they could not be taken.
+        Where they cannot be had at a site, this run changes nothing more there, and goes on elsewhere.
         """
         with self._guard:
             others = {name: self._holder for name in names if name in self._changing}
             wanted = {f"client/{name}": name for name in names if name not in others}
             got: dict[str, frozenset[str]] = {}
-            try:
-                for site, lock in self._usable():
+            for site, lock in self._usable():
+                try:
                     taken = lock.claim(wanted, whole=False)
-                    others |= {wanted[claim]: other.holder for claim, other in taken.items()}
-                    got[site] = frozenset(wanted) - taken.keys()
-            finally:
-                mine = {name for name in wanted.values() if name not in others}
-                self._changing |= mine
+                except (ProxmoxError, Stopped) as error:
+                    self._without[site] = _no_lock(site, error)
+                    continue
+                others |= {wanted[claim]: other.holder for claim, other in taken.items()}
+                got[site] = frozenset(wanted) - taken.keys()
+            mine = {name for name in wanted.values() if name not in others}
+            self._changing |= mine
         try:
             yield others
         finally:
@@ -511,9 +516,7 @@ class RunLocks:
         except Frozen as error:
             self._without[site] = error
         except ProxmoxError as error:
-            self._without[site] = LocksLost(
-                f"no lock could be taken at {site}: {error}: nothing is changed there"
-            )
+            self._without[site] = _no_lock(site, error)
         return {}
 
     def _watch(self, site: str, wanted: Collection[str], taken: dict[str, _Other]) -> dict[str, _Other]:

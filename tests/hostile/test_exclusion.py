@@ -344,6 +344,26 @@ def test_what_only_reads_takes_no_lock_and_a_run_costs_few_calls_for_it(desk: De
     assert taken == {"POST": 1, "DELETE": 1}
 
 
+def test_a_site_that_gives_no_lock_is_not_changed_and_others_are(fakepve: FakePve, lyon: FakePve) -> None:
+    clusters = {"paris": fakepve.cluster(), "lyon": lyon.cluster()}
+    fakepve.fault(
+        "POST", "/pools", "error", status=403, text="Permission check failed (/pool/x, Pool.Allocate)"
+    )
+    with RunLocks(clusters, "alice") as one:
+        one.clients(["dupont"])
+        one.check("lyon")
+        with pytest.raises(LocksLost, match=r"no lock could be taken at paris: .*Pool\.Allocate"):
+            one.check("paris")
+    with RunLocks(clusters, "bob") as two:
+        two.night()
+        lyon.fault("PUT", "/pools/.*", "error", status=500, text="cluster not ready - no quorum?")
+        with two.changing(["dupont"]) as others:
+            assert others == {}
+            two.check("paris")
+            with pytest.raises(LocksLost, match="no quorum"):
+                two.check("lyon")
+
+
 def test_only_proof_counts_a_process_as_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     """A night under systemd's ProtectProc does not see other accounts' processes: they are not dead for that."""
     own = Process.this()
