@@ -39,8 +39,8 @@ class FaultKind:
     Attributes:
         options: of ``fakepve_faults.Fault``; ``after`` is added for writes where ``carried_out`` says so.
         carried_out: whether a write is carried out although its answer is lost.
-        only: ``writes``, ``tasks``, ``digests`` or ``looks at notes``: the calls that can have it; ``first``: one call of
-            each form, where the state in which it happens makes no difference to what is answered; empty for all.
+        only: ``writes``, ``tasks``, ``digests`` or ``looks at notes``: the calls that can have it; ``first``: one call
+            of each form, where the state in which it happens makes no difference to what is answered; empty for all.
         limits: how long the run waits before it gives up: short where what it waits for never comes.
     """
 
