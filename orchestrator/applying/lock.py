@@ -292,11 +292,11 @@ class _SiteLock:
 
     def _lose(self, why: str) -> None:
         self._lost = self._lost or why
-        raise self._loss()
+        raise self._loss(self._lost)
 
-    def _loss(self) -> LocksLost:
+    def _loss(self, why: str) -> LocksLost:
         return LocksLost(
-            f"this run's lock at {self.note.site} is lost: {self._lost}: nothing more is changed there; run the same "
+            f"this run's lock at {self.note.site} is lost: {why}: nothing more is changed there; run the same "
             "command again"
         )
 
@@ -307,10 +307,8 @@ class _SiteLock:
             LocksLost, ProxmoxError: it may not be.
         """
         with self._guard:
-            if not self._made:
-                self._lost = self._lost or "none was taken"
-            if self._lost:
-                raise self._loss()
+            if self._lost or not self._made:
+                raise self._loss(self._lost or "none was taken")
             if self._timing.steady() - self._renewed >= TRUST_SECONDS:
                 self.renew()
 
@@ -536,7 +534,7 @@ class RunLocks:
     def _claim_at(self, site: str, wanted: Collection[str]) -> dict[str, _Other]:
         try:
             return self._sites[site].claim(wanted, whole=True)
-        except Frozen as error:
+        except (Frozen, LocksLost) as error:
             self._without[site] = error
         except ProxmoxError as error:
             self._without[site] = _no_lock(site, error)

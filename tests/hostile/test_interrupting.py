@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ import pytest
 from orchestrator.applying.journal import Journal
 from orchestrator.applying.stopping import LEAVE_SECONDS, Interrupted, Stopping
 from orchestrator.history import open_history
-from orchestrator.proxmox import TaskLeft
+from orchestrator.proxmox import TaskLeft, Unreachable
 from tests.api.desk import Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
 from tests.api.night_desk import NightDesk
@@ -49,7 +49,17 @@ def _locks(fake: FakePve) -> list[str]:
     return [name for name in fake.dump()["pools"] if name.startswith("orchestrator-lock-")]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """The commands hear every signal, also where the tests run in the background (a shell has them ignored there)."""
+    numbers = (signal.SIGINT, signal.SIGHUP)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 def test_the_first_signal_finishes_what_runs_and_begins_nothing_more(desk: Desk, number: int) -> None:
     """Three machines, and two clones at a time: none goes on to its configuration, and the third is not begun."""
     names = ("web-1", "web-2", "web-3")
@@ -95,6 +105,31 @@ def test_the_second_signal_ends_at_once_and_the_next_run_goes_on(desk: Desk) -> 
     again = desk.apply()
     assert again.code == 0 and list(desk.machines()) == ["web-1"], again
     assert _locks(fake) == []
+
+
+def test_a_plan_that_waits_for_a_silent_site_ends_soon(desk: Desk) -> None:
+    """The threads that read it would wait for minutes. Of the second signal, at once."""
+    fake = desk.fakes["paris"]
+    fake.fault("GET", "/cluster/resources", "hang", seconds=3600, times=9)
+    desk.write(subscription("dupont", [machine("web-1")]))
+    for signals in (1, 2):
+        fake.control("reset_calls")
+        process = desk.start("plan")
+        _until(lambda: fake.calls().get("GET /cluster/resources"))
+        for _ in range(signals):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.1)  # two that come at once may be heard as one
+        _, err = process.communicate(timeout=25)
+        assert process.returncode == 130 and "ended at once" in err and "Traceback" not in err, err
+
+
+def test_an_interrupted_run_does_not_send_a_failed_call_again(fakepve: FakePve) -> None:
+    cluster = fakepve.cluster()
+    fakepve.fault("GET", "/version", "reset", times=9)
+    cluster.leaves_task = lambda: True
+    with pytest.raises(Unreachable):
+        cluster.get("/version")
+    assert fakepve.calls() == {"GET /version": 1}
 
 
 def test_an_interruption_at_the_question_changes_nothing(desk: Desk) -> None:
