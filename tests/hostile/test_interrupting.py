@@ -175,6 +175,23 @@ def test_a_night_that_is_ended_reports_what_it_did_not_do(desk: Desk) -> None:
     assert _locks(fake) == []
 
 
+def test_a_restore_test_that_is_ended_removes_its_copy_and_judges_nothing(desk: Desk) -> None:
+    night = NightDesk(desk)
+    night.deliver("web-1")
+    assert desk.run("backup", "now", "dupont/web-1").code == 0
+    night.fake.guest_agent({"ping": False}, vmid=night.vmid("web-1"))
+    process = desk.start("backup", "verify", "dupont/web-1")
+    _until(lambda: any(call.endswith("/agent/ping") for call in night.fake.calls("POST")))
+    second = desk.run("snapshot", "create", "dupont/web-1", "now")
+    assert second.code == 1 and "a restore test) is changing dupont" in second.err, second
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err, (out, err)
+    assert list(desk.machines()) == ["web-1"] and _locks(night.fake) == [], "the copy has gone"
+    (archive,) = night.archives()
+    assert "test" not in archive["notes"].split("orchestrator-backup")[1], archive
+
+
 def test_a_long_task_is_left_to_proxmox_and_what_must_not_be_half_done_is_seen_through(
     fakepve: FakePve,
 ) -> None:
