@@ -23,6 +23,7 @@ from orchestrator.proxmox.errors import (
     ProxmoxError,
     ServerError,
     TaskFailed,
+    TaskLeft,
     TaskTimeout,
     TlsRefused,
     Uncertain,
@@ -48,6 +49,8 @@ _SHORTEST = 0.01
 """Seconds of an attempt for which its call has no time left."""
 _LOG_LINES = 5000
 _LOG_TAIL = 20
+_LISTEN_SECONDS = 1.0
+"""How often a wait for a task looks whether it is still wanted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,9 @@ class Cluster:
 
     Nothing is sent before the first call. Parameters: booleans become 0 and 1, None is left out, a list is
     sent as PVE's array (the name repeated).
+
+    Attributes:
+        leaves_task: asked while a task is waited for: True leaves it to itself (:class:`TaskLeft`).
     """
 
     def __init__(
@@ -124,6 +130,7 @@ class Cluster:
         self._patience = patience or Patience()
         self._vmids = vmids
         self._on_call = on_call
+        self.leaves_task: Callable[[], bool] = lambda: False
         self._local = threading.local()
         self._guard = threading.Lock()
         self._connections: list[Connection] = []
@@ -370,6 +377,7 @@ class Cluster:
         Raises:
             TaskFailed: it ended badly.
             TaskTimeout: it did not end in ``timeout_seconds``, or its node was away for too long.
+            TaskLeft: it still runs, and is not to be waited for any longer.
             BadAnswer: ``upid`` is none.
         """
         task = parse_upid(upid)
@@ -398,10 +406,25 @@ class Cluster:
             if left <= 0:
                 text = f"did not end within {timeout_seconds:g} s{trouble}"
                 raise TaskTimeout(text, site=self.site, call=str(task), upid=upid)
-            time.sleep(min(wait, left))
+            self._rest(min(wait, left), task)
             # A long task is asked about less often: its end is noticed within a twentieth of its length.
             longest = max(self._patience.longest_poll, (time.monotonic() - started) / 20)
             wait = min(wait * 1.5, longest)
+
+    def _rest(self, seconds: float, task: Upid) -> None:
+        """Wait before the next look at a task.
+
+        Raises:
+            TaskLeft: it is not to be waited for any longer.
+        """
+        until = time.monotonic() + seconds
+        while True:
+            if self.leaves_task():
+                raise TaskLeft(site=self.site, call=str(task), upid=task.text)
+            left = until - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, _LISTEN_SECONDS))
 
     def _ended(self, task: Upid, exitstatus: str, seconds: float) -> TaskResult:
         warnings = warnings_in(exitstatus)
