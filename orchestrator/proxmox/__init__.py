@@ -46,6 +46,7 @@ from orchestrator.proxmox.reading import (
     read_frozen,
     read_pool_members,
     read_vm,
+    where_is,
 )
 from orchestrator.proxmox.redundancy import (
     Affinity,
@@ -136,4 +137,5 @@ __all__ = [
     "read_version",
     "read_vm",
     "set_ha_state",
+    "where_is",
 ]
