@@ -34,17 +34,23 @@ def inventory(
         session.fail("ask for --list, or for one --host")
     provider = session.open_provider(inventory)
     hosts: list[InventoryHost] = []
+    unread: list[str] = []
     with session.open_clusters(provider) as clusters:
         for site, cluster in clusters.items():
             try:
                 observed = observe(cluster, site, names=())
             except ProxmoxError as error:
-                session.fail(str(error))
+                unread.append(str(error))
+                continue
             for machine in observed.machines:
                 try:
                     hosts += [found] if (found := _host(machine, provider)) else []
                 except ValueError as error:  # whoever wrote its notes or settings, the others are listed
                     session.complain(f"VM {machine.summary.vmid} at {site} is left out: {error}")
+        if len(unread) == len(clusters):
+            session.fail("; ".join(unread) or "no site can be read: nothing is listed")
+    for reason in unread:
+        session.complain(f"a site is left out: {reason}")
     known_hosts = session.state_directory() / f"known_hosts-{session.provider_name(provider)}"
     known_hosts.parent.mkdir(parents=True, exist_ok=True)
     write_known_hosts(known_hosts, [item.target for item in hosts])
@@ -57,7 +63,7 @@ def inventory(
 def _host(machine: ObservedMachine, provider: Provider) -> InventoryHost | None:
     from orchestrator.guests import GuestTarget, InventoryHost
     from orchestrator.guests.rules import policy_from_data
-    from orchestrator.resources.machine import EXCLUDED
+    from orchestrator.resources.machine import EXCLUDED, NOTHING_EXCLUDED
 
     mark = machine.mark
     if (
@@ -68,6 +74,7 @@ def _host(machine: ObservedMachine, provider: Provider) -> InventoryHost | None:
         or machine.address is None
     ):
         return None
+    excluded = mark.applied.get(EXCLUDED, NOTHING_EXCLUDED)
     target = GuestTarget(
         client=mark.client,
         machine=mark.machine,
@@ -77,6 +84,6 @@ def _host(machine: ObservedMachine, provider: Provider) -> InventoryHost | None:
         policy=policy_from_data(mark.firewall),
         supervised=mark.supervised,
         supervised_before=mark.supervised,
-        exclude=tuple(mark.applied.get(EXCLUDED, "").split()),
+        exclude=() if excluded == NOTHING_EXCLUDED else tuple(excluded.split()),
     )
     return InventoryHost(target=target, site=machine.site, offer=mark.offer)

@@ -34,7 +34,9 @@ def unread(
     """
     for name in (desired.site, *(name for name in observed if name != desired.site)):
         vmid = desired.adopt if name == desired.site else None
-        found = holding_up(observed[name].unreadable, *desired.key, vmid=vmid, known=known)
+        found = holding_up(
+            observed[name].unreadable, *desired.key, vmid=vmid, known=known, elsewhere=name != desired.site
+        )
         if found is None:
             continue
         sure = (found.client, found.machine) == desired.key and not found.guessed

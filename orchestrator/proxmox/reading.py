@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from orchestrator.proxmox.errors import BadAnswer, ProxmoxError, tidy
+from orchestrator.proxmox.errors import BadAnswer, ProxmoxError, ServerError, tidy
 from orchestrator.proxmox.privileges import read_version
 from orchestrator.proxmox.shapes import (
     FLAG,
@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 FREEZE_POOL = "orchestrator-freeze"
 """A pool of this name at a site stops every change there; its comment says who made it, and why."""
+
+_BY_HAND = "somebody, by hand"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +161,7 @@ class VmConfig:
         pending: what it will have after the next start.
         deleted: keys that will be gone after the next start.
         digest: of the whole configuration file, to be given back with a write.
+        wrong: what of it cannot be understood (:func:`read_vm`); empty if nothing.
     """
 
     node: str
@@ -167,6 +170,7 @@ class VmConfig:
     pending: Mapping[str, str]
     deleted: frozenset[str]
     digest: str
+    wrong: str = ""
 
     def effective(self, key: str) -> str | None:
         """Return the value that was last set: the pending one, else the current one. None if there is none."""
@@ -201,7 +205,7 @@ def read_cluster(cluster: Cluster) -> ClusterState:
         nodes=tuple(nodes),
         storages=tuple(storages),
         pools=frozenset(_pools(pools, bad)),
-        frozen=_frozen(pools),
+        frozen=frozen_by(_comments(pools)),
         containers=tuple(containers),
         bad_entries=tuple(bad),
     )
@@ -298,15 +302,33 @@ def read_frozen(cluster: Cluster) -> str:
     Raises:
         ProxmoxError: it could not be read.
     """
-    return _frozen(cluster.get("/pools"))
+    return frozen_by(read_pools(cluster))
 
 
-def _frozen(pools: Iterable[Mapping[str, Any]]) -> str:
-    for entry in pools:
-        if entry["poolid"] == FREEZE_POOL:
-            comment = entry.get("comment")
-            return tidy(comment) if isinstance(comment, str) and comment else "somebody, by hand"
-    return ""
+def read_pools(cluster: Cluster) -> dict[str, str]:
+    """The pools of a cluster and their comments, as far as the token sees them. One call.
+
+    Raises:
+        ProxmoxError: they could not be read.
+    """
+    answer = cluster.get("/pools")
+    if not isinstance(answer, list):
+        raise ServerError("the answer is not a list of pools", site=cluster.site, call="GET /pools")
+    return _comments(answer)
+
+
+def _comments(pools: Iterable[Any]) -> dict[str, str]:
+    """The comment of each pool, by its name: whatever else the list holds, a freeze is seen."""
+    return {
+        entry["poolid"]: entry["comment"] if isinstance(entry.get("comment"), str) else ""
+        for entry in pools
+        if isinstance(entry, dict) and isinstance(entry.get("poolid"), str)
+    }
+
+
+def frozen_by(pools: Mapping[str, str]) -> str:
+    """Who stopped every change, by pools and their comments; empty if nobody did."""
+    return (tidy(pools[FREEZE_POOL]) or _BY_HAND) if FREEZE_POOL in pools else ""
 
 
 def _pools(pools: Iterable[Mapping[str, Any]], bad: list[BadEntry]) -> Iterator[str]:
@@ -417,15 +439,25 @@ def _storage(entry: Mapping[str, Any]) -> StorageSummary:
     )
 
 
-def read_vm(cluster: Cluster, node: str, vmid: int) -> VmConfig:
+def read_vm(cluster: Cluster, node: str, vmid: int, *, odd: bool = False) -> VmConfig:
     """Read one VM's configuration, current and pending, with its digest: one call.
+
+    Args:
+        cluster: the API.
+        node: where it is.
+        vmid: its number.
+        odd: return it even if a value of it cannot be understood, with :attr:`VmConfig.wrong`.
 
     Raises:
         NotFound: there is no such VM on this node.
         BadAnswer: a value of it cannot be read: it was edited by hand, or is of a form not known here.
         ProxmoxError: it could not be read.
     """
-    return _read_config(cluster, node, "qemu", vmid)
+    config = _read_config(cluster, node, "qemu", vmid)
+    if config.wrong and not odd:
+        text = f"the configuration of VM {vmid} cannot be read: {config.wrong}"
+        raise BadAnswer(text, site=cluster.site, call=f"GET /nodes/{node}/qemu/{vmid}/pending")
+    return config
 
 
 def read_container(cluster: Cluster, node: str, vmid: int) -> VmConfig:
@@ -464,14 +496,20 @@ def _read_config(cluster: Cluster, node: str, kind: str, vmid: int) -> VmConfig:
         elif int(entry.get("delete") or 0):
             deleted.add(key)
     digest = current.pop("digest", "")
-    told = "" if digest or kind == "lxc" else "expected digest, which is missing"
-    for values in (current, pending) if kind == "qemu" else ():
-        told = told or next(filter(None, (wrong_setting(key, value) for key, value in values.items())), "")
-    if told:
-        text = f"the configuration of {'VM' if kind == 'qemu' else 'container'} {vmid} cannot be read: {told}"
+    if not digest and kind == "qemu":
+        text = f"the configuration of VM {vmid} cannot be read: expected digest, which is missing"
         raise BadAnswer(text, site=cluster.site, call=f"GET {call}")
+    wrong = ""
+    for values in (current, pending) if kind == "qemu" else ():
+        wrong = wrong or next(filter(None, (wrong_setting(key, value) for key, value in values.items())), "")
     return VmConfig(
-        node=node, vmid=vmid, current=current, pending=pending, deleted=frozenset(deleted), digest=digest
+        node=node,
+        vmid=vmid,
+        current=current,
+        pending=pending,
+        deleted=frozenset(deleted),
+        digest=digest,
+        wrong=wrong,
     )
 
 

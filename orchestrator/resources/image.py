@@ -109,7 +109,7 @@ def _read(cluster: Cluster, state: ClusterState, vm: VmSummary) -> Template:
         problem = f"{vm.node} is off: bring it back, or keep a copy of the template on another node"
         return Template(summary=vm, config=None, problem=problem)
     try:
-        return Template(summary=vm, config=read_vm(cluster, vm.node, vm.vmid))
+        return Template(summary=vm, config=read_vm(cluster, vm.node, vm.vmid, odd=True))
     except NotFound:  # removed since the list was read, or moved
         problem = f"it is no longer on {vm.node}: plan again"
         return Template(summary=vm, config=None, problem=problem)
@@ -147,6 +147,8 @@ def template_defects(vm: VmSummary, config: VmConfig) -> list[Defect]:
         config: its configuration.
     """
     try:
+        if config.wrong:
+            raise ValueError(config.wrong)
         return [*_disks(vm, config), *_cloud_init(vm, config), *_settings(vm, config)]
     except ValueError as error:
         found = f"has a setting that cannot be understood: {error}"

@@ -241,7 +241,7 @@ class _Reader:
 
     def read(self, summary: VmSummary, *, all_snapshots: bool) -> _Found | None:
         """Read a machine; None if it is gone."""
-        config = self.ask(summary, lambda: read_vm(self.cluster, summary.node, summary.vmid))
+        config = self.ask(summary, lambda: read_vm(self.cluster, summary.node, summary.vmid, odd=True))
         if config is None:
             return None
         if isinstance(config, str):
@@ -534,8 +534,12 @@ def with_register(cluster: Cluster, observed: ObservedSite) -> ObservedSite:
     troubles: list[Unreadable] = []
 
     def look(guest: VmSummary, *, container: bool) -> tuple[str, list[IPv4Address]] | None:
-        read = read_container if container else read_vm
-        config = reader.ask(guest, lambda: read(cluster, guest.node, guest.vmid))
+        def read() -> VmConfig:
+            if container:
+                return read_container(cluster, guest.node, guest.vmid)
+            return read_vm(cluster, guest.node, guest.vmid, odd=True)
+
+        config = reader.ask(guest, read)
         if isinstance(config, str):
             if guest.node not in reader.silent:
                 with reader.guard:

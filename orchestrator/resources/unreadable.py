@@ -68,6 +68,7 @@ def holding_up(
     *,
     vmid: int | None = None,
     known: Collection[str] = (),
+    elsewhere: bool = False,
 ) -> Unreadable | None:
     """What is, or could be, a machine that was not found among those that are ours: it is not made beside it.
 
@@ -78,6 +79,8 @@ def holding_up(
         vmid: the number that its file gives it (``adopt``), if it does.
         known: the names of all machines of the client that are in its file, or ours: whatever bears one of them is
             that one.
+        elsewhere: whether the items are of another site than the file's: then only what says itself that it is this
+            machine is in its way.
 
     Returns:
         What is surely it, if anything is; else what could be it; None if nothing could.
@@ -92,7 +95,7 @@ def holding_up(
     ]
     perhaps = [
         item
-        for item in machines
+        for item in (() if elsewhere else machines)
         if (item.client is None and item.machine in (None, machine))
         or (item.client == client and (item.machine is None or (item.guessed and item.machine not in known)))
         or (item.also == client != item.client and item.name not in known)

@@ -56,19 +56,27 @@ class Ending:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How long a run waits before it gives up, seconds. Short ones are for runs that meet what never comes.
+    """How long a run waits before it gives up, seconds, and how much it takes in.
+
+    Short ones are for runs that meet what never comes.
 
     Attributes:
         answer: for an answer.
         task: for the end of a task.
+        body: how many bytes an answer may have.
     """
 
     answer: float = 30.0
     task: float = 30.0
+    body: int = 1024**2
 
     def options(self) -> dict[str, Any]:
         """Options of the cluster's client."""
-        return {"timeout_seconds": self.answer, "patience": replace(_HURRY, longest_task=self.task)}
+        return {
+            "timeout_seconds": self.answer,
+            "body_bytes": self.body,
+            "patience": replace(_HURRY, longest_task=self.task),
+        }
 
 
 LONG = Limits()

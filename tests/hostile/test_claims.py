@@ -123,7 +123,7 @@ SPOILT = {
     "no-notes": "it bears our tags, and its notes carry no mark of ours (were they overwritten?)",
     "bad-mark": 'our mark in its notes cannot be read: its restart_due is "soon", not a whole number',
     "two-marks": "there are 2 marks, and there may only be one",
-    "odd-disk": "its configuration cannot be understood: scsi0 is",
+    "odd-disk": "its configuration cannot be understood: scsi0: ",
     "template": "was made a template",
     "other-client": "its notes say martin/other-client, but it is in the pool client-dupont",
 }

@@ -130,6 +130,7 @@ def test_what_could_be_a_machine_is_in_its_way_and_what_is_another_is_not() -> N
     assert not found(replace(named, copy=True))
     assert found(replace(named, client=None)) and found(replace(unread, client=None), client="martin")
     assert found(replace(named, machine="old", guessed=False), machine="web-2", vmid=100), "its file names it"
+    assert not found(unread, elsewhere=True) and found(named, elsewhere=True)
     assert found(replace(named, client="martin", machine="x", guessed=False, also="dupont")), (
         "by pool and name"
     )
