@@ -384,8 +384,23 @@ def _named(
             found.append(vm)
         else:
             status = str(entry.get("status") or vm.status) if vm.status == "unknown" else vm.status
-            found.append(replace(vm, name=str(entry["name"]), status=status))
+            template = vm.template or str(entry.get("template") or 0) == "1"
+            found.append(replace(vm, name=str(entry["name"]), status=status, template=template))
     return found
+
+
+def where_is(cluster: Cluster, vmid: int) -> str | None:
+    """The node that has a VM or container now; None if the cluster has none of that number. One call.
+
+    A node that does not have it proves nothing: it may have been migrated, or recovered by HA, since a list was read.
+
+    Raises:
+        ProxmoxError: the list could not be read.
+    """
+    for entry in cluster.get("/cluster/resources", type="vm"):
+        if str(entry.get("vmid")) == str(vmid):
+            return str(entry.get("node") or "another node")
+    return None
 
 
 def _vm(entry: Mapping[str, Any]) -> VmSummary:
