@@ -190,7 +190,12 @@ def read_cluster(cluster: Cluster) -> ClusterState:
     version = read_version(cluster)
     pools = cluster.get("/pools")
     resources = cluster.get("/cluster/resources")
-    bad: list[BadEntry] = []
+    # What has a number and is of no kind that is known may be any machine.
+    bad = [
+        _bad("qemu", entry, f"type: expected qemu or lxc, found {tidy(entry['type'], 40)!r}")
+        for entry in resources
+        if "vmid" in entry and entry["type"] not in _GUESTS
+    ]
     nodes = _sound(resources, "node", _NODE_ENTRY, _node, bad, lambda entry: entry["node"])
     listed = _sound(resources, "qemu", _VM_ENTRY, _vm, bad, lambda entry: int(entry["vmid"]))
     vms = _named(cluster, listed, frozenset(node.name for node in nodes if node.off), bad)
@@ -238,6 +243,7 @@ _STORAGE_ENTRY = Record(
         "plugintype": LINE,
     },
 )
+_GUESTS = ("qemu", "lxc", "openvz")
 _KINDS: Mapping[str, Literal["machine", "node", "storage"]] = {
     "qemu": "machine",
     "lxc": "machine",

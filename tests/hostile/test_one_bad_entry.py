@@ -40,6 +40,7 @@ def answer(fakepve: FakePve, path: str, data: Any, *, times: int = 1, method: st
         ({**GOOD, "vmid": "²"}, "machine", "web-1", "vmid"),
         ({**GOOD, "vmid": 102, "name": "a\u001b[31m"}, "machine", "VM 102", "name"),
         ({**GOOD, "vmid": 102, "pool": "client-a/../b"}, "machine", "web-1", "pool"),
+        ({**GOOD, "vmid": 102, "type": "²"}, "machine", "web-1", "type"),
         ({"type": "qemu"}, "machine", "a machine that cannot be read", "vmid"),
         ({"type": "node", "node": "n/../x"}, "node", "a node that cannot be read", "node"),
         ({"type": "node", "node": "pve2", "maxmem": "much"}, "node", "pve2", "maxmem"),
