@@ -280,7 +280,7 @@ def _complaints(report: NightReport) -> Iterator[str]:
     lines: list[BackupLine | RetentionLine | RestoreTestLine] = []
     lines += [*report.backups, *report.retention, *report.tests]
     for line in lines:
-        if line.result in ("failed", "not-started"):
+        if line.result in ("failed", "not-started", "missing"):
             yield line.message
     for contract in report.contracts:
         if contract.failed:
