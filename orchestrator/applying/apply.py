@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,11 +14,12 @@ from orchestrator.applying.limits import Limits
 from orchestrator.applying.machine_run import MachineRun, Surroundings, Waiting
 from orchestrator.applying.placement import Placement
 from orchestrator.applying.reserving import reserve_addresses
+from orchestrator.applying.stopping import Interrupted
 from orchestrator.applying.vm import Stopped
 from orchestrator.history import HistoryUnavailable
 from orchestrator.history.changes import CHANGE
 from orchestrator.planning.plan import MachinePlan, Plan
-from orchestrator.proxmox import AlreadyExists, ProxmoxError, Uncertain
+from orchestrator.proxmox import AlreadyExists, ProxmoxError, TaskLeft, Uncertain
 from orchestrator.resources.change import Kind
 from orchestrator.resources.desired import pool_of
 
@@ -43,13 +43,14 @@ class Outcome:
     """How one machine's part of the run ended.
 
     Attributes:
-        result: ``done``; ``partly`` (the hypervisor's part only, as asked); ``failed``; ``refused``.
+        result: ``done``; ``partly`` (the hypervisor's part only, as asked); ``failed``; ``refused``; ``interrupted``
+            (somebody ended the run first).
         message: the reason and the remedy; empty when done.
     """
 
     client: str
     machine: str
-    result: Literal["done", "partly", "failed", "refused"]
+    result: Literal["done", "partly", "failed", "refused", "interrupted"]
     message: str = ""
 
 
@@ -65,7 +66,7 @@ def apply_plan(
     backup_storages: Mapping[str, Sequence[str]] | None = None,
     locks: RunLocks | None = None,
     clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
-    pause: Callable[[float], None] = time.sleep,
+    pause: Callable[[float], None] | None = None,
 ) -> list[Outcome]:
     """Make every effective change of a plan.
 
@@ -80,7 +81,7 @@ def apply_plan(
         locks: of this run: addresses are taken from other runs by them. None: nobody else runs.
         backup_storages: where last backups of machines that are retired go, by site.
         clock: the time, aware: a window that was open when the plan was made may have closed.
-        pause: waits that many seconds.
+        pause: waits that many seconds; None: as long as nobody asks for the run's end.
 
     Returns:
         One outcome for each machine that had a change or a refusal.
@@ -94,7 +95,7 @@ def apply_plan(
         now=plan.made_at,
         restart_now=restart_now,
         clock=clock,
-        pause=pause,
+        pause=pause or journal.stopping.pause,
         backup_storages=backup_storages or {},
         templates={name: site.templates for name, site in observed.items() if site.templates is not None},
     )
@@ -168,7 +169,7 @@ def _close(begun: dict[tuple[str, str], _Begun], outcomes: list[Outcome], journa
                 *key,
                 item.site,
                 CHANGE,
-                result="failed" if outcome.result == "failed" else "ok",
+                result="failed" if outcome.result in ("failed", "interrupted") else "ok",
                 message=outcome.message,
                 seconds=0.0,
                 details=item.details,
@@ -246,6 +247,8 @@ def _hypervisor_part(
     missing: dict[tuple[str, str], str],
     barred: Mapping[tuple[str, str], str],
 ) -> Outcome | Waiting:
+    if around.journal.stopping.asked:
+        return _interrupted(machine, around, str(Interrupted()))
     if problem := barred.get(machine.key):
         return _failed(machine, around, problem)
     if problem := missing.get((machine.site, f"client-{machine.client}")):
@@ -253,6 +256,8 @@ def _hypervisor_part(
     run = MachineRun(machine, around)
     try:
         observed = run.run()
+    except (Interrupted, TaskLeft) as error:
+        return _interrupted(machine, around, str(error))
     except (Stopped, ProxmoxError, HistoryUnavailable, ValueError) as error:
         return _failed(machine, around, str(error))
     kinds = {change.kind for change in machine.effective}
@@ -265,6 +270,11 @@ def _hypervisor_part(
 def _failed(machine: MachinePlan, around: Surroundings, message: str) -> Outcome:
     around.journal.show(machine.client, machine.machine, f"failed: {message}")
     return Outcome(client=machine.client, machine=machine.machine, result="failed", message=message)
+
+
+def _interrupted(machine: MachinePlan, around: Surroundings, message: str) -> Outcome:
+    around.journal.show(machine.client, machine.machine, message)
+    return Outcome(client=machine.client, machine=machine.machine, result="interrupted", message=message)
 
 
 def _left_alone(machine: Waiting) -> Outcome:
@@ -287,12 +297,13 @@ def _guests_part(waiting: list[Waiting], ssh: SshSettings | None, boot_seconds: 
     for machine in waiting:
         problem = problems[machine.key]
         show = machine.run.around.journal.show
+        asked = machine.run.around.journal.stopping.asked
         show(*machine.key, f"failed: {problem}" if problem else "done")
         outcomes.append(
             Outcome(
                 client=machine.desired.client,
                 machine=machine.desired.name,
-                result="failed" if problem else "done",
+                result=("interrupted" if asked else "failed") if problem else "done",
                 message=problem or "",
             )
         )

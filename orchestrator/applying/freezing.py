@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.vm import Stopped
-from orchestrator.proxmox import FREEZE_POOL, AlreadyExists, NotFound, read_frozen
+from orchestrator.proxmox import FREEZE_POOL, AlreadyExists, NotFound, Uncertain, read_frozen
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster
@@ -38,6 +37,7 @@ class FreezeWatch:
     Args:
         clusters: by site.
         known: sites that were read just now, and not frozen.
+        look: who froze a site, by its name; where a run has locks, one call looks after both.
         monotonic: a clock in seconds that only goes forward.
     """
 
@@ -46,9 +46,11 @@ class FreezeWatch:
         clusters: Mapping[str, Cluster],
         *,
         known: Collection[str] = (),
+        look: Callable[[str], str] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clusters = clusters
+        self._look = look or (lambda site: read_frozen(clusters[site]))
         self._monotonic = monotonic
         self._looked = dict.fromkeys(known, monotonic())
         self._guard = Lock()
@@ -61,6 +63,7 @@ class FreezeWatch:
 
         Raises:
             Frozen: somebody stopped every change.
+            LocksLost: the run's lock is gone.
             ProxmoxError: it cannot be known.
         """
         with self._guard:
@@ -68,7 +71,7 @@ class FreezeWatch:
                 looked = self._looked.get(name)
                 if looked is not None and self._monotonic() - looked < LOOK_AGAIN_SECONDS:
                     continue
-                if who := read_frozen(self._clusters[name]):
+                if who := self._look(name):
                     raise Frozen(name, who)
                 self._looked[name] = self._monotonic()
 
@@ -79,20 +82,30 @@ def freeze(cluster: Cluster, who: str) -> str:
     Raises:
         ProxmoxError: it could not be done.
     """
-    with suppress(AlreadyExists):
+    try:
         cluster.post("/pools", poolid=FREEZE_POOL, comment=who)
-        return ""
-    return read_frozen(cluster)
+    except AlreadyExists:
+        return read_frozen(cluster)
+    except Uncertain:  # made or not: only what stands there now counts
+        if not (found := read_frozen(cluster)):
+            raise
+        return "" if found == who else found
+    return ""
 
 
 def thaw(cluster: Cluster) -> str:
-    """Let changes go on at a site. Return who had stopped them; empty if nobody had.
+    """Resume changes at a site. Return who had stopped them; empty if nobody had.
 
     Raises:
         ProxmoxError: it could not be done.
     """
     who = read_frozen(cluster)
     if who:
-        with suppress(NotFound):
+        try:
             cluster.delete(f"/pools/{FREEZE_POOL}")
+        except NotFound:
+            pass
+        except Uncertain:
+            if read_frozen(cluster):
+                raise
     return who

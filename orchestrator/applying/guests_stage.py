@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.applying.guest_target import target_of
 from orchestrator.applying.machine_run import Waiting
+from orchestrator.applying.stopping import Interrupted
 from orchestrator.applying.vm import Stopped
 from orchestrator.guests import (
     GuestTarget,
@@ -56,6 +57,9 @@ def configure_guests(
                 targets.append(target)
             elif target:
                 results[machine.key] = _note_host_keys(machine, target)
+    stopping = machines[0].run.around.journal.stopping
+    if stopping.stops:
+        return results | {target.key: str(Interrupted()) for target in targets}
     if not targets:
         return results
     by_key = {machine.key: machine for machine in machines}
@@ -63,9 +67,10 @@ def configure_guests(
     def show(key: tuple[str, str], part: str) -> None:
         by_key[key].run.around.journal.show(*key, part)
 
-    outcomes = configure_machines(targets, ssh, on_event=show)
-    for target in targets:
-        results[target.key] = _note(by_key[target.key], target, outcomes[target.key])
+    with stopping.finishing("Ansible in " + ", ".join("/".join(target.key) for target in targets)):
+        outcomes = configure_machines(targets, ssh, on_event=show)
+        for target in targets:
+            results[target.key] = _note(by_key[target.key], target, outcomes[target.key])
     return results
 
 
@@ -93,8 +98,9 @@ def _await_guest(
             host_keys=_host_keys(machine, deadline),
         )
         around.journal.show(*machine.key, "wait for SSH")
-        wait_for_ssh(target, ssh, max(deadline - time.monotonic(), ssh.connect_timeout_seconds))
-    except (ProxmoxError, GuestUnreachable, ValueError) as error:
+        seconds = max(deadline - time.monotonic(), ssh.connect_timeout_seconds)
+        wait_for_ssh(target, ssh, seconds, pause=around.pause)
+    except (ProxmoxError, GuestUnreachable, Stopped, ValueError) as error:
         return None, str(error)
     return target, None
 

@@ -7,9 +7,10 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.applying.stopping import Stopping
 from orchestrator.history import HistoryUnavailable
 from orchestrator.proxmox import ProxmoxError, TaskFailed, TaskResult, TaskTimeout, Uncertain
 
@@ -43,6 +44,7 @@ class Journal:
         run: identifies this run in the history.
         show: called with (client, machine, text) when a step begins or fails.
         gate: called with the site before a step; raises if nothing may be changed there.
+        stopping: whether somebody asked for the run's end: then no step is begun.
         clock: the time of entries, aware; None: this computer's.
     """
 
@@ -52,6 +54,7 @@ class Journal:
     run: str
     show: Callable[[str, str, str], None]
     gate: Callable[[str], None] = lambda _site: None
+    stopping: Stopping = field(default_factory=Stopping)
     clock: Callable[[], dt.datetime] | None = None
 
     @contextmanager
@@ -63,7 +66,18 @@ class Journal:
         It is announced in the history before it begins, so that one which a kill interrupts shows as begun
         and never ended; the next run sees what it did and goes on from there.
         """
+        self.stopping.check()
         self.gate(site)
+        with (
+            self.stopping.at_work(f"{client}/{machine or '*'}: {action}"),
+            self._recorded(client, machine, site, action, details) as step,
+        ):
+            yield step
+
+    @contextmanager
+    def _recorded(
+        self, client: str, machine: str | None, site: str, action: str, details: dict[str, Any]
+    ) -> Iterator[Step]:
         self.show(client, machine or "", action)
         started = time.monotonic()
         step = Step()

@@ -152,6 +152,7 @@ class OneUpdate:
 
     def _begin(self) -> UpdateOrder | MachineUpdate:
         machine, terms = self.machine, self._terms
+        terms.journal.stopping.check()
         # Read anew: somebody else's run may have been at it since the machine was read.
         note = self._now().mark.update
         if note is not None and note.state == "held" and not terms.released:

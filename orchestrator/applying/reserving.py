@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
-from orchestrator.proxmox import NotFound, ProxmoxError, read_cluster, read_vm
+from orchestrator.applying.vm import Stopped
+from orchestrator.proxmox import NotFound, ProxmoxError, read_cluster, read_vm, where_is
 from orchestrator.resources.notes import read_mark
 from orchestrator.resources.observed import READERS, addresses_in, looks_ours
 
@@ -32,7 +33,9 @@ def reserve_addresses(
     observed: Mapping[str, ObservedSite],
     locks: RunLocks,
 ) -> dict[tuple[str, str], str]:
-    """Take the addresses of a plan. At a site that gives some: its lists, and one call for each machine of ours.
+    """Take the addresses of a plan.
+
+    At a site that gives some: three calls for the lock, its lists, and one call for each machine of ours.
 
     Args:
         todo: the machines that are worked on.
@@ -49,18 +52,21 @@ def reserve_addresses(
             giving[machine.site].append((machine, machine.address))
     problems: dict[tuple[str, str], str] = {}
     for site, wanted in giving.items():
-        for machine, address in wanted:
-            if other := locks.address(site, address):
-                problems[machine.key] = (
-                    f"{address} is being given by {other}: plan again when that run has ended"
-                )
         try:
-            taken = _taken_since(clusters[site], observed[site])
-        except ProxmoxError as error:
+            others = locks.addresses(site, [address for _, address in wanted])
+            for machine, address in wanted:
+                if other := others.get(address):
+                    problems[machine.key] = (
+                        f"{address} is being given by {other}: plan again when that run has ended"
+                    )
+            taken, made = _since(clusters[site], observed[site])
+        except (ProxmoxError, Stopped) as error:
             problems |= {machine.key: str(error) for machine, _ in wanted}
             continue
         for machine, address in wanted:
-            if owner := next((owner for owner in taken[address] if owner.key != machine.key), None):
+            if machine.observed is None and (vmid := made.get(machine.key)):
+                problems[machine.key] = f"VM {vmid} was made for it meanwhile by another run: plan again"
+            elif owner := next((owner for owner in taken[address] if owner.key != machine.key), None):
                 problems[machine.key] = f"{owner.name} was given {address} meanwhile: plan again"
     return problems
 
@@ -77,8 +83,13 @@ class _Owner:
     key: tuple[str, str] | None
 
 
-def _taken_since(cluster: Cluster, before: ObservedSite) -> Mapping[IPv4Address, list[_Owner]]:
-    """Who was given which address since a site was read. What had its address then, the plan has judged."""
+def _since(
+    cluster: Cluster, before: ObservedSite
+) -> tuple[Mapping[IPv4Address, list[_Owner]], Mapping[tuple[str, str], int]]:
+    """Who was given which address since a site was read, and the VMs of our machines by client and machine.
+
+    What had its address then, the plan has judged.
+    """
     known = before.register.keys() | {address for machine in before.machines for address in machine.addresses}
     unread = {item.vmid for item in before.unreadable if item.kind == "machine" and item.addresses is None}
     found: dict[IPv4Address, list[_Owner]] = defaultdict(list)
@@ -91,18 +102,21 @@ def _taken_since(cluster: Cluster, before: ObservedSite) -> Mapping[IPv4Address,
         and vm.node not in before.silent
         and not _left_alone(vm, before)
     ]
+    made: dict[tuple[str, str], int] = {}
     if not again:
-        return found
+        return found, made
     with ThreadPoolExecutor(min(READERS, len(again)), thread_name_prefix="addresses") as pool:
         for vm, config in zip(again, pool.map(lambda vm: _config(cluster, vm), again), strict=True):
             if config is None:
                 continue
             mark = read_mark(config.effective("description") or "")
+            if mark is not None:
+                made[mark.client, mark.machine] = vm.vmid
             owner = _Owner(f"VM {vm.vmid} ({vm.name})", (mark.client, mark.machine) if mark else None)
             has = {*addresses_in(config), *([IPv4Address(mark.adopted)] if mark and mark.adopted else [])}
             for address in has - known:
                 found[address].append(owner)
-    return found
+    return found, made
 
 
 def _left_alone(vm: VmSummary, before: ObservedSite) -> bool:
@@ -113,7 +127,9 @@ def _left_alone(vm: VmSummary, before: ObservedSite) -> bool:
 
 
 def _config(cluster: Cluster, vm: VmSummary) -> VmConfig | None:
+    """A machine's configuration, where it is now; None if it was removed since the list was read."""
     try:
         return read_vm(cluster, vm.node, vm.vmid, odd=True)
-    except NotFound:  # removed since the list was read
-        return None
+    except NotFound:
+        node = where_is(cluster, vm.vmid)
+        return None if node is None else read_vm(cluster, node, vm.vmid, odd=True)

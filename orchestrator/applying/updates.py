@@ -9,8 +9,9 @@ from typing import TypeVar
 
 from orchestrator.applying.claims import Claims
 from orchestrator.applying.machine_update import OneUpdate, Updatable, UpdateTerms
+from orchestrator.applying.stopping import Interrupted
 from orchestrator.applying.update_outcome import MachineUpdate
-from orchestrator.guests.updates import DueUpdates, UpdateOrder, install_updates
+from orchestrator.guests.updates import DueUpdates, UpdateOrder, UpdateResult, install_updates
 from orchestrator.planning.waves import plan_waves
 
 _WORKERS = 8
@@ -102,17 +103,42 @@ class UpdateRun:
             answers = list(zip(updates, _in_parallel(OneUpdate.begin, updates), strict=True))
             lines = [answer for _, answer in answers if isinstance(answer, MachineUpdate)]
             begun = [update for update, answer in answers if isinstance(answer, UpdateOrder)]
-            results = install_updates(
-                [update.machine.target() for update in begun],
+            lines += self._install(
+                begun,
                 {update.machine.key: order for update, order in answers if isinstance(order, UpdateOrder)},
-                self.terms.ssh,
-                on_event=lambda key, step: self.terms.journal.show(*key, step),
             )
-            lines += _in_parallel(lambda update: update.end(results[update.machine.key]), begun)
             return [replace(line, wave=number) for line in lines], postponed
         finally:
             for machine in taken:
                 self.claims.give_back(machine.key)
+
+    def _install(
+        self, begun: list[OneUpdate], orders: Mapping[tuple[str, str], UpdateOrder]
+    ) -> list[MachineUpdate]:
+        """Let Ansible install, and end each machine's update. Interrupted before Ansible starts, it does not."""
+        stopping = self.terms.journal.stopping
+        if not begun:
+            return []
+        what = "updates of " + ", ".join("/".join(update.machine.key) for update in begun)
+        not_done = UpdateResult(status="untouched", message=str(Interrupted()))
+        interrupted = stopping.stops
+
+        def end(update: OneUpdate) -> MachineUpdate:
+            with stopping.finishing("/".join(update.machine.key)):
+                return update.end(not_done if interrupted else results[update.machine.key])
+
+        with stopping.finishing(what):
+            results = (
+                {}
+                if interrupted
+                else install_updates(
+                    [update.machine.target() for update in begun],
+                    orders,
+                    self.terms.ssh,
+                    on_event=lambda key, step: self.terms.journal.show(*key, step),
+                )
+            )
+            return _in_parallel(end, begun)
 
 
 def _in_parallel(work: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:

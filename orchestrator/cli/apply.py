@@ -51,10 +51,8 @@ def apply(
 ) -> None:
     """Make the machines what the files ask for. Shows the plan first and asks.
 
-    Interrupt it anywhere: the next run goes on from what the hypervisors have then.
+    Interrupt it anywhere: what runs is finished or left to Proxmox, and the next run goes on from there.
     """
-    from orchestrator.applying.lock import Held, LocksUnavailable
-
     provider = session.open_provider(inventory)
     saved = None
     if plan is None:
@@ -76,44 +74,43 @@ def apply(
         saved = _read_saved(plan, provider, inventory, max_plan_age)
         options = saved.options
     asked = planning.request(provider, options, made_at=saved.made_at if saved else None, settle_seconds=600)
-    try:
-        with session.run_locks(provider, history) as locks, session.open_clusters(provider) as clusters:
-            locks.clients(
-                machine.client for machine in asked.desired if asked.selected.includes(*machine.key)
-            )
-            prepared = planning.prepare(asked, clusters, planning.used_changes(history))
-            made = prepared.plan
-            if saved is not None:
-                _refuse_moved(saved, made)
-            planning.print_plan(made)
-            _refuse_unsafe(made)
-            if not made.has_changes:
-                raise typer.Exit(1 if made.has_errors else 0)
-            _ask(yes)
-            from orchestrator.applying.apply import apply_plan
-            from orchestrator.cli.progress import progress
+    with session.open_run(provider) as run:
+        run.locks.refuse_busy(
+            machine.client for machine in asked.desired if asked.selected.includes(*machine.key)
+        )
+        prepared = planning.prepare(asked, run.clusters, planning.used_changes(history))
+        made = prepared.plan
+        if saved is not None:
+            _refuse_moved(saved, made)
+        planning.print_plan(made)
+        _refuse_unsafe(made)
+        if not made.has_changes:
+            raise typer.Exit(1 if made.has_errors else 0)
+        _ask(yes)
+        # Taken only now: nobody waits for an answer. What was changed since is seen before each machine's first step.
+        run.locks.clients(machine.client for machine in made.machines if machine.effective)
+        from orchestrator.applying.apply import apply_plan
+        from orchestrator.cli.progress import progress
 
-            with session.open_history(history) as opened, progress() as show:
-                outcomes = apply_plan(
-                    made,
-                    clusters,
-                    prepared.observed,
-                    session.journal(
-                        opened, reason, show, clusters, known=prepared.observed.keys(), locks=locks
-                    ),
-                    ssh=session.ssh_settings(provider) if guests is not False else None,
-                    restart_now=options.restart_now,
-                    boot_seconds=boot_timeout,
-                    locks=locks,
-                    backup_storages={
-                        name: [storage.name for storage in site.backup_storages if storage.site != name]
-                        for name, site in provider.sites.items()
-                    },
-                )
-    except (Held, LocksUnavailable) as error:
-        session.fail(str(error))
-    _report(outcomes)
-    _left(made)
+        with session.open_history(history) as opened, progress() as show:
+            run.begin()
+            outcomes = apply_plan(
+                made,
+                run.clusters,
+                prepared.observed,
+                session.journal(opened, reason, show, run.clusters, known=prepared.observed.keys(), run=run),
+                ssh=session.ssh_settings(provider) if guests is not False else None,
+                restart_now=options.restart_now,
+                boot_seconds=boot_timeout,
+                locks=run.locks,
+                backup_storages={
+                    name: [storage.name for storage in site.backup_storages if storage.site != name]
+                    for name, site in provider.sites.items()
+                },
+            )
+        _report(outcomes)
+        _left(made)
+        run.end()
     if made.has_errors or any(outcome.result in ("failed", "refused") for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -188,7 +185,7 @@ def _report(outcomes: list[Outcome]) -> None:
     done = sum(outcome.result in ("done", "partly") for outcome in outcomes)
     for outcome in outcomes:
         if outcome.message:
-            style = "yellow" if outcome.result == "partly" else "red"
+            style = "yellow" if outcome.result in ("partly", "interrupted") else "red"
             name = f"{outcome.client}/{outcome.machine}"
             out.print(outcome.result, style=style, end="  ")
             out.print(f"{name}  {outcome.message}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -52,8 +51,9 @@ def now(
     from orchestrator.resources.backup import ArchiveMark
 
     provider = session.open_provider(inventory)
-    with session.open_clusters(provider) as clusters, session.open_history(history) as opened:
-        found = find_machine(target, clusters)
+    with session.open_run(provider, "a backup") as run, session.open_history(history) as opened:
+        run.locks.clients([target.partition("/")[0]])
+        found = find_machine(target, run.clusters)
         days = _days(found.mark.applied)
         if days is None:
             session.fail(
@@ -65,8 +65,10 @@ def now(
         )
         try:
             storage = _storage_for(found, provider)
+            vm = vm_of(found, opened, reason=reason, run=run)
+            run.begin()
             clock = clock_of(found.cluster, lambda: dt.datetime.now(dt.UTC))
-            archive = make_backup(vm_of(found, opened, reason=reason), storage, mark, clock=clock)
+            archive = make_backup(vm, storage, mark, clock=clock)
         except (ProxmoxError, Stopped) as error:
             session.fail(f"{target}: {error}")
     session.console().print(f"{archive.stored.volid}   {archive.stored.size / _GIB:.2f} GiB")
@@ -132,32 +134,35 @@ def restore(
     """Restore an archive beside the original (--as NAME), or into it (--in-place)."""
     if (as_ is None) is not in_place:
         session.fail("say where: --as NAME restores beside the original, --in-place into it")
-    from orchestrator.applying.lock import Held, LocksUnavailable
     from orchestrator.applying.vm import Stopped
     from orchestrator.proxmox import ProxmoxError
 
     provider = session.open_provider(inventory)
     desired = wanted(target, session.open_desired(files, provider)) if in_place else None
-    with (
-        ExitStack() as held,
-        session.open_clusters(provider) as clusters,
-        session.open_history(history) as opened,
-    ):
+    with session.open_run(provider, "a restore") as run, session.open_history(history) as opened:
+        if desired is not None:
+            run.locks.clients([desired.client])
         try:
-            if desired is not None:
-                locks = held.enter_context(session.run_locks(provider, history))
-                locks.clients([desired.client])
-            found = find_machine(target, clusters)
+            found = find_machine(target, run.clusters)
             chosen = _choose(target, found, _site_reading(found, provider), archive)
             if desired is None:
                 _beside(target, found, chosen, as_ or "", provider, opened, reason)
                 return
-            vm = vm_of(found, opened, reason=reason)
-            into = InPlace(target=target, found=found, vm=vm, provider=provider, boot_seconds=boot_timeout)
-            into.run(chosen, given=archive is not None, confirmed=confirm)
-            again = find_machine(target, clusters)
-            into.refresh(again, desired)
-        except (ProxmoxError, Stopped, Held, LocksUnavailable) as error:
+            vm = vm_of(found, opened, reason=reason, run=run)
+            into = InPlace(
+                target=target,
+                found=found,
+                vm=vm,
+                provider=provider,
+                boot_seconds=boot_timeout,
+                begin=run.begin,
+            )
+            copy = into.restored(chosen, given=archive is not None, confirmed=confirm)
+            with run.stopping.finishing(f"{target}: exchange of disks"):
+                into.exchange(copy)
+                again = find_machine(target, run.clusters)
+                into.refresh(again, desired)
+        except (ProxmoxError, Stopped) as error:
             session.fail(f"{target}: {error}")
     session.console().print("restored; it has booted, and its replaced disks are gone")
 

@@ -10,6 +10,8 @@ from orchestrator.cli import session
 from orchestrator.cli.target import Found
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from orchestrator.applying.in_place import Exchange
     from orchestrator.applying.restoring import Copy
     from orchestrator.applying.vm import Vm
@@ -25,6 +27,7 @@ class InPlace:
     Attributes:
         target: ``CLIENT/MACHINE``.
         boot_seconds: how long the restored machine may take to boot.
+        begin: called before the first change.
     """
 
     target: str
@@ -32,20 +35,23 @@ class InPlace:
     vm: Vm
     provider: Provider
     boot_seconds: float
+    begin: Callable[[], None]
 
-    def run(self, chosen: Archive, *, given: bool, confirmed: str | None) -> None:
-        """Restore, exchange the disks, boot, and only then erase the replaced ones.
+    def restored(self, chosen: Archive, *, given: bool, confirmed: str | None) -> Copy:
+        """Restore into a copy; the machine itself is as it was.
 
         Args:
             chosen: the archive.
             given: whether it was named, and not just the newest one.
             confirmed: what was typed beforehand; None: ask.
 
+        Returns:
+            The copy, or that of a restore that was interrupted.
+
         Raises:
-            Stopped, ProxmoxError: it could not be done; the text says what the machine is like now.
+            Stopped, ProxmoxError: it could not be done.
         """
-        from orchestrator.applying.in_place import Exchange, interrupted_copy, switch_off
-        from orchestrator.applying.rollback import forget_guest
+        from orchestrator.applying.in_place import interrupted_copy
 
         if self.found.machine.snapshots:
             names = ", ".join(snapshot.name for snapshot in self.found.machine.snapshots)
@@ -56,14 +62,26 @@ class InPlace:
         copy = interrupted_copy(self.vm, self.found.site.state.vms)
         if copy is None:
             self._confirm(chosen, confirmed)
-            copy = self._restore(chosen)
-        elif given and copy.mark.volid != chosen.stored.volid:
+            self.begin()
+            return self._restore(chosen)
+        if given and copy.mark.volid != chosen.stored.volid:
             session.fail(
                 f"a restore of {copy.mark.volid} into {self.target} was interrupted: finish it first (the same "
                 "command without --archive)"
             )
-        else:
-            session.console().print(f"going on with the interrupted restore of {copy.mark.volid}")
+        session.console().print(f"going on with the interrupted restore of {copy.mark.volid}")
+        self.begin()
+        return copy
+
+    def exchange(self, copy: Copy) -> None:
+        """Exchange the disks, boot, and only then erase the replaced ones.
+
+        Raises:
+            Stopped, ProxmoxError: it could not be done; the text says what the machine is like now.
+        """
+        from orchestrator.applying.in_place import Exchange, switch_off
+        from orchestrator.applying.rollback import forget_guest
+
         switch_off(self.vm)
         delivered = self.vm.cluster.get(f"{copy.path}/config").get("sshkeys")
         exchange = Exchange(vm=self.vm, copy=copy)

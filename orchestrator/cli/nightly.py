@@ -5,8 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -113,17 +112,20 @@ def nightly(
         language=language.value,
     )
     tell: Tell = _nothing
+    run: session.Run | None = None
     with ExitStack() as held:
         try:
             if not dry_run:
-                locks = held.enter_context(session.run_locks(provider, history, "the night"))
-                for name in sites:
-                    locks.night(provider.sites[name].api.url)
+                run = held.enter_context(session.open_run(provider, "the night", only=sites))
+                run.locks.night()
+                run.begin()
             tell = held.enter_context(events(log_format.value))
-            clusters = held.enter_context(session.open_clusters(provider, only=sites))
+            clusters = (
+                run.clusters if run else held.enter_context(session.open_clusters(provider, only=sites))
+            )
             opened = held.enter_context(_open_history(history))
             from orchestrator.contract.calendar import night_of, window_closes
-            from orchestrator.nightly.context import Night
+            from orchestrator.nightly.context import Night, nobody_else
             from orchestrator.nightly.run import NightRun, plan_night
 
             started = begin if dry_run else dt.datetime.now(dt.UTC)
@@ -137,6 +139,7 @@ def nightly(
                     f"night of {night_of(started)}",
                     lambda client, machine, text: tell("action", client=client, machine=machine, text=text),
                     clusters,
+                    run=run,
                 ),
                 clock=(lambda: started) if dry_run else _now,
                 wall_clock=_now,
@@ -145,7 +148,7 @@ def nightly(
                 file_problems=tuple(file_problems),
                 boot_seconds=boot_timeout,
                 ssh=ssh,
-                changing=lambda clients: _changing(provider, history, clients),
+                changing=run.locks.changing if run else nobody_else,
             )
             plan = plan_night(night, opened)
             if dry_run:
@@ -164,6 +167,8 @@ def nightly(
                 session.fail(_why(error))
             report = _aborted(error, sites)
         well = _publish(report, outlets, tell)
+    if run is not None:
+        run.end()
     if not well:
         raise typer.Exit(1)
 
@@ -307,14 +312,6 @@ def _wait_until(begin: dt.datetime) -> None:
         time.sleep(
             min(left, 30.0)
         )  # short sleeps: the clock may be set meanwhile, the machine may have slept
-
-
-@contextmanager
-def _changing(
-    provider: Provider, history: str | None, clients: Collection[str]
-) -> Iterator[Mapping[str, str]]:
-    with session.run_locks(provider, history, "the night's changes") as locks:
-        yield locks.some_clients(clients)
 
 
 @dataclass(frozen=True, kw_only=True)

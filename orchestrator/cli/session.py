@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -20,6 +21,7 @@ from orchestrator.shown import hanging, visible
 if TYPE_CHECKING:
     from orchestrator.applying.journal import Journal
     from orchestrator.applying.lock import RunLocks
+    from orchestrator.applying.stopping import Signals, Stopping
     from orchestrator.cli.screen import Screen
     from orchestrator.documents import Problem
     from orchestrator.guests import SshSettings
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.planning.plan import Selection
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.desired import DesiredMachine
-    from orchestrator.sites.model import Provider, Site
+    from orchestrator.sites.model import Api, Provider, Site
     from orchestrator.subscriptions.model import Subscription
 
 DEFAULT_FOLDER = Path("subscriptions")
@@ -236,15 +238,19 @@ def connect(name: str, site: Site, secret: str, **other: Any) -> Cluster:
     Raises:
         ValueError: ``token_id`` is none.
     """
+    return connect_api(name, site.api, secret, **{"vmids": site.vmids, **other})
+
+
+def connect_api(name: str, api: Api, secret: str, **other: Any) -> Cluster:
+    """As :func:`connect`, for a site of which only its API is known."""
     from orchestrator.proxmox import Cluster
 
     usual: dict[str, Any] = {
-        "url": site.api.url,
-        "token_id": site.api.token_id,
-        "ca_file": site.api.ca_file,
-        "verify_tls": site.api.verify_tls,
-        "timeout_seconds": site.api.timeout_seconds,
-        "vmids": site.vmids,
+        "url": api.url,
+        "token_id": api.token_id,
+        "ca_file": api.ca_file,
+        "verify_tls": api.verify_tls,
+        "timeout_seconds": api.timeout_seconds,
     }
     return Cluster(site=name, token_secret=secret, **{**usual, **other})
 
@@ -329,33 +335,85 @@ def open_desired(paths: list[Path] | None, provider: Provider) -> tuple[DesiredM
 
 
 def provider_name(provider: Provider) -> str:
-    """A name for the set of sites, for the lock: two inventories of the same clusters share it."""
+    """A name for the set of sites, by the addresses of their APIs: for saved plans, and the list of host keys."""
     import hashlib
 
     urls = sorted(site.api.url for site in provider.sites.values())
     return hashlib.sha256("\n".join(urls).encode()).hexdigest()[:12]
 
 
-def run_locks(provider: Provider, history: str | None, what: str = "") -> RunLocks:
-    """The locks of one run, none taken yet: in the history's database if that is one, else on this computer.
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run that changes something: what all its steps share.
 
-    Ends the command with a message if none can be had.
+    Attributes:
+        clusters: the API of each site.
+        locks: none taken yet.
+        stopping: whether somebody asked for its end.
+        signals: hears Ctrl-C; told when the changes begin.
     """
-    from orchestrator.applying.lock import DatabaseLocks, FileLocks, LocksUnavailable, RunLocks
 
-    name = provider_name(provider)
-    if not history or "://" not in history or history.startswith("sqlite"):
-        return RunLocks(FileLocks(state_directory() / "locks"), name, holder(what))
+    clusters: dict[str, Cluster]
+    locks: RunLocks
+    stopping: Stopping
+    signals: Signals
+
+    def begin(self) -> None:
+        """From here on things are changed: Ctrl-C ends the run in order, and no longer at once."""
+        self.signals.begin()
+
+    def end(self) -> None:
+        """End the command with the exit code of an interrupted one, if somebody asked for its end."""
+        from orchestrator.applying.stopping import EXIT_CODE
+
+        if self.stopping.asked:
+            raise typer.Exit(EXIT_CODE)
+
+
+@contextmanager
+def open_run(provider: Provider, what: str = "", *, only: Collection[str] | None = None) -> Iterator[Run]:
+    """Open a run that changes something at every site, or at some only. Its locks go when it ends.
+
+    What it stumbles over ends the command with a message: a lock that somebody has, a freeze, an interruption.
+
+    Args:
+        provider: the sites.
+        what: what the run does, for others who want the same locks.
+        only: these sites.
+    """
+    from orchestrator.applying.lock import Held, LocksUnavailable, RunLocks
+    from orchestrator.applying.lock_note import holder_text
+    from orchestrator.applying.stopping import EXIT_CODE, Signals, Stopping
+    from orchestrator.applying.vm import Stopped
+
+    stopping = Stopping()
+    holder = holder_text(operator(), dt.datetime.now(dt.UTC), what)
     try:
-        return RunLocks(DatabaseLocks(history), name, holder(what))
-    except LocksUnavailable as error:
-        fail(str(error))
+        with (
+            Signals(stopping, _tell_interrupted) as signals,
+            open_clusters(provider, only=only) as clusters,
+            RunLocks(clusters, holder, tell=complain) as locks,
+        ):
+            for cluster in clusters.values():
+                cluster.leaves_task = stopping.leaves_task
+            try:
+                yield Run(clusters=clusters, locks=locks, stopping=stopping, signals=signals)
+            except (Held, LocksUnavailable, Stopped) as error:
+                fail(str(error))
+    except typer.Exit as ended:
+        raise typer.Exit(EXIT_CODE if ended.exit_code and stopping.asked else ended.exit_code) from None
 
 
-def holder(what: str = "") -> str:
-    """Who holds a lock and since when, in words; ``what`` says what for."""
-    since = f"since {dt.datetime.now().astimezone():%Y-%m-%d %H:%M:%S %Z}"
-    return f"{operator()} (pid {os.getpid()}, {since}{', ' + what if what else ''})"
+def _tell_interrupted(running: list[str]) -> None:
+    from orchestrator.applying.stopping import LEAVE_SECONDS
+
+    waited = (
+        f" Waiting up to {LEAVE_SECONDS:.0f} s for what runs, then it goes on in Proxmox alone: "
+        f"{', '.join(sorted(running))}."
+        if running
+        else ""
+    )
+    complain(f"interrupted: nothing new is begun.{waited} Interrupt again to end at once.")
 
 
 def run_name(moment: dt.datetime) -> str:
@@ -370,7 +428,7 @@ def journal(
     clusters: Mapping[str, Cluster],
     *,
     known: Collection[str] = (),
-    locks: RunLocks | None = None,
+    run: Run | None = None,
 ) -> Journal:
     """A journal of a run of its own.
 
@@ -380,16 +438,17 @@ def journal(
         show: called with client, machine and text when a step begins.
         clusters: the API of the sites that it changes: a freeze there stops it.
         known: sites that were read just now, and not frozen.
-        locks: of this run: without them it goes no further.
+        run: the run, if it has locks: without them it goes no further, nor after an interruption.
     """
     from orchestrator.applying.freezing import FreezeWatch
     from orchestrator.applying.journal import Journal
+    from orchestrator.applying.stopping import Stopping
 
-    watch = FreezeWatch(clusters, known=known)
+    watch = FreezeWatch(clusters, known=known, look=run.locks.look if run else None)
 
     def gate(site: str) -> None:
-        if locks is not None:
-            locks.check()
+        if run is not None:
+            run.locks.check(site)
         watch(site)
 
     return Journal(
@@ -399,6 +458,7 @@ def journal(
         run=run_name(dt.datetime.now(dt.UTC)),
         show=show,
         gate=gate,
+        stopping=run.stopping if run else Stopping(),
     )
 
 

@@ -38,11 +38,13 @@ def create(
     from orchestrator.resources.snapshot import expires_at, unable
 
     provider = session.open_provider(inventory)
-    with session.open_clusters(provider) as clusters, session.open_history(history) as opened:
-        found = find_machine(target, clusters)
+    with session.open_run(provider) as run, session.open_history(history) as opened:
+        run.locks.clients([target.partition("/")[0]])
+        found = find_machine(target, run.clusters)
         if reason_why_not := unable(found.machine, found.machine.storage_types):
             session.fail(f"{target}: {reason_why_not}")
-        vm = vm_of(found, opened, reason=reason)
+        vm = vm_of(found, opened, reason=reason, run=run)
+        run.begin()
         try:
             remove_expired(vm, dt.datetime.now(dt.UTC))  # what should be gone does not stand in the way
             taken = take_snapshot(vm, name, declared_for=None)
@@ -105,19 +107,22 @@ def delete(
 ) -> None:
     """Remove a snapshot of ours before its seven days are over. The machine stays as it is."""
     from orchestrator.applying.snapshots import remove_snapshot
+    from orchestrator.applying.vm import Stopped
     from orchestrator.proxmox import ProxmoxError
     from orchestrator.resources.snapshot import owned
 
     provider = session.open_provider(inventory)
-    with session.open_clusters(provider) as clusters, session.open_history(history) as opened:
-        found = find_machine(target, clusters)
+    with session.open_run(provider) as run, session.open_history(history) as opened:
+        run.locks.clients([target.partition("/")[0]])
+        found = find_machine(target, run.clusters)
         snapshot = _existing(found, target, name)
         if owned(snapshot) is None:
             session.fail(f"{name} was made by others in Proxmox, so it is not removed here: remove it there")
         confirm(f"Remove the snapshot {name} of {target}?", yes=yes)
+        run.begin()
         try:
-            remove_snapshot(vm_of(found, opened, reason=reason), name)
-        except ProxmoxError as error:
+            remove_snapshot(vm_of(found, opened, reason=reason, run=run), name)
+        except (ProxmoxError, Stopped) as error:
             session.fail(f"{target}: {error}")
     session.console().print("removed")
 
@@ -136,7 +141,6 @@ def rollback(
     history: session.HistoryPath = None,
 ) -> None:
     """Bring a machine back to a snapshot. Says what is lost and asks; a running machine runs again afterwards."""
-    from orchestrator.applying.lock import Held, LocksUnavailable
     from orchestrator.applying.rollback import go_back, refresh_guest, what_is_lost
     from orchestrator.applying.vm import Stopped
     from orchestrator.proxmox import ProxmoxError
@@ -144,26 +148,26 @@ def rollback(
     provider = session.open_provider(inventory)
     desired = wanted(target, session.open_desired(files, provider))
     ssh = session.ssh_settings(provider)
-    try:
-        with (
-            session.run_locks(provider, history) as locks,
-            session.open_clusters(provider) as clusters,
-            session.open_history(history) as opened,
-        ):
-            locks.clients([desired.client])
-            found = find_machine(target, clusters)
+    with session.open_run(provider) as run, session.open_history(history) as opened:
+        run.locks.clients([desired.client])
+        try:
+            found = find_machine(target, run.clusters)
             snapshot = _existing(found, target, name)
-            vm = vm_of(found, opened, reason=reason)
+            vm = vm_of(found, opened, reason=reason, run=run)
             _print_loss(target, snapshot, what_is_lost(vm, found.machine, snapshot))
             confirm(f"Bring {target} back to {name}?", yes=yes)
-            go_back(vm, found.machine, snapshot)
-            if not found.machine.running:
-                session.console().print("back; it is stopped, as it was")
-                return
-            again = find_machine(target, clusters)
-            problem = refresh_guest(vm, desired, again.machine, again.site, ssh, boot_seconds=boot_timeout)
-    except (ProxmoxError, Stopped, Held, LocksUnavailable) as error:
-        session.fail(f"{target}: {error}")
+            run.begin()
+            with run.stopping.finishing(f"{target}: rollback"):
+                go_back(vm, found.machine, snapshot)
+                if not found.machine.running:
+                    session.console().print("back; it is stopped, as it was")
+                    return
+                again = find_machine(target, run.clusters)
+                problem = refresh_guest(
+                    vm, desired, again.machine, again.site, ssh, boot_seconds=boot_timeout
+                )
+        except (ProxmoxError, Stopped) as error:
+            session.fail(f"{target}: {error}")
     if problem:
         session.fail(f"{target} is back at {name}, but its guest is not as it should be: {problem}")
     session.console().print("back; it runs, its firewall and its clock are right")

@@ -85,8 +85,15 @@ def wanted(target: str, desired: tuple[DesiredMachine, ...]) -> DesiredMachine:
     return found
 
 
-def vm_of(found: Found, history: History, *, reason: str) -> Vm:
-    """The machine as steps address it, with a journal of its own run."""
+def vm_of(found: Found, history: History, *, reason: str, run: session.Run | None = None) -> Vm:
+    """The machine as steps address it, with a journal of its own run.
+
+    Args:
+        found: the machine.
+        history: where steps are recorded.
+        reason: that the history keeps.
+        run: the run, if it has locks.
+    """
     from orchestrator.applying.freezing import Frozen
     from orchestrator.applying.vm import Vm
 
@@ -100,8 +107,9 @@ def vm_of(found: Found, history: History, *, reason: str) -> Vm:
         lambda client, machine, text: out.print(f"{client}/{machine}  {text}"),
         {site: found.cluster},
         known=[site],
+        run=run,
     )
-    return Vm.of(found.cluster, journal, found.machine, found.mark)
+    return Vm.of(found.cluster, journal, found.machine, found.mark, pause=journal.stopping.pause)
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -54,7 +54,6 @@ def update(
 
     Exit code 0: all is well; 1: a machine was not updated, or is not well.
     """
-    from orchestrator.applying.lock import Held, LocksUnavailable
     from orchestrator.applying.machine_update import UpdateTerms
     from orchestrator.applying.update_candidates import candidates
     from orchestrator.applying.updates import UpdateRun, has_work
@@ -68,50 +67,50 @@ def update(
     session.check_selection(chosen, desired)
     asked_at = _moment(requested)
     ssh = session.ssh_settings(provider)
-    try:
-        with (
-            session.run_locks(provider, history, "updates") as locks,
-            session.open_clusters(provider) as clusters,
-            session.open_history(history) as opened,
-        ):
-            out = session.console()
-            wanted = [machine for machine in desired if chosen.includes(*machine.key)]
-            locks.clients(machine.client for machine in wanted)
-            now = dt.datetime.now(dt.UTC)
-            machines, reasons = candidates(
-                wanted,
-                read_sites(wanted, clusters, chosen),
-                clusters,
-                may_reboot=lambda machine: restart_now or is_open(machine.window, now),
+    with (
+        session.open_run(provider, "updates") as run,
+        session.open_history(history) as opened,
+    ):
+        out = session.console()
+        wanted = [machine for machine in desired if chosen.includes(*machine.key)]
+        if not check:
+            run.locks.clients(machine.client for machine in wanted)
+        now = dt.datetime.now(dt.UTC)
+        machines, reasons = candidates(
+            wanted,
+            read_sites(wanted, run.clusters, chosen),
+            run.clusters,
+            may_reboot=lambda machine: restart_now or is_open(machine.window, now),
+            released=release,
+        )
+        out.print(f"looking what is due in {len(machines)} of {len(wanted)} machines")
+        due = look_for_updates([machine.target() for machine in machines], ssh)
+        _print_due(wanted, due, reasons, security_only=security_only)
+        todo = [
+            one
+            for one in machines
+            if has_work(one, due[one.key], security_only=security_only) or (release and one.held)
+        ]
+        if check or not todo:
+            raise typer.Exit(1 if _problems(due, reasons) else 0)
+        confirm("Install these updates?", yes=yes)
+        with progress() as show:
+            run.begin()
+            terms = UpdateTerms(
+                ssh=ssh,
+                journal=session.journal(opened, reason, show, run.clusters, run=run),
+                clock=lambda: dt.datetime.now(dt.UTC),
+                automatic=False,
+                requested_at=asked_at,
+                security_only=security_only,
                 released=release,
+                boot_seconds=boot_timeout,
+                settle_seconds=settle_timeout,
+                pause=run.stopping.pause,
             )
-            out.print(f"looking what is due in {len(machines)} of {len(wanted)} machines")
-            due = look_for_updates([machine.target() for machine in machines], ssh)
-            _print_due(wanted, due, reasons, security_only=security_only)
-            todo = [
-                one
-                for one in machines
-                if has_work(one, due[one.key], security_only=security_only) or (release and one.held)
-            ]
-            if check or not todo:
-                raise typer.Exit(1 if _problems(due, reasons) else 0)
-            confirm("Install these updates?", yes=yes)
-            with progress() as show:
-                terms = UpdateTerms(
-                    ssh=ssh,
-                    journal=session.journal(opened, reason, show, clusters, locks=locks),
-                    clock=lambda: dt.datetime.now(dt.UTC),
-                    automatic=False,
-                    requested_at=asked_at,
-                    security_only=security_only,
-                    released=release,
-                    boot_seconds=boot_timeout,
-                    settle_seconds=settle_timeout,
-                )
-                lines = UpdateRun(terms=terms).run(machines, due)
-    except (Held, LocksUnavailable) as error:
-        session.fail(str(error))
-    _report(lines)
+            lines = UpdateRun(terms=terms).run(machines, due)
+        _report(lines)
+        run.end()
     if reasons or not all(line.well for line in lines):
         raise typer.Exit(1)
 

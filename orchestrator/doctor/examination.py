@@ -27,7 +27,7 @@ from orchestrator.sites.secrets import SecretUnavailable, resolve
 
 if TYPE_CHECKING:
     from orchestrator.guests import SshSettings
-    from orchestrator.proxmox import Cluster, ClusterState
+    from orchestrator.proxmox import Cluster, ClusterState, VmConfig
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.sites.model import Management, Provider, Site
 
@@ -195,16 +195,18 @@ def _bridges(place: Place, site: Site, cluster: Cluster, home: Iterable[str]) ->
     yield from judge_bridges(place, wanted, there)
 
 
-def _templates(site: Site, cluster: Cluster, state: ClusterState) -> dict[int, Any]:
+def _templates(site: Site, cluster: Cluster, state: ClusterState) -> dict[int, VmConfig | ProxmoxError]:
     names = {image.template for image in site.images.values()}
     online = {node.name for node in state.nodes if node.online}
-    configs = {}
+    configs: dict[int, VmConfig | ProxmoxError] = {}
     for vm in state.vms:
         if vm.template and vm.name in names and vm.node in online:
             try:
-                configs[vm.vmid] = read_vm(cluster, vm.node, vm.vmid)
+                configs[vm.vmid] = read_vm(cluster, vm.node, vm.vmid, odd=True)
             except NotFound:  # removed since the list was read
                 continue
+            except ProxmoxError as error:  # one template's: the others are looked at
+                configs[vm.vmid] = error
     return configs
 
 

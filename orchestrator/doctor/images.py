@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.doctor.findings import Finding, Place
+from orchestrator.proxmox import BadAnswer, ProxmoxError
 from orchestrator.resources.image import system_slot, template_defects
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def judge_images(
-    place: Place, site: Site, vms: Sequence[VmSummary], configs: Mapping[int, VmConfig]
+    place: Place, site: Site, vms: Sequence[VmSummary], configs: Mapping[int, VmConfig | ProxmoxError]
 ) -> Iterator[Finding]:
     """Look at each image of the sites file.
 
@@ -23,7 +24,7 @@ def judge_images(
         place: the site.
         site: what the sites file says.
         vms: the cluster's VMs.
-        configs: of the templates, by VM id.
+        configs: of the templates, by VM id, or why one could not be read.
     """
     for name, image in site.images.items():
         found = [vm for vm in vms if vm.name == image.template]
@@ -63,9 +64,20 @@ def _twins(place: Place, subject: str, templates: Sequence[VmSummary]) -> Iterat
             )
 
 
-def _template(place: Place, subject: str, vm: VmSummary, config: VmConfig) -> Iterator[Finding]:
+def _template(
+    place: Place, subject: str, vm: VmSummary, config: VmConfig | ProxmoxError
+) -> Iterator[Finding]:
     """What the plan looks at, too: what makes it refuse is an error, what is set in each clone is said."""
     who = f"template {vm.vmid} on {vm.node}"
+    if isinstance(config, BadAnswer):
+        yield place.error(
+            subject, f"{who} has a setting that cannot be understood: {config.text}", "correct it in Proxmox"
+        )
+        return
+    if isinstance(config, ProxmoxError):
+        remedy = config.remedy or "see the error, and run this again"
+        yield place.error(subject, f"{who} could not be read: {config.text}", remedy)
+        return
     defects = template_defects(vm, config)
     for defect in defects:
         report = place.warning if defect.usable else place.error

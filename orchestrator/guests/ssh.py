@@ -13,7 +13,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -68,8 +68,20 @@ def source_address_seen(target: GuestTarget, ssh: SshSettings) -> IPAddress:
         ) from None
 
 
-def wait_for_ssh(target: GuestTarget, ssh: SshSettings, timeout_seconds: float) -> None:
+def wait_for_ssh(
+    target: GuestTarget,
+    ssh: SshSettings,
+    timeout_seconds: float,
+    *,
+    pause: Callable[[float], None] = time.sleep,
+) -> None:
     """Wait until the provider can log in. A booting guest may refuse connections and, for a while, the key.
+
+    Args:
+        target: the guest.
+        ssh: how it is reached.
+        timeout_seconds: how long to try.
+        pause: waits that many seconds between two tries.
 
     Raises:
         HostKeyMismatch: at once: waiting does not make a stranger the right machine.
@@ -86,7 +98,7 @@ def wait_for_ssh(target: GuestTarget, ssh: SshSettings, timeout_seconds: float) 
         except GuestUnreachable:
             if time.monotonic() + _RETRY_SECONDS > deadline:
                 raise
-        time.sleep(_RETRY_SECONDS)
+        pause(_RETRY_SECONDS)
 
 
 class BoundedSocket:

@@ -34,7 +34,8 @@ class Tell(Protocol):
         """Take one event."""
 
 
-def _nobody_else(_clients: Collection[str]) -> AbstractContextManager[Mapping[str, str]]:
+def nobody_else(_clients: Collection[str]) -> AbstractContextManager[Mapping[str, str]]:
+    """No other run is at work, for instance because nothing is changed."""
     return nullcontext({})
 
 
@@ -74,7 +75,7 @@ class Night:
     clocks: Clocks = field(default_factory=Clocks)
     file_problems: tuple[str, ...] = ()
     ssh: SshSettings | None = None
-    changing: Callable[[Collection[str]], AbstractContextManager[Mapping[str, str]]] = _nobody_else
+    changing: Callable[[Collection[str]], AbstractContextManager[Mapping[str, str]]] = nobody_else
     claims: Claims = field(default_factory=Claims)
     boot_seconds: float = 600.0
     silence_seconds: float = SILENCE_SECONDS
@@ -83,8 +84,8 @@ class Night:
 
     @property
     def closed(self) -> bool:
-        """Whether the window has closed: what runs goes on, nothing new begins."""
-        return self.clock() >= self.closes_at
+        """Whether the window has closed, or somebody ended the night: what runs goes on, nothing new begins."""
+        return self.journal.stopping.asked or self.clock() >= self.closes_at
 
     @property
     def sites(self) -> tuple[str, ...]:

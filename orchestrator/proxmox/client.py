@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
+from orchestrator.proxmox.budget import Limits
 from orchestrator.proxmox.connection import Connection, Endpoint, NoAnswer, Refusal, Unfit, parse_http_date
 from orchestrator.proxmox.errors import (
     Answer,
@@ -22,6 +23,7 @@ from orchestrator.proxmox.errors import (
     ProxmoxError,
     ServerError,
     TaskFailed,
+    TaskLeft,
     TaskTimeout,
     TlsRefused,
     Uncertain,
@@ -47,6 +49,8 @@ _SHORTEST = 0.01
 """Seconds of an attempt for which its call has no time left."""
 _LOG_LINES = 5000
 _LOG_TAIL = 20
+_LISTEN_SECONDS = 1.0
+"""How often a wait for a task looks whether it is still wanted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +78,9 @@ class Cluster:
 
     Nothing is sent before the first call. Parameters: booleans become 0 and 1, None is left out, a list is
     sent as PVE's array (the name repeated).
+
+    Attributes:
+        leaves_task: asked while a task is waited for: True leaves it to itself (:class:`TaskLeft`).
     """
 
     def __init__(
@@ -86,6 +93,7 @@ class Cluster:
         ca_file: Path | None = None,
         verify_tls: bool = True,
         timeout_seconds: float = 30.0,
+        body_bytes: int = Limits.body_bytes,
         patience: Patience | None = None,
         vmids: tuple[int, int] | None = None,
         on_call: Callable[[str, str], None] | None = None,
@@ -101,6 +109,7 @@ class Cluster:
             verify_tls: False trusts anybody.
             timeout_seconds: how long the server may be silent; a call with all its attempts may take five times
                 as long.
+            body_bytes: the longest answer that is taken in, decompressed.
             patience: how to ask again.
             vmids: the first and the last number for new VMs; None: what Proxmox proposes.
             on_call: called with method and path right before every request is sent, retries and polls included.
@@ -116,10 +125,12 @@ class Cluster:
             ca_file=ca_file,
             verify_tls=verify_tls,
             timeout_seconds=timeout_seconds,
+            body_bytes=body_bytes,
         )
         self._patience = patience or Patience()
         self._vmids = vmids
         self._on_call = on_call
+        self.leaves_task: Callable[[], bool] = lambda: False
         self._local = threading.local()
         self._guard = threading.Lock()
         self._connections: list[Connection] = []
@@ -366,6 +377,7 @@ class Cluster:
         Raises:
             TaskFailed: it ended badly.
             TaskTimeout: it did not end in ``timeout_seconds``, or its node was away for too long.
+            TaskLeft: it still runs, and is not to be waited for any longer.
             BadAnswer: ``upid`` is none.
         """
         task = parse_upid(upid)
@@ -394,10 +406,25 @@ class Cluster:
             if left <= 0:
                 text = f"did not end within {timeout_seconds:g} s{trouble}"
                 raise TaskTimeout(text, site=self.site, call=str(task), upid=upid)
-            time.sleep(min(wait, left))
+            self._rest(min(wait, left), task)
             # A long task is asked about less often: its end is noticed within a twentieth of its length.
             longest = max(self._patience.longest_poll, (time.monotonic() - started) / 20)
             wait = min(wait * 1.5, longest)
+
+    def _rest(self, seconds: float, task: Upid) -> None:
+        """Wait before the next look at a task.
+
+        Raises:
+            TaskLeft: it is not to be waited for any longer.
+        """
+        until = time.monotonic() + seconds
+        while True:
+            if self.leaves_task():
+                raise TaskLeft(site=self.site, call=str(task), upid=task.text)
+            left = until - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, _LISTEN_SECONDS))
 
     def _ended(self, task: Upid, exitstatus: str, seconds: float) -> TaskResult:
         warnings = warnings_in(exitstatus)

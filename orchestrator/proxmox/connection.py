@@ -11,7 +11,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
@@ -40,6 +40,7 @@ class Endpoint:
         verify_tls: False trusts anybody.
         timeout_seconds: how long the server may be silent. A whole attempt may take twice, a whole call with all its
             attempts five times as long (:class:`orchestrator.proxmox.budget.Limits`).
+        body_bytes: the longest answer that is taken in, decompressed.
     """
 
     url: str
@@ -48,6 +49,7 @@ class Endpoint:
     ca_file: Path | None
     verify_tls: bool
     timeout_seconds: float
+    body_bytes: int = Limits.body_bytes
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -63,7 +65,7 @@ class Endpoint:
     @property
     def limits(self) -> Limits:
         """How long calls may take, and how much may be answered."""
-        return Limits.within(self.timeout_seconds)
+        return replace(Limits.within(self.timeout_seconds), body_bytes=self.body_bytes)
 
 
 class Refusal(Exception):

@@ -251,14 +251,27 @@ class TaskTimeout(ProxmoxError):
         upid: the task.
     """
 
-    def __init__(self, text: str, *, site: str, call: str, upid: str) -> None:
+    def __init__(self, text: str, *, site: str, call: str, upid: str, remedy: str = "") -> None:
         super().__init__(
             text,
             site=site,
             call=call,
-            remedy=f"it may still run: see task {upid}, stop it there if it hangs, then plan again",
+            remedy=remedy or f"it may still run: see task {upid}, stop it there if it hangs, then plan again",
         )
         self.upid = upid
+
+
+class TaskLeft(TaskTimeout):
+    """A task was not waited for any longer, because the run was interrupted. It goes on in Proxmox."""
+
+    def __init__(self, *, site: str, call: str, upid: str) -> None:
+        super().__init__(
+            "interrupted: it was left to itself, and goes on in Proxmox",
+            site=site,
+            call=call,
+            upid=upid,
+            remedy=f"the next run looks at what came of task {upid}",
+        )
 
 
 @dataclass(frozen=True)

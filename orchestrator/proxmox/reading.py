@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from orchestrator.proxmox.errors import BadAnswer, ProxmoxError, tidy
+from orchestrator.proxmox.errors import BadAnswer, ProxmoxError, ServerError, tidy
 from orchestrator.proxmox.privileges import read_version
 from orchestrator.proxmox.shapes import (
     FLAG,
@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 FREEZE_POOL = "orchestrator-freeze"
 """A pool of this name at a site stops every change there; its comment says who made it, and why."""
+
+_BY_HAND = "somebody, by hand"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +205,7 @@ def read_cluster(cluster: Cluster) -> ClusterState:
         nodes=tuple(nodes),
         storages=tuple(storages),
         pools=frozenset(_pools(pools, bad)),
-        frozen=_frozen(pools),
+        frozen=frozen_by(_comments(pools)),
         containers=tuple(containers),
         bad_entries=tuple(bad),
     )
@@ -300,15 +302,33 @@ def read_frozen(cluster: Cluster) -> str:
     Raises:
         ProxmoxError: it could not be read.
     """
-    return _frozen(cluster.get("/pools"))
+    return frozen_by(read_pools(cluster))
 
 
-def _frozen(pools: Iterable[Mapping[str, Any]]) -> str:
-    for entry in pools:
-        if entry["poolid"] == FREEZE_POOL:
-            comment = entry.get("comment")
-            return tidy(comment) if isinstance(comment, str) and comment else "somebody, by hand"
-    return ""
+def read_pools(cluster: Cluster) -> dict[str, str]:
+    """The pools of a cluster and their comments, as far as the token sees them. One call.
+
+    Raises:
+        ProxmoxError: they could not be read.
+    """
+    answer = cluster.get("/pools")
+    if not isinstance(answer, list):
+        raise ServerError("the answer is not a list of pools", site=cluster.site, call="GET /pools")
+    return _comments(answer)
+
+
+def _comments(pools: Iterable[Any]) -> dict[str, str]:
+    """The comment of each pool, by its name: whatever else the list holds, a freeze is seen."""
+    return {
+        entry["poolid"]: entry["comment"] if isinstance(entry.get("comment"), str) else ""
+        for entry in pools
+        if isinstance(entry, dict) and isinstance(entry.get("poolid"), str)
+    }
+
+
+def frozen_by(pools: Mapping[str, str]) -> str:
+    """Who stopped every change, by pools and their comments; empty if nobody did."""
+    return (tidy(pools[FREEZE_POOL]) or _BY_HAND) if FREEZE_POOL in pools else ""
 
 
 def _pools(pools: Iterable[Mapping[str, Any]], bad: list[BadEntry]) -> Iterator[str]:
@@ -358,8 +378,23 @@ def _named(
             found.append(vm)
         else:
             status = str(entry.get("status") or vm.status) if vm.status == "unknown" else vm.status
-            found.append(replace(vm, name=str(entry["name"]), status=status))
+            template = vm.template or str(entry.get("template") or 0) == "1"
+            found.append(replace(vm, name=str(entry["name"]), status=status, template=template))
     return found
+
+
+def where_is(cluster: Cluster, vmid: int) -> str | None:
+    """The node that has a VM or container now; None if the cluster has none of that number. One call.
+
+    A node that does not have it proves nothing: it may have been migrated, or recovered by HA, since a list was read.
+
+    Raises:
+        ProxmoxError: the list could not be read.
+    """
+    for entry in cluster.get("/cluster/resources", type="vm"):
+        if str(entry.get("vmid")) == str(vmid):
+            return str(entry.get("node") or "another node")
+    return None
 
 
 def _vm(entry: Mapping[str, Any]) -> VmSummary:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orchestrator.sites.addresses import free_addresses
-    from orchestrator.sites.loading import load_provider
+    from orchestrator.sites.loading import load_apis, load_provider
     from orchestrator.sites.model import Provider, SecretReference, Site, SiteNetwork
     from orchestrator.sites.secrets import SecretUnavailable
 
@@ -21,6 +21,7 @@ __all__ = [
     "Site",
     "SiteNetwork",
     "free_addresses",
+    "load_apis",
     "load_provider",
 ]
 
@@ -31,6 +32,7 @@ _HOMES = {
     "Site": "model",
     "SiteNetwork": "model",
     "free_addresses": "addresses",
+    "load_apis": "loading",
     "load_provider": "loading",
 }
 

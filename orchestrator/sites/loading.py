@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from orchestrator.documents.checking import check
 from orchestrator.documents.files import read_trusted_text
 from orchestrator.documents.problems import Problem, ProblemsFound, count_errors, first_problems
 from orchestrator.documents.reading import read
 from orchestrator.documents.shape import keys_of
-from orchestrator.sites.model import Provider
+from orchestrator.sites.model import Api, Provider
 from orchestrator.sites.rules import check_sites
 
 FILE_NAME = "sites.yaml"
@@ -27,7 +29,7 @@ def load_provider(path: Path) -> Provider:
     Raises:
         ProblemsFound: the file has errors; every one of them is in the exception.
     """
-    file = path / FILE_NAME if os.path.isdir(path) else path  # noqa: PTH112  (Path's raises where it may not look)
+    file = _file(path)
     text = read_trusted_text(file)
     if isinstance(text, Problem):
         raise ProblemsFound([text])
@@ -39,3 +41,34 @@ def load_provider(path: Path) -> Provider:
     if checked.value is None or count_errors(problems):
         raise ProblemsFound(first_problems(problems))
     return checked.value
+
+
+def load_apis(path: Path) -> dict[str, Api | None]:
+    """Read how the sites' clusters are reached, and nothing else: for what has to work while the file has errors.
+
+    Args:
+        path: the inventory's folder, or the file itself.
+
+    Returns:
+        By site; None where that part of the file has errors itself. Empty where the text cannot be read at all.
+    """
+    file = _file(path)
+    text = read_trusted_text(file)
+    data = None
+    if not isinstance(text, Problem):
+        data = read(text, str(file), keys=keys_of(Provider), kind="sites file").data
+    sites = data.get("sites") if isinstance(data, dict) else None
+    if not isinstance(sites, dict):
+        return {}
+    return {str(name): _api(site, file.absolute().parent) for name, site in sites.items()}
+
+
+def _api(site: object, folder: Path) -> Api | None:
+    try:
+        return Api.model_validate(site["api"] if isinstance(site, dict) else None, context={"folder": folder})
+    except (KeyError, ValidationError, RuntimeError):  # a path in the home of nobody is the last one
+        return None
+
+
+def _file(path: Path) -> Path:
+    return path / FILE_NAME if os.path.isdir(path) else path  # noqa: PTH112  (Path's raises where it may not look)

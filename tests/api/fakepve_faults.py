@@ -7,6 +7,7 @@ Licensed as fakepve, which it extends; it only ever runs as a process of its own
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import os
@@ -27,6 +28,7 @@ from fakepve.server import params
 from tests.api.fakepve_node import Node
 
 _API = "/api2/json"
+_BEFOREHAND = ("edit", "node-off", "bad-mark")
 
 
 @dataclass
@@ -41,7 +43,10 @@ class Fault:
             ``malformed`` (JSON that breaks off), ``task`` (a task that ends with ``text``), ``endless`` (a task that
             ends when all faults are cleared, as if somebody stopped it; neither task does anything), ``edit``
             (somebody else writes ``text`` into the machine's notes, then the request is carried out), ``kill`` (the
-            client, process ``pid``, is killed).
+            client, process ``pid``, is killed), ``drip`` (an answer a byte at a time, without end), ``pour`` (as fast
+            as it goes), ``answer`` (a success whose body is ``text``), ``node-off`` (the node ``text`` is off until all
+            faults are cleared), ``bad-mark`` (somebody breaks the mark in the machine's notes; all faults cleared, the
+            notes are what they were).
         after: the request is carried out first; only its answer is lost.
         skip: let so many pass before the first.
         lasting: from the first request that it happens to, it happens to every other as well.
@@ -107,6 +112,8 @@ class TroubledNode(Node):
         self.date_header: str | None = None
         """What answers say of the time instead of the clock's."""
         self._endless: list[str] = []
+        self._off: list[str] = []
+        self._broken_notes: dict[int, tuple[str, str]] = {}
 
     def _build_app(self) -> Any:
         app = super()._build_app()
@@ -117,6 +124,8 @@ class TroubledNode(Node):
     async def _door(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         answer = await self._let_in(request, handler)
         # As pveproxy has it: the node's own time. The modelled clock may be set.
+        if answer.prepared:
+            return answer
         answer.headers["Date"] = (
             formatdate(self.clock.time(), usegmt=True) if self.date_header is None else self.date_header
         )
@@ -124,13 +133,13 @@ class TroubledNode(Node):
 
     async def _let_in(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         path = request.path.removeprefix(_API)
-        self.calls[f"{request.method} {path}"] += 1
+        self.calls[f"{request.method} {await _named(request, path)}"] += 1
         self.connections[request.transport.get_extra_info("peername")[1]] = request.transport
         if request.method == "DELETE" and request.can_read_body:
             return _json_error(501, "Unexpected content for method 'DELETE'")
         fault = next((fault for fault in self.faults if fault.matches(request.method, path)), None)
-        if fault is not None and fault.kind == "edit":
-            self._edit(path, fault.text)
+        if fault is not None and fault.kind in _BEFOREHAND:
+            self._prepare(fault, path)
             fault = None
         if fault is None:
             return await self._carry_out(request, handler)
@@ -156,12 +165,33 @@ class TroubledNode(Node):
         """The trace as JSON."""
         return [dataclasses.asdict(call) for call in self.trace or ()]
 
-    def _edit(self, path: str, text: str) -> None:
+    def _prepare(self, fault: Fault, path: str) -> None:
+        """Do what somebody else does right before a request, which is carried out as usual."""
+        if fault.kind == "node-off":
+            self.set_node_offline(fault.text, True)
+            self._off.append(fault.text)
+            return
         found = re.match(r"/nodes/[^/]+/qemu/(\d+)", path)
         vm = self.vm(int(found[1])) if found else None
         if vm is None:
             raise KeyError(path)
-        vm.config["description"] = f"{vm.config.get('description', '')}{text}"
+        notes = vm.config.get("description", "")
+        if fault.kind == "edit":
+            vm.config["description"] = f"{notes}{fault.text}"
+        else:
+            vm.config["description"] = notes.replace('{"', '{"firewall": {"x": 1}, "firewall": 7, ')
+            self._broken_notes[vm.vmid] = (vm.config["description"], notes)
+
+    def recover(self) -> None:
+        """Somebody switches on again what is off, and repairs the notes that were broken."""
+        for name in self._off:
+            self.set_node_offline(name, False)
+        for vmid, (broken, sound) in self._broken_notes.items():
+            vm = self.vm(vmid)
+            if vm.config.get("description") == broken:
+                vm.config["description"] = sound
+        self._off.clear()
+        self._broken_notes.clear()
 
     async def end_endless_tasks(self) -> None:
         """Stop the tasks that do not end by themselves."""
@@ -190,6 +220,10 @@ class TroubledNode(Node):
             return web.Response(status=fault.status, headers={"Location": fault.text})
         if fault.kind == "malformed":
             return web.Response(text='{"data": [{"', content_type="application/json")
+        if fault.kind == "answer":
+            return web.Response(text=fault.text, content_type="application/json")
+        if fault.kind in ("drip", "pour"):
+            return await _without_end(request, hurry=fault.kind == "pour")
         if fault.kind in ("task", "endless"):
             return web.json_response({"data": await self._doomed_task(fault, request)})
         if fault.kind == "kill":
@@ -232,6 +266,25 @@ class TroubledNode(Node):
             user, _, token = name.partition("!")
             raise PveError(401, f"no such token '{token}' for user '{user}'")
         return super()._authenticate(request)
+
+
+async def _without_end(request: Any, *, hurry: bool) -> Any:
+    """Answer without end, until the other side hangs up."""
+    answer = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await answer.prepare(request)
+    with contextlib.suppress(ConnectionError):
+        while True:
+            await answer.write(b" " * (65536 if hurry else 1))
+            await asyncio.sleep(0 if hurry else 0.01)
+    return answer
+
+
+async def _named(request: Any, path: str) -> str:
+    """The path as calls are counted by; a run's lock that is made counts by its name, as when it is removed."""
+    if request.method == "POST" and path == "/pools":
+        name = str((await params(request)).get("poolid"))
+        return f"/pools/{name}" if name.startswith("orchestrator-lock-") else path
+    return path
 
 
 def _task_of(method: str, path: str, values: dict[str, Any]) -> tuple[str, str]:

