@@ -291,7 +291,7 @@ def _complaints(report: NightReport) -> Iterator[str]:
     yield from (line.message for line in report.backups if line.failed)
     lines: list[RetentionLine | RestoreTestLine] = [*report.retention, *report.tests]
     for line in lines:
-        if line.result in ("failed", "not-started"):
+        if line.result in ("failed", "not-started", "missing"):
             yield line.message
     for contract in report.contracts:
         if contract.failed:
