@@ -256,13 +256,16 @@ class NightRun:
         lines += self._change("snapshots", lambda: snapshots.take_declared(night, list(plan.due), limits))
         lines += self._change("expiry", lambda: self._expire(limits, lines))
         beside = self._begin_guests()
-        backups = self._back_up()
+        backing_up = self._back_up()
         self._step("reading archives", self._read_archives)
         self._look_at_clocks()
         removed: list[RetentionLine] = self._change(
             "retention", lambda: retention.carry_out(night, self._readings.values())
         )
         tests: list[RestoreTestLine] = self._change("restore tests", self._test)
+        # The machines whose updates went on when their turn came: their guests hold up nothing but themselves.
+        if backing_up is not None:
+            self._step("backups after updates", backing_up.run_rest)
         seen, updates = self._end_guests(beside)
         self._look_at_clocks()
         # What came of age while the night ran goes with it: else it would live a day too long.
@@ -275,6 +278,7 @@ class NightRun:
         contracts: list[ContractLine] = self._change(
             "ends of contracts", lambda: Endings(night, self._history).carry_out(self._readings)
         )
+        backups = backing_up.lines if backing_up is not None else []
         backups += self._step("missing backups", lambda: self._missing(backups))
         guests, delay = self._guests(seen, updates)
         found = seen if isinstance(seen, GuestsSeen) else GuestsSeen()
@@ -328,12 +332,13 @@ class NightRun:
         """Look at the clocks again before something is removed: hours have passed."""
         self._problems += self._step("clocks", lambda: self._night.look_at_clocks(list(self._readings)))
 
-    def _back_up(self) -> list[BackupLine]:
+    def _back_up(self) -> BackupRun | None:
+        """Make the backups that wait for no update; None while changes are stopped."""
         if self._frozen:
-            return []
+            return None
         run = BackupRun(self._night, self._plan.backups)
         self._step("backups", run.run)
-        return run.lines
+        return run
 
     def _missing(self, told: list[BackupLine]) -> list[BackupLine]:
         """The machines that should have been backed up and of which no line tells."""
