@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 from orchestrator.contract.life import Standing
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.rules import describe_changes
-from orchestrator.planning.addresses import choose_addresses
+from orchestrator.planning.addresses import choose_addresses, with_leaving
 from orchestrator.planning.classes import classified
 from orchestrator.planning.inside import new_supervision
 from orchestrator.planning.interventions import Allowance, Charge, Intervention
@@ -199,6 +199,7 @@ def make_plan(
         inside: what was seen in the guests, by client and machine; None if nobody looked.
     """
     wanted = list(desired)
+    observed = {name: with_leaving(site, now) for name, site in observed.items()}
     own: dict[tuple[str, str], list[ObservedMachine]] = defaultdict(list)
     for site in observed.values():
         for machine in site.machines:

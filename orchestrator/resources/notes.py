@@ -128,6 +128,8 @@ class Mark:
         suspended: the day its contract's suspension stopped it while it ran: it is started when that is over.
         adopted: the address of a machine that was there before us and was taken over as it is (article 4.2): its
             delivery settings (cloud-init, guest agent, name) are left alone. None: it was made by us.
+        leaving: the IPv4 address that its running guest had when it was given another one, which it has until its
+            next start; None if there is none.
         redundant: whether there is, or may be, something of ours in HA or replication for it (article 3.2).
         retired: the day it was taken out of its file; None while it is in service.
     """
@@ -150,6 +152,7 @@ class Mark:
     tested: dt.date | None = None
     suspended: dt.date | None = None
     adopted: str | None = None
+    leaving: str | None = None
     redundant: bool = False
     retired: dt.date | None = None
     vmid: int | None = None
@@ -183,6 +186,8 @@ def _encode(mark: Mark) -> str:
         "redundant": mark.redundant,
         "retired": mark.retired.isoformat() if mark.retired else None,
     }
+    if mark.leaving is not None:
+        data["leaving"] = mark.leaving
     if mark.vmid is not None:
         data["vmid"] = mark.vmid
     # "--" and ">" would end the comment early; JSON may escape any character.
@@ -379,6 +384,7 @@ def _decode(data: Mapping[str, Any]) -> Mark:
         tested=fields.day("tested"),
         suspended=fields.day("suspended"),
         adopted=fields.optional("adopted", lambda: _address(fields, "adopted")),
+        leaving=fields.optional("leaving", lambda: _address(fields, "leaving")),
         redundant=fields.switch("redundant"),
         retired=fields.day("retired"),
     )
