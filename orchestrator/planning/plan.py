@@ -283,13 +283,16 @@ def _machine_plan(
     inside: InsideReading | None,
 ) -> MachinePlan:
     site = observed[desired.site]
-    if not own and (why := desired.life.why(now) or _ending(desired, now)):
+    adopting = site.adoptable.get(desired.adopt) if desired.adopt is not None else None
+    held = unread(desired, observed, known) if not own and adopting is None else None
+    why = desired.life.why(now) or _ending(desired, now)
+    if not own and why and not (held and held.surely):
         notice = Change(kind=Kind.NOTICE, what="machine", after="not made", why=why)
         return _plan(desired, None, address, (notice,))
-    adopting = site.adoptable.get(desired.adopt) if desired.adopt is not None else None
-    if not own and adopting is None and (held := unread(desired, observed, known)):
-        item, change = held
-        return replace(_plan(desired, None, address, (change,)), vmid=item.vmid, node=item.node)
+    if held:
+        return replace(
+            _plan(desired, None, address, (held.change,)), vmid=held.item.vmid, node=held.item.node
+        )
     if not own and desired.adopt is not None:
         return _plan(desired, adopting, address, (_adoption(desired, site, adopting, address),))
     if not own:
