@@ -50,8 +50,8 @@ def erase_machine(vm: Vm, *, contract: str) -> None:
         if vm.vmid not in _members(vm):
             raise Stopped(
                 f"VM {vm.vmid} on {vm.node} is not in the pool {pool_of(vm.client)} any more, so it is not erased: if "
-                f"it is {vm.client}'s, `pvesh set /pools/{pool_of(vm.client)} --vms {vm.vmid}` puts it back, and the next "
-                "night erases it"
+                f"it is {vm.client}'s, `pvesh set /pools/{pool_of(vm.client)} --vms {vm.vmid}` puts it back, and the "
+                "next night erases it"
             )
         status = vm.cluster.get(f"{path}/status/current")
         if status["status"] != "stopped":
