@@ -54,3 +54,11 @@ def test_a_saved_plan_with_a_forged_time_is_refused(desk: Desk, made_at: str) ->
     answer = desk.run("apply", "--plan", "plan.json", "--yes", "--no-guests")
     assert answer.code == 1 and "plan.json is no saved plan: plan.made_at" in answer.err, answer
     assert desk.machines() == {}
+
+
+def test_a_name_that_no_vm_can_have_is_refused_before_anything_is_restored(desk: Desk) -> None:
+    desk.write(subscription("dupont", [machine("web-1")]))
+    for name in ("", "x;id", "web_1", "x\x1b[2J"):
+        answer = desk.run("backup", "restore", "dupont/web-1", f"--as={name}")
+        assert answer.code == 1 and "cannot be a VM's name: letters, digits and hyphens" in answer.err, answer
+        assert "\x1b" not in answer.err
