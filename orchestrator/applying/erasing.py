@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 from orchestrator.applying.high_availability import kept_aside
 from orchestrator.applying.marking import own_mark
 from orchestrator.applying.vm import Stopped, Vm
-from orchestrator.proxmox import NotFound, TaskFailed, Uncertain, is_ha_managed, read_pool_members, read_vm
+from orchestrator.proxmox import (
+    NotFound,
+    TaskFailed,
+    Uncertain,
+    is_ha_managed,
+    read_pool_members,
+    read_vm,
+    where_is,
+)
 from orchestrator.resources.backup import read_archive_mark
 from orchestrator.resources.desired import pool_of
 
@@ -40,6 +48,7 @@ def erase_machine(vm: Vm, *, contract: str) -> None:
         try:
             config = read_vm(vm.cluster, vm.node, vm.vmid)
         except NotFound:
+            _must_be_gone(vm)
             step.message = "it was gone already"
             return
         if (marked := own_mark(vm, config).contract) != contract:
@@ -67,6 +76,15 @@ def erase_machine(vm: Vm, *, contract: str) -> None:
             with suppress(NotFound):
                 vm.cluster.get(f"{path}/config")
                 raise
+            _must_be_gone(vm)
+
+
+def _must_be_gone(vm: Vm) -> None:
+    """Make sure that a machine which its node does not have is nowhere else: its contract's data would stay there."""
+    if (node := where_is(vm.cluster, vm.vmid)) is not None:
+        raise Stopped(
+            f"VM {vm.vmid} moved from {vm.node} to {node} meanwhile: the next night erases it there"
+        )
 
 
 def _members(vm: Vm) -> frozenset[int]:
@@ -105,13 +123,20 @@ def _end_copies(vm: Vm) -> None:
 def leftovers_of(client: str, reading: SiteReading) -> list[str]:
     """What still bears a client's name at a site, whoever made it, human-readable.
 
-    Machines in its pool or with its tag, and archives whose notes name it although they are not believed.
+    Machines in its pool, with its tag or with a mark that names it, and archives whose notes name it although they are
+    not believed.
     """
     name = pool_of(client)
+    site = reading.observed.site
+    found = [vm for vm in reading.observed.state.vms if vm.pool == name or name in vm.tags]
     machines = [
-        f"VM {vm.vmid} {vm.name} on {vm.node} ({reading.observed.site}) in the client's pool or with its tag"
-        for vm in reading.observed.state.vms
-        if vm.pool == name or name in vm.tags
+        f"VM {vm.vmid} {vm.name} on {vm.node} ({site}) in the client's pool or with its tag" for vm in found
+    ]
+    named = {vm.vmid for vm in found}
+    machines += [
+        f"{item.subject} ({site}), whose notes name the client"
+        for item in reading.observed.unreadable
+        if item.kind == "machine" and item.client == client and item.vmid not in named
     ]
     archives = [
         f"the archive {item.stored.volid} ({item.reason})"

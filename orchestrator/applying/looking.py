@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from orchestrator.applying.guest_target import target_of
+from orchestrator.applying.host_keys import key_holders, key_objection
 from orchestrator.guests import GuestTarget, SshSettings, look_into_machines
 from orchestrator.guests.inside import InsideReading
 from orchestrator.resources.desired import DesiredMachine
@@ -38,11 +39,15 @@ def look_into_guests(
         for machine in site.machines
         if machine.mark and machine.mark.ready and not machine.mark.retired and machine.running
     }
+    holders = key_holders(observed.values())
     targets: list[GuestTarget] = []
     seen: dict[tuple[str, str], InsideReading] = {}
     for item in desired:
         machine = machines.get(item.key)
         if machine is None or machine.mark is None or machine.address is None or not includes(*item.key):
+            continue
+        if objection := key_objection(item.client, machine.mark.host_keys, holders):
+            seen[item.key] = InsideReading(problem=f"{item.client}/{item.name}: {objection}")
             continue
         try:
             targets.append(

@@ -19,6 +19,7 @@ from orchestrator.applying.backups import make_backup
 from orchestrator.applying.clock import clock_of
 from orchestrator.applying.clone_run import CloneRun
 from orchestrator.applying.high_availability import kept_aside
+from orchestrator.applying.host_keys import Holders
 from orchestrator.applying.journal import Journal, Step
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.marking import change_mark, own_mark
@@ -70,6 +71,7 @@ class Surroundings:
         clusters: by site.
         states: what was read of each cluster when the plan was made.
         templates: the templates that were read then, by site.
+        key_holders: the machines that are known by each SSH host key, everybody's.
         now: the time of the plan: what it says is judged by it.
         restart_now: restart outside windows too.
         backup_storages: where backups of a site's machines go, by site.
@@ -86,6 +88,7 @@ class Surroundings:
     clock: Callable[[], dt.datetime]
     backup_storages: Mapping[str, Sequence[str]] = field(default_factory=dict)
     templates: Mapping[str, Sequence[Template]] = field(default_factory=dict)
+    key_holders: Holders = field(default_factory=dict)
     pause: Callable[[float], None] = time.sleep
 
 

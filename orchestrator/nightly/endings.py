@@ -284,6 +284,8 @@ class Endings:
             return f"not finished: {clocks}", True
         if unread := sorted(set(self._night.sites) - readings.keys()):
             return f"not known whether something is left: {', '.join(unread)} could not be read", False
+        if unread := [name for reading in readings.values() for name in _anybodys(reading)]:
+            return f"not known whether something is left: {', '.join(unread)} could not be read", False
         if unlisted := [place for reading in readings.values() for place in unlisted_places(reading)]:
             return f"not known whether archives are left: {'; '.join(unlisted)}", False
         details = {"reference": life.reference, "notice": str(life.notice), "last_day": str(life.last_day)}
@@ -300,6 +302,15 @@ class Endings:
         except (ProxmoxError, Stopped, HistoryUnavailable) as error:
             return str(error), True
         return "everything was erased, and nothing is left; the file can be taken out", False
+
+
+def _anybodys(reading: SiteReading) -> list[str]:
+    """Machines that could not be read, and may be anybody's."""
+    return [
+        f"{item.name} of {reading.observed.site}"
+        for item in reading.observed.unreadable
+        if item.kind == "machine" and item.client is None
+    ]
 
 
 def _unsure(client: str, reading: SiteReading) -> list[Unreadable]:

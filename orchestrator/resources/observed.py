@@ -30,6 +30,7 @@ from orchestrator.proxmox import (
     read_pool_members,
     read_snapshots,
     read_vm,
+    where_is,
 )
 from orchestrator.resources.backup import Archive
 from orchestrator.resources.copies import COPY_TAG
@@ -202,17 +203,20 @@ class _Reader:
     """Reads machines of one cluster; what they share stands here.
 
     Attributes:
+        nodes: every node of the cluster.
         silent: nodes that are off, or did not answer when they were asked, and why. Nothing more is asked of them.
     """
 
     cluster: Cluster
     site: str
     storage_types: dict[str, str]
+    nodes: frozenset[str]
     silent: dict[str, str]
     guard: threading.Lock = field(default_factory=threading.Lock)
 
     def ask(self, node: str, read: Callable[[], T]) -> T | str | None:
-        """Read something of a machine: what was read; None if it is gone; a text that says why it cannot be read.
+        """Read something of a machine: what was read; None if its node does not have it; a text that says why it
+        cannot be read.
 
         Raises:
             ProxmoxError: the site does not answer, or does not know us: that is not the machine's trouble.
@@ -222,7 +226,7 @@ class _Reader:
                 return self.silent[node]
         try:
             return read()
-        except NotFound:  # removed since the list was read
+        except NotFound:  # removed since the list was read, or moved
             return None
         except Unreachable as error:
             if error.status not in _ABOUT_A_NODE:
@@ -248,15 +252,14 @@ class _Reader:
             found = self.ask(node, lambda node=node: read(node))  # type: ignore[misc]
             if found is not None:
                 return guest, found
-            state = read_cluster(self.cluster)
-            listed = next((vm for vm in (*state.vms, *state.containers) if vm.vmid == guest.vmid), None)
-            if listed is None and guest.vmid not in {entry.vmid for entry in state.bad_entries}:
+            now = where_is(self.cluster, guest.vmid)
+            if now is None:
                 return guest, None
-            guest = replace(guest, node=listed.node if listed else node)
-            if guest.node == node:
+            if now == node or now not in self.nodes:
                 break
+            guest = replace(guest, node=now)
         return guest, (
-            f"the cluster lists it on {guest.node}, which does not have it (is it being migrated or removed?): run "
+            f"the cluster lists it, and its node {guest.node} does not have it (is it being migrated or removed?): run "
             "this again"
         )
 
@@ -332,7 +335,8 @@ class _Reader:
 
 def _reader(cluster: Cluster, state: ClusterState, silent: Mapping[str, str]) -> _Reader:
     types = {storage.name: storage.kind for storage in state.storages}
-    return _Reader(cluster=cluster, site=state.site, storage_types=types, silent=dict(silent))
+    nodes = frozenset(node.name for node in state.nodes)
+    return _Reader(cluster=cluster, site=state.site, storage_types=types, nodes=nodes, silent=dict(silent))
 
 
 def _off(state: ClusterState) -> dict[str, str]:
