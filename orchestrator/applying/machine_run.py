@@ -30,7 +30,7 @@ from orchestrator.applying.vm import Stopped, Vm
 from orchestrator.contract.calendar import day_in_paris
 from orchestrator.contract.life import Standing
 from orchestrator.planning.inside import keys_known
-from orchestrator.planning.machine import machine_changes
+from orchestrator.planning.machine import leaving, machine_changes
 from orchestrator.planning.plan import MachinePlan
 from orchestrator.proxmox import (
     Cluster,
@@ -202,7 +202,10 @@ class MachineRun:
             wanted = wanted.with_(vmid=observed.summary.vmid)
             params = {key: value for edit in found for key, value in edit.params.items()}
             if observed.running and params.keys() & CLOUD_INIT_KEYS:
-                wanted = wanted.with_(restart_due=math.ceil(self.around.clock().timestamp()))
+                wanted = wanted.with_(
+                    restart_due=math.ceil(self.around.clock().timestamp()),
+                    leaving=leaving(observed, mark, address, self.around.clock()),
+                )
             resizes = [edit.resize for edit in found if edit.resize]
             if not params and not resizes and wanted == mark:
                 return observed
@@ -279,7 +282,7 @@ class MachineRun:
             return observed
         if Kind.STOP in kinds:
             return self._look(observed)
-        return self.note(observed, lambda mark: mark.with_(restart_due=None, suspended=None))
+        return self.note(observed, lambda mark: mark.with_(restart_due=None, leaving=None, suspended=None))
 
     def _kinds_now(self, desired: DesiredMachine, observed: ObservedMachine) -> set[Kind]:
         """What is left to do at this moment: the window that was open when the plan was made may have closed."""

@@ -119,6 +119,7 @@ def test_a_night_ends_with_a_report_whatever_is_missing(
     lyon = copy.deepcopy(night.desk.sites["paris"])
     lyon["api"]["token_secret"] = {"file": str(night.desk.folder / "none")}
     lyon["backup_storages"] = []
+    lyon["api"]["url"] = "https://127.0.0.1:9"
     night.desk.sites["lyon"] = lyon
     night.desk.write_sites()
     (night.desk.folder / "clients").mkdir()
