@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 from orchestrator.applying.high_availability import kept_aside
 from orchestrator.applying.marking import own_mark
 from orchestrator.applying.vm import Stopped, Vm
-from orchestrator.proxmox import NotFound, TaskFailed, Uncertain, is_ha_managed, read_pool_members, read_vm
+from orchestrator.proxmox import (
+    NotFound,
+    TaskFailed,
+    Uncertain,
+    is_ha_managed,
+    read_pool_members,
+    read_vm,
+    where_is,
+)
 from orchestrator.resources.desired import pool_of
 
 if TYPE_CHECKING:
@@ -39,6 +47,7 @@ def erase_machine(vm: Vm, *, contract: str) -> None:
         try:
             config = read_vm(vm.cluster, vm.node, vm.vmid)
         except NotFound:
+            _must_be_gone(vm)
             step.message = "it was gone already"
             return
         if (marked := own_mark(vm, config).contract) != contract:
@@ -65,6 +74,15 @@ def erase_machine(vm: Vm, *, contract: str) -> None:
             with suppress(NotFound):
                 vm.cluster.get(f"{path}/config")
                 raise
+            _must_be_gone(vm)
+
+
+def _must_be_gone(vm: Vm) -> None:
+    """Make sure that a machine which its node does not have is nowhere else: its contract's data would stay there."""
+    if (node := where_is(vm.cluster, vm.vmid)) is not None:
+        raise Stopped(
+            f"VM {vm.vmid} moved from {vm.node} to {node} meanwhile: the next night erases it there"
+        )
 
 
 def _members(vm: Vm) -> frozenset[int]:

@@ -278,6 +278,8 @@ class Endings:
             return f"not finished: {clocks}", True
         if unread := sorted(set(self._night.sites) - readings.keys()):
             return f"not known whether something is left: {', '.join(unread)} could not be read", False
+        if unread := sorted(_may_be_of(client, readings)):
+            return f"not known whether something is left: {', '.join(unread)} could not be read", False
         details = {"reference": life.reference, "notice": str(life.notice), "last_day": str(life.last_day)}
         left: list[str] = []
         try:
@@ -292,6 +294,16 @@ class Endings:
         except (ProxmoxError, Stopped, HistoryUnavailable) as error:
             return str(error), True
         return "everything was erased, and nothing is left; the file can be taken out", False
+
+
+def _may_be_of(client: str, readings: Mapping[str, SiteReading]) -> set[str]:
+    """Machines that could not be read, and are a client's or might be, in words."""
+    return {
+        f"{item.name} of {site}"
+        for site, reading in readings.items()
+        for item in reading.observed.unreadable
+        if item.kind == "machine" and item.client in (client, None)
+    }
 
 
 def _unread(client: str, reading: SiteReading) -> set[str | None]:

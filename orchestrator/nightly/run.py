@@ -60,6 +60,7 @@ from orchestrator.resources.snapshot import expired
 if TYPE_CHECKING:
     from orchestrator.history import History
     from orchestrator.nightly.context import Night
+    from orchestrator.resources.unreadable import Unreadable
 
 T = TypeVar("T")
 
@@ -99,6 +100,14 @@ class NightPlan:
         return night_of(self.started_at)
 
 
+def _told_nowhere_else(night: Night, item: Unreadable) -> bool:
+    """Whether a machine that claims to be ours is in no file: of others the report tells why they have no backup."""
+    if item.copy:
+        return True
+    clients = {client for client, _ in night.desired}
+    return item.client in clients and (item.client, item.machine or "") not in night.desired
+
+
 def plan_night(night: Night, history: History) -> NightPlan:
     """Read every site and decide what this night has to do. Changes nothing.
 
@@ -133,6 +142,11 @@ def plan_night(night: Night, history: History) -> NightPlan:
             f"{item.kind} {item.name} of {site} could not be read: {item.reason}"
             for item in reading.observed.unreadable
             if item.kind != "machine"
+        ]
+        problems += [
+            f"{item.subject} at {site} is not touched: {item.reason}"
+            for item in reading.observed.unreadable
+            if item.kind == "machine" and _told_nowhere_else(night, item)
         ]
     wall = night.wall_clock or night.clock
     problems += decided("clocks", lambda: night.clocks.compare_with_history(history, wall()), [])

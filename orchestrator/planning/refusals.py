@@ -106,7 +106,7 @@ def no_address(desired: DesiredMachine, site: ObservedSite) -> Change:
             what="address",
             after="auto",
             why=f"no address at {site.site} is surely free: those of some machines could not be read ({listed}). See "
-            "that they can be read, or name an address in the file that you know to be free",
+            "that they can be read, and plan again; or name an address in the file that you know to be free",
         )
     first, last = desired.network.range
     return Change(

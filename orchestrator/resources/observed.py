@@ -30,6 +30,7 @@ from orchestrator.proxmox import (
     read_pool_members,
     read_snapshots,
     read_vm,
+    where_is,
 )
 from orchestrator.resources.backup import Archive
 from orchestrator.resources.copies import COPY_TAG
@@ -203,19 +204,23 @@ class _Reader:
     silent: dict[str, str]
     guard: threading.Lock = field(default_factory=threading.Lock)
 
-    def ask(self, node: str, read: Callable[[], T]) -> T | str | None:
+    def ask(self, guest: VmSummary, read: Callable[[], T]) -> T | str | None:
         """Read something of a machine: what was read; None if it is gone; a text that says why it cannot be read.
+
+        It is gone if the cluster no longer lists it. One that only moved to another node is not made a second time.
 
         Raises:
             ProxmoxError: the site does not answer, or does not know us: that is not the machine's trouble.
         """
+        node = guest.node
         with self.guard:
             if node in self.silent:
                 return self.silent[node]
         try:
             return read()
-        except NotFound:  # removed since the list was read
-            return None
+        except NotFound:  # removed since the list was read, or moved
+            now = where_is(self.cluster, guest.vmid)
+            return None if now is None else f"it is on {now} now, and was on {node} before: run this again"
         except Unreachable as error:
             if error.status not in _ABOUT_A_NODE:
                 raise
@@ -236,7 +241,7 @@ class _Reader:
 
     def read(self, summary: VmSummary, *, all_snapshots: bool) -> _Found | None:
         """Read a machine; None if it is gone."""
-        config = self.ask(summary.node, lambda: read_vm(self.cluster, summary.node, summary.vmid, odd=True))
+        config = self.ask(summary, lambda: read_vm(self.cluster, summary.node, summary.vmid, odd=True))
         if config is None:
             return None
         if isinstance(config, str):
@@ -256,7 +261,7 @@ class _Reader:
             return _Found(machine=None, trouble=claimed(machine, mark, reason))
         if summary.template or not (all_snapshots or "parent" in config.current):
             return _Found(machine=machine)
-        snapshots = self.ask(summary.node, lambda: read_snapshots(self.cluster, summary.node, summary.vmid))
+        snapshots = self.ask(summary, lambda: read_snapshots(self.cluster, summary.node, summary.vmid))
         if snapshots is None:
             return None
         if isinstance(snapshots, str):
@@ -534,7 +539,7 @@ def with_register(cluster: Cluster, observed: ObservedSite) -> ObservedSite:
                 return read_container(cluster, guest.node, guest.vmid)
             return read_vm(cluster, guest.node, guest.vmid, odd=True)
 
-        config = reader.ask(guest.node, read)
+        config = reader.ask(guest, read)
         if isinstance(config, str):
             if guest.node not in reader.silent:
                 with reader.guard:

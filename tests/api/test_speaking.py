@@ -37,7 +37,7 @@ def test_a_log_of_an_apply_has_every_step_and_no_secret(planned: Desk, fakepve: 
     clone = next(line for line in steps if line["step"] == "clone")
     assert str(clone["upid"]).startswith("UPID:pve1:") and clone["machine"] == "web-1"
     calls = [line for line in lines if line["event"] == "call"]
-    assert len(calls) == sum(fakepve.calls().values())
+    assert len(calls) == sum(fakepve.calls(locks=True).values())
     assert all("T" in str(line["at"]) and str(line["at"]).endswith("+00:00") for line in lines)
     assert fakepve.token_secret not in answer.err
     assert "dupont/web-1  clone" not in answer.out, "what the log has is not told twice"

@@ -92,6 +92,8 @@ def test_the_end_of_a_contract_erases_what_is_ours_and_never_a_clone(desk: Desk)
     report = night.night()
     assert [line.machine for line in report.backups] == ["web-1"]
     assert {archive["vmid"] for archive in night.archives()} == {100}
+    (problem,) = [text for text in report.problems if "not touched" in text]
+    assert "VM 105 web-1-copy on pve1" in problem and "mark of VM 100" in problem and not report.well
 
     # Whatever was decided before: at the moment itself the machine is looked at again.
     cluster = desk.fakes["paris"].cluster()
