@@ -1,10 +1,12 @@
-"""Which machines of a run somebody works on: a backup and an update of one machine never run at once."""
+"""Which machines of a run somebody works on: a backup and an update of one machine never run at once.
+
+An update lasts as long as a guest likes. So nobody who has others' work to do waits for one machine.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 
 
 class Claims:
@@ -30,11 +32,8 @@ class Claims:
             self._taken.discard(key)
             self._changed.notify_all()
 
-    @contextmanager
-    def held(self, key: tuple[str, str]) -> Iterator[None]:
-        """Wait for a machine, and have it while the block runs."""
-        self.take(key, wait=True)
-        try:
-            yield
-        finally:
-            self.give_back(key)
+    def await_any(self, keys: Collection[tuple[str, str]], seconds: float) -> set[tuple[str, str]]:
+        """Wait until nobody has one of these machines any more, at most so long; return those that nobody has."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._taken.issuperset(keys), seconds)
+            return set(keys) - self._taken

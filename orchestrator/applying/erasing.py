@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 from orchestrator.applying.high_availability import kept_aside
 from orchestrator.applying.marking import own_mark
 from orchestrator.applying.vm import Stopped, Vm
-from orchestrator.proxmox import NotFound, TaskFailed, Uncertain, is_ha_managed, read_pool_members, read_vm
+from orchestrator.proxmox import (
+    NotFound,
+    TaskFailed,
+    Uncertain,
+    is_ha_managed,
+    read_pool_members,
+    read_vm,
+    where_is,
+)
+from orchestrator.resources.backup import read_archive_mark
 from orchestrator.resources.desired import pool_of
 
 if TYPE_CHECKING:
@@ -39,6 +48,7 @@ def erase_machine(vm: Vm, *, contract: str) -> None:
         try:
             config = read_vm(vm.cluster, vm.node, vm.vmid)
         except NotFound:
+            _must_be_gone(vm)
             step.message = "it was gone already"
             return
         if (marked := own_mark(vm, config).contract) != contract:
@@ -48,8 +58,9 @@ def erase_machine(vm: Vm, *, contract: str) -> None:
             )
         if vm.vmid not in _members(vm):
             raise Stopped(
-                f"VM {vm.vmid} on {vm.node} is not in the pool {pool_of(vm.client)} any more: it is left alone; see "
-                "who moved it"
+                f"VM {vm.vmid} on {vm.node} is not in the pool {pool_of(vm.client)} any more, so it is not erased: if "
+                f"it is {vm.client}'s, `pvesh set /pools/{pool_of(vm.client)} --vms {vm.vmid}` puts it back, and the "
+                "next night erases it"
             )
         status = vm.cluster.get(f"{path}/status/current")
         if status["status"] != "stopped":
@@ -65,6 +76,15 @@ def erase_machine(vm: Vm, *, contract: str) -> None:
             with suppress(NotFound):
                 vm.cluster.get(f"{path}/config")
                 raise
+            _must_be_gone(vm)
+
+
+def _must_be_gone(vm: Vm) -> None:
+    """Make sure that a machine which its node does not have is nowhere else: its contract's data would stay there."""
+    if (node := where_is(vm.cluster, vm.vmid)) is not None:
+        raise Stopped(
+            f"VM {vm.vmid} moved from {vm.node} to {node} meanwhile: the next night erases it there"
+        )
 
 
 def _members(vm: Vm) -> frozenset[int]:
@@ -101,13 +121,35 @@ def _end_copies(vm: Vm) -> None:
 
 
 def leftovers_of(client: str, reading: SiteReading) -> list[str]:
-    """What still bears a client's name at a site, in words: machines in its pool or with its tag, whoever made them."""
+    """What still bears a client's name at a site, whoever made it, human-readable.
+
+    Machines in its pool, with its tag or with a mark that names it, and archives whose notes name it although they are
+    not believed.
+    """
     name = pool_of(client)
-    return [
-        f"VM {vm.vmid} {vm.name} on {vm.node} ({reading.observed.site}) in the client's pool or with its tag"
-        for vm in reading.observed.state.vms
-        if vm.pool == name or name in vm.tags
+    site = reading.observed.site
+    found = [vm for vm in reading.observed.state.vms if vm.pool == name or name in vm.tags]
+    machines = [
+        f"VM {vm.vmid} {vm.name} on {vm.node} ({site}) in the client's pool or with its tag" for vm in found
     ]
+    named = {vm.vmid for vm in found}
+    machines += [
+        f"{item.subject} ({site}), whose notes name the client"
+        for item in reading.observed.unreadable
+        if item.kind == "machine" and item.client == client and item.vmid not in named
+    ]
+    archives = [
+        f"the archive {item.stored.volid} ({item.reason})"
+        for item in reading.holdings.disbelieved
+        if (mark := read_archive_mark(item.stored.notes)) and mark.client == client
+    ]
+    return machines + archives
+
+
+def unlisted_places(reading: SiteReading) -> list[str]:
+    """Where archives may be that were not listed, and why, human-readable."""
+    storages = [f"{name} could not be read: {why}" for name, why in sorted(reading.unread.items())]
+    return storages + [f"the node {node} is off" for node in sorted(reading.observed.silent)]
 
 
 def remove_pool(cluster: Cluster, state: ClusterState, client: str) -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from orchestrator.applying.guest_target import target_of
+from orchestrator.applying.host_keys import Holders, KeyHolder, key_objection
 from orchestrator.applying.machine_run import Waiting
 from orchestrator.applying.stopping import Interrupted
 from orchestrator.applying.vm import Stopped
@@ -47,16 +48,22 @@ def configure_guests(
     """
     results: dict[tuple[str, str], str | None] = {}
     targets: list[GuestTarget] = []
+    found: list[tuple[Waiting, GuestTarget]] = []
     if not machines:
         return results
     with ThreadPoolExecutor(len(machines), thread_name_prefix="boot") as pool:
         booted = pool.map(lambda machine: _await_guest(machine, ssh, boot_seconds), machines)
         for machine, (target, problem) in zip(machines, booted, strict=True):
             results[machine.key] = problem
-            if target and machine.inside:
-                targets.append(target)
-            elif target:
-                results[machine.key] = _note_host_keys(machine, target)
+            found += [(machine, target)] if target else []
+    known = _holders(found)
+    for machine, target in found:
+        if objection := key_objection(target.client, target.host_keys, known):
+            results[machine.key] = objection
+        elif machine.inside:
+            targets.append(target)
+        else:
+            results[machine.key] = _note_host_keys(machine, target)
     stopping = machines[0].run.around.journal.stopping
     if stopping.stops:
         return results | {target.key: str(Interrupted()) for target in targets}
@@ -72,6 +79,17 @@ def configure_guests(
         for target in targets:
             results[target.key] = _note(by_key[target.key], target, outcomes[target.key])
     return results
+
+
+def _holders(found: list[tuple[Waiting, GuestTarget]]) -> Holders:
+    """Who is known by which host key: as the marks have it, and as the guests of this run have just told."""
+    known = dict(found[0][0].run.around.key_holders) if found else {}
+    for machine, target in found:
+        summary = machine.observed.summary
+        for key in target.host_keys:
+            here = KeyHolder(target.client, f"VM {summary.vmid} at {machine.observed.site}")
+            known[key] = (*known.get(key, ()), here)
+    return known
 
 
 def _await_guest(
@@ -97,6 +115,8 @@ def _await_guest(
             address=str(machine.run.plan.address),
             host_keys=_host_keys(machine, deadline),
         )
+        if objection := key_objection(target.client, target.host_keys, around.key_holders):
+            return None, objection
         around.journal.show(*machine.key, "wait for SSH")
         seconds = max(deadline - time.monotonic(), ssh.connect_timeout_seconds)
         wait_for_ssh(target, ssh, seconds, pause=around.pause)

@@ -19,6 +19,7 @@ from orchestrator.applying.backups import make_backup
 from orchestrator.applying.clock import clock_of
 from orchestrator.applying.clone_run import CloneRun
 from orchestrator.applying.high_availability import kept_aside
+from orchestrator.applying.host_keys import Holders
 from orchestrator.applying.journal import Journal, Step
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.marking import change_mark, own_mark
@@ -29,7 +30,7 @@ from orchestrator.applying.vm import Stopped, Vm
 from orchestrator.contract.calendar import day_in_paris
 from orchestrator.contract.life import Standing
 from orchestrator.planning.inside import keys_known
-from orchestrator.planning.machine import machine_changes
+from orchestrator.planning.machine import leaving, machine_changes
 from orchestrator.planning.plan import MachinePlan
 from orchestrator.proxmox import (
     Cluster,
@@ -70,6 +71,7 @@ class Surroundings:
         clusters: by site.
         states: what was read of each cluster when the plan was made.
         templates: the templates that were read then, by site.
+        key_holders: the machines that are known by each SSH host key, everybody's.
         now: the time of the plan: what it says is judged by it.
         restart_now: restart outside windows too.
         backup_storages: where backups of a site's machines go, by site.
@@ -86,6 +88,7 @@ class Surroundings:
     clock: Callable[[], dt.datetime]
     backup_storages: Mapping[str, Sequence[str]] = field(default_factory=dict)
     templates: Mapping[str, Sequence[Template]] = field(default_factory=dict)
+    key_holders: Holders = field(default_factory=dict)
     pause: Callable[[float], None] = time.sleep
 
 
@@ -199,7 +202,10 @@ class MachineRun:
             wanted = wanted.with_(vmid=observed.summary.vmid)
             params = {key: value for edit in found for key, value in edit.params.items()}
             if observed.running and params.keys() & CLOUD_INIT_KEYS:
-                wanted = wanted.with_(restart_due=math.ceil(self.around.clock().timestamp()))
+                wanted = wanted.with_(
+                    restart_due=math.ceil(self.around.clock().timestamp()),
+                    leaving=leaving(observed, mark, address, self.around.clock()),
+                )
             resizes = [edit.resize for edit in found if edit.resize]
             if not params and not resizes and wanted == mark:
                 return observed
@@ -276,7 +282,7 @@ class MachineRun:
             return observed
         if Kind.STOP in kinds:
             return self._look(observed)
-        return self.note(observed, lambda mark: mark.with_(restart_due=None, suspended=None))
+        return self.note(observed, lambda mark: mark.with_(restart_due=None, leaving=None, suspended=None))
 
     def _kinds_now(self, desired: DesiredMachine, observed: ObservedMachine) -> set[Kind]:
         """What is left to do at this moment: the window that was open when the plan was made may have closed."""

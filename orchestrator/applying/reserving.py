@@ -16,7 +16,7 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.vm import Stopped
-from orchestrator.proxmox import NotFound, ProxmoxError, read_cluster, read_vm
+from orchestrator.proxmox import NotFound, ProxmoxError, read_cluster, read_vm, where_is
 from orchestrator.resources.notes import read_mark
 from orchestrator.resources.observed import READERS, addresses_in, looks_ours
 
@@ -127,7 +127,9 @@ def _left_alone(vm: VmSummary, before: ObservedSite) -> bool:
 
 
 def _config(cluster: Cluster, vm: VmSummary) -> VmConfig | None:
+    """A machine's configuration, where it is now; None if it was removed since the list was read."""
     try:
         return read_vm(cluster, vm.node, vm.vmid, odd=True)
-    except NotFound:  # removed since the list was read
-        return None
+    except NotFound:
+        node = where_is(cluster, vm.vmid)
+        return None if node is None else read_vm(cluster, node, vm.vmid, odd=True)

@@ -215,7 +215,9 @@ def _unplug(copy: Copy) -> None:
     """
     config = copy.cluster.get(f"{copy.path}/config")
     if read_copy_mark(str(config.get("description") or "")) != copy.mark:
-        raise Stopped(f"VM {copy.vmid} on {copy.node} is not the copy that was asked for: it is left alone")
+        raise Stopped(
+            f"VM {copy.vmid} on {copy.node} is not the copy that was asked for: it is left alone; look at its notes"
+        )
     cards = {key: PropertyString.parse(str(value)) for key, value in config.items() if _NIC.fullmatch(key)}
     plugged = {
         key: str(card.with_("link_down", "1")) for key, card in cards.items() if not card.is_on("link_down")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.guest_target import target_of
+from orchestrator.applying.host_keys import key_holders
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.machine_run import MachineRun, Surroundings, Waiting
 from orchestrator.applying.marking import change_mark
@@ -15,9 +16,9 @@ from orchestrator.applying.snapshots import roll_back
 from orchestrator.applying.vm import Vm
 from orchestrator.guests.keys import fingerprints
 from orchestrator.planning.plan import MachinePlan
-from orchestrator.proxmox import VmSnapshot, parse_disk
+from orchestrator.proxmox import ProxmoxError, VmSnapshot, parse_disk
 from orchestrator.resources.machine import is_drive, keys_in, new_mark, size_words
-from orchestrator.resources.observed import ObservedMachine
+from orchestrator.resources.observed import ObservedMachine, observe
 
 if TYPE_CHECKING:
     from orchestrator.guests import SshSettings
@@ -154,11 +155,14 @@ def refresh_guest(
     """
     from orchestrator.applying.guests_stage import configure_guests  # Ansible is slow to import
     from orchestrator.guests import GuestUnreachable, learn_host_keys, set_clock
-    from orchestrator.proxmox import ProxmoxError
 
     address = observed.address
     if address is None:
         return "the machine has no address that could be reached"
+    try:  # everybody's: the site may have been read for this client alone
+        holders = key_holders([observe(vm.cluster, vm.site, names=())])
+    except ProxmoxError as error:
+        return str(error)
     now = dt.datetime.now(dt.UTC)
     around = Surroundings(
         clusters={vm.site: vm.cluster},
@@ -169,6 +173,7 @@ def refresh_guest(
         now=now,
         restart_now=False,
         clock=lambda: dt.datetime.now(dt.UTC),
+        key_holders=holders,
     )
     plan = MachinePlan(
         client=vm.client,

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from orchestrator.applying.host_keys import key_holders, key_objection
 from orchestrator.applying.machine_update import Updatable
 from orchestrator.contract.calendar import PARIS
 from orchestrator.resources.desired import DesiredMachine
@@ -38,6 +39,7 @@ def candidates(
     """
     found: list[Updatable] = []
     reasons: dict[tuple[str, str], str] = {}
+    holders = key_holders(sites.values())
     for machine in desired:
         site = sites.get(machine.site)
         if site is None:
@@ -52,6 +54,11 @@ def candidates(
             reasons[machine.key] = reason
             continue
         observed = own[0]
+        if objection := key_objection(
+            machine.client, observed.mark.host_keys if observed.mark else (), holders
+        ):
+            reasons[machine.key] = objection
+            continue
         assert observed.mark is not None  # noqa: S101  (chosen by its mark)
         found.append(
             Updatable(

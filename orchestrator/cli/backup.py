@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Make, list, weigh, verify and restore backups of machines.")
 
 _GIB = 1024**3
+_VM_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+"""One label of a DNS name: all that Proxmox takes as the name of a VM."""
 
 
 app.command("list")(list_archives)
@@ -136,6 +139,10 @@ def restore(
     """Restore an archive beside the original (--as NAME), or into it (--in-place)."""
     if (as_ is None) is not in_place:
         session.fail("say where: --as NAME restores beside the original, --in-place into it")
+    if as_ is not None and not _VM_NAME.fullmatch(as_):
+        session.fail(
+            f"--as {as_} cannot be a VM's name: letters, digits and hyphens, at most 63, such as web-1-restored"
+        )
     from orchestrator.applying.vm import Stopped
     from orchestrator.proxmox import ProxmoxError
 

@@ -202,7 +202,7 @@ def _templates(site: Site, cluster: Cluster, state: ClusterState) -> dict[int, V
     for vm in state.vms:
         if vm.template and vm.name in names and vm.node in online:
             try:
-                configs[vm.vmid] = read_vm(cluster, vm.node, vm.vmid)
+                configs[vm.vmid] = read_vm(cluster, vm.node, vm.vmid, odd=True)
             except NotFound:  # removed since the list was read
                 continue
             except ProxmoxError as error:  # one template's: the others are looked at

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from orchestrator.applying.backups import (
     adopt_backup,
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 
 _LOCK_PAUSE = 10.0
+_CLAIM_SECONDS = 1.0
+"""How often to see whether the window has closed, while an update is waited for."""
 
 
 class BackupRun:
@@ -40,15 +42,46 @@ class BackupRun:
         self._lines: dict[tuple[str, str], BackupLine] = {}
         self._passing: set[tuple[str, str]] = set()
         self._gone: set[tuple[str, str]] = set()
+        self._in_update: set[tuple[str, str]] = set()
         self._free = dict(plan.free)
 
     def run(self) -> list[BackupLine]:
-        """Make them all; what failed for a passing reason is tried once more at the end."""
-        self._round([due.job for due in self._plan.due.values()])
-        again = [job for key in sorted(self._passing) if (job := self._still_possible(key))]
+        """Make them all but those of machines that are being updated, see :meth:`run_rest`.
+
+        What failed for a passing reason is tried once more at the end.
+        """
+        self._rounds([due.job for due in self._plan.due.values()])
+        return self.lines
+
+    def run_rest(self) -> list[BackupLine]:
+        """Make the backups of the machines that were being updated when their turn came, each once that has ended.
+
+        How long an update lasts is the guest's to say. So nothing that concerns others should wait behind this.
+        """
+        while self._in_update and not self._night.closed:
+            free = self._night.claims.await_any(self._in_update, _CLAIM_SECONDS)
+            self._in_update -= free
+            possible = {key: self._still_possible(key) for key in sorted(free)}
+            for key in [key for key, job in possible.items() if job is None]:
+                self._say(key, "failed", "its backup storage went away while it was being updated")
+            if jobs := [job for job in possible.values() if job is not None]:
+                self._rounds(jobs)
+        message = "its updates had not ended when the window closed: see the history for what runs in it"
+        for key in sorted(self._in_update):
+            self._say(key, "not-started", message)
+        return self.lines
+
+    def _say(self, key: tuple[str, str], result: Literal["failed", "not-started"], message: str) -> None:
+        """The line of a machine whose backup was not made, unless an attempt has left one."""
+        due = self._plan.due[key]
+        self._lines.setdefault(key, backup_line(due.mark, due.machine, "", result, message=message))
+
+    def _rounds(self, jobs: list[Job]) -> None:
+        self._round(jobs)
+        keys = sorted(self._passing & {job.key for job in jobs})
+        again = [job for key in keys if (job := self._still_possible(key))]
         if again and not self._night.closed:
             self._round(again)
-        return self.lines
 
     @property
     def lines(self) -> list[BackupLine]:
@@ -73,15 +106,19 @@ class BackupRun:
             thread.join()
         message = "the window closed before its turn: it is made first thing in the next run"
         for job in self._dispatcher.drain():
-            due = self._plan.due[job.key]
-            self._lines.setdefault(
-                job.key, backup_line(due.mark, due.machine, "", "not-started", message=message)
-            )
+            self._say(job.key, "not-started", message)
 
     def _work(self) -> None:
         while (assignment := self._next()) is not None:
-            line, passing = self._back_up(assignment)
             job, storage = assignment.job, assignment.storage
+            # Its node and a slot of its storage would wait with it, and so would others' backups.
+            if not self._night.claims.take(job.key, wait=False):
+                self._postpone(assignment)
+                continue
+            try:
+                line, passing = self._back_up(assignment)
+            finally:
+                self._night.claims.give_back(job.key)
             gone = passing and self._went_away(job, storage)
             with self._changed:
                 self._lines[job.key] = line
@@ -93,6 +130,13 @@ class BackupRun:
                 if gone and (job.site, storage) not in self._gone:
                     self._drop(job.site, storage)
                 self._changed.notify_all()
+
+    def _postpone(self, assignment: Assignment) -> None:
+        """Leave a machine that is being updated for later, and let the next one have its turn."""
+        with self._changed:
+            self._in_update.add(assignment.job.key)
+            self._dispatcher.ended(assignment, 0)
+            self._changed.notify_all()
 
     def _went_away(self, job: Job, storage: str) -> bool:
         """Whether a storage cannot be used any more: then nothing else is sent there."""
@@ -130,8 +174,7 @@ class BackupRun:
         night.tell("backup-started", client=mark.client, machine=mark.machine, storage=assignment.storage)
         try:
             vm = night.vm(machine, mark)
-            with night.claims.held(assignment.job.key):
-                archive = self._archive(vm, due, assignment.storage, started)
+            archive = self._archive(vm, due, assignment.storage, started)
         except Exception as error:  # whatever one machine stumbles over, the others go on
             why = reason(error)
             night.tell("backup-failed", client=mark.client, machine=mark.machine, reason=why)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.backups import remove_archive
-from orchestrator.applying.erasing import erase_machine, leftovers_of, remove_pool
+from orchestrator.applying.erasing import erase_machine, leftovers_of, remove_pool, unlisted_places
 from orchestrator.applying.vm import Stopped
 from orchestrator.contract.calendar import night_of
 from orchestrator.contract.life import ContractLife, Standing
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from orchestrator.resources.backup import Archive
     from orchestrator.resources.holdings import SiteReading
     from orchestrator.resources.observed import ObservedMachine
+    from orchestrator.resources.unreadable import Unreadable
 
 NOTICE = "end of contract noted"
 ERASED = "end of contract"
@@ -180,12 +181,17 @@ class Endings:
     ) -> tuple[str, bool]:
         """Erase a client's machines and archives. Return what became of it, in words, and whether it failed."""
         why = self._why_not(client, life, life.reference, noted)
-        machines, archives = _holdings(client, readings)
+        machines, found = _holdings(client, readings)
+        # What could not be read, or is not surely ours, may be one of them: it is kept, and so are its backups.
+        unsure = [item for reading in readings.values() for item in _unsure(client, reading)]
+        kept = {None if item.guessed else item.machine for item in unsure}
+        archives = [archive for archive in found if not {archive.mark.machine, None} & kept]
         there = f"{len(machines)} machines and {len(archives)} archives"
-        if not machines and not archives:
+        left = [f"{item.subject} is kept, with its archives: {item.reason}" for item in unsure]
+        if not machines and not found and not unsure:
             return self._finish(client, life, readings, why)
         if why:
-            return f"{there} would be erased: {why}", False
+            return "; ".join([f"{there} would be erased: {why}", *left]), False
         if clocks := self._night.clocks.anywhere():
             return f"not erased: {clocks}", True
         if unread := sorted(set(self._night.sites) - readings.keys()):
@@ -193,12 +199,14 @@ class Endings:
                 f"not erased: {', '.join(unread)} could not be read",
                 False,
             )  # told as a problem of the night
+        if not machines and not archives:
+            return "; ".join(left), True
         with self._night.changing([client]) as others:
             if others:
                 return f"not erased: {others[client]} is changing the client's machines", True
-            problems = self._erase(client, life, noted, machines, archives, readings)
-        if problems:
-            return "; ".join(problems), True
+            problems = self._erase(client, life, noted, machines, archives)
+        if problems or left:
+            return "; ".join([*problems, *left]), True
         return f"{there} were erased; the next night makes sure that nothing is left", False
 
     def _erase(
@@ -208,17 +216,15 @@ class Endings:
         noted: list[Notice],
         machines: list[ObservedMachine],
         archives: list[Archive],
-        readings: Mapping[str, SiteReading],
     ) -> list[str]:
         problems: list[str] = []
-        # What could not be read may be one of them: it keeps its backups.
-        kept = {name for reading in readings.values() for name in _unread(client, reading)}
+        kept: set[str] = set()
         for machine in machines:
             if trouble := self._erase_machine(client, life, noted, machine):
                 problems += trouble
                 kept.add(machine.mark.machine if machine.mark else "")
         for archive in archives:
-            if not {archive.mark.machine, None} & kept:  # what is kept keeps its backups
+            if archive.mark.machine not in kept:  # what is kept keeps its backups
                 problems += self._erase_archive(client, life, noted, archive)
         return problems
 
@@ -278,6 +284,10 @@ class Endings:
             return f"not finished: {clocks}", True
         if unread := sorted(set(self._night.sites) - readings.keys()):
             return f"not known whether something is left: {', '.join(unread)} could not be read", False
+        if unread := [name for reading in readings.values() for name in _anybodys(reading)]:
+            return f"not known whether something is left: {', '.join(unread)} could not be read", False
+        if unlisted := [place for reading in readings.values() for place in unlisted_places(reading)]:
+            return f"not known whether archives are left: {'; '.join(unlisted)}", False
         details = {"reference": life.reference, "notice": str(life.notice), "last_day": str(life.last_day)}
         left: list[str] = []
         try:
@@ -294,13 +304,22 @@ class Endings:
         return "everything was erased, and nothing is left; the file can be taken out", False
 
 
-def _unread(client: str, reading: SiteReading) -> set[str | None]:
-    """A client's machines that could not be read; None for one that may be any of them."""
-    return {
-        None if item.guessed else item.machine
+def _anybodys(reading: SiteReading) -> list[str]:
+    """Machines that could not be read, and may be anybody's."""
+    return [
+        f"{item.name} of {reading.observed.site}"
         for item in reading.observed.unreadable
-        if item.client == client and not item.copy
-    }
+        if item.kind == "machine" and item.client is None
+    ]
+
+
+def _unsure(client: str, reading: SiteReading) -> list[Unreadable]:
+    """A client's machines that could not be read, or are not surely what they say; copies of ours hold nothing up."""
+    return [
+        item
+        for item in reading.observed.unreadable
+        if item.kind == "machine" and item.client == client and not item.copy
+    ]
 
 
 def _notice_of(details: str) -> str | None:

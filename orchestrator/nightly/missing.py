@@ -84,6 +84,14 @@ class Whereabouts:
         """Whether there is a machine of ours by that name anywhere."""
         return machine.key in self._ours
 
+    def shut_down(self, machine: DesiredMachine) -> bool:
+        """Whether it is there, in service and stopped, with no update of it begun: somebody shut it down."""
+        there = self._ours.get(machine.key, [])
+        mark = there[0].mark if there else None
+        if mark is None or not mark.ready or there[0].running:
+            return False
+        return mark.update is None or mark.update.state == "held"
+
     def was_there(self, machine: DesiredMachine) -> str:
         """What tells that a machine once was there; empty if nothing does."""
         archives = sum(
@@ -251,6 +259,7 @@ def uninspected(
             site=machine.site,
             automatic=machine.updates == "automatic",
             problem=reason or objections.get(key) or why or "nobody looked into it",
+            stopped=not reason and where.shut_down(machine),
         )
 
 

@@ -224,6 +224,7 @@ class GuestLine:
         refused_ssh: new SSH connections that it refused since then, from addresses that may not.
         top: what was dropped most: how often in a sample, and who wanted what (``203.0.113.9 tcp 3389``).
         problem: why it could not be looked at; empty if it was.
+        stopped: it could not be looked at because somebody shut it down: told, and no failure.
         unsupervised: why it is not supervised although it should be; empty if it is, or that could not be seen.
     """
 
@@ -241,7 +242,13 @@ class GuestLine:
     refused_ssh: int | None = None
     top: tuple[tuple[int, str], ...] = ()
     problem: str = ""
+    stopped: bool = False
     unsupervised: str = ""
+
+    @property
+    def unseen(self) -> bool:
+        """Whether it should have been looked at and could not be."""
+        return bool(self.problem) and not self.stopped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -347,7 +354,7 @@ class NightReport:
             + sum(line.result in ("failed", "not-started") for line in self.tests)
             + sum(not line.healthy for line in self.storages)
             + sum(line.failed for line in self.updates)
-            + sum(bool(line.problem) + bool(line.unsupervised) for line in self.guests)
+            + sum(line.unseen + bool(line.unsupervised) for line in self.guests)
             + sum(line.failed for line in self.contracts)
         )
 

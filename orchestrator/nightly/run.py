@@ -60,6 +60,7 @@ from orchestrator.resources.snapshot import expired
 if TYPE_CHECKING:
     from orchestrator.history import History
     from orchestrator.nightly.context import Night
+    from orchestrator.resources.unreadable import Unreadable
 
 T = TypeVar("T")
 
@@ -99,6 +100,14 @@ class NightPlan:
         return night_of(self.started_at)
 
 
+def _told_nowhere_else(night: Night, item: Unreadable) -> bool:
+    """Whether a machine that claims to be ours is in no file: of others the report tells why they have no backup."""
+    if item.copy:
+        return True
+    clients = {client for client, _ in night.desired}
+    return item.client in clients and (item.client, item.machine or "") not in night.desired
+
+
 def plan_night(night: Night, history: History) -> NightPlan:
     """Read every site and decide what this night has to do. Changes nothing.
 
@@ -133,6 +142,11 @@ def plan_night(night: Night, history: History) -> NightPlan:
             f"{item.kind} {item.name} of {site} could not be read: {item.reason}"
             for item in reading.observed.unreadable
             if item.kind != "machine"
+        ]
+        problems += [
+            f"{item.subject} at {site} is not touched: {item.reason}"
+            for item in reading.observed.unreadable
+            if item.kind == "machine" and _told_nowhere_else(night, item)
         ]
     wall = night.wall_clock or night.clock
     problems += decided("clocks", lambda: night.clocks.compare_with_history(history, wall()), [])
@@ -242,13 +256,16 @@ class NightRun:
         lines += self._change("snapshots", lambda: snapshots.take_declared(night, list(plan.due), limits))
         lines += self._change("expiry", lambda: self._expire(limits, lines))
         beside = self._begin_guests()
-        backups = self._back_up()
+        backing_up = self._back_up()
         self._step("reading archives", self._read_archives)
         self._look_at_clocks()
         removed: list[RetentionLine] = self._change(
             "retention", lambda: retention.carry_out(night, self._readings.values())
         )
         tests: list[RestoreTestLine] = self._change("restore tests", self._test)
+        # The machines whose updates went on when their turn came: their guests hold up nothing but themselves.
+        if backing_up is not None:
+            self._step("backups after updates", backing_up.run_rest)
         seen, updates = self._end_guests(beside)
         self._look_at_clocks()
         # What came of age while the night ran goes with it: else it would live a day too long.
@@ -261,6 +278,7 @@ class NightRun:
         contracts: list[ContractLine] = self._change(
             "ends of contracts", lambda: Endings(night, self._history).carry_out(self._readings)
         )
+        backups = backing_up.lines if backing_up is not None else []
         backups += self._step("missing backups", lambda: self._missing(backups))
         guests, delay = self._guests(seen, updates)
         found = seen if isinstance(seen, GuestsSeen) else GuestsSeen()
@@ -314,12 +332,13 @@ class NightRun:
         """Look at the clocks again before something is removed: hours have passed."""
         self._problems += self._step("clocks", lambda: self._night.look_at_clocks(list(self._readings)))
 
-    def _back_up(self) -> list[BackupLine]:
+    def _back_up(self) -> BackupRun | None:
+        """Make the backups that wait for no update; None while changes are stopped."""
         if self._frozen:
-            return []
+            return None
         run = BackupRun(self._night, self._plan.backups)
         self._step("backups", run.run)
-        return run.lines
+        return run
 
     def _missing(self, told: list[BackupLine]) -> list[BackupLine]:
         """The machines that should have been backed up and of which no line tells."""

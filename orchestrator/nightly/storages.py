@@ -80,7 +80,9 @@ def _of_backups(
     there = [item for item in figures if item.status == "available"]
     if storage.name in reading.unread or not there:
         why = reading.unread.get(storage.name) or (
-            f"it is {figures[0].status}" if figures else "the cluster does not have it"
+            f"it is {figures[0].status}: see Datacenter > Storage in Proxmox"
+            if figures
+            else "the cluster does not have it: see backup_storages of the site"
         )
         return _line(site, storage.name, storage.site, "backups", None, f"no backup can go there: {why}")
     item = there[0]

@@ -6,10 +6,13 @@ nothing new there: no address is surely free. An address that a file names is an
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address
 
+from orchestrator.planning.machine import cloud_init_waits
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.observed import ObservedSite, addresses_unknown
 from orchestrator.sites.addresses import free_addresses
@@ -52,6 +55,21 @@ def choose_addresses(
             chosen[machine.key] = free
             taken[machine.site].add(free)
     return chosen
+
+
+def with_leaving(site: ObservedSite, now: dt.datetime) -> ObservedSite:
+    """The site whose register also has the addresses that guests still use although they were given other ones.
+
+    Proxmox forgets such an address at once; the guest takes up its new one at its next start.
+    """
+    still = {
+        IPv4Address(
+            machine.mark.leaving
+        ): f"{machine.summary.name} (VM {machine.summary.vmid}), until its restart,"
+        for machine in site.machines
+        if machine.mark and machine.mark.leaving and cloud_init_waits(machine, machine.mark, now)
+    }
+    return replace(site, register={**still, **site.register}) if still else site
 
 
 def needs_register(desired: Iterable[DesiredMachine], site: ObservedSite) -> bool:

@@ -102,7 +102,7 @@ def _in_service(
     waiting = _waiting(observed, mark, now)
     power = _power_changes(desired, observed, mark, now, late=late, waiting=waiting, restart_now=restart_now)
     starts = any(change.kind in (Kind.START, Kind.RESTART) for change in power)
-    moves = any(change.what == "address" for change in changes) or _cloud_init_waits(observed, mark, now)
+    moves = any(change.what == "address" for change in changes) or cloud_init_waits(observed, mark, now)
     changes += power
     reachable = desired.power == "running" and (starts or (observed.running and not moves))
     within = inside_changes(desired, observed, mark, inside, reachable=reachable)
@@ -184,7 +184,7 @@ def _redundancy_changes(desired: DesiredMachine, observed: ObservedMachine, mark
     return [step.change for step in steps]
 
 
-def _cloud_init_waits(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> bool:
+def cloud_init_waits(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> bool:
     """Whether the guest was started before its cloud-init settings were last written."""
     return (
         observed.running
@@ -193,13 +193,28 @@ def _cloud_init_waits(observed: ObservedMachine, mark: Mark, now: dt.datetime) -
     )
 
 
+def leaving(observed: ObservedMachine, mark: Mark, address: IPv4Address, now: dt.datetime) -> str | None:
+    """The address that a running guest has besides its new one, until its next start; None if it has none.
+
+    Args:
+        observed: the machine before its new address is written.
+        mark: its mark.
+        address: the new one.
+        now: the time, aware.
+    """
+    if mark.leaving is not None and cloud_init_waits(observed, mark, now):
+        return mark.leaving  # it has been given several since
+    before = observed.address
+    return None if before in (None, address) else str(before)
+
+
 def _waiting(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> list[str]:
     """What is set already and waits for the next start, in words."""
     if not observed.running:
         return []
     pending = sorted(observed.config.pending.keys() & RESTART_KEYS)
     words = [f"{key} {observed.config.pending[key]}" for key in pending]
-    return words or (["settings of cloud-init"] if _cloud_init_waits(observed, mark, now) else [])
+    return words or (["settings of cloud-init"] if cloud_init_waits(observed, mark, now) else [])
 
 
 _POWER = frozenset({Kind.START, Kind.STOP, Kind.RESTART, Kind.EXPIRE})

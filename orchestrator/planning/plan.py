@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 from orchestrator.contract.life import Standing
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.rules import describe_changes
-from orchestrator.planning.addresses import choose_addresses
+from orchestrator.planning.addresses import choose_addresses, with_leaving
 from orchestrator.planning.classes import classified
 from orchestrator.planning.inside import new_supervision
 from orchestrator.planning.interventions import Allowance, Charge, Intervention
@@ -199,6 +199,7 @@ def make_plan(
         inside: what was seen in the guests, by client and machine; None if nobody looked.
     """
     wanted = list(desired)
+    observed = {name: with_leaving(site, now) for name, site in observed.items()}
     own: dict[tuple[str, str], list[ObservedMachine]] = defaultdict(list)
     for site in observed.values():
         for machine in site.machines:
@@ -282,13 +283,16 @@ def _machine_plan(
     inside: InsideReading | None,
 ) -> MachinePlan:
     site = observed[desired.site]
-    if not own and (why := desired.life.why(now) or _ending(desired, now)):
+    adopting = site.adoptable.get(desired.adopt) if desired.adopt is not None else None
+    held = unread(desired, observed, known) if not own and adopting is None else None
+    why = desired.life.why(now) or _ending(desired, now)
+    if not own and why and not (held and held.surely):
         notice = Change(kind=Kind.NOTICE, what="machine", after="not made", why=why)
         return _plan(desired, None, address, (notice,))
-    adopting = site.adoptable.get(desired.adopt) if desired.adopt is not None else None
-    if not own and adopting is None and (held := unread(desired, observed, known)):
-        item, change = held
-        return replace(_plan(desired, None, address, (change,)), vmid=item.vmid, node=item.node)
+    if held:
+        return replace(
+            _plan(desired, None, address, (held.change,)), vmid=held.item.vmid, node=held.item.node
+        )
     if not own and desired.adopt is not None:
         return _plan(desired, adopting, address, (_adoption(desired, site, adopting, address),))
     if not own:

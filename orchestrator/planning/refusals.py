@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from orchestrator.resources.adoption import Unfit, adopted_mark
@@ -19,9 +20,24 @@ _LISTED = 5
 """How many machines are named whose addresses are not known."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class HeldUp:
+    """A machine that nothing is done for, because of one that could not be read.
+
+    Attributes:
+        item: that one.
+        change: the refusal.
+        surely: whether it says itself that it is this machine; else it could be.
+    """
+
+    item: Unreadable
+    change: Change
+    surely: bool
+
+
 def unread(
     desired: DesiredMachine, observed: Mapping[str, ObservedSite], known: Collection[str]
-) -> tuple[Unreadable, Change] | None:
+) -> HeldUp | None:
     """A machine that could not be read and is, or could be, this one: it is not made beside it.
 
     Args:
@@ -30,7 +46,7 @@ def unread(
         known: names of the client's machines that are in its file, or ours.
 
     Returns:
-        It, and the refusal.
+        It, with the refusal; None if there is none.
     """
     for name in (desired.site, *(name for name in observed if name != desired.site)):
         vmid = desired.adopt if name == desired.site else None
@@ -39,11 +55,12 @@ def unread(
         )
         if found is None:
             continue
-        sure = (found.client, found.machine) == desired.key and not found.guessed
-        what = "seems to be this machine" if sure or found.machine == desired.name else "may be this machine"
+        surely = (found.client, found.machine) == desired.key or found.machine == desired.name
+        what = "seems to be this machine" if surely else "may be this machine"
         where = "" if name == desired.site else f" ({name})"
         why = f"{found.subject}{where} {what}, so nothing is done to it and no other is made beside it: {found.reason}"
-        return found, Change(kind=Kind.REFUSED, what="machine", after=desired.name, why=why)
+        change = Change(kind=Kind.REFUSED, what="machine", after=desired.name, why=why)
+        return HeldUp(item=found, change=change, surely=surely)
     return None
 
 
@@ -106,7 +123,7 @@ def no_address(desired: DesiredMachine, site: ObservedSite) -> Change:
             what="address",
             after="auto",
             why=f"no address at {site.site} is surely free: those of some machines could not be read ({listed}). See "
-            "that they can be read, or name an address in the file that you know to be free",
+            "that they can be read, and plan again; or name an address in the file that you know to be free",
         )
     first, last = desired.network.range
     return Change(
@@ -136,6 +153,16 @@ def identity_refusal(
 ) -> Change | None:
     """Copies, another site, a taken address, a lock: why this machine cannot be worked on."""
     machine = own[0]
+    if (
+        len({m.site for m in own}) == len(own) > 1
+        and len({(m.summary.vmid, m.config.digest) for m in own}) == 1
+    ):
+        sites = " and ".join(sorted(m.site for m in own))
+        why = (
+            f"{sites} both list VM {machine.summary.vmid} on {machine.summary.node} with the same configuration: if "
+            "they are one cluster, name it once in the sites' file; if one is a copy, take our mark out of its notes"
+        )
+        return Change(kind=Kind.REFUSED, what="machine", after=desired.name, why=why)
     if len(own) > 1:
         where = ", ".join(f"VM {m.summary.vmid} on {m.summary.node} ({m.site})" for m in own)
         why = f"{where} all carry the mark of this machine (a copy made by hand?): remove it from the notes of the copy"
@@ -170,7 +197,14 @@ def adoption_refusal(
                 f"VM {desired.adopt} is {owner.mark.client}/{owner.mark.machine} already: correct adopt"
             )
         template = any(vm.vmid == desired.adopt and vm.template for vm in site.state.vms)
-        what = "is a template" if template else f"does not exist at {site.site}"
+        container = any(guest.vmid == desired.adopt for guest in site.state.containers)
+        what = (
+            "is a template"
+            if template
+            else "is a container"
+            if container
+            else f"does not exist at {site.site}"
+        )
         return refused(f"VM {desired.adopt} {what}: correct adopt, or take it out to have the machine made")
     if refusal := locked(found):
         return refusal

@@ -21,6 +21,8 @@ from orchestrator.resources.change import QUIET
 
 SAVED_VERSION = 1
 MAXIMUM_BYTES = 100 * 1024 * 1024
+_YEARS = (1970, 2999)
+"""As dates in files: what lies beyond cannot be calculated with."""
 
 
 class SavedPlanUnusable(Exception):
@@ -102,6 +104,11 @@ def read_saved(path: Path) -> SavedPlan:
         )
         place = ".".join(map(str, first["loc"])) or "the whole file"
         raise SavedPlanUnusable(f"{path} is no saved plan: {place}: {first['msg']}: {again}") from error
+    made_at = saved.made_at
+    if made_at.utcoffset() is None or not _YEARS[0] <= made_at.year <= _YEARS[1]:
+        raise SavedPlanUnusable(
+            f"{path} is no saved plan: plan.made_at: {made_at} is not a time of one: {again}"
+        )
     if saved.saved_version != SAVED_VERSION:
         raise SavedPlanUnusable(
             f"{path} was saved by orchestrator {saved.orchestrator} in another form ({saved.saved_version}): {again}"

@@ -49,6 +49,7 @@ from orchestrator.proxmox.reading import (
     read_pool_members,
     read_pools,
     read_vm,
+    where_is,
 )
 from orchestrator.proxmox.redundancy import (
     Affinity,
@@ -142,4 +143,5 @@ __all__ = [
     "read_version",
     "read_vm",
     "set_ha_state",
+    "where_is",
 ]

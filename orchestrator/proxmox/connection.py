@@ -1,4 +1,4 @@
-"""One thread's kept-alive HTTPS connection to a cluster, on requests.
+"""One thread's kept-alive HTTPS connection to a cluster, on proxmoxer and requests.
 
 Sends one call once and says what became of it, within the time and size that :mod:`orchestrator.proxmox.budget` allows.
 Retries, tasks and everything else that takes patience is in :mod:`orchestrator.proxmox.client`. The libraries are
@@ -8,6 +8,7 @@ loaded when the first call is made: they cost 0.2 s, which ``--help`` and ``vali
 from __future__ import annotations
 
 import json
+import logging
 import re
 import zlib
 from collections.abc import Iterator, Mapping
@@ -108,28 +109,37 @@ class Connection:
     def __init__(self, endpoint: Endpoint) -> None:
         from http.cookiejar import DefaultCookiePolicy
 
-        import requests
+        from proxmoxer import ProxmoxAPI
 
+        # proxmoxer writes the parameters of every write, passwords included, to its log.
+        logging.getLogger("proxmoxer.core").disabled = True
         address = urlsplit(endpoint.url)
         host = f"[{address.hostname}]" if ":" in (address.hostname or "") else address.hostname
-        self._url = f"https://{host}:{address.port or 8006}/api2/json/"
+        user, _, token = endpoint.token_id.partition("!")
         self._limits = endpoint.limits
         self._budget = Budget(self._limits)
-        self._verify = _trust(endpoint)
-        self._session = requests.Session()
+        self._api = ProxmoxAPI(
+            host,
+            port=address.port or 8006,
+            user=user,
+            token_name=token,
+            token_value=endpoint.token_secret,
+            verify_ssl=_trust(endpoint),
+            timeout=(self._limits.connect, self._limits.silence),
+        )
+        # proxmoxer takes answers in whole, whatever their length: here each is read and parsed within the limits, and
+        # proxmoxer is given what came of it.
+        self._parsed = self._api._store["serializer"] = _Parsed()
+        self._session: requests.Session = self._api._store["session"]
+        self._session.stream = True
+        self._session.hooks["response"] = [self._take_in]
         self._session.mount("https://", _adapter(self._budget, verify=endpoint.verify_tls))
         # The environment may not choose whom to trust (REQUESTS_CA_BUNDLE), which proxy to use or, by ~/.netrc,
         # who one is.
         self._session.trust_env = False
         # A token needs no cookies, and a server may not fill our memory with them.
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.headers.update(
-            {
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip",
-                "Authorization": f"PVEAPIToken={endpoint.token_id}={endpoint.token_secret}",
-            }
-        )
+        self._session.headers["Accept-Encoding"] = "gzip"
         self.date = ""
 
     def send(self, method: str, path: str, params: Mapping[str, Any], *, seconds: float) -> Any:
@@ -147,25 +157,23 @@ class Connection:
         """
         import urllib3
 
-        in_body = method in ("POST", "PUT")
+        resource = self._api(path.lstrip("/"))
+        ask = {"GET": resource.get, "POST": resource.post, "PUT": resource.put, "DELETE": resource.delete}[
+            method
+        ]
         self._budget.begin(seconds)
         try:
-            with self._session.request(
-                method,
-                self._url + path.lstrip("/"),
-                params=None if in_body else params,
-                data=params if in_body else None,
-                timeout=(self._limits.connect, self._limits.silence),
-                verify=self._verify,
-                # The API never redirects; a server that does is another one, and must not get the token.
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                self.date = response.headers.get("Date", "")
-                body = _read(response, self._budget)
+            return ask(**params)
         except (OSError, urllib3.exceptions.HTTPError) as error:  # OSError: requests' own, too
             raise self._no_answer(error) from None
-        return parse_body(response.status_code, response.reason or "", body, self._limits)
+
+    def _take_in(self, response: requests.Response, *_args: object, **_options: object) -> None:
+        """Read and parse an answer as soon as its headers are there, before requests looks for a redirect."""
+        with response:  # given back to the pool if it was read to its end, else closed
+            self.date = response.headers.get("Date", "")
+            body = _read(response, self._budget)
+        self._parsed.data = parse_body(response.status_code, response.reason or "", body, self._limits)
+        response._content = b""
 
     def _no_answer(self, error: Exception) -> NoAnswer:
         import ssl
@@ -201,6 +209,17 @@ class Connection:
     def close(self) -> None:
         """Close the connection. It may be used again."""
         self._session.close()
+
+
+class _Parsed:
+    """In the place of proxmoxer's serializer: the answer was parsed when it was read."""
+
+    data: Any = None
+
+    def loads(self, _response: object) -> Any:
+        """The ``data`` of the answer, for once: it may be large."""
+        data, self.data = self.data, None
+        return data
 
 
 def parse_http_date(text: str) -> float | None:

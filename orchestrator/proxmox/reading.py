@@ -190,7 +190,12 @@ def read_cluster(cluster: Cluster) -> ClusterState:
     version = read_version(cluster)
     pools = cluster.get("/pools")
     resources = cluster.get("/cluster/resources")
-    bad: list[BadEntry] = []
+    # What has a number and is of no kind that is known may be any machine.
+    bad = [
+        _bad("qemu", entry, f"type: expected qemu or lxc, found {tidy(entry['type'], 40)!r}")
+        for entry in resources
+        if "vmid" in entry and entry["type"] not in _GUESTS
+    ]
     nodes = _sound(resources, "node", _NODE_ENTRY, _node, bad, lambda entry: entry["node"])
     listed = _sound(resources, "qemu", _VM_ENTRY, _vm, bad, lambda entry: int(entry["vmid"]))
     vms = _named(cluster, listed, frozenset(node.name for node in nodes if node.off), bad)
@@ -238,6 +243,7 @@ _STORAGE_ENTRY = Record(
         "plugintype": LINE,
     },
 )
+_GUESTS = ("qemu", "lxc", "openvz")
 _KINDS: Mapping[str, Literal["machine", "node", "storage"]] = {
     "qemu": "machine",
     "lxc": "machine",
@@ -378,8 +384,23 @@ def _named(
             found.append(vm)
         else:
             status = str(entry.get("status") or vm.status) if vm.status == "unknown" else vm.status
-            found.append(replace(vm, name=str(entry["name"]), status=status))
+            template = vm.template or str(entry.get("template") or 0) == "1"
+            found.append(replace(vm, name=str(entry["name"]), status=status, template=template))
     return found
+
+
+def where_is(cluster: Cluster, vmid: int) -> str | None:
+    """The node that has a VM or container now; None if the cluster has none of that number. One call.
+
+    A node that does not have it proves nothing: it may have been migrated, or recovered by HA, since a list was read.
+
+    Raises:
+        ProxmoxError: the list could not be read.
+    """
+    for entry in cluster.get("/cluster/resources", type="vm"):
+        if str(entry.get("vmid")) == str(vmid):
+            return str(entry.get("node") or "another node")
+    return None
 
 
 def _vm(entry: Mapping[str, Any]) -> VmSummary:

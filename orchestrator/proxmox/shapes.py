@@ -156,7 +156,10 @@ _ANSWERS: tuple[tuple[str, Shape], ...] = (
     ),
     ("GET /access/users/[^/]+/token", Listed(Record(needs={"tokenid": TEXT}, may={"privsep": FLAG}))),
     ("POST /access/users/[^/]+/token/[^/]+", Record(needs={"value": LINE})),
-    ("GET /pools", Listed(Record(needs={"poolid": TEXT}))),
+    (
+        "GET /pools",
+        Listed(Record(needs={"poolid": TEXT}, may={"members": Listed(Record(may={"vmid": VMID}))})),
+    ),
     ("GET /cluster/resources", Listed(Record(needs={"type": TEXT}))),
     ("GET /cluster/nextid", VMID),
     (
@@ -205,7 +208,7 @@ _ANSWERS: tuple[tuple[str, Shape], ...] = (
     ("GET /nodes/[^/]+/storage/[^/]+/content", Listed(OBJECT)),
     ("GET /nodes/[^/]+/storage/[^/]+/status", Record(may={"active": FLAG, "enabled": FLAG})),
     (
-        f"GET {_VM}/pending",
+        "GET /nodes/[^/]+/(?:qemu|lxc)/[0-9]+/pending",
         Listed(Record(needs={"key": LINE}, may={"value": PLAIN, "pending": PLAIN, "delete": SIZE})),
     ),
     (f"GET {_VM}/config", Mapped(PLAIN, setting=wrong_setting)),

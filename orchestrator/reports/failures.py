@@ -148,7 +148,7 @@ def _kinds(telling: Telling) -> Iterable[_Kind]:
         tuple(
             (telling.name(line), line.site, unseen_reason(telling, line))
             for line in report.guests
-            if line.problem
+            if line.unseen
         ),
     )
     yield _Kind(

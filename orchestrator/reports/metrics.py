@@ -206,7 +206,7 @@ def _updates(report: NightReport, registry: CollectorRegistry) -> None:
         registry=registry,
     )
     for line in report.guests:
-        unsupervised.labels(*key(line)).set(bool(line.unsupervised or line.problem))
+        unsupervised.labels(*key(line)).set(bool(line.unsupervised or line.unseen))
     failed = Figure(
         "orchestrator_updates_failed_tonight",
         "1 if a machine's automatic updates failed or were not begun in the last night; machines whose turn it was",

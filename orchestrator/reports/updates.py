@@ -88,7 +88,10 @@ def trouble_reason(telling: Telling, line: UpdateLine) -> str:
 
 def unseen_reason(telling: Telling, line: GuestLine) -> str:
     """Why a machine could not be looked into; in our own words for a client, see :func:`trouble_reason`."""
-    return line.problem if telling.client is None else telling.speech.words.guest_unseen_client
+    words = telling.speech.words
+    if line.stopped:
+        return words.guest_stopped
+    return line.problem if telling.client is None else words.guest_unseen_client
 
 
 def _trouble_table(telling: Telling, trouble: Trouble) -> tuple[Table, ...]:
@@ -220,7 +223,7 @@ def _due_row(telling: Telling, line: GuestLine) -> tuple[Cell, ...]:
     if line.reboot is not None:
         restart = Cell(words.to_be_restarted.format(reason=line.reboot or words.no_reason), "warn")
     if line.problem:  # zeros would say that it is up to date
-        counts = [Cell(words.not_known, "bad"), *[Cell(words.nothing)] * 2]
+        counts = [Cell(words.not_known, "bad" if line.unseen else "plain"), *[Cell(words.nothing)] * 2]
     held = Cell(words.nothing)
     if line.held_since is not None:
         held = Cell(speech.moment(line.held_since), "warn")

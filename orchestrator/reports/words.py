@@ -289,6 +289,10 @@ class Words:
         fr="la machine n’a pas pu être examinée cette nuit ; le Prestataire cherche pourquoi",
         en="the machine could not be looked into tonight; the provider finds out why",
     )
+    guest_stopped = Text(
+        fr="la machine est arrêtée : elle n’a pas été examinée",
+        en="the machine is stopped: it was not inspected",
+    )
 
     # Updates
     updates = Text(fr="Mises à jour", en="Updates")

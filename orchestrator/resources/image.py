@@ -105,11 +105,11 @@ def read_templates(cluster: Cluster, state: ClusterState, names: Collection[str]
 
 
 def _read(cluster: Cluster, state: ClusterState, vm: VmSummary) -> Template:
-    if not any(node.name == vm.node and node.online for node in state.nodes):
-        problem = f"{vm.node} is not online: bring it back, or keep a copy of the template on another node"
+    if any(node.name == vm.node and node.off for node in state.nodes):  # one that is ``unknown`` is asked
+        problem = f"{vm.node} is off: bring it back, or keep a copy of the template on another node"
         return Template(summary=vm, config=None, problem=problem)
     try:
-        return Template(summary=vm, config=read_vm(cluster, vm.node, vm.vmid))
+        return Template(summary=vm, config=read_vm(cluster, vm.node, vm.vmid, odd=True))
     except NotFound:  # removed since the list was read, or moved
         problem = f"it is no longer on {vm.node}: plan again"
         return Template(summary=vm, config=None, problem=problem)
@@ -147,6 +147,8 @@ def template_defects(vm: VmSummary, config: VmConfig) -> list[Defect]:
         config: its configuration.
     """
     try:
+        if config.wrong:
+            raise ValueError(config.wrong)
         return [*_disks(vm, config), *_cloud_init(vm, config), *_settings(vm, config)]
     except ValueError as error:
         found = f"has a setting that cannot be understood: {error}"
@@ -338,7 +340,8 @@ def absence(desired: DesiredMachine, state: ClusterState) -> str:
     """Why no template of that name was found, and what to do: it may only be that nobody can see it now."""
     image, template, site = desired.image, desired.template, desired.site
     named = [vm for vm in state.vms if vm.name == template]
-    unnamed = [vm for vm in state.vms if vm.name == f"VM {vm.vmid}" and vm.status == "unknown"]
+    unnamed = [vm.node for vm in state.vms if vm.name == f"VM {vm.vmid}" and vm.status == "unknown"]
+    unnamed += [entry.node or "some node" for entry in state.bad_entries if entry.kind == "machine"]
     if named:
         vm = named[0]
         return (
@@ -346,7 +349,7 @@ def absence(desired: DesiredMachine, state: ClusterState) -> str:
             f"and is no template: `qm template {vm.vmid}` there"
         )
     if unnamed:
-        where = ", ".join(sorted({vm.node for vm in unnamed}))
+        where = ", ".join(sorted(set(unnamed)))
         return (
             f"the image {image} needs a template called {template} at {site}; none is listed, but the names of "
             f"{len(unnamed)} VMs on {where} are not known while it does not report: plan again when it does "

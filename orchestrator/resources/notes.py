@@ -43,7 +43,8 @@ _SLOT = re.compile(r"(?:scsi|virtio|sata|ide)[0-9]{1,2}")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 _SNAPSHOT = re.compile(r"[A-Za-z][A-Za-z0-9_-]{1,39}")
 _BACKUP = re.compile(r"off|[1-9][0-9]{0,4} days")
-_TEXT_LENGTH = 1024
+_TEXT_LENGTH = MAXIMUM_LENGTH
+"""No text can be longer: the whole mark has to fit. A hundred packages that no update touches are 4,000 characters."""
 _VMIDS = (100, 999_999_999)
 _SECONDS = (0, 253_402_300_799)
 """Since the epoch, up to the end of the year 9999: the last that a date can hold."""
@@ -128,6 +129,8 @@ class Mark:
         suspended: the day its contract's suspension stopped it while it ran: it is started when that is over.
         adopted: the address of a machine that was there before us and was taken over as it is (article 4.2): its
             delivery settings (cloud-init, guest agent, name) are left alone. None: it was made by us.
+        leaving: the IPv4 address that its running guest had when it was given another one, which it has until its
+            next start; None if there is none.
         redundant: whether there is, or may be, something of ours in HA or replication for it (article 3.2).
         retired: the day it was taken out of its file; None while it is in service.
     """
@@ -150,6 +153,7 @@ class Mark:
     tested: dt.date | None = None
     suspended: dt.date | None = None
     adopted: str | None = None
+    leaving: str | None = None
     redundant: bool = False
     retired: dt.date | None = None
     vmid: int | None = None
@@ -183,6 +187,8 @@ def _encode(mark: Mark) -> str:
         "redundant": mark.redundant,
         "retired": mark.retired.isoformat() if mark.retired else None,
     }
+    if mark.leaving is not None:
+        data["leaving"] = mark.leaving
     if mark.vmid is not None:
         data["vmid"] = mark.vmid
     # "--" and ">" would end the comment early; JSON may escape any character.
@@ -213,7 +219,7 @@ class _Fields:
         return self._data[name]
 
     def text(self, name: str, pattern: re.Pattern[str] | None = None, wanted: str = "a line of text") -> str:
-        """A printable text, by default at most 1,024 characters long."""
+        """A printable text."""
         value = self._required(name)
         if not _is_text(value) or (pattern and not pattern.fullmatch(value)):
             raise self.refuse(name, wanted)
@@ -334,6 +340,17 @@ def _update(fields: _Fields) -> UpdateNote:
     )
 
 
+def _host_keys(fields: _Fields, version: int) -> tuple[str, ...]:
+    """The guest's host keys.
+
+    Versions that wrote marks of version 1 noted whatever stood in the guest's files, which is its administrator's. What
+    is no key there is left out, as it would not be learnt today: the machine stays ours.
+    """
+    if version == _WITHOUT_VMID:
+        return tuple(key for key in fields.strings("host_keys") if _is_text(key) and is_public_key(key))
+    return fields.texts("host_keys", is_public_key, "a list of public SSH keys")
+
+
 def _address(fields: _Fields, name: str) -> str:
     text = fields.text(name)
     try:
@@ -360,7 +377,7 @@ def _decode(data: Mapping[str, Any]) -> Mark:
         ready=fields.switch("ready", required=True),
         slots=fields.pairs("slots", lambda _, slot: _SLOT.fullmatch(slot), "slots such as scsi0 by disk"),
         firewall=fields.optional("firewall", lambda: _policy(fields, "firewall", data["firewall"])),
-        host_keys=fields.texts("host_keys", is_public_key, "a list of public SSH keys"),
+        host_keys=_host_keys(fields, version),
         applied=fields.pairs(
             "applied",
             lambda key, value: key != "backup" or _BACKUP.fullmatch(value),
@@ -379,6 +396,7 @@ def _decode(data: Mapping[str, Any]) -> Mark:
         tested=fields.day("tested"),
         suspended=fields.day("suspended"),
         adopted=fields.optional("adopted", lambda: _address(fields, "adopted")),
+        leaving=fields.optional("leaving", lambda: _address(fields, "leaving")),
         redundant=fields.switch("redundant"),
         retired=fields.day("retired"),
     )

@@ -30,6 +30,7 @@ from orchestrator.proxmox import (
     read_pool_members,
     read_snapshots,
     read_vm,
+    where_is,
 )
 from orchestrator.resources.backup import Archive
 from orchestrator.resources.copies import COPY_TAG
@@ -57,6 +58,9 @@ G = TypeVar("G")
 
 READERS = 2
 """Requests for machines at a time: of the three that Proxmox serves (pvedaemon's workers), one stays for others."""
+
+_LOOKS = 3
+"""How often a machine is looked for that its node does not have: it may be migrated again meanwhile."""
 
 _IP = re.compile(r"(?:^|,)ip=([0-9]{1,3}(?:\.[0-9]{1,3}){3})(?:/[0-9]+)?(?:,|$)")
 _NETWORK_DEVICE = re.compile(r"net[0-9]+")
@@ -135,9 +139,14 @@ def looks_ours(vm: VmSummary) -> bool:
 
 
 def addresses_in(config: VmConfig) -> list[IPv4Address]:
-    """The static IPv4 addresses that cloud-init gives by a configuration. What is no address is nobody's."""
-    texts = [value for n in range(32) if (value := config.effective(f"ipconfig{n}"))]
-    return [address for text in texts if (address := _static(text))]
+    """The static IPv4 addresses that cloud-init gives by a configuration. What is no address is nobody's.
+
+    First those that were set last; then those that the running guest keeps until its next start.
+    """
+    names = [f"ipconfig{n}" for n in range(32)]
+    texts = [value for name in names if (value := config.effective(name))]
+    texts += [value for name in names if (value := config.current.get(name))]
+    return list(dict.fromkeys(address for text in texts if (address := _static(text))))
 
 
 def addresses_of_container(config: VmConfig) -> list[IPv4Address]:
@@ -194,17 +203,20 @@ class _Reader:
     """Reads machines of one cluster; what they share stands here.
 
     Attributes:
+        nodes: every node of the cluster.
         silent: nodes that are off, or did not answer when they were asked, and why. Nothing more is asked of them.
     """
 
     cluster: Cluster
     site: str
     storage_types: dict[str, str]
+    nodes: frozenset[str]
     silent: dict[str, str]
     guard: threading.Lock = field(default_factory=threading.Lock)
 
     def ask(self, node: str, read: Callable[[], T]) -> T | str | None:
-        """Read something of a machine: what was read; None if it is gone; a text that says why it cannot be read.
+        """Read something of a machine: what was read; None if its node does not have it; a text that says why it
+        cannot be read.
 
         Raises:
             ProxmoxError: the site does not answer, or does not know us: that is not the machine's trouble.
@@ -214,7 +226,7 @@ class _Reader:
                 return self.silent[node]
         try:
             return read()
-        except NotFound:  # removed since the list was read
+        except NotFound:  # removed since the list was read, or moved
             return None
         except Unreachable as error:
             if error.status not in _ABOUT_A_NODE:
@@ -227,6 +239,30 @@ class _Reader:
         except ProxmoxError as error:
             return str(error)
 
+    def find(self, guest: VmSummary, read: Callable[[str], T]) -> tuple[VmSummary, T | str | None]:
+        """Read something of a machine wherever it is by now: it may have been migrated since the list was read.
+
+        That its node does not have it is no proof that it is gone: only the cluster's list says so.
+
+        Returns:
+            The machine with its node, and as :meth:`ask`; None only if the cluster does not list it any more.
+        """
+        for _ in range(_LOOKS):
+            node = guest.node
+            found = self.ask(node, lambda node=node: read(node))  # type: ignore[misc]
+            if found is not None:
+                return guest, found
+            now = where_is(self.cluster, guest.vmid)
+            if now is None:
+                return guest, None
+            if now == node or now not in self.nodes:
+                break
+            guest = replace(guest, node=now)
+        return guest, (
+            f"the cluster lists it, and its node {guest.node} does not have it (is it being migrated or removed?): run "
+            "this again"
+        )
+
     def each(self, read: Callable[[G], T | None], guests: Collection[G]) -> list[T]:
         """Do something for each of some guests, two at a time; what gives None is left out."""
         if not guests:
@@ -236,7 +272,8 @@ class _Reader:
 
     def read(self, summary: VmSummary, *, all_snapshots: bool) -> _Found | None:
         """Read a machine; None if it is gone."""
-        config = self.ask(summary.node, lambda: read_vm(self.cluster, summary.node, summary.vmid, odd=True))
+        vmid = summary.vmid
+        summary, config = self.find(summary, lambda node: read_vm(self.cluster, node, vmid, odd=True))
         if config is None:
             return None
         if isinstance(config, str):
@@ -256,7 +293,8 @@ class _Reader:
             return _Found(machine=None, trouble=claimed(machine, mark, reason))
         if summary.template or not (all_snapshots or "parent" in config.current):
             return _Found(machine=machine)
-        snapshots = self.ask(summary.node, lambda: read_snapshots(self.cluster, summary.node, summary.vmid))
+        summary, snapshots = self.find(summary, lambda node: read_snapshots(self.cluster, node, vmid))
+        machine = replace(machine, summary=summary)
         if snapshots is None:
             return None
         if isinstance(snapshots, str):
@@ -297,7 +335,8 @@ class _Reader:
 
 def _reader(cluster: Cluster, state: ClusterState, silent: Mapping[str, str]) -> _Reader:
     types = {storage.name: storage.kind for storage in state.storages}
-    return _Reader(cluster=cluster, site=state.site, storage_types=types, silent=dict(silent))
+    nodes = frozenset(node.name for node in state.nodes)
+    return _Reader(cluster=cluster, site=state.site, storage_types=types, nodes=nodes, silent=dict(silent))
 
 
 def _off(state: ClusterState) -> dict[str, str]:
@@ -529,12 +568,12 @@ def with_register(cluster: Cluster, observed: ObservedSite) -> ObservedSite:
     troubles: list[Unreadable] = []
 
     def look(guest: VmSummary, *, container: bool) -> tuple[str, list[IPv4Address]] | None:
-        def read() -> VmConfig:
+        def read(node: str) -> VmConfig:
             if container:
-                return read_container(cluster, guest.node, guest.vmid)
-            return read_vm(cluster, guest.node, guest.vmid, odd=True)
+                return read_container(cluster, node, guest.vmid)
+            return read_vm(cluster, node, guest.vmid, odd=True)
 
-        config = reader.ask(guest.node, read)
+        guest, config = reader.find(guest, read)
         if isinstance(config, str):
             if guest.node not in reader.silent:
                 with reader.guard:

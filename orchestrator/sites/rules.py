@@ -11,11 +11,26 @@ from orchestrator.sites.model import Provider, SiteNetwork
 
 def check_sites(provider: Provider) -> Iterator[Finding]:
     """Yield everything in an inventory that breaks a rule."""
+    yield from sites_are_different_clusters(provider)
     yield from backups_are_stored_elsewhere(provider)
     yield from networks_have_names_of_their_own(provider)
     yield from subnets_do_not_overlap(provider)
     yield from ranges_hold_an_address(provider)
     yield from second_sites_are_elsewhere(provider)
+
+
+def sites_are_different_clusters(provider: Provider) -> Iterator[Finding]:
+    """Every machine of a cluster with two names would seem to be there twice."""
+    first: dict[str, str] = {}
+    for name, site in provider.sites.items():
+        earlier = first.setdefault(site.api.url, name)
+        if earlier != name:
+            yield Finding(
+                ("sites", name, "api", "url"),
+                f"{name} has the url of {earlier}",
+                "one cluster is one site: give its own url to each, or take one of the two out",
+                relies_on=(("sites", earlier, "api", "url"),),
+            )
 
 
 def backups_are_stored_elsewhere(provider: Provider) -> Iterator[Finding]:

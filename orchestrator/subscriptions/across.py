@@ -14,7 +14,11 @@ from orchestrator.subscriptions.offers import machines_with_path
 
 def across_files(files: Sequence[Checked[Subscription]]) -> list[Problem]:
     """Return the problems between the files; each at the later of the two places, naming the earlier one."""
-    return [*_clients_have_one_file(files), *_addresses_have_one_machine(files)]
+    return [
+        *_clients_have_one_file(files),
+        *_addresses_have_one_machine(files),
+        *_machines_are_taken_over_once(files),
+    ]
 
 
 def _clients_have_one_file(files: Sequence[Checked[Subscription]]) -> Iterator[Problem]:
@@ -53,3 +57,25 @@ def _addresses_have_one_machine(files: Sequence[Checked[Subscription]]) -> Itera
                     [Finding(path, found, "give one of the two another address, or address: auto")]
                 )
             first.setdefault(claim, (checked, path, machine.name))
+
+
+def _machines_are_taken_over_once(files: Sequence[Checked[Subscription]]) -> Iterator[Problem]:
+    """Two clients' files that name one VM would race for it."""
+    first: dict[tuple[str, int], tuple[Checked[Subscription], YamlPath]] = {}
+    for checked in files:
+        if checked.value is None or checked.is_stood_in(("contract", "site")):
+            continue
+        site = checked.value.contract.site
+        for _, machine_path, machine in machines_with_path(checked.value):
+            path = (*machine_path, "adopt")
+            if machine.adopt is None or checked.is_stood_in(path):
+                continue
+            earlier, place = first.setdefault((site, machine.adopt), (checked, path))
+            if earlier is checked:  # twice in one file is that file's own mistake
+                continue
+            where = f"{earlier.document.file}:{earlier.document.mark(place).line + 1}"
+            found = (
+                f"VM {machine.adopt} on site {site} is taken over by another client's file already: {where}"
+            )
+            allowed = "a machine belongs to one client: take adopt out of one of the two files"
+            yield from checked.judge([Finding(path, found, allowed)])

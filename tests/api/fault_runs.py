@@ -17,7 +17,7 @@ from orchestrator.applying.apply import apply_plan
 from orchestrator.applying.freezing import FreezeWatch
 from orchestrator.cli import planning, session
 from orchestrator.history import open_history
-from orchestrator.nightly.result import BackupLine, NightReport, RestoreTestLine, RetentionLine
+from orchestrator.nightly.result import NightReport, RestoreTestLine, RetentionLine
 from orchestrator.planning.saved import PlanOptions
 from orchestrator.proxmox import Cluster, Patience
 from orchestrator.resources.backup import ArchiveMark, archive_notes, read_archive_mark
@@ -183,7 +183,10 @@ class ApplyRun(ReferenceRun):
         self.desk.write(subscription("dupont", [machine("web-1")]))
         assert self.run().well, "the machine to begin with"
         self.desk.put_in_service()
-        wanted = [machine("web-1", memory="2GiB", disks=_DISKS[:1]), machine("db-1", disks=_DISKS)]
+        wanted = [
+            machine("web-1", memory="2GiB", disks=_DISKS[:1]),
+            machine("db-1", disks=_DISKS, address="203.0.113.50"),
+        ]
         self.desk.write(subscription("dupont", wanted[:1]), subscription("martin", wanted[1:]))
 
     def run(self, *, again: bool = False, limits: Limits = LONG) -> Ending:
@@ -285,17 +288,17 @@ def _complaints(report: NightReport) -> Iterator[str]:
     for snapshot in report.snapshots:
         if snapshot.action in ("failed", "refused"):
             yield snapshot.message
-    lines: list[BackupLine | RetentionLine | RestoreTestLine] = []
-    lines += [*report.backups, *report.retention, *report.tests]
+    yield from (line.message for line in report.backups if line.failed)
+    lines: list[RetentionLine | RestoreTestLine] = [*report.retention, *report.tests]
     for line in lines:
-        if line.result in ("failed", "not-started"):
+        if line.result in ("failed", "not-started", "missing"):
             yield line.message
     for contract in report.contracts:
         if contract.failed:
             yield contract.message
     for storage in report.storages:
         if not storage.healthy:
-            yield storage.message
+            yield f"storage {storage.name}: {storage.message}"
 
 
 @contextmanager

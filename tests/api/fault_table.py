@@ -92,7 +92,7 @@ FAULTS = (
         only="first",
     ),
     FaultKind(name="gone from here on", kind="reset", options={"lasting": True}, limits=_NO_NODE),
-    FaultKind(name="one node off", kind="node-off", options={"text": "pve1"}, limits=_NO_NODE),
+    FaultKind(name="one node off", kind="node-off", options={"text": "pve1"}, only="first", limits=_NO_NODE),
     FaultKind(name="bad mark", kind="bad-mark", only="looks at notes"),
     FaultKind(name="stale digest", kind="edit", options={"text": EDIT}, only="digests"),
 )
@@ -124,7 +124,9 @@ class Place:
             "tasks": self.task,
             "digests": self.digest,
             "first": self.first,
-            "looks at notes": self.method == "GET" and self.path.endswith(("/pending", "/config")),
+            "looks at notes": self.row.startswith("GET /qemu/")
+            and self.path.endswith(("/pending", "/config"))
+            and "/IMAGE/" not in self.row,
         }
         return able.get(fault.only, True)
 
@@ -243,9 +245,12 @@ pools, snapshots and volumes, archives and their notes, how often a machine was 
 with a second machine, a lost disk, or something that belongs to nobody.
 
 The faults: an answer with this status; silence until the client gives up, before or after the call was carried out; a
-connection that breaks, or an answer that is no JSON, after the call was carried out if it writes; a hypervisor that is
-gone from that call on for the rest of the run; a task that fails, or that never ends until somebody stops it; a
-configuration that somebody else edits between the look and the write.
+connection that breaks, or an answer that is no JSON, after the call was carried out if it writes; an answer that comes
+a byte at a time without end (slow body), that never ends (endless body), or that holds nothing (null data), of one call
+of each form, after the call was carried out if it writes; a hypervisor that is gone from that call on for the rest of
+the run; a node that is off while the rest of the cluster answers; a machine whose mark somebody broke; a task that
+fails, or that never ends until somebody stops it; a configuration that somebody else edits between the look and the
+write.
 """
 
 

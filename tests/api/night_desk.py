@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from orchestrator.applying.claims import Claims
 from orchestrator.applying.clock import TOLERANCE
 from orchestrator.applying.journal import Journal
 from orchestrator.contract.calendar import window_closes
@@ -49,6 +50,7 @@ class NightDesk:
         self.fake.add_storage(STORE, shared=True)
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.on_event: Callable[[str], None] | None = None
+        self.claims = Claims()
 
     def deliver(self, *names: str, days: int | None = 7, **changes: Any) -> None:
         """Make machines with backup, and note that they are in service."""
@@ -152,6 +154,7 @@ class NightDesk:
                 tell=tell,
                 closes_at=closes_at or window_closes(at),
                 ssh=ssh,
+                claims=self.claims,
                 boot_seconds=boot_seconds / speed,
                 silence_seconds=silence_seconds / speed,
                 # A tenth of a second that an answer takes is a minute and more of this time.

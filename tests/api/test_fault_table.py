@@ -33,9 +33,10 @@ from tests.api.fault_table import (
 )
 
 _RUNS: tuple[type[ReferenceRun], ...] = (ApplyRun, NightlyRun, TerminationRun)
-_WHAT = re.compile(r"(?:GET|POST|PUT|DELETE) /|task \w+|VM \d+|snapshot \w+|storage \w+")
+_WHAT = re.compile(r"(?:GET|POST|PUT|DELETE) /|task \w+|VM \d+|snapshot \w+|storage \w+|node \w+")
 _REMEDY = re.compile(
-    r"\b(?:check (?:that|token_id)|run the same command again|plan again|apply again|look at|see the|see task)\b"
+    r"\b(?:check (?:that|token_id)|run the same command again|plan again|apply again|look at|see the|see task|"
+    r"see Datacenter|See that|bring it back|restore its notes|Put its notes back)\b"
 )
 
 

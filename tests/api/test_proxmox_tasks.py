@@ -42,7 +42,7 @@ def test_a_task_that_ends_well(cluster: Cluster) -> None:
 
 def test_a_task_that_takes_its_time_is_waited_for(fakepve: FakePve, cluster: Cluster) -> None:
     fakepve.control("pace", time_scale=0.05)
-    fakepve.control("set_vm", vmid=1000, start_secs=1)
+    fakepve.control("set_vm", vmid=1000, start_secs=20)
     cluster.run_task("POST", START)
     assert fakepve.dump()["vms"]["1000"]["status"] == "running"
     assert cluster.calls["GET"] > 1

@@ -92,6 +92,8 @@ def test_the_end_of_a_contract_erases_what_is_ours_and_never_a_clone(desk: Desk)
     report = night.night()
     assert [line.machine for line in report.backups] == ["web-1"]
     assert {archive["vmid"] for archive in night.archives()} == {100}
+    (problem,) = [text for text in report.problems if "not touched" in text]
+    assert "VM 105 web-1-copy on pve1" in problem and "mark of VM 100" in problem and not report.well
 
     # Whatever was decided before: at the moment itself the machine is looked at again.
     cluster = desk.fakes["paris"].cluster()
@@ -243,3 +245,23 @@ def test_a_fresh_machine_is_ours_although_the_list_does_not_know_it_yet(desk: De
     assert desk.apply().code == 0
     assert sorted(vm["name"] for vm in _vms(desk).values() if not vm["template"]) == ["web-1", "web-2"]
     assert not re.search("unmanaged|not touched", desk.run("plan").out)
+
+
+def test_a_suspension_that_does_not_reach_a_machine_says_so(desk: Desk) -> None:
+    """A machine that lost its tags runs on: that it is "not made" would be wrong, and nobody would look."""
+    _in_service(desk, "web-1", "web-2")
+    desk.fakes["paris"].control("set_config", vmid=101, tags="orchestrator")
+    suspended = subscription("dupont", [machine("web-1"), machine("web-2"), machine("new-1")])
+    suspended["contract"] |= {
+        "status": "suspended",
+        "suspension": {"since": "2026-11-01", "reference": "L-1"},
+    }
+    desk.write(suspended)
+    answer = desk.apply()
+    assert answer.code == 1 and "refused  dupont/web-2  machine: VM 101 web-2 on pve1" in answer.out, answer
+    changes = {item["machine"]: item["changes"][0] for item in desk.plan()["machines"]}
+    assert (changes["web-2"]["kind"], changes["new-1"]["after"]) == ("refused", "not made")
+    assert {vm["name"]: vm["status"] for vm in _vms(desk).values() if not vm["template"]} == {
+        "web-1": "stopped",
+        "web-2": "running",
+    }

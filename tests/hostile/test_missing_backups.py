@@ -63,7 +63,7 @@ def _run(night: NightDesk, *arguments: str) -> tuple[Answer, str, str]:
 
 def test_every_machine_of_a_sound_file_is_backed_up_or_is_a_failure_with_its_name(night: NightDesk) -> None:
     names = ("web-1", "db-1", "old-1", "gone-1", "soon-1")
-    others = subscription("managed", [machine("srv-1")], managed_services=_MANAGED)
+    others = subscription("managed", [machine("srv-1"), machine("off-1")], managed_services=_MANAGED)
 
     def files(*machines: str) -> None:
         made = [machine(name, backup={"retention_days": 7}) for name in machines]
@@ -77,6 +77,8 @@ def test_every_machine_of_a_sound_file_is_backed_up_or_is_a_failure_with_its_nam
     cluster = night.fake.cluster()
     assert night.desk.run("backup", "now", "dupont/gone-1").code == 0
     night.fake.control("remove_vm", vmid=night.vmid("gone-1"))
+    shut = night.vmid("off-1")  # by its owner: its backup could be made, nobody could look into it
+    cluster.post(f"/nodes/pve1/qemu/{shut}/status/stop")
     for name in ("web-1", "srv-1"):
         cluster.put(f"/nodes/pve1/qemu/{night.vmid(name)}/config", description="written over by somebody")
     notes = night.desk.machines()["old-1"]["config"]["description"]
@@ -101,7 +103,9 @@ def test_every_machine_of_a_sound_file_is_backed_up_or_is_a_failure_with_its_nam
     assert "Not created yet" in report and "Not created yet" in client
     assert "managed/srv-1" in report and "Machine not looked into" in report
     assert 'orchestrator_supervision_missing{client="managed",machine="srv-1",site="paris"} 1.0' in metrics
-    assert next((night.desk.folder / "clients" / "managed").glob("*.md")).exists()
+    managed = next((night.desk.folder / "clients" / "managed").glob("*.md")).read_text()
+    assert 'orchestrator_supervision_missing{client="managed",machine="off-1",site="paris"} 0.0' in metrics
+    assert "managed/off-1" in report and "the machine is stopped: it was not inspected" in managed
     assert "orchestrator_nightly_failures 4.0" in metrics
 
 
@@ -115,6 +119,7 @@ def test_a_night_ends_with_a_report_whatever_is_missing(
     lyon = copy.deepcopy(night.desk.sites["paris"])
     lyon["api"]["token_secret"] = {"file": str(night.desk.folder / "none")}
     lyon["backup_storages"] = []
+    lyon["api"]["url"] = "https://127.0.0.1:9"
     night.desk.sites["lyon"] = lyon
     night.desk.write_sites()
     (night.desk.folder / "clients").mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import signal
+import threading
 import time
 
 import yaml
@@ -60,6 +61,36 @@ def test_a_guest_that_hangs_holds_neither_backups_nor_the_report(desk: Desk) -> 
     for pid in hanging.read_text().split()[::2]:
         if _runs(int(pid)):
             os.kill(int(pid), 9)
+
+
+def test_an_update_that_goes_on_holds_up_the_backup_of_its_own_machine_alone(desk: Desk) -> None:
+    """Backups on a node, and on a storage, are made one after the other: the next one does not wait for a guest."""
+    night = NightDesk(desk)
+    night.deliver("web-1", "db-1", "app-1")
+    updated = ("dupont", "web-1")
+    assert night.claims.take(updated, wait=False), "as the updates do with a machine, for as long as it likes"
+    at_the_latest = threading.Timer(20, night.claims.give_back, [updated])
+    at_the_latest.start()
+    night.on_event = lambda event: night.claims.give_back(updated) if event == "restore-test-ended" else None
+    report = night.night()
+    at_the_latest.cancel()
+    order = [fields["machine"] for event, fields in night.events if event == "backup-done"]
+    tested = [event for event, _ in night.events if event in ("restore-test-ended", "backup-done")]
+    assert sorted(order[:2]) == ["app-1", "db-1"] and order[2:] == ["web-1"] and report.well, report.problems
+    assert tested.index("restore-test-ended") == 2, "nor does anything else of the night"
+
+    # One that never ends is a failure with its name.
+    tonight = MONDAY_NIGHT + dt.timedelta(days=1)
+    assert night.claims.take(updated, wait=False)
+    night.on_event = None
+    report = night.night(tonight, closes_at=tonight + dt.timedelta(hours=1), speed=1200)
+    lines = {line.machine: line for line in report.backups}
+    assert {name: line.result for name, line in lines.items()} == {
+        "app-1": "done",
+        "db-1": "done",
+        "web-1": "not-started",
+    }
+    assert "its updates had not ended" in lines["web-1"].message and not report.well
 
 
 def test_a_night_that_is_ended_does_not_wait_for_a_guest_that_hangs(desk: Desk) -> None:

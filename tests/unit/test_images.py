@@ -217,7 +217,7 @@ def test_every_place_is_one_that_proxmox_takes_and_every_other_copy_has_a_reason
     state = _state(*entries, off=off)
     template = _template(scsi0=f"{home}:base-9000-disk-0,size=2G")
     if off == "n1":
-        template = replace(template, config=None, problem="n1 is not online")
+        template = replace(template, config=None, problem="n1 is off")
     found, reasons = places(_desired(), state, (template,))
     assert bool(found) is not bool(reasons)
     for place in found:

@@ -70,6 +70,7 @@ marks = st.builds(
     tested=st.none() | st.dates(),
     suspended=st.none() | st.dates(),
     adopted=st.none() | st.ip_addresses(v=4).map(str),
+    leaving=st.none() | st.ip_addresses(v=4).map(str),
     redundant=st.booleans(),
     retired=st.none() | st.dates(),
 )
@@ -172,3 +173,20 @@ def test_the_mark_is_invisible_in_markdown_and_survives_hostile_names() -> None:
     assert written.split("<!-- orchestrator ")[1].count("-->") == 1
     read = read_mark(written)
     assert read is not None and read.contract == "a --> b -- c"
+
+
+def test_whatever_a_file_may_ask_for_fits_into_a_mark() -> None:
+    """Up to a hundred names of packages, as one text."""
+    packages = " ".join(f"linux-image-{number}-of-somebody*" for number in range(100))
+    mark = MARK.with_(applied={"updates without": packages})
+    assert read_mark(write_mark(mark)) == mark
+
+
+def test_a_host_key_that_an_earlier_version_took_from_a_guest_as_it_was_is_left_out() -> None:
+    """Its administrator wrote the file: the machine would be nobody's, and get no backup, because of it."""
+    sound = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMt/0c/A2mkpeBwnYhdfuXiHPCyxJ0Ng1AQweBcPRbpF"
+    notes = write_mark(MARK.with_(vmid=None, host_keys=(sound,))).replace(
+        f'"{sound}"', f'"ssh-dss AAAAB3NzaC1kc3M=","{sound}","\\u001b[2J x"'
+    )
+    mark = parse_mark(notes)
+    assert mark and mark.host_keys == (sound,)
