@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 
 from orchestrator.cli import app
 from orchestrator.cli.speaking import write_on_any_terminal
@@ -15,8 +16,28 @@ def tune_collector() -> None:
     gc.set_threshold(200_000, 50, 50)
 
 
+def open_standard_streams() -> None:
+    """Let no file or connection take the number of a standard stream that was closed (``orchestrator plan >&-``).
+
+    What is printed would end up in it. Python has no stream at all for a number that is closed.
+    """
+    for number, name, flags in (
+        (0, "stdin", os.O_RDONLY),
+        (1, "stdout", os.O_WRONLY),
+        (2, "stderr", os.O_WRONLY),
+    ):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)  # gets the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            mode = "r" if flags == os.O_RDONLY else "w"
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
 def main() -> None:
     """Run the command line."""
+    open_standard_streams()
     tune_collector()
     write_on_any_terminal()
     if "_ORCHESTRATOR_COMPLETE" in os.environ:

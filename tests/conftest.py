@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 from typing import Any
 
+import pytest
 from hypothesis import settings
 
 # No test asserts how long something takes: a busy machine proves nothing.
 settings.register_profile("orchestrator", deadline=None)
 settings.load_profile("orchestrator")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let reports of tests hold any text: half a surrogate pair in a log would end the whole run, not the test."""
+    report = yield
+    report.sections = [(name, _encodable(text)) for name, text in report.sections]
+    if report.longrepr is not None and not isinstance(report.longrepr, tuple):
+        text = str(report.longrepr)
+        if text != _encodable(text):
+            report.longrepr = _encodable(text)
+    return report
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -3,6 +3,10 @@
 Proxmox's API hands out no disk, so this goes to the node by SSH, with the host key that the sites' file names. The node
 finds the volume (``pvesm path``), writes a qcow2 file of it into /var/tmp, sums it and sends it; the sum is computed
 anew here. An interrupted copy leaves nothing that the next one does not replace.
+
+The node is told what format the volume has, as Proxmox itself names it. Left to find out, qemu-img would believe what
+is written on the disk: whoever is root in the machine could write a header there that names any file of the node, or
+another client's disk, as what lies behind it, and get that in the copy.
 """
 
 from __future__ import annotations
@@ -33,7 +37,8 @@ path=$(pvesm path "$1")
 copy=$(mktemp /var/tmp/orchestrator-export.XXXXXX)
 trap 'rm -f "$copy"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
-qemu-img convert -O qcow2 "$path" "$copy" >&2
+case $path in *.qcow2) format=qcow2 ;; *.vmdk) format=vmdk ;; *) format=raw ;; esac
+qemu-img convert -f "$format" -O qcow2 "$path" "$copy" >&2
 sha256sum "$copy" | cut -c1-64
 stat -c %s "$copy"
 cat "$copy"

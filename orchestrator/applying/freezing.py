@@ -53,7 +53,7 @@ class FreezeWatch:
         self._look = look or (lambda site: read_frozen(clusters[site]))
         self._monotonic = monotonic
         self._looked = dict.fromkeys(known, monotonic())
-        self._guard = Lock()
+        self._guards = {site: Lock() for site in clusters}
 
     def __call__(self, site: str) -> None:
         """Look, unless that was done moments ago.
@@ -66,8 +66,8 @@ class FreezeWatch:
             LocksLost: the run's lock is gone.
             ProxmoxError: it cannot be known.
         """
-        with self._guard:
-            for name in self._clusters if site == EVERYWHERE else (site,):
+        for name in self._clusters if site == EVERYWHERE else (site,):
+            with self._guards[name]:  # a site's own: one that is slow to answer holds up no other
                 looked = self._looked.get(name)
                 if looked is not None and self._monotonic() - looked < LOOK_AGAIN_SECONDS:
                     continue

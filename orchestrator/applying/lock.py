@@ -10,13 +10,15 @@ gives, the night. What makes this safe with nothing but "create a pool", "list t
 - **A pool's name is never used twice**, so removing a dead run's lock cannot hit the lock of a living one.
 - **A dead run's lock goes.** Its process is known to be gone (same computer), or its comment has not changed for
   :data:`STALE_SECONDS` while the observer watched, by the observer's own steady clock: no two clocks are compared.
-- **A living run renews its lock** every :data:`RENEW_SECONDS`, begins nothing when it could not for
-  :data:`TRUST_SECONDS`, and counts its lock as lost before anybody may take it over.
+- **A living run renews its lock** every :data:`RENEW_SECONDS`, writes nothing when it could not for
+  :data:`TRUST_SECONDS`, and counts its lock as lost before anybody may take it over. That is looked at before every
+  write, in the middle of a step too: the computer may have slept there.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import re
 import secrets
 import threading
 import time
@@ -50,6 +52,8 @@ _WATCH_SECONDS = 5.0
 _CONTEND_SECONDS = 5.0
 _CONTEND_POLL = 0.1
 _NIGHT = "night"
+_FREE = re.compile(rf"POST /pools|[A-Z]+ /pools/{LOCK_POOL.pattern}|POST .*/agent/ping")
+"""Calls that need no lock: those that take, renew and give back locks, and a question that is sent as POST."""
 
 
 class Held(Exception):
@@ -110,9 +114,13 @@ class _Other:
 class _SiteLock:
     """A run's lock at one site. Thread-safe."""
 
-    def __init__(self, cluster: Cluster, pool: str, note: LockNote, timing: Timing) -> None:
+    def __init__(
+        self, cluster: Cluster, pool: str, note: LockNote, timing: Timing, tell: Callable[[str], None]
+    ) -> None:
         self.cluster = cluster
         self.note = note
+        self._tell = tell
+        self._stuck: set[str] = set()
         self._pool = pool
         self._timing = timing
         self._guard = threading.RLock()
@@ -148,9 +156,23 @@ class _SiteLock:
             found = [_Other(name, comment, read_note(comment)) for name, comment in sorted(locks.items())]
             dead = [other for other in found if self._dead(other, began)]
         for other in dead:
-            with suppress(ProxmoxError):  # else the next one to look removes it
-                self.cluster.delete(f"/pools/{other.pool}")
+            self._remove(other)
         return frozen_by(pools), [other for other in found if other not in dead]
+
+    def _remove(self, other: _Other) -> None:
+        """Remove a dead run's lock. Where that cannot be done somebody has to: every run watches it again."""
+        if other.pool in self._stuck:
+            return
+        try:
+            self.cluster.delete(f"/pools/{other.pool}")
+        except (NotFound, Uncertain):
+            pass  # another run was faster; or the next list says whether it is gone
+        except ProxmoxError as error:
+            self._stuck.add(other.pool)
+            self._tell(
+                f"the lock of a dead run at {self.note.site}, the pool {other.pool}, could not be removed: {error}. "
+                f"Remove that pool in Proxmox: until then every run waits {STALE_SECONDS:.0f} s for it"
+            )
 
     def _dead(self, other: _Other, looked: float) -> bool:
         if other.note is not None and other.note.process.dead:
@@ -270,11 +292,11 @@ class _SiteLock:
 
     def _lose(self, why: str) -> None:
         self._lost = self._lost or why
-        raise self._loss()
+        raise self._loss(self._lost)
 
-    def _loss(self) -> LocksLost:
+    def _loss(self, why: str) -> LocksLost:
         return LocksLost(
-            f"this run's lock at {self.note.site} is lost: {self._lost}: nothing more is changed there; run the same "
+            f"this run's lock at {self.note.site} is lost: {why}: nothing more is changed there; run the same "
             "command again"
         )
 
@@ -285,10 +307,8 @@ class _SiteLock:
             LocksLost, ProxmoxError: it may not be.
         """
         with self._guard:
-            if not self._made:
-                self._lost = self._lost or "none was taken"
-            if self._lost:
-                raise self._loss()
+            if self._lost or not self._made:
+                raise self._loss(self._lost or "none was taken")
             if self._timing.steady() - self._renewed >= TRUST_SECONDS:
                 self.renew()
 
@@ -379,6 +399,7 @@ class RunLocks:
                 pool,
                 LockNote(holder=holder, process=process, site=site, beat=0, at=moment, claims=frozenset()),
                 self._timing,
+                tell,
             )
             for site, cluster in clusters.items()
         }
@@ -513,7 +534,7 @@ class RunLocks:
     def _claim_at(self, site: str, wanted: Collection[str]) -> dict[str, _Other]:
         try:
             return self._sites[site].claim(wanted, whole=True)
-        except Frozen as error:
+        except (Frozen, LocksLost) as error:
             self._without[site] = error
         except ProxmoxError as error:
             self._without[site] = _no_lock(site, error)
@@ -567,6 +588,15 @@ class RunLocks:
             if name in self._without:
                 raise self._without[name]
             self._sites[name].check()
+
+    def fence(self, site: str) -> Callable[[str, str], None]:
+        """What a site's API asks before every write (:attr:`orchestrator.proxmox.Cluster.before_write`)."""
+
+        def assure(method: str, path: str) -> None:
+            if not _FREE.fullmatch(f"{method} {path}"):
+                self.check(site)
+
+        return assure
 
     def look(self, site: str) -> str:
         """List a site's pools: make sure that our lock is among them. Return who froze the site. One call.

@@ -19,6 +19,7 @@ def look_into_guests(
     *,
     includes: Callable[[str, str], bool] = lambda client, machine: True,
     refresh: bool = False,
+    run_seconds: float | None = None,
 ) -> dict[tuple[str, str], InsideReading]:
     """Look into every machine that runs and is in service, in one Ansible run. Changes nothing.
 
@@ -28,6 +29,7 @@ def look_into_guests(
         ssh: how guests are reached.
         includes: whether a machine (client, name) is asked for.
         refresh: fetch the package lists first.
+        run_seconds: how long all may take; None: as long as they may one by one.
 
     Returns:
         What was seen, or why a machine could not be looked at. Machines that do not run, or are not in service, are
@@ -61,4 +63,4 @@ def look_into_guests(
             )
         except ValueError as error:  # one machine's damaged mark or settings are that machine's alone
             seen[item.key] = InsideReading(problem=f"{item.client}/{item.name}: {error}")
-    return seen | look_into_machines(targets, ssh, refresh=refresh)
+    return seen | look_into_machines(targets, ssh, refresh=refresh, run_seconds=run_seconds)

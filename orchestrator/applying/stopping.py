@@ -1,4 +1,4 @@
-"""Ending a run early: Ctrl-C, or the SIGTERM of systemd and of a cancelled CI job.
+"""Ending a run early: Ctrl-C, the SIGTERM of systemd and of a cancelled CI job, the SIGHUP of a terminal that has gone.
 
 The first signal begins nothing new: every step passes :meth:`Stopping.check`. What runs is waited for while it is
 short; a task that takes longer goes on in Proxmox without the run, and the next run looks at what came of it (as after
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,16 +20,14 @@ from itertools import count
 from types import FrameType
 
 from orchestrator.applying.vm import Stopped
+from orchestrator.interruption import end_at_once, end_soon
 
 LEAVE_SECONDS = 30.0
 """How long after the first signal the tasks that run are still waited for."""
 
-EXIT_CODE = 130
-"""Of an interrupted command, as shells have it for SIGINT."""
-
 _TO_ITS_END = " (to its end)"
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(Stopped):
@@ -134,10 +131,13 @@ class Stopping:
 
 
 class Signals:
-    """Hears SIGINT and SIGTERM for as long as the context lasts. Only in the main thread; elsewhere it does nothing.
+    """Hears SIGINT, SIGTERM and, unless nohup had it ignored, SIGHUP for as long as the context lasts.
 
-    Until :meth:`begin` nothing has been changed, and a signal ends the command as Python always does, by
-    KeyboardInterrupt. Afterwards the first one asks ``stopping`` for the end. The second one ends the process at once.
+    Only in the main thread; elsewhere it does nothing.
+
+    Until :meth:`begin` nothing has been changed, and a signal ends the command as
+    :mod:`orchestrator.interruption` says.
+    Afterwards the first one asks ``stopping`` for the end. The second one ends the process at once.
 
     Args:
         stopping: told of the first signal.
@@ -158,7 +158,11 @@ class Signals:
         if self._main:
             self._read, self._write = os.pipe()
             os.set_blocking(self._write, False)  # the interpreter wants it so
-            self._before = {number: signal.signal(number, self._interrupt) for number in _SIGNALS}
+            self._before = {
+                number: signal.signal(number, self._interrupt)
+                for number in _SIGNALS
+                if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+            }
             self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
             self._thread = threading.Thread(target=self._act, name="signals", daemon=True)
             self._thread.start()
@@ -173,9 +177,9 @@ class Signals:
             self._thread.join()
             os.close(self._read)
 
-    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if not self._begun:
-            raise KeyboardInterrupt
+            end_soon(number, frame)
 
     def _act(self) -> None:
         heard = 0
@@ -184,14 +188,7 @@ class Signals:
                 continue
             heard += 1
             if heard > 1:
-                _end_at_once()
+                end_at_once()
             if self._begun:
                 self._stopping.ask()
                 self._tell(self._stopping.running)
-
-
-def _end_at_once() -> None:
-    """End the process without waiting for any of its threads. Its tasks in Proxmox go on."""
-    shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # the progress had hidden the cursor
-    os.write(2, f"{shown}\nended at once; the tasks that run in Proxmox go on\n".encode())
-    os._exit(EXIT_CODE)

@@ -12,7 +12,7 @@ from orchestrator.applying.machine_update import OneUpdate, Updatable, UpdateTer
 from orchestrator.applying.stopping import Interrupted
 from orchestrator.applying.update_outcome import MachineUpdate
 from orchestrator.guests.updates import DueUpdates, UpdateOrder, UpdateResult, install_updates
-from orchestrator.planning.waves import plan_waves
+from orchestrator.planning.waves import Course
 
 _WORKERS = 8
 
@@ -64,20 +64,18 @@ class UpdateRun:
             key: [(machine.desired.client, name) for name in machine.desired.apart_from]
             for key, machine in by_key.items()
         }
-        groups = [[by_key[key] for key in group] for group in plan_waves(list(by_key), apart).groups]
-        number, stopped = 0, ""
-        while groups:
+        course = Course(by_key, apart, last=[key for key, machine in by_key.items() if machine.unfinished])
+        number = 0
+        while course:
             number += 1
-            group = groups.pop(0)
-            if stopped:
-                lines += [machine.ended("not-started", message=stopped) for machine in group]
-                continue
-            done, postponed = self._wave(group, number, wait=not groups)
+            group = [by_key[key] for key in course.next()]
+            done, postponed = self._wave(group, number, wait=not course)
             lines += done
-            if postponed:
-                groups.append(postponed)
-            if bad := ", ".join(f"{line.client}/{line.machine}" for line in done if line.stops_others):
-                stopped = f"wave {number} did not end well ({bad}): look there first, then begin again"
+            course.postpone([machine.key for machine in postponed])
+            unwell = [(line.client, line.machine) for line in done if line.stops_others]
+            names = ", ".join(map("/".join, unwell))
+            stopped = f"wave {number} did not end well ({names}): look there first, then begin again"
+            lines += [by_key[key].ended("not-started", message=stopped) for key in course.ended(unwell)]
         return lines
 
     def _left_alone(self, machine: Updatable, due: DueUpdates | str) -> MachineUpdate:

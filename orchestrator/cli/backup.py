@@ -17,7 +17,6 @@ from orchestrator.cli.target import Files, Found, Reason, Target, find_machine, 
 if TYPE_CHECKING:
     from orchestrator.history import History
     from orchestrator.nightly.context import Night
-    from orchestrator.proxmox import Cluster
     from orchestrator.resources.backup import Archive
     from orchestrator.resources.holdings import SiteReading
     from orchestrator.sites.model import Provider
@@ -90,18 +89,21 @@ def verify(
     from orchestrator.nightly.restore_tests import Candidate, RestoreTests, last_sound_test
 
     provider = session.open_provider(inventory)
-    with session.open_clusters(provider) as clusters, session.open_history(history) as opened:
-        found = find_machine(target, clusters)
+    with session.open_run(provider, "a restore test") as run, session.open_history(history) as opened:
+        run.locks.clients([target.partition("/")[0]])
+        found = find_machine(target, run.clusters)
         reading = _site_reading(found, provider)
         chosen = _choose(target, found, reading, archive)
-        night = _night(provider, clusters, opened, reason=reason, boot_seconds=boot_timeout)
+        night = _night(provider, run, opened, reason=reason, boot_seconds=boot_timeout)
         candidate = Candidate(
             machine=found.machine,
             archive=chosen,
             tested_on=last_sound_test((chosen,), found.mark.tested),
         )
         tests = RestoreTests(night, {found.machine.site: reading})
+        run.begin()
         line = tests.test(candidate)
+        run.end()
     if line.result != "sound":
         session.fail("; ".join([f"{target}: {line.volid}: {line.message}", *tests.problems]))
     session.console().print(f"sound: {line.message}")
@@ -248,7 +250,7 @@ def _choose(target: str, found: Found, reading: SiteReading, volid: str | None) 
 
 
 def _night(
-    provider: Provider, clusters: Mapping[str, Cluster], history: History, *, reason: str, boot_seconds: float
+    provider: Provider, run: session.Run, history: History, *, reason: str, boot_seconds: float
 ) -> Night:
     from orchestrator.nightly.context import Night
 
@@ -257,12 +259,13 @@ def _night(
     return Night(
         provider=provider,
         desired={},
-        clusters=clusters,
+        clusters=run.clusters,
         journal=session.journal(
             history,
             reason,
             lambda client, machine, text: out.print(f"{client}/{machine}  {text}"),
-            clusters,
+            run.clusters,
+            run=run,
         ),
         clock=lambda: dt.datetime.now(dt.UTC),
         tell=_nothing,

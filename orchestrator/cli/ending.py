@@ -19,6 +19,7 @@ from orchestrator.cli import session
 from orchestrator.cli.local_errors import REMEDIES, reason
 from orchestrator.cli.outlet import outlets
 from orchestrator.cli.speaking import voice
+from orchestrator.interruption import ends_soon
 from orchestrator.redaction import secrets_of, without
 from orchestrator.shown import visible
 
@@ -37,7 +38,7 @@ def end(work: Callable[[], Any]) -> Any:
     Raises:
         SystemExit: the program is to end.
     """
-    with outlets() as (out, _):
+    with ends_soon(), outlets() as (out, _):
         try:
             try:
                 return work()

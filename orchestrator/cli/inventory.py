@@ -11,7 +11,7 @@ from orchestrator.cli import session
 
 if TYPE_CHECKING:
     from orchestrator.guests import InventoryHost
-    from orchestrator.resources.observed import ObservedMachine
+    from orchestrator.resources.observed import ObservedMachine, ObservedSite
     from orchestrator.sites.model import Provider
 
 
@@ -26,6 +26,7 @@ def inventory(
 
     Machines whose firewall was never loaded, retired ones and those that do not run are left out.
     """
+    from orchestrator.applying.host_keys import key_holders, key_objection
     from orchestrator.guests import dynamic_inventory, write_known_hosts
     from orchestrator.proxmox import ProxmoxError
     from orchestrator.resources.observed import observe
@@ -34,21 +35,26 @@ def inventory(
         session.fail("ask for --list, or for one --host")
     provider = session.open_provider(inventory)
     hosts: list[InventoryHost] = []
+    seen: list[ObservedSite] = []
     unread: list[str] = []
     with session.open_clusters(provider) as clusters:
         for site, cluster in clusters.items():
             try:
-                observed = observe(cluster, site, names=())
+                seen.append(observe(cluster, site, names=()))
             except ProxmoxError as error:
                 unread.append(str(error))
-                continue
-            for machine in observed.machines:
-                try:
-                    hosts += [found] if (found := _host(machine, provider)) else []
-                except ValueError as error:  # whoever wrote its notes or settings, the others are listed
-                    session.complain(f"VM {machine.summary.vmid} at {site} is left out: {error}")
         if len(unread) == len(clusters):
             session.fail("; ".join(unread) or "no site can be read: nothing is listed")
+    holders = key_holders(seen)
+    for machine in (machine for observed in seen for machine in observed.machines):
+        try:
+            found = _host(machine, provider)
+            if found and (objection := key_objection(found.target.client, found.target.host_keys, holders)):
+                raise ValueError(objection)
+        except ValueError as error:  # whoever wrote its notes or settings, the others are listed
+            session.complain(f"VM {machine.summary.vmid} at {machine.site} is left out: {error}")
+        else:
+            hosts += [found] if found else []
     for reason in unread:
         session.complain(f"a site is left out: {reason}")
     known_hosts = session.state_directory() / f"known_hosts-{session.provider_name(provider)}"

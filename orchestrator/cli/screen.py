@@ -13,6 +13,8 @@ from rich.text import Text
 from orchestrator.cli.outlet import Coloured, Outlet
 from orchestrator.shown import visible
 
+_WIDTH = 80
+
 
 class Screen(Console):
     """A console that prints each text as it is, in one line.
@@ -25,6 +27,8 @@ class Screen(Console):
         stream = sys.stderr if stderr else sys.stdout
         file = Coloured(stream) if isinstance(stream, Outlet) else stream
         super().__init__(file=cast(IO[str], file), highlight=False, soft_wrap=True, emoji=False)
+        if self.width < 1:  # COLUMNS=0, as of a terminal without a size: rich shows nothing in it
+            self.width = _WIDTH
 
     def print(self, *objects: Any, **how: Any) -> None:
         """Print texts (``str`` or ``Text``) in one line; what else rich can show, too."""

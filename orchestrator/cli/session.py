@@ -364,7 +364,7 @@ class Run:
 
     def end(self) -> None:
         """End the command with the exit code of an interrupted one, if somebody asked for its end."""
-        from orchestrator.applying.stopping import EXIT_CODE
+        from orchestrator.interruption import EXIT_CODE
 
         if self.stopping.asked:
             raise typer.Exit(EXIT_CODE)
@@ -383,8 +383,9 @@ def open_run(provider: Provider, what: str = "", *, only: Collection[str] | None
     """
     from orchestrator.applying.lock import Held, LocksUnavailable, RunLocks
     from orchestrator.applying.lock_note import holder_text
-    from orchestrator.applying.stopping import EXIT_CODE, Signals, Stopping
+    from orchestrator.applying.stopping import Signals, Stopping
     from orchestrator.applying.vm import Stopped
+    from orchestrator.interruption import EXIT_CODE
 
     stopping = Stopping()
     holder = holder_text(operator(), dt.datetime.now(dt.UTC), what)
@@ -394,8 +395,9 @@ def open_run(provider: Provider, what: str = "", *, only: Collection[str] | None
             open_clusters(provider, only=only) as clusters,
             RunLocks(clusters, holder, tell=complain) as locks,
         ):
-            for cluster in clusters.values():
+            for site, cluster in clusters.items():
                 cluster.leaves_task = stopping.leaves_task
+                cluster.before_write = locks.fence(site)
             try:
                 yield Run(clusters=clusters, locks=locks, stopping=stopping, signals=signals)
             except (Held, LocksUnavailable, Stopped) as error:

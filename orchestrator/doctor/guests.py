@@ -74,5 +74,6 @@ def judge_source(place: Place, name: str, seen: IPAddress, management: Managemen
         _SUBJECT,
         f"{name} sees us come from {seen}, which is not in management.addresses ({listed}): the next firewall would "
         "shut us out, and be undone",
-        f"add {seen}/{seen.max_prefixlen} to management.addresses, or connect another way",
+        f"if that is an address of yours (the machine says so, nobody else), add {seen}/{seen.max_prefixlen} to "
+        "management.addresses; or connect another way",
     )

@@ -48,8 +48,9 @@ def firewall_objection(
     if not admits_ssh_from(target.policy, source):
         return _refused(
             f"{target.name}: the guest sees us come from {source}, and the rules let SSH in from "
-            f"{', '.join(map(written, (*target.policy.management, *target.policy.allowed_from)))} only: add {source} "
-            "to management.addresses in the inventory, or connect from one of those. Nothing was sent"
+            f"{', '.join(map(written, (*target.policy.management, *target.policy.allowed_from)))} only: if "
+            f"that is an address of yours (nobody but the guest says so), add {source} to management.addresses in the "
+            "inventory; or connect from one of those. Nothing was sent"
         )
     return None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from orchestrator.guests.answers import UnreadableAnswer, first_line, lines_of, told
 from orchestrator.guests.outcome import PartOutcome, has_timed_out, reason_of
@@ -30,6 +31,7 @@ REPORT = "Report on the SSH keys"
 """The task that fails with the reason."""
 
 
+@lru_cache(maxsize=1024)  # a client's machines have the same keys, and each is read anew
 def fingerprint(public_key: str) -> str:
     """Return a public key's fingerprint as OpenSSH writes it: ``SHA256:`` and 43 characters.
 

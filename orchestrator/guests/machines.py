@@ -85,6 +85,7 @@ def look_into_machines(
     *,
     refresh: bool = False,
     timeout_seconds: float = 900.0,
+    run_seconds: float | None = None,
 ) -> dict[Key, InsideReading]:
     """See what differs in machines from what their targets say, and what updates are due. Changes nothing.
 
@@ -93,6 +94,7 @@ def look_into_machines(
         ssh: how they are reached.
         refresh: fetch the package lists first.
         timeout_seconds: how long one machine may take with its packages.
+        run_seconds: how long all may take; None: as long as they may one by one.
 
     Returns:
         What was seen in each, or why it could not be looked at.
@@ -100,9 +102,8 @@ def look_into_machines(
     if not targets:
         return {}
     more = {"update_refresh": refresh, "update_seconds": int(timeout_seconds)}
-    run = run_playbook(
-        "look.yml", targets, ssh, check=True, variables={target.key: more for target in targets}
-    )
+    variables = {target.key: more for target in targets}
+    run = run_playbook("look.yml", targets, ssh, check=True, variables=variables, run_seconds=run_seconds)
     return {target.key: _reading(target, run.of(host_name(target)), run.output) for target in targets}
 
 

@@ -96,13 +96,16 @@ def run_playbook(
         check: only look what would change (Ansible's check mode).
         variables: more variables for some of the machines, by client and machine.
         on_result: called for each result as it comes.
-        run_seconds: how long all may take; what was reported until then counts. By default what the limits of the
-            tasks come to (:mod:`orchestrator.guests.limits`).
+        run_seconds: how long all may take; what was reported until then counts. At most what the limits of the tasks
+            come to (:mod:`orchestrator.guests.limits`).
     """
+    targets = taking_turns(targets)
     more = variables or {}
     each = max(limits.machine_seconds(name, more.get(target.key, {})) for target in targets)
     at_once = min(len(targets), MACHINES_AT_ONCE)
-    seconds = run_seconds or limits.run_seconds(len(targets), at_once, each)
+    seconds: float = limits.run_seconds(len(targets), at_once, each)
+    if run_seconds is not None:
+        seconds = min(seconds, run_seconds)
     try:
         with run_folder() as folder:
             known_hosts, inventory = folder / "known_hosts", folder / "inventory.json"
@@ -124,6 +127,19 @@ def run_playbook(
         output=reason,
         dropped=tuple(reading.dropped),
     )
+
+
+def taking_turns(targets: Sequence[GuestTarget]) -> list[GuestTarget]:
+    """Return machines in the order in which they are begun: each client's first one before anybody's second one.
+
+    Only so many are worked on at once. If a client's machines hang, those of others are not behind all of them.
+    """
+    count: dict[str, int] = {}
+    turns = []
+    for target in targets:
+        count[target.client] = count.get(target.client, 0) + 1
+        turns.append(count[target.client])
+    return [target for _, target in sorted(zip(turns, targets, strict=True), key=lambda item: item[0])]
 
 
 class _Reading:

@@ -75,8 +75,7 @@ class GuestWork:
         if not self._await(self._looked.is_set, self._began + LOOK_LIMIT):
             with self._guard:  # what has not begun by now does not begin any more
                 self._given_up = True
-                hours = LOOK_LIMIT / dt.timedelta(hours=1)
-                self._why = f"the look into the machines did not end within {hours:.0f} hours"
+                self._why = self._why_given_up()
         with self._guard:
             seen, why, updates = self._seen, self._why, self._round
         if why:
@@ -101,9 +100,20 @@ class GuestWork:
             problems.append(f"updates: the step was aborted: {reason(problem)}")
         return seen_or_why, lines, problems
 
+    @property
+    def _interrupted(self) -> bool:
+        """Whether somebody ended the night during the look: it changes nothing, so nobody waits for its end."""
+        return self._night.journal.stopping.asked and not self._looked.is_set()
+
+    def _why_given_up(self) -> str:
+        if self._interrupted:
+            return "the night was interrupted before the look into the machines ended"
+        hours = LOOK_LIMIT / dt.timedelta(hours=1)
+        return f"the look into the machines did not end within {hours:.0f} hours"
+
     def _await(self, done: Callable[[], bool], until: dt.datetime) -> bool:
         while not done():
-            if self._night.clock() >= until:
+            if self._interrupted or self._night.clock() >= until:
                 return False
             if self._looked.is_set():
                 self._thread.join(_LOOK_AGAIN_SECONDS)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 _ALERTS = "firewall alerts"
 """The action under which a night records what a firewall counted."""
 
+_LOOK_SECONDS = 2.75 * 3600.0
+"""How long the look may take in all. The night waits a little longer for it: what was seen until then counts."""
+
 DELAY_DAYS = 90
 """Over how many days the average delay of updates is told."""
 
@@ -72,6 +75,7 @@ def look(
         {name: reading.observed for name, reading in readings.items()},
         night.ssh,
         refresh=True,
+        run_seconds=_LOOK_SECONDS,
     )
     found = GuestsSeen(machines=machines, inside=inside)
     _record(history, night, machines, found.due)

@@ -133,7 +133,9 @@ class RestoreTests:
                 found = leftovers(cluster, self._night.journal, state, running=frozenset(self._copies))
                 self.problems += [f"{site}: {text}" for text in found.doubtful]
                 for copy in found.copies:
-                    remove_copy(copy)
+                    with self._night.changing([copy.mark.client]) as others:
+                        if copy.mark.client not in others:  # else that run may be testing it
+                            remove_copy(copy)
             except Exception as error:
                 self.problems.append(
                     f"{site}: a copy of an earlier restore test could not be removed: {reason(error)}"
@@ -273,9 +275,11 @@ class RestoreTests:
         return names
 
     def _remove(self, copy: Copy) -> None:
-        """Erase a copy. That it cannot be erased says nothing about its archive."""
+        """Erase a copy, also when the run is to end. That it cannot be erased says nothing about its archive."""
+        what = f"{copy.mark.client}/{copy.mark.machine}: removal of the copy"
         try:
-            remove_copy(copy)
+            with copy.journal.stopping.finishing(what):
+                remove_copy(copy)
         except Exception as error:
             self.problems.append(
                 f"{copy.site}: VM {copy.vmid}, the copy of {copy.mark.client}/{copy.mark.machine} for its restore "
@@ -292,6 +296,7 @@ class RestoreTests:
                 copy.cluster.run_task("POST", f"{copy.path}/status/start", timeout_seconds=_START_SECONDS)
             )
             while not ping_agent(copy.cluster, copy.node, copy.vmid):
+                copy.journal.stopping.check()
                 if time.monotonic() - started > self._night.boot_seconds:
                     raise Unsound(
                         f"it did not boot: its guest agent was silent for {self._night.boot_seconds:.0f} s"

@@ -148,13 +148,23 @@ class UpdateRound:
         return lines, self._problem
 
     def _work(self) -> None:
+        """What an earlier run left unfinished may hang again: nobody whose window opens meanwhile waits behind it."""
+        unfinished = [item for item in self._plan.planned if item.unfinished]
+        beside = threading.Thread(
+            target=self._some, args=(unfinished,), name="unfinished updates", daemon=True
+        )
+        beside.start()
+        self._some([item for item in self._plan.planned if not item.unfinished])
+        beside.join()
+
+    def _some(self, items: list[PlannedUpdate]) -> None:
         try:
-            self._all()
+            self._all(items)
         except Exception as error:
             self._problem = error
 
-    def _all(self) -> None:
-        left = sorted(self._plan.planned, key=lambda item: item.opens)
+    def _all(self, items: list[PlannedUpdate]) -> None:
+        left = sorted(items, key=lambda item: item.opens)
         while left:
             now = self._night.clock()
             open_now = [item for item in left if item.opens <= now < item.closes]

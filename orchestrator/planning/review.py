@@ -1,20 +1,32 @@
 """The plan for a merge request: a table that is read in ten seconds, the details folded. Markdown and HTML.
 
 Both are made of the published document (:mod:`orchestrator.planning.document`) by a template in ``templates/plan``.
+Markdown has to fit into a comment: what does not is left out, the largest first, and the comment says what.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from orchestrator.pages import fill
 from orchestrator.planning.interventions import Charge
 from orchestrator.resources.change import Kind
+from orchestrator.shown import markdown, shortened
 
 if TYPE_CHECKING:
     from orchestrator.planning.document import ChangeDocument, MachineDocument, PlanDocument
+
+MARKDOWN_ROOM = 60_000
+"""Characters of a plan in Markdown: GitHub takes comments of 65,536."""
+
+_WORST = ("bad", "warn", "plain")
+
+_LONGEST = 400
+"""Characters of one value where not all of the plan fits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +51,34 @@ class ClientRow:
 
 
 def render_markdown(document: PlanDocument) -> str:
-    """The plan as Markdown, as merge requests of GitLab and GitHub show it."""
-    return fill("plan", "plan", "md", **_content(document))
+    """The plan as Markdown, as merge requests of GitLab and GitHub show it, of at most ``MARKDOWN_ROOM`` characters."""
+    text = fill("plan", "plan", "md", **_content(document))
+    if len(text) <= MARKDOWN_ROOM:
+        return text
+    rows = _rows(document)
+    plain = fill("plan", "plan", "md", **_content(document, longest=_LONGEST, left_out=rows))
+    room = MARKDOWN_ROOM - len(plain)
+    left_out = []
+    for row in sorted(rows, key=lambda row: (_WORST.index(row.worst), _detail_characters(row))):
+        room -= _detail_characters(row)
+        if room < 0:
+            left_out.append(row)
+    text = fill("plan", "plan", "md", **_content(document, longest=_LONGEST, left_out=left_out))
+    if len(text) <= MARKDOWN_ROOM:
+        return text
+    # At the top: what is cut may end inside something folded.
+    first, _, rest = text.partition("\n")
+    note = "> **Not all of it fits here:** the end is missing. `orchestrator plan --format html` shows it."
+    return f"{first}\n\n{note}\n{rest}"[:MARKDOWN_ROOM].rpartition("\n")[0] + "\n"
+
+
+def _detail_characters(row: ClientRow) -> int:
+    """About how many characters a client's details take."""
+    return 200 + sum(
+        100 + len(markdown(machine.machine + _difference(change, _LONGEST) + _reason(change, _LONGEST)))
+        for machine in row.machines
+        for change in machine.changes
+    )
 
 
 def render_html(document: PlanDocument) -> str:
@@ -48,20 +86,61 @@ def render_html(document: PlanDocument) -> str:
     return fill("plan", "plan", "html", **_content(document))
 
 
-def _content(document: PlanDocument) -> dict[str, object]:
-    rows = [
-        _row(client, list(machines))
-        for client, machines in groupby(document.machines, key=lambda machine: machine.client)
-    ]
+def _content(
+    document: PlanDocument, *, longest: int | None = None, left_out: Sequence[ClientRow] = ()
+) -> dict[str, object]:
+    """What a template shows.
+
+    Args:
+        document: the plan.
+        longest: characters of one value; None: as many as anywhere.
+        left_out: clients whose details do not fit.
+    """
+    clients = {row.client for row in left_out}
     return {
         "plan": document,
-        "difference": _difference,
-        "rows": [row for row in rows if row.machines],
-        "quiet": [row.client for row in rows if not row.machines],
+        "head": _head(document),
+        "difference": partial(_difference, longest=longest),
+        "reason": partial(_reason, longest=longest),
+        "short": partial(shortened, longest=longest),
+        "rows": _rows(document),
+        "left_out": clients,
+        "left_out_machines": sum(len(row.machines) for row in left_out),
+        "quiet": [row.client for row in _all_rows(document) if not row.machines],
         "unmanaged": len(document.unmanaged),
         "refusing": [danger for danger in document.dangers if not danger.allowed],
         "allowed": [danger for danger in document.dangers if danger.allowed],
     }
+
+
+def _head(document: PlanDocument) -> list[tuple[str, str]]:
+    """The first line: each part with ``bad``, ``warn`` or nothing. What was not seen is not "no changes"."""
+    s = document.summary
+    held = sum(not item.copy_of_ours for item in document.unreadable)
+    found = [
+        (f"{len(document.frozen)} frozen", "bad", len(document.frozen)),
+        (f"{len(document.failures)} sites not read", "bad", len(document.failures)),
+        (f"{held} not touched", "bad", held),
+        (f"{s.restart} restarting", "", s.restart),
+        (f"{s.quotes_missing} without a quote", "warn", s.quotes_missing),
+        (f"{s.refused} refused", "bad", s.refused),
+    ]
+    changes = f"{s.create} to create, {s.update} to change, {s.retire} to retire, {s.erase} to erase"
+    seen = "No changes in what could be read" if document.failures or held else "No changes"
+    first = (changes if document.has_changes else seen, "")
+    return [first, *((words, tone) for words, tone, count in found if count)]
+
+
+def _all_rows(document: PlanDocument) -> list[ClientRow]:
+    return [
+        _row(client, list(machines))
+        for client, machines in groupby(document.machines, key=lambda machine: machine.client)
+    ]
+
+
+def _rows(document: PlanDocument) -> list[ClientRow]:
+    """The clients for whom there is something to read."""
+    return [row for row in _all_rows(document) if row.machines]
 
 
 def _row(client: str, machines: list[MachineDocument]) -> ClientRow:
@@ -108,6 +187,10 @@ def _charge_words(machines: list[MachineDocument]) -> str:
     return ", ".join(words)
 
 
-def _difference(change: ChangeDocument) -> str:
-    words = " → ".join(text for text in (change.before, change.after) if text)
+def _difference(change: ChangeDocument, longest: int | None = None) -> str:
+    words = " → ".join(shortened(text, longest) for text in (change.before, change.after) if text)
     return words + (f"; restart {change.restart}" if change.restart else "")
+
+
+def _reason(change: ChangeDocument, longest: int | None = None) -> str:
+    return shortened(change.why or change.class_reason or "", longest)

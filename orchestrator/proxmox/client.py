@@ -80,7 +80,10 @@ class Cluster:
     sent as PVE's array (the name repeated).
 
     Attributes:
-        leaves_task: asked while a task is waited for: True leaves it to itself (:class:`TaskLeft`).
+        leaves_task: asked while a task is waited for: True leaves it to itself (:class:`TaskLeft`), and sends no
+            call again that failed.
+        before_write: called with method and path before everything that is sent but GET, every attempt included; what
+            it raises is raised, and nothing is sent.
     """
 
     def __init__(
@@ -131,6 +134,7 @@ class Cluster:
         self._vmids = vmids
         self._on_call = on_call
         self.leaves_task: Callable[[], bool] = lambda: False
+        self.before_write: Callable[[str, str], None] = lambda _method, _path: None
         self._local = threading.local()
         self._guard = threading.Lock()
         self._connections: list[Connection] = []
@@ -253,7 +257,7 @@ class Cluster:
         longest = self._endpoint.limits.call
         self._local.ends = time.monotonic() + longest
         for attempt in stamina.retry_context(
-            on=_may_retry,
+            on=lambda error: _may_retry(error) and not self.leaves_task(),
             attempts=patience.attempts,
             timeout=longest,
             wait_initial=patience.first_wait,
@@ -270,6 +274,8 @@ class Cluster:
         return max(_SHORTEST, ends - time.monotonic())
 
     def _once(self, method: Method, path: str, params: Mapping[str, Any]) -> Any:
+        if method != "GET":
+            self.before_write(method, path)
         with self._guard:
             self._calls[method] += 1
         if self._on_call:

@@ -37,6 +37,7 @@ SYSTEM_SLOT = "scsi0"
 """Where a template's system disk usually is."""
 
 _DATA_SLOTS = tuple(f"scsi{n}" for n in range(2, 31))
+_DRIVE = re.compile(r"(?:scsi|virtio|sata|ide)\d+")
 _CLOUD_INIT_DRIVE = re.compile(r"[^,]*[:/](?:vm-\d+-)?cloudinit(?:\.\w+)?(?:,|$)")
 _SCSI = re.compile(r"scsi\d+")
 _GIB = 1024**3
@@ -242,7 +243,7 @@ def _cloud_init_slot(sides: _Sides) -> str | None:
 
 def is_drive(key: str) -> bool:
     """Whether a setting is a drive: a disk, or one with exchangeable media. Not the firmware's own."""
-    return re.fullmatch(r"(?:scsi|virtio|sata|ide)\d+", key) is not None
+    return _DRIVE.fullmatch(key) is not None
 
 
 def _cloud_init_drive(sides: _Sides) -> Iterator[Edit]:

@@ -97,6 +97,37 @@ def _deliver(desk: Desk, node: SshNode, **access: Any) -> None:
     assert desk.apply().code == 0
 
 
+def test_what_a_machine_wrote_on_its_disk_is_copied_and_never_read_as_the_name_of_a_file(
+    desk: Desk, node: SshNode
+) -> None:
+    """Whoever is root in a machine may write the header of an image there, with a file of the node behind it."""
+    secret = node.folder / "secret"
+    secret.write_bytes(b"of another client".ljust(65536, b"."))
+    create = [
+        "qemu-img",
+        "create",
+        "-q",
+        "-f",
+        "qcow2",
+        "-b",
+        str(secret),
+        "-F",
+        "raw",
+        str(node.disk),
+        "64K",
+    ]
+    subprocess.run(create, check=True)
+    written = node.disk.read_bytes()
+    _deliver(desk, node)
+    answer = desk.run("export", "dupont/web-1", "--to", "out")
+    assert answer.code == 0, answer
+    plain = desk.folder / "plain"
+    copy = desk.folder / "out" / "dupont-web-1-system.qcow2"
+    subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", copy, plain], check=True)
+    assert b"of another client" not in plain.read_bytes()
+    assert plain.read_bytes().rstrip(b"\0") == written.rstrip(b"\0")
+
+
 def test_disks_come_as_qcow2_with_sums_that_hold(desk: Desk, node: SshNode) -> None:
     _deliver(desk, node)
     answer = desk.run("export", "dupont/web-1", "--to", "out")

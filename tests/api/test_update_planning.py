@@ -59,7 +59,7 @@ def test_a_missing_ssh_key_is_a_problem_of_the_night_and_stops_nothing_else(serv
     answer = served.run("nightly", "--in-working-hours")
     assert answer.code == 1
     events = [json.loads(line) for line in answer.out.splitlines() if line.startswith("{")]
-    assert [event["failures"] for event in events if event["event"] == "night-ended"] == [1]
+    assert [event["failures"] for event in events if event["event"] == "night-ended"] == [3]
     report = next((served.folder / "state/orchestrator/reports").glob("*.md")).read_text()
     assert "so no machine is looked into or updated" in report
 

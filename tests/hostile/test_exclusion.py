@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import yaml
 
+from orchestrator.applying.freezing import FreezeWatch
 from orchestrator.applying.lock import (
     RENEW_SECONDS,
     STALE_SECONDS,
@@ -30,7 +31,9 @@ from orchestrator.applying.lock import (
     Timing,
 )
 from orchestrator.applying.lock_note import LockNote, Process, read_note
-from orchestrator.proxmox import Cluster
+from orchestrator.cli.session import open_run
+from orchestrator.proxmox import Cluster, ping_agent
+from orchestrator.sites import load_provider
 from tests.api.desk import Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
 from tests.api.forwarder import Forwarder
@@ -362,6 +365,97 @@ def test_a_site_that_gives_no_lock_is_not_changed_and_others_are(fakepve: FakePv
             two.check("paris")
             with pytest.raises(LocksLost, match="no quorum"):
                 two.check("lyon")
+
+
+def test_a_run_that_slept_in_the_middle_of_a_step_writes_nothing_more(
+    fakepve: FakePve, cluster: Cluster
+) -> None:
+    """Its computer was suspended between two calls of one step; meanwhile another run took its lock over."""
+    fakepve.add_vms(1, first=100)
+    asleep, awake = Clock(), Clock()
+    awake.wall += dt.timedelta(days=1)
+    path = "/nodes/pve1/qemu/100/config"
+    with locks(cluster, "alice", asleep) as first, locks(fakepve.cluster(), "bob", awake) as second:
+        cluster.before_write = first.fence("paris")
+        first.clients(["dupont"])
+        cluster.put(path, description="alice was here")
+        (pool,) = pools(fakepve)
+        comment = json.loads(fakepve.dump()["pools"][pool]["comment"])
+        cluster.put(f"/pools/{pool}", comment=json.dumps({**comment, "computer": "another computer"}))
+        second.clients(["dupont"])
+        asleep.pass_(awake.waited)
+        with pytest.raises(LocksLost, match="nothing more is changed"):
+            cluster.put(path, description="alice again")
+        with pytest.raises(LocksLost, match="nothing more is changed"):
+            cluster.post("/nodes/pve1/qemu/100/clone", newid=101)
+        assert cluster.get(path)["description"].strip() == "alice was here"
+        assert awake.waited >= STALE_SECONDS and list(fakepve.dump()["vms"]) == ["100"]
+
+
+def test_a_run_asks_its_lock_before_every_write(desk: Desk) -> None:
+    """So it writes nothing before it has one, and nothing when it has lost it; asking an agent is no write."""
+    fake = desk.fakes["paris"]
+    fake.add_vms(1, first=100, status="running")
+    with open_run(load_provider(desk.folder)) as run:
+        cluster = run.clusters["paris"]
+        with pytest.raises(LocksLost, match="none was taken"):
+            cluster.put("/nodes/pve1/qemu/100/config", memory=4096)
+        ping_agent(cluster, "pve1", 100)
+        run.locks.clients(["dupont"])
+        cluster.put("/nodes/pve1/qemu/100/config", memory=1024)
+        (pool,) = pools(fake)
+        fake.cluster().delete(f"/pools/{pool}")
+        with pytest.raises(LocksLost, match="not there any more"):
+            run.locks.look("paris")
+        with pytest.raises(LocksLost, match="nothing more is changed"):
+            cluster.run_task("POST", "/nodes/pve1/qemu/100/status/stop")
+    assert fake.dump()["vms"]["100"]["status"] == "running"
+
+
+def test_a_site_that_only_says_it_took_the_lock_is_not_changed_and_others_are(
+    fakepve: FakePve, lyon: FakePve
+) -> None:
+    lyon.fault("POST", "/pools", "answer", text='{"data": null}')
+    with RunLocks({"paris": fakepve.cluster(), "lyon": lyon.cluster()}, "alice") as one:
+        one.clients(["dupont"])
+        one.check("paris")
+        with pytest.raises(LocksLost, match="lock at lyon is lost"):
+            one.check("lyon")
+
+
+def test_a_dead_runs_lock_that_cannot_be_removed_is_named(fakepve: FakePve, cluster: Cluster) -> None:
+    """Somebody put a machine into it: nobody but they can take it away, and every run waits until they do."""
+    fakepve.add_vms(1, first=100)
+    clock = Clock()
+    dead = elsewhere(cluster, clock.wall - dt.timedelta(days=1))
+    cluster.put("/pools", poolid=dead.pool, vms=100)
+    told: list[str] = []
+    with locks(cluster, "bob", clock, tell=told.append) as second:
+        second.clients(["dupont"])
+        second.look("paris")
+        second.look("paris")
+    (text,) = [text for text in told if "could not be removed" in text]
+    assert dead.pool in text and "is not empty" in text and "Remove that pool" in text, told
+
+
+def test_a_site_that_is_slow_to_say_whether_it_is_frozen_holds_up_no_other() -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def look(site: str) -> str:
+        if site == "lyon":
+            asked.set()
+            answered.wait(60)
+        return ""
+
+    watch = FreezeWatch({"paris": None, "lyon": None}, look=look)  # type: ignore[dict-item]
+    with ThreadPoolExecutor(2) as pool:
+        slow = pool.submit(watch, "lyon")
+        try:
+            assert asked.wait(60)
+            pool.submit(watch, "paris").result(timeout=20)
+            assert not slow.done()
+        finally:
+            answered.set()
 
 
 def test_only_proof_counts_a_process_as_dead(monkeypatch: pytest.MonkeyPatch) -> None:

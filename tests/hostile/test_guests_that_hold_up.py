@@ -23,7 +23,7 @@ from orchestrator.guests import (
 )
 from orchestrator.guests.firewall import outcome
 from orchestrator.guests.inventory import host_name
-from orchestrator.guests.playbooks import PlaybookRun, run_playbook
+from orchestrator.guests.playbooks import PlaybookRun, run_playbook, taking_turns
 from tests.lab.hostile_shell import give_shell
 from tests.lab.namespace_guest import NamespaceGuest, add_user, namespace_guest, opening, policy, unique_name
 
@@ -154,3 +154,12 @@ def test_nor_does_a_connection_of_our_own_wait_or_read_without_end(
         assert reasons[machine]
     with pytest.raises(GuestUnreachable):
         wait_for_ssh(bad[-1], short, timeout_seconds=0)
+
+
+def test_the_machines_of_one_client_are_not_all_before_those_of_others(good: GuestTarget) -> None:
+    """Some twenty are worked on at once: so many that hang would hold up everybody behind them."""
+    hanging = [replace(good, client="aaa", machine=f"web-{number}") for number in range(60)]
+    others = [replace(good, client=client) for client in ("dupont", "martin")]
+    order = taking_turns([*hanging, *others])
+    assert [target.key for target in order[:3]] == [hanging[0].key, *(target.key for target in others)]
+    assert sorted(target.key for target in order) == sorted(target.key for target in [*hanging, *others])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,11 @@ def test_nothing_is_sent_to_a_machine_with_the_host_key_of_another_clients(desk:
         assert told.count(f"host key is also that of VM {number['web-1']}") == 1, answer
         assert told.count(f"host key is also that of VM {number['web-2']}") == 1, answer
     assert not way.exists()
+    answer = desk.run("inventory", "--list")
+    assert (
+        json.loads(answer.out)["_meta"]["hostvars"] == {}
+        and answer.err.count("host key is also that of") == 2
+    )
 
 
 def test_machines_of_one_client_may_share_a_host_key() -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ import pytest
 from orchestrator.applying.journal import Journal
 from orchestrator.applying.stopping import LEAVE_SECONDS, Interrupted, Stopping
 from orchestrator.history import open_history
-from orchestrator.proxmox import TaskLeft
+from orchestrator.proxmox import TaskLeft, Unreachable
 from tests.api.desk import Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
 from tests.api.night_desk import NightDesk
@@ -49,7 +49,17 @@ def _locks(fake: FakePve) -> list[str]:
     return [name for name in fake.dump()["pools"] if name.startswith("orchestrator-lock-")]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """The commands hear every signal, also where the tests run in the background (a shell has them ignored there)."""
+    numbers = (signal.SIGINT, signal.SIGHUP)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 def test_the_first_signal_finishes_what_runs_and_begins_nothing_more(desk: Desk, number: int) -> None:
     """Three machines, and two clones at a time: none goes on to its configuration, and the third is not begun."""
     names = ("web-1", "web-2", "web-3")
@@ -97,6 +107,31 @@ def test_the_second_signal_ends_at_once_and_the_next_run_goes_on(desk: Desk) -> 
     assert _locks(fake) == []
 
 
+def test_a_plan_that_waits_for_a_silent_site_ends_soon(desk: Desk) -> None:
+    """The threads that read it would wait for minutes. Of the second signal, at once."""
+    fake = desk.fakes["paris"]
+    fake.fault("GET", "/cluster/resources", "hang", seconds=3600, times=9)
+    desk.write(subscription("dupont", [machine("web-1")]))
+    for signals in (1, 2):
+        fake.control("reset_calls")
+        process = desk.start("plan")
+        _until(lambda: fake.calls().get("GET /cluster/resources"))
+        for _ in range(signals):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.1)  # two that come at once may be heard as one
+        _, err = process.communicate(timeout=25)
+        assert process.returncode == 130 and "ended at once" in err and "Traceback" not in err, err
+
+
+def test_an_interrupted_run_does_not_send_a_failed_call_again(fakepve: FakePve) -> None:
+    cluster = fakepve.cluster()
+    fakepve.fault("GET", "/version", "reset", times=9)
+    cluster.leaves_task = lambda: True
+    with pytest.raises(Unreachable):
+        cluster.get("/version")
+    assert fakepve.calls() == {"GET /version": 1}
+
+
 def test_an_interruption_at_the_question_changes_nothing(desk: Desk) -> None:
     desk.write(subscription("dupont", [machine("web-1")]))
     fake = desk.fakes["paris"]
@@ -138,6 +173,23 @@ def test_a_night_that_is_ended_reports_what_it_did_not_do(desk: Desk) -> None:
     (report,) = (desk.folder / "state" / "orchestrator" / "reports").glob("*.md")
     assert "db-1" in report.read_text() and len(night.archives()) == 1, (out, err)
     assert _locks(fake) == []
+
+
+def test_a_restore_test_that_is_ended_removes_its_copy_and_judges_nothing(desk: Desk) -> None:
+    night = NightDesk(desk)
+    night.deliver("web-1")
+    assert desk.run("backup", "now", "dupont/web-1").code == 0
+    night.fake.guest_agent({"ping": False}, vmid=night.vmid("web-1"))
+    process = desk.start("backup", "verify", "dupont/web-1")
+    _until(lambda: any(call.endswith("/agent/ping") for call in night.fake.calls("POST")))
+    second = desk.run("snapshot", "create", "dupont/web-1", "now")
+    assert second.code == 1 and "a restore test) is changing dupont" in second.err, second
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err, (out, err)
+    assert list(desk.machines()) == ["web-1"] and _locks(night.fake) == [], "the copy has gone"
+    (archive,) = night.archives()
+    assert "test" not in archive["notes"].split("orchestrator-backup")[1], archive
 
 
 def test_a_long_task_is_left_to_proxmox_and_what_must_not_be_half_done_is_seen_through(

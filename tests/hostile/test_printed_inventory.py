@@ -7,9 +7,9 @@ from typing import Any
 
 from orchestrator.resources.machine import EXCLUDED
 from orchestrator.resources.notes import read_mark, write_mark
-from tests.api.desk import CLIENT_KEY, Desk, machine, subscription
+from tests.api.desk import CLIENT_KEY, HOST_KEY, Desk, machine, subscription
 
-HOST_KEY = " ".join(CLIENT_KEY.split()[:2])
+OTHER_KEY = " ".join(CLIENT_KEY.split()[:2])
 LURE = "{{ lookup('ansible.builtin.pipe', 'id') }}"
 
 
@@ -19,7 +19,8 @@ def test_a_machine_with_a_user_that_is_none_is_left_out_and_told_and_the_others_
         subscription("martin", [machine("app-1"), machine("db-1")]),
     )
     assert desk.apply().code == 0
-    desk.put_in_service(firewall=True, host_keys=(HOST_KEY,))
+    desk.put_in_service("web-1", firewall=True, host_keys=(HOST_KEY,))
+    desk.put_in_service("app-1", "db-1", firewall=True, host_keys=(OTHER_KEY,))
     vms = desk.machines()
     mark = read_mark(vms["db-1"]["config"]["description"])
     assert mark is not None
@@ -39,4 +40,4 @@ def test_a_machine_with_a_user_that_is_none_is_left_out_and_told_and_the_others_
     assert listed["web-1.dupont"]["update_exclude"] == []
     assert listed["db-1.martin"]["update_exclude"] == [{"__ansible_unsafe": word} for word in LURE.split()]
     (known,) = (desk.folder / "state/orchestrator").glob("known_hosts-*")
-    assert sorted(known.read_text().splitlines()) == [f"{name} {HOST_KEY}" for name in sorted(listed)]
+    assert sorted(known.read_text().splitlines()) == [f"db-1.martin {OTHER_KEY}", f"web-1.dupont {HOST_KEY}"]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import signal
 import threading
 import time
+
+import yaml
 
 from orchestrator.guests import SshSettings
 from tests.api.desk import Desk, machine, subscription
@@ -88,6 +91,36 @@ def test_an_update_that_goes_on_holds_up_the_backup_of_its_own_machine_alone(des
         "web-1": "not-started",
     }
     assert "its updates had not ended" in lines["web-1"].message and not report.well
+
+
+def test_a_night_that_is_ended_does_not_wait_for_a_guest_that_hangs(desk: Desk) -> None:
+    """The look changes nothing: systemd would kill the night long before it ends, and then there is no report."""
+    night = NightDesk(desk)
+    desk.write(
+        subscription("dupont", [machine("web-1", backup={"retention_days": 7})], managed_services=_MANAGED)
+    )
+    assert desk.apply().code == 0
+    desk.put_in_service(firewall=True, host_keys=(_HOST_KEY,))
+    hanging = desk.folder / "hanging"
+    hung = desk.folder / "hang.sh"
+    hung.write_text(f"#!/bin/sh\necho $$ >> {hanging}\nexec sleep 600\n")
+    hung.chmod(0o755)
+    provider = yaml.safe_load((desk.folder / "sites.yaml").read_text())
+    provider["management"]["ssh_proxy_command"] = str(hung)
+    (desk.folder / "sites.yaml").write_text(yaml.safe_dump(provider))
+    process = desk.start("nightly", "--in-working-hours", "--boot-timeout", "1")
+    deadline = time.monotonic() + 60
+    while not (hanging.exists() and hanging.read_text().strip() and night.archives()):
+        assert time.monotonic() < deadline and process.poll() is None, "nobody looks into the guest"
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err, err
+    (report,) = (desk.folder / "state" / "orchestrator" / "reports").glob("*.md")
+    assert "interrupted" in report.read_text(), report.read_text()
+    for pid in hanging.read_text().split():
+        if _runs(int(pid)):
+            os.kill(int(pid), 9)
 
 
 def _runs(pid: int) -> bool:

@@ -48,6 +48,17 @@ def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
         assert len(rule["annotations"]["summary"]) < 130, rule
 
 
+def test_no_machine_has_a_say_in_what_is_known_of_nights_and_storages() -> None:
+    """An exporter in a machine may tell of any metric: the labels of its target, its job among them, stay its own."""
+    named = 0
+    for group in yaml.safe_load(_RULES.read_text())["groups"]:
+        for rule in group["rules"]:
+            metrics = re.findall(r"\borchestrator_[a-z_]+\b(\S*)", rule["expr"])
+            assert all(rest.startswith('{job!="machines"}') for rest in metrics), rule["expr"]
+            named += len(metrics)
+    assert named > 10
+
+
 def test_every_command_that_an_alert_names_is_there() -> None:
     group = get_command(app)
     assert isinstance(group, TyperGroup)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.planning.waves import LARGEST, Key, plan_waves
+from orchestrator.planning.waves import LARGEST, Course, Key, plan_waves
 
 _keys = st.tuples(st.sampled_from(["dupont", "martin"]), st.integers(0, 80).map(lambda n: f"web-{n}"))
 
@@ -38,3 +38,46 @@ def test_a_pair_alone_goes_one_after_the_other_and_a_ring_of_three_in_three_wave
     assert plan_waves([two, one], {one: [two]}).groups == ((one,), (two,))
     ring = plan_waves([one, two, three], {one: [two], two: [three], three: [one]}).groups
     assert [len(group) for group in ring] == [1, 1, 1]
+
+
+def test_the_first_wave_has_machines_of_as_many_clients_as_can_be() -> None:
+    machines = [(client, f"web-{n}") for client in ("aaa", "dupont", "martin") for n in range(10)]
+    assert {client for client, _ in plan_waves(machines, {}).groups[0]} == {"aaa", "dupont", "martin"}
+
+
+def run_course(course: Course, unwell: set[Key]) -> tuple[list[tuple[Key, ...]], list[Key]]:
+    """The waves, and those whose turn never came, when some machines are not well after theirs."""
+    waves, stopped = [], []
+    while course:
+        waves.append(course.next())
+        stopped += course.ended(unwell.intersection(waves[-1]))
+    return waves, stopped
+
+
+def test_one_clients_machines_stop_its_own_and_nobody_elses() -> None:
+    """Whoever is root in a machine says how its update ended."""
+    own, others = [("aaa", "web-1"), ("aaa", "web-2")], [("dupont", f"web-{n}") for n in range(9)]
+    waves, stopped = run_course(Course([*own, *others], {own[0]: [own[1]]}), {own[0]})
+    assert waves[0][0] == own[0] and stopped == [own[1]]
+    assert sorted(key for wave in waves[1:] for key in wave) == [key for key in others if key not in waves[0]]
+    assert len(waves[1]) == 1, "somebody else's goes first anew"
+
+
+def test_machines_of_two_clients_stop_all() -> None:
+    machines = [(client, f"web-{n}") for client in ("aaa", "dupont", "martin") for n in range(3)]
+    waves, stopped = run_course(Course(machines, {}), {key for key in machines if key[0] != "martin"})
+    assert waves == [(machines[0],), (machines[3],)]
+    assert sorted([*stopped, machines[0], machines[3]]) == machines
+
+
+@given(machines=st.sets(_keys, max_size=60), unwell=st.sets(_keys), last=st.sets(_keys))
+def test_every_machine_has_a_turn_or_is_told_that_it_has_none(
+    machines: set[Key], unwell: set[Key], last: set[Key]
+) -> None:
+    waves, stopped = run_course(Course(machines, {}, last), unwell)
+    assert sorted([*stopped, *(key for wave in waves for key in wave)]) == sorted(machines)
+
+
+def test_what_an_earlier_run_left_unfinished_holds_up_nobody_else() -> None:
+    course = Course([("aaa", "web-1"), ("dupont", "web-1")], {}, last=[("aaa", "web-1")])
+    assert [course.next(), course.next()] == [(("dupont", "web-1"),), (("aaa", "web-1"),)]
