@@ -149,13 +149,12 @@ def restore(
     provider = session.open_provider(inventory)
     desired = wanted(target, session.open_desired(files, provider)) if in_place else None
     with session.open_run(provider, "a restore") as run, session.open_history(history) as opened:
-        if desired is not None:
-            run.locks.clients([desired.client])
+        run.locks.clients([target.partition("/")[0]])
         try:
             found = find_machine(target, run.clusters)
             chosen = _choose(target, found, _site_reading(found, provider), archive)
             if desired is None:
-                _beside(target, found, chosen, as_ or "", provider, opened, reason)
+                _beside(target, found, chosen, as_ or "", provider, opened, reason, run)
                 return
             vm = vm_of(found, opened, reason=reason, run=run)
             into = InPlace(
@@ -177,7 +176,14 @@ def restore(
 
 
 def _beside(
-    target: str, found: Found, chosen: Archive, name: str, provider: Provider, history: History, reason: str
+    target: str,
+    found: Found,
+    chosen: Archive,
+    name: str,
+    provider: Provider,
+    history: History,
+    reason: str,
+    run: session.Run,
 ) -> None:
     from orchestrator.applying.restoring import choose_node, restore_copy
     from orchestrator.resources.copies import CopyMark
@@ -188,7 +194,7 @@ def _beside(
     node = choose_node(found.site.state, storage, chosen.stored.storage, chosen.stored.node)
     if node is None:
         session.fail(f"no online node reaches both {storage} and {chosen.stored.storage}")
-    vm = vm_of(found, history, reason=reason)
+    vm = vm_of(found, history, reason=reason, run=run)
     mark = CopyMark(
         purpose="restored",
         client=found.mark.client,
@@ -196,9 +202,13 @@ def _beside(
         volid=chosen.stored.volid,
         made_at=dt.datetime.now(dt.UTC),
     )
-    copy = restore_copy(
-        found.cluster, vm.journal, chosen, mark, node=node, storage=storage, name=name, unique=True
-    )
+    run.begin()
+    with run.stopping.finishing(
+        f"{target}: restore as {name}"
+    ):  # left half done it would have the original's network
+        copy = restore_copy(
+            found.cluster, vm.journal, chosen, mark, node=node, storage=storage, name=name, unique=True
+        )
     session.console().print(
         f"restored as {name}: VM {copy.vmid} on {node}, stopped and unplugged. It has the address of {target}: give it "
         "another one (Cloud-Init in Proxmox) before its network device is connected",

@@ -85,14 +85,14 @@ def wanted(target: str, desired: tuple[DesiredMachine, ...]) -> DesiredMachine:
     return found
 
 
-def vm_of(found: Found, history: History, *, reason: str, run: session.Run | None = None) -> Vm:
+def vm_of(found: Found, history: History, *, reason: str, run: session.Run) -> Vm:
     """The machine as steps address it, with a journal of its own run.
 
     Args:
         found: the machine.
         history: where steps are recorded.
         reason: that the history keeps.
-        run: the run, if it has locks.
+        run: the run, which has the lock of the machine's client.
     """
     from orchestrator.applying.freezing import Frozen
     from orchestrator.applying.vm import Vm

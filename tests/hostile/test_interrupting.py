@@ -182,8 +182,11 @@ def test_a_restore_test_that_is_ended_removes_its_copy_and_judges_nothing(desk: 
     night.fake.guest_agent({"ping": False}, vmid=night.vmid("web-1"))
     process = desk.start("backup", "verify", "dupont/web-1")
     _until(lambda: any(call.endswith("/agent/ping") for call in night.fake.calls("POST")))
-    second = desk.run("snapshot", "create", "dupont/web-1", "now")
-    assert second.code == 1 and "a restore test) is changing dupont" in second.err, second
+    for second in (
+        desk.run("snapshot", "create", "dupont/web-1", "now"),
+        desk.run("backup", "restore", "dupont/web-1", "--as", "web-9"),
+    ):
+        assert second.code == 1 and "a restore test) is changing dupont" in second.err, second
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in err, (out, err)
