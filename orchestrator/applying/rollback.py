@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,13 @@ from orchestrator.guests.keys import fingerprints
 from orchestrator.planning.plan import MachinePlan
 from orchestrator.proxmox import ProxmoxError, VmSnapshot, parse_disk
 from orchestrator.resources.machine import is_drive, keys_in, new_mark, size_words
-from orchestrator.resources.observed import ObservedMachine, observe
+from orchestrator.resources.observed import (
+    ObservedMachine,
+    addresses_unknown,
+    observe,
+    static_address,
+    with_register,
+)
 
 if TYPE_CHECKING:
     from orchestrator.guests import SshSettings
@@ -27,6 +34,10 @@ if TYPE_CHECKING:
     from orchestrator.resources.observed import ObservedSite
 
 _UNTOLD = frozenset({"description", "parent", "snaptime", "digest", "vmgenid", "meta", "runningmachine"})
+
+_ADDRESS_KEY = re.compile(r"ipconfig[0-9]+")
+_LISTED = 5
+"""How many machines are named whose addresses are not known."""
 
 _UNSET = "not set"
 """Not ``none``, which is a value of some settings."""
@@ -69,6 +80,33 @@ def what_is_lost(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> Loss
     )
     newer = tuple(other.name for other in machine.snapshots if other.taken_at > snapshot.taken_at)
     return Loss(disks=disks, settings=tuple(changed), newer=newer)
+
+
+def address_of_another(vm: Vm, machine: ObservedMachine, loss: Loss) -> str | None:
+    """Why a machine must not have the address again that it had at a snapshot; None if it may, or has it still.
+
+    Reads the whole site, but only where the address changed.
+
+    Raises:
+        ProxmoxError: the site could not be read.
+    """
+    then = (static_address(value) for name, _, value in loss.settings if _ADDRESS_KEY.fullmatch(name))
+    former = sorted({address for address in then if address} - set(machine.addresses))
+    if not former:
+        return None
+    site = with_register(vm.cluster, observe(vm.cluster, vm.site, names=()))
+    for address in former:
+        if holder := site.register.get(address):
+            return (
+                f"{holder} is configured with {address}, which this machine had at the snapshot, so both would use it: "
+                "give that one another address first, or restore a backup with --in-place, which keeps today's address"
+            )
+    if unknown := addresses_unknown(site):
+        return (
+            f"it would have {former[0]} again, and nobody knows whether that is free: addresses could not be read "
+            f"({'; '.join(unknown[:_LISTED])}). See that they can be read, then run this again"
+        )
+    return None
 
 
 def _disk_words(key: str, value: str) -> str | None:

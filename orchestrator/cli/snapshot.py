@@ -141,7 +141,12 @@ def rollback(
     history: session.HistoryPath = None,
 ) -> None:
     """Bring a machine back to a snapshot. Says what is lost and asks; a running machine runs again afterwards."""
-    from orchestrator.applying.rollback import go_back, refresh_guest, what_is_lost
+    from orchestrator.applying.rollback import (
+        address_of_another,
+        go_back,
+        refresh_guest,
+        what_is_lost,
+    )
     from orchestrator.applying.vm import Stopped
     from orchestrator.proxmox import ProxmoxError
 
@@ -154,7 +159,10 @@ def rollback(
             found = find_machine(target, run.clusters)
             snapshot = _existing(found, target, name)
             vm = vm_of(found, opened, reason=reason, run=run)
-            _print_loss(target, snapshot, what_is_lost(vm, found.machine, snapshot))
+            loss = what_is_lost(vm, found.machine, snapshot)
+            if why := address_of_another(vm, found.machine, loss):
+                session.fail(f"{target}: {why}")
+            _print_loss(target, snapshot, loss)
             confirm(f"Bring {target} back to {name}?", yes=yes)
             run.begin()
             with run.stopping.finishing(f"{target}: rollback"):

@@ -146,7 +146,7 @@ def addresses_in(config: VmConfig) -> list[IPv4Address]:
     names = [f"ipconfig{n}" for n in range(32)]
     texts = [value for name in names if (value := config.effective(name))]
     texts += [value for name in names if (value := config.current.get(name))]
-    return list(dict.fromkeys(address for text in texts if (address := _static(text))))
+    return list(dict.fromkeys(address for text in texts if (address := static_address(text))))
 
 
 def addresses_of_container(config: VmConfig) -> list[IPv4Address]:
@@ -157,10 +157,11 @@ def addresses_of_container(config: VmConfig) -> list[IPv4Address]:
         for key, value in values.items()
         if _NETWORK_DEVICE.fullmatch(key)
     ]
-    return [address for text in texts if (address := _static(text))]
+    return [address for text in texts if (address := static_address(text))]
 
 
-def _static(text: str) -> IPv4Address | None:
+def static_address(text: str) -> IPv4Address | None:
+    """The address in a value such as ``ip=203.0.113.10/24,gw=…``; None if there is none."""
     found = _IP.search(text)
     if found is None:
         return None

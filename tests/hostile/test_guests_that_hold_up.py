@@ -93,6 +93,7 @@ def test_so_does_ansible(
     good: GuestTarget, bad: list[GuestTarget], ssh: SshSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "COMMAND_SECONDS", 20)
+    largest_before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of other tests, in kilobytes
     run = run_playbook("firewall.yml", [good, *bad], ssh)
     assert fared(run, good) in ("changed", "unchanged")
     assert {fared(run, target) for target in bad} == {"unreachable"}
@@ -101,9 +102,8 @@ def test_so_does_ansible(
     for machine in ("printer", "shouter", "starter"):
         assert "printed more than a command may print" in reasons[machine]
     assert max(map(len, reasons.values())) < 2 * limits.REASON_CHARACTERS
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 300_000, (
-        "kilobytes of the largest process"
-    )
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    assert largest == largest_before or largest < 300_000, "no process grows with what a guest prints"
 
 
 def fared(run: PlaybookRun, target: GuestTarget) -> str:

@@ -70,3 +70,21 @@ def test_an_address_that_a_guest_uses_until_its_restart_is_not_given_away(desk: 
     desk.write(subscription("dupont", [machine("web-1", address="203.0.113.51")]))
     assert desk.apply("--restart-now").code == 0
     assert _new_machine(desk)["address"] == "203.0.113.10"
+
+
+def test_a_rollback_takes_no_address_that_another_machine_has_by_now(desk: Desk) -> None:
+    """A snapshot brings the address of its day back, and starts the machine with it."""
+    _in_service(desk, "web-1")
+    assert desk.run("snapshot", "create", "dupont/web-1", "before").code == 0
+    moved = subscription("dupont", [machine("web-1", address="203.0.113.50")])
+    desk.write(moved)
+    assert desk.apply("--restart-now").code == 0
+    desk.write(moved, subscription("martin", [machine("shop-1", address="203.0.113.10")]))
+    assert desk.apply().code == 0
+    answer = desk.run("snapshot", "rollback", "dupont/web-1", "before", "--yes")
+    assert answer.code == 1, answer
+    assert (
+        "shop-1 (VM 101) is configured with 203.0.113.10, which this machine had at the snapshot"
+        in answer.err
+    )
+    assert desk.machines()["web-1"]["config"]["ipconfig0"].startswith("ip=203.0.113.50/")
