@@ -106,7 +106,7 @@ class Place:
         path: a regular expression for it.
         nth: how many calls match the same method and path before it.
         row: how the table names it.
-        first: whether it is the first of its form, whichever machine it is about.
+        first: whether it is the one of its form that stands for all, whichever machine they are about.
     """
 
     method: str
@@ -153,7 +153,6 @@ def places(trace: Iterable[Mapping[str, Any]], names: Mapping[int, str]) -> list
     found: dict[str, dict[str, Place]] = {}
     passed: Counter[tuple[str, str]] = Counter()
     last_write: dict[str, str] = {}
-    forms: set[str] = set()
     for call in trace:
         method, pattern = str(call["method"]), _pattern(str(call["path"]))
         subject, form = _read(str(call["path"]), names)
@@ -166,15 +165,23 @@ def places(trace: Iterable[Mapping[str, Any]], names: Mapping[int, str]) -> list
             row=row,
             digest=bool(call["digest"]),
             task=bool(call["task"]),
-            first=_form(method, pattern) not in forms,
+            first=False,
         )
-        forms.add(_form(method, pattern))
         found.setdefault(subject, {}).setdefault(row, place)
         passed[method, pattern] += 1
         if method != "GET" and not form.endswith("agent/ping"):
             last_write[subject] = f"{method} {form.rpartition(f'{subject}/')[2] or form}"
     # Machines are worked on side by side: the order of their calls among each other says nothing.
-    return [place for subject in sorted(found) for place in found[subject].values()]
+    firsts: dict[str, Place] = {}
+    for subject in sorted(found, reverse=True):
+        for place in found[subject].values():
+            firsts.setdefault(_form(place.method, place.path), place)
+    first = {id(place) for place in firsts.values()}
+    return [
+        replace(place, first=id(place) in first)
+        for subject in sorted(found)
+        for place in found[subject].values()
+    ]
 
 
 def _pattern(path: str) -> str:
