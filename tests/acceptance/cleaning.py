@@ -17,8 +17,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from orchestrator.applying.lock_note import LOCK_POOL, read_note
 from orchestrator.cli import session
-from orchestrator.proxmox import Cluster, ClusterState, NotFound, ProxmoxError, read_archives, read_cluster
+from orchestrator.proxmox import (
+    Cluster,
+    ClusterState,
+    NotFound,
+    ProxmoxError,
+    read_archives,
+    read_cluster,
+    read_pools,
+)
 from orchestrator.resources.backup import read_archive_mark
 from orchestrator.resources.copies import read_copy_mark
 from orchestrator.resources.notes import read_mark
@@ -104,6 +113,7 @@ def _round(cluster: Cluster, run: Run, prefix: str, removed: list[str]) -> list[
         except ProxmoxError:  # locked, busy: the next round tries again, and the deadline tells
             continue
     found += _archives(cluster, state, run, prefix, removed)
+    found += _locks(cluster, prefix, removed)
     for pool in state.pools:
         if is_ours(pool.removeprefix("client-"), prefix) and pool.startswith("client-"):
             found.append(f"pool {pool} at {cluster.site}")
@@ -128,6 +138,22 @@ def _archives(cluster: Cluster, state: ClusterState, run: Run, prefix: str, remo
                 with suppress(ProxmoxError):
                     cluster.delete(archive.path)
                     removed.append(found[-1])
+    return found
+
+
+def _locks(cluster: Cluster, prefix: str, removed: list[str]) -> list[str]:
+    """Remove the locks of killed commands: the next run would, but nothing is to be left."""
+    found = []
+    for pool, comment in read_pools(cluster).items():
+        note = read_note(comment) if LOCK_POOL.fullmatch(pool) else None
+        if note is None or not note.process.dead:
+            continue
+        clients = [claim.removeprefix("client/") for claim in note.claims if claim.startswith("client/")]
+        if all(is_ours(client, prefix) for client in clients):
+            found.append(f"lock {pool} at {cluster.site}")
+            with suppress(ProxmoxError):
+                cluster.delete(f"/pools/{pool}")
+                removed.append(found[-1])
     return found
 
 
