@@ -119,7 +119,7 @@ def prove() -> None:
     addresses = {f"{m['client']}/{m['machine']}": m["address"] for m in plan["machines"]}
     inventory = read_json("orchestrator", "inventory", "--list")
     for machine, port in LISTENERS.items():
-        _listen(inventory["_meta"]["hostvars"], addresses[machine], port)
+        _listen(_plain(inventory["_meta"]["hostvars"]), addresses[machine], port)
     wrong = 0
     for probe in PROBES:
         address = addresses[probe.machine]
@@ -151,7 +151,18 @@ def _connects(source: str, address: str, port: int) -> bool:
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
-def _listen(hostvars: dict[str, dict[str, str]], address: str, port: int) -> None:
+def _plain(hostvars: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The variables with plain texts: Ansible's JSON writes one that is not a template as an object of its own."""
+    return {
+        host: {
+            name: value.get("__ansible_unsafe", value) if isinstance(value, dict) else value
+            for name, value in variables.items()
+        }
+        for host, variables in hostvars.items()
+    }
+
+
+def _listen(hostvars: dict[str, dict[str, Any]], address: str, port: int) -> None:
     host = next(values for values in hostvars.values() if values["ansible_host"] == address)
     unit = f"demo-listener-{port}"
     remote = f"systemctl is-active --quiet {unit} || sudo systemd-run --quiet --unit {unit} nc -lk {port}"
