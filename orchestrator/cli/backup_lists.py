@@ -112,7 +112,8 @@ def _read(target: str | None, inventory: str | None) -> tuple[list[Kept], int, l
     """Every machine's archives at every site, the number of those of nobody, and what could not be read."""
     from orchestrator.proxmox import ProxmoxError
     from orchestrator.resources.holdings import with_archives
-    from orchestrator.resources.observed import observe
+    from orchestrator.resources.observing import observe
+    from orchestrator.resources.scope import Scope
 
     provider = session.open_provider(inventory)
     chosen = session.selection(target)
@@ -122,7 +123,7 @@ def _read(target: str | None, inventory: str | None) -> tuple[list[Kept], int, l
     with session.open_clusters(provider) as clusters:
         for site, cluster in clusters.items():
             try:
-                observed = observe(cluster, site, names=(), client=chosen.client)
+                observed = observe(cluster, site, names=(), scope=Scope.of(chosen.client))
             except ProxmoxError as error:
                 unread.append(f"{site}: {error}")
                 continue

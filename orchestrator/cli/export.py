@@ -79,12 +79,13 @@ def export(
 
 def _machines(clusters: dict[str, Cluster], client: str, machine: str | None) -> list[ObservedMachine]:
     from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.observed import observe
+    from orchestrator.resources.observing import observe
+    from orchestrator.resources.scope import Scope
 
     found: list[ObservedMachine] = []
     for site, cluster in clusters.items():
         try:
-            observed = observe(cluster, site, names=(), client=client)
+            observed = observe(cluster, site, names=(), scope=Scope.of(client))
         except ProxmoxError as error:
             session.fail(f"site {site}: {error}")
         found += [

@@ -29,7 +29,7 @@ def inventory(
     from orchestrator.applying.host_keys import key_holders, key_objection
     from orchestrator.guests import dynamic_inventory, write_known_hosts
     from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.observed import observe
+    from orchestrator.resources.observing import observe
 
     if list_ == (host is not None):
         session.fail("ask for --list, or for one --host")

@@ -102,13 +102,14 @@ def _of_client(client: str, subscriptions: tuple[Subscription, ...]) -> Subscrip
 def _machines(client: str, provider: Provider) -> tuple[HostedMachine, ...]:
     from orchestrator.proxmox import ProxmoxError
     from orchestrator.reports.reversibility import hosted
-    from orchestrator.resources.observed import observe
+    from orchestrator.resources.observing import observe
+    from orchestrator.resources.scope import Scope
 
     found: list[ObservedMachine] = []
     with session.open_clusters(provider) as clusters:
         for site, cluster in clusters.items():
             try:
-                found += observe(cluster, site, names=(), client=client).machines
+                found += observe(cluster, site, names=(), scope=Scope.of(client)).machines
             except ProxmoxError as error:
                 session.fail(f"no plan was drawn up, it would lack the machines of {site}: {error}")
     return hosted(found, client)

@@ -9,8 +9,8 @@ from orchestrator.doctor.findings import Finding, Place
 from orchestrator.proxmox import NotFound, read_vm
 from orchestrator.resources.desired import OWNER_TAG
 from orchestrator.resources.notes import read_mark
-from orchestrator.resources.observed import addresses_in
 from orchestrator.resources.ownership import other_number
+from orchestrator.resources.static_addresses import addresses_in
 
 if TYPE_CHECKING:
     from orchestrator.guests import GuestTarget, SshSettings
