@@ -30,7 +30,8 @@ from orchestrator.resources.ownership import claimed, client_of
 from orchestrator.resources.unreadable import Unreadable
 
 if TYPE_CHECKING:
-    from orchestrator.proxmox import Cluster, ClusterState
+    from orchestrator.proxmox import Cluster, ClusterState, VmConfig, VmSnapshot
+    from orchestrator.proxmox.configuration_file import ConfigurationFile
 
 T = TypeVar("T")
 G = TypeVar("G")
@@ -65,6 +66,7 @@ class MachineReader:
     Attributes:
         nodes: every node of the cluster.
         silent: nodes that are off, or did not answer when they were asked, and why. Nothing more is asked of them.
+        files: configurations that were read from the nodes' files already, by VM id.
     """
 
     cluster: Cluster
@@ -72,6 +74,7 @@ class MachineReader:
     storage_types: dict[str, str]
     nodes: frozenset[str]
     silent: dict[str, str]
+    files: Mapping[int, ConfigurationFile] = field(default_factory=dict)
     guard: threading.Lock = field(default_factory=threading.Lock)
 
     def ask(self, node: str, read: Callable[[], T]) -> T | str | None:
@@ -132,6 +135,26 @@ class MachineReader:
         with ThreadPoolExecutor(min(READERS, len(guests)), thread_name_prefix=f"read-{self.site}") as pool:
             return [found for found in pool.map(read, guests) if found is not None]
 
+    def with_files(self, vms: Collection[VmSummary]) -> MachineReader:
+        """A reader that has the configurations of these VMs from the nodes' files, where the site has a bulk reader."""
+        bulk_reader = self.cluster.bulk_reader
+        if bulk_reader is None:
+            return self
+        asked = [vm for vm in vms if vm.node not in self.silent]
+        return replace(self, files=bulk_reader.for_machines(self.cluster, asked))
+
+    def configuration(self, vm: VmSummary) -> tuple[VmSummary, VmConfig | str | None]:
+        """The configuration of a VM, from the files if they tell it."""
+        if known := self.files.get(vm.vmid):
+            return vm, known.config
+        return self.find(vm, lambda node: read_vm(self.cluster, node, vm.vmid, odd=True))
+
+    def listed_snapshots(self, vm: VmSummary) -> tuple[VmSummary, tuple[VmSnapshot, ...] | str | None]:
+        """The snapshots of a VM, from the files if they tell them."""
+        if known := self.files.get(vm.vmid):
+            return vm, known.snapshots
+        return self.find(vm, lambda node: read_snapshots(self.cluster, node, vm.vmid))
+
     def read(self, summary: VmSummary, *, all_snapshots: Callable[[str, str], bool]) -> Found | None:
         """Read a machine; None if it is gone.
 
@@ -139,8 +162,7 @@ class MachineReader:
             summary: the machine.
             all_snapshots: whether a client's machine's snapshots are listed although its configuration names none.
         """
-        vmid = summary.vmid
-        summary, config = self.find(summary, lambda node: read_vm(self.cluster, node, vmid, odd=True))
+        summary, config = self.configuration(summary)
         if config is None:
             return None
         if isinstance(config, str):
@@ -160,7 +182,7 @@ class MachineReader:
             return Found(machine=None, trouble=claimed(machine, mark, reason))
         if summary.template or not ("parent" in config.current or all_snapshots(mark.client, mark.machine)):
             return Found(machine=machine)
-        summary, snapshots = self.find(summary, lambda node: read_snapshots(self.cluster, node, vmid))
+        summary, snapshots = self.listed_snapshots(summary)
         machine = replace(machine, summary=summary)
         if snapshots is None:
             return None

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import check_privileges, read_cluster
 from orchestrator.resources.judging import judged, unlisted, unlisted_places, without_twins
-from orchestrator.resources.machine_reading import Found, reader_of, silent_nodes, unreadable_nodes
+from orchestrator.resources.machine_reading import (
+    Found,
+    MachineReader,
+    reader_of,
+    silent_nodes,
+    unreadable_nodes,
+)
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.oddity import oddity
 from orchestrator.resources.ownership import claimed
@@ -86,7 +92,8 @@ class SiteLook:
         """
         candidates = [vm for vm in self.state.vms if self._concerns(vm, scope)]
         missing = [vm for vm in candidates if vm.vmid not in self._found]
-        found = self._reader.each(self._read, missing)
+        reader = self._reader.with_files(missing)
+        found = reader.each(lambda vm: self._read(reader, vm), missing)
         self._found |= {vm.vmid: None for vm in missing} | dict(found)
         read = [item for vm in candidates if (item := self._found[vm.vmid])]
         sound = [item.machine for item in read if item.machine and not item.trouble]
@@ -132,8 +139,8 @@ class SiteLook:
         asked_for = vm.vmid in self._adopting or vm.name in self._names
         return (asked_for or looks_ours(vm)) and scope.includes(vm)
 
-    def _read(self, vm: VmSummary) -> tuple[int, Found] | None:
-        found = self._reader.read(vm, all_snapshots=self._all_snapshots)
+    def _read(self, reader: MachineReader, vm: VmSummary) -> tuple[int, Found] | None:
+        found = reader.read(vm, all_snapshots=self._all_snapshots)
         return None if found is None else (vm.vmid, found)
 
     def _may_be_adopted(self, machine: ObservedMachine) -> bool:

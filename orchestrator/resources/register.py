@@ -7,7 +7,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
-from orchestrator.proxmox import VmConfig, VmSummary, read_container, read_vm
+from orchestrator.proxmox import VmSummary, read_container
 from orchestrator.resources.machine_reading import reader_of, unreadable_nodes
 from orchestrator.resources.static_addresses import addresses_in, addresses_of_container
 from orchestrator.resources.unreadable import Unreadable
@@ -37,16 +37,14 @@ def with_register(cluster: Cluster, observed: ObservedSite) -> ObservedSite:
     Raises:
         ProxmoxError: the site does not answer.
     """
-    reader = reader_of(cluster, observed.state, observed.silent)
+    reader = reader_of(cluster, observed.state, observed.silent).with_files(observed.strangers)
     troubles: list[Unreadable] = []
 
     def look(guest: VmSummary, *, container: bool) -> tuple[str, list[IPv4Address]] | None:
-        def read(node: str) -> VmConfig:
-            if container:
-                return read_container(cluster, node, guest.vmid)
-            return read_vm(cluster, node, guest.vmid, odd=True)
-
-        guest, config = reader.find(guest, read)
+        if container:
+            guest, config = reader.find(guest, lambda node: read_container(cluster, node, guest.vmid))
+        else:
+            guest, config = reader.configuration(guest)
         if isinstance(config, str):
             if guest.node not in reader.silent:
                 with reader.guard:
