@@ -149,6 +149,11 @@ class ClusterState:
     containers: tuple[VmSummary, ...] = ()
     bad_entries: tuple[BadEntry, ...] = ()
 
+    @property
+    def nodes_off(self) -> frozenset[str]:
+        """Nodes that the cluster says are off: a call to one of them takes twelve seconds and fails."""
+        return frozenset(node.name for node in self.nodes if node.off)
+
 
 @dataclass(frozen=True, kw_only=True)
 class VmConfig:
