@@ -109,7 +109,13 @@ def _machines(client: str, provider: Provider) -> tuple[HostedMachine, ...]:
     with session.open_clusters(provider) as clusters:
         for site, cluster in clusters.items():
             try:
-                found += observe(cluster, site, names=(), scope=Scope.of(client)).machines
+                observed = observe(cluster, site, names=(), scope=Scope.of(client))
             except ProxmoxError as error:
                 session.fail(f"no plan was drawn up, it would lack the machines of {site}: {error}")
+            for item in observed.unreadable:
+                if item.client == client and item.holds_up:
+                    session.fail(
+                        f"no plan was drawn up, it would lack {item.subject} at {item.site}: {item.reason}"
+                    )
+            found += observed.machines
     return hosted(found, client)

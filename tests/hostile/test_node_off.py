@@ -80,7 +80,7 @@ def test_no_command_asks_anything_of_a_node_that_is_off(desk: Desk) -> None:
     ask("backup list dupont/{here}", code=0)
     ask("backup list dupont/{away}", code=1, says=f"not read: paris: VM 101 {away} on pve2: {OFF}")
     ask("backup verify dupont/{away}", code=1, says=OFF)
-    ask("export dupont/{away} --to disks", code=1)
+    ask("export dupont --to disks", code=1, says=OFF)
     ask("doctor", code=2, says="it is offline")
     ask("targets", code=1, says=OFF)
     ask("inventory --list", code=0, says=OFF)
@@ -90,3 +90,11 @@ def test_no_command_asks_anything_of_a_node_that_is_off(desk: Desk) -> None:
     assert {"150", "151"} <= set(vms), "what a killed night left there is removed by a later one"
     memory = {vm["name"]: str(vm["config"].get("memory")) for vm in vms.values()}
     assert (memory[here], memory[away]) == ("2048", "1024")
+
+    ended = subscription("dupont", files)
+    ended["contract"] |= {
+        "status": "terminated",
+        "termination": {"notice": "2026-11-02", "reference": "LRAR-1"},
+    }
+    desk.write(ended)
+    ask("reversibility dupont", code=1, says=f"no plan was drawn up, it would lack VM 101 {away} on pve2")
