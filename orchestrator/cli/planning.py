@@ -166,15 +166,13 @@ def used_changes(history: str | None, desired: Iterable[DesiredMachine]) -> Free
 
     The library of the database takes longer to load than a few machines to plan, so it is only loaded for an answer.
     """
-    place = history or session.state_directory() / "history.db"
-    there = "://" in str(place) or session.home_path(place).exists()
-    if not there or not any(machine.change_terms for machine in desired):
+    if not any(machine.change_terms for machine in desired):
         return {}
     from orchestrator.history import HistoryMissing, HistoryUnavailable, open_history
     from orchestrator.history.changes import free_changes
 
     try:
-        with open_history(place, create=False) as opened:
+        with open_history(history or session.state_directory() / "history.db", create=False) as opened:
             return free_changes(opened, dt.datetime.now(dt.UTC))
     except HistoryMissing:
         return {}
