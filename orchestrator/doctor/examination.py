@@ -217,7 +217,7 @@ def _guest(
 ) -> Iterator[Finding]:
     if ssh is None:
         return
-    target = guests.choose(cluster, state.vms, management.user)
+    target = guests.choose(cluster, state, management.user)
     if target is None:
         yield place.ok("SSH to machines", "not tried: no machine of ours runs and was delivered")
     else:
