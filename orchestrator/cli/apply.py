@@ -116,6 +116,7 @@ def apply(
 
 
 def _read_saved(path: Path, provider: Provider, inventory: str | None, max_hours: float) -> SavedPlan:
+    from orchestrator.contract.calendar import paris_time
     from orchestrator.planning.saved import SavedPlanUnusable, read_saved
 
     try:
@@ -129,7 +130,7 @@ def _read_saved(path: Path, provider: Provider, inventory: str | None, max_hours
         )
     age = (dt.datetime.now(dt.UTC) - saved.made_at).total_seconds() / 3600
     if not 0 <= age <= max_hours:
-        when = f"{saved.made_at.astimezone():%Y-%m-%d %H:%M}"
+        when = paris_time(saved.made_at)
         session.fail(
             f"{path} was made {when} by {saved.made_by}, more than {max_hours:g} hours ago (or in the future): make it "
             "again and have it reviewed, or give --max-plan-age HOURS"

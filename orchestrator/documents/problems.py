@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+from orchestrator.counting import counted, plural
 from orchestrator.shown import visible
 
 Severity = Literal["error", "warning"]
@@ -86,7 +87,7 @@ def first_problems(problems: Sequence[Problem], *, more: int = 0) -> list[Proble
             replace(
                 told[-1],
                 severity=severity,
-                message=f"{len(rest) + more} more problems in this file are not shown",
+                message=f"{counted(len(rest) + more, 'more problem')} in this file {plural(len(rest) + more, 'is', 'are')} not shown",
                 allowed="correct the ones above first",
                 article=None,
                 source_line="",

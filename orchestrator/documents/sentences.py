@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
+from orchestrator.counting import counted
 from orchestrator.documents.places import YamlPath, has_item
 from orchestrator.documents.problems import shorten
 from orchestrator.documents.reading import hides_secret
@@ -159,12 +160,12 @@ def _wrong_value(error: ErrorDetails, name: str, shape: Shape) -> tuple[str, str
     if kind in ("too_short", "string_too_short"):
         return (
             f"{name} is empty",
-            f"at least {context['min_length']} {'item' if kind == 'too_short' else 'character'}",
+            f"at least {counted(context['min_length'], 'item' if kind == 'too_short' else 'character')}",
         )
     if kind in ("too_long", "string_too_long"):
         return (
             f"{name} is too long",
-            f"at most {context['max_length']} {'items' if kind == 'too_long' else 'characters'}",
+            f"at most {counted(context['max_length'], 'item' if kind == 'too_long' else 'character')}",
         )
     if kind in _LIMITS:
         with_unit = isinstance(error["input"], str) and shape.description

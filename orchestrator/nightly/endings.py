@@ -25,6 +25,7 @@ from orchestrator.applying.erasing import erase_machine, leftovers_of, remove_po
 from orchestrator.applying.vm import Stopped
 from orchestrator.contract.calendar import night_of
 from orchestrator.contract.life import ContractLife, Standing
+from orchestrator.counting import counted
 from orchestrator.history import HistoryUnavailable
 from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import ContractLine
@@ -186,7 +187,7 @@ class Endings:
         unsure = [item for reading in readings.values() for item in _unsure(client, reading)]
         kept = {None if item.guessed else item.machine for item in unsure}
         archives = [archive for archive in found if not {archive.mark.machine, None} & kept]
-        there = f"{len(machines)} machines and {len(archives)} archives"
+        there = f"{counted(len(machines), 'machine')} and {counted(len(archives), 'archive')}"
         left = [f"{item.subject} is kept, with its archives: {item.reason}" for item in unsure]
         if not machines and not found and not unsure:
             return self._finish(client, life, readings, why)
@@ -207,7 +208,7 @@ class Endings:
             problems = self._erase(client, life, noted, machines, archives)
         if problems or left:
             return "; ".join([*problems, *left]), True
-        return f"{there} were erased; the next night makes sure that nothing is left", False
+        return f"erased: {there}; the next night makes sure that nothing is left", False
 
     def _erase(
         self,

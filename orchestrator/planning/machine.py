@@ -11,7 +11,13 @@ from orchestrator.contract.life import Standing
 from orchestrator.guests.inside import InsideReading
 from orchestrator.planning.inside import KEYS, inside_changes
 from orchestrator.planning.window import describe_restart, is_open
-from orchestrator.resources.backup import OFF, archives_going, backup_words, what_retention_does
+from orchestrator.resources.backup import (
+    OFF,
+    archives_going,
+    backup_words,
+    shown_retention,
+    what_retention_does,
+)
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.machine import (
@@ -160,8 +166,8 @@ def _backup_changes(
         Change(
             kind=Kind.UPDATE,
             what="backup",
-            before=before,
-            after=after,
+            before=shown_retention(before),
+            after=shown_retention(after),
             erases=bool(archives_going(desired, observed.archives or (), now)),
             why=None if observed.archives is None else what_retention_does(desired, observed.archives, now),
         )

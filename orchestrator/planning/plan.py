@@ -30,7 +30,7 @@ from orchestrator.planning.refusals import (
 )
 from orchestrator.planning.safety import Danger
 from orchestrator.proxmox import VmSummary
-from orchestrator.resources.backup import backup_words
+from orchestrator.resources.backup import backup_words, shown_retention
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import ChangeTerms, DesiredMachine, pool_of
 from orchestrator.resources.notes import Mark
@@ -353,7 +353,7 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
     if nodes := only_on(desired, site):
         words += f", on {' or '.join(nodes)}, where its template is"
     if desired.backup_days is not None:
-        words += f", backup {backup_words(desired.backup_days)}"
+        words += f", backup {shown_retention(backup_words(desired.backup_days))}"
     if desired.redundancy.asked:
         words += f", {redundancy_words(desired.redundancy)}"
     return (

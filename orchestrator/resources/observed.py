@@ -17,6 +17,7 @@ from functools import cached_property
 from ipaddress import AddressValueError, IPv4Address
 from typing import TYPE_CHECKING, TypeVar
 
+from orchestrator.counting import counted
 from orchestrator.proxmox import (
     NotFound,
     ProxmoxError,
@@ -178,7 +179,7 @@ def addresses_unknown(site: ObservedSite) -> list[str]:
     for node in sorted(site.silent):
         count = sum(guest.node == node for guest in guests)
         if count:
-            found.append(f"{count} machine{'s' if count > 1 else ''} on the node {node}")
+            found.append(f"{counted(count, 'machine')} on the node {node}")
     return found + [
         item.subject
         for item in site.unreadable
