@@ -102,10 +102,9 @@ def show_volume(
             out.print(f"   {total / _GIB:.2f} GiB")
             for item in kept:
                 if item.client == client:
-                    out.print(
-                        f"  {item.machine:<24} {item.size / _GIB:>9.2f} GiB   {counted(len(item.verdicts), 'archive')}   "
-                        f"{_policy(item.days)}",
-                    )
+                    archives = counted(len(item.verdicts), "archive")
+                    size = f"{item.size / _GIB:>9.2f} GiB"
+                    out.print(f"  {item.machine:<24} {size}   {archives}   {_policy(item.days)}")
         if not kept:
             out.print("no archives")
     _end(unread)

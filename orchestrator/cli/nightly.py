@@ -303,8 +303,8 @@ def _check_hours(begin: dt.datetime, *, allowed: bool) -> None:
 
     if in_working_hours(begin) and not allowed:
         session.fail(
-            f"{paris_time(begin, weekday=True)} is in working hours (Monday to Friday 08:00-18:00, French public holidays "
-            "excepted): backups are made outside them (art. 3.5). Run it tonight, or give --in-working-hours"
+            f"{paris_time(begin, weekday=True)} is in working hours (Monday to Friday 08:00-18:00, French public "
+            "holidays excepted): backups are made outside them (art. 3.5). Run it tonight, or give --in-working-hours"
         )
 
 

@@ -155,11 +155,8 @@ def _print(rows: list[dict[str, Any]], measured: Delays, days: int) -> None:
             if package["waiting_working_hours"] is not None
         ]
         words = [f"{security} security, {len(ready) - security} other"] if ready else ["up to date"]
-        words += (
-            [counted(len(row["packages"]) - len(ready), "stays", "stay")]
-            if len(row["packages"]) > len(ready)
-            else []
-        )
+        if stays := len(row["packages"]) - len(ready):
+            words.append(counted(stays, "stays", "stay"))
         words += [f"the oldest seen {max(waits):.1f} working hours ago"] if waits else []
         words += ["an installation was interrupted"] if row["interrupted"] else []
         words += [f"to be restarted: {row['reboot']}"] if row["reboot"] else []
@@ -177,6 +174,5 @@ def _print(rows: list[dict[str, Any]], measured: Delays, days: int) -> None:
         if average is None
         else f"{len(measured.installed)} installed, on average {average:.1f} working hours"
     )
-    out.print(
-        f"in the last {counted(days, 'day')}: {told} after publication or request (contract: {UPDATE_DELAY_HOURS}, art. 3.8.3)",
-    )
+    contract = f"contract: {UPDATE_DELAY_HOURS}, art. 3.8.3"
+    out.print(f"in the last {counted(days, 'day')}: {told} after publication or request ({contract})")

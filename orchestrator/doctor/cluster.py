@@ -74,7 +74,8 @@ def judge_quorum(place: Place, quorum: Quorum, *, high_availability: bool) -> It
     if high_availability and quorum.nodes < _ENOUGH:
         yield place.error(
             "high availability",
-            f"{counted(quorum.nodes, 'node loses its', 'nodes lose their')} quorum when one fails, so nothing would restart (redundancy.hardware)",
+            f"{counted(quorum.nodes, 'node loses its', 'nodes lose their')} quorum when one fails, so nothing would "
+            "restart (redundancy.hardware)",
             "add a third node, or an external vote (pvecm qdevice setup)",
         )
 

@@ -80,8 +80,8 @@ class Clocks:
             )
         if now - last.at > LONGEST_GAP:
             return self._own_is_wrong(
-                f"this computer's clock says {_words(now)}, {counted((now - last.at).days, 'day')} after the history's last entry "
-                "(if that is right, the next night removes what is over)"
+                f"this computer's clock says {_words(now)}, {counted((now - last.at).days, 'day')} after the history's "
+                "last entry (if that is right, the next night removes what is over)"
             )
         return []
 

@@ -353,8 +353,8 @@ def absence(desired: DesiredMachine, state: ClusterState) -> str:
         where = ", ".join(sorted(set(unnamed)))
         return (
             f"the image {image} needs a template called {template} at {site}; none is listed, but "
-            f"{counted(len(unnamed), 'VM')} on {where} {plural(len(unnamed), 'has', 'have')} no known name while it does not report: plan again when it does "
-            "(`systemctl status pvestatd` there)"
+            f"{counted(len(unnamed), 'VM')} on {where} {plural(len(unnamed), 'has', 'have')} no known name while it "
+            "does not report: plan again when it does (`systemctl status pvestatd` there)"
         )
     templates = ", ".join(sorted({vm.name for vm in state.vms if vm.template})) or "none"
     return (
