@@ -175,8 +175,10 @@ def _ask(yes: bool) -> None:
 
 def _left(made: Plan) -> None:
     """Say what was left as it is because it could not be read."""
+    from orchestrator.planning.plan import untold
+
     out = session.console()
-    for item in made.unreadable:
+    for item in untold(made):
         if item.claims:
             out.print(f"not touched: {item.subject} at {item.site}: {item.reason}", style="red", markup=False)
 

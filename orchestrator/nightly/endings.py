@@ -30,6 +30,7 @@ from orchestrator.history import HistoryUnavailable
 from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import ContractLine
 from orchestrator.proxmox import ProxmoxError
+from orchestrator.shown import quoted
 
 if TYPE_CHECKING:
     from orchestrator.history import History
@@ -78,7 +79,7 @@ def may_erase(
     if life.standing(now) is not Standing.ENDED:
         return "its contract has not ended"
     if marked != life.reference:
-        return f"it carries the contract {marked}, the file ends {life.reference}"
+        return f"it carries the contract {quoted(marked)}, the file ends {quoted(life.reference)}"
     tonight = night_of(now)
     if not any(
         (item.client, item.reference, item.notice) == (client, life.reference, life.notice)

@@ -31,12 +31,13 @@ from orchestrator.planning.refusals import (
 from orchestrator.planning.safety import Danger
 from orchestrator.proxmox import VmSummary
 from orchestrator.resources.backup import backup_words, shown_retention
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.change import BETWEEN_RULES, Change, Kind
 from orchestrator.resources.desired import ChangeTerms, DesiredMachine, pool_of
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.redundancy import redundancy_words, refusals
 from orchestrator.resources.unreadable import Unreadable
+from orchestrator.shown import quoted
 from orchestrator.subscriptions.model import format_mebibytes
 
 
@@ -53,6 +54,7 @@ class MachinePlan:
         inside: what was seen in the guest; None if nobody looked.
         intervention: what its changes are to the contract (article 3.8.4); None if nothing counts, or before
             :func:`orchestrator.planning.interventions.with_interventions`.
+        held_by: what could not be read and is, or may be, this machine: why it is refused; None if nothing is.
     """
 
     client: str
@@ -69,6 +71,7 @@ class MachinePlan:
     observed: ObservedMachine | None
     inside: InsideReading | None = None
     intervention: Intervention | None = None
+    held_by: Unreadable | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -84,6 +87,16 @@ class MachinePlan:
     def effective(self) -> tuple[Change, ...]:
         """The changes that ``apply`` makes: none if one was refused."""
         return () if self.refused else tuple(change for change in self.changes if change.effective)
+
+    @property
+    def not_done(self) -> tuple[Change, ...]:
+        """What its file asks for besides, and ``apply`` does not make because something was refused."""
+        return tuple(change for change in self.changes if change.effective) if self.refused else ()
+
+    @property
+    def shown(self) -> tuple[Change, ...]:
+        """The changes without those that are not done: what happens, what waits, what is refused."""
+        return tuple(change for change in self.changes if not (self.refused and change.effective))
 
     @property
     def unfinished(self) -> bool:
@@ -160,6 +173,17 @@ class Plan:
     def count(self, kind: Kind) -> int:
         """How many changes of a kind ``apply`` would make (or, for refusals and waits, not make)."""
         return sum(change.kind is kind for machine in self.machines for change in machine.changes)
+
+
+def untold(plan: Plan) -> list[Unreadable]:
+    """What could not be read, but for what a machine's refusal names: nothing is listed twice."""
+    held = [machine.held_by for machine in plan.machines if machine.held_by is not None]
+    refused = {(machine.site, machine.vmid) for machine in plan.machines if machine.refused}
+    return [
+        item
+        for item in plan.unreadable
+        if item not in held and not (item.kind == "machine" and (item.site, item.vmid) in refused)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,7 +315,10 @@ def _machine_plan(
         return _plan(desired, None, address, (notice,))
     if held:
         return replace(
-            _plan(desired, None, address, (held.change,)), vmid=held.item.vmid, node=held.item.node
+            _plan(desired, None, address, (held.change,)),
+            vmid=held.item.vmid,
+            node=held.item.node,
+            held_by=held.item,
         )
     if not own and desired.adopt is not None:
         return _plan(desired, adopting, address, (_adoption(desired, site, adopting, address),))
@@ -312,7 +339,8 @@ def _ending(desired: DesiredMachine, now: dt.datetime) -> str:
     life = desired.life
     if life.standing(now) is not Standing.ENDING:
         return ""
-    return f"notice of {life.notice} was given ({life.notice_reference}): nothing new is made until {life.last_day}"
+    given = f"notice of {life.notice} was given ({quoted(life.notice_reference)})"
+    return f"{given}: nothing new is made until {life.last_day}"
 
 
 def _plan(
@@ -361,7 +389,7 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
         Change(
             kind=Kind.FIREWALL if desired.power == "running" else Kind.WAITING,
             what="firewall",
-            after="; ".join(describe_changes(None, desired.policy)) or "closed but for the provider",
+            after=BETWEEN_RULES.join(describe_changes(None, desired.policy)) or "closed but for the provider",
         ),
         *new_supervision(desired),
         *image_notices(desired, site),

@@ -41,6 +41,14 @@ def is_open(window: MaintenanceWindow | None, now: dt.datetime) -> bool:
     return window is not None and current_or_next(window, now)[0] <= now
 
 
+def planned_restart(window: MaintenanceWindow | None, now: dt.datetime) -> dt.datetime | None:
+    """When the next window opens; None if it is open at ``now`` (aware), or none was agreed."""
+    if window is None:
+        return None
+    start, _ = current_or_next(window, now)
+    return start.astimezone(PARIS) if start > now else None
+
+
 def describe_restart(window: MaintenanceWindow | None, now: dt.datetime) -> str:
     """Say when a machine will be restarted: ``in the window, Tue 2026-11-24 22:00 CET``."""
     if window is None:
