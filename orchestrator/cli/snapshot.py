@@ -35,9 +35,12 @@ def create(
     from orchestrator.applying.snapshots import remove_expired, take_snapshot
     from orchestrator.applying.vm import Stopped
     from orchestrator.contract.calendar import paris_time
+    from orchestrator.contract.snapshots import name_objection
     from orchestrator.proxmox import ProxmoxError
     from orchestrator.resources.snapshot import expires_at, unable
 
+    if objection := name_objection(name):
+        session.fail(objection)
     provider = session.open_provider(inventory)
     with session.open_run(provider) as run, session.open_history(history) as opened:
         run.locks.clients([target.partition("/")[0]])

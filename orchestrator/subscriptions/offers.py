@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 
 from orchestrator.contract.calendar import WORK_ENDS, WORK_STARTS
-from orchestrator.contract.snapshots import SNAPSHOT_LIFE, SNAPSHOTS_AT_A_TIME
+from orchestrator.contract.snapshots import RESERVED_NAMES, SNAPSHOT_LIFE, SNAPSHOTS_AT_A_TIME
 from orchestrator.counting import counted
 from orchestrator.documents.checking import Finding
 from orchestrator.documents.places import YamlPath
@@ -30,7 +30,6 @@ _ESSENTIAL_COVERS = (
     "move the machine to cloud-vm-advanced, or take {} out"
 )
 _MOST_NAMED = 20
-_RESERVED_SNAPSHOTS = ("current", "pending")  # Proxmox refuses both, whatever their case
 
 Rule = Callable[[Subscription], Iterator[Finding]]
 
@@ -235,7 +234,7 @@ def snapshot_names_are_unique(subscription: Subscription) -> Iterator[Finding]:
         ]
         yield from _repeated(named, "snapshot", "a machine's snapshots have different names")
         for place, name in named:
-            if name.lower() in _RESERVED_SNAPSHOTS:
+            if name.lower() in RESERVED_NAMES:
                 yield Finding(
                     place, f"the name {name} is reserved by Proxmox", "choose another name for the snapshot"
                 )
