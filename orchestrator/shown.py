@@ -69,6 +69,17 @@ def hanging(text: str, indent: int) -> str:
     return visible(text.strip("\n"), lines=True).replace("\n", "\n" + " " * indent)
 
 
+_TWICE = re.compile(r"(?i)(?<![^\s(])([^\s:][^:\n]{0,79}): (?:\1: )+")
+
+
+def said_once(text: str) -> str:
+    """A message without prefixes that stand twice in a row: ``error: error: x`` is ``error: x``.
+
+    Errors are passed on with what they are about before them, and some say it themselves.
+    """
+    return _TWICE.sub(lambda match: f"{match[1]}: ", text)
+
+
 def quoted(text: str) -> str:
     """A reference, a comment or another short text of a file as it stands in our sentences.
 

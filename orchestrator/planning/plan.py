@@ -16,6 +16,7 @@ from orchestrator.planning.classes import classified
 from orchestrator.planning.inside import new_supervision
 from orchestrator.planning.interventions import Allowance, Charge, Intervention
 from orchestrator.planning.machine import machine_changes
+from orchestrator.planning.notes_room import NOTED, notes_refusal
 from orchestrator.planning.refusals import (
     address_conflict,
     adoption_refusal,
@@ -331,6 +332,8 @@ def _machine_plan(
     if address is None:
         return _plan(desired, machine, None, (no_address(desired, site),))
     changes = machine_changes(desired, machine, address, now, restart_now=restart_now, inside=inside)
+    if any(change.kind in NOTED for change in changes) and (full := notes_refusal(desired, machine, address)):
+        changes = (full, *changes)
     return replace(_plan(desired, machine, address, changes), inside=inside)
 
 
@@ -374,6 +377,8 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
         return (refusal,)
     if impossible := refusals(desired, site.state):
         return tuple(impossible)
+    if refusal := notes_refusal(desired, None, address):
+        return (refusal,)
     disks = ", ".join(f"{name} {size} GiB" for name, size in desired.disks)
     words = (
         f"{desired.vcpus} vCPU, {format_mebibytes(desired.memory)}, {disks}, {address}, from {desired.image}"
