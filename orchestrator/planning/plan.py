@@ -342,8 +342,8 @@ def _ending(desired: DesiredMachine, now: dt.datetime) -> str:
     life = desired.life
     if life.standing(now) is not Standing.ENDING:
         return ""
-    given = f"notice of {life.notice} was given ({quoted(life.notice_reference)})"
-    return f"{given}: nothing new is made until {life.last_day}"
+    letter = quoted(life.notice_reference)
+    return f"notice of {life.notice} was given ({letter}): nothing new is made until {life.last_day}"
 
 
 def _plan(
