@@ -151,10 +151,16 @@ def _drift(reading: InsideReading, changing: set[str]) -> Iterator[Change]:
                 drift=True,
             )
     if reading.foreign_keys:
-        people = ", ".join(quoted(" ".join(line.split()[2:])) for line in reading.foreign_keys)
+        people = ", ".join(map(_person, reading.foreign_keys))
         why = "in no file, put in by somebody in the machine: left alone"
         yield Change(kind=Kind.NOTICE, what=KEYS, after=people, why=why)
     yield from _packages(reading)
+
+
+def _person(line: str) -> str:
+    """Whose key it is, of ``? TYPE FINGERPRINT NAME``: the name was written by somebody in the machine."""
+    fingerprint, *name = line.split()[2:] or [""]
+    return f"{fingerprint} {quoted(' '.join(name))}" if name else fingerprint
 
 
 def _packages(reading: InsideReading) -> Iterator[Change]:

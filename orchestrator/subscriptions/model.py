@@ -253,7 +253,7 @@ class OpenPort(Strict):
         }
     )
 
-    port: OnePort | None = Field(default=None, ge=1, le=65535, description="one port")
+    port: OnePort | None = Field(default=None, description="one port")
     ports: PortRange | None = Field(default=None, description="a range of ports, such as 5000-5010")
     protocol: Literal["tcp", "udp"] = Field(examples=["tcp"], description="of the connections")
     sources: Annotated[

@@ -306,7 +306,7 @@ HostAddress = Annotated[
     PlainSerializer(str, return_type=str),
     Field(examples=["203.0.113.1"], description="an IPv4 address"),
 ]
-OnePort = Annotated[WholeNumber, BeforeValidator(_parse_one_port)]
+OnePort = Annotated[WholeNumber, Field(ge=1, le=65535), BeforeValidator(_parse_one_port)]
 PortRange = Annotated[
     tuple[int, int],
     BeforeValidator(_parse_port_range, json_schema_input_type=_pattern(r"^[0-9]{1,5}-[0-9]{1,5}$")),
