@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli import session
+from orchestrator.counting import counted
 
 if TYPE_CHECKING:
     from orchestrator.contract.retention import Verdict
@@ -66,7 +67,10 @@ def list_archives(
         if not kept:
             out.print("no archives" if target is None else f"no archives of {target}")
         if target is None and foreign:
-            out.print(f"{foreign} archives belong to no machine of ours: left alone", style="dim")
+            out.print(
+                f"{counted(foreign, 'archive belongs', 'archives belong')} to no machine of ours: skipped",
+                style="dim",
+            )
     _end(unread)
 
 
@@ -100,11 +104,9 @@ def show_volume(
             out.print(f"   {total / _GIB:.2f} GiB")
             for item in kept:
                 if item.client == client:
-                    noun = "archive" if len(item.verdicts) == 1 else "archives"
-                    out.print(
-                        f"  {item.machine:<24} {item.size / _GIB:>9.2f} GiB   {len(item.verdicts)} {noun}   "
-                        f"{_policy(item.days)}",
-                    )
+                    archives = counted(len(item.verdicts), "archive")
+                    size = f"{item.size / _GIB:>9.2f} GiB"
+                    out.print(f"  {item.machine:<24} {size}   {archives}   {_policy(item.days)}")
         if not kept:
             out.print("no archives")
     _end(unread)
@@ -167,11 +169,11 @@ def _judged(reading: SiteReading) -> Iterable[Kept]:
 
 
 def _policy(days: int | None) -> str:
-    return "backup off: what is there runs out its days" if days is None else f"kept {days} days"
+    return "backup off: what is there runs out its days" if days is None else f"kept {counted(days, 'day')}"
 
 
 def _row(verdict: Verdict[Archive]) -> str:
-    from orchestrator.contract.calendar import PARIS
+    from orchestrator.contract.calendar import paris_time
 
     archive = verdict.archive
     test = archive.mark.test
@@ -180,12 +182,12 @@ def _row(verdict: Verdict[Archive]) -> str:
         if test is None
         else f"restored {test.on}: {'sound' if test.sound else 'FAILED'}, {test.found}"
     )
-    until = f"until {verdict.ends:%Y-%m-%d %H:%M}" + (
+    until = f"until {paris_time(verdict.ends)}" + (
         f" (stays: {verdict.kept_because})" if verdict.kept_because else ""
     )
     protected = "   protected" if archive.protected else ""
     return (
-        f"{archive.taken_at.astimezone(PARIS):%Y-%m-%d %H:%M}   {archive.stored.size / _GIB:>8.2f} GiB   {until}   "
+        f"{paris_time(archive.taken_at)}   {archive.stored.size / _GIB:>8.2f} GiB   {until}   "
         f"{tested}{protected}   {archive.stored.volid}"
     )
 

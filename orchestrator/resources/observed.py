@@ -8,6 +8,7 @@ from functools import cached_property
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
+from orchestrator.counting import counted
 from orchestrator.resources.static_addresses import addresses_in
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def addresses_unknown(site: ObservedSite) -> list[str]:
     for node in sorted(site.silent):
         count = sum(guest.node == node for guest in guests)
         if count:
-            found.append(f"{count} machine{'s' if count > 1 else ''} on the node {node}")
+            found.append(f"{counted(count, 'machine')} on the node {node}")
     return found + [
         item.subject
         for item in site.unreadable
