@@ -161,7 +161,7 @@ def test_a_night_backs_up_and_proves_that_the_machine_can_be_brought_back(stage:
         in metrics.read_text()
     )
     again = stage.run("nightly", "--in-working-hours", "--report-dir", str(stage.folder / "reports"))
-    assert again.code == 0 and "1 of 1 backups" in again.out, "the same night does nothing twice"
+    assert again.code == 0 and "1 of 1 backup" in again.out, "the same night does nothing twice"
     assert "backup-started" not in again.out and "restore-test-started" not in again.out
 
 
