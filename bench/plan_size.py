@@ -35,6 +35,7 @@ class Recorded:
     """A cluster that answers from what was recorded, and counts what it was asked."""
 
     site = "paris"
+    bulk_reader = None
 
     def __init__(self, answers: dict[str, str]) -> None:
         self._answers = answers
