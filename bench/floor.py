@@ -1,4 +1,4 @@
-"""The floor: the calls of a command, made by ``http.client`` in bare loops, each over a kept-alive connection of its own.
+"""The floor: the calls of a command, made by ``http.client`` in bare loops, each over a connection of its own.
 
     python -m bench.floor CA TOKEN < PLAN
 

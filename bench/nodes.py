@@ -4,8 +4,8 @@
 
 Stands before fakepve (UPSTREAM, with the certificates of its folder), listens on COUNT loopback ports and prints their
 URLs as JSON. Fakepve answers each read once; from then on the answer is kept, so that what is measured is the client
-and not the model. Lines of JSON on standard input steer it, each is answered with one: ``{"milliseconds": 6}``;
-``{"calls": true}`` (which calls came since the last time, by address); ``{"keep": false}`` (every call goes to fakepve).
+and not the model. Lines of JSON on standard input steer it, and each is answered with one: ``{"milliseconds": 6}``,
+``{"calls": true}`` (which calls came since the last time, by address), ``{"keep": false}`` (all go to fakepve).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from tests.api.fakepve_handle import FakePve
 WORKERS = 3
 """Of pvedaemon, on every node."""
 
+_PASSED: tuple[str, ...] = ("Authorization", "Content-Type")
 _HEAD = (
     b"HTTP/1.1 %d %b\r\nCache-Control: max-age=0\r\nConnection: Keep-Alive\r\nDate: %b\r\nPragma: no-cache\r\n"
     b"Server: pve-api-daemon/3.0\r\nContent-Length: %d\r\nContent-Type: application/json;charset=UTF-8\r\n"
@@ -150,7 +151,7 @@ class _Node:
 
 def _ask(call: str, headers: dict[str, str], body: bytes, behind: http.client.HTTPSConnection) -> bytes:
     method, _, target = call.partition(" ")
-    passed = {name: headers[name] for name in ("Authorization", "Content-Type") if name in headers}
+    passed: dict[str, str] = {name: headers[name] for name in _PASSED if name in headers}
     behind.request(method, target, body or None, passed)
     answer = behind.getresponse()
     text, date = answer.read(), answer.headers["Date"].encode()

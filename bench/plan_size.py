@@ -41,6 +41,13 @@ class Recorded:
         self._answers = answers
         self.calls = 0
 
+    def address_of(self, _node: str) -> str:
+        """There is one."""
+        return ""
+
+    def hand_over(self) -> None:
+        """There is no connection."""
+
     def get(self, path: str, **_: Any) -> Any:
         """Answer a read, decoding its JSON as from the wire."""
         self.calls += 1

@@ -143,6 +143,7 @@ class Calls:
         self._guard = threading.Lock()
         self._connections: list[Connection] = []
         self._calls: Counter[str] = Counter()
+        self._idle: dict[str, list[Connection]] = {}
         self._silent: dict[str, float] = {}
         self._in_vain = 0
 
@@ -169,6 +170,7 @@ class Calls:
         with self._guard:
             connections, self._connections = self._connections, []
             self._local = threading.local()
+            self._idle.clear()
         for connection in connections:
             connection.close()
 
@@ -397,10 +399,23 @@ class Calls:
         if mine is None:
             mine = self._local.connections = {}
         if endpoint.url not in mine:
-            mine[endpoint.url] = Connection(endpoint)
             with self._guard:
-                self._connections.append(mine[endpoint.url])
+                left = self._idle.get(endpoint.url)
+                found = left.pop() if left else None
+            if found is None:
+                found = Connection(endpoint)
+                with self._guard:
+                    self._connections.append(found)
+            mine[endpoint.url] = found
         return mine[endpoint.url]
+
+    def hand_over(self) -> None:
+        """Leave this thread's connections, open as they are, to threads that make calls after it."""
+        mine: dict[str, Connection] = getattr(self._local, "connections", {})
+        with self._guard:
+            for url, connection in mine.items():
+                self._idle.setdefault(url, []).append(connection)
+        self._local.connections = {}
 
     def _scrub(self, text: str, params: Mapping[str, Any]) -> str:
         """Take out secrets that a server may echo ("got 'hunter2'")."""

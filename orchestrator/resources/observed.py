@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from ipaddress import AddressValueError, IPv4Address
@@ -30,6 +29,7 @@ from orchestrator.proxmox import (
     read_pool_members,
     read_snapshots,
     read_vm,
+    side_by_side,
     where_is,
 )
 from orchestrator.resources.backup import Archive
@@ -55,10 +55,7 @@ if TYPE_CHECKING:
     from orchestrator.resources.redundancy import ObservedRedundancy
 
 T = TypeVar("T")
-G = TypeVar("G")
-
-READERS = 2
-"""Requests for machines at a time: of the three that Proxmox serves (pvedaemon's workers), one stays for others."""
+G = TypeVar("G", bound=VmSummary)
 
 _LOOKS = 3
 """How often a machine is looked for that its node does not have: it may be migrated again meanwhile."""
@@ -268,11 +265,9 @@ class _Reader:
         )
 
     def each(self, read: Callable[[G], T | None], guests: Collection[G]) -> list[T]:
-        """Do something for each of some guests, two at a time; what gives None is left out."""
-        if not guests:
-            return []
-        with ThreadPoolExecutor(min(READERS, len(guests)), thread_name_prefix=f"read-{self.site}") as pool:
-            return [found for found in pool.map(read, guests) if found is not None]
+        """Do something for each of some guests, two at a time at each address; what gives None is left out."""
+        found = side_by_side(self.cluster, guests, lambda guest: guest.node, read)
+        return [item for item in found if item is not None]
 
     def configuration(self, vm: VmSummary) -> tuple[VmSummary, VmConfig | str | None]:
         """The configuration of a VM, from the files if they tell it."""
