@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.history.chain import FIRST
-from orchestrator.history.opening import HistoryMissing, HistoryUnavailable
+from orchestrator.history.opening import HistoryUnavailable, missing_at
 from orchestrator.redaction import reason_of, shown_url
 
 _BUSY_SECONDS = 60
@@ -115,7 +115,7 @@ class Database:
                 f"{self.name} is a database, but not a history: name another file with --history"
             )
         if not create:
-            raise HistoryMissing(self.name)
+            raise missing_at(self.name)
         self._make()
 
     def _make(self) -> None:
@@ -156,7 +156,7 @@ def _prepare_file(path: Path, *, create: bool) -> None:
     """Make an empty file that only its owner can read: what was done to whom is not everybody's business."""
     if not create:
         if not path.exists():
-            raise HistoryMissing(str(path))
+            raise missing_at(str(path))
         return
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

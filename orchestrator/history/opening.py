@@ -16,12 +16,6 @@ class HistoryUnavailable(Exception):
 class HistoryMissing(HistoryUnavailable):
     """There is no history at the given place."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f"there is no history at {name}: nothing was recorded yet, or it was moved or removed; "
-            "name it with --history"
-        )
-
 
 def open_history(where: str | Path, *, create: bool = True) -> History:
     """Open a history.
@@ -48,4 +42,12 @@ def _look_for(path: Path) -> None:
     except (OSError, RuntimeError, ValueError):
         return  # a path that cannot be used: the database says why
     if missing:
-        raise HistoryMissing(str(path.expanduser()))
+        raise missing_at(str(path.expanduser()))
+
+
+def missing_at(name: str) -> HistoryMissing:
+    """The error that says that there is no history at a place."""
+    return HistoryMissing(
+        f"there is no history at {name}: nothing was recorded yet, or it was moved or removed; "
+        "name it with --history"
+    )

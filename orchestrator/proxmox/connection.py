@@ -230,6 +230,7 @@ def _no_answer(error: OSError, budget: Budget) -> NoAnswer:
 
 
 def _no_connection(cause: BaseException | None) -> str:
+    """Why there is no connection."""
     if isinstance(cause, socket.gaierror):
         return "its name cannot be resolved"
     if isinstance(cause, TooSlow):
