@@ -5,7 +5,7 @@
 The hypervisor is fakepve in a process of its own, its clock sped up; each machine has 31 archives from earlier nights.
 Durations are log-normal from a fixed seed, and are in the history as last night's times, as after any real night. A few
 nodes have as much to do as one slot can take, so the order matters (``bench.orders``). What is compared with the lower
-bound is what really ran: from the first backup's begin to the last one's end, by the cluster's own clock. The night runs
+bound is what really ran: from the first backup's begin to the last one's end, by the cluster's own clock. It runs
 in a process of its own, whose peak memory is that of the whole program.
 """
 
