@@ -60,6 +60,7 @@ from orchestrator.proxmox.redundancy import (
     read_redundancy,
     set_ha_state,
 )
+from orchestrator.proxmox.side_by_side import side_by_side
 from orchestrator.proxmox.snapshots import VmSnapshot, can_snapshot, read_snapshots
 from orchestrator.proxmox.storage_types import STORAGE_TYPES, disk_objection
 from orchestrator.proxmox.tasks import TaskResult, parse_upid
@@ -143,5 +144,6 @@ __all__ = [
     "read_version",
     "read_vm",
     "set_ha_state",
+    "side_by_side",
     "where_is",
 ]

@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.api.fakepve_access import AccountOps
+from tests.api.fakepve_addresses import AddressOps
 from tests.api.fakepve_backup_ops import BackupOps
 from tests.api.fakepve_faults import Fault, TroubledNode
 from tests.api.fakepve_files import FileOps
@@ -40,7 +41,7 @@ _TOKEN = "orchestrator@pve!apply"
 _LINE_BYTES = 64 * 1024**2
 
 
-class Control(BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps):
+class Control(BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps, AddressOps):
     """What the process can be told. Every method ``op_NAME`` is a request."""
 
     def __init__(self, node: TroubledNode, certificate: tuple[str, str]) -> None:
@@ -220,6 +221,7 @@ class Control(BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps):
     def op_reset_calls(self) -> None:
         """Count from zero."""
         self.node.calls.clear()
+        self.node.calls_at.clear()
         self.node.connections.clear()
 
     def op_dump(self) -> dict[str, Any]:
