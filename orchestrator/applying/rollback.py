@@ -137,7 +137,7 @@ def go_back(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> None:
             "lock" not in config
             and config.get("parent") == snapshot.name
             and config.get("digest") != machine.config.digest
-            and (status["status"] == "running") is running
+            and (status["status"] != "stopped") is running
         )
 
     roll_back(vm, snapshot.name, start=running, back=is_back)

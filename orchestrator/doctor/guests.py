@@ -26,7 +26,7 @@ def choose(cluster: Cluster, vms: Sequence[VmSummary], user: str) -> GuestTarget
     from orchestrator.guests import FirewallPolicy, GuestTarget
 
     for vm in sorted(vms, key=lambda vm: vm.vmid):
-        if OWNER_TAG not in vm.tags or vm.status != "running":
+        if OWNER_TAG not in vm.tags or vm.on is not True:
             continue
         try:
             config = read_vm(cluster, vm.node, vm.vmid)

@@ -41,7 +41,7 @@ def judge_images(
                 if found
                 else "make one (docs/proxmox.md), or correct `images` in the sites file"
             )
-            unnamed = sum(vm.name == f"VM {vm.vmid}" and vm.status == "unknown" for vm in vms)
+            unnamed = sum(not vm.named and vm.on is None for vm in vms)
             if unnamed and not found:
                 what += f", but the names of {unnamed} VMs are not known while their nodes do not report"
                 remedy = "see the nodes (`systemctl status pvestatd`), and run this again"

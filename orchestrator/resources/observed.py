@@ -27,8 +27,10 @@ from orchestrator.proxmox import (
     check_privileges,
     read_cluster,
     read_container,
+    read_node,
     read_pool_members,
     read_snapshots,
+    read_state,
     read_vm,
     where_is,
 )
@@ -102,8 +104,8 @@ class ObservedMachine:
 
     @property
     def running(self) -> bool:
-        """Whether it is switched on."""
-        return self.summary.status == "running"
+        """Whether it is switched on. Of one of ours that is known: else it is unreadable."""
+        return self.summary.on is True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +208,8 @@ class _Reader:
     Attributes:
         nodes: every node of the cluster.
         silent: nodes that are off, or did not answer when they were asked, and why. Nothing more is asked of them.
+        told: nodes that told the states of their VMs with the cluster's list.
+        lists: the own lists of other nodes that were read since.
     """
 
     cluster: Cluster
@@ -213,6 +217,8 @@ class _Reader:
     storage_types: dict[str, str]
     nodes: frozenset[str]
     silent: dict[str, str]
+    told: frozenset[str]
+    lists: dict[str, Mapping[int, VmSummary]] = field(default_factory=dict)
     guard: threading.Lock = field(default_factory=threading.Lock)
 
     def ask(self, node: str, read: Callable[[], T]) -> T | str | None:
@@ -286,7 +292,13 @@ class _Reader:
             mark = parse_mark(config.effective("description") or "")
         except UnreadableMark as error:
             return _Found(machine=machine, trouble=self.damaged(machine, error))
-        machine = replace(machine, mark=mark)
+        sure = self.with_state(summary, mark)
+        if sure is None:
+            return None
+        if isinstance(sure, str):
+            return _Found(machine=None, trouble=self.unread(summary, f"whether it runs is not known: {sure}"))
+        summary = sure
+        machine = replace(machine, mark=mark, summary=summary)
         if mark is None:
             return _Found(machine=machine)
         if why := oddity(config):
@@ -303,9 +315,44 @@ class _Reader:
             return _Found(machine=None, trouble=claimed(machine, mark, reason))
         return _Found(machine=replace(machine, snapshots=snapshots))
 
+    def with_state(self, summary: VmSummary, mark: Mark | None) -> VmSummary | str | None:
+        """A machine with the state that its node says it is in, where the cluster's list does not know it.
+
+        Or may be wrong: for ten seconds after a start the list says ``stopped``. What is there as it was left is not
+        asked about; where something differs, its node is asked for all its machines at once.
+
+        Returns:
+            None if it is gone; a text that says why its state is not known.
+        """
+        left = (
+            None
+            if mark is None
+            else "stopped"
+            if mark.suspended or mark.retired
+            else mark.applied.get("power")
+        )
+        if summary.status == (left or summary.status) in ("running", "stopped") or summary.node in self.told:
+            return summary
+        listed = self.ask(summary.node, lambda: self.list_of(summary.node))
+        told = listed.get(summary.vmid) if isinstance(listed, Mapping) else None
+        if told is not None:
+            return replace(summary, status=told.status, uptime=told.uptime, lock=told.lock)
+        where, found = self.find(summary, lambda node: read_state(self.cluster, replace(summary, node=node)))
+        return replace(found, node=where.node) if isinstance(found, VmSummary) else found
+
+    def list_of(self, node: str) -> Mapping[int, VmSummary]:
+        """A node's own list of its VMs, read once."""
+        with self.guard:
+            listed = self.lists.get(node)
+        if listed is None:
+            listed = read_node(self.cluster, node)
+            with self.guard:
+                self.lists[node] = listed
+        return listed
+
     def unread(self, summary: VmSummary, reason: str) -> Unreadable:
         """A machine of which only the cluster's list tells: pool and tags say whose it is, its name may say which."""
-        named = summary.name != f"VM {summary.vmid}"
+        named = summary.named
         return Unreadable(
             site=self.site,
             kind="machine",
@@ -337,7 +384,14 @@ class _Reader:
 def _reader(cluster: Cluster, state: ClusterState, silent: Mapping[str, str]) -> _Reader:
     types = {storage.name: storage.kind for storage in state.storages}
     nodes = frozenset(node.name for node in state.nodes)
-    return _Reader(cluster=cluster, site=state.site, storage_types=types, nodes=nodes, silent=dict(silent))
+    return _Reader(
+        cluster=cluster,
+        site=state.site,
+        storage_types=types,
+        nodes=nodes,
+        silent=dict(silent),
+        told=state.told,
+    )
 
 
 def _off(state: ClusterState) -> dict[str, str]:
@@ -491,10 +545,7 @@ def _unlisted(reader: _Reader, state: ClusterState) -> list[Unreadable]:
     unmade = [
         reader.unread(vm, f"it was being made, and {reader.silent[vm.node]}")
         for vm in state.vms
-        if vm.node in reader.silent
-        and vm.lock == "clone"
-        and vm.name == f"VM {vm.vmid}"
-        and not looks_ours(vm)
+        if vm.node in reader.silent and vm.lock == "clone" and not vm.named and not looks_ours(vm)
     ]
     bad = []
     for entry in state.bad_entries:

@@ -200,6 +200,7 @@ class Desk:
         """
         cluster = self.fakes[site].cluster()
         wanted = {machine.key: machine for machine in self.desired()} if firewall else {}
+        self.fakes[site].control("report")  # a first boot takes longer than the cluster's list is behind
         for name, vm in self.machines(site).items():
             notes = vm["config"].get("description", "")
             mark = read_mark(notes)
