@@ -62,7 +62,7 @@ from orchestrator.proxmox.redundancy import (
     read_redundancy,
     set_ha_state,
 )
-from orchestrator.proxmox.snapshots import VmSnapshot, can_snapshot, read_snapshots
+from orchestrator.proxmox.snapshots import VmSnapshot, can_snapshot, newest_only, read_snapshots
 from orchestrator.proxmox.storage_types import STORAGE_TYPES, disk_objection
 from orchestrator.proxmox.tasks import TaskResult, parse_upid
 from orchestrator.proxmox.values import (
@@ -127,6 +127,7 @@ __all__ = [
     "guest_interfaces",
     "is_ha_managed",
     "list_archives",
+    "newest_only",
     "parse_disk",
     "parse_disk_bytes",
     "parse_property_string",

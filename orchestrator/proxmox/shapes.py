@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.proxmox.errors import tidy
+from orchestrator.proxmox.snapshots import VOLUME_CHAIN
 from orchestrator.proxmox.tasks import parse_upid
 from orchestrator.proxmox.values import wrong_setting
 
@@ -198,7 +199,7 @@ _ANSWERS: tuple[tuple[str, Shape], ...] = (
             )
         ),
     ),
-    ("GET /storage", Listed(Record(needs={"storage": TEXT}))),
+    ("GET /storage", Listed(Record(needs={"storage": TEXT}, may={"type": LINE, VOLUME_CHAIN: FLAG}))),
     ("GET /nodes/[^/]+/time", Record(needs={"time": TIME})),
     ("GET /nodes/[^/]+/network", Listed(Record(needs={"iface": TEXT}))),
     ("GET /nodes/[^/]+/qemu", Listed(Record(needs={"vmid": VMID}, may={"name": LINE}))),

@@ -293,6 +293,23 @@ class Node(Statistics):
                 made.config[key] = self._cloud_init(made.vmid, storage or volume_ref(volume)[0], properties)
         return upid
 
+    async def _qm_rollback(self, v: dict[str, Any], user: str) -> Any:
+        """Roll back; ZFS and chained volumes go back to the newest snapshot only, and say so in the task."""
+        vm = self.find(v["node"], v["vmid"])
+        rigid = [
+            volume
+            for _key, volume, _options in drives_of(vm.config, skip_cdrom=True)
+            if (store := self.storages.get(volume_ref(volume)[0]) or {})
+            and (store["type"] in ("zfspool", "zfs") or store.get("snapshot-as-volume-chain"))
+        ]
+        if not rigid or v["snapname"] not in vm.snapshots or vm.config.get("parent") == v["snapname"]:
+            return await super()._qm_rollback(v, user)
+
+        async def refuse() -> None:
+            raise TaskError(f"can't rollback, '{v['snapname']}' is not most recent snapshot on '{rigid[0]}'")
+
+        return await self.task(vm.node, "qmrollback", vm.vmid, user, refuse, vm=vm, lock=False)
+
     def _is_shared(self, vm: Any) -> bool:
         """Whether every volume of a VM is on a shared storage, media in drives included."""
         used = {volume_ref(volume)[0] for _key, volume, _options in drives_of(vm.config)} - {None}
