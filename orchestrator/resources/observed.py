@@ -52,6 +52,7 @@ from orchestrator.resources.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, ClusterState, VmConfig, VmSnapshot
+    from orchestrator.proxmox.configuration_file import ConfigurationFile
     from orchestrator.resources.image import Template
     from orchestrator.resources.redundancy import ObservedRedundancy
 
@@ -210,6 +211,7 @@ class _Reader:
         silent: nodes that are off, or did not answer when they were asked, and why. Nothing more is asked of them.
         told: nodes that told the states of their VMs with the cluster's list.
         lists: the own lists of other nodes that were read since.
+        files: configurations that were read from the nodes' files already, by VM id.
     """
 
     cluster: Cluster
@@ -219,6 +221,7 @@ class _Reader:
     silent: dict[str, str]
     told: frozenset[str]
     lists: dict[str, Mapping[int, VmSummary]] = field(default_factory=dict)
+    files: Mapping[int, ConfigurationFile] = field(default_factory=dict)
     guard: threading.Lock = field(default_factory=threading.Lock)
 
     def ask(self, node: str, read: Callable[[], T]) -> T | str | None:
@@ -277,10 +280,21 @@ class _Reader:
         with ThreadPoolExecutor(min(READERS, len(guests)), thread_name_prefix=f"read-{self.site}") as pool:
             return [found for found in pool.map(read, guests) if found is not None]
 
+    def configuration(self, vm: VmSummary) -> tuple[VmSummary, VmConfig | str | None]:
+        """The configuration of a VM, from the files if they tell it."""
+        if known := self.files.get(vm.vmid):
+            return vm, known.config
+        return self.find(vm, lambda node: read_vm(self.cluster, node, vm.vmid, odd=True))
+
+    def listed_snapshots(self, vm: VmSummary) -> tuple[VmSummary, tuple[VmSnapshot, ...] | str | None]:
+        """The snapshots of a VM, from the files if they tell them."""
+        if known := self.files.get(vm.vmid):
+            return vm, known.snapshots
+        return self.find(vm, lambda node: read_snapshots(self.cluster, node, vm.vmid))
+
     def read(self, summary: VmSummary, *, all_snapshots: bool) -> _Found | None:
         """Read a machine; None if it is gone."""
-        vmid = summary.vmid
-        summary, config = self.find(summary, lambda node: read_vm(self.cluster, node, vmid, odd=True))
+        summary, config = self.configuration(summary)
         if config is None:
             return None
         if isinstance(config, str):
@@ -306,7 +320,7 @@ class _Reader:
             return _Found(machine=None, trouble=claimed(machine, mark, reason))
         if summary.template or not (all_snapshots or "parent" in config.current):
             return _Found(machine=machine)
-        summary, snapshots = self.find(summary, lambda node: read_snapshots(self.cluster, node, vmid))
+        summary, snapshots = self.listed_snapshots(summary)
         machine = replace(machine, summary=summary)
         if snapshots is None:
             return None
@@ -342,13 +356,10 @@ class _Reader:
 
     def list_of(self, node: str) -> Mapping[int, VmSummary]:
         """A node's own list of its VMs, read once."""
-        with self.guard:
-            listed = self.lists.get(node)
-        if listed is None:
-            listed = read_node(self.cluster, node)
-            with self.guard:
-                self.lists[node] = listed
-        return listed
+        with self.guard:  # held while it is read: who else needs it waits, instead of asking again
+            if node not in self.lists:
+                self.lists[node] = read_node(self.cluster, node)
+            return self.lists[node]
 
     def unread(self, summary: VmSummary, reason: str) -> Unreadable:
         """A machine of which only the cluster's list tells: pool and tags say whose it is, its name may say which."""
@@ -381,9 +392,12 @@ class _Reader:
         return trouble
 
 
-def _reader(cluster: Cluster, state: ClusterState, silent: Mapping[str, str]) -> _Reader:
+def _reader(
+    cluster: Cluster, state: ClusterState, silent: Mapping[str, str], vms: Collection[VmSummary]
+) -> _Reader:
     types = {storage.name: storage.kind for storage in state.storages}
     nodes = frozenset(node.name for node in state.nodes)
+    asked = [vm for vm in vms if vm.node not in silent]
     return _Reader(
         cluster=cluster,
         site=state.site,
@@ -391,6 +405,7 @@ def _reader(cluster: Cluster, state: ClusterState, silent: Mapping[str, str]) ->
         nodes=nodes,
         silent=dict(silent),
         told=state.told,
+        files=cluster.bulk_reader.for_machines(cluster, asked) if cluster.bulk_reader else {},
     )
 
 
@@ -437,8 +452,8 @@ def observe(
             return True
         return looks_ours(vm) and (client is None or pool_of(client) in (*vm.tags, vm.pool))
 
-    reader = _reader(cluster, state, _off(state))
     candidates = [vm for vm in state.vms if concerns(vm)]
+    reader = _reader(cluster, state, _off(state), candidates)
     read = reader.each(lambda vm: reader.read(vm, all_snapshots=all_snapshots), candidates)
     sound = [item.machine for item in read if item.machine and not item.trouble]
     ours, troubles = _judged(reader, sound, wanted)
@@ -616,16 +631,14 @@ def with_register(cluster: Cluster, observed: ObservedSite) -> ObservedSite:
     Raises:
         ProxmoxError: the site does not answer.
     """
-    reader = _reader(cluster, observed.state, observed.silent)
+    reader = _reader(cluster, observed.state, observed.silent, observed.strangers)
     troubles: list[Unreadable] = []
 
     def look(guest: VmSummary, *, container: bool) -> tuple[str, list[IPv4Address]] | None:
-        def read(node: str) -> VmConfig:
-            if container:
-                return read_container(cluster, node, guest.vmid)
-            return read_vm(cluster, node, guest.vmid, odd=True)
-
-        guest, config = reader.find(guest, read)
+        if container:
+            guest, config = reader.find(guest, lambda node: read_container(cluster, node, guest.vmid))
+        else:
+            guest, config = reader.configuration(guest)
         if isinstance(config, str):
             if guest.node not in reader.silent:
                 with reader.guard:

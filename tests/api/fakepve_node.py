@@ -25,6 +25,7 @@ from fakepve.qemu import DRIVE_KEY, NEW_DISK, drives_of, join_drive, split_drive
 from fakepve.server import USER
 
 from tests.api.fakepve_archives import Archive
+from tests.api.fakepve_files import configuration_file
 from tests.api.fakepve_statistics import Statistics
 
 SECRET = "**********"
@@ -37,8 +38,7 @@ _LIVE = re.compile(r"(scsi|virtio|net)\d+")
 
 def _digest(vm: Any) -> str:
     """Of the whole configuration file: pending changes and snapshots count."""
-    blob = json.dumps([vm.config, vm.pending, vm.snapshots], sort_keys=True)
-    return hashlib.sha1(blob.encode()).hexdigest()
+    return hashlib.sha1(configuration_file(vm).encode()).hexdigest()
 
 
 FakeVm.digest = _digest
