@@ -168,7 +168,7 @@ def cannot_go_back(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> st
     return (
         f"{snapshot.name} is not its newest snapshot, and the storage {', '.join(sorted(rigid))} can only go back to "
         f"the newest: delete {names} first (`orchestrator snapshot delete {vm.client}/{vm.machine} NAME`){by_hand}, "
-        "which loses them; or restore a backup with `orchestrator restore`"
+        "which loses them; or restore a backup with `orchestrator backup restore`"
     )
 
 
