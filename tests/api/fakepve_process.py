@@ -97,6 +97,7 @@ class Control(BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps, Statisti
     def op_set_vm(self, vmid: int, **attributes: Any) -> None:
         """Change attributes of a VM: ``status``, ``lock``, ``agent``, ``pool``, ``start_error``, …"""
         vm = self.node.vm(vmid)
+        self.node.cloning.discard(vmid)
         for name, value in attributes.items():
             setattr(vm, name, value)
         if "lock" in attributes:

@@ -25,6 +25,7 @@ _STATE = (
     "guest_agent",
     "reported",
     "waiting",
+    "cloning",
     "silent_vms",
     "hanging",
     "behaviour",

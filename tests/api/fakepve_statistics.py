@@ -42,6 +42,8 @@ class Statistics(Accounts):
         """VMs that changed since, and how many lists will still show what was."""
         self.silent_vms: set[int] = set()
         """VMs that are listed without name and state, whatever their node reports."""
+        self.cloning: set[int] = set()
+        """VMs whose clone was begun."""
         self.hanging: set[str] = set()
         """Nodes whose daemon hangs."""
 
@@ -50,6 +52,16 @@ class Statistics(Accounts):
         vm = super().add_vm(*arguments, **options)
         self.report([vm.vmid])
         return vm
+
+    async def _qm_clone(self, v: dict[str, Any], user: str) -> Any:
+        self.cloning.add(int(v["newid"]))
+        return await super()._qm_clone(v, user)
+
+    def is_being_cloned(self, vm: Any) -> bool:
+        """Whether a VM's configuration is nothing but the mark of its clone, which was not left by a crash."""
+        if vm.lock != "clone":
+            self.cloning.discard(vm.vmid)
+        return vm.vmid in self.cloning
 
     def report(self, vmids: Iterable[int] | None = None) -> None:
         """Let the daemons make their round now, for some VMs or for all."""
@@ -73,7 +85,7 @@ class Statistics(Accounts):
         self._wait(vm)
         bare = {key: entry[key] for key in _OF_THE_CLUSTER if key in entry} | {"status": "unknown"}
         facts = self.reported.get(vm.vmid)
-        if vm.lock == "clone":  # its configuration is nothing but this mark, and it joins its pool last
+        if self.is_being_cloned(vm):  # it joins its pool last
             bare = {key: value for key, value in bare.items() if key not in ("tags", "pool")}
         if facts is None or vm.node in self.hanging or vm.vmid in self.silent_vms:
             return bare
@@ -85,12 +97,8 @@ class Statistics(Accounts):
             return
         if self.reported.get(vm.vmid) == _facts(vm):
             self.waiting.pop(vm.vmid, None)
-        elif vm.lock == "clone":
-            if (
-                vm.vmid % 2 and vm.vmid not in self.waiting
-            ):  # a round comes while it is cloned, for every second one
-                self.waiting[vm.vmid] = 1
-            elif vm.vmid % 2:
+        elif self.is_being_cloned(vm):
+            if vm.vmid % 2:  # of every second one a round comes while it is cloned
                 self.reported[vm.vmid] = {**_facts(vm), "name": f"VM {vm.vmid}"}
         else:
             left = self.waiting.get(vm.vmid, self.round_lists)
@@ -112,14 +120,14 @@ class Statistics(Accounts):
     async def _qemu_list(self, request: Any) -> Any:
         answer = json.loads((await super()._qemu_list(request)).text)["data"]
         for entry in answer:
-            if entry.get("lock") == "clone":
+            if self.is_being_cloned(self.vm(entry["vmid"])):
                 entry["name"] = f"VM {entry['vmid']}"
                 entry.pop("tags", None)
         return web.json_response({"data": answer})
 
     async def _pending(self, request: Any) -> Any:
         vm = self._vm(request, "VM.Audit")
-        if vm.lock == "clone":
+        if self.is_being_cloned(vm):
             return web.json_response({"data": [{"key": "lock", "value": "clone"}]})
         return await super()._pending(request)
 

@@ -90,3 +90,19 @@ def test_a_machine_whose_state_nobody_tells_is_named_and_left_alone(desk: Desk) 
     assert answer.code == 1 and desk.machines()[away]["status"] == "running", answer
     fake.control("clear_faults")
     assert desk.apply().code == 0 and desk.machines()[away]["status"] == "stopped"
+
+
+def test_a_clone_that_a_killed_run_began_is_not_made_a_second_time(desk: Desk) -> None:
+    """Before its clone ends a machine has neither name nor mark: nobody can see whose it will be."""
+    fake = desk.fakes["paris"]
+    desk.write(subscription("dupont", [machine("web-1")]))
+    fake.control("pace", time_scale=1.0, clone_seconds=4.0)
+    killed = desk.kill_at("POST", "/nodes/pve1/qemu/9000/clone", "apply", "--yes", "--no-guests")
+    assert killed and desk.machines()["web-1"]["lock"] == "clone"
+    again = desk.apply()
+    fake.control("pace")
+    assert again.code == 1 and "VM 100 was made for it meanwhile by another run: plan again" in again.out, (
+        again
+    )
+    assert desk.apply().code == 0
+    assert [vm["name"] for vm in fake.dump()["vms"].values()] == ["debian-12", "web-1"]

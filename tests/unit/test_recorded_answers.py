@@ -11,7 +11,6 @@ import pytest
 from orchestrator.proxmox import (
     Cluster,
     ClusterState,
-    NotFound,
     VmSummary,
     parse_upid,
     read_cluster,
