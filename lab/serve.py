@@ -67,7 +67,13 @@ async def serve(settings: LabSettings, ready: Callable[[], None]) -> None:
             for cluster in clusters:
                 await ensure_template(cluster, settings.image)
         write_inventory(settings, credentials, management_key, public_key, shells)
-        measuring = [asyncio.create_task(cluster.figures.measure_for_ever()) for cluster in clusters]
+        for cluster in clusters:
+            await cluster.reports.report(cluster)
+        measuring = [
+            asyncio.create_task(work)
+            for cluster in clusters
+            for work in (cluster.figures.measure_for_ever(), cluster.reports.report_for_ever(cluster))
+        ]
         ready()
         await _told_to_end()
         for task in (*measuring, *(shell.serving for shell in shells.values() if shell)):

@@ -39,8 +39,8 @@ from orchestrator.proxmox import (
     LockTimeout,
     TaskFailed,
     Uncertain,
-    is_ha_managed,
     read_pool_members,
+    read_state,
     read_vm,
 )
 from orchestrator.resources.adoption import adopted_mark
@@ -124,17 +124,9 @@ class MachineRun:
 
     def _look(self, observed: ObservedMachine) -> ObservedMachine:
         summary = observed.summary
-        path = f"/nodes/{summary.node}/qemu/{summary.vmid}"
-        status = self.cluster.get(f"{path}/status/current")
+        fresh = read_state(self.cluster, summary)
         config = read_vm(self.cluster, summary.node, summary.vmid)
         mark = own_mark(self._vm(observed), config)
-        fresh = replace(
-            summary,
-            status=str(status["status"]),
-            lock=status.get("lock"),
-            uptime=int(status.get("uptime") or 0),
-            ha=is_ha_managed(status),
-        )
         return replace(observed, summary=fresh, config=config, mark=mark)
 
     def _unmoved(self) -> ObservedMachine:
@@ -407,12 +399,14 @@ class MachineRun:
         if mark is None or days is None:
             return
         wanted = self.around.backup_storages.get(observed.site, ())
+        state = self.around.states[observed.site]
         fit = [
             storage
-            for storage in self.around.states[observed.site].storages
-            if storage.name in wanted
-            and storage.node == summary.node
-            and storage.status == "available"
+            for node in state.nodes
+            for storage in state.storages
+            if node.name == summary.node == storage.node
+            and storage.name in wanted
+            and storage.usable(node)
             and "backup" in storage.content
         ]
         if not fit:

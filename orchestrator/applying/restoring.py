@@ -324,7 +324,7 @@ def remove_shells(cluster: Cluster, state: ClusterState) -> None:
     bare = {
         vm.vmid: vm.node
         for vm in state.vms
-        if vm.name == f"VM {vm.vmid}"
+        if not vm.named
         and not vm.tags
         and vm.status == "stopped"
         and not vm.lock

@@ -240,12 +240,14 @@ class RestoreTests:
             self._copies.add(copy.vmid)
         try:
             booted = self._boot(copy)
+            original = candidate.machine.mark
             facts = examine(
                 copy.cluster,
                 copy.node,
                 copy.vmid,
                 names=self._names(candidate),
-                host_keys=candidate.machine.mark.host_keys if candidate.machine.mark else (),
+                host_keys=original.host_keys if original else (),
+                delivered=original is None or original.ready or bool(original.adopted or original.host_keys),
             )
         finally:
             self._remove(copy)

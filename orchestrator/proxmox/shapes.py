@@ -18,6 +18,7 @@ from functools import cache
 from typing import Any
 
 from orchestrator.proxmox.errors import tidy
+from orchestrator.proxmox.snapshots import VOLUME_CHAIN
 from orchestrator.proxmox.tasks import parse_upid
 from orchestrator.proxmox.values import wrong_setting
 
@@ -199,7 +200,7 @@ _ANSWERS: tuple[tuple[str, Shape], ...] = (
             )
         ),
     ),
-    ("GET /storage", Listed(Record(needs={"storage": TEXT}))),
+    ("GET /storage", Listed(Record(needs={"storage": TEXT}, may={"type": LINE, VOLUME_CHAIN: FLAG}))),
     ("GET /nodes/[^/]+/time", Record(needs={"time": TIME})),
     ("GET /nodes/[^/]+/network", Listed(Record(needs={"iface": TEXT}))),
     ("GET /nodes/[^/]+/qemu", Listed(Record(needs={"vmid": VMID}, may={"name": LINE}))),

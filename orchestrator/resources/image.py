@@ -341,7 +341,7 @@ def absence(desired: DesiredMachine, state: ClusterState) -> str:
     """Why no template of that name was found, and what to do: it may only be that nobody can see it now."""
     image, template, site = desired.image, desired.template, desired.site
     named = [vm for vm in state.vms if vm.name == template]
-    unnamed = [vm.node for vm in state.vms if vm.name == f"VM {vm.vmid}" and vm.status == "unknown"]
+    unnamed = [vm.node for vm in state.vms if not vm.named and vm.on is None]
     unnamed += [entry.node or "some node" for entry in state.bad_entries if entry.kind == "machine"]
     if named:
         vm = named[0]

@@ -17,13 +17,15 @@ from orchestrator.proxmox import (
     TokenRefused,
     Unreachable,
     VmSummary,
+    read_node,
     read_snapshots,
+    read_state,
     read_vm,
     side_by_side,
     where_is,
 )
 from orchestrator.resources.desired import RETIRED_TAG
-from orchestrator.resources.notes import UnreadableMark, parse_mark
+from orchestrator.resources.notes import Mark, UnreadableMark, parse_mark
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.oddity import oddity
 from orchestrator.resources.ownership import claimed, client_of
@@ -63,6 +65,8 @@ class MachineReader:
     Attributes:
         nodes: every node of the cluster.
         silent: nodes that are off, or did not answer when they were asked, and why. Nothing more is asked of them.
+        told: nodes that told the states of their VMs with the cluster's list.
+        lists: the own lists of other nodes that were read since.
         files: configurations that were read from the nodes' files already, by VM id.
     """
 
@@ -71,6 +75,8 @@ class MachineReader:
     storage_types: dict[str, str]
     nodes: frozenset[str]
     silent: dict[str, str]
+    told: frozenset[str]
+    lists: dict[str, Mapping[int, VmSummary]] = field(default_factory=dict)
     files: Mapping[int, ConfigurationFile] = field(default_factory=dict)
     guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -167,7 +173,13 @@ class MachineReader:
             mark = parse_mark(config.effective("description") or "")
         except UnreadableMark as error:
             return Found(machine=machine, trouble=self.damaged(machine, error))
-        machine = replace(machine, mark=mark)
+        sure = self.with_state(summary, mark)
+        if sure is None:
+            return None
+        if isinstance(sure, str):
+            return Found(machine=None, trouble=self.unread(summary, f"whether it runs is not known: {sure}"))
+        summary = sure
+        machine = replace(machine, mark=mark, summary=summary)
         if mark is None:
             return Found(machine=machine)
         if why := oddity(config):
@@ -184,9 +196,41 @@ class MachineReader:
             return Found(machine=None, trouble=claimed(machine, mark, reason))
         return Found(machine=replace(machine, snapshots=snapshots))
 
+    def with_state(self, summary: VmSummary, mark: Mark | None) -> VmSummary | str | None:
+        """A machine with the state that its node says it is in, where the cluster's list does not know it.
+
+        Or may be wrong: for ten seconds after a start the list says ``stopped``. What is there as it was left is not
+        asked about; where something differs, its node is asked for all its machines at once.
+
+        Returns:
+            None if it is gone; a text that says why its state is not known.
+        """
+        left = (
+            None
+            if mark is None
+            else "stopped"
+            if mark.suspended or mark.retired
+            else mark.applied.get("power")
+        )
+        if summary.status == (left or summary.status) in ("running", "stopped") or summary.node in self.told:
+            return summary
+        listed = self.ask(summary.node, lambda: self.list_of(summary.node))
+        told = listed.get(summary.vmid) if isinstance(listed, Mapping) else None
+        if told is not None:
+            return replace(summary, status=told.status, uptime=told.uptime, lock=told.lock)
+        where, found = self.find(summary, lambda node: read_state(self.cluster, replace(summary, node=node)))
+        return replace(found, node=where.node) if isinstance(found, VmSummary) else found
+
+    def list_of(self, node: str) -> Mapping[int, VmSummary]:
+        """A node's own list of its VMs, read once."""
+        with self.guard:  # held while it is read: who else needs it waits, instead of asking again
+            if node not in self.lists:
+                self.lists[node] = read_node(self.cluster, node)
+            return self.lists[node]
+
     def unread(self, summary: VmSummary, reason: str) -> Unreadable:
         """A machine of which only the cluster's list tells: pool and tags say whose it is, its name may say which."""
-        named = summary.name != f"VM {summary.vmid}"
+        named = summary.named
         return Unreadable(
             site=self.site,
             kind="machine",
@@ -220,7 +264,12 @@ def reader_of(cluster: Cluster, state: ClusterState, silent: Mapping[str, str]) 
     types = {storage.name: storage.kind for storage in state.storages}
     nodes = frozenset(node.name for node in state.nodes)
     return MachineReader(
-        cluster=cluster, site=state.site, storage_types=types, nodes=nodes, silent=dict(silent)
+        cluster=cluster,
+        site=state.site,
+        storage_types=types,
+        nodes=nodes,
+        silent=dict(silent),
+        told=state.told,
     )
 
 

@@ -24,9 +24,9 @@ from fakepve.lxc import SIZE_UNITS, format_size
 from fakepve.qemu import DRIVE_KEY, NEW_DISK, drives_of, join_drive, split_drive, volume_ref, with_mac
 from fakepve.server import USER
 
-from tests.api.fakepve_access import Accounts
 from tests.api.fakepve_archives import Archive
 from tests.api.fakepve_files import configuration_file
+from tests.api.fakepve_statistics import Statistics
 
 SECRET = "**********"
 _NOTHING: Any = object()
@@ -55,7 +55,7 @@ def _bad(**errors: str) -> Any:
     return PveError(400, "Parameter verification failed.", errors)
 
 
-class Node(Accounts):
+class Node(Statistics):
     """A cluster as fakepve models it, with the corrections."""
 
     def __init__(self, **options: Any) -> None:
@@ -64,11 +64,6 @@ class Node(Accounts):
         self.agents: dict[int, dict[str, Any] | None] = {}
         self.clone_seconds = 0.0
         self.take_ids = 0
-        self.stale_names: set[int] = set()
-        self.unreported: dict[int, int] = {}
-        """VMs whose node has not reported them yet, and for how many lists of the cluster it will not."""
-        self.fresh_lists = 0
-        """For how many lists that is so of a new clone: until the statistics daemon's next round."""
         self.storages: dict[str, dict[str, Any]] = {
             "local": {
                 "type": "dir",
@@ -91,21 +86,14 @@ class Node(Accounts):
 
     async def _resources(self, request: Any) -> Any:
         response = await super()._resources(request)
-        if not self.stale_names and not self.unreported and self.acl is None:
+        if self.acl is None:
             return response
-        answer = json.loads(response.text)["data"]
-        seen = []
-        for entry in answer:
-            if entry.get("vmid") in self.stale_names:
-                entry.pop("name", None)
-                entry["status"] = "unknown"
-            if self.unreported.get(entry.get("vmid"), 0) > 0:
-                self.unreported[entry["vmid"]] -= 1
-                known = {key: entry[key] for key in ("vmid", "id", "type", "node", "lock") if key in entry}
-                entry = {**known, "status": "unknown"}  # as recorded on 9.1.7
-            path = f"/storage/{entry.get('storage')}"
-            if entry["type"] != "storage" or self.allowed(request[USER], path, "Datastore.Audit"):
-                seen.append(entry)
+        seen = [
+            entry
+            for entry in json.loads(response.text)["data"]
+            if entry["type"] != "storage"
+            or self.allowed(request[USER], f"/storage/{entry.get('storage')}", "Datastore.Audit")
+        ]
         return web.json_response({"data": seen})
 
     async def _pending(self, request: Any) -> Any:
@@ -299,13 +287,28 @@ class Node(Accounts):
             raise PveError(500, f"can't clone VM to node '{target}' (VM uses local storage)")
         upid = await super()._qm_clone(v, user)
         made = self.vm(int(v["newid"]))
-        if self.fresh_lists:
-            self.unreported[int(v["newid"])] = self.fresh_lists
         for key, value in list(made.config.items()) if made is not None else ():
             volume, properties = split_drive(str(value)) if DRIVE_KEY.match(key) else ("", {})
             if "cloudinit" in volume:
                 made.config[key] = self._cloud_init(made.vmid, storage or volume_ref(volume)[0], properties)
         return upid
+
+    async def _qm_rollback(self, v: dict[str, Any], user: str) -> Any:
+        """Roll back; ZFS and chained volumes go back to the newest snapshot only, and say so in the task."""
+        vm = self.find(v["node"], v["vmid"])
+        rigid = [
+            volume
+            for _key, volume, _options in drives_of(vm.config, skip_cdrom=True)
+            if (store := self.storages.get(volume_ref(volume)[0]) or {})
+            and (store["type"] in ("zfspool", "zfs") or store.get("snapshot-as-volume-chain"))
+        ]
+        if not rigid or v["snapname"] not in vm.snapshots or vm.config.get("parent") == v["snapname"]:
+            return await super()._qm_rollback(v, user)
+
+        async def refuse() -> None:
+            raise TaskError(f"can't rollback, '{v['snapname']}' is not most recent snapshot on '{rigid[0]}'")
+
+        return await self.task(vm.node, "qmrollback", vm.vmid, user, refuse, vm=vm, lock=False)
 
     def _is_shared(self, vm: Any) -> bool:
         """Whether every volume of a VM is on a shared storage, media in drives included."""

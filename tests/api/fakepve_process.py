@@ -35,13 +35,14 @@ from tests.api.fakepve_faults import Fault, TroubledNode
 from tests.api.fakepve_files import FileOps
 from tests.api.fakepve_redundancy import RedundancyOps
 from tests.api.fakepve_saving import SavingOps
+from tests.api.fakepve_statistics import StatisticsOps
 
 _HOST = "127.0.0.1"
 _TOKEN = "orchestrator@pve!apply"
 _LINE_BYTES = 64 * 1024**2
 
 
-class Control(BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps, AddressOps):
+class Control(BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps, AddressOps, StatisticsOps):
     """What the process can be told. Every method ``op_NAME`` is a request."""
 
     def __init__(self, node: TroubledNode, certificate: tuple[str, str]) -> None:
@@ -70,6 +71,7 @@ class Control(BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps, AddressO
                 vm.config["lock"] = vm.lock
             if vm.template:
                 vm.config["template"] = 1
+            self.node.report([vm.vmid])
 
     def op_add_template(
         self, vmid: int, name: str, gib: int = 2, storage: str = "local", node: str = "pve1"
@@ -96,12 +98,14 @@ class Control(BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps, AddressO
     def op_set_vm(self, vmid: int, **attributes: Any) -> None:
         """Change attributes of a VM: ``status``, ``lock``, ``agent``, ``pool``, ``start_error``, …"""
         vm = self.node.vm(vmid)
+        self.node.cloning.discard(vmid)
         for name, value in attributes.items():
             setattr(vm, name, value)
         if "lock" in attributes:
             vm.config.pop("lock", None)
             if vm.lock:
                 vm.config["lock"] = vm.lock
+        self.node.report([vmid])
 
     def op_set_config(self, vmid: int, **options: Any) -> None:
         """Change a VM's configuration behind everybody's back; None removes a key."""
@@ -112,6 +116,7 @@ class Control(BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps, AddressO
             else:
                 vm.config[key] = value
         vm.name = vm.config.get("name", vm.name)
+        self.node.report([vmid])
 
     def op_settle_pending(self, vmid: int) -> None:
         """Make a running VM's pending settings current, as Proxmox does at once with those of cloud-init."""
@@ -173,21 +178,9 @@ class Control(BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps, AddressO
         self.node.acl = {token: []}
         self.op_grant(grants, token)
 
-    def op_stale_names(self, vmids: list[int]) -> None:
-        """List these VMs without name and state, as before pvestatd's first look at them, or while it hangs."""
-        self.node.stale_names = set(vmids)
-
     def op_add_container(self, vmid: int, name: str, config: dict[str, Any], node: str = "pve1") -> None:
         """Add a container."""
         self.node.add_ct(vmid, name, node=node, config=config)
-
-    def op_unreported(self, vmids: list[int], lists: int = 1_000_000) -> None:
-        """List these VMs without name, state and pool for so many lists: their node's daemon does not report."""
-        self.node.unreported = dict.fromkeys(vmids, lists)
-
-    def op_fresh_lists(self, lists: int) -> None:
-        """Let new clones be unreported for so many lists of the cluster."""
-        self.node.fresh_lists = lists
 
     def op_revoke_token(self, token: str = _TOKEN) -> None:
         """Let a token's secret be another one."""

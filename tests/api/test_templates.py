@@ -130,7 +130,7 @@ def test_what_is_not_listed_is_not_taken_for_absent(desk: Desk, fakepve: FakePve
     answer = desk.run("plan")
     assert "make the template" not in answer.out + answer.err, answer
     assert "pve1" in answer.out + answer.err, "the node is named"
-    fakepve.control("unreported", vmids=[9000, 1000, 1001, 1002])
+    fakepve.control("stale_names", vmids=[9000, 1000, 1001, 1002])
     answer = desk.run("plan")
     assert "make the template" not in answer.out + answer.err, answer
 
@@ -143,10 +143,8 @@ def test_a_template_costs_one_call_however_many_fresh_machines_are_made_of_it(
     assert desk.plan()["summary"]["create"] == 6
     reads = fakepve.calls("GET")
     assert [n for call, n in reads.items() if "/qemu/9000/" in call] == [1], reads
-    # As a real cluster does, its list does not know them for some seconds; they are found by their numbers.
-    fakepve.control("fresh_lists", lists=3)
     assert desk.apply().code == 0
-    fakepve.control("unreported", vmids=[])
+    fakepve.control("report")
     fakepve.control("reset_calls")
     assert all(vm["pool"] == "client-dupont" for vm in _made(desk).values())
     assert not [call for call in fakepve.calls() if "/qemu/9000/" in call], "nothing is made, nothing is read"

@@ -39,6 +39,7 @@ class Recorded:
     def __init__(self, cluster: Any) -> None:
         self.site = cluster.site
         self.token_id = cluster.token_id
+        self.bulk_reader = None
         self._cluster = cluster
         self._answers: dict[str, Any] = {}
         self.changed: dict[str, Any] = {}

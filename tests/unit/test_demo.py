@@ -78,6 +78,6 @@ def test_the_lines_and_the_exit_status_of_a_command_are_its_own(capfd: pytest.Ca
     program = "print('heard', flush=True); raise SystemExit(3)"
     assert run_patiently([sys.executable, "-c", program], "it", "long") == 3
     assert capfd.readouterr().out == "heard\n"
-    patiently = [ROOT / "tools/patiently", "it", "long", sys.executable, "-c", program]
+    patiently: list[str | Path] = [ROOT / "tools/patiently", "it", "long", sys.executable, "-c", program]
     done = subprocess.run(patiently, check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (3, "heard\n")
