@@ -8,7 +8,6 @@ Licensed as fakepve, which it extends; it only ever runs as a process of its own
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import re
@@ -62,7 +61,6 @@ class Node(Accounts):
         super().__init__(**options)
         self.guest_agent: dict[str, Any] | None = None
         self.agents: dict[int, dict[str, Any] | None] = {}
-        self.clone_seconds = 0.0
         self.take_ids = 0
         self.stale_names: set[int] = set()
         self.unreported: dict[int, int] = {}
@@ -314,8 +312,9 @@ class Node(Accounts):
 
     async def ceph_io(self, vm: Any, keys: Any = None) -> None:
         """fakepve's hook for slow disks: here a clone takes its time, if told to."""
-        if vm.lock == "clone" and self.clone_seconds:
-            await asyncio.sleep(self.clone_seconds)
+        if vm.lock == "clone":
+            volumes = [volume for _key, volume, _options in drives_of(vm.config, skip_cdrom=True)]
+            await self.cloned(vm.node, {volume_ref(volume)[0] for volume in volumes} - {None})
         await super().ceph_io(vm, keys)
 
     async def _agent_call(self, match: Any, values: dict[str, Any]) -> Any:

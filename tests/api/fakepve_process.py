@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.api.fakepve_access import AccountOps
+from tests.api.fakepve_allocation import AllocationOps
 from tests.api.fakepve_backup_ops import BackupOps
 from tests.api.fakepve_faults import Fault, TroubledNode
 from tests.api.fakepve_redundancy import RedundancyOps
@@ -39,7 +40,7 @@ _TOKEN = "orchestrator@pve!apply"
 _LINE_BYTES = 64 * 1024**2
 
 
-class Control(BackupOps, SavingOps, RedundancyOps, AccountOps):
+class Control(BackupOps, SavingOps, RedundancyOps, AccountOps, AllocationOps):
     """What the process can be told. Every method ``op_NAME`` is a request."""
 
     def __init__(self, node: TroubledNode, certificate: tuple[str, str]) -> None:

@@ -195,6 +195,7 @@ class Restores(Backups):
         try:
             for key, volume, options in drives:
                 made[key] = self._allocate(order, volume, options)
+                await self.allocated(order.node, volume_ref(made[key])[0])
                 log.append(f"new volume ID is '{made[key]}'")
             await self._read_data(log, order, command)
         except (TaskError, PveError, asyncio.CancelledError):
