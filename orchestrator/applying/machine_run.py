@@ -20,6 +20,7 @@ from orchestrator.applying.clock import clock_of
 from orchestrator.applying.clone_run import CloneRun
 from orchestrator.applying.high_availability import kept_aside
 from orchestrator.applying.host_keys import Holders
+from orchestrator.applying.hotplug import after_refusal
 from orchestrator.applying.journal import Journal, Step
 from orchestrator.applying.limits import Limits, is_lock_timeout
 from orchestrator.applying.marking import change_mark, own_mark
@@ -34,6 +35,7 @@ from orchestrator.planning.inside import keys_known
 from orchestrator.planning.machine import leaving, machine_changes
 from orchestrator.planning.plan import MachinePlan
 from orchestrator.proxmox import (
+    BadParameters,
     Cluster,
     ClusterState,
     DigestMismatch,
@@ -219,6 +221,8 @@ class MachineRun:
                     self._resize(observed, slot, size)
             except (DigestMismatch, Uncertain, LockTimeout):
                 self.around.pause(_PAUSE_SECONDS)
+            except BadParameters as error:
+                after_refusal(self._vm(observed), error, observed.config.effective("description") or "")
             except TaskFailed as error:
                 if not isinstance(error.cause, LockTimeout):
                     raise

@@ -112,6 +112,10 @@ class Control(BackupOps, SavingOps, RedundancyOps, AccountOps, AllocationOps):
                 vm.config[key] = value
         vm.name = vm.config.get("name", vm.name)
 
+    def op_unpluggable(self, **texts: str) -> None:
+        """Let running VMs refuse these settings, with these words."""
+        self.node.unpluggable = texts
+
     def op_settle_pending(self, vmid: int) -> None:
         """Make a running VM's pending settings current, as Proxmox does at once with those of cloud-init."""
         vm = self.node.vm(vmid)
