@@ -60,6 +60,8 @@ class CloneRun:
             self.run.step("clone", image=desired.image, node=place.target) as step,
         ):
             vmid, ended = self._clone(desired, place, turn, step)
+            if not ended:  # how long it takes is not known then
+                turn.end(well=None)
         made = self._settled(vmid, place.target if ended else None)
         # A clone that ended well is in its pool, whatever the list has of it yet.
         pool = pool_of(desired.client) if ended else made.summary.pool
