@@ -64,6 +64,7 @@ def test_machines_that_are_to_be_apart_go_to_different_nodes_where_their_templat
     _two_nodes(desk, fakepve)
     for vmid in (1001, 1002):
         fakepve.control("remove_vm", vmid=vmid)
+    fakepve.control("set_config", vmid=1000, memory="4096")
     fakepve.control("remove_vm", vmid=9000)
     fakepve.control("add_template", vmid=9000, name="debian-12", storage="pool")
     fakepve.control("add_template", vmid=9100, name="debian-12", node="pve2")
