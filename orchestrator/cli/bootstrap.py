@@ -30,6 +30,13 @@ def bootstrap(
         bool,
         typer.Option(help="With the privileges for redundancy.hardware and redundancy.second_site."),
     ] = False,
+    bulk_reading: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PUBLIC_KEY_FILE",
+            help="Print instead the lines that let this SSH key read all configurations, and nothing else.",
+        ),
+    ] = None,
     run: Annotated[
         str | None,
         typer.Option(
@@ -66,10 +73,27 @@ def bootstrap(
     chosen = provider.sites.get(site)
     if chosen is None:
         session.fail(f"there is no site {site}: the inventory has {', '.join(sorted(provider.sites))}")
+    if bulk_reading is not None:
+        _print_bulk_reading(chosen, bulk_reading)
+        return
     if run is None:
         _print(site, chosen, pve, role, redundancy=redundancy)
         return
     _carry_out(provider, site, chosen, pve, role, run, secret_file, redundancy=redundancy, renew=renew_token)
+
+
+def _print_bulk_reading(site: Site, file: Path) -> None:
+    from orchestrator.bootstrap.bulk_reading import node_lines
+    from orchestrator.sites.model import BulkReading
+    from orchestrator.subscriptions.public_keys import parse_public_key
+
+    try:
+        key = parse_public_key(file.read_text(encoding="utf-8").strip(), any_comment=True)
+    except (OSError, ValueError) as error:
+        session.fail(f"{file} has no public SSH key: {error}")
+    user = site.bulk_reading.user if site.bulk_reading else BulkReading.model_fields["user"].default
+    session.echo("# On each node that bulk_reading.addresses names, as root. It may be run again.")
+    session.echo("\n".join(node_lines(user, key.line)))
 
 
 def _account(site: Site, role: str, release: int, *, redundancy: bool) -> Account:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.history import History
     from orchestrator.planning.plan import Selection
     from orchestrator.proxmox import Cluster
+    from orchestrator.proxmox.bulk_reader import BulkReader
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.sites.model import Api, Provider, Site
     from orchestrator.subscriptions.model import Subscription
@@ -238,7 +239,24 @@ def connect(name: str, site: Site, secret: str, **other: Any) -> Cluster:
     Raises:
         ValueError: ``token_id`` is none.
     """
-    return connect_api(name, site.api, secret, **{"vmids": site.vmids, **other})
+    return connect_api(
+        name, site.api, secret, **{"vmids": site.vmids, "bulk_reader": bulk_reader(site), **other}
+    )
+
+
+def bulk_reader(site: Site) -> BulkReader | None:
+    """What reads the configurations of a site's machines at once; None if the sites file names nothing."""
+    if site.bulk_reading is None:
+        return None
+    from orchestrator.proxmox.bulk_reader import BulkReader
+
+    chosen = site.bulk_reading
+    return BulkReader(
+        user=chosen.user,
+        private_key=chosen.ssh_private_key,
+        known_hosts=chosen.ssh_known_hosts,
+        addresses=chosen.addresses,
+    )
 
 
 def connect_api(name: str, api: Api, secret: str, **other: Any) -> Cluster:
@@ -274,6 +292,8 @@ def open_clusters(provider: Provider, *, only: Collection[str] | None = None) ->
     finally:
         for cluster in clusters.values():
             cluster.close()
+            for notice in cluster.bulk_reader.notices if cluster.bulk_reader else ():
+                complain(notice)
 
 
 def _connect_or_say_why(name: str, site: Site) -> Cluster:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.doctor import certificate, guests, here
 from orchestrator.doctor.access import judge_privileges
+from orchestrator.doctor.bulk_reading import judge_bulk_reading
 from orchestrator.doctor.cluster import (
     Quorum,
     judge_bridges,
@@ -140,6 +141,7 @@ def _examine(
     yield from judge_storages(place, site, state.storages, home, settings)
     yield from _bridges(place, site, cluster, home)
     yield from judge_images(place, site, state.vms, _templates(site, cluster, state))
+    yield from judge_bulk_reading(place, cluster, [vm for vm in state.vms if vm.node in online])
     if not absent and quorum.quorate:
         yield from _guest(place, management, cluster, state, ssh)
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from orchestrator.proxmox.budget import Limits
 from orchestrator.proxmox.connection import Connection, Endpoint, NoAnswer, Refusal, Unfit, parse_http_date
@@ -35,6 +35,9 @@ from orchestrator.proxmox.errors import (
 )
 from orchestrator.proxmox.shapes import VMID, Record, wrong, wrong_answer
 from orchestrator.proxmox.tasks import TaskResult, Upid, look_again_in, parse_upid, warnings_in
+
+if TYPE_CHECKING:
+    from orchestrator.proxmox.bulk_reader import BulkReader
 
 T = TypeVar("T")
 Method = Literal["GET", "POST", "PUT", "DELETE"]
@@ -101,6 +104,7 @@ class Cluster:
         patience: Patience | None = None,
         vmids: tuple[int, int] | None = None,
         on_call: Callable[[str, str], None] | None = None,
+        bulk_reader: BulkReader | None = None,
     ) -> None:
         """Describe the cluster.
 
@@ -117,6 +121,7 @@ class Cluster:
             patience: how to ask again.
             vmids: the first and the last number for new VMs; None: what Proxmox proposes.
             on_call: called with method and path right before every request is sent, retries and polls included.
+            bulk_reader: reads the configurations of many machines at once, beside the API; None: nobody does.
 
         Raises:
             ValueError: ``url`` or ``token_id`` is not of its form.
@@ -134,6 +139,7 @@ class Cluster:
         self._patience = patience or Patience()
         self.vmids = vmids
         self._on_call = on_call
+        self.bulk_reader = bulk_reader
         self.leaves_task: Callable[[], bool] = lambda: False
         self.before_write: Callable[[str, str], None] = lambda _method, _path: None
         self._local = threading.local()

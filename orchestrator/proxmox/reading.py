@@ -505,9 +505,21 @@ def _read_config(cluster: Cluster, node: str, kind: str, vmid: int) -> VmConfig:
     if not digest and kind == "qemu":
         text = f"the configuration of VM {vmid} cannot be read: expected digest, which is missing"
         raise BadAnswer(text, site=cluster.site, call=f"GET {call}")
-    wrong = ""
-    for values in (current, pending) if kind == "qemu" else ():
-        wrong = wrong or next(filter(None, (wrong_setting(key, value) for key, value in values.items())), "")
+    return vm_config(node, vmid, current, pending, deleted, digest, checked=kind == "qemu")
+
+
+def vm_config(
+    node: str,
+    vmid: int,
+    current: Mapping[str, str],
+    pending: Mapping[str, str],
+    deleted: Collection[str],
+    digest: str,
+    *,
+    checked: bool = True,
+) -> VmConfig:
+    """A configuration with what of it cannot be understood, if that is ``checked``."""
+    told = (wrong_setting(key, value) for values in (current, pending) for key, value in values.items())
     return VmConfig(
         node=node,
         vmid=vmid,
@@ -515,7 +527,7 @@ def _read_config(cluster: Cluster, node: str, kind: str, vmid: int) -> VmConfig:
         pending=pending,
         deleted=frozenset(deleted),
         digest=digest,
-        wrong=wrong,
+        wrong=next(filter(None, told), "") if checked else "",
     )
 
 

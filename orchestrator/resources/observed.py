@@ -50,6 +50,7 @@ from orchestrator.resources.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, ClusterState, VmConfig, VmSnapshot
+    from orchestrator.proxmox.configuration_file import ConfigurationFile
     from orchestrator.resources.image import Template
     from orchestrator.resources.redundancy import ObservedRedundancy
 
@@ -206,6 +207,7 @@ class _Reader:
     Attributes:
         nodes: every node of the cluster.
         silent: nodes that are off, or did not answer when they were asked, and why. Nothing more is asked of them.
+        files: configurations that were read from the nodes' files already, by VM id.
     """
 
     cluster: Cluster
@@ -213,6 +215,7 @@ class _Reader:
     storage_types: dict[str, str]
     nodes: frozenset[str]
     silent: dict[str, str]
+    files: Mapping[int, ConfigurationFile] = field(default_factory=dict)
     guard: threading.Lock = field(default_factory=threading.Lock)
 
     def ask(self, node: str, read: Callable[[], T]) -> T | str | None:
@@ -271,10 +274,21 @@ class _Reader:
         with ThreadPoolExecutor(min(READERS, len(guests)), thread_name_prefix=f"read-{self.site}") as pool:
             return [found for found in pool.map(read, guests) if found is not None]
 
+    def configuration(self, vm: VmSummary) -> tuple[VmSummary, VmConfig | str | None]:
+        """The configuration of a VM, from the files if they tell it."""
+        if known := self.files.get(vm.vmid):
+            return vm, known.config
+        return self.find(vm, lambda node: read_vm(self.cluster, node, vm.vmid, odd=True))
+
+    def listed_snapshots(self, vm: VmSummary) -> tuple[VmSummary, tuple[VmSnapshot, ...] | str | None]:
+        """The snapshots of a VM, from the files if they tell them."""
+        if known := self.files.get(vm.vmid):
+            return vm, known.snapshots
+        return self.find(vm, lambda node: read_snapshots(self.cluster, node, vm.vmid))
+
     def read(self, summary: VmSummary, *, all_snapshots: bool) -> _Found | None:
         """Read a machine; None if it is gone."""
-        vmid = summary.vmid
-        summary, config = self.find(summary, lambda node: read_vm(self.cluster, node, vmid, odd=True))
+        summary, config = self.configuration(summary)
         if config is None:
             return None
         if isinstance(config, str):
@@ -294,7 +308,7 @@ class _Reader:
             return _Found(machine=None, trouble=claimed(machine, mark, reason))
         if summary.template or not (all_snapshots or "parent" in config.current):
             return _Found(machine=machine)
-        summary, snapshots = self.find(summary, lambda node: read_snapshots(self.cluster, node, vmid))
+        summary, snapshots = self.listed_snapshots(summary)
         machine = replace(machine, summary=summary)
         if snapshots is None:
             return None
@@ -334,10 +348,20 @@ class _Reader:
         return trouble
 
 
-def _reader(cluster: Cluster, state: ClusterState, silent: Mapping[str, str]) -> _Reader:
+def _reader(
+    cluster: Cluster, state: ClusterState, silent: Mapping[str, str], vms: Collection[VmSummary]
+) -> _Reader:
     types = {storage.name: storage.kind for storage in state.storages}
     nodes = frozenset(node.name for node in state.nodes)
-    return _Reader(cluster=cluster, site=state.site, storage_types=types, nodes=nodes, silent=dict(silent))
+    asked = [vm for vm in vms if vm.node not in silent]
+    return _Reader(
+        cluster=cluster,
+        site=state.site,
+        storage_types=types,
+        nodes=nodes,
+        silent=dict(silent),
+        files=cluster.bulk_reader.for_machines(cluster, asked) if cluster.bulk_reader else {},
+    )
 
 
 def _off(state: ClusterState) -> dict[str, str]:
@@ -383,8 +407,8 @@ def observe(
             return True
         return looks_ours(vm) and (client is None or pool_of(client) in (*vm.tags, vm.pool))
 
-    reader = _reader(cluster, state, _off(state))
     candidates = [vm for vm in state.vms if concerns(vm)]
+    reader = _reader(cluster, state, _off(state), candidates)
     read = reader.each(lambda vm: reader.read(vm, all_snapshots=all_snapshots), candidates)
     sound = [item.machine for item in read if item.machine and not item.trouble]
     ours, troubles = _judged(reader, sound, wanted)
@@ -565,16 +589,14 @@ def with_register(cluster: Cluster, observed: ObservedSite) -> ObservedSite:
     Raises:
         ProxmoxError: the site does not answer.
     """
-    reader = _reader(cluster, observed.state, observed.silent)
+    reader = _reader(cluster, observed.state, observed.silent, observed.strangers)
     troubles: list[Unreadable] = []
 
     def look(guest: VmSummary, *, container: bool) -> tuple[str, list[IPv4Address]] | None:
-        def read(node: str) -> VmConfig:
-            if container:
-                return read_container(cluster, node, guest.vmid)
-            return read_vm(cluster, node, guest.vmid, odd=True)
-
-        guest, config = reader.find(guest, read)
+        if container:
+            guest, config = reader.find(guest, lambda node: read_container(cluster, node, guest.vmid))
+        else:
+            guest, config = reader.configuration(guest)
         if isinstance(config, str):
             if guest.node not in reader.silent:
                 with reader.guard:

@@ -253,6 +253,27 @@ class NodeAccess(Strict):
     ] = Field(examples=[{"pve1": "192.0.2.11"}], description="HOST or HOST:PORT of each node, by its name")
 
 
+class BulkReading(Strict):
+    """A key that may read the configurations of all machines at once, and nothing else."""
+
+    user: str = Field(
+        default="orchestrator", pattern=r"^[a-z_][a-z0-9_-]{0,31}$", description="of the group www-data"
+    )
+    ssh_private_key: AnchoredPath = Field(
+        examples=["~/.ssh/id_configurations"], description="a path; the key stays in its file"
+    )
+    ssh_known_hosts: AnchoredPath = Field(
+        examples=["known_hosts"], description="the nodes' host keys: another one is refused"
+    )
+    addresses: tuple[
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?$"), AfterValidator(_host_and_port)], ...
+    ] = Field(
+        min_length=1,
+        examples=[["192.0.2.11"]],
+        description="HOST or HOST:PORT of nodes: the first that answers is read",
+    )
+
+
 class SecondSite(Strict):
     """Nodes of a site's own cluster that stand in another data centre (article 3.2)."""
 
@@ -288,6 +309,7 @@ class Site(Strict):
     networks: tuple[SiteNetwork, ...] = Field(min_length=1, description="the first one is the default")
     images: dict[DnsLabel, Image] = Field(min_length=1, description="by the names that clients' files use")
     node_access: NodeAccess | None = None
+    bulk_reading: BulkReading | None = None
     second_sites: dict[DnsLabel, SecondSite] = Field(
         default={}, description="nodes of this cluster in other data centres, by the names of these"
     )

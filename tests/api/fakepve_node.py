@@ -25,6 +25,7 @@ from fakepve.server import USER
 
 from tests.api.fakepve_access import Accounts
 from tests.api.fakepve_archives import Archive
+from tests.api.fakepve_files import configuration_file
 
 SECRET = "**********"
 _NOTHING: Any = object()
@@ -36,8 +37,7 @@ _LIVE = re.compile(r"(scsi|virtio|net)\d+")
 
 def _digest(vm: Any) -> str:
     """Of the whole configuration file: pending changes and snapshots count."""
-    blob = json.dumps([vm.config, vm.pending, vm.snapshots], sort_keys=True)
-    return hashlib.sha1(blob.encode()).hexdigest()
+    return hashlib.sha1(configuration_file(vm).encode()).hexdigest()
 
 
 FakeVm.digest = _digest

@@ -32,6 +32,7 @@ from tests.api.fakepve_access import AccountOps
 from tests.api.fakepve_allocation import AllocationOps
 from tests.api.fakepve_backup_ops import BackupOps
 from tests.api.fakepve_faults import Fault, TroubledNode
+from tests.api.fakepve_files import FileOps
 from tests.api.fakepve_redundancy import RedundancyOps
 from tests.api.fakepve_saving import SavingOps
 
@@ -40,7 +41,7 @@ _TOKEN = "orchestrator@pve!apply"
 _LINE_BYTES = 64 * 1024**2
 
 
-class Control(BackupOps, SavingOps, RedundancyOps, AccountOps, AllocationOps):
+class Control(BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps, AllocationOps):
     """What the process can be told. Every method ``op_NAME`` is a request."""
 
     def __init__(self, node: TroubledNode, certificate: tuple[str, str]) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +12,7 @@ import pytest
 
 from orchestrator.history import open_history
 from tests.api.desk import Desk, machine, subscription
+from tests.api.ssh_server import ssh_server
 
 
 @dataclass
@@ -39,54 +37,19 @@ class SshNode:
         }
 
 
-def _free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        port: int = trial.getsockname()[1]
-        return port
-
-
 @pytest.fixture
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshNode]:
     folder = tmp_path_factory.mktemp("node")
     disk = folder / "disk.raw"
     disk.write_bytes(b"A client's data. " * 4096 + bytes(4 * 1024**2))
-    (folder / "bin").mkdir()
-    pvesm = folder / "bin" / "pvesm"
-    pvesm.write_text(
-        f'#!/bin/sh\n[ "$1" = path ] && case "$2" in local:*) echo {disk};; *) echo no such volume >&2; exit 2;; esac\n'
-    )
-    pvesm.chmod(0o755)
-    for name in ("host", "user", "other"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
-    shutil.copy(folder / "user.pub", folder / "authorized_keys")
-    port = _free_port()
-    for name, key in (("known_hosts", "host"), ("wrong_hosts", "other")):
-        public = (folder / f"{key}.pub").read_text()
-        (folder / name).write_text(f"[127.0.0.1]:{port} {public}")
-    settings = [f"Port={port}", "ListenAddress=127.0.0.1", f"HostKey={folder}/host",
-                f"PidFile={folder}/pid", "UsePAM=no",
-                f"AuthorizedKeysFile={folder}/authorized_keys", "StrictModes=no", "PermitRootLogin=prohibit-password",
-                f"SetEnv=PATH={folder}/bin:/usr/bin:/bin"]  # fmt: skip
-    Path("/run/sshd").mkdir(exist_ok=True)
-    flags = [part for setting in settings for part in ("-o", setting)]
-    server = subprocess.Popen(
-        [shutil.which("sshd") or "/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", *flags],
-        stderr=(folder / "log").open("w"),
-    )
-    try:
-        deadline = time.monotonic() + 20
-        while (
-            subprocess.run(
-                ["ssh-keyscan", "-p", str(port), "127.0.0.1"], capture_output=True, check=False
-            ).stdout
-            == b""
-        ):
-            assert time.monotonic() < deadline and server.poll() is None, (folder / "log").read_text()
-        yield SshNode(folder=folder, disk=disk, port=port)
-    finally:
-        server.terminate()
-        server.wait()
+    with ssh_server(folder) as server:
+        pvesm = folder / "bin" / "pvesm"
+        pvesm.write_text(
+            f'#!/bin/sh\n[ "$1" = path ] && case "$2" in local:*) echo {disk};; *) echo no such volume >&2; exit 2;; '
+            "esac\n"
+        )
+        pvesm.chmod(0o755)
+        yield SshNode(folder=folder, disk=disk, port=server.port)
 
 
 def _deliver(desk: Desk, node: SshNode, **access: Any) -> None:
