@@ -57,7 +57,7 @@ class Patience:
     Attributes:
         attempts: how often one call is sent at most.
         first_wait, longest_wait: between two attempts; the wait doubles, plus a random part of up to ``jitter``.
-        first_poll, longest_poll: between two looks at a task; the wait grows by half each time.
+        first_poll, longest_poll: between two looks at a task: see :func:`orchestrator.proxmox.tasks.look_again_in`.
         longest_task: no task is waited for longer, whatever its caller allows.
     """
 
@@ -65,7 +65,7 @@ class Patience:
     first_wait: float = 0.2
     longest_wait: float = 3.0
     jitter: float = 0.3
-    first_poll: float = 0.05
+    first_poll: float = 0.1
     longest_poll: float = 2.0
     longest_task: float = math.inf
 
@@ -77,6 +77,7 @@ class Calls:
     sent as PVE's array (the name repeated).
 
     Attributes:
+        vmids: the first and the last number for new VMs; None: what Proxmox proposes.
         leaves_task: asked while a task is waited for: True leaves it to itself (:class:`TaskLeft`), and sends no
             call again that failed.
         before_write: called with method and path before everything that is sent but GET, every attempt included; what
@@ -134,7 +135,7 @@ class Calls:
         )
         self._addresses = Addresses(self._endpoint, nodes or {})
         self._patience = patience or Patience()
-        self._vmids = vmids
+        self.vmids = vmids
         self._on_call = on_call
         self.bulk_reader = bulk_reader
         self.leaves_task: Callable[[], bool] = lambda: False

@@ -25,7 +25,7 @@ from orchestrator.proxmox.errors import (
     tidy,
 )
 from orchestrator.proxmox.shapes import VMID, Record, wrong
-from orchestrator.proxmox.tasks import TaskResult, Upid, parse_upid, warnings_in
+from orchestrator.proxmox.tasks import TaskResult, Upid, look_again_in, parse_upid, warnings_in
 
 __all__ = ["Cluster", "Patience", "UnusableCluster"]
 
@@ -46,15 +46,10 @@ class Cluster(Calls):
             NoFreeId: the range that was given is used up.
             ProxmoxError: it could not be asked for.
         """
-        if self._vmids is None:
+        if self.vmids is None:
             return int(self.get("/cluster/nextid"))
-        first, last = self._vmids
-        listed = self.get("/cluster/resources", type="vm")
-        for entry in listed:
-            if told := wrong(entry, Record(needs={"vmid": VMID})):
-                text = f"a VM of the cluster's list has no id that can be read, so none is known to be free: {told}"
-                raise BadAnswer(text, site=self.site, call="GET /cluster/resources")
-        taken = {int(entry["vmid"]) for entry in listed}
+        first, last = self.vmids
+        taken = self.taken_vmids()
         free = next((number for number in range(first, last + 1) if number not in taken), None)
         if free is None:
             raise NoFreeId(
@@ -64,6 +59,19 @@ class Cluster(Calls):
                 remedy="widen `vmids` of the site in the sites file",
             )
         return free
+
+    def taken_vmids(self) -> frozenset[int]:
+        """The numbers of all VMs and containers that the token may see. One call.
+
+        Raises:
+            ProxmoxError: they could not be listed.
+        """
+        listed = self.get("/cluster/resources", type="vm")
+        for entry in listed:
+            if told := wrong(entry, Record(needs={"vmid": VMID})):
+                text = f"a VM of the cluster's list has no id that can be read, so none is known to be free: {told}"
+                raise BadAnswer(text, site=self.site, call="GET /cluster/resources")
+        return frozenset(int(entry["vmid"]) for entry in listed)
 
     def clock_offset(self, now: Callable[[], float] = time.time) -> float:
         """How many seconds the site's clock is ahead of ``now`` (negative: behind): one call.
@@ -104,6 +112,7 @@ class Cluster(Calls):
         params: Mapping[str, Any] | None = None,
         timeout_seconds: float = 600.0,
         silence_seconds: float | None = None,
+        expected_seconds: float | None = None,
     ) -> TaskResult:
         """Make a call that starts a task, and wait until it ends; see :meth:`wait_for_task`.
 
@@ -120,10 +129,20 @@ class Cluster(Calls):
                 site=self.site,
                 call=f"{method} {path}",
             )
-        return self.wait_for_task(upid, timeout_seconds=timeout_seconds, silence_seconds=silence_seconds)
+        return self.wait_for_task(
+            upid,
+            timeout_seconds=timeout_seconds,
+            silence_seconds=silence_seconds,
+            expected_seconds=expected_seconds,
+        )
 
     def wait_for_task(
-        self, upid: str, *, timeout_seconds: float = 600.0, silence_seconds: float | None = None
+        self,
+        upid: str,
+        *,
+        timeout_seconds: float = 600.0,
+        silence_seconds: float | None = None,
+        expected_seconds: float | None = None,
     ) -> TaskResult:
         """Wait until a task ends. A node whose API is away meanwhile (an upgrade restarts it) is waited for.
 
@@ -131,6 +150,7 @@ class Cluster(Calls):
             upid: the task.
             timeout_seconds: how long it may take.
             silence_seconds: how long its node may be away meanwhile; None: as long as the task may take.
+            expected_seconds: how long such tasks take at least, as a hint for when to look; None: nobody knows.
 
         Raises:
             TaskFailed: it ended badly.
@@ -144,7 +164,7 @@ class Cluster(Calls):
             raise BadAnswer(text, site=self.site, call="the start of a task")
         started = time.monotonic()
         timeout_seconds = min(timeout_seconds, self._patience.longest_task)
-        wait = self._patience.first_poll
+        patience = self._patience
         heard = started
         while True:
             trouble = ""
@@ -160,14 +180,15 @@ class Cluster(Calls):
                 heard = time.monotonic()
                 if status["status"] == "stopped":
                     return self._ended(task, tidy(status.get("exitstatus") or ""), heard - started)
-            left = started + timeout_seconds - time.monotonic()
+            elapsed = time.monotonic() - started
+            left = timeout_seconds - elapsed
             if left <= 0:
                 text = f"did not end within {timeout_seconds:g} s{trouble}"
                 raise TaskTimeout(text, site=self.site, call=str(task), upid=upid)
+            wait = look_again_in(
+                elapsed, first=patience.first_poll, longest=patience.longest_poll, expected=expected_seconds
+            )
             self._rest(min(wait, left), task)
-            # A long task is asked about less often: its end is noticed within a twentieth of its length.
-            longest = max(self._patience.longest_poll, (time.monotonic() - started) / 20)
-            wait = min(wait * 1.5, longest)
 
     def _rest(self, seconds: float, task: Upid) -> None:
         """Wait before the next look at a task.
