@@ -178,3 +178,40 @@ def test_a_shell_completes_commands_and_options(planned: Desk) -> None:
         check=False,
     )
     assert done.stdout.strip() == "verify", done
+
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d)?(?P<zone> CES?T)?")
+
+
+def test_every_face_tells_the_time_of_paris_wherever_this_computer_is(planned: Desk) -> None:
+    assert planned.apply().code == 0
+    planned.put_in_service()
+    windowed = {
+        "level": "supervision",
+        "maintenance_window": {"days": ["tuesday"], "from": "22:00", "to": "23:00"},
+    }
+    planned.write(subscription("dupont", [machine("web-1", memory="2GiB")], managed_services=windowed))
+    for arguments, least in (
+        (("snapshot", "create", "dupont/web-1", "before"), 1),
+        (("snapshot", "list", "dupont/web-1"), 2),
+        (("history", "dupont"), 5),
+        (("show", "dupont/web-1"), 4),
+        (("plan",), 1),
+        (("plan", "--format", "markdown"), 2),
+        (("plan", "--format", "html"), 2),
+        (("nightly", "--dry-run"), 2),
+        (("nightly", "--in-working-hours", "--log-format", "text"), 3),
+        (("freeze", "looking", "--verbose"), 1),
+        (("plan",), 2),
+        (("thaw",), 1),
+    ):
+        elsewhere = {"TZ": "America/New_York"} if arguments[0] in ("history", "freeze") else None
+        answer = planned.run(*arguments, environment=elsewhere)
+        text = re.sub(r"\d{8}T\d{6}\.\d+Z", "", answer.out + answer.err)
+        found = list(_TIME.finditer(text))
+        assert len(found) >= least, (arguments, text)
+        assert all(match["zone"] for match in found) and "UTC" not in text, (arguments, text)
+    listed = json.loads(planned.run("snapshot", "list", "dupont/web-1", "--format", "json").out)
+    assert all(re.search(r"[+-]\d\d:\d\d$", entry["taken_at"]) for entry in listed), (
+        "ISO 8601 with its offset"
+    )
