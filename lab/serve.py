@@ -22,6 +22,7 @@ from lab.inventory import write_inventory
 from lab.kvm import kvm_works
 from lab.network import Bridge, LabNetwork, bridge_name
 from lab.node_shell import open_shell
+from lab.packages import open_mirror
 from lab.qemu import Guests
 from lab.settings import LabSettings
 from lab.template import ensure_template
@@ -62,6 +63,7 @@ async def serve(settings: LabSettings, ready: Callable[[], None]) -> None:
         network_of(settings).ensure()
         clusters = _clusters(settings, credentials)
         runners = await _listen(settings, clusters, certificate, key)
+        runners.append(await open_mirror(settings.state_dir / "packages", settings.name))
         shells = {site.name: await open_shell(settings, site) for site in settings.sites}
         if settings.image is not None:
             for cluster in clusters:

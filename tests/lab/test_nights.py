@@ -64,6 +64,22 @@ def _content(stage: Stage) -> str | None:
     return found.stdout.strip() if found.rc == 0 else None
 
 
+def test_nothing_is_wrong_with_the_lab_and_its_guests_can_ask_what_updates_are_due(stage: Stage) -> None:
+    looked = stage.run("doctor")
+    assert looked.code == 0, looked
+    stage.files["dupont"]["managed_services"] = {
+        "level": "supervision",
+        "maintenance_window": {"days": ["tuesday"], "from": "22:00", "to": "02:00"},
+    }
+    stage.write()
+    due = stage.run("updates", "dupont", "--format", "json")
+    assert due.code == 0, due
+    (found,) = json.loads(due.out)["machines"]
+    assert (found["machine"], found["security"], found["others"]) == ("web-1", [], []), found
+    del stage.files["dupont"]["managed_services"]
+    stage.write()
+
+
 def test_a_file_that_was_deleted_is_back_after_a_rollback(stage: Stage, api: Client) -> None:
     _write(stage, "before-the-upgrade")
     taken = stage.run("snapshot", "create", _NAME, "before-upgrade")
