@@ -333,7 +333,7 @@ def leftovers(
     Args:
         cluster: the API.
         journal: for their removal.
-        state: the cluster as it was read.
+        state: the cluster as it was read; what stands on a node that is off is left for a later night.
         running: VM ids of copies of this run.
 
     Raises:
@@ -341,7 +341,7 @@ def leftovers(
     """
     copies, doubtful = [], []
     for vm in state.vms:
-        if COPY_TAG not in vm.tags or vm.vmid in running:
+        if COPY_TAG not in vm.tags or vm.vmid in running or vm.node in state.nodes_off:
             continue
         found = config_of(cluster, vm.node, vm.vmid)
         if found is None:
@@ -373,7 +373,11 @@ def remove_shells(cluster: Cluster, state: ClusterState) -> None:
     bare = {
         vm.vmid: vm.node
         for vm in state.vms
-        if vm.name == f"VM {vm.vmid}" and not vm.tags and vm.status == "stopped" and not vm.lock
+        if vm.name == f"VM {vm.vmid}"
+        and not vm.tags
+        and vm.status == "stopped"
+        and not vm.lock
+        and vm.node not in state.nodes_off
     }
     for node in sorted(set(bare.values())):
         failed = cluster.get(f"/nodes/{node}/tasks", source="archive", typefilter="qmrestore", errors=1)

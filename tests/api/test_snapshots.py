@@ -150,3 +150,12 @@ def test_every_snapshot_stands_in_the_history_with_its_task(desk: Desk) -> None:
     entries = json.loads(desk.run("history", "dupont/web-1", "--format", "json", "--limit", "2").out)
     assert [entry["action"] for entry in entries] == ["delete snapshot", "snapshot"]
     assert entries[1]["why"] == "ticket 4711" and ":qmsnapshot:" in entries[1]["upid"]
+
+
+def test_a_name_that_proxmox_refuses_is_refused_here(desk: Desk) -> None:
+    desk.write(subscription("dupont", [machine("web-1")]))
+    for name in ("1st", "x", "with space", "é1", "n" * 41, "x;y", "Current"):
+        desk.fakes["paris"].control("reset_calls")
+        answer = desk.run("snapshot", "create", "dupont/web-1", name)
+        assert answer.code == 1 and f"a snapshot cannot be called '{name}'" in answer.err, answer
+        assert desk.fakes["paris"].calls() == {}
