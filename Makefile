@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PROMTOOL := $(RUN)/promtool
 
 APT := python3-venv qemu-system-x86 qemu-utils mmdebstrap nftables iproute2 openssh-client openssh-server \
-       netcat-openbsd curl postgresql sudo fdisk e2fsprogs grub-pc-bin grub-common shellcheck systemd zstd
+       netcat-openbsd curl jq postgresql sudo fdisk e2fsprogs grub-pc-bin grub-common shellcheck systemd zstd
 
 APT_IMAGE := podman runc
 

@@ -38,6 +38,9 @@ _UNSAFE_IN_LINES = re.compile(f"(?![\\n\\t])(?:{_UNSAFE.pattern})")
 _NAMED = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}
 
 
+_ONE_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._/#+-]*")
+
+
 def visible(text: str, *, lines: bool = False, longest: int | None = LONGEST) -> str:
     r"""Return a text in which every character can be seen, and is what it seems.
 
@@ -64,6 +67,28 @@ def shortened(text: str, longest: int | None) -> str:
 def hanging(text: str, indent: int) -> str:
     """A text of several lines for a terminal: every line but the first is indented, so that none passes for another."""
     return visible(text.strip("\n"), lines=True).replace("\n", "\n" + " " * indent)
+
+
+_TWICE = re.compile(r"(?i)(?<![^\s(])([^\s:][^:\n]{0,79}): (?:\1: )+")
+
+
+def said_once(text: str) -> str:
+    """A message without prefixes that stand twice in a row: ``error: error: x`` is ``error: x``.
+
+    Errors are passed on with what they are about before them, and some say it themselves.
+    """
+    return _TWICE.sub(lambda match: f"{match[1]}: ", text)
+
+
+def quoted(text: str) -> str:
+    """A reference, a comment or another short text of a file as it stands in our sentences.
+
+    What has blanks, or is more than letters, digits and ``@ . _ / # + -``, is in quotes: it cannot pass for words of
+    ours, be padded to look like a line of its own, or end the sentence that it stands in.
+    """
+    if _ONE_WORD.fullmatch(text):
+        return text
+    return '"' + visible(text).replace('"', "'") + '"'
 
 
 def utf8(text: str) -> str:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from orchestrator.contract.calendar import paris_time
+
 LOCK_POOL = re.compile(r"orchestrator-lock-[0-9a-f]{16}")
 """Pools of these names are locks of runs. No name is used twice, so whoever removes one removes that one."""
 
@@ -160,5 +162,5 @@ def holder_text(who: str, since: dt.datetime, what: str = "") -> str:
         since: when the run began.
         what: what it does.
     """
-    told = f"since {since.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    told = f"since {paris_time(since, seconds=True)}"
     return f"{who} on {socket.gethostname()} (pid {os.getpid()}, {told}{', ' + what if what else ''})"

@@ -20,7 +20,7 @@ from orchestrator.applying.rollback import go_back, refresh_guest
 from orchestrator.applying.snapshots import remove_snapshot, take_snapshot
 from orchestrator.applying.update_outcome import Ending, MachineUpdate
 from orchestrator.applying.vm import Vm
-from orchestrator.contract.calendar import PARIS
+from orchestrator.contract.calendar import PARIS, paris_time
 from orchestrator.guests import GuestTarget, SshSettings
 from orchestrator.guests.updates import UpdateOrder, UpdateResult
 from orchestrator.history.delays import INSTALLED
@@ -291,7 +291,7 @@ class OneUpdate:
     def _no_way_back(self, snapshot: VmSnapshot | None) -> str:
         name = "/".join(self.machine.key)
         if snapshot is not None:
-            taken = f"{snapshot.taken_at.astimezone(PARIS):%Y-%m-%d %H:%M}"
+            taken = paris_time(snapshot.taken_at)
             return (
                 f"the snapshot is from {taken}, and going back would lose what was written since: decide yourself "
                 f"(orchestrator snapshot rollback {name} {snapshot.name}); {_HELD}"

@@ -6,9 +6,10 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from orchestrator.applying.host_keys import key_holders, key_objection
+from orchestrator.applying.host_keys import EveryHolder, key_objection
 from orchestrator.applying.machine_update import Updatable
-from orchestrator.contract.calendar import PARIS
+from orchestrator.contract.calendar import paris_time
+from orchestrator.proxmox import ProxmoxError
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.notes import UpdateNote
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
@@ -39,7 +40,7 @@ def candidates(
     """
     found: list[Updatable] = []
     reasons: dict[tuple[str, str], str] = {}
-    holders = key_holders(sites.values())
+    holders = EveryHolder(clusters, sites)
     for machine in desired:
         site = sites.get(machine.site)
         if site is None:
@@ -54,9 +55,13 @@ def candidates(
             reasons[machine.key] = reason
             continue
         observed = own[0]
-        if objection := key_objection(
-            machine.client, observed.mark.host_keys if observed.mark else (), holders
-        ):
+        try:
+            objection = key_objection(
+                machine.client, observed.mark.host_keys if observed.mark else (), holders()
+            )
+        except ProxmoxError as error:
+            objection = str(error)
+        if objection:
             reasons[machine.key] = objection
             continue
         assert observed.mark is not None  # noqa: S101  (chosen by its mark)
@@ -99,11 +104,11 @@ def held_in_words(machine: DesiredMachine, note: UpdateNote) -> str:
     """Since when and why a machine is held back, and how that ends."""
     tried = f" (tried: {', '.join(note.packages)})" if note.packages else ""
     return (
-        f"held back since {note.since.astimezone(PARIS):%Y-%m-%d %H:%M}: {note.reason}{tried}; look at it, exclude "
+        f"held back since {paris_time(note.since)}: {note.reason}{tried}; look at it, exclude "
         f"what is at fault (updates.exclude), then: orchestrator update {machine.client}/{machine.name} --release"
     )
 
 
 def window_in_words(opens: dt.datetime, closes: dt.datetime) -> str:
     """A window for people: ``Tue 24 Nov 22:00 to 02:00``."""
-    return f"{opens.astimezone(PARIS):%a %d %b %H:%M} to {closes.astimezone(PARIS):%H:%M}"
+    return f"{paris_time(opens, weekday=True)} to {paris_time(closes)}"

@@ -17,7 +17,7 @@ from orchestrator.cli.export import export
 from orchestrator.cli.freeze import freeze, thaw
 from orchestrator.cli.history import history
 from orchestrator.cli.inventory import inventory
-from orchestrator.cli.main_options import main_options
+from orchestrator.cli.main_options import WithMainOptions, main_options
 from orchestrator.cli.nightly import nightly
 from orchestrator.cli.plan import plan
 from orchestrator.cli.reversibility import reversibility
@@ -36,6 +36,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback()(main_options)
 for command in (
@@ -60,5 +61,5 @@ for command in (
 ):
     app.command()(command)
 app.command("import")(import_)
-app.add_typer(snapshot, name="snapshot")
-app.add_typer(backup, name="backup")
+app.add_typer(snapshot, name="snapshot", cls=WithMainOptions)
+app.add_typer(backup, name="backup", cls=WithMainOptions)

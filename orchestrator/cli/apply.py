@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli import planning, session
+from orchestrator.shown import said_once
 
 if TYPE_CHECKING:
     from orchestrator.applying.apply import Outcome
@@ -116,6 +117,7 @@ def apply(
 
 
 def _read_saved(path: Path, provider: Provider, inventory: str | None, max_hours: float) -> SavedPlan:
+    from orchestrator.contract.calendar import paris_time
     from orchestrator.planning.saved import SavedPlanUnusable, read_saved
 
     try:
@@ -129,7 +131,7 @@ def _read_saved(path: Path, provider: Provider, inventory: str | None, max_hours
         )
     age = (dt.datetime.now(dt.UTC) - saved.made_at).total_seconds() / 3600
     if not 0 <= age <= max_hours:
-        when = f"{saved.made_at.astimezone():%Y-%m-%d %H:%M}"
+        when = paris_time(saved.made_at)
         session.fail(
             f"{path} was made {when} by {saved.made_by}, more than {max_hours:g} hours ago (or in the future): make it "
             "again and have it reviewed, or give --max-plan-age HOURS"
@@ -174,22 +176,33 @@ def _ask(yes: bool) -> None:
 
 def _left(made: Plan) -> None:
     """Say what was left as it is because it could not be read."""
+    from orchestrator.planning.plan import untold
+
     out = session.console()
-    for item in made.unreadable:
+    for item in untold(made):
         if item.claims:
             out.print(f"not touched: {item.subject} at {item.site}: {item.reason}", style="red", markup=False)
 
 
 def _report(outcomes: list[Outcome]) -> None:
     out = session.console()
-    done = sum(outcome.result in ("done", "partly") for outcome in outcomes)
     for outcome in outcomes:
         if outcome.message:
             style = "yellow" if outcome.result in ("partly", "interrupted") else "red"
             name = f"{outcome.client}/{outcome.machine}"
             out.print(outcome.result, style=style, end="  ")
-            out.print(f"{name}  {outcome.message}")
-    others = len(outcomes) - done
-    out.print(
-        f"{done} done" + (f", {others} not: see above; the next run goes on from here" if others else "")
-    )
+            out.print(f"{name}  {said_once(outcome.message)}")
+    out.print(_counts(outcomes))
+
+
+def _counts(outcomes: list[Outcome]) -> str:
+    """How many machines were done, in part, or not: each counts once, whatever was refused of it."""
+    results: dict[tuple[str, str], set[str]] = {}
+    for outcome in outcomes:
+        results.setdefault((outcome.client, outcome.machine), set()).add(outcome.result)
+    done = sum(found == {"done"} for found in results.values())
+    partly = sum(found != {"done"} and bool(found & {"done", "partly"}) for found in results.values())
+    others = len(results) - done - partly
+    words = [f"{done} done", f"{partly} done in part" if partly else "", f"{others} not" if others else ""]
+    more = ": see above; the next run goes on from here" if partly or others else ""
+    return ", ".join(filter(None, words)) + more

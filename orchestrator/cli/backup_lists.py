@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli import session
+from orchestrator.counting import counted
 
 if TYPE_CHECKING:
     from orchestrator.contract.retention import Verdict
+    from orchestrator.planning.plan import Selection
     from orchestrator.resources.backup import Archive
     from orchestrator.resources.holdings import SiteReading
+    from orchestrator.resources.unreadable import Unreadable
 
 _GIB = 1024**3
 
@@ -64,7 +67,10 @@ def list_archives(
         if not kept:
             out.print("no archives" if target is None else f"no archives of {target}")
         if target is None and foreign:
-            out.print(f"{foreign} archives belong to no machine of ours: left alone", style="dim")
+            out.print(
+                f"{counted(foreign, 'archive belongs', 'archives belong')} to no machine of ours: skipped",
+                style="dim",
+            )
     _end(unread)
 
 
@@ -98,11 +104,9 @@ def show_volume(
             out.print(f"   {total / _GIB:.2f} GiB")
             for item in kept:
                 if item.client == client:
-                    noun = "archive" if len(item.verdicts) == 1 else "archives"
-                    out.print(
-                        f"  {item.machine:<24} {item.size / _GIB:>9.2f} GiB   {len(item.verdicts)} {noun}   "
-                        f"{_policy(item.days)}",
-                    )
+                    archives = counted(len(item.verdicts), "archive")
+                    size = f"{item.size / _GIB:>9.2f} GiB"
+                    out.print(f"  {item.machine:<24} {size}   {archives}   {_policy(item.days)}")
         if not kept:
             out.print("no archives")
     _end(unread)
@@ -112,7 +116,8 @@ def _read(target: str | None, inventory: str | None) -> tuple[list[Kept], int, l
     """Every machine's archives at every site, the number of those of nobody, and what could not be read."""
     from orchestrator.proxmox import ProxmoxError
     from orchestrator.resources.holdings import with_archives
-    from orchestrator.resources.observed import observe
+    from orchestrator.resources.observing import observe
+    from orchestrator.resources.scope import Scope
 
     provider = session.open_provider(inventory)
     chosen = session.selection(target)
@@ -122,16 +127,29 @@ def _read(target: str | None, inventory: str | None) -> tuple[list[Kept], int, l
     with session.open_clusters(provider) as clusters:
         for site, cluster in clusters.items():
             try:
-                observed = observe(cluster, site, names=(), client=chosen.client)
+                observed = observe(cluster, site, names=(), scope=Scope.of(chosen.client))
             except ProxmoxError as error:
                 unread.append(f"{site}: {error}")
                 continue
             names = [storage.name for storage in provider.sites[site].backup_storages]
+            # Nobody knows which archives are those of a machine that could not be read.
+            unread += [
+                f"{site}: {item.subject}: {item.reason}"
+                for item in observed.unreadable
+                if _asked_for(item, chosen)
+            ]
             reading = with_archives(cluster, observed, names, ())
             unread += [f"{site}: {name}: {why}" for name, why in reading.unread.items()]
             foreign += len(reading.holdings.foreign)
             kept += [item for item in _judged(reading) if chosen.includes(item.client, item.machine)]
     return sorted(kept, key=lambda item: (item.client, item.machine)), foreign, unread
+
+
+def _asked_for(item: Unreadable, chosen: Selection) -> bool:
+    """Whether something that could not be read is, or may be, a machine whose archives are asked for."""
+    if item.kind != "machine" or not item.holds_up:
+        return False
+    return chosen.client is None or chosen.includes(item.client or "", item.machine or chosen.machine or "")
 
 
 def _judged(reading: SiteReading) -> Iterable[Kept]:
@@ -151,11 +169,11 @@ def _judged(reading: SiteReading) -> Iterable[Kept]:
 
 
 def _policy(days: int | None) -> str:
-    return "backup off: what is there runs out its days" if days is None else f"kept {days} days"
+    return "backup off: what is there runs out its days" if days is None else f"kept {counted(days, 'day')}"
 
 
 def _row(verdict: Verdict[Archive]) -> str:
-    from orchestrator.contract.calendar import PARIS
+    from orchestrator.contract.calendar import paris_time
 
     archive = verdict.archive
     test = archive.mark.test
@@ -164,12 +182,12 @@ def _row(verdict: Verdict[Archive]) -> str:
         if test is None
         else f"restored {test.on}: {'sound' if test.sound else 'FAILED'}, {test.found}"
     )
-    until = f"until {verdict.ends:%Y-%m-%d %H:%M}" + (
+    until = f"until {paris_time(verdict.ends)}" + (
         f" (stays: {verdict.kept_because})" if verdict.kept_because else ""
     )
     protected = "   protected" if archive.protected else ""
     return (
-        f"{archive.taken_at.astimezone(PARIS):%Y-%m-%d %H:%M}   {archive.stored.size / _GIB:>8.2f} GiB   {until}   "
+        f"{paris_time(archive.taken_at)}   {archive.stored.size / _GIB:>8.2f} GiB   {until}   "
         f"{tested}{protected}   {archive.stored.volid}"
     )
 

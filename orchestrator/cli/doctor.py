@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli import session
+from orchestrator.counting import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,4 +127,6 @@ def _print(findings: Sequence[Finding]) -> None:
         name: sum(finding.severity == name for finding in findings) for name in ("error", "warning", "ok")
     }
     out.print()
-    out.print(f"{counts['error']} errors, {counts['warning']} warnings, {counts['ok']} fine")
+    out.print(
+        f"{counted(counts['error'], 'error')}, {counted(counts['warning'], 'warning')}, {counts['ok']} ok"
+    )

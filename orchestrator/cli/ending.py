@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from orchestrator.cli import session
 from orchestrator.cli.local_errors import REMEDIES, reason
+from orchestrator.cli.main_options import WithMainOptions
 from orchestrator.cli.outlet import outlets
 from orchestrator.cli.speaking import voice
 from orchestrator.interruption import ends_soon
@@ -24,12 +24,12 @@ from orchestrator.redaction import secrets_of, without
 from orchestrator.shown import visible
 
 
-class Commands(TyperGroup):
+class Commands(WithMainOptions):
     """The program's commands, ended by :func:`end`."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         """Run the command that the arguments name."""
-        return end(lambda: TyperGroup.main(self, *arguments, **options))
+        return end(lambda: WithMainOptions.main(self, *arguments, **options))
 
 
 def end(work: Callable[[], Any]) -> Any:

@@ -33,9 +33,10 @@ def freeze(
     before their next step. Exit code 1 if a site could not be frozen, or the history could not be written.
     """
     from orchestrator.applying.freezing import freeze as stop
+    from orchestrator.contract.calendar import paris_time
 
     why = reason.encode(errors="replace").decode()
-    who = f"{session.operator()}, {dt.datetime.now().astimezone():%Y-%m-%d %H:%M %Z}: {why}"
+    who = f"{session.operator()}, {paris_time(dt.datetime.now(dt.UTC))}: {why}"
 
     def at(cluster: Cluster) -> str:
         earlier = stop(cluster, who)

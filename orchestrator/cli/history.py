@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli import session
+from orchestrator.counting import counted
 from orchestrator.shown import visible
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _verify(opened: History, noted: str | None, format: session.OutputFormat) ->
             f"the history was changed: {found.reason}. Keep the file as it is, for whoever looks into it"
         )
     out = session.console()
-    out.print(f"{found.count} entries: none altered, removed or reordered")
+    out.print(f"{counted(found.count, 'entry', 'entries')}: none altered, removed or reordered")
     out.print(f"the last is {found.head[0]}:{found.head[1]}")
     if noted is None:
         out.print(
@@ -116,8 +117,10 @@ def _print(entries: list[Entry]) -> None:
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
+    from orchestrator.contract.calendar import paris_time
+
     return (
-        f"{entry.at.astimezone():%Y-%m-%d %H:%M:%S}",
+        paris_time(entry.at, seconds=True),
         visible(entry.who),
         visible(f"{entry.client}/{entry.machine}" if entry.machine else entry.client),
         visible(entry.action),

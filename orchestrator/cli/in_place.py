@@ -106,9 +106,9 @@ class InPlace:
             )
 
     def _confirm(self, chosen: Archive, confirmed: str | None) -> None:
-        from orchestrator.contract.calendar import PARIS
+        from orchestrator.contract.calendar import paris_time
 
-        when = f"{chosen.taken_at.astimezone(PARIS):%Y-%m-%d %H:%M}"
+        when = paris_time(chosen.taken_at)
         out = session.console()
         out.print(
             f"{self.target} gets the disks of {when} ({chosen.stored.volid}). It is switched off for that. Everything "

@@ -1,13 +1,15 @@
-"""Options that stand before every command: ``orchestrator --log-format json nightly``."""
+"""Options of every command, before or after its name: ``orchestrator --quiet plan``, ``orchestrator plan --quiet``."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import copy
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from orchestrator.cli import session
-from orchestrator.cli.speaking import LogFormat, begin
+from orchestrator.cli.speaking import LogFormat, begin, voice
 
 
 def _show_version(asked: bool) -> None:
@@ -40,6 +42,45 @@ def main_options(
     """Hosting subscriptions as code on Proxmox VE.
 
     Exit codes: 0 done, 1 not or not all done (see the message), 2 wrong use; `plan --detailed-exitcode` and `doctor`
-    have more, see their help. NO_COLOR, FORCE_COLOR and TERM=dumb are respected.
+    have more, see their help. NO_COLOR, FORCE_COLOR and TERM=dumb are respected. The options below may also stand
+    after a command's name.
     """
     begin(log_format, quiet=quiet, verbose=verbose)
+
+
+class WithMainOptions(TyperGroup):
+    """A group whose commands take the options of :func:`main_options`, too."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name, or None, with the main options; an option of its own goes before one of them."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            taken = {option for parameter in command.params for option in parameter.opts}
+            command.params += [
+                _after(parameter)
+                for parameter in ctx.find_root().command.params
+                if parameter.name in _MAIN and taken.isdisjoint(parameter.opts)
+            ]
+        return command
+
+
+_MAIN = frozenset({"log_format", "quiet", "verbose", "version"})
+
+
+def _after(parameter: Any) -> Any:
+    """A main option as it stands after a command: only what was written there counts, and help shows it once."""
+    after = copy.copy(parameter)
+    after.hidden, after.envvar = True, None
+    after.expose_value = False
+    if parameter.name != "version":
+        after.callback = _take_up
+    return after
+
+
+def _take_up(ctx: Any, parameter: Any, value: Any) -> Any:
+    source = ctx.get_parameter_source(parameter.name)
+    if source is not None and source.name == "COMMANDLINE":
+        chosen: dict[str, Any] = {"log_format": voice.form, "quiet": voice.quiet, "verbose": voice.verbose}
+        chosen[parameter.name] = value
+        begin(LogFormat(chosen["log_format"]), quiet=bool(chosen["quiet"]), verbose=bool(chosen["verbose"]))
+    return value

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from orchestrator.cli import session
+from orchestrator.counting import counted
 
 if TYPE_CHECKING:
     from orchestrator.guests import SshSettings
@@ -298,12 +299,12 @@ def _begin(at: str | None) -> dt.datetime:
 
 
 def _check_hours(begin: dt.datetime, *, allowed: bool) -> None:
-    from orchestrator.contract.calendar import in_working_hours
+    from orchestrator.contract.calendar import in_working_hours, paris_time
 
     if in_working_hours(begin) and not allowed:
         session.fail(
-            f"{begin:%A %d %B, %H:%M} is in working hours (Monday to Friday 08:00-18:00, French public holidays "
-            "excepted): backups are made outside them (art. 3.5). Run it tonight, or give --in-working-hours"
+            f"{paris_time(begin, weekday=True)} is in working hours (Monday to Friday 08:00-18:00, French public "
+            "holidays excepted): backups are made outside them (art. 3.5). Run it tonight, or give --in-working-hours"
         )
 
 
@@ -360,9 +361,11 @@ def _publish(report: NightReport, outlets: Outlets, tell: Tell) -> bool:
         session.complain(unsent)
     wanted = [line for line in report.backups if line.result != "not-created"]
     done = sum(line.result in ("done", "earlier") for line in wanted)
-    failures = "1 failure" if report.failures == 1 else f"{report.failures} failures"
+    failures = counted(report.failures, "failure")
     ending = "all went well" if report.well else f"{failures}: see the report"
-    _quietly(tell)("summary", text=f"night of {report.night}: {done} of {len(wanted)} backups, {ending}")
+    _quietly(tell)(
+        "summary", text=f"night of {report.night}: {done} of {counted(len(wanted), 'backup')}, {ending}"
+    )
     return report.well
 
 

@@ -6,6 +6,7 @@ import datetime as dt
 import getpass
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from orchestrator.shown import hanging, visible
+from orchestrator.shown import hanging, said_once, visible
 
 if TYPE_CHECKING:
     from orchestrator.applying.journal import Journal
@@ -68,10 +69,14 @@ HistoryPath = Annotated[
 ]
 
 
+_BEGINS_AS_ERROR = re.compile(r"(?i)^(?:error: *)+")
+
+
 def fail(message: str) -> NoReturn:
     """Print an error and end with exit code 1."""
     from orchestrator.cli.speaking import LogFormat, voice
 
+    message = _BEGINS_AS_ERROR.sub("", said_once(message))
     if voice.form is LogFormat.JSON:
         logging.getLogger("orchestrator.cli").error("error", extra={"fields": {"message": message}})
         raise typer.Exit(1)
@@ -85,6 +90,7 @@ def complain(message: str, *, style: str | None = None) -> None:
     """Tell on standard error what went wrong, and go on."""
     from orchestrator.cli.speaking import LogFormat, voice
 
+    message = said_once(message)
     if voice.form is LogFormat.JSON:
         fields = {"message": message.strip()}
         logging.getLogger("orchestrator.cli").error("error", extra={"fields": fields})

@@ -24,7 +24,8 @@ def show(
 ) -> None:
     """Show machines as the hypervisors have them, with the last entries of their history. Reads no files."""
     from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.observed import observe
+    from orchestrator.resources.observing import observe
+    from orchestrator.resources.scope import Scope
 
     provider = session.open_provider(inventory)
     chosen = session.selection(target)
@@ -34,7 +35,7 @@ def show(
     with session.open_clusters(provider) as clusters:
         for site, cluster in clusters.items():
             try:
-                observed = observe(cluster, site, names=())
+                observed = observe(cluster, site, names=(), scope=Scope.of(chosen.client))
             except ProxmoxError as error:
                 unread.append(f"{site}: {error}")
                 continue
@@ -65,6 +66,8 @@ def _seems(item: Unreadable, chosen: Selection) -> bool:
 
 
 def _print(machine: ObservedMachine, history: str | None) -> None:
+    from orchestrator.contract.calendar import paris_time
+
     mark = machine.mark
     assert mark is not None  # noqa: S101  (only ours are shown)
     out = session.console()
@@ -76,7 +79,7 @@ def _print(machine: ObservedMachine, history: str | None) -> None:
         entries = opened.entries(client=mark.client, machine=mark.machine, limit=_ENTRIES)
     for index, entry in enumerate(entries):
         label = "history" if index == 0 else ""
-        when = f"{entry.at.astimezone():%Y-%m-%d %H:%M:%S}"
+        when = paris_time(entry.at, seconds=True)
         out.print(f"  {label:<10} {when}  {entry.action}  {entry.result}  by {entry.who}")
 
 
@@ -116,10 +119,11 @@ def _facts(machine: ObservedMachine) -> list[tuple[str, str]]:
 
 
 def _snapshots(machine: ObservedMachine) -> list[str]:
+    from orchestrator.contract.calendar import paris_time
     from orchestrator.resources.snapshot import expires_at, owned
 
     return [
-        f"{snapshot.name}, expires {expires_at(snapshot):%Y-%m-%d %H:%M}"
+        f"{snapshot.name}, expires {paris_time(expires_at(snapshot))}"
         if owned(snapshot)
         else f"{snapshot.name}, made by others"
         for snapshot in machine.snapshots
@@ -127,11 +131,11 @@ def _snapshots(machine: ObservedMachine) -> list[str]:
 
 
 def _backup(mark: Mark) -> str:
-    from orchestrator.resources.backup import OFF
+    from orchestrator.resources.backup import OFF, shown_retention
 
     days = mark.applied.get("backup", OFF)
     if days == OFF:
         return "off"
-    return f"kept {days}; " + (
+    return f"kept {shown_retention(days)}; " + (
         f"last restored and found sound on {mark.tested}" if mark.tested else "never restored"
     )

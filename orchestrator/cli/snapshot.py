@@ -34,9 +34,13 @@ def create(
     """Take a snapshot now. It is kept seven days; at most two at a time."""
     from orchestrator.applying.snapshots import remove_expired, take_snapshot
     from orchestrator.applying.vm import Stopped
+    from orchestrator.contract.calendar import paris_time
+    from orchestrator.contract.snapshots import name_objection
     from orchestrator.proxmox import ProxmoxError
     from orchestrator.resources.snapshot import expires_at, unable
 
+    if objection := name_objection(name):
+        session.fail(objection)
     provider = session.open_provider(inventory)
     with session.open_run(provider) as run, session.open_history(history) as opened:
         run.locks.clients([target.partition("/")[0]])
@@ -51,7 +55,7 @@ def create(
         except (ProxmoxError, Stopped) as error:
             session.fail(f"{target}: {error}")
     session.console().print(
-        f"taken; it is removed by the first night after {expires_at(taken):%Y-%m-%d %H:%M} (art. 3.2, 3.3)"
+        f"taken; it is removed by the first night after {paris_time(expires_at(taken))} (art. 3.2, 3.3)"
     )
 
 
@@ -67,31 +71,38 @@ def list_(
     provider = session.open_provider(inventory)
     with session.open_clusters(provider) as clusters:
         found = find_machine(target, clusters)
-    rows = [_row(snapshot) for snapshot in found.machine.snapshots]
+    snapshots = found.machine.snapshots
     if format is session.OutputFormat.JSON:
-        session.echo_json(json.dumps(rows, indent=2))
+        session.echo_json(json.dumps([_for_programs(snapshot) for snapshot in snapshots], indent=2))
         return
     out = session.console()
-    if not rows:
+    if not snapshots:
         out.print(f"{target} has no snapshots")
-    width = max((len(row["name"]) for row in rows), default=0)
-    for row in rows:
-        end = (
-            f"expires {row['expires_at']}" if row["expires_at"] else "made by others: counted, never removed"
-        )
-        unfinished = "   not whole: a task broke off" if row["unfinished"] else ""
-        out.print(f"{row['name']:<{width}}   taken {row['taken_at']}   {end}{unfinished}")
+    width = max((len(snapshot.name) for snapshot in snapshots), default=0)
+    for snapshot in snapshots:
+        out.print(f"{snapshot.name:<{width}}   {_in_words(snapshot)}")
 
 
-def _row(snapshot: VmSnapshot) -> dict[str, str]:
-    from orchestrator.contract.calendar import PARIS
+def _in_words(snapshot: VmSnapshot) -> str:
+    from orchestrator.contract.calendar import paris_time
     from orchestrator.resources.snapshot import expires_at, owned
 
-    ours = owned(snapshot) is not None
+    end = (
+        f"expires {paris_time(expires_at(snapshot))}"
+        if owned(snapshot)
+        else "made by others: counted, never removed"
+    )
+    unfinished = "   incomplete: its task was aborted" if snapshot.unfinished else ""
+    return f"taken {paris_time(snapshot.taken_at)}   {end}{unfinished}"
+
+
+def _for_programs(snapshot: VmSnapshot) -> dict[str, str]:
+    from orchestrator.resources.snapshot import expires_at, owned
+
     return {
         "name": snapshot.name,
-        "taken_at": f"{snapshot.taken_at.astimezone(PARIS):%Y-%m-%d %H:%M}",
-        "expires_at": f"{expires_at(snapshot):%Y-%m-%d %H:%M}" if ours else "",
+        "taken_at": snapshot.taken_at.isoformat(),
+        "expires_at": expires_at(snapshot).isoformat() if owned(snapshot) else "",
         "unfinished": snapshot.unfinished or "",
     }
 
@@ -191,10 +202,10 @@ def _existing(found: Found, target: str, name: str) -> VmSnapshot:
 
 
 def _print_loss(target: str, snapshot: VmSnapshot, loss: Loss) -> None:
-    from orchestrator.contract.calendar import PARIS
+    from orchestrator.contract.calendar import paris_time
 
     out = session.console()
-    since = f"{snapshot.taken_at.astimezone(PARIS):%Y-%m-%d %H:%M}"
+    since = paris_time(snapshot.taken_at)
     out.print(f"{target} goes back to {since}. Everything written since then to these disks is lost:")
     for disk in loss.disks:
         out.print(f"  {disk}")

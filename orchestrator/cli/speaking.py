@@ -64,8 +64,11 @@ class _JsonLines(logging.Formatter):
 class _Words(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, Any] = getattr(record, "fields", {})
+        from orchestrator.contract.calendar import paris_time
+
+        at = dt.datetime.fromtimestamp(record.created, dt.UTC)
         rest = "  ".join(f"{key} {value}" for key, value in fields.items() if value not in (None, ""))
-        line = f"{dt.datetime.fromtimestamp(record.created):%H:%M:%S}  {record.getMessage()}  {rest}"
+        line = f"{paris_time(at, seconds=True)}  {record.getMessage()}  {rest}"
         return visible(line.rstrip())
 
 

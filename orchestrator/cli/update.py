@@ -10,6 +10,7 @@ import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.target import Files, Reason, Yes, confirm
+from orchestrator.counting import counted, plural
 
 if TYPE_CHECKING:
     from orchestrator.applying.update_outcome import MachineUpdate
@@ -83,7 +84,7 @@ def update(
             may_reboot=lambda machine: restart_now or is_open(machine.window, now),
             released=release,
         )
-        out.print(f"looking what is due in {len(machines)} of {len(wanted)} machines")
+        out.print(f"looking what is due in {len(machines)} of {counted(len(wanted), 'machine')}")
         due = look_for_updates([machine.target() for machine in machines], ssh)
         _print_due(wanted, due, reasons, security_only=security_only)
         todo = [
@@ -135,12 +136,13 @@ def read_sites(
 ) -> dict[str, ObservedSite]:
     """Read the clusters that machines stand in; those that cannot be read are told and left out."""
     from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.observed import observe
+    from orchestrator.resources.observing import observe
+    from orchestrator.resources.scope import Scope
 
     sites = {}
     for name in sorted({machine.site for machine in wanted}):
         try:
-            sites[name] = observe(clusters[name], name, names=(), client=chosen.client)
+            sites[name] = observe(clusters[name], name, names=(), scope=Scope.of(chosen.client))
         except ProxmoxError as error:
             session.complain(f"{name} could not be read: {error}")
     return sites
@@ -186,4 +188,6 @@ def _report(lines: list[MachineUpdate]) -> None:
         text = f"{line.result:<12} {wave}{line.client}/{line.machine}  {'; '.join(words)}".rstrip()
         out.print(text, style=styles.get(line.result, "red"))
     done = sum(line.well for line in lines)
-    out.print(f"{done} of {len(lines)} machines are well and up to date")
+    out.print(
+        f"{done} of {counted(len(lines), 'machine')} {plural(len(lines), 'is', 'are')} well and up to date"
+    )

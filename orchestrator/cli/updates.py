@@ -12,6 +12,7 @@ from rich.text import Text
 
 from orchestrator.cli import session
 from orchestrator.cli.target import Files
+from orchestrator.counting import counted
 
 if TYPE_CHECKING:
     from orchestrator.guests.updates import DueUpdates
@@ -120,7 +121,7 @@ def due_lines(name: str, due: DueUpdates, *, security_only: bool = False) -> Ite
     ready = due.ready
     security = sum(package.security for package in ready)
     yield Text(
-        f"{name}   {_counted(security, 'security update')}, {_counted(len(ready) - security, 'other')}",
+        f"{name}   {counted(security, 'security update')}, {len(ready) - security} other",
         "bold",
     )
     if due.interrupted:
@@ -140,12 +141,8 @@ def due_lines(name: str, due: DueUpdates, *, security_only: bool = False) -> Ite
         yield Text(f"    ~ to be restarted: {due.reboot}", "magenta")
 
 
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 or word == "other" else f"{number} {word}s"
-
-
 def _print(rows: list[dict[str, Any]], measured: Delays, days: int) -> None:
-    from orchestrator.contract.calendar import UPDATE_DELAY_HOURS
+    from orchestrator.contract.calendar import UPDATE_DELAY_HOURS, paris_time
 
     out = session.console()
     for row in rows:
@@ -158,7 +155,8 @@ def _print(rows: list[dict[str, Any]], measured: Delays, days: int) -> None:
             if package["waiting_working_hours"] is not None
         ]
         words = [f"{security} security, {len(ready) - security} other"] if ready else ["up to date"]
-        words += [f"{len(row['packages']) - len(ready)} stay"] if len(row["packages"]) > len(ready) else []
+        if stays := len(row["packages"]) - len(ready):
+            words.append(counted(stays, "stays", "stay"))
         words += [f"the oldest seen {max(waits):.1f} working hours ago"] if waits else []
         words += ["an installation was interrupted"] if row["interrupted"] else []
         words += [f"to be restarted: {row['reboot']}"] if row["reboot"] else []
@@ -168,13 +166,13 @@ def _print(rows: list[dict[str, Any]], measured: Delays, days: int) -> None:
             style = "red" if security else ("yellow" if ready else "dim")
             out.print(f"{name}   {row['updates']}   {'; '.join(words)}", style=style)
         if row["held"]:
-            out.print(f"    held back since {row['held_since']}: {row['held']}", style="magenta")
+            since = paris_time(dt.datetime.fromisoformat(row["held_since"]))
+            out.print(f"    held back since {since}: {row['held']}", style="magenta")
     average = measured.average_hours
     told = (
         "none installed"
         if average is None
         else f"{len(measured.installed)} installed, on average {average:.1f} working hours"
     )
-    out.print(
-        f"in the last {days} days: {told} after publication or request (contract: {UPDATE_DELAY_HOURS}, art. 3.8.3)",
-    )
+    contract = f"contract: {UPDATE_DELAY_HOURS}, art. 3.8.3"
+    out.print(f"in the last {counted(days, 'day')}: {told} after publication or request ({contract})")

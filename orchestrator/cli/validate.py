@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli import session
+from orchestrator.counting import counted
 
 if TYPE_CHECKING:
     from orchestrator.documents import Problem
@@ -62,10 +63,10 @@ def _print(problems: list[Problem], files: int) -> None:
         session.echo(render_problem(problem))
     errors = _errors(problems)
     warnings = len(problems) - errors
-    counts = _count(errors, "error") if errors else "no errors"
+    counts = counted(errors, "error") if errors else "no errors"
     if warnings:
-        counts += f", {_count(warnings, 'warning')}"
-    session.echo(f"{counts} in {_count(files, 'file')}")
+        counts += f", {counted(warnings, 'warning')}"
+    session.echo(f"{counts} in {counted(files, 'file')}")
 
 
 def _as_json(problems: list[Problem], files: int) -> str:
@@ -78,7 +79,3 @@ def _as_json(problems: list[Problem], files: int) -> str:
         "problems": [problem.as_json() for problem in problems],
     }
     return json.dumps(document, indent=2, ensure_ascii=False)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

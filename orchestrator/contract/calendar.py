@@ -32,6 +32,25 @@ def day_in_paris(moment: dt.datetime) -> dt.date:
     return moment.astimezone(PARIS).date()
 
 
+def paris_time(moment: dt.datetime, *, seconds: bool = False, weekday: bool = False) -> str:
+    """A moment as people are shown it everywhere: ``2026-11-30 22:00 CET``, the provider's clock with its zone.
+
+    The zone is part of it: 02:30 comes twice in the night when clocks are set back, and readers sit anywhere.
+
+    Args:
+        moment: aware.
+        seconds: with its seconds.
+        weekday: with the day of the week before it.
+
+    Raises:
+        ValueError: the moment has no zone, so nobody knows when it is.
+    """
+    if moment.utcoffset() is None:
+        raise ValueError(f"{moment} has no time zone")
+    form = ("%a " if weekday else "") + "%Y-%m-%d %H:%M" + (":%S" if seconds else "") + " %Z"
+    return moment.astimezone(PARIS).strftime(form)
+
+
 @cache
 def _public_holidays(year: int) -> frozenset[dt.date]:
     import holidays  # slow to import, and only the night asks

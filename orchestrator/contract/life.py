@@ -13,6 +13,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from orchestrator.contract.calendar import add_working_days, day_in_paris, working_days_after
+from orchestrator.shown import quoted
 
 REVERSIBILITY_DAYS = 30
 """Article 10: working days after the registered letter was received."""
@@ -76,11 +77,11 @@ class ContractLife:
     def why(self, moment: dt.datetime) -> str:
         """Why its machines are not in service, in words; empty if they are."""
         standing = self.standing(moment)
-        notice = f"notice of {self.notice} ({self.notice_reference})"
+        notice = f"notice of {self.notice} ({quoted(self.notice_reference)})"
         if standing is Standing.ENDED:
             return f"the contract ended: {notice}, last day {self.last_day} (art. 10)"
         if standing is not Standing.SUSPENDED:
             return ""
         if self.suspended_since is None:
             return f"{notice} in default of payment: no reversibility (art. 10)"
-        return f"suspended since {self.suspended_since} ({self.suspension_reference}, art. 9)"
+        return f"suspended since {self.suspended_since} ({quoted(self.suspension_reference)}, art. 9)"

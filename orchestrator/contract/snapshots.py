@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 SNAPSHOTS_AT_A_TIME = 2
 """Articles 3.2 and 3.3: at most two snapshots of a machine at a time."""
@@ -11,3 +12,22 @@ SNAPSHOT_DAYS = 7
 """Articles 3.2 and 3.3: a snapshot is kept seven days."""
 
 SNAPSHOT_LIFE = dt.timedelta(days=SNAPSHOT_DAYS)
+
+NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]{1,39}$"
+"""What Proxmox takes as a snapshot's name."""
+
+NAME_WORDS = "2 to 40 letters, digits, '-' and '_', a letter first"
+
+RESERVED_NAMES = ("current", "pending")
+"""Proxmox refuses both, whatever their case."""
+
+_NAME = re.compile(NAME_PATTERN.replace("$", r"\Z"))
+
+
+def name_objection(name: str) -> str | None:
+    """Why Proxmox would refuse a snapshot's name, and what to write; None if it takes it."""
+    if not _NAME.match(name):
+        return f"a snapshot cannot be called '{name}': a name has {NAME_WORDS}"
+    if name.lower() in RESERVED_NAMES:
+        return f"a snapshot cannot be called '{name}': Proxmox uses that name itself"
+    return None

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from orchestrator.contract.calendar import day_in_paris
+from orchestrator.counting import counted
 from orchestrator.doctor.findings import Finding, Place
 from orchestrator.proxmox.budget import connect
 from orchestrator.proxmox.trust import without_form_checks
@@ -86,7 +88,9 @@ def judge(
     renew = "renew it on its node (`pvecm updatecerts --force`, or Node > Certificates for an ACME one)"
     if shaken.expires is not None:
         left = shaken.expires - now
-        until = f"trusted, names {host}, good until {shaken.expires:%Y-%m-%d} ({left.days} days)"
+        until = (
+            f"trusted, names {host}, good until {day_in_paris(shaken.expires)} ({counted(left.days, 'day')})"
+        )
         yield place.warning(subject, until, renew) if left < SOON else place.ok(subject, until)
     elif shaken.refused is None:
         yield place.error(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator.counting import counted
 from orchestrator.doctor.findings import Finding, Place
 from orchestrator.proxmox.privileges import major
 
@@ -61,7 +62,7 @@ def judge_quorum(place: Place, quorum: Quorum, *, high_availability: bool) -> It
             "bring its nodes back (pvecm status on each says which are missing)",
         )
     elif quorum.cluster:
-        yield place.ok("quorum", f"cluster {quorum.cluster}, {quorum.nodes} nodes")
+        yield place.ok("quorum", f"cluster {quorum.cluster}, {counted(quorum.nodes, 'node')}")
     else:
         yield place.ok("quorum", "a single node, in no cluster")
     for node in quorum.offline:
@@ -73,7 +74,8 @@ def judge_quorum(place: Place, quorum: Quorum, *, high_availability: bool) -> It
     if high_availability and quorum.nodes < _ENOUGH:
         yield place.error(
             "high availability",
-            f"{quorum.nodes} nodes lose their quorum when one fails, so nothing would restart (redundancy.hardware)",
+            f"{counted(quorum.nodes, 'node loses its', 'nodes lose their')} quorum when one fails, so nothing would "
+            "restart (redundancy.hardware)",
             "add a third node, or an external vote (pvecm qdevice setup)",
         )
 

@@ -21,9 +21,11 @@ from orchestrator.doctor.cluster import (
 )
 from orchestrator.doctor.findings import Finding, Place
 from orchestrator.doctor.images import judge_images
+from orchestrator.doctor.machines import judge_machines
 from orchestrator.doctor.storages import judge_storages
 from orchestrator.proxmox import NotFound, ProxmoxError, TlsRefused, Unreachable, read_cluster, read_vm
 from orchestrator.proxmox.privileges import REDUNDANT_HARDWARE, SECOND_SITE, major, missing, read_held
+from orchestrator.resources.observing import observe
 from orchestrator.sites.secrets import SecretUnavailable, resolve
 
 if TYPE_CHECKING:
@@ -144,6 +146,7 @@ def _examine(
     yield from judge_bulk_reading(place, cluster, [vm for vm in state.vms if vm.node in online])
     if not absent and quorum.quorate:
         yield from _guest(place, management, cluster, state, ssh)
+    yield from judge_machines(place, observe(cluster, place.name, names=()))
 
 
 def _quorum(cluster: Cluster) -> Quorum:
@@ -217,7 +220,7 @@ def _guest(
 ) -> Iterator[Finding]:
     if ssh is None:
         return
-    target = guests.choose(cluster, state.vms, management.user)
+    target = guests.choose(cluster, state, management.user)
     if target is None:
         yield place.ok("SSH to machines", "not tried: no machine of ours runs and was delivered")
     else:

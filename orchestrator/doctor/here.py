@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.counting import counted
 from orchestrator.doctor.findings import HERE, Finding, Place
 
 if TYPE_CHECKING:
@@ -96,7 +97,9 @@ def judge_keys(provider: Provider) -> Iterator[Finding]:
                 "put the nodes' host keys there (ssh-keyscan, compared with `ssh-keygen -lf` on the node)",
             )
         else:
-            yield place.ok("node access", f"key and host keys for {len(site.node_access.addresses)} nodes")
+            yield place.ok(
+                "node access", f"key and host keys for {counted(len(site.node_access.addresses), 'node')}"
+            )
 
 
 def _unusable(path: Path) -> tuple[str, str] | None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from orchestrator.counting import counted, plural
 from orchestrator.doctor.findings import Finding, Place
 from orchestrator.proxmox import BadAnswer, ProxmoxError
 from orchestrator.resources.image import system_slot, template_defects
@@ -43,7 +44,10 @@ def judge_images(
             )
             unnamed = sum(not vm.named and vm.on is None for vm in vms)
             if unnamed and not found:
-                what += f", but the names of {unnamed} VMs are not known while their nodes do not report"
+                silent = plural(unnamed, "its node does", "their nodes do")
+                what += (
+                    f", but {counted(unnamed, 'VM has', 'VMs have')} no known name while {silent} not report"
+                )
                 remedy = "see the nodes (`systemctl status pvestatd`), and run this again"
             yield place.error(subject, what, remedy)
         yield from _twins(place, subject, templates)

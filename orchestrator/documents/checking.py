@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.documents.places import YamlPath, has_item
 from orchestrator.documents.problems import MOST_PROBLEMS, Problem, Severity, first_problems
 from orchestrator.documents.reading import Document, hides_secret
-from orchestrator.documents.sentences import Sentence, sentence
+from orchestrator.documents.sentences import Sentence, instead_of_switch, sentence
 from orchestrator.documents.shape import shape_at
 
 if TYPE_CHECKING:
@@ -90,6 +90,17 @@ class Checked(Generic[Model]):
         )
 
 
+def _with_meant_switches(document: Document, model: type[BaseModel]) -> Document:
+    """The document, its problems about ``yes`` and the like saying what belongs at their places."""
+    problems = list(document.problems)
+    for path, index in document.switches:
+        shape = shape_at(model, path)
+        allowed = instead_of_switch(shape, str(document.value(path))) if shape is not None else None
+        if allowed is not None:
+            problems[index] = replace(problems[index], allowed=allowed)
+    return replace(document, problems=tuple(problems)) if document.switches else document
+
+
 def check(
     document: Document, model: type[Model], context: Mapping[str, object] | None = None
 ) -> Checked[Model]:
@@ -102,6 +113,7 @@ def check(
     """
     if not document.readable:
         return Checked(document, None, frozenset(), document.problems)
+    document = _with_meant_switches(document, model)
     repair: _Repair[Model] = _Repair(document, model)
     for path in document.refused:
         repair.stand_in(path)

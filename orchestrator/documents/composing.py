@@ -7,7 +7,7 @@ into false): a node only says whether it was written plain or in quotes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from yaml.composer import Composer
@@ -16,6 +16,7 @@ from yaml.reader import Reader
 from yaml.scanner import Scanner
 
 from orchestrator.documents.places import Mark, lines_of
+from orchestrator.documents.problems import shorten
 
 PLAIN = "plain"
 QUOTED = "quoted"
@@ -67,7 +68,7 @@ def compose(text: str) -> yaml.Node | None:
 
 
 def find_forbidden(text: str) -> list[tuple[Mark, str, str]]:
-    """Return what must not even be composed: aliases, and nesting that would exhaust the stack.
+    """Return what must not even be composed: anchors, aliases, and nesting that would exhaust the stack.
 
     Each finding is a place, what was found and what is allowed. Texts that cannot hold either are not parsed.
 
@@ -76,7 +77,7 @@ def find_forbidden(text: str) -> list[tuple[Mark, str, str]]:
     """
     # A level of nesting takes an opening bracket, or an indicator further right than the level above it.
     deepest_possible = text.count("[") + text.count("{") + max(map(len, lines_of(text)))
-    if "*" not in text and deepest_possible < _SURELY_HARMLESS:
+    if "*" not in text and "&" not in text and deepest_possible < _SURELY_HARMLESS:
         return []
     return list(_forbidden_events(text))
 
@@ -91,7 +92,14 @@ def _forbidden_events(text: str) -> Iterator[tuple[Mark, str, str]]:
                 "an alias (*) is not used here",
                 "write the values out where they belong: a reviewer reads each machine on its own",
             )
-        elif isinstance(event, yaml.CollectionStartEvent):
+            continue
+        if isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent)) and event.anchor is not None:
+            yield (
+                _anchor(event, text),
+                f"an anchor (&{shorten(event.anchor)}) is not used here",
+                "take it out, and write the values out where they belong: a reviewer reads each machine on its own",
+            )
+        if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > DEEPEST:
                 yield (
@@ -102,3 +110,11 @@ def _forbidden_events(text: str) -> Iterator[tuple[Mark, str, str]]:
                 return
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+
+
+def _anchor(event: Any, text: str) -> Mark:
+    """Where the anchor of an event stands: at its beginning, or after a tag."""
+    line, column = event.start_mark.line, event.start_mark.column
+    word = f"&{event.anchor}"
+    found = lines_of(text)[line].find(word, column)
+    return Mark(line, found, found + len(word)) if found >= 0 else Mark(line, column, column + 1)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+from orchestrator.counting import counted, plural
 from orchestrator.shown import visible
 
 Severity = Literal["error", "warning"]
@@ -80,13 +81,13 @@ def first_problems(problems: Sequence[Problem], *, more: int = 0) -> list[Proble
     by_weight = sorted(problems, key=lambda problem: problem.severity == "warning")
     told, rest = by_weight[:MOST_PROBLEMS], by_weight[MOST_PROBLEMS:]
     told.sort(key=lambda problem: (problem.line, problem.column))
-    if rest or more:
+    if hidden := len(rest) + more:
         severity: Severity = "error" if more else rest[0].severity
         told.append(
             replace(
                 told[-1],
                 severity=severity,
-                message=f"{len(rest) + more} more problems in this file are not shown",
+                message=f"{counted(hidden, 'more problem')} in this file {plural(hidden, 'is', 'are')} not shown",
                 allowed="correct the ones above first",
                 article=None,
                 source_line="",

@@ -16,14 +16,24 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import islice
+from typing import Any
 
 import yaml
 
 from orchestrator.documents.composing import PLAIN, QUOTED, compose, find_forbidden
 from orchestrator.documents.malformed import explain
-from orchestrator.documents.places import Mark, YamlPath, lines_of, mark_of_key, mark_of_value, start_of_value
+from orchestrator.documents.places import (
+    Mark,
+    YamlPath,
+    has_item,
+    lines_of,
+    mark_of_key,
+    mark_of_value,
+    start_of_value,
+)
 from orchestrator.documents.problems import MOST_PROBLEMS, Problem, Severity, first_problems, shorten
 from orchestrator.documents.scalars import Ambiguous, read_plain
+from orchestrator.documents.spaces import find_structural
 
 _LONGEST_LINE = 2000
 """Characters of a line that problems carry: a file may be one line."""
@@ -47,6 +57,7 @@ class Document:
         data: mappings, lists, text, numbers and booleans; ``None`` where the text is not YAML.
         problems: mistakes of the text itself.
         refused: places whose value already has a problem, so that a second check stays silent there.
+        switches: words that are switches to some readers: their place, and which of ``problems`` is about them.
         readable: whether ``data`` is worth checking.
     """
 
@@ -55,12 +66,22 @@ class Document:
     data: object
     problems: tuple[Problem, ...] = ()
     refused: tuple[YamlPath, ...] = ()
+    switches: tuple[tuple[YamlPath, int], ...] = ()
     readable: bool = True
 
     @cached_property
     def lines(self) -> list[str]:
         """The lines of the text, without their breaks."""
         return lines_of(self.text)
+
+    def value(self, path: YamlPath) -> object:
+        """The plain data at ``path``; ``None`` where it leads nowhere."""
+        found: Any = self.data
+        for step in path:
+            if not has_item(found, step):
+                return None
+            found = found[step]
+        return found
 
     def mark(self, path: YamlPath, *, key: bool = False) -> Mark:
         """Return where the value at ``path`` stands; or its key, which also stands for a list or a mapping.
@@ -132,7 +153,7 @@ def _is_ours(document: Document, keys: Collection[str]) -> bool:
 
 def _read(text: str, file: str) -> Document:
     try:
-        forbidden = find_forbidden(text)
+        forbidden = list(find_structural(text)) or find_forbidden(text)
         root = None if forbidden else _root(text)
     except yaml.YAMLError as error:
         mistake = explain(error, text)
@@ -160,7 +181,7 @@ def _read(text: str, file: str) -> Document:
     more = len(construction.mistakes) - len(problems)
     if more:  # what such a file means is not worth guessing
         return replace(document, problems=tuple(first_problems(problems, more=more)), readable=False)
-    return replace(document, problems=tuple(problems))
+    return replace(document, problems=tuple(problems), switches=tuple(construction.switches))
 
 
 def hides_secret(path: YamlPath) -> bool:
@@ -173,6 +194,7 @@ class _Construction:
 
     def __init__(self) -> None:
         self.mistakes: list[tuple[YamlPath, str, str, bool, Mark | None]] = []
+        self.switches: list[tuple[YamlPath, int]] = []
 
     def data(self, node: yaml.Node, path: YamlPath) -> object:
         if isinstance(node, yaml.ScalarNode):
@@ -199,6 +221,8 @@ class _Construction:
             self.mistakes.append((path, f"{name} is empty", "give it a value, or take it out", False, None))
         if isinstance(value, Ambiguous):
             found = "this" if hides_secret(path) else shorten(text)
+            if value.switch:
+                self.switches.append((path, len(self.mistakes)))
             self.mistakes.append(
                 (path, value.message.format(found), value.allowed.format(found), False, None)
             )

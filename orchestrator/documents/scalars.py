@@ -26,10 +26,15 @@ _LONGEST_SWITCH = 5
 
 @dataclass(frozen=True)
 class Ambiguous:
-    """A word that YAML readers disagree about; ``{}`` in the sentences is the word."""
+    """A word that YAML readers disagree about; ``{}`` in the sentences is the word.
+
+    Attributes:
+        switch: whether some of them read a switch.
+    """
 
     message: str
     allowed: str
+    switch: bool = False
 
 
 def read_plain(text: str) -> str | int | float | bool | Ambiguous | None:
@@ -50,6 +55,7 @@ def read_plain(text: str) -> str | int | float | bool | Ambiguous | None:
         return Ambiguous(
             "{} without quotes is a switch to some readers of YAML and text to others",
             'write true or false for a switch, or "{}" for text',
+            switch=True,
         )
     return text
 

@@ -9,14 +9,16 @@ import difflib
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
+from orchestrator.counting import counted
 from orchestrator.documents.places import YamlPath, has_item
 from orchestrator.documents.problems import shorten
 from orchestrator.documents.reading import hides_secret
 from orchestrator.documents.shape import Shape, homes_of, keys_of, shape_at
+from orchestrator.documents.spaces import INSTEAD, ODD_SPACE, named
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -114,6 +116,16 @@ def _unknown_key(path: YamlPath, model: type[BaseModel], hide: bool) -> Sentence
         return Sentence(
             path, "merge keys (<<) are not used here", "write the values out", key=True, unknown=True
         )
+    if odd := ODD_SPACE.search(key):
+        bare = ODD_SPACE.sub(" ", key).strip()
+        return Sentence(
+            path,
+            f"the key {shorten(bare)} holds {named(odd[0])}",
+            INSTEAD,
+            key=True,
+            unknown=True,
+            meant=bare,
+        )
     meant = _SAME_MEANING.get(key.lower())
     if meant not in keys:
         meant = next(iter(difflib.get_close_matches(key.lower(), keys, n=1, cutoff=0.7)), None)
@@ -143,6 +155,8 @@ def _missing(path: YamlPath, shape: Shape) -> Sentence:
 def _wrong_value(error: ErrorDetails, name: str, shape: Shape) -> tuple[str, str]:
     """Return what was found and what is allowed for a value that has a place in the file."""
     kind, context = error["type"], error.get("ctx", {})
+    if isinstance(error["input"], str) and (odd := ODD_SPACE.search(error["input"])):
+        return f"{name} holds {named(odd[0])}", INSTEAD
     cannot = f"{name} cannot be {_show(error['input'])}"
     if kind == "value_error" and isinstance(error["input"], dict):
         cannot = f"the keys of {name} do not fit together"
@@ -159,16 +173,16 @@ def _wrong_value(error: ErrorDetails, name: str, shape: Shape) -> tuple[str, str
     if kind in ("too_short", "string_too_short"):
         return (
             f"{name} is empty",
-            f"at least {context['min_length']} {'item' if kind == 'too_short' else 'character'}",
+            f"at least {counted(context['min_length'], 'item' if kind == 'too_short' else 'character')}",
         )
     if kind in ("too_long", "string_too_long"):
         return (
             f"{name} is too long",
-            f"at most {context['max_length']} {'items' if kind == 'too_long' else 'characters'}",
+            f"at most {counted(context['max_length'], 'item' if kind == 'too_long' else 'character')}",
         )
     if kind in _LIMITS:
         with_unit = isinstance(error["input"], str) and shape.description
-        return cannot, with_unit or _limits(shape)
+        return cannot, shape.allowed or with_unit or _limits(shape)
     if kind == "value_error":
         return cannot, str(context.get("error", error["msg"]))
     if kind.startswith(("ip_", "date_")):
@@ -214,9 +228,27 @@ def _how_to_write(shape: Shape, found: object) -> str:
     return f"{described}such as {_example(example)}"
 
 
+def instead_of_switch(shape: Shape, word: str) -> str | None:
+    """What to write where somebody wrote ``yes``, ``no``, ``on`` or ``off``; None if nothing more is known.
+
+    Args:
+        shape: what belongs there.
+        word: what was found.
+    """
+    if shape.annotation is bool:
+        return f"write {'true' if word.lower() in ('yes', 'on', 'y', 'true') else 'false'}"
+    if choices := _choices(shape):
+        return f"write {' or '.join(choices)}"
+    if shape.annotation is str:
+        return None
+    return _how_to_write(shape, word)
+
+
 def _choices(shape: Shape) -> list[str]:
     if isinstance(shape.annotation, type) and issubclass(shape.annotation, StrEnum):
         return [str(choice) for choice in shape.annotation]
+    if get_origin(shape.annotation) is not Literal:
+        return []
     return [str(choice) for choice in get_args(shape.annotation)]
 
 

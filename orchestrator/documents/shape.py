@@ -68,6 +68,16 @@ class Shape:
                 return str(article)
         return None
 
+    @property
+    def allowed(self) -> str | None:
+        """The values that the contract allows here, in words, where the type allows more."""
+        for info in self._infos():
+            if isinstance(info.json_schema_extra, dict) and (
+                words := info.json_schema_extra.get("x-allowed")
+            ):
+                return str(words)
+        return None
+
     def stand_in(self) -> object:
         """Return a value, as a file would hold it, that the model accepts here."""
         for info in self._infos():

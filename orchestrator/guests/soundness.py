@@ -169,4 +169,5 @@ def _no_errors(cluster: Cluster, node: str, vmid: int, device: str) -> None:
         return  # a mapped device has another name there, and old kernels no such file
     if counted != "0":
         number = counted if re.fullmatch(r"[0-9]{1,20}", counted) else "an unreadable number of"
-        raise Unsound(f"the ext4 file system on {device} has counted {number} errors")
+        errors = "1 error" if number == "1" else f"{number} errors"
+        raise Unsound(f"the ext4 file system on {device} has counted {errors}")

@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.clock import TOLERANCE
-from orchestrator.contract.calendar import PARIS
+from orchestrator.contract.calendar import paris_time
+from orchestrator.counting import counted
 from orchestrator.nightly.fence import reason
 from orchestrator.proxmox import ProxmoxError
 
@@ -79,8 +80,8 @@ class Clocks:
             )
         if now - last.at > LONGEST_GAP:
             return self._own_is_wrong(
-                f"this computer's clock says {_words(now)}, {(now - last.at).days} days after the history's last entry "
-                "(if that is right, the next night removes what is over)"
+                f"this computer's clock says {_words(now)}, {counted((now - last.at).days, 'day')} after the history's "
+                "last entry (if that is right, the next night removes what is over)"
             )
         return []
 
@@ -137,7 +138,7 @@ class Clocks:
 
 
 def _words(moment: dt.datetime) -> str:
-    return f"{moment.astimezone(PARIS):%Y-%m-%d %H:%M:%S}"
+    return paris_time(moment, seconds=True)
 
 
 def kept_for(clocks: Clocks, sites: Iterable[str]) -> dict[str, str]:

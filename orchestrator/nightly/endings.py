@@ -25,10 +25,12 @@ from orchestrator.applying.erasing import erase_machine, leftovers_of, remove_po
 from orchestrator.applying.vm import Stopped
 from orchestrator.contract.calendar import night_of
 from orchestrator.contract.life import ContractLife, Standing
+from orchestrator.counting import counted
 from orchestrator.history import HistoryUnavailable
 from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import ContractLine
 from orchestrator.proxmox import ProxmoxError
+from orchestrator.shown import quoted
 
 if TYPE_CHECKING:
     from orchestrator.history import History
@@ -77,7 +79,7 @@ def may_erase(
     if life.standing(now) is not Standing.ENDED:
         return "its contract has not ended"
     if marked != life.reference:
-        return f"it carries the contract {marked}, the file ends {life.reference}"
+        return f"it carries the contract {quoted(marked)}, the file ends {quoted(life.reference)}"
     tonight = night_of(now)
     if not any(
         (item.client, item.reference, item.notice) == (client, life.reference, life.notice)
@@ -186,7 +188,7 @@ class Endings:
         unsure = [item for reading in readings.values() for item in _unsure(client, reading)]
         kept = {None if item.guessed else item.machine for item in unsure}
         archives = [archive for archive in found if not {archive.mark.machine, None} & kept]
-        there = f"{len(machines)} machines and {len(archives)} archives"
+        there = f"{counted(len(machines), 'machine')} and {counted(len(archives), 'archive')}"
         left = [f"{item.subject} is kept, with its archives: {item.reason}" for item in unsure]
         if not machines and not found and not unsure:
             return self._finish(client, life, readings, why)
@@ -207,7 +209,7 @@ class Endings:
             problems = self._erase(client, life, noted, machines, archives)
         if problems or left:
             return "; ".join([*problems, *left]), True
-        return f"{there} were erased; the next night makes sure that nothing is left", False
+        return f"erased: {there}; the next night makes sure that nothing is left", False
 
     def _erase(
         self,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from orchestrator.applying.looking import look_into_guests
 from orchestrator.applying.machine_update import Updatable
 from orchestrator.contract.calendar import working_hours_between
+from orchestrator.counting import counted
 from orchestrator.guests.alerts import FirewallAlerts, since_last
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.updates import DueUpdates
@@ -126,7 +127,7 @@ def _record(
                 machine.observed.site,
                 SEEN,
                 result="ok",
-                message=f"{len(versions)} packages" if versions else "up to date",
+                message=counted(len(versions), "package") if versions else "up to date",
                 seconds=0.0,
                 details={"due": versions},
             )

@@ -11,7 +11,8 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from orchestrator.contract.calendar import PARIS
+from orchestrator.contract.calendar import day_in_paris
+from orchestrator.counting import counted, plural
 from orchestrator.nightly.result import BackupLine, GuestLine
 from orchestrator.resources.desired import pool_of
 from orchestrator.resources.unreadable import holding_up
@@ -98,7 +99,7 @@ class Whereabouts:
             len(reading.holdings.owned.get(machine.key, ())) for reading in self._readings.values()
         )
         if archives:
-            return f"there are {archives} archives of it"
+            return f"there {plural(archives, 'is', 'are')} {counted(archives, 'archive')} of it"
         return "the history knows a backup of it" if machine.key in self._backed_up else ""
 
     def _of_unreadable(self, machine: DesiredMachine) -> str:
@@ -198,7 +199,7 @@ def missing_of_broken_files(
                 )
         for key, newest in reading.holdings.orphans.items():
             if newest >= recent:
-                text = f"it was backed up on {newest.astimezone(PARIS):%Y-%m-%d}, and no VM is it any more: {_NOTES}"
+                text = f"it was backed up on {day_in_paris(newest)}, and no VM is it any more: {_NOTES}"
                 found.setdefault(key, text)
         for key, text in sorted(found.items()):
             if key[0] not in clients and key not in known | seen:

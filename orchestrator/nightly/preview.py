@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from orchestrator.applying.update_candidates import window_in_words
-from orchestrator.contract.calendar import PARIS
+from orchestrator.contract.calendar import day_in_paris, paris_time
+from orchestrator.counting import counted
 from orchestrator.nightly.run import NightPlan
 from orchestrator.resources.change import Kind
 
@@ -17,10 +18,9 @@ _GIB = 1024**3
 
 def render_night_plan(plan: NightPlan, closes_at: dt.datetime) -> Iterator[Text]:
     """Yield the lines of a night's plan, in the order of the work."""
-    started = plan.started_at.astimezone(PARIS)
-    closes = closes_at.astimezone(PARIS)
     yield Text(
-        f"night of {plan.night}: begins {started:%a %d %b %H:%M}, window closes {closes:%a %d %b %H:%M}",
+        f"night of {plan.night}: begins {paris_time(plan.started_at, weekday=True)}, "
+        f"window closes {paris_time(closes_at, weekday=True)}",
         "bold",
     )
     for problem in plan.problems:
@@ -51,7 +51,7 @@ def render_night_plan(plan: NightPlan, closes_at: dt.datetime) -> Iterator[Text]
         size = f"{archive.stored.size / _GIB:.1f} GiB"
         if verdict.goes:
             yield Text(
-                f"  - archive {client}/{name}   {archive.stored.volid}, {size}, ended {verdict.ends:%Y-%m-%d}",
+                f"  - archive {client}/{name}   {archive.stored.volid}, {size}, ended {day_in_paris(verdict.ends)}",
                 "red",
             )
         else:
@@ -95,15 +95,18 @@ def _backups(plan: NightPlan) -> Iterator[Text]:
 def _summary(plan: NightPlan) -> Text:
     forecast = plan.backups.forecast
     goes = sum(verdict.goes for _, verdict in plan.over)
-    text = f"{len(plan.backups.due)} backups, {goes} archives to remove, {len(plan.tests)} restore tests"
+    text = (
+        f"{counted(len(plan.backups.due), 'backup')}, {counted(goes, 'archive')} to remove, "
+        f"{counted(len(plan.tests), 'restore test')}"
+    )
     if plan.updates.planned:
-        text += f", {len(plan.updates.planned)} machines to update"
+        text += f", {counted(len(plan.updates.planned), 'machine')} to update"
     if forecast is None:
         return Text(text, "bold")
-    ends = forecast.ends_at.astimezone(PARIS)
+    ends = paris_time(forecast.ends_at, weekday=True)
     if forecast.fits:
-        return Text(f"{text} · the backups should end {ends:%a %H:%M}: they fit", "bold")
+        return Text(f"{text} · the backups should end {ends}: they fit", "bold")
     return Text(
-        f"{text} · the backups would end {ends:%a %d %b %H:%M}, after the window closes: they do not fit",
+        f"{text} · the backups would end {ends}, after the window closes: they do not fit",
         "bold red",
     )

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.applying.backups import remove_archive
-from orchestrator.contract.calendar import PARIS
+from orchestrator.contract.calendar import paris_time
 from orchestrator.contract.retention import Verdict
 from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import ForeignArchives, RetentionLine, UnbelievedArchive
@@ -72,7 +72,7 @@ def _one(night: Night, key: tuple[str, str], verdict: Verdict[Archive]) -> Reten
     archive = verdict.archive
     if verdict.dated_later:
         text = (
-            f"its date is in the future ({archive.taken_at.astimezone(PARIS):%Y-%m-%d %H:%M}), so nobody knows how "
+            f"its date is in the future ({paris_time(archive.taken_at)}), so nobody knows how "
             "old it is: it is kept and does not count as a backup; the clock of its node was wrong; remove it in "
             "Proxmox when newer ones are there"
         )
@@ -80,7 +80,7 @@ def _one(night: Night, key: tuple[str, str], verdict: Verdict[Archive]) -> Reten
     if verdict.kept_because is not None:
         return _line(key, archive, "kept", verdict.kept_because)
     client, machine = key
-    because = f"its days were over on {verdict.ends:%Y-%m-%d %H:%M} (art. 3.5)"
+    because = f"its days were over on {paris_time(verdict.ends)} (art. 3.5)"
     try:
         remove_archive(night.clusters[archive.site], night.journal, archive, client, machine, reason=because)
     except Exception as error:  # whatever one archive stumbles over, the others go on

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from orchestrator.contract.calendar import paris_time
+from orchestrator.counting import counted
 from orchestrator.planning.interventions import Charge, Intervention
 from orchestrator.planning.plan import MachinePlan, Plan
 from orchestrator.planning.safety import Risk
 from orchestrator.resources.change import Change, ChangeClass, Kind
+from orchestrator.resources.unreadable import Unreadable
 from orchestrator.shown import utf8
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 Told = Annotated[str, BeforeValidator(lambda text: utf8(text) if isinstance(text, str) else text)]
 """A text that may come from a hypervisor or a guest: any character that JSON can hold."""
@@ -40,6 +44,10 @@ class ChangeDocument(_Document):
     erases: bool = Field(description="data goes that would have stayed without the change")
     drift: bool = Field(description="the hypervisor was changed, not the file")
     restart: Told | None = Field(description="when the machine restarts for it, in words")
+    restart_at: dt.datetime | None = Field(
+        default=None,
+        description="when the window of a planned restart opens; null if it is now, not planned, or none",
+    )
     why: Told | None = Field(description="reason and way out, for refusals and notices")
 
 
@@ -67,7 +75,12 @@ class MachineDocument(_Document):
     address: Told | None = Field(description="IPv4; null if it has none yet")
     refused: bool = Field(description="something was refused: nothing at all is done to this machine")
     changes: list[ChangeDocument] = Field(
-        description="in the order in which they are made; empty: nothing to do"
+        description="in the order in which they are made; empty: nothing to do. Of a refused machine: what is refused, "
+        "and what waits or is worth knowing"
+    )
+    not_done: list[ChangeDocument] = Field(
+        default_factory=list,
+        description="what the file of a refused machine asks for besides: never made, and counted nowhere else",
     )
     intervention: InterventionDocument | None = Field(description="null if nothing counts")
 
@@ -127,6 +140,20 @@ class UnreadableDocument(_Document):
     machine: Told | None = Field(description="which of the client's it seems to be; null if nothing tells")
     copy_of_ours: bool = Field(description="the machine that it claims to be is there: it holds nothing up")
     reason: Told = Field(description="why, and what to do")
+    refuses: list[Told] = Field(
+        default_factory=list,
+        description="machines of files, CLIENT/MACHINE, that are refused because of it: their refusal names it",
+    )
+
+
+class RestartsDocument(_Document):
+    """Machines that restart at one time."""
+
+    machines: int = Field(description="how many")
+    when: Literal["now", "window", "not-planned"] = Field(
+        description="in this run; in the next maintenance window; or no window was agreed"
+    )
+    at: dt.datetime | None = Field(description="when the window opens; null for others")
 
 
 class SummaryDocument(_Document):
@@ -135,8 +162,12 @@ class SummaryDocument(_Document):
     create: int = Field(description="new machines")
     update: int = Field(description="machines that change, but for new and retired ones")
     retire: int = Field(description="machines that are stopped and kept")
-    restart: int = Field(description="machines that restart")
-    refused: int = Field(description="changes that are not made")
+    restart: int = Field(description="machines that restart in this run")
+    restarts: list[RestartsDocument] = Field(
+        default_factory=list, description="every restart that the changes need: how many machines, and when"
+    )
+    refused: int = Field(description="changes that are refused")
+    not_done: int = Field(default=0, description="other changes of refused machines: not made either")
     expire: int = Field(description="snapshots whose seven days are over")
     waiting: int = Field(description="changes that wait for a restart or a window")
     erase: int = Field(description="always 0: no plan erases", le=0)
@@ -181,7 +212,8 @@ def _machine(plan: MachinePlan) -> MachineDocument:
         digest=plan.digest,
         address=str(plan.address) if plan.address else None,
         refused=plan.refused,
-        changes=[_change(change) for change in plan.changes],
+        changes=[_change(change) for change in plan.shown],
+        not_done=[_change(change) for change in plan.not_done],
         intervention=_intervention(plan.intervention),
     )
 
@@ -190,6 +222,56 @@ def _intervention(held: Intervention | None) -> InterventionDocument | None:
     if held is None:
         return None
     return InterventionDocument(**{name: getattr(held, name) for name in InterventionDocument.model_fields})
+
+
+def restarts(
+    machines: Iterable[Sequence[Change | ChangeDocument]], made_at: dt.datetime
+) -> Iterator[RestartsDocument]:
+    """Count the restarts that changes need: first those of this run, then those planned by their time.
+
+    Args:
+        machines: the changes of each machine, without those that are not done.
+        made_at: the moment that the plan was made for.
+    """
+    found: Counter[tuple[int, dt.datetime | None]] = Counter()
+    for changes in machines:
+        if any(change.kind is Kind.RESTART for change in changes):
+            found[_NOW, None] += 1
+        elif needing := [change for change in changes if change.restart]:
+            times = [change.restart_at for change in needing if change.restart_at is not None]
+            found[(_WINDOW, min(times)) if times else (_NOT_PLANNED, None)] += 1
+    for (when, at), count in sorted(found.items(), key=lambda item: (item[0][0], item[0][1] or made_at)):
+        yield RestartsDocument(machines=count, when=_WHEN[when], at=at)
+
+
+_NOW, _WINDOW, _NOT_PLANNED = range(3)
+_WHEN: tuple[Literal["now", "window", "not-planned"], ...] = ("now", "window", "not-planned")
+
+
+def restart_words(found: Sequence[RestartsDocument]) -> str:
+    """How many machines restart when: ``1 now, 2 on Tue 2026-11-24 22:00 CET``; empty if none does."""
+    words = []
+    planned = [item for item in found if item.at is not None]
+    for item in found:
+        if item.when == "now":
+            words.append(f"{item.machines} now")
+        elif item.at is not None and item in planned[:_TIMES_SHOWN]:
+            words.append(f"{item.machines} on {paris_time(item.at, weekday=True)}")
+        elif item.at is None:
+            words.append(f"{item.machines} not planned (no maintenance window agreed)")
+    if later := sum(item.machines for item in planned[_TIMES_SHOWN:]):
+        words.append(f"{later} later")
+    return ", ".join(words)
+
+
+def restarts_counted(found: Sequence[RestartsDocument]) -> str:
+    """All restarts with their times: ``1 restart on Tue 2026-11-24 22:00 CET``, ``3 restarts: 1 now, 2 on …``."""
+    noun = counted(sum(item.machines for item in found), "restart")
+    words = restart_words(found)
+    return f"{noun}: {words}" if len(found) > 1 else f"{noun} {words.partition(' ')[2]}"
+
+
+_TIMES_SHOWN = 2
 
 
 def summary(plan: Plan) -> SummaryDocument:
@@ -205,8 +287,10 @@ def summary(plan: Plan) -> SummaryDocument:
         update=changed - create - retire,
         retire=retire,
         restart=having(Kind.RESTART),
+        restarts=list(restarts((machine.shown for machine in plan.machines), plan.made_at)),
         refused=plan.count(Kind.REFUSED) + plan.count(Kind.UNABLE),
-        expire=plan.count(Kind.EXPIRE),
+        not_done=sum(len(machine.not_done) for machine in plan.machines),
+        expire=sum(change.kind is Kind.EXPIRE for machine in plan.machines for change in machine.effective),
         waiting=plan.count(Kind.WAITING),
         erase=0,
         by_class=dict(
@@ -214,6 +298,19 @@ def summary(plan: Plan) -> SummaryDocument:
         ),
         quotes_missing=sum(machine.lacks_quote for machine in plan.machines),
     )
+
+
+def _refused_for(item: Unreadable, plan: Plan) -> list[str]:
+    return [
+        "/".join(machine.key)
+        for machine in plan.machines
+        if machine.held_by == item
+        or (
+            item.kind == "machine"
+            and machine.refused
+            and (machine.site, machine.vmid) == (item.site, item.vmid)
+        )
+    ]
 
 
 def to_document(plan: Plan) -> PlanDocument:
@@ -240,6 +337,7 @@ def to_document(plan: Plan) -> PlanDocument:
                 machine=item.machine,
                 copy_of_ours=item.copy,
                 reason=item.reason,
+                refuses=_refused_for(item, plan),
             )
             for item in plan.unreadable
         ],

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.keys import fingerprints
 from orchestrator.guests.rules import describe_changes, policy_from_data, policy_to_data
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.change import BETWEEN_RULES, Change, Kind
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.key_names import NamedKey, key_names, key_words
 from orchestrator.resources.machine import keys_in_config
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
+from orchestrator.shown import quoted
 from orchestrator.subscriptions.model import Offer
 
 KEYS = "SSH keys"
@@ -67,7 +68,7 @@ def _firewall(desired: DesiredMachine, mark: Mark) -> Iterator[Change]:
         return
     loaded = policy_from_data(mark.firewall) if mark.firewall else None
     lines = describe_changes(loaded, desired.policy)
-    words = "; ".join(lines) or "closed but for the provider"
+    words = BETWEEN_RULES.join(lines) or "closed but for the provider"
     yield Change(kind=Kind.FIREWALL, what="firewall", after=words)
 
 
@@ -145,15 +146,21 @@ def _drift(reading: InsideReading, changing: set[str]) -> Iterator[Change]:
             yield Change(
                 kind=kind,
                 what=what,
-                before="; ".join(lines),
+                before=BETWEEN_RULES.join(lines),
                 after="as its file says",
                 drift=True,
             )
     if reading.foreign_keys:
-        people = ", ".join(" ".join(line.split()[2:]) for line in reading.foreign_keys)
+        people = ", ".join(map(_person, reading.foreign_keys))
         why = "in no file, put in by somebody in the machine: left alone"
         yield Change(kind=Kind.NOTICE, what=KEYS, after=people, why=why)
     yield from _packages(reading)
+
+
+def _person(line: str) -> str:
+    """Whose key it is, of ``? TYPE FINGERPRINT NAME``: the name was written by somebody in the machine."""
+    fingerprint, *name = line.split()[2:] or [""]
+    return f"{fingerprint} {quoted(' '.join(name))}" if name else fingerprint
 
 
 def _packages(reading: InsideReading) -> Iterator[Change]:

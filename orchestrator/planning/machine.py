@@ -10,8 +10,14 @@ from ipaddress import IPv4Address
 from orchestrator.contract.life import Standing
 from orchestrator.guests.inside import InsideReading
 from orchestrator.planning.inside import KEYS, inside_changes
-from orchestrator.planning.window import describe_restart, is_open
-from orchestrator.resources.backup import OFF, archives_going, backup_words, what_retention_does
+from orchestrator.planning.window import describe_restart, is_open, planned_restart
+from orchestrator.resources.backup import (
+    OFF,
+    archives_going,
+    backup_words,
+    shown_retention,
+    what_retention_does,
+)
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.machine import (
@@ -89,7 +95,10 @@ def _in_service(
     found = edits(desired, observed, mark, address)
     restart = "now, as told" if restart_now else describe_restart(desired.window, now)
     changes = list(snapshot_changes(desired, observed, mark, now))
-    changes += [_with_restart(edit.change, edit.params, observed, restart) for edit in found if edit.change]
+    at = None if restart_now else planned_restart(desired.window, now)
+    changes += [
+        _with_restart(edit.change, edit.params, observed, restart, at) for edit in found if edit.change
+    ]
     if any(edit.change is None for edit in found) and mark.ready and not mark.suspended:
         changes += [_settings(edit.params) for edit in found if edit.change is None and edit.params]
     if pool := pool_change(desired, observed):
@@ -122,10 +131,14 @@ def _settings(params: Mapping[str, str | int]) -> Change:
 
 
 def _with_restart(
-    change: Change, params: Mapping[str, str | int], observed: ObservedMachine, restart: str
+    change: Change,
+    params: Mapping[str, str | int],
+    observed: ObservedMachine,
+    restart: str,
+    at: dt.datetime | None,
 ) -> Change:
     needs_one = change.kind is Kind.UPDATE and observed.running and params.keys() & RESTART_KEYS
-    return replace(change, restart=restart) if needs_one else change
+    return replace(change, restart=restart, restart_at=at) if needs_one else change
 
 
 def _mark_changes(desired: DesiredMachine, observed: ObservedMachine, mark: Mark) -> list[Change]:
@@ -160,8 +173,8 @@ def _backup_changes(
         Change(
             kind=Kind.UPDATE,
             what="backup",
-            before=before,
-            after=after,
+            before=shown_retention(before),
+            after=shown_retention(after),
             erases=bool(archives_going(desired, observed.archives or (), now)),
             why=None if observed.archives is None else what_retention_does(desired, observed.archives, now),
         )
@@ -267,6 +280,7 @@ def _power_changes(
             what="restart",
             after=", ".join(waiting),
             restart=describe_restart(desired.window, now),
+            restart_at=planned_restart(desired.window, now),
             why=f"set already; to restart it at once: `{_restart_command(desired)}`",
         )
     ]

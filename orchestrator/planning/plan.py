@@ -16,6 +16,7 @@ from orchestrator.planning.classes import classified
 from orchestrator.planning.inside import new_supervision
 from orchestrator.planning.interventions import Allowance, Charge, Intervention
 from orchestrator.planning.machine import machine_changes
+from orchestrator.planning.notes_room import NOTED, notes_refusal
 from orchestrator.planning.refusals import (
     address_conflict,
     adoption_refusal,
@@ -30,13 +31,14 @@ from orchestrator.planning.refusals import (
 )
 from orchestrator.planning.safety import Danger
 from orchestrator.proxmox import VmSummary
-from orchestrator.resources.backup import backup_words
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.backup import backup_words, shown_retention
+from orchestrator.resources.change import BETWEEN_RULES, Change, Kind
 from orchestrator.resources.desired import ChangeTerms, DesiredMachine, pool_of
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.redundancy import redundancy_words, refusals
 from orchestrator.resources.unreadable import Unreadable
+from orchestrator.shown import quoted
 from orchestrator.subscriptions.model import format_mebibytes
 
 
@@ -53,6 +55,7 @@ class MachinePlan:
         inside: what was seen in the guest; None if nobody looked.
         intervention: what its changes are to the contract (article 3.8.4); None if nothing counts, or before
             :func:`orchestrator.planning.interventions.with_interventions`.
+        held_by: what could not be read and is, or may be, this machine: why it is refused; None if nothing is.
     """
 
     client: str
@@ -69,6 +72,7 @@ class MachinePlan:
     observed: ObservedMachine | None
     inside: InsideReading | None = None
     intervention: Intervention | None = None
+    held_by: Unreadable | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -84,6 +88,16 @@ class MachinePlan:
     def effective(self) -> tuple[Change, ...]:
         """The changes that ``apply`` makes: none if one was refused."""
         return () if self.refused else tuple(change for change in self.changes if change.effective)
+
+    @property
+    def not_done(self) -> tuple[Change, ...]:
+        """What its file asks for besides, and ``apply`` does not make because something was refused."""
+        return tuple(change for change in self.changes if change.effective) if self.refused else ()
+
+    @property
+    def shown(self) -> tuple[Change, ...]:
+        """The changes without those that are not done: what happens, what waits, what is refused."""
+        return tuple(change for change in self.changes if not (self.refused and change.effective))
 
     @property
     def unfinished(self) -> bool:
@@ -160,6 +174,17 @@ class Plan:
     def count(self, kind: Kind) -> int:
         """How many changes of a kind ``apply`` would make (or, for refusals and waits, not make)."""
         return sum(change.kind is kind for machine in self.machines for change in machine.changes)
+
+
+def untold(plan: Plan) -> list[Unreadable]:
+    """What could not be read, but for what a machine's refusal names: nothing is listed twice."""
+    held = [machine.held_by for machine in plan.machines if machine.held_by is not None]
+    refused = {(machine.site, machine.vmid) for machine in plan.machines if machine.refused}
+    return [
+        item
+        for item in plan.unreadable
+        if item not in held and not (item.kind == "machine" and (item.site, item.vmid) in refused)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,7 +316,10 @@ def _machine_plan(
         return _plan(desired, None, address, (notice,))
     if held:
         return replace(
-            _plan(desired, None, address, (held.change,)), vmid=held.item.vmid, node=held.item.node
+            _plan(desired, None, address, (held.change,)),
+            vmid=held.item.vmid,
+            node=held.item.node,
+            held_by=held.item,
         )
     if not own and desired.adopt is not None:
         return _plan(desired, adopting, address, (_adoption(desired, site, adopting, address),))
@@ -304,6 +332,8 @@ def _machine_plan(
     if address is None:
         return _plan(desired, machine, None, (no_address(desired, site),))
     changes = machine_changes(desired, machine, address, now, restart_now=restart_now, inside=inside)
+    if any(change.kind in NOTED for change in changes) and (full := notes_refusal(desired, machine, address)):
+        changes = (full, *changes)
     return replace(_plan(desired, machine, address, changes), inside=inside)
 
 
@@ -312,7 +342,8 @@ def _ending(desired: DesiredMachine, now: dt.datetime) -> str:
     life = desired.life
     if life.standing(now) is not Standing.ENDING:
         return ""
-    return f"notice of {life.notice} was given ({life.notice_reference}): nothing new is made until {life.last_day}"
+    letter = quoted(life.notice_reference)
+    return f"notice of {life.notice} was given ({letter}): nothing new is made until {life.last_day}"
 
 
 def _plan(
@@ -346,6 +377,8 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
         return (refusal,)
     if impossible := refusals(desired, site.state):
         return tuple(impossible)
+    if refusal := notes_refusal(desired, None, address):
+        return (refusal,)
     disks = ", ".join(f"{name} {size} GiB" for name, size in desired.disks)
     words = (
         f"{desired.vcpus} vCPU, {format_mebibytes(desired.memory)}, {disks}, {address}, from {desired.image}"
@@ -353,7 +386,7 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
     if nodes := only_on(desired, site):
         words += f", on {' or '.join(nodes)}, where its template is"
     if desired.backup_days is not None:
-        words += f", backup {backup_words(desired.backup_days)}"
+        words += f", backup {shown_retention(backup_words(desired.backup_days))}"
     if desired.redundancy.asked:
         words += f", {redundancy_words(desired.redundancy)}"
     return (
@@ -361,7 +394,7 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
         Change(
             kind=Kind.FIREWALL if desired.power == "running" else Kind.WAITING,
             what="firewall",
-            after="; ".join(describe_changes(None, desired.policy)) or "closed but for the provider",
+            after=BETWEEN_RULES.join(describe_changes(None, desired.policy)) or "closed but for the provider",
         ),
         *new_supervision(desired),
         *image_notices(desired, site),

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from orchestrator.planning.notes_room import notes_refusal
 from orchestrator.resources.adoption import Unfit, adopted_mark
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.copies import COPY_TAG, read_copy_mark
@@ -227,7 +228,7 @@ def adoption_refusal(
         return refused(
             f"the machine is not as its file says: {error}. Taking over changes nothing: correct the file"
         )
-    return None
+    return notes_refusal(desired, found, address)
 
 
 def _of_another(desired: DesiredMachine, found: ObservedMachine) -> str | None:

@@ -6,16 +6,20 @@ Markdown has to fit into a comment: what does not is left out, the largest first
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from orchestrator.contract.calendar import paris_time
+from orchestrator.counting import counted
 from orchestrator.pages import fill
+from orchestrator.planning.document import restart_words, restarts, restarts_counted
 from orchestrator.planning.interventions import Charge
-from orchestrator.resources.change import Kind
-from orchestrator.shown import markdown, shortened
+from orchestrator.resources.change import BETWEEN_RULES, QUIET, Kind, rules_of
+from orchestrator.shown import markdown, quoted, shortened, visible
 
 if TYPE_CHECKING:
     from orchestrator.planning.document import ChangeDocument, MachineDocument, PlanDocument
@@ -24,6 +28,9 @@ MARKDOWN_ROOM = 60_000
 """Characters of a plan in Markdown: GitHub takes comments of 65,536."""
 
 _WORST = ("bad", "warn", "plain")
+
+_LOST_NAMED = 3
+"""How many losses a client's line names."""
 
 _LONGEST = 400
 """Characters of one value where not all of the plan fits."""
@@ -34,6 +41,9 @@ class ClientRow:
     """One client's line of the table, and what is folded below it.
 
     Attributes:
+        restart: how many machines restart when, and how many are stopped, in words.
+        refused: how many changes are refused, and how many others are not done for it, in words.
+        lost: what data goes that would have stayed, in words.
         charge: what the client pays for, in words.
         worst: ``bad`` (refused, or data goes), ``warn`` (restarts, retires, lacks a quote) or ``plain``.
     """
@@ -42,9 +52,10 @@ class ClientRow:
     contract: str
     create: int
     change: int
-    restart: int
+    restart: str
     retire: int
-    refused: int
+    refused: str
+    lost: str
     charge: str
     worst: str
     machines: tuple[MachineDocument, ...]
@@ -77,7 +88,7 @@ def _detail_characters(row: ClientRow) -> int:
     return 200 + sum(
         100 + len(markdown(machine.machine + _difference(change, _LONGEST) + _reason(change, _LONGEST)))
         for machine in row.machines
-        for change in machine.changes
+        for change in (*machine.changes, *machine.not_done)
     )
 
 
@@ -102,7 +113,11 @@ def _content(
         "head": _head(document),
         "difference": partial(_difference, longest=longest),
         "reason": partial(_reason, longest=longest),
-        "short": partial(shortened, longest=longest),
+        "short": partial(_in_one_line, longest=longest),
+        "made": paris_time(document.made_at),
+        "untold": [item for item in document.unreadable if not item.refuses],
+        "counted": counted,
+        "quoted": quoted,
         "rows": _rows(document),
         "left_out": clients,
         "left_out_machines": sum(len(row.machines) for row in left_out),
@@ -117,13 +132,15 @@ def _head(document: PlanDocument) -> list[tuple[str, str]]:
     """The first line: each part with ``bad``, ``warn`` or nothing. What was not seen is not "no changes"."""
     s = document.summary
     held = sum(not item.copy_of_ours for item in document.unreadable)
+    untold = sum(not item.copy_of_ours and not item.refuses for item in document.unreadable)
     found = [
         (f"{len(document.frozen)} frozen", "bad", len(document.frozen)),
-        (f"{len(document.failures)} sites not read", "bad", len(document.failures)),
-        (f"{held} not touched", "bad", held),
-        (f"{s.restart} restarting", "", s.restart),
+        (f"{counted(len(document.failures), 'site')} not read", "bad", len(document.failures)),
+        (f"{untold} not touched", "bad", untold),
+        (restarts_counted(s.restarts), "", len(s.restarts)),
         (f"{s.quotes_missing} without a quote", "warn", s.quotes_missing),
         (f"{s.refused} refused", "bad", s.refused),
+        (f"{s.not_done} not done", "bad", s.not_done),
     ]
     changes = f"{s.create} to create, {s.update} to change, {s.retire} to retire, {s.erase} to erase"
     seen = "No changes in what could be read" if document.failures or held else "No changes"
@@ -133,7 +150,7 @@ def _head(document: PlanDocument) -> list[tuple[str, str]]:
 
 def _all_rows(document: PlanDocument) -> list[ClientRow]:
     return [
-        _row(client, list(machines))
+        _row(client, list(machines), document.made_at)
         for client, machines in groupby(document.machines, key=lambda machine: machine.client)
     ]
 
@@ -143,7 +160,7 @@ def _rows(document: PlanDocument) -> list[ClientRow]:
     return [row for row in _all_rows(document) if row.machines]
 
 
-def _row(client: str, machines: list[MachineDocument]) -> ClientRow:
+def _row(client: str, machines: list[MachineDocument], made_at: dt.datetime) -> ClientRow:
     changing = tuple(machine for machine in machines if machine.changes)
 
     def having(*kinds: Kind) -> int:
@@ -153,22 +170,42 @@ def _row(client: str, machines: list[MachineDocument]) -> ClientRow:
     refused = sum(
         change.kind in (Kind.REFUSED, Kind.UNABLE) for machine in changing for change in machine.changes
     )
-    create, retire, restart = having(Kind.CREATE), having(Kind.RETIRE), having(Kind.RESTART, Kind.STOP)
-    touched = having(*(set(Kind) - {Kind.WAITING, Kind.NOTICE, Kind.REFUSED, Kind.UNABLE}))
-    erases = any(change.erases for machine in going for change in machine.changes)
+    not_done = sum(len(machine.not_done) for machine in changing)
+    create, retire, stop = having(Kind.CREATE), having(Kind.RETIRE), having(Kind.STOP)
+    restarting = restart_words(list(restarts((machine.changes for machine in machines), made_at)))
+    touched = having(*(set(Kind) - QUIET))
+    lost = _lost(going)
     unpaid = any(_charge_of(machine) is Charge.MISSING for machine in going)
     return ClientRow(
         client=client,
-        contract=machines[0].contract,
+        contract=quoted(machines[0].contract),
         create=create,
         change=touched - create - retire,
-        restart=restart,
+        restart=", ".join(filter(None, [restarting, f"{stop} stopped" if stop else ""])),
         retire=retire,
-        refused=refused,
+        refused=", ".join(filter(None, [str(refused or ""), f"{not_done} not done" if not_done else ""])),
+        lost=lost,
         charge=_charge_words(going),
-        worst="bad" if refused or erases else "warn" if restart or retire or unpaid else "plain",
+        worst="bad" if refused or lost else "warn" if restarting or stop or retire or unpaid else "plain",
         machines=changing,
     )
+
+
+def _lost(machines: Sequence[MachineDocument]) -> str:
+    """What data goes with these changes that would have stayed, or whose days are over: what, and whose."""
+    words = [
+        f"{change.what} of {machine.machine}"
+        for machine in machines
+        for change in machine.changes
+        if change.erases
+    ]
+    expired = sum(change.kind is Kind.EXPIRE for machine in machines for change in machine.changes)
+    named = words[:_LOST_NAMED]
+    if more := len(words) - len(named):
+        named.append(f"{more} more")
+    if expired:
+        named.append(counted(expired, "expired snapshot"))
+    return ", ".join(named)
 
 
 def _charge_of(machine: MachineDocument) -> Charge | None:
@@ -181,16 +218,25 @@ def _charge_words(machines: list[MachineDocument]) -> str:
     if free := sum(item.charge is Charge.FREE for item in held):
         words.append(f"{free} free")
     for quote in dict.fromkeys(item.quote for item in held if item.quote):
-        words.append(f"{sum(item.quote == quote for item in held)} on quote {quote}")
+        words.append(f"{sum(item.quote == quote for item in held)} on quote {quoted(quote)}")
     if missing := sum(item.charge is Charge.MISSING for item in held):
         words.append(f"{missing} without a quote")
     return ", ".join(words)
 
 
-def _difference(change: ChangeDocument, longest: int | None = None) -> str:
-    words = " → ".join(shortened(text, longest) for text in (change.before, change.after) if text)
-    return words + (f"; restart {change.restart}" if change.restart else "")
+def _difference(change: ChangeDocument, longest: int | None = None, *, done: bool = True) -> str:
+    """Both sides; each rule of a firewall on a line of its own. No value makes a line of its own."""
+    sides = [_in_one_line(text, longest) for text in (change.before, change.after) if text]
+    words = " → ".join(sides)
+    if len(rules_of(change)) > 1:
+        words = "\n→ ".join(side.replace(BETWEEN_RULES, "\n") for side in sides)
+    return words + (f"; restart {change.restart}" if change.restart and done else "")
 
 
 def _reason(change: ChangeDocument, longest: int | None = None) -> str:
-    return shortened(change.why or change.class_reason or "", longest)
+    return _in_one_line(change.why or change.class_reason or "", longest)
+
+
+def _in_one_line(text: str, longest: int | None = None) -> str:
+    """A value as it stands among our words: its line ends are shown, and end no line."""
+    return visible(shortened(text, longest), longest=None)

@@ -17,9 +17,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.planning.document import MachineDocument, PlanDocument
-from orchestrator.resources.change import QUIET
+from orchestrator.resources.change import QUIET, Kind
 
-SAVED_VERSION = 1
+SAVED_VERSION = 2
 MAXIMUM_BYTES = 100 * 1024 * 1024
 _YEARS = (1970, 2999)
 """As dates in files: what lies beyond cannot be calculated with."""
@@ -152,22 +152,32 @@ def moved(saved: SavedPlan, now: PlanDocument, files: Mapping[str, str]) -> Iter
 
 
 def _concerned(plan: PlanDocument) -> dict[tuple[str, str], MachineDocument]:
-    """The machines that the plan would do something to."""
+    """The machines that the plan would do something to, or refuses to."""
     return {
         (machine.client, machine.machine): machine
         for machine in plan.machines
-        if any(change.kind not in QUIET for change in machine.changes)
+        if any(change.kind not in QUIET for change in machine.changes) or machine.refused
     }
+
+
+def _refusals(machine: MachineDocument) -> Iterator[str]:
+    for change in machine.changes:
+        if change.kind is Kind.REFUSED:
+            yield f"{change.what}: {change.why}"
 
 
 def _machine_moved(
     name: str, before: MachineDocument | None, after: MachineDocument | None, known: bool
 ) -> Iterator[str]:
     if before is None:
-        verb = "would be changed now" if known else "is new"
-        yield f"{name} {verb}, and the plan does not say so"
+        if after is not None and not after.refused:
+            verb = "would be changed now" if known else "is new"
+            yield f"{name} {verb}, and the plan does not say so"
     elif after is None:
-        yield f"{name}: nothing is left to do, somebody did it"
+        if not before.refused:
+            yield f"{name}: nothing is left to do, somebody did it"
+    elif after.refused and not before.refused:
+        yield f"{name}: it is refused now: {'; '.join(_refusals(after))}"
     elif before.changes != after.changes or before.refused != after.refused:
         yield f"{name}: the changes are not the same any more"
     elif (before.vmid, before.address) != (after.vmid, after.address):

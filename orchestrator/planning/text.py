@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+import textwrap
 from collections.abc import Iterator
 from itertools import groupby
 
 from rich.text import Text
 
 from orchestrator.contract.calendar import day_in_paris
+from orchestrator.counting import counted
 from orchestrator.planning.classes import WORST_FIRST
-from orchestrator.planning.document import summary
+from orchestrator.planning.document import restart_words, restarts_counted, summary
 from orchestrator.planning.interventions import Allowance, Charge
-from orchestrator.planning.plan import MachinePlan, Plan
-from orchestrator.resources.change import Change, Kind
+from orchestrator.planning.plan import MachinePlan, Plan, untold
+from orchestrator.resources.change import Change, Kind, rules_of
+from orchestrator.shown import quoted, visible
 
 _SYMBOLS = {
     Kind.CREATE: ("+", "green"),
@@ -32,6 +35,13 @@ _SYMBOLS = {
     Kind.REFUSED: ("✗", "bold red"),
     Kind.UNABLE: ("✗", "bold red"),
 }
+
+
+_COLUMNS = 100
+"""Of the lines that have one rule of a firewall each."""
+
+_RULE_BESIDE = 40
+"""A single rule of at most so many characters stands beside its machine."""
 
 
 def render_plan(plan: Plan, *, show_unmanaged: bool = False) -> Iterator[Text]:
@@ -60,16 +70,17 @@ def _client(
         return
     first = machines[0]
     offers = ", ".join(dict.fromkeys(machine.offer for machine in machines))
-    heading = Text.assemble((client, "bold"), f"   {first.contract}   {offers}   site {first.site}")
+    heading = Text.assemble((client, "bold"), f"   {quoted(first.contract)}   {offers}   site {first.site}")
     ends = first.desired.probation_ends if first.desired else None
     if ends and day_in_paris(now) < ends:
         heading.append(f"   probation until {ends}: no service level (art. 4.2)", "cyan")
     yield heading
-    rows = [(machine, change) for machine in changing for change in _collapse(machine)]
-    subjects = [_subject(machine, change) for machine, change in rows]
-    width = max(len(subject) for subject in subjects)
-    for (machine, change), subject in zip(rows, subjects, strict=True):
-        yield from _line(machine, change, subject.ljust(width))
+    rows = [(machine, _collapse(machine)) for machine in changing]
+    width = max(len(_subject(machine, change)) for machine, changes in rows for change in changes)
+    for machine, changes in rows:
+        for change in changes:
+            yield from _line(machine, change, _subject(machine, change).ljust(width))
+        yield from _not_done(machine)
     yield from _change_management(changing, allowance)
 
 
@@ -85,7 +96,7 @@ def _change_management(machines: list[MachinePlan], allowance: Allowance | None)
     quotes = dict.fromkeys(item.quote for _, item in held if item.quote)
     for quote in quotes:
         names = ", ".join(f"{name} ({item.change_class})" for name, item in held if item.quote == quote)
-        yield Text(f"    charged, on quote {quote}: {names}", "dim")
+        yield Text(f"    charged, on quote {quoted(quote)}: {names}", "dim")
     missing = [f"{name} ({item.change_class})" for name, item in held if item.charge is Charge.MISSING]
     if missing:
         needs = (
@@ -101,7 +112,7 @@ def _collapse(machine: MachinePlan) -> list[Change]:
     """What a clone that an earlier run left unfinished still needs stands in one line."""
     mark = machine.observed.mark if machine.observed else None
     if mark is None or mark.applied or machine.refused or not machine.effective:
-        return list(machine.changes)
+        return list(machine.shown)
     whats = ", ".join(change.what for change in machine.effective)
     finish = Change(kind=Kind.UPDATE, what="machine", after=f"finish its creation ({whats})")
     return [finish, *(change for change in machine.changes if not change.effective)]
@@ -113,16 +124,52 @@ def _subject(machine: MachinePlan, change: Change) -> str:
 
 def _line(machine: MachinePlan, change: Change, subject: str) -> Iterator[Text]:
     symbol, style = _SYMBOLS[change.kind]
-    text = Text.assemble("  ", (symbol, style), " ", subject, "   ", _difference(change))
+    rules = rules_of(change)
+    apart = len(rules) > 1 or sum(map(len, rules)) > _RULE_BESIDE
+    difference = _rules_counted(change, len(rules)) if apart else _difference(change)
+    text = Text.assemble("  ", (symbol, style), " ", subject, "   ", difference)
     if change.restart:
         text.append(f"   restart {change.restart}", "magenta")
     if change.change_class and not machine.refused:
         text.append(f"   {change.change_class}", "dim")
+    if machine.lacks_quote and change.effective:
+        text.append("   not done without a quote", "bold yellow")
     if change.drift:
         text.append("   drift: changed outside", "cyan")
     yield text
+    for rule in rules if apart else ():
+        yield from (Text(line) for line in _wrapped(rule))
     if change.why:
         yield Text(f"      {change.why}", "red" if change.kind in (Kind.REFUSED, Kind.UNABLE) else "dim")
+
+
+def _not_done(machine: MachinePlan) -> Iterator[Text]:
+    """What a refused machine's file asks for besides, apart from all that will happen."""
+    for change in machine.not_done:
+        rules = rules_of(change)
+        apart = len(rules) > 1 or sum(map(len, rules)) > _RULE_BESIDE
+        difference = _rules_counted(change, len(rules)) if apart else _difference(change)
+        yield Text(f"      not done: {change.what} {machine.machine}   {difference}", "dim")
+        for rule in rules if apart else ():
+            yield from (Text(line, "dim") for line in _wrapped(rule))
+
+
+def _wrapped(rule: str) -> list[str]:
+    """A rule of a firewall on lines of its own, within :data:`_COLUMNS`."""
+    indent = " " * 8
+    return textwrap.wrap(
+        visible(rule, longest=None),
+        width=_COLUMNS,
+        initial_indent=indent,
+        subsequent_indent=indent + "    ",
+        break_on_hyphens=False,
+    )
+
+
+def _rules_counted(change: Change, number: int) -> str:
+    """What stands on a firewall's line where its rules stand below it."""
+    words = counted(number, "rule")
+    return words if change.before is None else f"{words} → {change.after}"
 
 
 def _difference(change: Change) -> str:
@@ -134,11 +181,8 @@ def _difference(change: Change) -> str:
 
 
 def _unreadable(plan: Plan) -> Iterator[Text]:
-    """What could not be read, but for machines whose plan has just said so."""
-    told = {(machine.site, machine.vmid) for machine in plan.machines if machine.refused}
-    for item in plan.unreadable:
-        if item.kind == "machine" and (item.site, item.vmid) in told:
-            continue
+    """What could not be read, but for what a machine's refusal has just named."""
+    for item in untold(plan):
         seems = f", which seems to be {item.client}'s" if item.client and item.kind == "machine" else ""
         style = "red" if item.holds_up else "yellow"
         yield Text(f"not touched: {item.subject} at {item.site}{seems}", style)
@@ -148,8 +192,7 @@ def _unreadable(plan: Plan) -> Iterator[Text]:
 def _unmanaged(plan: Plan, show: bool) -> Iterator[Text]:
     for site, machines in plan.unmanaged.items():
         hint = "" if show else " (--show-unmanaged)"
-        count = "1 machine" if len(machines) == 1 else f"{len(machines)} machines"
-        yield Text(f"unmanaged on {site}: {count}, not touched{hint}", "dim")
+        yield Text(f"unmanaged on {site}: {counted(len(machines), 'machine')}, not touched{hint}", "dim")
         if show:
             for vm in machines:
                 yield Text(f"    {vm.vmid:>9}  {vm.name}  on {vm.node}, {vm.status}", "dim")
@@ -158,23 +201,28 @@ def _unmanaged(plan: Plan, show: bool) -> Iterator[Text]:
 def _summary(plan: Plan) -> Text:
     counts = summary(plan)
     if not plan.has_changes and not plan.has_errors:
-        waiting = f" ({counts.waiting} waiting for a restart)" if counts.waiting else ""
+        waiting = (
+            f" ({counts.waiting} waiting for a restart: {restart_words(counts.restarts)})"
+            if counts.restarts
+            else ""
+        )
         return Text(f"no changes{waiting}", "green")
     text = f"{counts.create} to create, {counts.update} to change, {counts.retire} to retire, 0 to erase"
     if counts.expire:
-        text += f", {counts.expire} snapshot{'s' if counts.expire > 1 else ''} to expire"
-    if counts.restart:
-        text += f" · {counts.restart} restart{'s' if counts.restart > 1 else ''}"
+        text += f", {counted(counts.expire, 'snapshot')} to expire"
+    if counts.restarts:
+        text += f" · {restarts_counted(counts.restarts)}"
     by_class = ", ".join(f"{counts.by_class[name]} {name}" for name in WORST_FIRST if name in counts.by_class)
     if by_class:
         text += f" · {by_class}"
     if counts.quotes_missing:
-        noun = "needs a quote's reference" if counts.quotes_missing == 1 else "need a quote's reference"
-        text += f" · {counts.quotes_missing} {noun}"
+        text += f" · {counted(counts.quotes_missing, 'needs', 'need')} a quote's reference"
     if counts.refused:
         text += f" · {counts.refused} refused"
+    if counts.not_done:
+        text += f" · {counts.not_done} not done"
     if plan.failures:
-        text += f" · {len(plan.failures)} site{'s' if len(plan.failures) > 1 else ''} not read"
-    if held := sum(item.claims for item in plan.unreadable):
+        text += f" · {counted(len(plan.failures), 'site')} not read"
+    if held := sum(item.claims for item in untold(plan)):
         text += f" · {held} not touched"
     return Text(text, "bold")

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.contract.calendar import PARIS
+from orchestrator.counting import counted
 from orchestrator.nightly.result import NightReport
 from orchestrator.reports.scope import held_back, key, made
 from orchestrator.shown import label
@@ -23,6 +24,8 @@ LAST_SUCCESS = "orchestrator_nightly_last_success_timestamp_seconds"
 
 _FILE_MODE = 0o644
 """Node exporter runs as another user. The file holds names of clients and machines, and no secret."""
+
+_HOUR = 3600
 
 _LARGEST_BYTES = 64 * 1024 * 1024
 
@@ -165,7 +168,7 @@ def _storages(report: NightReport, registry: CollectorRegistry) -> None:
     used = Figure("orchestrator_storage_used_bytes", "What is used of a storage", _STORAGE, registry=registry)
     total = Figure("orchestrator_storage_total_bytes", "Size of a storage", _STORAGE, registry=registry)
     full = Figure(
-        "orchestrator_storage_full_in_days",
+        "orchestrator_storage_full_in_nights",
         "Nights until the first that does not fit: 0 is the last night's own, +Inf if the next seven fit",
         _STORAGE,
         registry=registry,
@@ -227,10 +230,11 @@ def _updates(report: NightReport, registry: CollectorRegistry) -> None:
         failed.labels(*key(update)).set(update.failed)
     if report.delay is not None and report.delay.average_hours is not None:
         Figure(
-            "orchestrator_updates_delay_hours_average",
-            f"Working hours from publication or request to installation, average of the last {report.delay.days} days",
+            "orchestrator_updates_delay_average_working_seconds",
+            "Seconds of working hours from publication or request to installation, average of the last "
+            f"{counted(report.delay.days, 'day')}",
             registry=registry,
-        ).set(report.delay.average_hours)
+        ).set(report.delay.average_hours * _HOUR)
 
 
 def _firewalls(report: NightReport, registry: CollectorRegistry) -> None:

@@ -13,6 +13,7 @@ from orchestrator.reports.page import Cell, Column, Table, table_of
 from orchestrator.reports.speech import Speech
 from orchestrator.reports.words import Language
 from orchestrator.resources.adoption import disk_slots, memory_of, vcpus_of
+from orchestrator.shown import quoted
 
 if TYPE_CHECKING:
     from orchestrator.resources.observed import ObservedMachine
@@ -84,18 +85,18 @@ def check_reversibility(life: ContractLife, moment: dt.datetime) -> dt.date:
     """
     if life.last_day is None:
         raise NoReversibility(
-            f"contract {life.reference}: nobody ended it, there is nothing to plan (art. 10); say "
+            f"contract {quoted(life.reference)}: nobody ended it, there is nothing to plan (art. 10); say "
             "status: terminated in the file, with the day that the registered letter was received"
         )
     if life.default_of_payment:
         raise NoReversibility(
-            f"contract {life.reference} ended in default of payment ({life.notice_reference}): the client has no "
-            "reversibility (art. 10); once it has paid, take default_of_payment out of the file"
+            f"contract {quoted(life.reference)} ended in default of payment ({quoted(life.notice_reference)}): the "
+            "client has no reversibility (art. 10); once it has paid, take default_of_payment out of the file"
         )
     if life.standing(moment) is Standing.ENDED:
         raise NoReversibility(
-            f"contract {life.reference}: the {REVERSIBILITY_DAYS} working days after the notice of {life.notice} "
-            f"were over on {life.last_day}: there is no reversibility any more (art. 10)"
+            f"contract {quoted(life.reference)}: the {REVERSIBILITY_DAYS} working days after the notice of "
+            f"{life.notice} were over on {life.last_day}: there is no reversibility any more (art. 10)"
         )
     return life.last_day
 

@@ -77,11 +77,11 @@ class Speech:
         return _NO_BREAK.join(parts)
 
     def moment(self, moment: dt.datetime) -> str:
-        """An aware moment in Paris: ``23 nov. 2026, 22 h 15``."""
+        """An aware moment in Paris: ``23 nov. 2026, 22 h 15 CET``."""
         return f"{self.short_day(day_in_paris(moment))}, {self._clock(moment)}"
 
     def window(self, opens: dt.datetime, closes: dt.datetime) -> str:
-        """A maintenance window, shorter than a day, in Paris: ``23 nov. 2026, 22 h 00 – 2 h 00``."""
+        """A maintenance window, shorter than a day, in Paris: ``23 nov. 2026, 22 h 00 CET – 2 h 00 CET``."""
         return f"{self.moment(opens)} – {self._clock(closes)}"
 
     def working_hours(self, hours: float) -> str:
@@ -93,8 +93,8 @@ class Speech:
     def _clock(self, moment: dt.datetime) -> str:
         local = moment.astimezone(PARIS)
         if self._language == "fr":
-            return f"{local.hour}{_NO_BREAK}h{_NO_BREAK}{local:%M}"
-        return f"{local:%H:%M}"
+            return f"{local.hour}{_NO_BREAK}h{_NO_BREAK}{local:%M}{_NO_BREAK}{local:%Z}"
+        return f"{local:%H:%M}{_NO_BREAK}{local:%Z}"
 
     def _number_of(self, day: dt.date) -> str:
         return self.words.first_of_month if day.day == 1 else str(day.day)

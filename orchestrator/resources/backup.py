@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.contract.calendar import day_in_paris, night_of
 from orchestrator.contract.retention import Verdict, dated_later, judge
+from orchestrator.counting import counted, plural
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import StoredArchive
@@ -146,7 +147,7 @@ def archive_notes(mark: ArchiveMark) -> str:
     }
     if mark.vmid is not None and mark.night is not None:
         data |= {"vmid": mark.vmid, "night": mark.night.isoformat(), "volume": mark.volume}
-    line = f"{mark.client} / {mark.machine}, contract {mark.contract}, kept {mark.days} days"
+    line = f"{mark.client} / {mark.machine}, contract {mark.contract}, kept {counted(mark.days, 'day')}"
     if mark.test is not None:
         found = _printable(mark.test.found)
         data |= {"tested": mark.test.on.isoformat(), "sound": mark.test.sound, "found": found}
@@ -365,8 +366,13 @@ def newest_good(archives: Iterable[Archive], now: dt.datetime) -> Archive | None
 
 
 def backup_words(days: int | None) -> str:
-    """How a retention reads in plans: ``31 days``, ``off``."""
+    """How a retention is kept in marks: ``31 days``, ``off``."""
     return OFF if days is None else f"{days} days"
+
+
+def shown_retention(words: str) -> str:
+    """What :func:`backup_words` made, for people: marks have ``1 days``."""
+    return "1 day" if words == "1 days" else words
 
 
 def days_in_words(words: str | None) -> int | None:
@@ -391,15 +397,21 @@ def what_retention_does(desired: DesiredMachine, archives: tuple[Archive, ...], 
         return f"from tonight on, to {' or '.join(storage.name for storage in desired.backup_storages)}"
     judged = verdicts(archives, now, days=desired.backup_days, in_file=True)
     if desired.backup_days is None:
-        last = max(verdict.ends for verdict in judged)
-        return f"no new ones; the {len(judged)} that are there run out their days, the last on {day_in_paris(last)}"
+        last = day_in_paris(max(verdict.ends for verdict in judged))
+        if len(judged) == 1:
+            return f"no new ones; the 1 archive that is there runs out its days on {last}"
+        return (
+            f"no new ones; the {len(judged)} archives that are there run out their days, the last on {last}"
+        )
     going = archives_going(desired, archives, now)
     if not going:
-        return f"none of the {len(judged)} archives goes tonight"
+        return (
+            "the 1 archive stays" if len(judged) == 1 else f"none of the {len(judged)} archives goes tonight"
+        )
     first, last_one = (day_in_paris(archive.taken_at) for archive in (going[0], going[-1]))
     size = sum(archive.stored.size for archive in going) / 1024**3
-    noun = "archive goes" if len(going) == 1 else "archives go"
-    return f"{len(going)} of {len(judged)} {noun} tonight: {first} to {last_one}, {size:.1f} GiB"
+    goes = plural(len(going), "archive goes", "archives go")
+    return f"{len(going)} of {len(judged)} {goes} tonight: {first} to {last_one}, {size:.1f} GiB"
 
 
 def archives_going(desired: DesiredMachine, archives: tuple[Archive, ...], now: dt.datetime) -> list[Archive]:

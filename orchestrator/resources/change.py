@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 
 class Kind(StrEnum):
@@ -33,6 +35,12 @@ class Kind(StrEnum):
     """Refused as well, but by itself: the machine's other changes are made."""
 
 
+BETWEEN_RULES = "; "
+"""What stands between the rules of a firewall's change: no rule holds it. Where there is room, each has its line."""
+
+FIREWALL = "firewall"
+"""What a firewall's change changes."""
+
 QUIET = frozenset({Kind.WAITING, Kind.NOTICE, Kind.REFUSED, Kind.UNABLE})
 """Kinds that ``apply`` does nothing for."""
 
@@ -59,6 +67,7 @@ class Change:
         class_reason: why it has that class.
         drift: true if the hypervisor differs though what we last applied did not ask for it.
         restart: when the machine restarts for it, in words; None if it does not.
+        restart_at: when the window of a planned restart opens (aware); None if it is done now, not planned, or none.
         erases: whether data goes that would have stayed without the change: never a machine's own.
         why: reason and way out, for refusals and notices; may name an article.
     """
@@ -71,6 +80,7 @@ class Change:
     class_reason: str | None = None
     drift: bool = False
     restart: str | None = None
+    restart_at: dt.datetime | None = None
     erases: bool = False
     why: str | None = None
 
@@ -78,3 +88,25 @@ class Change:
     def effective(self) -> bool:
         """Whether ``apply`` does something for it."""
         return self.kind not in QUIET
+
+
+class _Sides(Protocol):
+    """A change, or the document of one."""
+
+    @property
+    def what(self) -> str: ...
+    @property
+    def before(self) -> str | None: ...
+    @property
+    def after(self) -> str | None: ...
+
+
+def rules_of(change: _Sides) -> list[str]:
+    """The rules that a firewall's change speaks of, in its order; none for other changes.
+
+    What was found in a guest, against its file, stands on the side of what is there.
+    """
+    if change.what != FIREWALL:
+        return []
+    text = change.after if change.before is None else change.before
+    return text.split(BETWEEN_RULES) if text else []

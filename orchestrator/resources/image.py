@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.counting import counted, plural
 from orchestrator.proxmox import (
     STORAGE_TYPES,
     NotFound,
@@ -105,7 +106,7 @@ def read_templates(cluster: Cluster, state: ClusterState, names: Collection[str]
 
 
 def _read(cluster: Cluster, state: ClusterState, vm: VmSummary) -> Template:
-    if any(node.name == vm.node and node.off for node in state.nodes):  # one that is ``unknown`` is asked
+    if vm.node in state.nodes_off:  # one that is ``unknown`` is asked
         problem = f"{vm.node} is off: bring it back, or keep a copy of the template on another node"
         return Template(summary=vm, config=None, problem=problem)
     try:
@@ -351,9 +352,9 @@ def absence(desired: DesiredMachine, state: ClusterState) -> str:
     if unnamed:
         where = ", ".join(sorted(set(unnamed)))
         return (
-            f"the image {image} needs a template called {template} at {site}; none is listed, but the names of "
-            f"{len(unnamed)} VMs on {where} are not known while it does not report: plan again when it does "
-            "(`systemctl status pvestatd` there)"
+            f"the image {image} needs a template called {template} at {site}; none is listed, but "
+            f"{counted(len(unnamed), 'VM')} on {where} {plural(len(unnamed), 'has', 'have')} no known name while it "
+            "does not report: plan again when it does (`systemctl status pvestatd` there)"
         )
     templates = ", ".join(sorted({vm.name for vm in state.vms if vm.template})) or "none"
     return (

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from orchestrator.guests.keys import fingerprint
+from orchestrator.shown import quoted
 
 _SHORT = len("SHA256:") + 12
 """So much of a fingerprint is shown, or more if two begin alike."""
@@ -45,9 +46,12 @@ def key_names(keys: Iterable[NamedKey]) -> dict[NamedKey, str]:
         length = _telling_length([key.fingerprint for key in members])
         for key in members:
             short = key.fingerprint[:length]
-            names[key] = comment if comment and len(members) == 1 else f"{comment} ({short})".lstrip()
+            called = quoted(comment) if comment else ""
+            names[key] = called if called and len(members) == 1 else f"{called} ({short})".lstrip()
     if len(set(names.values())) < len(names):  # a comment that imitates another key's name
-        return {key: f"{key.comment} ({key.fingerprint})".lstrip() for key in names}
+        return {
+            key: f"{quoted(key.comment) if key.comment else ''} ({key.fingerprint})".lstrip() for key in names
+        }
     return names
 
 

@@ -158,6 +158,11 @@ class Mark:
     retired: dt.date | None = None
     vmid: int | None = None
 
+    @property
+    def power_left(self) -> str | None:
+        """The state in which the machine was left: ``running``, ``stopped``; None if nothing was asked of it yet."""
+        return "stopped" if self.suspended or self.retired else self.applied.get("power")
+
     def with_(self, **changes: Any) -> Mark:
         """Return a copy with some attributes changed."""
         return replace(self, **changes)
@@ -477,17 +482,25 @@ def _heading(mark: Mark) -> str:
     )
 
 
+def _with_mark(mark: Mark, notes: str) -> str:
+    comment = f"<!-- orchestrator {_encode(mark)} -->"
+    if _MARK.search(notes):
+        return _MARK.sub(lambda _: comment, notes, count=1)
+    return "\n\n".join(part for part in (_heading(mark), notes.strip(), comment) if part)
+
+
+def notes_length(mark: Mark, notes: str = "") -> int:
+    """How many characters the notes have with a mark in them; Proxmox keeps :data:`MAXIMUM_LENGTH`."""
+    return len(_with_mark(mark, notes))
+
+
 def write_mark(mark: Mark, notes: str = "") -> str:
     """Return the notes with the mark in them, other people's text kept.
 
     Raises:
         ValueError: mark and text together exceed what Proxmox stores, or the mark could not be read again.
     """
-    comment = f"<!-- orchestrator {_encode(mark)} -->"
-    if _MARK.search(notes):
-        text = _MARK.sub(lambda _: comment, notes, count=1)
-    else:
-        text = "\n\n".join(part for part in (_heading(mark), notes.strip(), comment) if part)
+    text = _with_mark(mark, notes)
     try:
         parse_mark(text)
     except UnreadableMark as error:

@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterable
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
+from orchestrator.counting import plural
 from orchestrator.resources.desired import OWNER_TAG, pool_of
 from orchestrator.resources.unreadable import Unreadable
 
@@ -51,8 +52,7 @@ def lacks_tags(mark: Mark, tags: frozenset[str]) -> str | None:
     missing = sorted({OWNER_TAG, pool_of(mark.client)} - tags)
     if not missing or not mark.applied:  # they come with the first configuration
         return None
-    noun = "tag" if len(missing) == 1 else "tags"
-    return f"it lacks the {noun} {' and '.join(missing)}: add them in Proxmox"
+    return f"it lacks the {plural(len(missing), 'tag')} {' and '.join(missing)}: add them in Proxmox"
 
 
 def _wrong_pool(mark: Mark, summary: VmSummary) -> str | None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.contract.calendar import PARIS, WORK_STARTS, add_calendar_days, day_in_paris
+from orchestrator.contract.calendar import PARIS, WORK_STARTS, add_calendar_days, day_in_paris, paris_time
 from orchestrator.contract.snapshots import SNAPSHOT_DAYS, SNAPSHOTS_AT_A_TIME
 from orchestrator.proxmox import VmSnapshot, can_snapshot, parse_disk
 from orchestrator.resources.change import Change, Kind
@@ -126,7 +126,7 @@ def _described(snapshot: VmSnapshot) -> str:
     if owned(snapshot) is None:
         day = day_in_paris(snapshot.taken_at)
         return f"{snapshot.name} (made by others in Proxmox on {day}, no expiry)"
-    return f"{snapshot.name} (expires {expires_at(snapshot):%Y-%m-%d %H:%M})"
+    return f"{snapshot.name} (expires {paris_time(expires_at(snapshot))})"
 
 
 def unable(observed: ObservedMachine, types: dict[str, str]) -> str | None:
@@ -165,7 +165,7 @@ def snapshot_changes(
         yield Change(
             kind=Kind.EXPIRE,
             what=f"snapshot {item.snapshot.name}",
-            before=f"taken {item.snapshot.taken_at.astimezone(PARIS):%Y-%m-%d %H:%M}",
+            before=f"taken {paris_time(item.snapshot.taken_at)}",
             after=f"removed: {SNAPSHOT_DAYS} days old (art. 3.2)",
         )
     days = days_of(now)

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from orchestrator.contract.snapshots import NAME_PATTERN, NAME_WORDS
 from orchestrator.subscriptions.values import (
     Address,
     Date,
@@ -23,6 +24,7 @@ from orchestrator.subscriptions.values import (
     IPv6Network,
     Mebibytes,
     Network,
+    OnePort,
     PackagePattern,
     PortRange,
     Source,
@@ -219,7 +221,10 @@ class Backup(Strict):
         le=3660,
         examples=[7],
         description="calendar days: 7 or 31; others for cloud-datacenter, with an accepted quote",
-        json_schema_extra={"x-article": "3.5"},
+        json_schema_extra={
+            "x-article": "3.5",
+            "x-allowed": "7 or 31 calendar days; other numbers for cloud-datacenter, with an accepted quote",
+        },
     )
     quote: str | None = Field(
         default=None,
@@ -248,7 +253,7 @@ class OpenPort(Strict):
         }
     )
 
-    port: WholeNumber | None = Field(default=None, ge=1, le=65535, description="one port")
+    port: OnePort | None = Field(default=None, description="one port")
     ports: PortRange | None = Field(default=None, description="a range of ports, such as 5000-5010")
     protocol: Literal["tcp", "udp"] = Field(examples=["tcp"], description="of the connections")
     sources: Annotated[
@@ -290,9 +295,9 @@ class DeclaredSnapshot(Strict):
     """A snapshot to take on a day; kept 7 days (articles 3.2 and 3.3)."""
 
     name: str = Field(
-        pattern=r"^[A-Za-z][A-Za-z0-9_-]{1,39}$",
+        pattern=NAME_PATTERN,
         examples=["before-migration"],
-        description="2 to 40 letters, digits, '-' and '_', a letter first",
+        description=NAME_WORDS,
     )
     taken_on: Date = Field(examples=["2026-11-20"], description="the day on which a night takes it")
 

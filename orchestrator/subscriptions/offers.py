@@ -12,7 +12,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 
 from orchestrator.contract.calendar import WORK_ENDS, WORK_STARTS
-from orchestrator.contract.snapshots import SNAPSHOT_LIFE, SNAPSHOTS_AT_A_TIME
+from orchestrator.contract.snapshots import RESERVED_NAMES, SNAPSHOT_LIFE, SNAPSHOTS_AT_A_TIME
+from orchestrator.counting import counted
 from orchestrator.documents.checking import Finding
 from orchestrator.documents.places import YamlPath
 from orchestrator.guests.openings import Opening, sources_over_ports
@@ -29,7 +30,6 @@ _ESSENTIAL_COVERS = (
     "move the machine to cloud-vm-advanced, or take {} out"
 )
 _MOST_NAMED = 20
-_RESERVED_SNAPSHOTS = ("current", "pending")  # Proxmox refuses both, whatever their case
 
 Rule = Callable[[Subscription], Iterator[Finding]]
 
@@ -166,7 +166,7 @@ def advanced_backup_is_kept_7_or_31_days(subscription: Subscription) -> Iterator
         if machine.backup is not None and machine.backup.retention_days not in RETENTIONS:
             yield Finding(
                 (*path, "backup", "retention_days"),
-                f"a backup of cloud-vm-advanced cannot be kept {machine.backup.retention_days} days",
+                f"a backup of cloud-vm-advanced cannot be kept {counted(machine.backup.retention_days, 'day')}",
                 "allowed: 7 or 31 calendar days; others are for cloud-datacenter, on an accepted quote",
                 "3.5",
                 relies_on=(offer,),
@@ -180,7 +180,7 @@ def datacenter_backup_of_other_days_has_a_quote(subscription: Subscription) -> I
         if backup is not None and backup.retention_days not in RETENTIONS and backup.quote is None:
             yield Finding(
                 (*path, "backup", "retention_days"),
-                f"a backup that is kept {backup.retention_days} days needs an accepted quote",
+                f"a backup that is kept {counted(backup.retention_days, 'day')} needs an accepted quote",
                 "name it (quote: REFERENCE), or keep the backup 7 or 31 calendar days",
                 "3.5",
                 relies_on=(offer,),
@@ -234,7 +234,7 @@ def snapshot_names_are_unique(subscription: Subscription) -> Iterator[Finding]:
         ]
         yield from _repeated(named, "snapshot", "a machine's snapshots have different names")
         for place, name in named:
-            if name.lower() in _RESERVED_SNAPSHOTS:
+            if name.lower() in RESERVED_NAMES:
                 yield Finding(
                     place, f"the name {name} is reserved by Proxmox", "choose another name for the snapshot"
                 )

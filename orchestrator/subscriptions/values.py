@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import re
+from fractions import Fraction
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
@@ -18,7 +19,11 @@ from orchestrator.documents.problems import shorten
 from orchestrator.subscriptions.public_keys import LONGEST_LINE, PATTERN, parse_public_key
 
 _SIZE = re.compile(r"(?P<number>[0-9]{1,9}) ?(?P<unit>[MGT]iB)")
-_DECIMAL_SIZE = re.compile(r"(?P<number>[0-9]{1,9}) ?(?P<letter>[kKMGT])i?[bB]?")
+_MEANT_SIZE = re.compile(
+    r"(?P<number>[0-9]{1,9})(?:[.,](?P<rest>[0-9]{1,4}))?[ \u00a0\u202f]?(?P<unit>(?P<letter>[MGT])(?:i?[bo])?)",
+    re.IGNORECASE,
+)
+"""What people write who mean a size: ``4 GB``, ``4Go``, ``4gib``, ``1.5GiB``."""
 _MAPPED_BITS = 96  # ::ffff:0:0/96 holds all of IPv4
 _MIB = {"MiB": 1, "GiB": 1024, "TiB": 1024 * 1024}
 _FIRST_YEAR, _LAST_YEAR = (
@@ -41,17 +46,24 @@ def parse_size(value: object) -> int:
     """
     if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
         return int(match["number"]) * _MIB[match["unit"]]
-    if (
-        isinstance(value, str)
-        and (match := _DECIMAL_SIZE.fullmatch(value.strip()))
-        and match["letter"] in "MGT"
-    ):
-        meant = f"{match['number']}{match['letter']}iB"
-        unit = f"{match['letter']}B"
-        raise ValueError(
-            f"write {meant}: {unit} counts in thousands, Proxmox and this file in 1024 ({meant[-3:]})"
-        )
+    if isinstance(value, str) and (match := _MEANT_SIZE.fullmatch(value.strip())):
+        raise ValueError(_meant_size(match))
     raise ValueError("a size is a whole number with the unit MiB, GiB or TiB, such as 4GiB")
+
+
+def _meant_size(match: re.Match[str]) -> str:
+    """What to write instead of a size in another spelling, and why."""
+    unit = f"{match['letter'].upper()}iB"
+    if match["rest"] is None:
+        meant = f"{match['number']}{unit}"
+        if "i" in match["unit"].lower():
+            return f"write {meant}"
+        written = match["unit"] if len(match["unit"]) > 1 else f"{match['unit']}B"
+        return f"write {meant}: {written} counts in thousands, Proxmox and this file in 1024 ({unit})"
+    exact = Fraction(f"{match['number']}.{match['rest']}") * _MIB[unit]
+    if exact.denominator == 1:
+        return f"a size is a whole number: write {int(exact)}MiB"
+    return f"a size is a whole number with the unit MiB, GiB or TiB, such as {match['number']}{unit}"
 
 
 def parse_disk_size(value: object) -> int:
@@ -157,6 +169,19 @@ def parse_sources(value: object) -> object:
     return [value] if value == "any" else value
 
 
+_MEANT_PORTS = re.compile(r"([0-9]{1,5}) ?(?:-|–|\.\.|:) ?([0-9]{1,5})")
+"""What people write who mean a range of ports."""
+
+
+def _parse_one_port(value: object) -> object:
+    if isinstance(value, str):
+        if match := _MEANT_PORTS.fullmatch(value.strip()):
+            raise ValueError(f"write ports: {match[1]}-{match[2]}")
+        if re.fullmatch(r"[0-9]{1,5}( ?, ?[0-9]{1,5})+", value.strip()):
+            raise ValueError("an item opens one port, or one range: write an item for each")
+    return value
+
+
 def _parse_port_range(value: object) -> tuple[int, int]:
     if isinstance(value, tuple):
         return value
@@ -164,6 +189,12 @@ def _parse_port_range(value: object) -> tuple[int, int]:
         first, last = int(match[1]), int(match[2])
         if 1 <= first < last <= 65535:
             return first, last
+        if 1 <= first == last <= 65535:
+            raise ValueError(f"write port: {first}")
+    elif isinstance(value, str) and (match := _MEANT_PORTS.fullmatch(value.strip())):
+        raise ValueError(f"write ports: {match[1]}-{match[2]}")
+    elif isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535:
+        raise ValueError(f"write port: {value}; a range is FIRST-LAST, such as 5000-5010")
     raise ValueError("a range of ports is FIRST-LAST within 1-65535, such as 5000-5010")
 
 
@@ -275,6 +306,7 @@ HostAddress = Annotated[
     PlainSerializer(str, return_type=str),
     Field(examples=["203.0.113.1"], description="an IPv4 address"),
 ]
+OnePort = Annotated[WholeNumber, Field(ge=1, le=65535), BeforeValidator(_parse_one_port)]
 PortRange = Annotated[
     tuple[int, int],
     BeforeValidator(_parse_port_range, json_schema_input_type=_pattern(r"^[0-9]{1,5}-[0-9]{1,5}$")),

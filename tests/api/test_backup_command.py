@@ -55,7 +55,7 @@ def test_the_list_says_until_when_and_what_was_never_restored(night: NightDesk) 
     night.fake.add_archives([{"storage": STORE, "vmid": 4711, "ctime": 1, "size": 1, "notes": "by hand"}])
     text = night.desk.run("backup", "list").out
     assert "kept 7 days" in text and text.count("never restored") == 2
-    assert "stays: protected in Proxmox" in text and "1 archives belong to no machine of ours" in text
+    assert "stays: protected in Proxmox" in text and "1 archive belongs to no machine of ours" in text
     listed = json.loads(night.desk.run("backup", "list", "dupont/web-1", "--format", "json").out)
     assert [archive["bytes"] for archive in listed[0]["archives"]] == [_GIB, 3 * _GIB]
     assert listed[0]["archives"][1]["restore_test"] is None

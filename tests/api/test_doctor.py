@@ -471,3 +471,18 @@ def test_a_machine_that_cannot_be_entered_is_named(practice: Practice) -> None:
 def test_an_inventory_that_cannot_be_read_is_unknown(practice: Practice) -> None:
     (practice.folder / "sites.yaml").write_text("sites: {}\n")
     assert practice.run("doctor").code == 3
+
+
+def test_a_machine_that_nothing_is_done_to_is_named_with_the_reason(practice: Practice) -> None:
+    practice.write(subscription("dupont", [machine("web-1"), machine("db-1")]))
+    assert practice.apply().code == 0
+    practice.put_in_service()
+    assert practice.wrong("--no-guests") == []
+    vm = practice.machines()["web-1"]
+    practice.fake.control("set_config", vmid=vm["vmid"], description="<!-- orchestrator {broken -->")
+    found = practice.only("--no-guests")
+    assert found["subject"] == "machines" and found["found"].startswith(
+        f"not touched: VM {vm['vmid']} web-1 on "
+    )
+    text = practice.run("doctor", "--no-guests").out
+    assert text.splitlines()[-1].startswith("1 error, 0 warnings, ")

@@ -55,12 +55,12 @@ def test_a_dry_run_says_what_the_night_would_do_and_does_nothing(night: NightDes
     shown = night.desk.run("nightly", "--dry-run", "--at", f"{day}T22:00")
     assert shown.code == 0, shown
     for told in (
-        f"night of {day}: begins {day:%a %d %b} 22:00, window closes ",
+        f"night of {day}: begins {day:%a %Y-%m-%d} 22:00 CET, window closes ",
         "+ snapshot before-it dupont/web-1",
         "+ backup dupont/db-1   to backup-lyon",
         "- archive dupont/web-1",
         "? restore test dupont/web-1",
-        "2 backups, 1 archives to remove, 1 restore tests",
+        "2 backups, 1 archive to remove, 1 restore test",
         "they fit",
     ):
         assert told in shown.out, (told, shown.out)

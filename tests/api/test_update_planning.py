@@ -46,7 +46,8 @@ def _note(desk: Desk, name: str, **changes: Any) -> None:
 
 def test_a_night_updates_the_machines_whose_window_opens_before_it_ends(served: Desk) -> None:
     tonight = served.run("nightly", "--dry-run", "--at", TUESDAY).out
-    assert "~ updates dupont/web-1   automatic, in the window Tue 24 Nov 22:00 to 10:30" in tonight
+    window = "in the window Tue 2026-11-24 22:00 CET to 2026-11-25 10:30 CET"
+    assert f"~ updates dupont/web-1   automatic, {window}" in tonight
     assert "2 machines to update" in tonight
     assert "updates" not in served.run("nightly", "--dry-run", "--at", WEDNESDAY).out
     assert "2 machines to update" in served.run("nightly", "--dry-run", "--at", "2026-11-25T01:00").out, (

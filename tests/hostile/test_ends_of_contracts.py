@@ -60,7 +60,7 @@ def test_what_is_not_surely_ours_is_kept_named_and_never_counted_as_erased(night
     _ended(night, "web-1", "web-2", "web-3")
     for days in (1, 2):
         line = _line(night, days)
-        assert line.failed and "were erased" not in line.message, line
+        assert line.failed and "erased: " not in line.message, line
         assert f"VM {ids['web-1']} web-1 on pve1 is kept, with its archives" in line.message
         assert "it lacks the tag client-dupont: add them in Proxmox" in line.message
         assert f"`pvesh set /pools/client-dupont --vms {ids['web-2']}` puts it back" in line.message
@@ -93,11 +93,11 @@ def test_nothing_is_said_to_be_left_only_after_everything_was_looked_at(night: N
     _ended(night, "web-1")
     away = f"/nodes/pve1/storage/{STORE}/content"
     night.fake.fault("GET", away, "error", text="storage 'backup-lyon' is not online", times=99)
-    assert _line(night, 1).message.startswith("1 machines and 0 archives were erased")
+    assert _line(night, 1).message.startswith("erased: 1 machine and 0 archives")
     line = _line(night, 2)
     assert "not known whether archives are left: backup-lyon could not be read" in line.message, line
     night.fake.control("clear_faults")
-    assert "0 machines and 1 archives were erased" in _line(night, 3).message
+    assert "erased: 0 machines and 1 archive" in _line(night, 3).message
     (other,) = night.archives()
     line = _line(night, 4)
     assert line.failed and other["volid"] in line.message, line

@@ -187,7 +187,7 @@ def test_a_node_of_another_site_neither_gives_nor_takes() -> None:
 def test_a_template_without_a_name_is_not_said_to_be_missing() -> None:
     template = _template().summary
     away = replace(template, name="VM 9000", status="unknown", template=False)
-    assert "names of 1 VMs on n1 are not known" in absence(_desired(), _state(vms=(away,)))
+    assert "1 VM on n1 has no known name" in absence(_desired(), _state(vms=(away,)))
     assert "make the template" in absence(_desired(), _state(vms=(replace(template, name="other"),)))
     ordinary = replace(template, template=False)
     assert "`qm template 9000` there" in absence(_desired(), _state(vms=(ordinary,)))

@@ -6,6 +6,8 @@ import datetime as dt
 import math
 import os
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -69,8 +71,8 @@ def test_a_night_s_figures(tmp_path: Path) -> None:
     )
     assert figures["orchestrator_storage_used_bytes", backups] == 870 * GIB
     assert figures["orchestrator_storage_total_bytes", machines] == 4096 * GIB
-    assert figures["orchestrator_storage_full_in_days", backups] == 5
-    assert ("orchestrator_storage_full_in_days", machines) not in figures
+    assert figures["orchestrator_storage_full_in_nights", backups] == 5
+    assert ("orchestrator_storage_full_in_nights", machines) not in figures
 
 
 def test_a_machine_without_any_good_backup_or_restore_is_older_than_any_limit(tmp_path: Path) -> None:
@@ -94,7 +96,7 @@ def test_a_storage_that_takes_every_night_is_never_full(tmp_path: Path) -> None:
     fine = replace(eventful_night().storages[0], full_on=None, message="")
     write_metrics(night(storages=(fine,)), tmp_path / "o.prom")
     labels = (("site", "paris"), ("storage", "backup-lyon"))
-    assert read(tmp_path / "o.prom")["orchestrator_storage_full_in_days", labels] == math.inf
+    assert read(tmp_path / "o.prom")["orchestrator_storage_full_in_nights", labels] == math.inf
 
 
 def test_what_is_due_held_back_and_failed_in_managed_machines(tmp_path: Path) -> None:
@@ -111,7 +113,7 @@ def test_what_is_due_held_back_and_failed_in_managed_machines(tmp_path: Path) ->
     assert [figure("reboot_required", labels) for labels in (app, web)] == [0, 1]
     assert [figure("updates_held", labels) for labels in (app, web, db)] == [0, 0, 1]
     assert [figure("updates_failed_tonight", labels) for labels in (app, web, db)] == [0, 0, 1]
-    assert figure("updates_delay_hours_average", ()) == 31.25
+    assert figure("updates_delay_average_working_seconds", ()) == 31.25 * 3600
     assert figure("firewall_dropped_packets", app) == 40_000
     assert figure("firewall_refused_ssh", of("dupont", "web-1")) == 312
     assert "since the last night" in path.read_text()
@@ -129,7 +131,7 @@ def test_of_a_machine_that_was_not_looked_into_nothing_is_said_but_whether_it_is
 def test_without_an_installation_there_is_no_average_delay(tmp_path: Path) -> None:
     path = tmp_path / "o.prom"
     write_metrics(night(delay=UpdateDelay(days=90, packages=0, average_hours=None)), path)
-    assert "orchestrator_updates_delay_hours_average" not in path.read_text()
+    assert "orchestrator_updates_delay_average_working_seconds" not in path.read_text()
 
 
 def test_a_bad_night_keeps_the_time_of_the_last_good_one(tmp_path: Path) -> None:
@@ -225,3 +227,14 @@ def test_the_figures_of_any_night_are_read_back(report: NightReport) -> None:
     expected += sum(line.refused_ssh is not None for line in report.guests)
     expected += report.delay is not None and report.delay.average_hours is not None
     assert len(figures) == expected + 5
+
+
+@pytest.mark.parametrize("report", [eventful_night(), updating_night()], ids=["eventful", "updating"])
+def test_names_and_texts_are_as_prometheus_wants_them(report: NightReport, tmp_path: Path) -> None:
+    path = tmp_path / "orchestrator.prom"
+    write_metrics(report, path)
+    promtool = Path(sys.executable).parent / "promtool"
+    checked = subprocess.run(
+        [str(promtool), "check", "metrics"], stdin=path.open(), capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")

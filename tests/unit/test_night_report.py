@@ -43,10 +43,10 @@ def test_the_first_screen_of_a_bad_night_names_its_failures_and_its_figures() ->
         "Test de restauration échoué : martin/db-1 (paris)",
         "et 1 autre",
         "2 sur 4, dont 1 faite par une exécution précédente de cette nuit",
-        "23 nov. 2026, 22 h 00 – 24 nov. 2026, 2 h 41 (4 h 41 min), heure de Paris",
+        "23 nov. 2026, 22 h 00 CET – 24 nov. 2026, 2 h 41 CET (4 h 41 min), heure de Paris",
         "52,0 Gio",
         "martin/web-1 : aucune bonne sauvegarde",
-        "fin prévue le 24 nov. 2026, 3 h 00, avant la fin de la fenêtre le 24 nov. 2026, 8 h 00",
+        "fin prévue le 24 nov. 2026, 3 h 00 CET, avant la fin de la fenêtre le 24 nov. 2026, 8 h 00 CET",
     ):
         assert said in first, said
 
@@ -58,7 +58,7 @@ def test_a_good_night_says_so_at_once(form: Form, start: str) -> None:
     assert "✓ All went well" in text
     assert "No failures." in text
     assert "2 of 2, 1 of them by an earlier run of this night" in text
-    assert "dupont/web-1: 23 Nov 2026, 22:17 (4 h 24 min ago)" in plain(text)
+    assert "dupont/web-1: 23 Nov 2026, 22:17 CET (4 h 24 min ago)" in plain(text)
 
 
 def test_the_oldest_of_the_newest_good_backups_is_named_and_machines_without_backup_are_not_asked() -> None:
@@ -70,7 +70,7 @@ def test_the_oldest_of_the_newest_good_backups_is_named_and_machines_without_bac
         )
     )
     page = plain(render_night(report, form="md"))
-    assert "martin/db-1 : 22 nov. 2026, 22 h 41 (il y a 1 j 4 h)" in page
+    assert "martin/db-1 : 22 nov. 2026, 22 h 41 CET (il y a 1 j 4 h)" in page
 
 
 def test_a_forecast_that_does_not_fit_is_said_on_the_first_screen() -> None:
@@ -79,7 +79,7 @@ def test_a_forecast_that_does_not_fit_is_said_on_the_first_screen() -> None:
     late = night(forecast=replace(forecast, ends_at=paris(24, 9, 30)))
     page = plain(render_night(late, form="md"))
     assert (
-        "✗ 4 sauvegardes en 5 h (au mieux 2 h 30 min), fin prévue le 24 nov. 2026, 9 h 30, APRÈS la fin"
+        "✗ 4 sauvegardes en 5 h (au mieux 2 h 30 min), fin prévue le 24 nov. 2026, 9 h 30 CET, APRÈS la fin"
         in page
     )
 
@@ -180,7 +180,7 @@ def test_machines_stand_under_their_client_with_volumes_and_totals() -> None:
         "Dernier test de restauration",
     ]
     assert dupont[1][2:] == [
-        "23 nov. 2026, 22 h 17",
+        "23 nov. 2026, 22 h 17 CET",
         "4 h 24 min",
         "déjà faite, 40,0 Gio",
         "7",

@@ -120,9 +120,9 @@ def test_who_is_held_back_from_an_earlier_night_is_shown_and_no_new_failure() ->
 def test_machines_whose_turn_did_not_come_show_their_window_in_the_reader_s_language() -> None:
     stopped = "wave 1 did not end well (dupont/db-1, martin/db-1): look there first, then begin again"
     french = told(updating_night(), "fr").table("Mises à jour non commencées")[1]
-    assert french == ["martin/web-1", "paris", "23 nov. 2026, 22 h 00 – 2 h 00", stopped]
+    assert french == ["martin/web-1", "paris", "23 nov. 2026, 22 h 00 CET – 2 h 00 CET", stopped]
     english = told(updating_night()).table("Updates not started")[1]
-    assert english[2] == "23 Nov 2026, 22:00 – 02:00"
+    assert english[2] == "23 Nov 2026, 22:00 CET – 02:00 CET"
 
 
 def test_updates_that_were_not_installed_and_had_no_reason_say_so() -> None:
@@ -138,7 +138,7 @@ def test_what_was_installed_is_listed_with_both_versions_and_security_first() ->
     assert dict(zip(header, web, strict=True)) == {
         "Machine": "dupont/web-1",
         "Site": "paris",
-        "Maintenance window": "23 Nov 2026, 22:00 – 02:00",
+        "Maintenance window": "23 Nov 2026, 22:00 CET – 02:00 CET",
         "Wave": "2",
         "Packages": "2 packages, 1 security\nopenssl 3.0.11-1 → 3.0.13-1~deb12u1 (security)\n"
         "bash 5.2.15-2 → 5.2.15-3",
@@ -180,7 +180,7 @@ def test_what_is_due_stands_beside_how_long_the_oldest_waits() -> None:
     reader = told(updating_night(), "fr")
     rows = {row[0]: row[2:] for row in reader.table("Encore dues")[1:]}
     assert rows["dupont/app-1"] == ["à la demande", "2", "5", "0", "90 h ouvrées", "–", "–"]
-    assert rows["dupont/db-1"][3:6] == ["0", "81,5 h ouvrées", "24 nov. 2026, 1 h 00"]
+    assert rows["dupont/db-1"][3:6] == ["0", "81,5 h ouvrées", "24 nov. 2026, 1 h 00 CET"]
     assert rows["dupont/web-2"][6] == "à redémarrer : linux-image-amd64"
     assert "au-delà de 72 h ouvrées (art. 3.8.3)" in reader.text
 

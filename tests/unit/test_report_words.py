@@ -124,12 +124,12 @@ def test_working_hours_and_windows_are_said_as_the_language_does() -> None:
     assert plain(english.working_hours(1234.96)) == "1,235 working hours"
     assert plain(french.working_hours(72)) == "72 h ouvrées"
     opens, closes = (dt.datetime(2026, 11, 23, hour, 30, tzinfo=dt.UTC) for hour in (21, 23))
-    assert plain(french.window(opens, closes)) == "23 nov. 2026, 22 h 30 – 0 h 30"
-    assert plain(english.window(opens, closes)) == "23 Nov 2026, 22:30 – 00:30"
+    assert plain(french.window(opens, closes)) == "23 nov. 2026, 22 h 30 CET – 0 h 30 CET"
+    assert plain(english.window(opens, closes)) == "23 Nov 2026, 22:30 CET – 00:30 CET"
 
 
 def test_moments_are_said_in_paris_time() -> None:
     winter, summer = (dt.datetime(2026, month, 23, 21, 15, tzinfo=dt.UTC) for month in (11, 7))
-    assert plain(Speech("fr").moment(winter)) == "23 nov. 2026, 22 h 15"
-    assert plain(Speech("en").moment(winter)) == "23 Nov 2026, 22:15"
-    assert plain(Speech("fr").moment(summer)) == "23 juil. 2026, 23 h 15"
+    assert plain(Speech("fr").moment(winter)) == "23 nov. 2026, 22 h 15 CET"
+    assert plain(Speech("en").moment(winter)) == "23 Nov 2026, 22:15 CET"
+    assert plain(Speech("fr").moment(summer)) == "23 juil. 2026, 23 h 15 CEST"

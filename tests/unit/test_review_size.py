@@ -63,7 +63,7 @@ def plan(*machines: MachineDocument, failures: tuple[FailureDocument, ...] = ())
         frozen={},
         dangers=[],
         allowances=[],
-        summary=SummaryDocument(**{**counts, "update": len(machines)}, by_class={}),
+        summary=SummaryDocument.model_validate({**counts, "update": len(machines), "by_class": {}}),
     )
 
 
@@ -94,5 +94,5 @@ def test_a_plan_of_thousands_of_clients_says_that_it_does_not_fit() -> None:
 
 def test_what_could_not_be_read_stands_in_the_first_line() -> None:
     unread = plan(failures=(FailureDocument(site="paris", reason="no answer"),))
-    assert "No changes in what could be read · 1 sites not read" in render_markdown(unread).splitlines()[0]
+    assert "No changes in what could be read · 1 site not read" in render_markdown(unread).splitlines()[0]
     assert "No changes in what could be read" in render_html(unread)

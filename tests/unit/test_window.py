@@ -35,8 +35,14 @@ def test_no_window_is_never_open() -> None:
 
 
 def test_next_window_is_named_with_its_day() -> None:
-    assert describe_restart(TUESDAY_NIGHT, paris("2026-11-23T09:00")) == "in the window, Tue 24 Nov 22:00"
-    assert describe_restart(TUESDAY_NIGHT, paris("2026-11-24T23:00")) == "now (window open until 02:00)"
+    assert (
+        describe_restart(TUESDAY_NIGHT, paris("2026-11-23T09:00"))
+        == "in the window, Tue 2026-11-24 22:00 CET"
+    )
+    assert (
+        describe_restart(TUESDAY_NIGHT, paris("2026-11-24T23:00"))
+        == "now (window open until 2026-11-25 02:00 CET)"
+    )
 
 
 @given(

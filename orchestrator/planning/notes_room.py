@@ -1,0 +1,68 @@
+"""Whether what is noted of a machine fits into its notes: found when planning, not in the middle of a run."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+from orchestrator.counting import counted
+from orchestrator.guests.keys import fingerprints
+from orchestrator.guests.rules import policy_to_data
+from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.machine import applied, new_mark
+from orchestrator.resources.notes import MAXIMUM_LENGTH, notes_length, without_marks
+from orchestrator.resources.observed import ObservedMachine
+
+_HOST_KEYS = 800
+"""Characters of the host keys of a guest that are not known yet: three kinds, RSA among them."""
+
+_LATER = 400
+"""Characters of what comes later: snapshots, an update that is held back, dates."""
+
+NOTED = frozenset({Kind.UPDATE, Kind.FIREWALL, Kind.GUEST})
+"""Changes after which more may be noted. A machine is always stopped, whatever its notes hold."""
+
+_HIGHEST_VMID = 999_999_999
+
+
+def notes_refusal(
+    desired: DesiredMachine, observed: ObservedMachine | None, address: IPv4Address
+) -> Change | None:
+    """Why a machine's notes cannot hold what is noted of it once it is as its file says; None if they can.
+
+    Proxmox keeps 8,192 characters of notes: our mark, in which the firewall is most, and the text of others.
+
+    Args:
+        desired: the file's side.
+        observed: the machine; None if it is to be made.
+        address: that it has or gets.
+    """
+    notes = (observed.config.effective("description") or "") if observed else ""
+    mark = observed.mark if observed else None
+    if mark is None:  # new, or of others: it gets a mark in place of any other
+        mark, notes = new_mark(desired, _HIGHEST_VMID), without_marks(notes)
+    full = mark.with_(
+        contract=desired.contract,
+        offer=str(desired.offer),
+        ready=True,
+        slots={name: mark.slots.get(name, "virtio15") for name, _ in desired.disks},
+        applied=applied(desired, address),
+        firewall=policy_to_data(desired.policy),
+        keys=fingerprints(desired.ssh_keys),
+        supervised=desired.supervised,
+    )
+    later = 0 if mark.firewall == full.firewall else _LATER + (0 if full.host_keys else _HOST_KEYS)
+    length = notes_length(full, notes) + later
+    if length <= MAXIMUM_LENGTH:
+        return None
+    others = len(without_marks(notes))
+    opened = counted(len(desired.policy.open), "opening")
+    return Change(
+        kind=Kind.REFUSED,
+        what="notes",
+        before=f"{others} characters of others" if others else None,
+        after=f"about {length} characters",
+        why=f"Proxmox keeps {MAXIMUM_LENGTH} characters of notes, and what is noted of this machine ({opened} of its "
+        "firewall above all) needs more: open ranges (ports: 8000-8300) instead of single ports, or fewer sources"
+        + (", or shorten the text that others wrote in its notes in Proxmox" if others else ""),
+    )
