@@ -66,8 +66,8 @@ class MachineReader:
         nodes: every node of the cluster.
         silent: nodes that are off, or did not answer when they were asked, and why. Nothing more is asked of them.
         told: nodes that told the states of their VMs with the cluster's list.
-        lists: the own lists of other nodes that were read since.
         files: configurations that were read from the nodes' files already, by VM id.
+        lists: the own lists of other nodes that were read since.
     """
 
     cluster: Cluster
@@ -76,8 +76,8 @@ class MachineReader:
     nodes: frozenset[str]
     silent: dict[str, str]
     told: frozenset[str]
-    lists: dict[str, Mapping[int, VmSummary]] = field(default_factory=dict)
     files: Mapping[int, ConfigurationFile] = field(default_factory=dict)
+    lists: dict[str, Mapping[int, VmSummary]] = field(default_factory=dict)
     guard: threading.Lock = field(default_factory=threading.Lock)
 
     def ask(self, node: str, read: Callable[[], T]) -> T | str | None:
@@ -205,14 +205,11 @@ class MachineReader:
         Returns:
             None if it is gone; a text that says why its state is not known.
         """
-        left = (
-            None
-            if mark is None
-            else "stopped"
-            if mark.suspended or mark.retired
-            else mark.applied.get("power")
-        )
-        if summary.status == (left or summary.status) in ("running", "stopped") or summary.node in self.told:
+        as_left = None if mark is None else mark.power_left
+        if (
+            summary.status == (as_left or summary.status) in ("running", "stopped")
+            or summary.node in self.told
+        ):
             return summary
         listed = self.ask(summary.node, lambda: self.list_of(summary.node))
         told = listed.get(summary.vmid) if isinstance(listed, Mapping) else None

@@ -152,15 +152,6 @@ def test_every_snapshot_stands_in_the_history_with_its_task(desk: Desk) -> None:
     assert entries[1]["why"] == "ticket 4711" and ":qmsnapshot:" in entries[1]["upid"]
 
 
-def test_a_name_that_proxmox_refuses_is_refused_here(desk: Desk) -> None:
-    desk.write(subscription("dupont", [machine("web-1")]))
-    for name in ("1st", "x", "with space", "é1", "n" * 41, "x;y", "Current"):
-        desk.fakes["paris"].control("reset_calls")
-        answer = desk.run("snapshot", "create", "dupont/web-1", name)
-        assert answer.code == 1 and f"a snapshot cannot be called '{name}'" in answer.err, answer
-        assert desk.fakes["paris"].calls() == {}
-
-
 def test_a_storage_that_only_goes_back_to_the_newest_snapshot_is_known_before_anything_is_asked(
     desk: Desk,
 ) -> None:
@@ -182,3 +173,12 @@ def test_a_storage_that_only_goes_back_to_the_newest_snapshot_is_known_before_an
     fake.set_storage("local", **{"snapshot-as-volume-chain": None})
     free = desk.run("snapshot", "rollback", "dupont/web-1", "one", "--yes")
     assert free.code == 0 and "newer snapshots stay: two" in free.out, free
+
+
+def test_a_name_that_proxmox_refuses_is_refused_here(desk: Desk) -> None:
+    desk.write(subscription("dupont", [machine("web-1")]))
+    for name in ("1st", "x", "with space", "é1", "n" * 41, "x;y", "Current"):
+        desk.fakes["paris"].control("reset_calls")
+        answer = desk.run("snapshot", "create", "dupont/web-1", name)
+        assert answer.code == 1 and f"a snapshot cannot be called '{name}'" in answer.err, answer
+        assert desk.fakes["paris"].calls() == {}
