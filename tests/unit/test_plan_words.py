@@ -247,8 +247,8 @@ def _saved(plan: PlanDocument) -> SavedPlan:
     [
         (7, 1, "the 1 archive stays"),
         (7, 2, "none of the 2 archives goes tonight"),
-        (None, 1, "no new ones; the 1 archive that is there runs out its days on 2026-11-"),
-        (None, 2, "no new ones; the 2 archives that are there run out their days, the last on 2026-11-"),
+        (None, 1, "no new ones; the 1 archive that is there runs out its days on 2026-12-01"),
+        (None, 2, "no new ones; the 2 archives that are there run out their days, the last on 2026-12-01"),
     ],
 )
 def test_archives_that_a_retention_lets_stay_are_counted(days: int | None, archives: int, said: str) -> None:
