@@ -136,7 +136,7 @@ def _measure(machines: int, folder: Path, answers: dict[str, str] | None, tell: 
     from orchestrator.planning.safety import with_dangers
     from orchestrator.planning.text import render_plan
     from orchestrator.resources.desired import desired_machines
-    from orchestrator.resources.observed import observe
+    from orchestrator.resources.observing import observe
     from orchestrator.sites import load_provider
     from orchestrator.subscriptions import load
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from orchestrator.applying.host_keys import key_holders
+from orchestrator.applying.host_keys import EveryHolder
 from orchestrator.applying.journal import Journal
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.machine_run import MachineRun, Surroundings, Waiting
@@ -99,7 +99,7 @@ def apply_plan(
         pause=pause or journal.stopping.pause,
         backup_storages=backup_storages or {},
         templates={name: site.templates for name, site in observed.items() if site.templates is not None},
-        key_holders=key_holders(observed.values()),
+        key_holders=EveryHolder(clusters, observed),
     )
     todo = [machine for machine in plan.machines if machine.effective and not machine.lacks_quote]
     begun = _announce(todo, plan, journal)

@@ -83,13 +83,20 @@ def configure_guests(
 
 def _holders(found: list[tuple[Waiting, GuestTarget]]) -> Holders:
     """Who is known by which host key: as the marks have it, and as the guests of this run have just told."""
-    known = dict(found[0][0].run.around.key_holders) if found else {}
+    sent = next((machine for machine, target in found if _entrusts(machine, target)), None)
+    known = dict(sent.run.around.key_holders()) if sent else {}
     for machine, target in found:
         summary = machine.observed.summary
         for key in target.host_keys:
             here = KeyHolder(target.client, f"VM {summary.vmid} at {machine.observed.site}")
             known[key] = (*known.get(key, ()), here)
     return known
+
+
+def _entrusts(machine: Waiting, target: GuestTarget) -> bool:
+    """Whether something is sent to a guest, or a host key is trusted that its mark does not have yet."""
+    mark = machine.observed.mark
+    return machine.inside or mark is None or not set(target.host_keys) <= set(mark.host_keys)
 
 
 def _await_guest(
@@ -115,7 +122,9 @@ def _await_guest(
             address=str(machine.run.plan.address),
             host_keys=_host_keys(machine, deadline),
         )
-        if objection := key_objection(target.client, target.host_keys, around.key_holders):
+        if _entrusts(machine, target) and (
+            objection := key_objection(target.client, target.host_keys, around.key_holders())
+        ):
             return None, objection
         around.journal.show(*machine.key, "wait for SSH")
         seconds = max(deadline - time.monotonic(), ssh.connect_timeout_seconds)

@@ -7,10 +7,16 @@ the rules and the keys of its client's file. So nothing is sent to a machine wit
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orchestrator.resources.observed import ObservedSite
+from orchestrator.resources.observing import observe
+
+if TYPE_CHECKING:
+    from orchestrator.proxmox import Cluster
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,36 @@ def key_holders(sites: Iterable[ObservedSite]) -> dict[str, tuple[KeyHolder, ...
                 holder = KeyHolder(machine.mark.client, f"VM {machine.summary.vmid} at {machine.site}")
                 found[key] = (*found.get(key, ()), holder)
     return found
+
+
+class EveryHolder:
+    """Everybody's host keys, read when they are first asked for: most commands send nothing to a guest.
+
+    Args:
+        clusters: by site.
+        observed: the sites as they were read. One of which only some machines were is then read whole.
+    """
+
+    def __init__(self, clusters: Mapping[str, Cluster], observed: Mapping[str, ObservedSite]) -> None:
+        self._clusters = clusters
+        self._observed = observed
+        self._guard = threading.Lock()
+        self._known: Holders | None = None
+
+    def __call__(self) -> Holders:
+        """Return the machines that are known by each host key.
+
+        Raises:
+            ProxmoxError: a site could not be read; without it nobody's keys are surely its own.
+        """
+        with self._guard:
+            if self._known is None:
+                self._known = key_holders(self._whole(name) for name in self._observed)
+            return self._known
+
+    def _whole(self, name: str) -> ObservedSite:
+        site = self._observed[name]
+        return observe(self._clusters[name], name, names=()) if site.others else site
 
 
 def key_objection(client: str, host_keys: Iterable[str], holders: Holders) -> str:

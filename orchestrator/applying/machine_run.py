@@ -71,7 +71,7 @@ class Surroundings:
         clusters: by site.
         states: what was read of each cluster when the plan was made.
         templates: the templates that were read then, by site.
-        key_holders: the machines that are known by each SSH host key, everybody's.
+        key_holders: tells the machines that are known by each SSH host key, everybody's.
         now: the time of the plan: what it says is judged by it.
         restart_now: restart outside windows too.
         backup_storages: where backups of a site's machines go, by site.
@@ -88,7 +88,7 @@ class Surroundings:
     clock: Callable[[], dt.datetime]
     backup_storages: Mapping[str, Sequence[str]] = field(default_factory=dict)
     templates: Mapping[str, Sequence[Template]] = field(default_factory=dict)
-    key_holders: Holders = field(default_factory=dict)
+    key_holders: Callable[[], Holders] = dict
     pause: Callable[[float], None] = time.sleep
 
 

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 
 from orchestrator.applying.vm import Stopped
 from orchestrator.proxmox import NotFound, ProxmoxError, read_cluster, read_vm, where_is
+from orchestrator.resources.machine_reading import READERS
 from orchestrator.resources.notes import read_mark
-from orchestrator.resources.observed import READERS, addresses_in, looks_ours
+from orchestrator.resources.scope import looks_ours
+from orchestrator.resources.static_addresses import addresses_in
 
 if TYPE_CHECKING:
     from orchestrator.applying.lock import RunLocks
@@ -35,7 +37,7 @@ def reserve_addresses(
 ) -> dict[tuple[str, str], str]:
     """Take the addresses of a plan.
 
-    At a site that gives some: three calls for the lock, its lists, and one call for each machine of ours.
+    At a site that gives some: three calls for the lock, two for its lists, and one call for each machine of ours.
 
     Args:
         todo: the machines that are worked on.
@@ -96,7 +98,7 @@ def _since(
     # What the plan could not read it has judged, too: nothing but an address that a file names is given beside it.
     again = [
         vm
-        for vm in read_cluster(cluster).vms
+        for vm in read_cluster(cluster, version=before.state.version).vms
         if not vm.template
         and vm.vmid not in unread
         and vm.node not in before.silent

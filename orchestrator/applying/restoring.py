@@ -284,7 +284,7 @@ def leftovers(
     Args:
         cluster: the API.
         journal: for their removal.
-        state: the cluster as it was read.
+        state: the cluster as it was read; what stands on a node that is off is left for a later night.
         running: VM ids of copies of this run.
 
     Raises:
@@ -292,7 +292,7 @@ def leftovers(
     """
     copies, doubtful = [], []
     for vm in state.vms:
-        if COPY_TAG not in vm.tags or vm.vmid in running:
+        if COPY_TAG not in vm.tags or vm.vmid in running or vm.node in state.nodes_off:
             continue
         try:
             notes = cluster.get(f"/nodes/{vm.node}/qemu/{vm.vmid}/config").get("description")
@@ -324,7 +324,11 @@ def remove_shells(cluster: Cluster, state: ClusterState) -> None:
     bare = {
         vm.vmid: vm.node
         for vm in state.vms
-        if vm.name == f"VM {vm.vmid}" and not vm.tags and vm.status == "stopped" and not vm.lock
+        if vm.name == f"VM {vm.vmid}"
+        and not vm.tags
+        and vm.status == "stopped"
+        and not vm.lock
+        and vm.node not in state.nodes_off
     }
     for node in sorted(set(bare.values())):
         failed = cluster.get(f"/nodes/{node}/tasks", source="archive", typefilter="qmrestore", errors=1)

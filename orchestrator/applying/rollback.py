@@ -19,13 +19,10 @@ from orchestrator.guests.keys import fingerprints
 from orchestrator.planning.plan import MachinePlan
 from orchestrator.proxmox import ProxmoxError, VmSnapshot, parse_disk
 from orchestrator.resources.machine import is_drive, keys_in, new_mark, size_words
-from orchestrator.resources.observed import (
-    ObservedMachine,
-    addresses_unknown,
-    observe,
-    static_address,
-    with_register,
-)
+from orchestrator.resources.observed import ObservedMachine, addresses_unknown
+from orchestrator.resources.observing import observe
+from orchestrator.resources.register import with_register
+from orchestrator.resources.static_addresses import static_address
 
 if TYPE_CHECKING:
     from orchestrator.guests import SshSettings
@@ -211,7 +208,7 @@ def refresh_guest(
         now=now,
         restart_now=False,
         clock=lambda: dt.datetime.now(dt.UTC),
-        key_holders=holders,
+        key_holders=lambda: holders,
     )
     plan = MachinePlan(
         client=vm.client,

@@ -6,9 +6,10 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from orchestrator.applying.host_keys import key_holders, key_objection
+from orchestrator.applying.host_keys import EveryHolder, key_objection
 from orchestrator.applying.machine_update import Updatable
 from orchestrator.contract.calendar import paris_time
+from orchestrator.proxmox import ProxmoxError
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.notes import UpdateNote
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
@@ -39,7 +40,7 @@ def candidates(
     """
     found: list[Updatable] = []
     reasons: dict[tuple[str, str], str] = {}
-    holders = key_holders(sites.values())
+    holders = EveryHolder(clusters, sites)
     for machine in desired:
         site = sites.get(machine.site)
         if site is None:
@@ -54,9 +55,13 @@ def candidates(
             reasons[machine.key] = reason
             continue
         observed = own[0]
-        if objection := key_objection(
-            machine.client, observed.mark.host_keys if observed.mark else (), holders
-        ):
+        try:
+            objection = key_objection(
+                machine.client, observed.mark.host_keys if observed.mark else (), holders()
+            )
+        except ProxmoxError as error:
+            objection = str(error)
+        if objection:
             reasons[machine.key] = objection
             continue
         assert observed.mark is not None  # noqa: S101  (chosen by its mark)

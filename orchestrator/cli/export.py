@@ -12,6 +12,7 @@ from orchestrator.cli import session
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.observed import ObservedMachine
+    from orchestrator.resources.unreadable import Unreadable
 
 
 def export(
@@ -38,13 +39,15 @@ def export(
     session.check_selection(chosen, desired)
     if any(machine.client == chosen.client and machine.life.default_of_payment for machine in desired):
         session.fail(f"{chosen.client} is in default of payment: there is no reversibility (art. 10)")
-    failed = False
     out = session.console()
     with session.open_clusters(provider) as clusters, session.open_history(history) as opened:
-        machines = _machines(clusters, chosen.client or "", chosen.machine)
+        machines, unread = _machines(clusters, chosen.client or "", chosen.machine)
+        for item in unread:
+            session.complain(f"{item.site}: {item.subject} could not be read: {item.reason}")
         if not machines:
             session.fail(f"no machine of ours is {target}")
         journal = session.journal(opened, reason, lambda *_: None, clusters)
+        failed = bool(unread)
         to.mkdir(parents=True, exist_ok=True)
         for machine in machines:
             mark, access = machine.mark, provider.sites[machine.site].node_access
@@ -77,14 +80,19 @@ def export(
         raise typer.Exit(1)
 
 
-def _machines(clusters: dict[str, Cluster], client: str, machine: str | None) -> list[ObservedMachine]:
+def _machines(
+    clusters: dict[str, Cluster], client: str, machine: str | None
+) -> tuple[list[ObservedMachine], list[Unreadable]]:
+    """The machines that are asked for, and what could not be read and is, or may be, one of them."""
     from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.observed import observe
+    from orchestrator.resources.observing import observe
+    from orchestrator.resources.scope import Scope
 
     found: list[ObservedMachine] = []
+    unread: list[Unreadable] = []
     for site, cluster in clusters.items():
         try:
-            observed = observe(cluster, site, names=(), client=client)
+            observed = observe(cluster, site, names=(), scope=Scope.of(client))
         except ProxmoxError as error:
             session.fail(f"site {site}: {error}")
         found += [
@@ -92,4 +100,9 @@ def _machines(clusters: dict[str, Cluster], client: str, machine: str | None) ->
             for item in observed.machines
             if item.mark and item.mark.client == client and machine in (None, item.mark.machine)
         ]
-    return found
+        unread += [
+            item
+            for item in observed.unreadable
+            if item.client == client and item.holds_up and machine in (None, item.machine or machine)
+        ]
+    return found, unread

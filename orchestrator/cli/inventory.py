@@ -29,7 +29,7 @@ def inventory(
     from orchestrator.applying.host_keys import key_holders, key_objection
     from orchestrator.guests import dynamic_inventory, write_known_hosts
     from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.observed import observe
+    from orchestrator.resources.observing import observe
 
     if list_ == (host is not None):
         session.fail("ask for --list, or for one --host")
@@ -55,6 +55,9 @@ def inventory(
             session.complain(f"VM {machine.summary.vmid} at {machine.site} is left out: {error}")
         else:
             hosts += [found] if found else []
+    for item in (item for observed in seen for item in observed.unreadable):
+        if item.kind == "machine" and item.holds_up:
+            session.complain(f"{item.site}: {item.subject} could not be read: {item.reason}")
     for reason in unread:
         session.complain(f"a site is left out: {reason}")
     known_hosts = session.state_directory() / f"known_hosts-{session.provider_name(provider)}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +16,7 @@ from orchestrator.shown import json_safe
 
 if TYPE_CHECKING:
     from orchestrator.planning.interventions import Decisions, FreeUse
-    from orchestrator.planning.plan import Plan, Selection, SiteFailure
+    from orchestrator.planning.plan import Plan, Selection
     from orchestrator.planning.saved import PlanOptions
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.change import ChangeClass
@@ -184,16 +183,17 @@ def prepare(asked: Request, clusters: Mapping[str, Cluster], used: FreeUse) -> P
         clusters: by site.
         used: the month's free changes so far.
     """
+    from orchestrator.applying.site_reading import read_sites
     from orchestrator.planning.interventions import NO_DECISIONS, with_interventions
-    from orchestrator.planning.plan import SiteFailure, make_plan
+    from orchestrator.planning.plan import make_plan
     from orchestrator.planning.safety import with_dangers
 
-    with ThreadPoolExecutor(max(len(clusters), 1), thread_name_prefix="site") as pool:
-        results = list(pool.map(lambda site: _read(site, clusters[site], asked), clusters))
-    observed = {result.site: result for result in results if not isinstance(result, SiteFailure)}
-    failures = [result for result in results if isinstance(result, SiteFailure)]
     chosen = asked.selected
     decisions = asked.decisions or NO_DECISIONS
+    read = read_sites(
+        clusters, asked.desired, chosen, everybody=asked.guests, settle_seconds=asked.settle_seconds
+    )
+    observed, failures = read.observed, read.failures
     inside = None
     if asked.guests:
         from orchestrator.applying.looking import look_into_guests
@@ -222,56 +222,6 @@ def _check_classes(decisions: Decisions, plan: Plan) -> None:
     for key in decisions.classes:
         if key not in known and not plan.failures and not plan.unreadable:
             session.fail(f"--class {'/'.join(key)}: the plan has no such machine")
-
-
-def _read(site: str, cluster: Cluster, asked: Request) -> ObservedSite | SiteFailure:
-    from orchestrator.applying.settle import await_clones, unfinished_clones
-    from orchestrator.planning.addresses import needs_register
-    from orchestrator.planning.plan import SiteFailure
-    from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.image import with_templates
-    from orchestrator.resources.observed import observe, with_register
-    from orchestrator.resources.redundancy import with_redundancy
-
-    names = {machine.name for machine in asked.desired}
-    adopting = {machine.adopt for machine in asked.desired if machine.adopt and machine.site == site}
-    try:
-        observed = observe(cluster, site, names=names, adopting=adopting)
-        if asked.settle_seconds and (nodes := unfinished_clones(observed)):
-            await_clones(cluster, nodes, seconds=asked.settle_seconds)
-            observed = observe(cluster, site, names=names, adopting=adopting)
-        if needs_register(asked.desired, observed):
-            observed = with_register(cluster, observed)
-        observed = with_templates(cluster, observed, asked.desired)
-        observed = with_redundancy(cluster, observed, asked.desired)
-        return _with_archives(cluster, observed, asked.desired)
-    except ProxmoxError as error:
-        reason = str(error) if not error.remedy or error.remedy in str(error) else f"{error}: {error.remedy}"
-        return SiteFailure(site=site, reason=reason)
-
-
-def _with_archives(
-    cluster: Cluster, observed: ObservedSite, desired: tuple[DesiredMachine, ...]
-) -> ObservedSite:
-    """Read the site's archives if a retention changed: the plan says which of them will go."""
-    from orchestrator.resources.backup import OFF, backup_words
-    from orchestrator.resources.holdings import with_archives
-
-    here = {machine.key: machine for machine in desired if machine.site == observed.site}
-    changed = [
-        here[key].backup_storages
-        for machine in observed.machines
-        if machine.mark
-        and (key := (machine.mark.client, machine.mark.machine)) in here
-        and machine.mark.applied
-        and machine.mark.applied.get("backup", OFF) != backup_words(here[key].backup_days)
-    ]
-    if not changed:
-        return observed
-    names = {storage.name for storages in changed for storage in storages}
-    reading = with_archives(cluster, observed, names, here)
-    # Of a storage that is away the plan says nothing; the night reports it.
-    return observed if reading.unread else reading.observed
 
 
 def print_plan(plan: Plan, *, show_unmanaged: bool = False) -> None:

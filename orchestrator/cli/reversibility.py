@@ -102,13 +102,20 @@ def _of_client(client: str, subscriptions: tuple[Subscription, ...]) -> Subscrip
 def _machines(client: str, provider: Provider) -> tuple[HostedMachine, ...]:
     from orchestrator.proxmox import ProxmoxError
     from orchestrator.reports.reversibility import hosted
-    from orchestrator.resources.observed import observe
+    from orchestrator.resources.observing import observe
+    from orchestrator.resources.scope import Scope
 
     found: list[ObservedMachine] = []
     with session.open_clusters(provider) as clusters:
         for site, cluster in clusters.items():
             try:
-                found += observe(cluster, site, names=(), client=client).machines
+                observed = observe(cluster, site, names=(), scope=Scope.of(client))
             except ProxmoxError as error:
                 session.fail(f"no plan was drawn up, it would lack the machines of {site}: {error}")
+            for item in observed.unreadable:
+                if item.client == client and item.holds_up:
+                    session.fail(
+                        f"no plan was drawn up, it would lack {item.subject} at {item.site}: {item.reason}"
+                    )
+            found += observed.machines
     return hosted(found, client)

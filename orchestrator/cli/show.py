@@ -24,7 +24,8 @@ def show(
 ) -> None:
     """Show machines as the hypervisors have them, with the last entries of their history. Reads no files."""
     from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.observed import observe
+    from orchestrator.resources.observing import observe
+    from orchestrator.resources.scope import Scope
 
     provider = session.open_provider(inventory)
     chosen = session.selection(target)
@@ -34,7 +35,7 @@ def show(
     with session.open_clusters(provider) as clusters:
         for site, cluster in clusters.items():
             try:
-                observed = observe(cluster, site, names=())
+                observed = observe(cluster, site, names=(), scope=Scope.of(chosen.client))
             except ProxmoxError as error:
                 unread.append(f"{site}: {error}")
                 continue

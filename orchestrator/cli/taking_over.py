@@ -118,10 +118,10 @@ def _parse(text: str) -> tuple[str, int]:
 
 def _observe(cluster: Cluster, site: str, vmids: set[int]) -> ObservedSite:
     from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.observed import observe
+    from orchestrator.resources.observing import observe
 
     try:
-        return observe(cluster, site, names=(), adopting=vmids, all_snapshots=True)
+        return observe(cluster, site, names=(), adopting=vmids, all_snapshots=lambda *_: True)
     except ProxmoxError as error:
         session.fail(f"site {site}: {error}")
 

@@ -41,7 +41,8 @@ class Found:
 def find_machine(target: str, clusters: Mapping[str, Cluster]) -> Found:
     """Find a machine by the hypervisors' own records. Ends with an error if there is none, or more than one."""
     from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.observed import observe
+    from orchestrator.resources.observing import observe
+    from orchestrator.resources.scope import Scope
 
     chosen = session.selection(target)
     if chosen.client is None or chosen.machine is None:
@@ -51,7 +52,9 @@ def find_machine(target: str, clusters: Mapping[str, Cluster]) -> Found:
     seeming: list[str] = []
     for site, cluster in clusters.items():
         try:
-            observed = observe(cluster, site, names=(), client=chosen.client, all_snapshots=True)
+            observed = observe(
+                cluster, site, names=(), scope=Scope.of(chosen.client), all_snapshots=chosen.includes
+            )
         except ProxmoxError as error:
             unread.append(f"{site}: {error}")
             continue

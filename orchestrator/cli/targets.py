@@ -33,7 +33,7 @@ def targets(
     be read now stays as the file of --output has it, and the exit code is 1.
     """
     from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.observed import observe
+    from orchestrator.resources.observing import observe
 
     provider = session.open_provider(inventory)
     found: list[dict[str, Any]] = []

@@ -136,12 +136,13 @@ def read_sites(
 ) -> dict[str, ObservedSite]:
     """Read the clusters that machines stand in; those that cannot be read are told and left out."""
     from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.observed import observe
+    from orchestrator.resources.observing import observe
+    from orchestrator.resources.scope import Scope
 
     sites = {}
     for name in sorted({machine.site for machine in wanted}):
         try:
-            sites[name] = observe(clusters[name], name, names=(), client=chosen.client)
+            sites[name] = observe(clusters[name], name, names=(), scope=Scope.of(chosen.client))
         except ProxmoxError as error:
             session.complain(f"{name} could not be read: {error}")
     return sites

@@ -25,7 +25,7 @@ from orchestrator.doctor.machines import judge_machines
 from orchestrator.doctor.storages import judge_storages
 from orchestrator.proxmox import NotFound, ProxmoxError, TlsRefused, Unreachable, read_cluster, read_vm
 from orchestrator.proxmox.privileges import REDUNDANT_HARDWARE, SECOND_SITE, major, missing, read_held
-from orchestrator.resources.observed import observe
+from orchestrator.resources.observing import observe
 from orchestrator.sites.secrets import SecretUnavailable, resolve
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _guest(
 ) -> Iterator[Finding]:
     if ssh is None:
         return
-    target = guests.choose(cluster, state.vms, management.user)
+    target = guests.choose(cluster, state, management.user)
     if target is None:
         yield place.ok("SSH to machines", "not tried: no machine of ours runs and was delivered")
     else:

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from orchestrator.doctor.findings import Finding, Place
 from orchestrator.proxmox import NotFound, read_vm
 from orchestrator.resources.desired import OWNER_TAG
 from orchestrator.resources.notes import read_mark
-from orchestrator.resources.observed import addresses_in
 from orchestrator.resources.ownership import other_number
+from orchestrator.resources.static_addresses import addresses_in
 
 if TYPE_CHECKING:
     from orchestrator.guests import GuestTarget, SshSettings
     from orchestrator.guests.openings import IPAddress
-    from orchestrator.proxmox import Cluster, VmSummary
+    from orchestrator.proxmox import Cluster, ClusterState
     from orchestrator.sites.model import Management
 
 _SUBJECT = "SSH to machines"
 
 
-def choose(cluster: Cluster, vms: Sequence[VmSummary], user: str) -> GuestTarget | None:
+def choose(cluster: Cluster, state: ClusterState, user: str) -> GuestTarget | None:
     """A machine to try: one of ours that runs, was delivered, and whose host keys are known. A call for each look."""
     from orchestrator.guests import FirewallPolicy, GuestTarget
 
-    for vm in sorted(vms, key=lambda vm: vm.vmid):
-        if OWNER_TAG not in vm.tags or vm.status != "running":
+    for vm in sorted(state.vms, key=lambda vm: vm.vmid):
+        if OWNER_TAG not in vm.tags or vm.status != "running" or vm.node in state.nodes_off:
             continue
         try:
             config = read_vm(cluster, vm.node, vm.vmid)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import ProxmoxError
 from orchestrator.resources.holdings import SiteReading, with_archives
-from orchestrator.resources.observed import observe, without_doubles
+from orchestrator.resources.observing import observe, without_doubles
 
 if TYPE_CHECKING:
     from orchestrator.nightly.context import Night
@@ -25,7 +25,7 @@ def read_sites(night: Night) -> tuple[dict[str, SiteReading], dict[str, str]]:
     def read(site: str) -> SiteReading | str:
         cluster = night.clusters[site]
         try:
-            observed = observe(cluster, site, names=names, all_snapshots=True)
+            observed = observe(cluster, site, names=names, all_snapshots=lambda *_: True)
         except ProxmoxError as error:
             return str(error)
         storages = [storage.name for storage in night.provider.sites[site].backup_storages]

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 from orchestrator.counting import counted
 from orchestrator.planning.window import is_open
 from orchestrator.resources.change import Kind
+from orchestrator.resources.desired import RETIRED_TAG
+from orchestrator.resources.ownership import client_of
 
 if TYPE_CHECKING:
     from orchestrator.planning.plan import MachinePlan, Plan
@@ -113,6 +115,14 @@ def _shares(plan: Plan, observed: Mapping[str, ObservedSite], limits: Safety) ->
         for machine in site.machines
         if machine.mark and not machine.mark.retired
         for where in (machine.mark.client, f"site={site.site}")
+    )
+    there.update(
+        where
+        for site in observed.values()
+        for vm in site.others  # not read, for nobody asked for them; the cluster's list has whose they are
+        if RETIRED_TAG not in vm.tags
+        for where in (client_of(vm), f"site={site.site}")
+        if where
     )
     for risk, verb, kinds in _SHARED:
         limit: Limit = getattr(limits, risk)

@@ -181,8 +181,8 @@ def read_held(cluster: Cluster) -> Held:
     return held
 
 
-def check_privileges(cluster: Cluster) -> None:
-    """Make sure that the token sees everything and may do what plans ask for: two calls.
+def check_privileges(cluster: Cluster) -> str:
+    """Make sure that the token sees everything and may do what plans ask for: two calls. Return Proxmox VE's version.
 
     Without VM.Audit a missing VM and a forbidden one look the same and lists are silently shortened: a plan must
     never trust an absence it cannot see.
@@ -191,10 +191,10 @@ def check_privileges(cluster: Cluster) -> None:
         PermissionDenied: naming every missing privilege and where it is missing.
         ProxmoxError: the privileges could not be read.
     """
-    release = major(read_version(cluster))
-    absent = missing(read_held(cluster), release)
+    version = read_version(cluster)
+    absent = missing(read_held(cluster), major(version))
     if not absent:
-        return
+        return version
     paths = dict.fromkeys(need.path for need in absent)
     told = "; ".join(
         f"{', '.join(sorted(need.privilege for need in absent if need.path == path))} on {path}"

@@ -149,6 +149,11 @@ class ClusterState:
     containers: tuple[VmSummary, ...] = ()
     bad_entries: tuple[BadEntry, ...] = ()
 
+    @property
+    def nodes_off(self) -> frozenset[str]:
+        """Nodes that the cluster says are off: a call to one of them takes twelve seconds and fails."""
+        return frozenset(node.name for node in self.nodes if node.off)
+
 
 @dataclass(frozen=True, kw_only=True)
 class VmConfig:
@@ -179,15 +184,19 @@ class VmConfig:
         return None if key in self.deleted else self.current.get(key)
 
 
-def read_cluster(cluster: Cluster) -> ClusterState:
+def read_cluster(cluster: Cluster, *, version: str | None = None) -> ClusterState:
     """Read the cluster's lists: three calls, and one a node that has machines made seconds ago.
 
     An entry that cannot be read is one of ``bad_entries``; the others are as they are.
 
+    Args:
+        cluster: the API.
+        version: of Proxmox VE, where it is known: one call less.
+
     Raises:
         ProxmoxError: it could not be read.
     """
-    version = read_version(cluster)
+    version = version or read_version(cluster)
     pools = cluster.get("/pools")
     resources = cluster.get("/cluster/resources")
     # What has a number and is of no kind that is known may be any machine.

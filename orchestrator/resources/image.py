@@ -106,7 +106,7 @@ def read_templates(cluster: Cluster, state: ClusterState, names: Collection[str]
 
 
 def _read(cluster: Cluster, state: ClusterState, vm: VmSummary) -> Template:
-    if any(node.name == vm.node and node.off for node in state.nodes):  # one that is ``unknown`` is asked
+    if vm.node in state.nodes_off:  # one that is ``unknown`` is asked
         problem = f"{vm.node} is off: bring it back, or keep a copy of the template on another node"
         return Template(summary=vm, config=None, problem=problem)
     try:

@@ -15,7 +15,7 @@ from orchestrator.planning.plan import make_plan
 from orchestrator.resources.change import Kind
 from orchestrator.resources.desired import desired_machines
 from orchestrator.resources.notes import read_mark
-from orchestrator.resources.observed import observe
+from orchestrator.resources.observing import observe
 from orchestrator.sites import load_provider
 from orchestrator.subscriptions import load
 from tests.api.desk import CLIENT_KEY, Desk, machine, subscription

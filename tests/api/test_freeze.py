@@ -13,7 +13,7 @@ from orchestrator.history import open_history
 from orchestrator.planning.plan import make_plan
 from orchestrator.proxmox import FREEZE_POOL
 from orchestrator.resources.desired import desired_machines
-from orchestrator.resources.observed import observe
+from orchestrator.resources.observing import observe
 from orchestrator.sites import load_provider
 from orchestrator.subscriptions import load
 from tests.api.desk import Desk, machine, subscription

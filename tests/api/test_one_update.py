@@ -21,7 +21,7 @@ from orchestrator.history import History, open_history
 from orchestrator.proxmox import read_snapshots
 from orchestrator.resources.desired import desired_machines
 from orchestrator.resources.notes import Mark, UpdateNote, read_mark, write_mark
-from orchestrator.resources.observed import observe
+from orchestrator.resources.observing import observe
 from orchestrator.sites import load_provider
 from orchestrator.subscriptions import load
 from tests.api.desk import CLOSED, HOST_KEY, Desk, machine, subscription

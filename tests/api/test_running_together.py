@@ -21,7 +21,8 @@ from orchestrator.applying.lock import RunLocks
 from orchestrator.history import open_history
 from orchestrator.planning.plan import make_plan
 from orchestrator.proxmox import Cluster
-from orchestrator.resources.observed import observe, with_register
+from orchestrator.resources.observing import observe
+from orchestrator.resources.register import with_register
 from tests.api.desk import Desk, machine, subscription
 from tests.api.together import Together
 from tests.postgres import postgresql

@@ -58,6 +58,11 @@ def test_nothing_is_sent_to_a_machine_with_the_host_key_of_another_clients(desk:
         told = answer.out + answer.err
         assert told.count(f"host key is also that of VM {number['web-1']}") == 1, answer
         assert told.count(f"host key is also that of VM {number['web-2']}") == 1, answer
+    # Nor where only this client's machines were asked for.
+    for asked in (("update", "martin/web-2", "--check"), ("plan", "--guests", "--only", "martin/web-2")):
+        answer = desk.run(*asked)
+        told = answer.out + answer.err
+        assert told.count(f"host key is also that of VM {number['web-1']}") == 1, answer
     assert not way.exists()
     answer = desk.run("inventory", "--list")
     assert (

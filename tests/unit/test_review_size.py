@@ -63,7 +63,7 @@ def plan(*machines: MachineDocument, failures: tuple[FailureDocument, ...] = ())
         frozen={},
         dangers=[],
         allowances=[],
-        summary=SummaryDocument(**{**counts, "update": len(machines)}, by_class={}),
+        summary=SummaryDocument.model_validate({**counts, "update": len(machines), "by_class": {}}),
     )
 
 

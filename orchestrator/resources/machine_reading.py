@@ -1,0 +1,248 @@
+"""Reading single machines of a cluster, wherever they are by now; one that cannot be read is that machine's trouble.
+
+Nothing is asked of a node that is off: every call to it would take twelve seconds and fail.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from orchestrator.proxmox import (
+    NotFound,
+    ProxmoxError,
+    TlsRefused,
+    TokenRefused,
+    Unreachable,
+    VmSummary,
+    read_snapshots,
+    read_vm,
+    where_is,
+)
+from orchestrator.resources.desired import RETIRED_TAG
+from orchestrator.resources.notes import UnreadableMark, parse_mark
+from orchestrator.resources.observed import ObservedMachine
+from orchestrator.resources.oddity import oddity
+from orchestrator.resources.ownership import claimed, client_of
+from orchestrator.resources.unreadable import Unreadable
+
+if TYPE_CHECKING:
+    from orchestrator.proxmox import Cluster, ClusterState, VmConfig, VmSnapshot
+    from orchestrator.proxmox.configuration_file import ConfigurationFile
+
+T = TypeVar("T")
+G = TypeVar("G")
+
+READERS = 2
+"""Requests for machines at a time: of the three that Proxmox serves (pvedaemon's workers), one stays for others."""
+
+_LOOKS = 3
+"""How often a machine is looked for that its node does not have: it may be migrated again meanwhile."""
+
+_ABOUT_A_NODE = frozenset({595, 596, 597, 599})
+"""Statuses by which one node says that another does not answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What was found where a machine was looked for.
+
+    Attributes:
+        machine: with its mark, whatever that is worth; None if it could not be read, or not be understood.
+        trouble: why nothing may be done to it; None if it is to be judged by its mark.
+    """
+
+    machine: ObservedMachine | None
+    trouble: Unreadable | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineReader:
+    """Reads machines of one cluster; what they share stands here.
+
+    Attributes:
+        nodes: every node of the cluster.
+        silent: nodes that are off, or did not answer when they were asked, and why. Nothing more is asked of them.
+        files: configurations that were read from the nodes' files already, by VM id.
+    """
+
+    cluster: Cluster
+    site: str
+    storage_types: dict[str, str]
+    nodes: frozenset[str]
+    silent: dict[str, str]
+    files: Mapping[int, ConfigurationFile] = field(default_factory=dict)
+    guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def ask(self, node: str, read: Callable[[], T]) -> T | str | None:
+        """Read something of a machine: what was read; None if its node does not have it; a text that says why it
+        cannot be read.
+
+        Raises:
+            ProxmoxError: the site does not answer, or does not know us: that is not the machine's trouble.
+        """
+        with self.guard:
+            if node in self.silent:
+                return self.silent[node]
+        try:
+            return read()
+        except NotFound:  # removed since the list was read, or moved
+            return None
+        except Unreachable as error:
+            if error.status not in _ABOUT_A_NODE:
+                raise
+            reason = f"its node {node} does not answer ({error.text}): bring it back, then run this again"
+            with self.guard:
+                return self.silent.setdefault(node, reason)
+        except (TlsRefused, TokenRefused):
+            raise
+        except ProxmoxError as error:
+            return str(error)
+
+    def find(self, guest: VmSummary, read: Callable[[str], T]) -> tuple[VmSummary, T | str | None]:
+        """Read something of a machine wherever it is by now: it may have been migrated since the list was read.
+
+        That its node does not have it is no proof that it is gone: only the cluster's list says so.
+
+        Returns:
+            The machine with its node, and as :meth:`ask`; None only if the cluster does not list it any more.
+        """
+        for _ in range(_LOOKS):
+            node = guest.node
+            found = self.ask(node, lambda node=node: read(node))  # type: ignore[misc]
+            if found is not None:
+                return guest, found
+            now = where_is(self.cluster, guest.vmid)
+            if now is None:
+                return guest, None
+            if now == node or now not in self.nodes:
+                break
+            guest = replace(guest, node=now)
+        return guest, (
+            f"the cluster lists it, and its node {guest.node} does not have it (is it being migrated or removed?): run "
+            "this again"
+        )
+
+    def each(self, read: Callable[[G], T | None], guests: Collection[G]) -> list[T]:
+        """Do something for each of some guests, two at a time; what gives None is left out."""
+        if not guests:
+            return []
+        if len(guests) == 1:  # here, over the connection that is there already
+            return [found for found in map(read, guests) if found is not None]
+        with ThreadPoolExecutor(min(READERS, len(guests)), thread_name_prefix=f"read-{self.site}") as pool:
+            return [found for found in pool.map(read, guests) if found is not None]
+
+    def with_files(self, vms: Collection[VmSummary]) -> MachineReader:
+        """A reader that has the configurations of these VMs from the nodes' files, where the site has a bulk reader."""
+        bulk_reader = self.cluster.bulk_reader
+        if bulk_reader is None:
+            return self
+        asked = [vm for vm in vms if vm.node not in self.silent]
+        return replace(self, files=bulk_reader.for_machines(self.cluster, asked))
+
+    def configuration(self, vm: VmSummary) -> tuple[VmSummary, VmConfig | str | None]:
+        """The configuration of a VM, from the files if they tell it."""
+        if known := self.files.get(vm.vmid):
+            return vm, known.config
+        return self.find(vm, lambda node: read_vm(self.cluster, node, vm.vmid, odd=True))
+
+    def listed_snapshots(self, vm: VmSummary) -> tuple[VmSummary, tuple[VmSnapshot, ...] | str | None]:
+        """The snapshots of a VM, from the files if they tell them."""
+        if known := self.files.get(vm.vmid):
+            return vm, known.snapshots
+        return self.find(vm, lambda node: read_snapshots(self.cluster, node, vm.vmid))
+
+    def read(self, summary: VmSummary, *, all_snapshots: Callable[[str, str], bool]) -> Found | None:
+        """Read a machine; None if it is gone.
+
+        Args:
+            summary: the machine.
+            all_snapshots: whether a client's machine's snapshots are listed although its configuration names none.
+        """
+        summary, config = self.configuration(summary)
+        if config is None:
+            return None
+        if isinstance(config, str):
+            return Found(machine=None, trouble=self.unread(summary, config))
+        machine = ObservedMachine(
+            site=self.site, summary=summary, config=config, mark=None, storage_types=self.storage_types
+        )
+        try:
+            mark = parse_mark(config.effective("description") or "")
+        except UnreadableMark as error:
+            return Found(machine=machine, trouble=self.damaged(machine, error))
+        machine = replace(machine, mark=mark)
+        if mark is None:
+            return Found(machine=machine)
+        if why := oddity(config):
+            reason = f"its configuration cannot be understood: {why}; correct it in Proxmox"
+            return Found(machine=None, trouble=claimed(machine, mark, reason))
+        if summary.template or not ("parent" in config.current or all_snapshots(mark.client, mark.machine)):
+            return Found(machine=machine)
+        summary, snapshots = self.listed_snapshots(summary)
+        machine = replace(machine, summary=summary)
+        if snapshots is None:
+            return None
+        if isinstance(snapshots, str):
+            reason = f"its snapshots could not be read: {snapshots}"
+            return Found(machine=None, trouble=claimed(machine, mark, reason))
+        return Found(machine=replace(machine, snapshots=snapshots))
+
+    def unread(self, summary: VmSummary, reason: str) -> Unreadable:
+        """A machine of which only the cluster's list tells: pool and tags say whose it is, its name may say which."""
+        named = summary.name != f"VM {summary.vmid}"
+        return Unreadable(
+            site=self.site,
+            kind="machine",
+            name=summary.name,
+            node=summary.node,
+            vmid=summary.vmid,
+            reason=reason,
+            client=client_of(summary),
+            also=client_of(summary),
+            machine=summary.name if named else None,
+            guessed=named and RETIRED_TAG not in summary.tags,
+        )
+
+    def damaged(self, machine: ObservedMachine, error: UnreadableMark) -> Unreadable:
+        """A machine whose mark cannot be read: its pool and tags count for more than what is left of the mark."""
+        summary = machine.summary
+        static = (*machine.addresses, *([error.address] if error.address else []))
+        reason = (
+            f"our mark in its notes cannot be read: {error}. Put its notes back as they were (its archives and "
+            f"snapshots have earlier ones), or write `adopt: {summary.vmid}` to the machine in its file to have it "
+            "marked anew"
+        )
+        trouble = replace(self.unread(summary, reason), addresses=static if static or error.whole else None)
+        if error.client and error.machine:
+            return replace(trouble, client=error.client, machine=error.machine, guessed=False)
+        return trouble
+
+
+def reader_of(cluster: Cluster, state: ClusterState, silent: Mapping[str, str]) -> MachineReader:
+    """A reader of the machines of a cluster that asks nothing of the silent nodes."""
+    types = {storage.name: storage.kind for storage in state.storages}
+    nodes = frozenset(node.name for node in state.nodes)
+    return MachineReader(
+        cluster=cluster, site=state.site, storage_types=types, nodes=nodes, silent=dict(silent)
+    )
+
+
+def silent_nodes(state: ClusterState) -> dict[str, str]:
+    """Nodes that the cluster says are off. One that is ``unknown`` only keeps its figures to itself, and is asked."""
+    return {
+        node.name: f"its node {node.name} is off: bring it back, then run this again"
+        for node in state.nodes
+        if node.off
+    }
+
+
+def unreadable_nodes(site: str, silent: Mapping[str, str]) -> list[Unreadable]:
+    """Silent nodes, as what could not be read."""
+    return [
+        Unreadable(site=site, kind="node", name=node, reason=reason.replace(f"its node {node}", "it", 1))
+        for node, reason in sorted(silent.items())
+    ]

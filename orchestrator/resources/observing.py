@@ -1,0 +1,175 @@
+"""Observing a site: everything that the cluster lists, and the configurations of the machines that were asked for.
+
+Reading is bulk first: one list of everything in the cluster, then one call for each machine that is asked for
+(:mod:`orchestrator.resources.scope`) and ours, or might be. Which of them are ours
+:mod:`orchestrator.resources.ownership` says. A machine that cannot be read, or not understood, is that machine's
+trouble: it is named (:mod:`orchestrator.resources.unreadable`), and the rest is read on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from orchestrator.proxmox import check_privileges, read_cluster
+from orchestrator.resources.judging import judged, unlisted, unlisted_places, without_twins
+from orchestrator.resources.machine_reading import (
+    Found,
+    MachineReader,
+    reader_of,
+    silent_nodes,
+    unreadable_nodes,
+)
+from orchestrator.resources.observed import ObservedMachine, ObservedSite
+from orchestrator.resources.oddity import oddity
+from orchestrator.resources.ownership import claimed
+from orchestrator.resources.register import register_of
+from orchestrator.resources.scope import EVERYBODY, Scope, looks_ours
+
+if TYPE_CHECKING:
+    from orchestrator.proxmox import Cluster, VmSummary
+
+
+def observe(
+    cluster: Cluster,
+    site: str,
+    *,
+    names: Collection[str],
+    scope: Scope = EVERYBODY,
+    adopting: Collection[int] = (),
+    all_snapshots: Callable[[str, str], bool] = lambda client, machine: False,
+) -> ObservedSite:
+    """Read one cluster once; the arguments are those of :class:`SiteLook`.
+
+    Raises:
+        ProxmoxError: the cluster cannot be read, or the token may not see everything (an absence could
+            not be trusted then).
+    """
+    look = SiteLook(cluster, site, names=names, adopting=adopting, all_snapshots=all_snapshots)
+    return look.at(scope)
+
+
+class SiteLook:
+    """A look at one cluster: its lists, and what was read of its machines so far. A wider look reads what it lacks."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        site: str,
+        *,
+        names: Collection[str],
+        adopting: Collection[int] = (),
+        all_snapshots: Callable[[str, str], bool] = lambda client, machine: False,
+    ) -> None:
+        """Read the cluster's lists: four calls.
+
+        Args:
+            cluster: the API.
+            site: the site's name.
+            names: names of all machines of the files: an interrupted clone has its name before its tags.
+            adopting: VM ids of strangers that files want to take over.
+            all_snapshots: whether the snapshots of a client's machine are listed although its configuration names none
+                as its parent. Only a tree of snapshots whose current branch was deleted looks like that.
+
+        Raises:
+            ProxmoxError: the cluster cannot be read, or the token may not see everything.
+        """
+        self.site = site
+        self.state = read_cluster(cluster, version=check_privileges(cluster))
+        self._names = frozenset(names)
+        self._adopting = frozenset(adopting)
+        self._all_snapshots = all_snapshots
+        self._reader = reader_of(cluster, self.state, silent_nodes(self.state))
+        self._found: dict[int, Found | None] = {}
+
+    def at(self, scope: Scope) -> ObservedSite:
+        """Read the machines of a scope that were not read yet: one call for each, and one more for each that has
+        snapshots.
+
+        Raises:
+            ProxmoxError: the site does not answer.
+        """
+        candidates = [vm for vm in self.state.vms if self._concerns(vm, scope)]
+        missing = [vm for vm in candidates if vm.vmid not in self._found]
+        reader = self._reader.with_files(missing)
+        found = reader.each(lambda vm: self._read(reader, vm), missing)
+        self._found |= {vm.vmid: None for vm in missing} | dict(found)
+        read = [item for vm in candidates if (item := self._found[vm.vmid])]
+        sound = [item.machine for item in read if item.machine and not item.trouble]
+        ours, troubles = judged(self._reader, sound, self._names)
+        troubles += [item.trouble for item in read if item.trouble]
+        troubles += unlisted(self._reader, self.state)
+        ours, troubles = without_twins(ours, troubles)
+        our_ids = {machine.summary.vmid for machine in ours}
+        adoptable = {
+            machine.summary.vmid: replace(machine, mark=None)
+            for item in read
+            if (machine := item.machine)
+            and self._may_be_adopted(machine)
+            and machine.summary.vmid not in our_ids
+        }
+        troubles = [item for item in troubles if item.vmid not in adoptable]
+        strangers = [
+            item.machine for item in read if item.machine and item.machine.summary.vmid not in adoptable
+        ]
+        ids = our_ids | {item.vmid for item in troubles}
+        looked = {vm.vmid for vm in candidates}
+        others = [
+            vm for vm in self.state.vms if looks_ours(vm) and not vm.template and vm.vmid not in looked | ids
+        ]
+        ids |= {vm.vmid for vm in others}
+        return ObservedSite(
+            site=self.site,
+            state=self.state,
+            machines=tuple(ours),
+            strangers=tuple(vm for vm in self.state.vms if not vm.template and vm.vmid not in ids),
+            others=tuple(others),
+            register=register_of([*ours, *adoptable.values(), *strangers], troubles),
+            adoptable=adoptable,
+            unreadable=(
+                *unreadable_nodes(self.site, self._reader.silent),
+                *unlisted_places(self.state),
+                *sorted(troubles, key=lambda item: item.vmid or 0),
+            ),
+            silent=dict(self._reader.silent),
+        )
+
+    def _concerns(self, vm: VmSummary, scope: Scope) -> bool:
+        asked_for = vm.vmid in self._adopting or vm.name in self._names
+        return (asked_for or looks_ours(vm)) and scope.includes(vm)
+
+    def _read(self, reader: MachineReader, vm: VmSummary) -> tuple[int, Found] | None:
+        found = reader.read(vm, all_snapshots=self._all_snapshots)
+        return None if found is None else (vm.vmid, found)
+
+    def _may_be_adopted(self, machine: ObservedMachine) -> bool:
+        summary = machine.summary
+        return summary.vmid in self._adopting and not summary.template and oddity(machine.config) is None
+
+
+def without_doubles(sites: Mapping[str, ObservedSite]) -> dict[str, ObservedSite]:
+    """The sites without machines that several of them claim to have: a copy at another site may keep its number."""
+    where: dict[tuple[str, str], set[str]] = {}
+    for name, site in sites.items():
+        for machine in site.machines:
+            if machine.mark:
+                where.setdefault((machine.mark.client, machine.mark.machine), set()).add(name)
+    doubles = {key: sorted(names) for key, names in where.items() if len(names) > 1}
+    return {name: _parted(site, doubles) if doubles else site for name, site in sites.items()}
+
+
+def _parted(site: ObservedSite, doubles: Mapping[tuple[str, str], list[str]]) -> ObservedSite:
+    twins = [
+        claimed(
+            machine,
+            machine.mark,
+            f"{' and '.join(names)} each have a machine marked as {machine.mark.client}/{machine.mark.machine}: take "
+            "the mark out of the notes of the copy, and our tags off it",
+        )
+        for machine in site.machines
+        if machine.mark and (names := doubles.get((machine.mark.client, machine.mark.machine)))
+    ]
+    ids = {item.vmid for item in twins}
+    kept = tuple(machine for machine in site.machines if machine.summary.vmid not in ids)
+    return replace(site, machines=kept, unreadable=(*site.unreadable, *twins))
