@@ -161,7 +161,9 @@ def _refuse_unsafe(made: Plan) -> None:
         )
     if made.unsafe:
         allow = " ".join(f"--allow {danger.name}" for danger in made.unsafe)
-        session.fail(f"this plan refuses itself, nothing was changed. To allow exactly this: {allow}")
+        session.fail(
+            f"the plan exceeds the safety limits, nothing was applied. To allow exactly this: {allow}"
+        )
 
 
 def _ask(yes: bool) -> None:
