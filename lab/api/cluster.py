@@ -9,6 +9,7 @@ from lab.api.access import Credentials
 from lab.api.figures import Figures
 from lab.api.locks import VmLocks
 from lab.api.pools import Pools
+from lab.api.reports import Reports
 from lab.api.storage import Storage, Storages
 from lab.api.tasks import Tasks
 from lab.api.vm_config import Configurations
@@ -30,6 +31,7 @@ class Cluster:
         node: name of its node.
         credentials: who may log in; the same at both sites.
         configurations, tasks, locks, storages, pools, figures: what the node keeps.
+        reports: what the cluster's list knows of its VMs.
         guests: the running machines of the lab.
         kvm_works: asks whether hardware virtualization works here; slow the first time.
         workers: a node answers three writing requests at a time, the others wait in line.
@@ -59,7 +61,8 @@ class Cluster:
         self.locks = VmLocks()
         self.pools = Pools(folder / "pools.json", self.configurations.exists)
         self.figures = Figures(folder / "figures", site.node, guests)
-        self.storages = Storages(_storages(settings, site))
+        self.reports = Reports()
+        self.storages = storages_of(settings, site)
         self.workers = asyncio.Semaphore(_WORKERS)
         self.backup_lock = asyncio.Lock()
         self.scratch = folder / "backup"
@@ -69,9 +72,9 @@ class Cluster:
         return await self.guests.is_running(self.node, vmid)
 
 
-def _storages(settings: LabSettings, site: SiteSettings) -> list[Storage]:
+def storages_of(settings: LabSettings, site: SiteSettings) -> Storages:
     """`local` here, and a backup storage that stands at the other site."""
     other = settings.other(site)
     local = Storage("local", settings.site_dir(site) / "local", _LOCAL, shared=False)
     folder = settings.site_dir(other) / f"backup-of-{site.name}"
-    return [local, Storage(f"backup-{other.name}", folder, ("backup",), shared=True)]
+    return Storages([local, Storage(f"backup-{other.name}", folder, ("backup",), shared=True)])

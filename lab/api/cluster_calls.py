@@ -15,7 +15,6 @@ from lab.api.figures import STEPS
 from lab.api.routing import Call, Routes, needs
 from lab.api.schemas import NODE, VM
 from lab.api.values import Property
-from lab.api.vm_status import vm_resource
 
 routes = Routes()
 
@@ -59,7 +58,7 @@ async def list_resources(call: Call) -> object:
             if call.caller.may(f"/pool/{name}", "Pool.Audit")
         ]
     if kind in (None, "vm"):
-        resources += await _vms(call)
+        resources += _vms(call)
     if kind in (None, "node"):
         resources.append(_node(call))
     if kind in (None, "storage"):
@@ -67,11 +66,10 @@ async def list_resources(call: Call) -> object:
     return resources
 
 
-async def _vms(call: Call) -> list[dict[str, Any]]:
-    configurations = call.cluster.configurations
+def _vms(call: Call) -> list[dict[str, Any]]:
     return [
-        await vm_resource(call.cluster, vmid, configurations.load(vmid))
-        for vmid in configurations.vmids()
+        call.cluster.reports.listed(call.cluster, vmid)
+        for vmid in call.cluster.configurations.vmids()
         if call.caller.may(f"/vms/{vmid}", "VM.Audit")
     ]
 

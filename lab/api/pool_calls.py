@@ -7,7 +7,6 @@ from typing import Any
 from lab.api import formats
 from lab.api.routing import Call, Routes, needs
 from lab.api.values import Property, split_list
-from lab.api.vm_status import vm_resource
 
 routes = Routes()
 
@@ -48,7 +47,7 @@ async def _members(call: Call, name: str) -> dict[str, Any]:
     members: list[dict[str, Any]] = []
     if kind in (None, "qemu"):
         for vmid in cluster.pools.members(name):
-            member = await vm_resource(cluster, vmid, cluster.configurations.load(vmid))
+            member = cluster.reports.listed(cluster, vmid)
             member.pop("pool", None)
             members.append(member)
     pool = cluster.pools.find(name)

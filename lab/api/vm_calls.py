@@ -262,6 +262,7 @@ def _destroy(call: Call, config: VmConfig, log: Log) -> None:
         log(f"purging VM {vmid} from related configurations..")
     cluster.pools.forget_vm(vmid)
     cluster.figures.forget(vmid)
+    cluster.reports.forget(vmid)
     cluster.configurations.remove(vmid)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lab.api.cluster import Cluster
 from lab.api.options import agent_enabled
 from lab.api.vm_config import VmConfig
 from lab.qemu import GuestNotRunningError
+
+if TYPE_CHECKING:
+    from lab.api.cluster import Cluster
 
 _MIB = 1024**2
 
@@ -43,16 +45,6 @@ async def current_status(cluster: Cluster, vmid: int, config: VmConfig) -> dict[
     if "vga" in config.values:
         shown["clipboard"] = None
     return shown | ({"agent": 1} if agent_enabled(config.values.get("agent")) else {})
-
-
-async def vm_resource(cluster: Cluster, vmid: int, config: VmConfig) -> dict[str, Any]:
-    """One VM's entry in `GET /cluster/resources`."""
-    shown = await vm_status(cluster, vmid, config)
-    shown["maxcpu"] = shown.pop("cpus")
-    shown.pop("serial", None)
-    shown |= {"id": f"qemu/{vmid}", "type": "qemu", "node": cluster.node, "template": int(config.template)}
-    pool = cluster.pools.pool_of(vmid)
-    return shown | ({"pool": pool} if pool else {})
 
 
 async def _running_figures(cluster: Cluster, vmid: int, cpus: int) -> dict[str, Any]:

@@ -38,4 +38,4 @@ def kept_aside(cluster: Cluster, node: str, vmid: int, *, managed: bool) -> Iter
         yield
     finally:
         status = cluster.get(f"/nodes/{node}/qemu/{vmid}/status/current")
-        set_ha_state(cluster, vmid, "started" if status["status"] == "running" else "stopped")
+        set_ha_state(cluster, vmid, "stopped" if status["status"] == "stopped" else "started")

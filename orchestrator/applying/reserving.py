@@ -4,21 +4,24 @@ Two runs on two clients may plan at the same time, and both find the same addres
 every address that it will give, and then looks again at every machine that a run may have given an address since it
 planned: the new ones, those whose creation was under way, and all of ours. What one of them has by now is not given
 again.
+
+A VM that is being cloned has neither name nor mark before its clone ends. One whose clone began before this run planned
+may be a machine that a killed run was making: its end is waited for, so that it is not made a second time.
 """
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.vm import Stopped
-from orchestrator.proxmox import NotFound, ProxmoxError, read_cluster, read_vm, where_is
-from orchestrator.resources.machine_reading import READERS
+from orchestrator.proxmox import NotFound, ProxmoxError, read_cluster, read_vm, side_by_side, where_is
 from orchestrator.resources.notes import read_mark
+from orchestrator.resources.ownership import CLONING
 from orchestrator.resources.scope import looks_ours
 from orchestrator.resources.static_addresses import addresses_in
 
@@ -27,6 +30,11 @@ if TYPE_CHECKING:
     from orchestrator.planning.plan import MachinePlan
     from orchestrator.proxmox import Cluster, VmConfig, VmSummary
     from orchestrator.resources.observed import ObservedSite
+
+_CLONE_SECONDS = 3600.0
+"""As long as a clone of one's own is waited for."""
+
+_PAUSE_SECONDS = 1.0
 
 
 def reserve_addresses(
@@ -61,6 +69,8 @@ def reserve_addresses(
                     problems[machine.key] = (
                         f"{address} is being given by {other}: plan again when that run has ended"
                     )
+            if any(machine.observed is None for machine, _ in wanted):
+                _await_clones(clusters[site], observed[site])
             taken, made = _since(clusters[site], observed[site])
         except (ProxmoxError, Stopped) as error:
             problems |= {machine.key: str(error) for machine, _ in wanted}
@@ -105,20 +115,48 @@ def _since(
         and not _left_alone(vm, before)
     ]
     made: dict[tuple[str, str], int] = {}
-    if not again:
-        return found, made
-    with ThreadPoolExecutor(min(READERS, len(again)), thread_name_prefix="addresses") as pool:
-        for vm, config in zip(again, pool.map(lambda vm: _config(cluster, vm), again), strict=True):
-            if config is None:
-                continue
-            mark = read_mark(config.effective("description") or "")
-            if mark is not None:
-                made[mark.client, mark.machine] = vm.vmid
-            owner = _Owner(f"VM {vm.vmid} ({vm.name})", (mark.client, mark.machine) if mark else None)
-            has = {*addresses_in(config), *([IPv4Address(mark.adopted)] if mark and mark.adopted else [])}
-            for address in has - known:
-                found[address].append(owner)
+    configs = side_by_side(cluster, again, lambda vm: vm.node, lambda vm: _config(cluster, vm))
+    for vm, config in zip(again, configs, strict=True):
+        if config is None:
+            continue
+        mark = read_mark(config.effective("description") or "")
+        if mark is not None:
+            made[mark.client, mark.machine] = vm.vmid
+        owner = _Owner(f"VM {vm.vmid} ({vm.name})", (mark.client, mark.machine) if mark else None)
+        has = {*addresses_in(config), *([IPv4Address(mark.adopted)] if mark and mark.adopted else [])}
+        for address in has - known:
+            found[address].append(owner)
     return found, made
+
+
+def _await_clones(cluster: Cluster, before: ObservedSite) -> None:
+    """Wait for the clones that were under way when a site was read. Costs nothing where there were none.
+
+    A crashed clone leaves its lock, and no task: that one is not waited for.
+
+    Raises:
+        Stopped: one does not end.
+        ProxmoxError: the node could not be asked.
+    """
+    unknown = [
+        vm for vm in before.state.vms if vm.lock in CLONING and not vm.named and vm.node not in before.silent
+    ]
+    deadline = time.monotonic() + _CLONE_SECONDS
+    for vm in unknown:
+        while _is_being_cloned(cluster, vm):
+            if time.monotonic() > deadline:
+                raise Stopped(
+                    f"VM {vm.vmid} on {vm.node} is still being cloned, and may be one of these machines: see its task "
+                    "in Proxmox, then apply again"
+                )
+            time.sleep(_PAUSE_SECONDS)
+
+
+def _is_being_cloned(cluster: Cluster, vm: VmSummary) -> bool:
+    config = _config(cluster, vm)
+    if config is None or config.current.get("lock") not in CLONING:
+        return False
+    return bool(cluster.get(f"/nodes/{vm.node}/tasks", source="active", typefilter="qmclone"))
 
 
 def _left_alone(vm: VmSummary, before: ObservedSite) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,15 @@ from orchestrator.applying.machine_run import MachineRun, Surroundings, Waiting
 from orchestrator.applying.marking import change_mark
 from orchestrator.applying.placement import Placement
 from orchestrator.applying.snapshots import roll_back
-from orchestrator.applying.vm import Vm
+from orchestrator.applying.vm import Stopped, Vm
 from orchestrator.guests.keys import fingerprints
 from orchestrator.planning.plan import MachinePlan
-from orchestrator.proxmox import ProxmoxError, VmSnapshot, parse_disk
+from orchestrator.proxmox import Disk, ProxmoxError, VmSnapshot, newest_only, parse_disk
 from orchestrator.resources.machine import is_drive, keys_in, new_mark, size_words
 from orchestrator.resources.observed import ObservedMachine, addresses_unknown
 from orchestrator.resources.observing import observe
 from orchestrator.resources.register import with_register
+from orchestrator.resources.snapshot import owned
 from orchestrator.resources.static_addresses import static_address
 
 if TYPE_CHECKING:
@@ -75,8 +77,20 @@ def what_is_lost(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> Loss
     disks = tuple(
         words for key, value in sorted(then.items()) if is_drive(key) and (words := _disk_words(key, value))
     )
-    newer = tuple(other.name for other in machine.snapshots if other.taken_at > snapshot.taken_at)
+    newer = tuple(other.name for other in _newer(machine.snapshots, snapshot))
     return Loss(disks=disks, settings=tuple(changed), newer=newer)
+
+
+def _newer(snapshots: Sequence[VmSnapshot], snapshot: VmSnapshot) -> list[VmSnapshot]:
+    """The snapshots that were taken after one: later, or, within the same second, on top of it."""
+    above = {snapshot.name}
+    for _ in snapshots:
+        above |= {other.name for other in snapshots if other.parent in above}
+    return [
+        other
+        for other in snapshots
+        if other.taken_at > snapshot.taken_at or (other.name in above and other.name != snapshot.name)
+    ]
 
 
 def address_of_another(vm: Vm, machine: ObservedMachine, loss: Loss) -> str | None:
@@ -106,13 +120,53 @@ def address_of_another(vm: Vm, machine: ObservedMachine, loss: Loss) -> str | No
     return None
 
 
+def _disk(value: str) -> Disk | None:
+    try:
+        return parse_disk(value)
+    except ValueError:
+        return None
+
+
 def _disk_words(key: str, value: str) -> str | None:
     """A disk in words; None for a drive with exchangeable media. One that cannot be understood is told all the same."""
-    try:
-        disk = parse_disk(value)
-    except ValueError:
+    disk = _disk(value)
+    if disk is None:
         return key
     return None if disk.is_cdrom else f"{key} ({size_words(disk.size_bytes)})"
+
+
+def cannot_go_back(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> str | None:
+    """Why a machine cannot be brought back to a snapshot, and what to do; None if it can.
+
+    ZFS, and volumes chained as snapshots, go back to the newest snapshot only: Proxmox says so when the rollback has
+    begun. Costs a call, and only where there are newer ones.
+
+    Raises:
+        ProxmoxError: it could not be read.
+    """
+    newer = _newer(machine.snapshots, snapshot)
+    if not newer:
+        return None
+    used = {
+        disk.storage
+        for key, value in machine.config.current.items()
+        if is_drive(key) and (disk := _disk(value)) and not disk.is_cdrom and disk.storage
+    }
+    rigid = [
+        str(entry["storage"])
+        for entry in vm.cluster.get("/storage")
+        if entry["storage"] in used and newest_only(entry)
+    ]
+    if not rigid:
+        return None
+    names = ", ".join(other.name for other in newer)
+    foreign = ", ".join(other.name for other in newer if owned(other) is None)
+    by_hand = f" ({foreign}, made by others, in Proxmox)" if foreign else ""
+    return (
+        f"{snapshot.name} is not its newest snapshot, and the storage {', '.join(sorted(rigid))} can only go back to "
+        f"the newest: delete {names} first (`orchestrator snapshot delete {vm.client}/{vm.machine} NAME`){by_hand}, "
+        "which loses them; or restore a backup with `orchestrator backup restore`"
+    )
 
 
 def go_back(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> None:
@@ -122,8 +176,10 @@ def go_back(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> None:
 
     Raises:
         ProxmoxError: Proxmox refused.
-        Stopped: its notes do not settle.
+        Stopped: its storage cannot go back to that snapshot, or its notes do not settle.
     """
+    if why := cannot_go_back(vm, machine, snapshot):
+        raise Stopped(why)
     running = machine.running
 
     def is_back() -> bool:
@@ -134,7 +190,7 @@ def go_back(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> None:
             "lock" not in config
             and config.get("parent") == snapshot.name
             and config.get("digest") != machine.config.digest
-            and (status["status"] == "running") is running
+            and (status["status"] != "stopped") is running
         )
 
     roll_back(vm, snapshot.name, start=running, back=is_back)

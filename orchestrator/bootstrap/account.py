@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from orchestrator.proxmox.privileges import role_privileges
@@ -42,12 +43,34 @@ class Account:
 
 
 def pveum_lines(account: Account) -> list[str]:
-    """The commands for any node of the cluster, as root. Each may be run again; the last prints the secret, once."""
+    """The commands for any node of the cluster, as root. Each may be run again; the last prints the secret, once.
+
+    What is there is looked for first: to make it again, ``pveum`` would print an error that means nothing.
+    """
+    role, user, token = account.role, account.user, account.token
     privileges = f'--privs "{" ".join(account.privileges)}"'
+    there = f"the token {account.token_id} is there already, its secret was printed when it was made"
+    renew = f"pveum user token remove {user} {token}"
     return [
-        f"pveum role add {account.role} {privileges} || pveum role modify {account.role} {privileges}",
-        f'pveum user list --noborder | grep -q "^{account.user} " || pveum user add {account.user} '
-        f'--comment "{COMMENT}"',
-        f"pveum acl modify / --users {account.user} --roles {account.role}",
-        f"pveum user token add {account.user} {account.token} --privsep 0",
+        _unless(
+            _listed("role list", role),
+            f"pveum role add {role} {privileges}",
+            f"pveum role modify {role} {privileges}",
+        ),
+        f'{_listed("user list", user)} || pveum user add {user} --comment "{COMMENT}"',
+        f"pveum acl modify / --users {user} --roles {role}",
+        _unless(
+            _listed(f"user token list {user}", token),
+            f"pveum user token add {user} {token} --privsep 0",
+            f'echo "{there}; to make it anew: {renew}"',
+        ),
     ]
+
+
+def _listed(listing: str, name: str) -> str:
+    """A test whether a list of ``pveum`` has a line of that name."""
+    return f"pveum {listing} --noborder | grep -qE '^{re.escape(name)}( |$)'"
+
+
+def _unless(found: str, make: str, otherwise: str) -> str:
+    return f"if {found}; then {otherwise}; else {make}; fi"

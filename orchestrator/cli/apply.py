@@ -79,7 +79,7 @@ def apply(
         run.locks.refuse_busy(
             machine.client for machine in asked.desired if asked.selected.includes(*machine.key)
         )
-        prepared = planning.prepare(asked, run.clusters, planning.used_changes(history))
+        prepared = planning.prepare(asked, run.clusters, planning.used_changes(history, asked.desired))
         made = prepared.plan
         if saved is not None:
             _refuse_moved(saved, made)

@@ -154,6 +154,7 @@ def rollback(
     """Bring a machine back to a snapshot. Says what is lost and asks; a running machine runs again afterwards."""
     from orchestrator.applying.rollback import (
         address_of_another,
+        cannot_go_back,
         go_back,
         refresh_guest,
         what_is_lost,
@@ -171,7 +172,8 @@ def rollback(
             snapshot = _existing(found, target, name)
             vm = vm_of(found, opened, reason=reason, run=run)
             loss = what_is_lost(vm, found.machine, snapshot)
-            if why := address_of_another(vm, found.machine, loss):
+            why = cannot_go_back(vm, found.machine, snapshot) or address_of_another(vm, found.machine, loss)
+            if why:
                 session.fail(f"{target}: {why}")
             _print_loss(target, snapshot, loss)
             confirm(f"Bring {target} back to {name}?", yes=yes)

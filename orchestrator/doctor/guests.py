@@ -26,7 +26,7 @@ def choose(cluster: Cluster, state: ClusterState, user: str) -> GuestTarget | No
     from orchestrator.guests import FirewallPolicy, GuestTarget
 
     for vm in sorted(state.vms, key=lambda vm: vm.vmid):
-        if OWNER_TAG not in vm.tags or vm.status != "running" or vm.node in state.nodes_off:
+        if OWNER_TAG not in vm.tags or vm.on is not True or vm.node in state.nodes_off:
             continue
         try:
             config = read_vm(cluster, vm.node, vm.vmid)

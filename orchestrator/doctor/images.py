@@ -42,7 +42,7 @@ def judge_images(
                 if found
                 else "make one (docs/proxmox.md), or correct `images` in the sites file"
             )
-            unnamed = sum(vm.name == f"VM {vm.vmid}" and vm.status == "unknown" for vm in vms)
+            unnamed = sum(not vm.named and vm.on is None for vm in vms)
             if unnamed and not found:
                 silent = plural(unnamed, "its node does", "their nodes do")
                 what += (

@@ -41,27 +41,33 @@ def examine(
     *,
     names: Callable[[], frozenset[str]],
     host_keys: tuple[str, ...],
+    delivered: bool = True,
 ) -> str:
     """Look into a booted machine.
 
     Its name must be one that is known, its SSH host keys must be the ones that were learnt from the original, its root
     file system must be writable (a damaged ext4 falls back to read-only) and no ext4 may have counted an error.
 
+    A machine whose first boot was never finished has no name of its own and no keys that anybody knows: what it is
+    cannot be told from the inside, and the result says so.
+
     Args:
         cluster: the API.
         node, vmid: the machine, with its guest agent up.
         names: gives the host names that it may have.
         host_keys: the original's public keys; empty if they were never learnt.
+        delivered: whether the original's first boot was finished.
 
     Returns:
-        What was found, human-readable.
+        What was found, and what was not checked, human-readable.
 
     Raises:
         Unsound: something is not as it should be.
         ProxmoxError: the hypervisor could not be asked.
     """
     try:
-        found = [_identity(cluster, node, vmid, names, host_keys), _file_systems(cluster, node, vmid)]
+        identity = _identity if delivered else _undelivered
+        found = [identity(cluster, node, vmid, names, host_keys), _file_systems(cluster, node, vmid)]
     except AgentNotRunning as error:
         raise Unsound(f"its guest agent fell silent while it was inspected: {error.text}") from error
     except ServerError as error:
@@ -102,6 +108,28 @@ def _identity(
     if not set(own_keys) & set(host_keys):
         raise Unsound("its SSH host keys are not those of the original")
     return f"it is {_short(name)}, with the host keys of the original"
+
+
+def _undelivered(
+    cluster: Cluster,
+    node: str,
+    vmid: int,
+    names: Callable[[], frozenset[str]],
+    host_keys: tuple[str, ...],
+) -> str:
+    """What a machine says of itself that was backed up before its first boot: an image's name, or none at all."""
+    try:
+        name = own_name(cluster, node, vmid)
+    except AgentNotRunning:
+        raise
+    except ServerError:  # there is no /etc/hostname before the first boot of some images
+        name = ""
+    if _short(name) in {_short(one) for one in names()}:
+        return f"it is {_short(name)}"
+    return (
+        f"it boots, and calls itself {name or 'nothing'}; its name and host keys were not checked, because it was "
+        "backed up before its first boot"
+    )
 
 
 def _short(name: str) -> str:

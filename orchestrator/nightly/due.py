@@ -215,12 +215,13 @@ def _storages(
 ) -> tuple[tuple[str, ...], str | None]:
     """The backup storages that the machine's node reaches now, or why there is none."""
     state, node = reading.observed.state, machine.summary.node
-    if not any(item.name == node and item.online for item in state.nodes):
+    there = next((item for item in state.nodes if item.name == node), None)
+    if there is None or there.off:
         return (), f"its node {node} is offline: bring it back, then run the night again"
     reached = {
         item.name
         for item in state.storages
-        if item.node == node and item.status == "available" and "backup" in item.content
+        if item.node == node and item.usable(there) and "backup" in item.content
     } - reading.unread.keys()  # one that cannot even be listed takes no backup
     names = tuple(name for name in wanted if name in reached)
     if names:

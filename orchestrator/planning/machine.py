@@ -281,9 +281,16 @@ def _power_changes(
             after=", ".join(waiting),
             restart=describe_restart(desired.window, now),
             restart_at=planned_restart(desired.window, now),
-            why="set already; --restart-now takes it up at once",
+            why=f"set already; to restart it at once: `{_restart_command(desired)}`",
         )
     ]
+
+
+def _restart_command(desired: DesiredMachine) -> str:
+    """The whole command that restarts a machine outside its maintenance window, which has to be allowed by name."""
+    address = f"{desired.client}/{desired.name}"
+    allow = "" if desired.window is None else f" --allow outside-window:{address}"
+    return f"orchestrator apply --only {address} --restart-now{allow}"
 
 
 def _power(kind: Kind, before: str, after: str, *, drift: bool = False) -> Change:

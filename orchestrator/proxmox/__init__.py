@@ -15,6 +15,7 @@ from orchestrator.proxmox.errors import (
     DigestMismatch,
     Locked,
     LockTimeout,
+    NoFreeId,
     NotFound,
     NotImplementedByServer,
     NotRunning,
@@ -46,8 +47,10 @@ from orchestrator.proxmox.reading import (
     read_cluster,
     read_container,
     read_frozen,
+    read_node,
     read_pool_members,
     read_pools,
+    read_state,
     read_vm,
     where_is,
 )
@@ -60,7 +63,8 @@ from orchestrator.proxmox.redundancy import (
     read_redundancy,
     set_ha_state,
 )
-from orchestrator.proxmox.snapshots import VmSnapshot, can_snapshot, read_snapshots
+from orchestrator.proxmox.side_by_side import side_by_side
+from orchestrator.proxmox.snapshots import VmSnapshot, can_snapshot, newest_only, read_snapshots
 from orchestrator.proxmox.storage_types import STORAGE_TYPES, disk_objection
 from orchestrator.proxmox.tasks import TaskResult, parse_upid
 from orchestrator.proxmox.values import (
@@ -90,6 +94,7 @@ __all__ = [
     "HaResource",
     "LockTimeout",
     "Locked",
+    "NoFreeId",
     "NodeSummary",
     "NotFound",
     "NotImplementedByServer",
@@ -125,6 +130,7 @@ __all__ = [
     "guest_interfaces",
     "is_ha_managed",
     "list_archives",
+    "newest_only",
     "parse_disk",
     "parse_disk_bytes",
     "parse_property_string",
@@ -136,12 +142,15 @@ __all__ = [
     "read_container",
     "read_frozen",
     "read_guest_file",
+    "read_node",
     "read_pool_members",
     "read_pools",
     "read_redundancy",
     "read_snapshots",
+    "read_state",
     "read_version",
     "read_vm",
     "set_ha_state",
+    "side_by_side",
     "where_is",
 ]

@@ -329,17 +329,69 @@ _RULES = (
     _rule(r"VM \d+ (?:is )?already running", AlreadyRunning),
     _rule(r"VM (?:\d+ )?(?:is )?not running", NotRunning),
     _rule(
-        r"config file already exists|VM \d+ already exists|pool '[^']+' already exists|"
+        r"config file already exists|VM \d+ already exists|(?:pool|role|user) '[^']+' already exists|"
         r"snapshot name '[^']+' already used|already a pool member|storage ID '[^']+' already defined|"
-        r"(?:resource ID|ha group ID|HA rule|replication job) '[^']+' already (?:defined|exists)",
+        r"(?:resource ID|ha group ID|HA rule|replication job) '[^']+' already (?:defined|exists)|"
+        r"replication job for guest '[^']+' to target '[^']+' already exists",
         AlreadyExists,
     ),
     _rule(
-        r"Configuration file '[^']*' does not exist|(?:storage|pool|snapshot|volume) '[^']*' does not exist|"
+        r"(?:Configuration file|storage|pool|snapshot|volume|resource|guest|target|HA rule) '[^']*' does not exist|"
         r"(?:volume|pool|storage) \S+ does not exist|unable to find VM|no such (?:cluster node|VM|pool|job|snapshot|"
-        r"task|storage|resource|ha group|ha rule)|HA rule '[^']*' does not exist|not HA managed|"
+        r"task|storage|resource|ha group|ha rule|replication job)|not HA managed|VM \d+ is not a pool member|"
         r"unable to find configuration file|unable to parse worker upid|hostname lookup '[^']*' failed",
         NotFound,
+    ),
+    _rule(
+        r"cannot use unmanaged resource\(s\)",
+        NotFound,
+        "its HA resource went away meanwhile: run the same command again, it looks anew",
+    ),
+    _rule(
+        r"cannot use non-existent node\(s\)",
+        NotFound,
+        "a node of the site's file is not in the cluster: correct the nodes in the sites file",
+    ),
+    _rule(
+        r"belongs already to pool '(?:[^']+)'",
+        ServerError,
+        "the VM is in another pool: take it out there (Datacenter > Permissions > Pools), then run the same command "
+        "again",
+    ),
+    _rule(
+        r"used in HA resources and purge parameter not set",
+        ServerError,
+        "the HA manager keeps the VM: remove its HA resource (`ha-manager remove vm:{vmid}`), then run the same "
+        "command again",
+    ),
+    _rule(
+        r"no replicatable volumes found|missing replicate feature on volume",
+        ServerError,
+        "Proxmox replicates disks on local ZFS storages only: move the VM's disks to one, or take "
+        "redundancy.second_site out of its file",
+    ),
+    _rule(
+        r"source and target must not be identical",
+        ServerError,
+        "the VM stands on the node that its disks shall be copied to: migrate it to another node, then run the same "
+        "command again",
+    ),
+    _rule(
+        r"ha groups have been migrated to rules",
+        ServerError,
+        "the cluster was upgraded to Proxmox VE 9 meanwhile: run the same command again",
+    ),
+    _rule(
+        r"is not most recent snapshot",
+        ServerError,
+        "the storage can only go back to the newest snapshot: delete the newer ones first (they are lost), then roll "
+        "back again",
+    ),
+    _rule(
+        r"VM uses local storage",
+        ServerError,
+        "the template's disks are on a storage that the other node does not have: keep a copy of the template there, "
+        "or move its disks to a shared storage",
     ),
     _rule(
         r"no quorum",
@@ -357,7 +409,10 @@ _RULES = (
 _NOT_DELIVERED = 595
 """The proxy of one node could not open a connection to the node that was asked for (AnyEvent::HTTP)."""
 
-_GATEWAY = frozenset({502, 503, 504, 595, 596, 597, 599})
+NODE_SILENT = frozenset({595, 596, 597, 599})
+"""Statuses by which one node says that another does not answer."""
+
+_GATEWAY = frozenset({502, 503, 504}) | NODE_SILENT
 """Said by a proxy, or by one node about another: not the answer of the node that was asked."""
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from orchestrator.proxmox.errors import BadAnswer, ProxmoxError, ServerError, tidy
 from orchestrator.proxmox.privileges import read_version
+from orchestrator.proxmox.redundancy import is_ha_managed
 from orchestrator.proxmox.shapes import (
     FLAG,
     LINE,
@@ -35,13 +36,18 @@ FREEZE_POOL = "orchestrator-freeze"
 
 _BY_HAND = "somebody, by hand"
 
+_STATES = frozenset({"running", "stopped"})
+"""What the cluster's list says of a VM that it knows; all else is to be asked about."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class VmSummary:
     """A VM as the cluster's list shows it.
 
     Attributes:
-        status: ``running``, ``stopped``, ``paused`` or, while its node is away, ``unknown``.
+        name: "VM 110" if it is not known, or there is none.
+        status: ``running``, ``stopped`` or, where nobody could tell, ``unknown``: that is never to be taken for
+            ``stopped``. Up to ten seconds old in the cluster's list (:func:`read_state`).
         lock: the mark of a task that holds it (``clone``, ``backup``, …).
         maxmem: memory in bytes.
         maxcpu: virtual CPUs.
@@ -62,6 +68,21 @@ class VmSummary:
     uptime: int = 0
     ha: bool = False
 
+    @property
+    def named(self) -> bool:
+        """Whether its name is known. A real one has no space."""
+        return self.name != f"VM {self.vmid}"
+
+    @property
+    def vague(self) -> bool:
+        """Whether the cluster's list does not know its name or its state, and its node is to be asked."""
+        return not self.named or self.status not in _STATES
+
+    @property
+    def on(self) -> bool | None:
+        """Whether it is switched on, be it paused; None if nobody knows."""
+        return None if self.status == "unknown" else self.status != "stopped"
+
 
 @dataclass(frozen=True, kw_only=True)
 class NodeSummary:
@@ -80,6 +101,11 @@ class NodeSummary:
     mem: int
     maxcpu: int
     off: bool = field(default=False, compare=False)
+
+    @property
+    def mute(self) -> bool:
+        """Whether it answers and keeps its figures to itself: it is to be asked, as one that is online."""
+        return not self.online and not self.off
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +127,10 @@ class StorageSummary:
     maxdisk: int
     disk: int
     kind: str = ""
+
+    def usable(self, node: NodeSummary) -> bool:
+        """Whether it can be used on its node, as far as is known: of one whose node is mute, only trying tells."""
+        return self.status == "available" if node.online else node.mute and self.status == "unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +167,7 @@ class ClusterState:
         frozen: who stopped every change, and why: the comment of the pool :data:`FREEZE_POOL`; empty if nobody did.
         containers: never ours; they have addresses.
         bad_entries: entries that could not be read; they are in none of the other lists.
+        told: nodes whose own lists were read: the states of their VMs are not ten seconds old.
     """
 
     site: str
@@ -148,6 +179,7 @@ class ClusterState:
     frozen: str = ""
     containers: tuple[VmSummary, ...] = ()
     bad_entries: tuple[BadEntry, ...] = ()
+    told: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def nodes_off(self) -> frozenset[str]:
@@ -207,7 +239,7 @@ def read_cluster(cluster: Cluster, *, version: str | None = None) -> ClusterStat
     ]
     nodes = _sound(resources, "node", _NODE_ENTRY, _node, bad, lambda entry: entry["node"])
     listed = _sound(resources, "qemu", _VM_ENTRY, _vm, bad, lambda entry: int(entry["vmid"]))
-    vms = _named(cluster, listed, frozenset(node.name for node in nodes if node.off), bad)
+    vms, told = _told_by_nodes(cluster, listed, frozenset(node.name for node in nodes if node.off), bad)
     containers = _sound(resources, "lxc", _VM_ENTRY, _vm, bad, lambda entry: int(entry["vmid"]))
     storages = _sound(
         resources, "storage", _STORAGE_ENTRY, _storage, bad, lambda entry: (entry["storage"], entry["node"])
@@ -222,6 +254,7 @@ def read_cluster(cluster: Cluster, *, version: str | None = None) -> ClusterStat
         frozen=frozen_by(_comments(pools)),
         containers=tuple(containers),
         bad_entries=tuple(bad),
+        told=told,
     )
 
 
@@ -355,47 +388,129 @@ def _pools(pools: Iterable[Mapping[str, Any]], bad: list[BadEntry]) -> Iterator[
             yield str(entry["poolid"])
 
 
-def _named(
-    cluster: Cluster, vms: list[VmSummary], off: Collection[str], bad: list[BadEntry]
-) -> list[VmSummary]:
-    """Give fresh machines their names, and the state that they are in.
+_NODES_ENTRY = Record(
+    needs={"vmid": VMID},
+    may={
+        "name": LINE,
+        "status": LINE,
+        "template": FLAG,
+        "tags": LINE,
+        "lock": LINE,
+        "maxmem": SIZE,
+        "cpus": NUMBER,
+        "uptime": WHOLE,
+    },
+)
+"""A VM in its node's own list."""
 
-    Until pvestatd's next round (10 s) the cluster's list calls a new VM "VM 110", and its state ``unknown``; its node's
-    list knows better. So it does on a node whose pvestatd hangs. Nodes that are off are not asked. A machine whose node
-    was asked and did not answer has no name that is known, and might be any: it goes to ``bad``.
+
+def _told_by_nodes(
+    cluster: Cluster, vms: list[VmSummary], off: Collection[str], bad: list[BadEntry]
+) -> tuple[list[VmSummary], frozenset[str]]:
+    """Have the nodes tell what the cluster's list does not know: names, states and sizes.
+
+    The list is as old as the last report of each node's pvestatd (10 s). A VM made since has no name there and is
+    ``unknown``, or is "VM 110" if a report came while it was cloned; on a node whose pvestatd hangs all are so. The
+    node's own list is right at once. Nodes that are off are not asked. A machine whose node did not tell might be any,
+    in any state: it goes to ``bad``.
+
+    Returns:
+        The VMs, and the nodes that told.
     """
-    nameless = {vm.node for vm in vms if vm.name == f"VM {vm.vmid}"} - set(off)
-    known: dict[int, Mapping[str, Any]] = {}
+    told: dict[int, VmSummary] = {}
     silent: dict[str, str] = {}
-    for node in sorted(nameless):
+
+    def ask(node: str) -> None:
         try:
-            listed = cluster.get(f"/nodes/{node}/qemu")
+            told.update(read_node(cluster, node))
         except ProxmoxError as error:
             silent[node] = error.text
-            continue
-        known |= {int(entry["vmid"]): entry for entry in listed if entry.get("name")}
+
+    asked = {vm.node for vm in vms if vm.vague} - set(off)
+    for node in sorted(asked):
+        ask(node)
     found = []
     for vm in vms:
-        entry = known.get(vm.vmid) if vm.node in nameless else None
-        if vm.node in silent and vm.name == f"VM {vm.vmid}":
+        if vm.node in off:
+            found.append(
+                replace(vm, status="unknown")
+            )  # the list shows what it did when its node was last heard
+            continue
+        if vm.node not in asked:
+            found.append(vm)
+            continue
+        if vm.vague and vm.vmid not in told and vm.node not in silent:
+            now = where_is(cluster, vm.vmid)  # a clone leaves its template's node when it ends
+            if now is None:
+                continue
+            if now not in off:
+                ask(now)
+        if vm.vmid in told:
+            found.append(_completed(vm, told[vm.vmid]))
+        elif vm.vague:
+            why = silent.get(vm.node)
+            reason = (
+                f"its node {vm.node} could not be asked: {why}"
+                if why
+                else f"its node {vm.node} does not have it (is it being moved or removed?): run this again"
+            )
             bad.append(
                 BadEntry(
                     kind="machine",
                     name=vm.name,
-                    reason=f"its name is not known, its node {vm.node} could not be asked: {silent[vm.node]}",
+                    reason=f"its name and state are not known, {reason}",
                     vmid=vm.vmid,
                     node=vm.node,
                     pool=vm.pool,
                     tags=vm.tags,
                 )
             )
-        elif entry is None:
-            found.append(vm)
         else:
-            status = str(entry.get("status") or vm.status) if vm.status == "unknown" else vm.status
-            template = vm.template or str(entry.get("template") or 0) == "1"
-            found.append(replace(vm, name=str(entry["name"]), status=status, template=template))
-    return found
+            found.append(vm)
+    return found, frozenset(asked - silent.keys())
+
+
+def _completed(vm: VmSummary, told: VmSummary) -> VmSummary:
+    """A VM as its node tells, with what only the cluster knows."""
+    return replace(
+        told,
+        pool=vm.pool,
+        tags=told.tags or vm.tags,
+        ha=vm.ha,
+        maxmem=told.maxmem or vm.maxmem,
+        maxcpu=vm.maxcpu or told.maxcpu,
+    )
+
+
+def read_node(cluster: Cluster, node: str) -> dict[int, VmSummary]:
+    """The VMs of a node as it tells itself, by number: right at this moment, without their pools. One call.
+
+    An entry that cannot be read is left out.
+
+    Raises:
+        ProxmoxError: the node could not be asked.
+    """
+    entries = [entry for entry in cluster.get(f"/nodes/{node}/qemu") if not wrong(entry, _NODES_ENTRY)]
+    return {int(entry["vmid"]): _vm({**entry, "node": node}) for entry in entries}
+
+
+def read_state(cluster: Cluster, vm: VmSummary) -> VmSummary:
+    """A VM with the state, the lock and the uptime that its node says it has at this moment: one call.
+
+    The cluster's list may be ten seconds old, or not know them at all (:attr:`VmSummary.status`).
+
+    Raises:
+        NotFound: there is no such VM on this node.
+        ProxmoxError: it could not be read.
+    """
+    status = cluster.get(f"/nodes/{vm.node}/qemu/{vm.vmid}/status/current")
+    return replace(
+        vm,
+        status=str(status["status"]),
+        lock=str(status["lock"]) if status.get("lock") else None,
+        uptime=max(0, int(status.get("uptime") or 0)),
+        ha=is_ha_managed(status),
+    )
 
 
 def where_is(cluster: Cluster, vmid: int) -> str | None:
@@ -418,13 +533,13 @@ def _vm(entry: Mapping[str, Any]) -> VmSummary:
         vmid=vmid,
         name=str(entry.get("name") or f"VM {vmid}"),
         node=str(entry["node"]),
-        status=str(entry.get("status", "unknown")),
+        status=str(entry.get("status") or "unknown"),
         template=bool(int(entry.get("template") or 0)),
         tags=parse_tags(str(entry.get("tags") or "")),
         pool=str(entry["pool"]) if entry.get("pool") else None,
         lock=str(entry["lock"]) if entry.get("lock") else None,
         maxmem=int(entry.get("maxmem") or 0),
-        maxcpu=int(float(entry.get("maxcpu") or 0)),
+        maxcpu=int(float(entry.get("maxcpu") or entry.get("cpus") or 0)),
         uptime=max(0, int(entry.get("uptime") or 0)),
         ha=entry.get("hastate") not in (None, "", "ignored"),
     )

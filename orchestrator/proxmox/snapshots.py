@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.proxmox.client import Cluster
@@ -54,6 +55,21 @@ _ALWAYS = frozenset({"zfspool", "lvmthin", "rbd", "btrfs", "zfs"})
 """Types of storage that snapshot whatever the format of the volume."""
 
 _NEVER = frozenset({"lvm", "iscsi", "iscsidirect"})
+
+
+_NEWEST_ONLY = frozenset({"zfspool", "zfs"})
+"""Types of storage that go back to a volume's newest snapshot only: ZFS would destroy the newer ones."""
+
+VOLUME_CHAIN = "snapshot-as-volume-chain"
+"""The setting of a storage (Proxmox VE 9, directories and LVM) by which each snapshot is a volume of its own."""
+
+
+def newest_only(settings: Mapping[str, Any]) -> bool:
+    """Whether a storage can bring a volume back to its newest snapshot only, by its entry in ``GET /storage``.
+
+    Others are refused in the task: "can't rollback, 'one' is not most recent snapshot on '…'".
+    """
+    return str(settings.get("type")) in _NEWEST_ONLY or str(settings.get(VOLUME_CHAIN) or 0) == "1"
 
 
 def can_snapshot(storage_type: str, volume_format: str | None) -> bool | None:

@@ -431,12 +431,15 @@ def places(site: ObservedSite, names: Iterable[str]) -> list[tuple[str, str]]:
         Pairs of node and storage.
     """
     wanted = set(names)
-    online = {node.name for node in site.state.nodes if node.online}
+    nodes = {node.name: node for node in site.state.nodes}
     found: list[tuple[str, str]] = []
     seen: set[str] = set()
-    for storage in site.state.storages:
-        if storage.name not in wanted or storage.node not in online or storage.status != "available":
-            continue
+    usable = [
+        storage
+        for storage in site.state.storages
+        if storage.name in wanted and storage.node in nodes and storage.usable(nodes[storage.node])
+    ]
+    for storage in sorted(usable, key=lambda storage: nodes[storage.node].mute):
         if storage.shared and storage.name in seen:
             continue
         seen.add(storage.name)

@@ -70,11 +70,13 @@ class Place:
 
     Attributes:
         system_slot: where the template, and so the machine, has its system disk.
+        shared: whether the storage of the machine's disks is shared, and so the lock that allocating them takes.
     """
 
     template: VmSummary
     target: str
     system_slot: str
+    shared: bool
 
 
 def with_templates(
@@ -253,7 +255,10 @@ def places(
         assert template.config is not None  # noqa: S101  (else it is not usable)
         slot = system_slot(template.config)
         assert slot is not None  # noqa: S101  (else it is not usable)
-        found += [Place(template=template.summary, target=node, system_slot=slot) for node in targets]
+        shared = any(item.shared for item in state.storages if item.name == desired.storage)
+        found += [
+            Place(template=template.summary, target=node, system_slot=slot, shared=shared) for node in targets
+        ]
     return tuple(found), tuple(reasons)
 
 
@@ -341,7 +346,7 @@ def absence(desired: DesiredMachine, state: ClusterState) -> str:
     """Why no template of that name was found, and what to do: it may only be that nobody can see it now."""
     image, template, site = desired.image, desired.template, desired.site
     named = [vm for vm in state.vms if vm.name == template]
-    unnamed = [vm.node for vm in state.vms if vm.name == f"VM {vm.vmid}" and vm.status == "unknown"]
+    unnamed = [vm.node for vm in state.vms if not vm.named and vm.on is None]
     unnamed += [entry.node or "some node" for entry in state.bad_entries if entry.kind == "machine"]
     if named:
         vm = named[0]

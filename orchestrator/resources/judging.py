@@ -94,10 +94,7 @@ def unlisted(reader: MachineReader, state: ClusterState) -> list[Unreadable]:
     unmade = [
         reader.unread(vm, f"it was being made, and {reader.silent[vm.node]}")
         for vm in state.vms
-        if vm.node in reader.silent
-        and vm.lock == "clone"
-        and vm.name == f"VM {vm.vmid}"
-        and not looks_ours(vm)
+        if vm.node in reader.silent and vm.lock == "clone" and not vm.named and not looks_ours(vm)
     ]
     bad = []
     for entry in state.bad_entries:

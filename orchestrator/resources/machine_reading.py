@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,12 +17,15 @@ from orchestrator.proxmox import (
     TokenRefused,
     Unreachable,
     VmSummary,
+    read_node,
     read_snapshots,
+    read_state,
     read_vm,
+    side_by_side,
     where_is,
 )
 from orchestrator.resources.desired import RETIRED_TAG
-from orchestrator.resources.notes import UnreadableMark, parse_mark
+from orchestrator.resources.notes import Mark, UnreadableMark, parse_mark
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.oddity import oddity
 from orchestrator.resources.ownership import claimed, client_of
@@ -34,10 +36,7 @@ if TYPE_CHECKING:
     from orchestrator.proxmox.configuration_file import ConfigurationFile
 
 T = TypeVar("T")
-G = TypeVar("G")
-
-READERS = 2
-"""Requests for machines at a time: of the three that Proxmox serves (pvedaemon's workers), one stays for others."""
+G = TypeVar("G", bound=VmSummary)
 
 _LOOKS = 3
 """How often a machine is looked for that its node does not have: it may be migrated again meanwhile."""
@@ -66,7 +65,9 @@ class MachineReader:
     Attributes:
         nodes: every node of the cluster.
         silent: nodes that are off, or did not answer when they were asked, and why. Nothing more is asked of them.
+        told: nodes that told the states of their VMs with the cluster's list.
         files: configurations that were read from the nodes' files already, by VM id.
+        lists: the own lists of other nodes that were read since.
     """
 
     cluster: Cluster
@@ -74,7 +75,9 @@ class MachineReader:
     storage_types: dict[str, str]
     nodes: frozenset[str]
     silent: dict[str, str]
+    told: frozenset[str]
     files: Mapping[int, ConfigurationFile] = field(default_factory=dict)
+    lists: dict[str, Mapping[int, VmSummary]] = field(default_factory=dict)
     guard: threading.Lock = field(default_factory=threading.Lock)
 
     def ask(self, node: str, read: Callable[[], T]) -> T | str | None:
@@ -127,13 +130,9 @@ class MachineReader:
         )
 
     def each(self, read: Callable[[G], T | None], guests: Collection[G]) -> list[T]:
-        """Do something for each of some guests, two at a time; what gives None is left out."""
-        if not guests:
-            return []
-        if len(guests) == 1:  # here, over the connection that is there already
-            return [found for found in map(read, guests) if found is not None]
-        with ThreadPoolExecutor(min(READERS, len(guests)), thread_name_prefix=f"read-{self.site}") as pool:
-            return [found for found in pool.map(read, guests) if found is not None]
+        """Do something for each of some guests, two at a time at each address; what gives None is left out."""
+        found = side_by_side(self.cluster, guests, lambda guest: guest.node, read)
+        return [item for item in found if item is not None]
 
     def with_files(self, vms: Collection[VmSummary]) -> MachineReader:
         """A reader that has the configurations of these VMs from the nodes' files, where the site has a bulk reader."""
@@ -174,7 +173,13 @@ class MachineReader:
             mark = parse_mark(config.effective("description") or "")
         except UnreadableMark as error:
             return Found(machine=machine, trouble=self.damaged(machine, error))
-        machine = replace(machine, mark=mark)
+        sure = self.with_state(summary, mark)
+        if sure is None:
+            return None
+        if isinstance(sure, str):
+            return Found(machine=None, trouble=self.unread(summary, f"whether it runs is not known: {sure}"))
+        summary = sure
+        machine = replace(machine, mark=mark, summary=summary)
         if mark is None:
             return Found(machine=machine)
         if why := oddity(config):
@@ -191,9 +196,38 @@ class MachineReader:
             return Found(machine=None, trouble=claimed(machine, mark, reason))
         return Found(machine=replace(machine, snapshots=snapshots))
 
+    def with_state(self, summary: VmSummary, mark: Mark | None) -> VmSummary | str | None:
+        """A machine with the state that its node says it is in, where the cluster's list does not know it.
+
+        Or may be wrong: for ten seconds after a start the list says ``stopped``. What is there as it was left is not
+        asked about; where something differs, its node is asked for all its machines at once.
+
+        Returns:
+            None if it is gone; a text that says why its state is not known.
+        """
+        as_left = None if mark is None else mark.power_left
+        if (
+            summary.status == (as_left or summary.status) in ("running", "stopped")
+            or summary.node in self.told
+        ):
+            return summary
+        listed = self.ask(summary.node, lambda: self.list_of(summary.node))
+        told = listed.get(summary.vmid) if isinstance(listed, Mapping) else None
+        if told is not None:
+            return replace(summary, status=told.status, uptime=told.uptime, lock=told.lock)
+        where, found = self.find(summary, lambda node: read_state(self.cluster, replace(summary, node=node)))
+        return replace(found, node=where.node) if isinstance(found, VmSummary) else found
+
+    def list_of(self, node: str) -> Mapping[int, VmSummary]:
+        """A node's own list of its VMs, read once."""
+        with self.guard:  # held while it is read: who else needs it waits, instead of asking again
+            if node not in self.lists:
+                self.lists[node] = read_node(self.cluster, node)
+            return self.lists[node]
+
     def unread(self, summary: VmSummary, reason: str) -> Unreadable:
         """A machine of which only the cluster's list tells: pool and tags say whose it is, its name may say which."""
-        named = summary.name != f"VM {summary.vmid}"
+        named = summary.named
         return Unreadable(
             site=self.site,
             kind="machine",
@@ -227,7 +261,12 @@ def reader_of(cluster: Cluster, state: ClusterState, silent: Mapping[str, str]) 
     types = {storage.name: storage.kind for storage in state.storages}
     nodes = frozenset(node.name for node in state.nodes)
     return MachineReader(
-        cluster=cluster, site=state.site, storage_types=types, nodes=nodes, silent=dict(silent)
+        cluster=cluster,
+        site=state.site,
+        storage_types=types,
+        nodes=nodes,
+        silent=dict(silent),
+        told=state.told,
     )
 
 

@@ -158,6 +158,11 @@ class Mark:
     retired: dt.date | None = None
     vmid: int | None = None
 
+    @property
+    def power_left(self) -> str | None:
+        """The state in which the machine was left: ``running``, ``stopped``; None if nothing was asked of it yet."""
+        return "stopped" if self.suspended or self.retired else self.applied.get("power")
+
     def with_(self, **changes: Any) -> Mark:
         """Return a copy with some attributes changed."""
         return replace(self, **changes)

@@ -54,8 +54,8 @@ class ObservedMachine:
 
     @property
     def running(self) -> bool:
-        """Whether it is switched on."""
-        return self.summary.status == "running"
+        """Whether it is switched on. Of one of ours that is known: else it is unreadable."""
+        return self.summary.on is True
 
 
 @dataclass(frozen=True, kw_only=True)

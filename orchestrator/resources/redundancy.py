@@ -224,6 +224,10 @@ def _possible(wanted: Redundancy, ground: Ground) -> bool:
     return any(is_asked and what not in barred for what, is_asked in asked.items())
 
 
+NOT_REDUNDANT = "off"
+"""The side of a change on which there is no redundancy: that it comes or goes is seen in the plan."""
+
+
 def nothing_configured(version: str) -> RedundancySettings:
     """The settings of a cluster without any."""
     return RedundancySettings(release=int(version.partition(".")[0]))
@@ -263,7 +267,13 @@ class _Sides:
         why: str | None = None,
     ) -> Change:
         return Change(
-            kind=Kind.UPDATE, what=what, before=before, after=after, drift=self.drift, erases=erases, why=why
+            kind=Kind.UPDATE,
+            what=what,
+            before=before or NOT_REDUNDANT,
+            after=after or NOT_REDUNDANT,
+            drift=self.drift,
+            erases=erases,
+            why=why,
         )
 
 

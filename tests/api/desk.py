@@ -150,6 +150,16 @@ class Desk:
     def _forked(self, *arguments: str) -> ForkedRun:
         return ForkedRun(arguments, self.folder, self._environment({}))
 
+    def kill_at(self, method: str, path: str, *arguments: str) -> bool:
+        """Run the command; it is killed when a call has taken effect, before it hears of that. Whether it was."""
+        run = self._forked(*arguments)
+        for fake in self.fakes.values():
+            fake.fault(method, path, "kill", pid=run.pid, after=True)
+        answer = Answer(*run.communicate())
+        for fake in self.fakes.values():
+            fake.control("clear_faults")
+        return answer.killed
+
     def run_killed(self, call: int, *arguments: str, method: str = "*") -> Answer:
         """Run the command; it is killed when its API call number ``call`` (from 0; of a method) has taken effect.
 
@@ -200,6 +210,7 @@ class Desk:
         """
         cluster = self.fakes[site].cluster()
         wanted = {machine.key: machine for machine in self.desired()} if firewall else {}
+        self.fakes[site].control("report")  # a first boot takes longer than the cluster's list is behind
         for name, vm in self.machines(site).items():
             notes = vm["config"].get("description", "")
             mark = read_mark(notes)

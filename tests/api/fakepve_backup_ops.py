@@ -110,6 +110,7 @@ class BackupOps:
 
     def op_set_lock(self, vmid: int, lock: str | None) -> None:
         """Put a lock's mark into a machine's configuration, or lift it as ``qm unlock`` does."""
+        self.node.cloning.discard(vmid)
         self.node._qm_lock(self.node.vm(vmid), lock)
 
     def op_add_snapshot(

@@ -8,7 +8,6 @@ Licensed as fakepve, which it extends; it only ever runs as a process of its own
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import re
@@ -24,9 +23,9 @@ from fakepve.lxc import SIZE_UNITS, format_size
 from fakepve.qemu import DRIVE_KEY, NEW_DISK, drives_of, join_drive, split_drive, volume_ref, with_mac
 from fakepve.server import USER
 
-from tests.api.fakepve_access import Accounts
 from tests.api.fakepve_archives import Archive
 from tests.api.fakepve_files import configuration_file
+from tests.api.fakepve_statistics import Statistics
 
 SECRET = "**********"
 _NOTHING: Any = object()
@@ -55,20 +54,16 @@ def _bad(**errors: str) -> Any:
     return PveError(400, "Parameter verification failed.", errors)
 
 
-class Node(Accounts):
+class Node(Statistics):
     """A cluster as fakepve models it, with the corrections."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.guest_agent: dict[str, Any] | None = None
         self.agents: dict[int, dict[str, Any] | None] = {}
-        self.clone_seconds = 0.0
         self.take_ids = 0
-        self.stale_names: set[int] = set()
-        self.unreported: dict[int, int] = {}
-        """VMs whose node has not reported them yet, and for how many lists of the cluster it will not."""
-        self.fresh_lists = 0
-        """For how many lists that is so of a new clone: until the statistics daemon's next round."""
+        self.unpluggable: dict[str, str] = {}
+        """Settings that no running VM takes, and what QEMU says to them."""
         self.storages: dict[str, dict[str, Any]] = {
             "local": {
                 "type": "dir",
@@ -91,21 +86,14 @@ class Node(Accounts):
 
     async def _resources(self, request: Any) -> Any:
         response = await super()._resources(request)
-        if not self.stale_names and not self.unreported and self.acl is None:
+        if self.acl is None:
             return response
-        answer = json.loads(response.text)["data"]
-        seen = []
-        for entry in answer:
-            if entry.get("vmid") in self.stale_names:
-                entry.pop("name", None)
-                entry["status"] = "unknown"
-            if self.unreported.get(entry.get("vmid"), 0) > 0:
-                self.unreported[entry["vmid"]] -= 1
-                known = {key: entry[key] for key in ("vmid", "id", "type", "node", "lock") if key in entry}
-                entry = {**known, "status": "unknown"}  # as recorded on 9.1.7
-            path = f"/storage/{entry.get('storage')}"
-            if entry["type"] != "storage" or self.allowed(request[USER], path, "Datastore.Audit"):
-                seen.append(entry)
+        seen = [
+            entry
+            for entry in json.loads(response.text)["data"]
+            if entry["type"] != "storage"
+            or self.allowed(request[USER], f"/storage/{entry.get('storage')}", "Datastore.Audit")
+        ]
         return web.json_response({"data": seen})
 
     async def _pending(self, request: Any) -> Any:
@@ -147,9 +135,11 @@ class Node(Accounts):
     # Configuration
 
     async def _apply_config(self, vm: Any, user: str, p: dict[str, Any]) -> None:
-        updates = {key: value for key, value in p.items() if key not in ("digest", "delete", "skiplock")}
+        left_out = ("digest", "delete", "skiplock", "revert")
+        updates = {key: value for key, value in p.items() if key not in left_out}
         deletes = [key for key in str(p.get("delete") or "").split(",") if key]
-        if not updates and not deletes:
+        reverts = [key for key in str(p.get("revert") or "").split(",") if key]
+        if not updates and not deletes and not reverts:
             raise PveError(500, "no options specified")
         if p.get("digest") and p["digest"] != vm.digest():
             raise PveError(500, "checksum mismatch (file change by other user?)")
@@ -162,7 +152,12 @@ class Node(Accounts):
         kept = {key: p[key] for key in ("skiplock",) if key in p}
         staged = {key: self._settle(vm, user, key, value) for key, value in updates.items()}
         await super()._apply_config(vm, user, {**kept, **staged, "delete": ",".join(deletes)})
-        for key in [key for key in vm.pending if _LIVE.fullmatch(key)]:
+        for key in reverts:
+            vm.pending.pop(key, None)
+        refused = {
+            key: text for key, text in self.unpluggable.items() if vm.status == "running" and key in updates
+        }
+        for key in [key for key in vm.pending if _LIVE.fullmatch(key) and key not in self.unpluggable]:
             value = vm.pending.pop(key)
             if value is None:
                 vm.config.pop(key, None)
@@ -173,6 +168,8 @@ class Node(Accounts):
         for key in updates:
             if key in before and _volume(vm.config.get(key)) != _volume(before[key]):
                 self._detach(vm, key, before[key])  # pushed out of its slot
+        if refused:  # as recorded on 9.1.7: what the running QEMU refuses stays pending all the same
+            raise _bad(**{key: f"hotplug problem - {text}\n" for key, text in refused.items()})
 
     def _check_changes(self, vm: Any, updates: dict[str, Any], deletes: list[str]) -> None:
         known = pve_schema.load().paths["/nodes/{node}/qemu/{vmid}/config"]["PUT"]["parameters"]["properties"]
@@ -299,13 +296,28 @@ class Node(Accounts):
             raise PveError(500, f"can't clone VM to node '{target}' (VM uses local storage)")
         upid = await super()._qm_clone(v, user)
         made = self.vm(int(v["newid"]))
-        if self.fresh_lists:
-            self.unreported[int(v["newid"])] = self.fresh_lists
         for key, value in list(made.config.items()) if made is not None else ():
             volume, properties = split_drive(str(value)) if DRIVE_KEY.match(key) else ("", {})
             if "cloudinit" in volume:
                 made.config[key] = self._cloud_init(made.vmid, storage or volume_ref(volume)[0], properties)
         return upid
+
+    async def _qm_rollback(self, v: dict[str, Any], user: str) -> Any:
+        """Roll back; ZFS and chained volumes go back to the newest snapshot only, and say so in the task."""
+        vm = self.find(v["node"], v["vmid"])
+        rigid = [
+            volume
+            for _key, volume, _options in drives_of(vm.config, skip_cdrom=True)
+            if (store := self.storages.get(volume_ref(volume)[0]) or {})
+            and (store["type"] in ("zfspool", "zfs") or store.get("snapshot-as-volume-chain"))
+        ]
+        if not rigid or v["snapname"] not in vm.snapshots or vm.config.get("parent") == v["snapname"]:
+            return await super()._qm_rollback(v, user)
+
+        async def refuse() -> None:
+            raise TaskError(f"can't rollback, '{v['snapname']}' is not most recent snapshot on '{rigid[0]}'")
+
+        return await self.task(vm.node, "qmrollback", vm.vmid, user, refuse, vm=vm, lock=False)
 
     def _is_shared(self, vm: Any) -> bool:
         """Whether every volume of a VM is on a shared storage, media in drives included."""
@@ -314,8 +326,9 @@ class Node(Accounts):
 
     async def ceph_io(self, vm: Any, keys: Any = None) -> None:
         """fakepve's hook for slow disks: here a clone takes its time, if told to."""
-        if vm.lock == "clone" and self.clone_seconds:
-            await asyncio.sleep(self.clone_seconds)
+        if vm.lock == "clone":
+            volumes = [volume for _key, volume, _options in drives_of(vm.config, skip_cdrom=True)]
+            await self.cloned(vm.node, {volume_ref(volume)[0] for volume in volumes} - {None})
         await super().ceph_io(vm, keys)
 
     async def _agent_call(self, match: Any, values: dict[str, Any]) -> Any:

@@ -29,18 +29,23 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.api.fakepve_access import AccountOps
+from tests.api.fakepve_addresses import AddressOps
+from tests.api.fakepve_allocation import AllocationOps
 from tests.api.fakepve_backup_ops import BackupOps
 from tests.api.fakepve_faults import Fault, TroubledNode
 from tests.api.fakepve_files import FileOps
 from tests.api.fakepve_redundancy import RedundancyOps
 from tests.api.fakepve_saving import SavingOps
+from tests.api.fakepve_statistics import StatisticsOps
 
 _HOST = "127.0.0.1"
 _TOKEN = "orchestrator@pve!apply"
 _LINE_BYTES = 64 * 1024**2
 
 
-class Control(BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps):
+class Control(
+    BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps, AddressOps, AllocationOps, StatisticsOps
+):
     """What the process can be told. Every method ``op_NAME`` is a request."""
 
     def __init__(self, node: TroubledNode, certificate: tuple[str, str]) -> None:
@@ -69,6 +74,7 @@ class Control(BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps):
                 vm.config["lock"] = vm.lock
             if vm.template:
                 vm.config["template"] = 1
+            self.node.report([vm.vmid])
 
     def op_add_template(
         self, vmid: int, name: str, gib: int = 2, storage: str = "local", node: str = "pve1"
@@ -95,12 +101,14 @@ class Control(BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps):
     def op_set_vm(self, vmid: int, **attributes: Any) -> None:
         """Change attributes of a VM: ``status``, ``lock``, ``agent``, ``pool``, ``start_error``, …"""
         vm = self.node.vm(vmid)
+        self.node.cloning.discard(vmid)
         for name, value in attributes.items():
             setattr(vm, name, value)
         if "lock" in attributes:
             vm.config.pop("lock", None)
             if vm.lock:
                 vm.config["lock"] = vm.lock
+        self.node.report([vmid])
 
     def op_set_config(self, vmid: int, **options: Any) -> None:
         """Change a VM's configuration behind everybody's back; None removes a key."""
@@ -111,6 +119,11 @@ class Control(BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps):
             else:
                 vm.config[key] = value
         vm.name = vm.config.get("name", vm.name)
+        self.node.report([vmid])
+
+    def op_unpluggable(self, **texts: str) -> None:
+        """Let running VMs refuse these settings, with these words."""
+        self.node.unpluggable = texts
 
     def op_settle_pending(self, vmid: int) -> None:
         """Make a running VM's pending settings current, as Proxmox does at once with those of cloud-init."""
@@ -172,21 +185,9 @@ class Control(BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps):
         self.node.acl = {token: []}
         self.op_grant(grants, token)
 
-    def op_stale_names(self, vmids: list[int]) -> None:
-        """List these VMs without name and state, as before pvestatd's first look at them, or while it hangs."""
-        self.node.stale_names = set(vmids)
-
     def op_add_container(self, vmid: int, name: str, config: dict[str, Any], node: str = "pve1") -> None:
         """Add a container."""
         self.node.add_ct(vmid, name, node=node, config=config)
-
-    def op_unreported(self, vmids: list[int], lists: int = 1_000_000) -> None:
-        """List these VMs without name, state and pool for so many lists: their node's daemon does not report."""
-        self.node.unreported = dict.fromkeys(vmids, lists)
-
-    def op_fresh_lists(self, lists: int) -> None:
-        """Let new clones be unreported for so many lists of the cluster."""
-        self.node.fresh_lists = lists
 
     def op_revoke_token(self, token: str = _TOKEN) -> None:
         """Let a token's secret be another one."""
@@ -220,6 +221,7 @@ class Control(BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps):
     def op_reset_calls(self) -> None:
         """Count from zero."""
         self.node.calls.clear()
+        self.node.calls_at.clear()
         self.node.connections.clear()
 
     def op_dump(self) -> dict[str, Any]:

@@ -117,6 +117,24 @@ def test_a_window_that_closed_meanwhile_is_not_used(desk: Desk, tmp_path: Path) 
     assert any(call.endswith("/status/reboot") for call in desk.fakes["paris"].calls("POST"))
 
 
+def test_the_command_that_restarts_outside_the_window_is_told_whole(desk: Desk) -> None:
+    """What takes up new settings at once has to be allowed by name: what the plan names works as it stands there."""
+    closed = f"{dt.datetime.now(dt.UTC) + dt.timedelta(days=3):%A}".lower()
+    window = {
+        "level": "supervision",
+        "maintenance_window": {"days": [closed], "from": "10:00", "to": "11:00"},
+    }
+    for memory in ("1GiB", "2GiB"):
+        desk.write(subscription("dupont", [machine("web-1", memory=memory)], managed_services=window))
+        assert desk.apply().code == 0
+    changes = {c["what"]: c for item in desk.plan()["machines"] for c in item["changes"]}
+    why = changes["restart"]["why"]
+    assert "`orchestrator apply --only dupont/web-1 --restart-now --allow outside-window:dupont/web-1`" in why
+    _, *arguments = why.partition("`")[2].partition("`")[0].split()
+    assert desk.run(*arguments, "--yes", "--no-guests").code == 0
+    assert str(desk.machines()["web-1"]["config"]["memory"]) == "2048"
+
+
 def test_disks_grow_and_are_added_in_place(desk: Desk) -> None:
     desk.write(subscription("dupont", [machine("web-1")]))
     assert desk.apply().code == 0

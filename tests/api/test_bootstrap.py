@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,46 @@ def test_the_lines_give_exactly_what_is_needed(beginning: Beginning, release: in
     assert "pveum user token add orchestrator@pve apply --privsep 0" in answer.out
     assert "Sys.Console" not in answer.out
     assert "Sys.Console" in beginning.run("bootstrap", "paris", "--pve", str(release), "--redundancy").out
+
+
+_PVEUM = """#!/bin/sh
+# As pveum: lists have a name first, and to make what is there is an error.
+cd "$(dirname "$0")"
+case "$1 $2 $3" in
+  "role list"*) cat roles 2>/dev/null ;;
+  "user list"*) cat users 2>/dev/null ;;
+  "user token list") cat tokens 2>/dev/null ;;
+  "role modify"*) grep -q "^$3 " roles || { echo "role '$3' does not exist" >&2; exit 2; } ;;
+  "acl modify"*) ;;
+  "role add"*) grep -q "^$3 " roles 2>/dev/null && { echo "role '$3' already exists" >&2; exit 2; }
+    echo "$3 VM.Audit 0" >>roles ;;
+  "user add"*) echo "$3 hosting 1" >>users ;;
+  "user token add") grep -q "^$5 " tokens 2>/dev/null && { echo "Token already exists." >&2; exit 2; }
+    echo "$5 0" >>tokens; echo "value 1234" ;;
+esac
+"""
+
+
+def test_the_lines_print_no_error_however_often_they_are_run(beginning: Beginning, tmp_path: Path) -> None:
+    (stand_in := tmp_path / "bin").mkdir()
+    (stand_in / "pveum").write_text(_PVEUM)
+    (stand_in / "pveum").chmod(0o755)
+    (stand_in / "roles").write_text("Orchestrator-2 VM.Audit 0\n")
+    printed = beginning.run("bootstrap", "paris", "--pve", "9").out
+    lines = "\n".join(line for line in printed.splitlines() if "pveum" in line and not line.startswith("#"))
+    said = []
+    for _ in range(2):
+        ended = subprocess.run(
+            ["sh", "-e", "-c", lines],
+            env={"PATH": f"{stand_in}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (ended.returncode, ended.stderr) == (0, ""), ended
+        said.append(ended.stdout)
+    assert "value 1234" in said[0] and "is there already" in said[1]
+    assert (stand_in / "roles").read_text().splitlines()[1:] == ["Orchestrator VM.Audit 0"]
 
 
 def test_without_a_version_the_cluster_is_asked_or_both_are_printed(

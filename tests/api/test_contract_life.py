@@ -55,6 +55,7 @@ def test_a_suspension_stops_what_runs_and_its_end_brings_back_what_ran(desk: Des
     desk.put_in_service(firewall=True)
     node = desk.machines()["gone-1"]
     desk.fakes["paris"].cluster().post(f"/nodes/{node['node']}/qemu/{node['vmid']}/status/stop")
+    desk.fakes["paris"].control("report")
     before = {name: vm["config"]["scsi0"] for name, vm in desk.machines().items()}
     edited = [machine("idle-1", power="stopped"), machine("web-1", memory="2GiB"), machine("new-1")]
     desk.write(_file("dupont", edited, **SUSPENDED), _file("martin", martin, essential, **SUSPENDED))
@@ -71,6 +72,7 @@ def test_a_suspension_stops_what_runs_and_its_end_brings_back_what_ran(desk: Des
 
     web = desk.machines()["web-1"]
     desk.fakes["paris"].cluster().post(f"/nodes/{web['node']}/qemu/{web['vmid']}/status/start")
+    desk.fakes["paris"].control("report")
     (change,) = [c for item in desk.plan()["machines"] for c in item["changes"] if c["kind"] == "stop"]
     assert change["drift"], "somebody started it"
     assert desk.apply().code == 0

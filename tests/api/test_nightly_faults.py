@@ -12,7 +12,7 @@ from orchestrator.proxmox import TaskFailed
 from orchestrator.resources.backup import read_archive_mark
 from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes
 from tests.api.desk import Desk
-from tests.api.night_desk import MONDAY_NIGHT, STORE, NightDesk
+from tests.api.night_desk import AGENT, MONDAY_NIGHT, STORE, NightDesk
 
 _GIB = 1024**3
 _TUESDAY = MONDAY_NIGHT + dt.timedelta(days=1)
@@ -225,3 +225,20 @@ def test_what_killed_runs_left_of_restores_is_removed_and_nothing_else(night: Ni
     assert night.night(_TUESDAY).well
     left = {int(vm["vmid"]) for vm in night.fake.dump()["vms"].values() if not vm["template"]}
     assert left == {night.vmid("web-1"), 151, 152}
+
+
+def test_a_machine_that_never_booted_is_judged_by_what_can_be_known(night: NightDesk) -> None:
+    """Its copy has an image's name and new host keys: the archive is no worse for it, and no name was checked."""
+    night.files("web-1")
+    assert night.desk.apply().code == 0
+    night.fake.guest_agent(
+        {"files": {**AGENT["files"], "/etc/hostname": "localhost\n"}}, vmid=night.vmid("web-1")
+    )
+    assert night.night().well
+    (archive,) = night.archives()
+    mark = read_archive_mark(archive["notes"])
+    assert mark and mark.test and mark.test.sound, mark
+    assert "its name and host keys were not checked" in mark.test.found and "localhost" in mark.test.found
+    night.desk.put_in_service()
+    delivered = night.desk.run("backup", "verify", "dupont/web-1", "--archive", archive["volid"])
+    assert delivered.code == 1 and "it calls itself localhost, not web-1" in delivered.err, delivered

@@ -105,9 +105,13 @@ def test_on_shared_storage_a_machine_restarts_on_the_nodes_of_its_own_site(estat
 
     estate.ask(None)
     plan = estate.run("plan")
-    assert "redundant hardware" in plan.out and "pve1, pve2" in plan.out
+    assert "redundant hardware" in plan.out and "restarts on pve1, pve2 → off" in plan.out, (
+        "that it goes, too"
+    )
     estate.settled()
     assert estate.made == {"resources": {}, "groups": {}, "rules": {}, "jobs": {}}
+    estate.ask({"hardware": True})
+    assert "off → restarts on pve1, pve2" in estate.run("plan").out, "that it comes is seen"
 
 
 def test_on_zfs_disks_go_to_a_second_node_and_to_the_second_site(estate: Estate) -> None:

@@ -152,6 +152,29 @@ def test_every_snapshot_stands_in_the_history_with_its_task(desk: Desk) -> None:
     assert entries[1]["why"] == "ticket 4711" and ":qmsnapshot:" in entries[1]["upid"]
 
 
+def test_a_storage_that_only_goes_back_to_the_newest_snapshot_is_known_before_anything_is_asked(
+    desk: Desk,
+) -> None:
+    """ZFS, and chained volumes of Proxmox VE 9, refuse in the middle of the task what others do."""
+    vmid = _delivered(desk)
+    fake = desk.fakes["paris"]
+    for name in ("one", "two"):
+        assert desk.run("snapshot", "create", "dupont/web-1", name).code == 0
+    for spoilt in ({"type": "zfspool"}, {"type": "dir", "snapshot-as-volume-chain": 1}):
+        fake.set_storage("local", **spoilt)
+        fake.control("reset_calls")
+        refused = desk.run("snapshot", "rollback", "dupont/web-1", "one", "--yes")
+        assert refused.code == 1 and "one is not its newest snapshot" in refused.err, refused
+        assert "delete two first (`orchestrator snapshot delete dupont/web-1 NAME`)" in refused.err
+        assert not fake.calls("POST"), "it was not tried"
+    fake.control("set_vm", vmid=vmid, status="stopped")
+    newest = desk.run("snapshot", "rollback", "dupont/web-1", "two", "--yes")
+    assert newest.code == 0 and "back" in newest.out, newest
+    fake.set_storage("local", **{"snapshot-as-volume-chain": None})
+    free = desk.run("snapshot", "rollback", "dupont/web-1", "one", "--yes")
+    assert free.code == 0 and "newer snapshots stay: two" in free.out, free
+
+
 def test_a_name_that_proxmox_refuses_is_refused_here(desk: Desk) -> None:
     desk.write(subscription("dupont", [machine("web-1")]))
     for name in ("1st", "x", "with space", "é1", "n" * 41, "x;y", "Current"):

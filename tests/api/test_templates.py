@@ -58,6 +58,33 @@ def test_a_node_uses_its_own_copy_of_the_template_if_it_has_one_that_is_fit(
     assert clones == ["9100", "9000"]
 
 
+def test_machines_that_are_to_be_apart_go_to_different_nodes_where_their_template_lets_them(
+    desk: Desk, fakepve: FakePve
+) -> None:
+    _two_nodes(desk, fakepve)
+    for vmid in (1001, 1002):
+        fakepve.control("remove_vm", vmid=vmid)
+    fakepve.control("set_config", vmid=1000, memory="4096")
+    fakepve.control("remove_vm", vmid=9000)
+    fakepve.control("add_template", vmid=9000, name="debian-12", storage="pool")
+    fakepve.control("add_template", vmid=9100, name="debian-12", node="pve2")
+    desk.write(subscription("dupont", [machine("web-1"), machine("web-2", apart_from=["web-1"])]))
+    made = _made(desk)
+    assert {made[name]["node"] for name in ("web-1", "web-2")} == {"pve1", "pve2"}
+    fakepve.set_storage("pool", nodes="pve1")  # the only node that can take another one
+    desk.write(
+        subscription(
+            "dupont",
+            [
+                machine("web-1", apart_from=["web-3"]),
+                machine("web-2", apart_from=["web-3", "web-1"]),
+                machine("web-3"),
+            ],
+        )
+    )
+    assert _made(desk)["web-3"]["node"] == "pve1"
+
+
 def test_a_template_may_boot_from_any_bus(desk: Desk, fakepve: FakePve) -> None:
     system = fakepve.dump()["vms"]["9000"]["config"]["scsi0"]
     fakepve.control(
@@ -130,7 +157,7 @@ def test_what_is_not_listed_is_not_taken_for_absent(desk: Desk, fakepve: FakePve
     answer = desk.run("plan")
     assert "make the template" not in answer.out + answer.err, answer
     assert "pve1" in answer.out + answer.err, "the node is named"
-    fakepve.control("unreported", vmids=[9000, 1000, 1001, 1002])
+    fakepve.control("stale_names", vmids=[9000, 1000, 1001, 1002])
     answer = desk.run("plan")
     assert "make the template" not in answer.out + answer.err, answer
 
@@ -143,10 +170,8 @@ def test_a_template_costs_one_call_however_many_fresh_machines_are_made_of_it(
     assert desk.plan()["summary"]["create"] == 6
     reads = fakepve.calls("GET")
     assert [n for call, n in reads.items() if "/qemu/9000/" in call] == [1], reads
-    # As a real cluster does, its list does not know them for some seconds; they are found by their numbers.
-    fakepve.control("fresh_lists", lists=3)
     assert desk.apply().code == 0
-    fakepve.control("unreported", vmids=[])
+    fakepve.control("report")
     fakepve.control("reset_calls")
     assert all(vm["pool"] == "client-dupont" for vm in _made(desk).values())
     assert not [call for call in fakepve.calls() if "/qemu/9000/" in call], "nothing is made, nothing is read"

@@ -79,6 +79,7 @@ def test_every_machine_of_a_sound_file_is_backed_up_or_is_a_failure_with_its_nam
     night.fake.control("remove_vm", vmid=night.vmid("gone-1"))
     shut = night.vmid("off-1")  # by its owner: its backup could be made, nobody could look into it
     cluster.post(f"/nodes/pve1/qemu/{shut}/status/stop")
+    night.fake.control("report")
     for name in ("web-1", "srv-1"):
         cluster.put(f"/nodes/pve1/qemu/{night.vmid(name)}/config", description="written over by somebody")
     notes = night.desk.machines()["old-1"]["config"]["description"]

@@ -1,4 +1,4 @@
-"""Answers recorded from a Proxmox VE 8.4.1 node, and the state in which each of the calls was made.
+"""Answers recorded from nodes of Proxmox VE 8.4.1 and 9.1.7, and the state in which each of the calls was made.
 
 What a call found is mostly said by its answer: "VM is locked (backup)" was said of a locked machine. So
 the state is prepared from the recorded words, and from the little that the words do not tell.
@@ -48,9 +48,12 @@ class Recorded:
         return f"{self.method} {self.path} {json.dumps(self.params, sort_keys=True, ensure_ascii=False)}"
 
 
-def recorded_answers() -> list[Recorded]:
-    """All of them, with the name that the lab gives the storage for backups."""
-    text = (Path(__file__).parent / "recorded_answers.jsonl").read_text()
+RELEASES = {"8.4.1": "recorded_answers.jsonl", "9.1.7": "recorded_answers_9.jsonl"}
+
+
+def recorded_answers(release: str) -> list[Recorded]:
+    """All of a release, with the name that the lab gives the storage for backups."""
+    text = (Path(__file__).parent / RELEASES[release]).read_text()
     lines = text.replace(_RECORDED_BACKUP_STORAGE, BACKUP_STORAGE).splitlines()
     return [_read(json.loads(line)) for line in lines]
 

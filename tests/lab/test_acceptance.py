@@ -52,7 +52,7 @@ def _suite(stage: Stage, *arguments: str) -> subprocess.Popen[str]:
 
 def _left(api: Client) -> list[str]:
     """What there is beside the image and a stranger's machine, whose number is in the suite's range."""
-    vms = [vm for vm in api.get("/cluster/resources", type="vm") if not vm.get("template")]
+    vms = [vm for vm in api.machines() if not vm["template"]]
     pools = [pool["poolid"] for pool in api.get("/pools")]
     return [f"{vm['vmid']} {vm['name']}" for vm in vms if vm["vmid"] != 990500] + pools
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab.lab_handle import Answer, Lab
-from tests.lab.recorded import Bench, Recorded, put_files, recorded_answers
+from tests.lab.recorded import RELEASES, Bench, Recorded, put_files, recorded_answers
 
 LACKING = re.compile(
     r"/(upload|move_disk)\b|/cluster/(backup|ha|sdn)"
@@ -41,7 +41,14 @@ def bench(lab: Lab) -> Bench:
     return Bench(lab)
 
 
-@pytest.mark.parametrize("line", recorded_answers(), ids=lambda line: line.call[:80])
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(line, id=f"{release} {line.call[:80]}")
+        for release in RELEASES
+        for line in recorded_answers(release)
+    ],
+)
 def test_recorded_call_is_answered_as_a_real_node_did(bench: Bench, line: Recorded) -> None:
     params = bench.prepare(line)
     answer = bench.users[line.user].call(line.method, line.path, params)

@@ -187,7 +187,7 @@ def test_template_is_restored_as_one(lab: Lab, api: Client) -> None:
     volid = back_up(api)
     assert restore(api, volid) == "OK"
     assert api.get(f"{COPY}/config")["scsi0"].startswith("local:101/base-101-disk-0.qcow2")
-    assert api.get("/cluster/resources", type="vm")[-1]["template"] == 1
+    assert api.machines()[-1]["template"] == 1
     assert read(image(lab, api, COPY)) == PATTERN
     remove_archives(api)
 

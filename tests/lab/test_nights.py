@@ -51,7 +51,7 @@ def api(stage: Stage) -> Client:
 
 
 def _vm(api: Client, name: str = "web-1") -> dict[str, Any]:
-    return next(vm for vm in api.get("/cluster/resources", type="vm") if vm["name"] == name)
+    return next(vm for vm in api.machines() if vm["name"] == name)
 
 
 def _write(stage: Stage, text: str) -> None:
@@ -62,6 +62,22 @@ def _write(stage: Stage, text: str) -> None:
 def _content(stage: Stage) -> str | None:
     found = stage.inside(_HOST).run(f"cat {_FILE}")
     return found.stdout.strip() if found.rc == 0 else None
+
+
+def test_nothing_is_wrong_with_the_lab_and_its_guests_can_ask_what_updates_are_due(stage: Stage) -> None:
+    looked = stage.run("doctor")
+    assert looked.code == 0, looked
+    stage.files["dupont"]["managed_services"] = {
+        "level": "supervision",
+        "maintenance_window": {"days": ["tuesday"], "from": "22:00", "to": "02:00"},
+    }
+    stage.write()
+    due = stage.run("updates", "dupont", "--format", "json")
+    assert due.code == 0, due
+    (found,) = json.loads(due.out)["machines"]
+    assert (found["machine"], found["security"], found["others"]) == ("web-1", [], []), found
+    del stage.files["dupont"]["managed_services"]
+    stage.write()
 
 
 def test_a_file_that_was_deleted_is_back_after_a_rollback(stage: Stage, api: Client) -> None:
@@ -131,7 +147,7 @@ def test_a_restore_into_the_original_brings_the_file_back_and_keeps_its_number(
     restored = stage.run("backup", "restore", _NAME, "--in-place", "--confirm", _NAME)
     assert restored.code == 0, restored
     assert _content(stage) == "worth-keeping" and _vm(api)["vmid"] == before
-    assert len([vm for vm in api.get("/cluster/resources", type="vm") if not vm["template"]]) == 1
+    assert len([vm for vm in api.machines() if not vm["template"]]) == 1
     config = api.get(f"/nodes/{_vm(api)['node']}/qemu/{before}/config")
     assert not [key for key in config if key.startswith("unused")], "the replaced disks are gone"
     assert "no changes" in stage.run("plan").out
@@ -179,7 +195,7 @@ def test_a_restore_that_does_not_boot_gives_the_machine_its_own_disks_back(stage
     assert (_vm(api)["vmid"], _vm(api)["status"]) == (before, "running")
     own = api.get(f"/nodes/{_vm(api)['node']}/qemu/{before}/agent/file-read", file=_FILE)["content"]
     assert own.strip() == "still-mine"
-    assert [vm["name"] for vm in api.get("/cluster/resources", type="vm") if not vm["template"]] == ["web-1"]
+    assert [vm["name"] for vm in api.machines() if not vm["template"]] == ["web-1"]
     assert "no changes" in stage.run("plan").out
     api.run("DELETE", f"/nodes/{_vm(api)['node']}/storage/backup-lyon/content/{volid}")
 
@@ -210,6 +226,6 @@ def test_a_damaged_archive_fails_its_restore_test_and_says_so(stage: Stage, api:
     failed = stage.run("backup", "verify", _NAME, "--archive", volid)
     assert failed.code == 1 and volid in failed.err and "vma extract" in failed.err, failed
     assert "FAILED" in stage.run("backup", "list", _NAME).out
-    assert [vm["name"] for vm in api.get("/cluster/resources", type="vm") if not vm["template"]] == ["web-1"]
+    assert [vm["name"] for vm in api.machines() if not vm["template"]] == ["web-1"]
     history = json.loads(stage.run("history", _NAME, "--format", "json", "--limit", "3").out)
     assert ("restore test", "failed") in [(entry["action"], entry["result"]) for entry in history]
