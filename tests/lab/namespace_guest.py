@@ -151,6 +151,14 @@ class NamespaceGuest:
         assert self.init.stdout is not None
         said = {self.init.stdout.readline() for _ in range(2)}
         assert said == {"services ready\n", "sshd ready\n"}, (self.folder / "sshd.log").read_text()
+        if self.systemd:
+            eventually(self._systemd_answers, "systemd of the guest takes commands")
+
+    def _systemd_answers(self) -> bool:
+        return self.inside("systemctl", "is-system-running", check=False).stdout in (
+            "running\n",
+            "degraded\n",
+        )
 
     def _boot(self) -> str:
         if self.systemd:
