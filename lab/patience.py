@@ -32,7 +32,7 @@ def patience(
     def say(line: str) -> None:
         nonlocal spoken
         with one_at_a_time:
-            print(line, file=out, flush=True)  # noqa: T201
+            print(line, file=out, flush=True)
             spoken = time.monotonic()
 
     def go_on() -> None:
