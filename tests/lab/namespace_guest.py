@@ -411,6 +411,8 @@ case $* in
 +%s)
     [ -s /run/date-set ] || echo 1 "$now" >/run/date-set
     read -r set then </run/date-set
+    was=$now # the next tick: between setting the clock and asking for it at least one has passed
+    while [ "$now" = "$was" ]; do read -r now _ </proc/uptime; done
     awk -v set="$set" -v now="$now" -v then="$then" 'BEGIN { printf "%d", set + now - then }'
     ;;
 *-s*) echo "${*##*@} $now" >/run/date-set ;;
