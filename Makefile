@@ -6,10 +6,13 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEMO_STAMP := $(VENV)/.installed-demo
 PROMTOOL := $(RUN)/promtool
 
-APT := python3-venv qemu-system-x86 qemu-utils mmdebstrap nftables iproute2 openssh-client openssh-server \
-       netcat-openbsd curl jq postgresql sudo fdisk e2fsprogs grub-pc-bin grub-common shellcheck systemd zstd
+# What the lab and the demo need, and what the tests and other targets need besides.
+APT_DEMO := python3-venv qemu-system-x86 qemu-utils mmdebstrap iproute2 procps openssh-client openssh-server \
+            netcat-openbsd fdisk e2fsprogs grub-pc-bin grub-common zstd
+APT := $(APT_DEMO) nftables curl jq postgresql sudo shellcheck systemd
 
 APT_IMAGE := podman runc
 
@@ -19,7 +22,15 @@ APT_VAGRANT := vagrant vagrant-libvirt libvirt-daemon libvirt-daemon-system libv
 # Compiled modules are kept: the tests start the program more than a thousand times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help bootstrap apt demo demo-down test format lint types unit api lab acceptance acceptance-clean vagrant-test image-test package man docs faults reference bench clean
+# NAME and PORTS of the demo count where they are given to make: some systems have a NAME in the environment.
+ifneq ("$(origin NAME)","command line")
+NAME := demo
+endif
+ifneq ("$(origin PORTS)","command line")
+PORTS := 18006,18007
+endif
+
+.PHONY: help bootstrap apt apt-demo demo demo-down test format lint types unit api lab acceptance acceptance-clean vagrant-test image-test package man docs faults reference bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,21 +40,34 @@ bootstrap: apt $(STAMP) $(PROMTOOL) ## install everything: Debian packages, virt
 apt:
 	@tools/apt-install $(APT)
 
+apt-demo:
+	@tools/apt-install $(APT_DEMO)
+
+# $(call install,EXTRA,USUALLY): a virtual environment with the program and one set of what else is needed
+define install
+@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+@echo "==> virtual environment in $(VENV)"
+@$(PYTHON) -m venv $(VENV)
+@tools/patiently "installing Python packages" "$(2)" \
+	$(RUN)/pip install --quiet --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[$(1)]'
+endef
+
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	@echo "==> virtual environment in $(VENV)"
-	@$(PYTHON) -m venv $(VENV)
-	@$(RUN)/pip install --quiet --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[dev]'
+	$(call install,dev,one to three minutes)
+	@touch $@ $(DEMO_STAMP)
+
+$(DEMO_STAMP): pyproject.toml constraints.txt
+	$(call install,lab,a minute)
 	@touch $@
 
 $(PROMTOOL): $(STAMP)
 	@tools/promtool $@
 
-demo: bootstrap ## two clients' files become running, firewalled machines (first time: under 8 minutes)
-	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/python -m lab.demo up
+demo: apt-demo $(DEMO_STAMP) ## two clients' files become running, firewalled machines: [NAME=demo PORTS=18006,18007]
+	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/python -m lab.demo up --name "$(NAME)" --ports "$(PORTS)"
 
-demo-down: ## remove every trace of the demo
-	@if [ -x $(RUN)/python ]; then PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/python -m lab.demo down; else echo "no demo here"; fi
+demo-down: ## remove every trace of the demo: [NAME=demo]
+	@if [ -x $(RUN)/python ]; then PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/python -m lab.demo down --name "$(NAME)"; else echo "no demo here"; fi
 
 test: bootstrap format lint types docs unit api lab ## every check
 
@@ -52,7 +76,7 @@ format: ## is everything formatted?
 
 lint: ## the linters: Python, shell, Ansible
 	$(RUN)/ruff check .
-	shellcheck playbooks/roles/*/files/* tools/apt-install tools/promtool vagrant/bootstrap.sh tests/vagrant/*.sh tests/vagrant/standins/*
+	shellcheck playbooks/roles/*/files/* tools/apt-install tools/patiently tools/promtool vagrant/bootstrap.sh tests/vagrant/*.sh tests/vagrant/standins/*
 	cd playbooks && PATH="$(CURDIR)/$(RUN):$$PATH" ansible-lint --offline --profile production -q .
 
 types: ## strict types

@@ -1,123 +1,84 @@
-"""A plan without changes for 1,000 machines: API calls, time against a bare loop of the same reads, memory.
+"""A plan without changes: the whole command against bare loops of the same reads, on one node and on twenty.
 
     python -m bench.plan [MACHINES]
 
-The hypervisor is fakepve in a process of its own. The bare loop is ``requests`` with one kept-alive
-connection that makes the same calls and decodes their JSON, nothing else. Both run alternately, three times;
-the ratio is that of the best of each.
+The nodes are modelled (``bench.nodes``): three workers each, 0 and 6 ms for a call. The floor is ``http.client`` in
+bare loops over as many connections as the command may have, their JSON decoded, in a process of its own that counts
+from the first connection on (``bench.floor``). The command is run as a user would: Python's start, files, plan and text
+are in its time. Both run in turn; the ratio is that of the best of each.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
 
-import requests
-
-from orchestrator.proxmox import Cluster
-from orchestrator.resources.desired import DesiredMachine, desired_machines, pool_of
-from orchestrator.sites import load_provider
-from orchestrator.sites.model import Provider
-from orchestrator.subscriptions import load
-from tests.api.desk import Desk, machine, subscription
+from bench.floor import floor
+from bench.nodes import Nodes
+from bench.worlds import Run, loops_of, point_at, run, settled
+from tests.api.desk import Desk
 from tests.api.fakepve_handle import FakePve
-from tests.unit.plan_worlds import World
 
-_PER_CLIENT = 5
 _ROUNDS = 3
+_NODES = 20
+_LARGE = 10_000
+_MILLISECONDS = (0, 6)
 
 
-def _prepare(folder: Path, fake: FakePve, machines: int) -> tuple[Desk, tuple[DesiredMachine, ...]]:
-    """A cluster in which every machine is as its file wants it."""
-    fake.control("add_template", vmid=9000, name="debian-12")
-    desk = Desk(folder, {"paris": fake})
-    desk.sites["paris"]["networks"][0].update(
-        subnet="10.0.0.0/16", gateway="10.0.0.1", range="10.0.1.0-10.0.254.255"
+def _compare(desk: Desk, fake: FakePve, nodes: Nodes, milliseconds: float, rounds: int) -> tuple[float, Run]:
+    """The best of the floor and of the command."""
+    nodes.need(0)
+    run(desk, "plan", "--detailed-exitcode")  # the model keeps the answers from now on
+    nodes.calls()
+    run(desk, "plan", "--detailed-exitcode")
+    loops = loops_of(nodes)
+    nodes.need(milliseconds)
+    floors, runs = [], []
+    for _ in range(rounds):
+        floors.append(floor(loops, fake.ca_file, f"{fake.token_id}={fake.token_secret}"))
+        runs.append(run(desk, "plan", "--detailed-exitcode"))
+    calls = sum(len(paths) for _, paths in loops)
+    best = min(runs, key=lambda one: one.seconds)
+    print(
+        f"  {milliseconds:g} ms a call: floor {min(floors):6.2f} s, command {best.seconds:6.2f} s = "
+        f"{best.seconds / min(floors):.2f} times ({best.cpu:.2f} s of a processor, {best.mib:.0f} MiB); "
+        f"{calls} calls over {len(loops)} connections"
     )
-    desk.write_sites()
-    clients = machines // _PER_CLIENT
-    desk.write(
-        *(subscription(f"c{n}", [machine(f"m{i}") for i in range(_PER_CLIENT)]) for n in range(clients))
-    )
-    provider = load_provider(folder / "sites.yaml")
-    loaded = load([folder / "subscriptions"], provider)
-    desired = desired_machines([item.subscription for item in loaded.subscriptions], provider)
-    world = World.empty()
-    vms: list[dict[str, Any]] = []
-    for number, item in enumerate(desired):
-        world.clone(item)
-        for _ in range(2):
-            world.make(item, item.network.range[0] + number)
-        vms.append({"vmid": 10_000 + number, "name": item.name, "status": "running", "pool": pool_of(item.client),
-                    "config": world.configs[item.key]})  # fmt: skip
-    fake.control("add_vms", vms=vms)
-    return desk, desired
+    return min(floors), best
 
 
-def _bare_loop(fake: FakePve, vmids: list[int]) -> float:
-    session = requests.Session()
-    session.trust_env = False
-    session.verify = str(fake.ca_file)
-    session.headers["Authorization"] = f"PVEAPIToken={fake.token_id}={fake.token_secret}"
-    paths = ["/version", "/access/permissions", "/version", "/pools", "/cluster/resources"]
-    paths += [f"/nodes/pve1/qemu/{vmid}/pending" for vmid in vmids]
-    started = time.perf_counter()
-    for path in paths:
-        session.get(f"{fake.url}/api2/json{path}").json()
-    return time.perf_counter() - started
+def _one_node(machines: int) -> None:
+    print(f"plan without changes, {machines} machines on one node")
+    with tempfile.TemporaryDirectory() as folder, FakePve() as fake, Nodes(fake) as nodes:
+        desk = settled(Path(folder), fake, machines)
+        point_at(desk, nodes.urls)
+        for milliseconds in _MILLISECONDS:
+            _compare(desk, fake, nodes, milliseconds, _ROUNDS)
 
 
-def _plan(
-    fake: FakePve, provider: Provider, desired: tuple[DesiredMachine, ...]
-) -> tuple[float, dict[str, int]]:
-    from orchestrator.cli.planning import Request, prepare
-
-    cluster: Cluster = fake.cluster()
-    started = time.perf_counter()
-    prepared = prepare(Request(provider=provider, desired=desired), {"paris": cluster}, {})
-    seconds = time.perf_counter() - started
-    assert not prepared.plan.has_changes and not prepared.plan.has_errors, "the plan must be empty"
-    return seconds, cluster.calls
-
-
-def _command(desk: Desk) -> tuple[float, float]:
-    """Run the command itself: seconds, and its peak resident memory in MiB."""
-    started = time.perf_counter()
-    process = desk.start("plan", "--detailed-exitcode")
-    assert process.stdout is not None
-    text = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, text
-    return time.perf_counter() - started, usage.ru_maxrss / 1024
+def _several_nodes(machines: int, rounds: int) -> None:
+    print(f"plan without changes, {machines} machines on {_NODES} nodes")
+    with tempfile.TemporaryDirectory() as folder, FakePve() as fake, Nodes(fake, _NODES) as nodes:
+        desk = settled(Path(folder), fake, machines, nodes=_NODES)
+        for milliseconds in _MILLISECONDS:
+            seconds = {}
+            for urls in (nodes.urls[:1], nodes.urls):
+                print(f"  {'one address asks all' if len(urls) == 1 else 'each node at its own address'}")
+                point_at(desk, urls)
+                _, best = _compare(desk, fake, nodes, milliseconds, rounds)
+                seconds[len(urls)] = best.seconds
+            print(
+                f"  {milliseconds:g} ms: {seconds[1] / seconds[_NODES]:.1f} times as fast at their own addresses"
+            )
 
 
 def main() -> None:
     """Measure and print."""
-    machines = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    with tempfile.TemporaryDirectory() as folder, FakePve() as fake:
-        desk, desired = _prepare(Path(folder), fake, machines)
-        provider = load_provider(Path(folder) / "sites.yaml")
-        vmids = [10_000 + number for number in range(len(desired))]
-        bare: list[float] = []
-        planned: list[float] = []
-        calls: dict[str, int] = {}
-        for _ in range(_ROUNDS):
-            bare.append(_bare_loop(fake, vmids))
-            seconds, calls = _plan(fake, provider, desired)
-            planned.append(seconds)
-        seconds, peak = _command(desk)
-    print(f"plan without changes, {len(desired)} machines")
-    print(
-        f"  API calls           {sum(calls.values())} = one a machine + {sum(calls.values()) - len(desired)}"
-    )
-    print(f"  bare loop           {min(bare):.2f} s")
-    print(f"  observe and plan    {min(planned):.2f} s = {min(planned) / min(bare):.2f} times the bare loop")
-    print(f"  the whole command   {seconds:.2f} s = {seconds / min(bare):.2f} times, peak {peak:.0f} MiB")
+    machines = int(sys.argv[1]) if __name__ == "__main__" and len(sys.argv) > 1 else 1000
+    _one_node(machines)
+    _several_nodes(machines, _ROUNDS)
+    _several_nodes(_LARGE, 1)
 
 
 if __name__ == "__main__":

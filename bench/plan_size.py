@@ -35,10 +35,18 @@ class Recorded:
     """A cluster that answers from what was recorded, and counts what it was asked."""
 
     site = "paris"
+    bulk_reader = None
 
     def __init__(self, answers: dict[str, str]) -> None:
         self._answers = answers
         self.calls = 0
+
+    def address_of(self, _node: str) -> str:
+        """There is one."""
+        return ""
+
+    def hand_over(self) -> None:
+        """There is no connection."""
 
     def get(self, path: str, **_: Any) -> Any:
         """Answer a read, decoding its JSON as from the wire."""

@@ -2,8 +2,10 @@
 
     python -m bench.schedule [MACHINES]
 
-Durations are log-normal (most take minutes, a few take hours) from a fixed seed. What a dispatch costs is given as a
-multiple of putting one of the same jobs into a heap and taking it out again, the best of three of each in this run.
+Durations are log-normal (most take minutes, a few take hours) from a fixed seed. A few nodes have as much to do as one
+slot can take, so the order matters (``bench.orders``): what the plain order would need is printed beside it. What a
+dispatch costs is given as a multiple of putting one of the same jobs into a heap and taking it out again, the best of
+three of each in this run.
 """
 
 from __future__ import annotations
@@ -15,10 +17,10 @@ import time
 import tracemalloc
 from collections.abc import Callable
 
+from bench.orders import NODES, plain_order, spread
 from orchestrator.nightly.schedule import Job, lower_bound, simulate
 
 _SEED = 20261123
-_NODES = 20
 _ROUNDS = 3
 _SLOTS = {("paris", "vault-1"): 2, ("paris", "vault-2"): 3, ("paris", "vault-3"): 4}
 _ALL = ("vault-1", "vault-2", "vault-3")
@@ -32,8 +34,9 @@ _REACHES: dict[str, Callable[[int], tuple[str, ...]]] = {
 def _jobs(machines: int, reach: Callable[[int], tuple[str, ...]]) -> list[Job]:
     chance = random.Random(_SEED)
     jobs = []
-    for number in range(machines):
-        node, seconds = chance.randrange(_NODES), chance.lognormvariate(4.5, 1.0)
+    lengths = [chance.lognormvariate(4.5, 1.0) for _ in range(machines)]
+    nodes = spread(lengths, sum(_SLOTS.values()), chance)
+    for number, (node, seconds) in enumerate(zip(nodes, lengths, strict=True)):
         jobs.append(
             Job(
                 key=(f"client-{number // 5}", f"machine-{number % 5}"),
@@ -81,6 +84,9 @@ def _measure(jobs: list[Job], share: float) -> None:
     peak = _peak_mib(lambda: simulate(jobs, _SLOTS, free))
     print(f"    each storage has {share:.0%} of what is needed free")
     print(f"      planned     {makespan / 3600:.2f} h = {makespan / bound:.3f} times the bound")
+    if share == 1.0:  # it knows nothing of free space
+        plain = plain_order(jobs, _SLOTS)
+        print(f"      plain order {plain / 3600:.2f} h = {plain / bound:.3f} times the bound")
     print(
         f"      a dispatch  {planning * 1e6 / len(jobs):.0f} us = {times:.0f} times a pass through a heap, "
         f"peak {peak:.1f} MiB"
@@ -90,7 +96,7 @@ def _measure(jobs: list[Job], share: float) -> None:
 def main() -> None:
     """Measure and print."""
     machines = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
-    print(f"a night of {machines} backups on {_NODES} nodes, storages with 2, 3 and 4 slots")
+    print(f"a night of {machines} backups on {NODES} nodes, storages with 2, 3 and 4 slots")
     for name, reach in _REACHES.items():
         print(f"  {name}")
         for share in (1.0, 0.4):

@@ -117,6 +117,7 @@ def _say(settings: LabSettings, what: str) -> None:
 
 def _serve(chosen: argparse.Namespace) -> int:
     # Imported here: only the server itself needs the API and what it stands on.
+    from lab.packages import MirrorError
     from lab.serve import LabStartError, run_server
 
     settings = load_settings(chosen.state_dir)
@@ -124,7 +125,7 @@ def _serve(chosen: argparse.Namespace) -> int:
         raise daemon.LabError(f"no lab in {chosen.state_dir}")
     try:
         run_server(settings, lambda: daemon.report_ready(chosen.ready) if chosen.ready else None)
-    except (LabStartError, NetworkError) as error:
+    except (LabStartError, MirrorError, NetworkError) as error:
         raise daemon.LabError(str(error)) from error
     return 0
 

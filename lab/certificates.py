@@ -1,6 +1,6 @@
-"""The lab's own certificate authority, the server's certificate, and the key for administering guests.
+"""The lab's own certificate authority, the server's certificate, and SSH keys.
 
-All three are made once and kept, so that a client that trusts `ca.pem` goes on trusting a lab that was
+All are made once and kept, so that a client that trusts `ca.pem` goes on trusting a lab that was
 started again.
 """
 
@@ -43,9 +43,9 @@ def ensure_certificates(folder: Path, name: str, address: str) -> tuple[Path, Pa
     return certificate, key
 
 
-def ensure_management_key(folder: Path) -> tuple[Path, str]:
-    """Make the SSH key that guests are administered with, where it is missing; its path and its public half."""
-    private, public = folder / "management_key", folder / "management_key.pub"
+def ensure_ssh_key(folder: Path, name: str) -> tuple[Path, str]:
+    """Make an SSH key where it is missing; its path and its public half."""
+    private, public = folder / name, folder / f"{name}.pub"
     if not (private.exists() and public.exists()):
         key = ed25519.Ed25519PrivateKey.generate()
         form = serialization.PrivateFormat.OpenSSH

@@ -2,6 +2,7 @@
 
 ``python -m lab.demo up`` starts a lab, applies ``examples/`` and proves the firewall with packets;
 ``python -m lab.demo down`` removes every trace. It uses the orchestrator as any user would: by its command.
+With a name and ports of their own (``--name two --ports 18016,18017``) several demos run side by side.
 """
 
 from __future__ import annotations
@@ -17,14 +18,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-NAME = "demo"
-STATE = Path("/var/lib/orchestrator-lab") / NAME
+from lab.daemon import running_server
+from lab.network import namespace_of
+from lab.patience import patience, run_patiently
+from lab.ports import PortTaken, free_ports, refuse_taken_ports
+from lab.settings import DEFAULT_STATE
+
+NAME, PORTS = "demo", "18006,18007"
 EXAMPLES = "examples"
 _CLIENT_HOST, _STRANGER_HOST = ".2", ".3"
 
 
 class DemoFailed(Exception):
     """The demo cannot go on; the text says why."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """One demo: its name, and the ports of its two sites, separated by a comma."""
+
+    name: str = NAME
+    ports: str = PORTS
+
+    @property
+    def state(self) -> Path:
+        """Everything that it keeps."""
+        return DEFAULT_STATE / self.name
+
+    @property
+    def down_command(self) -> str:
+        """What removes it."""
+        return "make demo-down" + ("" if self.name == NAME else f" NAME={self.name}")
 
 
 @dataclass(frozen=True)
@@ -56,75 +80,104 @@ def say(text: str) -> None:
     print(f"\n\033[1m==> {text}\033[0m" if sys.stdout.isatty() else f"\n==> {text}", flush=True)  # noqa: T201
 
 
-def environment() -> dict[str, str]:
+def environment(demo: Demo) -> dict[str, str]:
     """The demo's own history and inventory: it leaves the user's alone."""
     return {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
-        "ORCHESTRATOR_INVENTORY": str(STATE / "inventory"),
-        "XDG_STATE_HOME": str(STATE / "state"),
+        "ORCHESTRATOR_INVENTORY": str(demo.state / "inventory"),
+        "XDG_STATE_HOME": str(demo.state / "state"),
     }
 
 
-def run(*command: str, expect: tuple[int, ...] = (0,)) -> int:
-    """Show a command and run it."""
+def run(
+    demo: Demo,
+    *command: str,
+    waiting: str = "the command is still at it",
+    usually: str = "some seconds",
+) -> None:
+    """Show a command and run it; say what is waited for, and how long usually, where it is silent for long."""
     print(f"$ {shlex.join(command)}", flush=True)  # noqa: T201
-    code = subprocess.run(command, env=environment(), check=False).returncode
-    if code not in expect:
-        raise DemoFailed(f"`{shlex.join(command)}` ended with exit code {code}")
-    return code
+    code = run_patiently(command, waiting, usually, environment=environment(demo))
+    if code:
+        raise DemoFailed(
+            f"`{shlex.join(command)}` ended with exit code {code}. Run it again: it goes on from here; or remove it: "
+            f"{demo.down_command}"
+        )
 
 
-def read_json(*command: str) -> Any:
+def read_json(demo: Demo, *command: str) -> Any:
     """Run a command that prints JSON."""
-    answer = subprocess.run(command, env=environment(), check=False, capture_output=True, text=True)
+    answer = subprocess.run(command, env=environment(demo), check=False, capture_output=True, text=True)
     if answer.returncode:
         raise DemoFailed(f"`{shlex.join(command)}` ended with exit code {answer.returncode}: {answer.stderr}")
     return json.loads(answer.stdout)
 
 
-def up() -> None:
+def up(demo: Demo) -> None:
     """Everything, from the image to the proof."""
     started = time.monotonic()
+    if running_server(demo.state) is None:
+        _find_ports(demo)
     say("The guest image: Debian 12 from Debian packages (kept for the next time)")
     from lab.image import ensure_image
 
-    image = ensure_image(report=lambda line: print(f"    {line}", flush=True))  # noqa: T201
+    with patience("the step above", "the whole image takes one to three minutes") as tell:
+        image = ensure_image(report=lambda line: tell(f"    {line}"))
     say("A lab: two data centres, paris and lyon, with one Proxmox-compatible node each")
-    python = sys.executable
-    run(python, "-m", "lab", "start", "--name", NAME, "--state-dir", str(STATE), "--image", str(image))
+    start = [sys.executable, "-m", "lab", "start", "--name", demo.name, "--ports", demo.ports]
+    run(demo, *start, "--image", str(image), waiting="both APIs are starting")
     say("What would be done? (orchestrator plan)")
-    run("orchestrator", "plan", EXAMPLES)
-    say("Do it (orchestrator apply). Machines boot without hardware help here: some minutes")
-    run("orchestrator", "apply", "--yes", EXAMPLES)
+    run(demo, "orchestrator", "plan", EXAMPLES)
+    say("Do it (orchestrator apply). Machines boot without hardware help here: two to five minutes")
+    run(
+        demo,
+        *("orchestrator", "apply", "--yes", EXAMPLES),
+        waiting="three machines boot, which is work for the processor",
+        usually="two to five minutes in all, more on a busy computer",
+    )
     say("What is there now (orchestrator show)")
     for client in ("dupont", "martin"):
-        run("orchestrator", "show", client)
+        run(demo, "orchestrator", "show", client)
     say("The firewall, proved with packets from two addresses")
-    prove()
+    prove(demo)
     say("Again: what would be done? (orchestrator plan --detailed-exitcode)")
-    run("orchestrator", "plan", "--detailed-exitcode", EXAMPLES)
-    print(_next_steps(time.monotonic() - started), flush=True)  # noqa: T201
+    run(demo, "orchestrator", "plan", "--detailed-exitcode", EXAMPLES)
+    print(_next_steps(demo, time.monotonic() - started), flush=True)  # noqa: T201
 
 
-def down() -> None:
+def _find_ports(demo: Demo) -> None:
+    """Refuse ports that are taken before minutes are spent, and say which to take."""
+    try:
+        refuse_taken_ports([int(port) for port in demo.ports.split(",")])
+    except ValueError:
+        raise DemoFailed(f"ports {demo.ports!r}: give two different numbers, as {PORTS}") from None
+    except PortTaken as error:
+        others = ",".join(map(str, free_ports()))
+        name = f"NAME={demo.name}" if demo.name != NAME else "NAME=two" if error.lab == NAME else ""
+        again = " ".join(filter(None, ("make demo", name, f"PORTS={others}")))
+        raise DemoFailed(f"{error}. Take others: {again}") from error
+
+
+def down(demo: Demo) -> None:
     """Remove machines, network and state. The guest image stays in its cache."""
-    run(sys.executable, "-m", "lab", "stop", "--name", NAME, "--state-dir", str(STATE))
+    run(demo, sys.executable, "-m", "lab", "stop", "--name", demo.name, waiting="machines are ended")
     print("every trace of the demo is gone, but for the cached guest image in /var/cache/orchestrator-lab")  # noqa: T201
 
 
-def prove() -> None:
+def prove(demo: Demo) -> None:
     """Connect from an allowed and from another address; every answer must be the expected one."""
-    plan = read_json("orchestrator", "plan", "--format", "json", EXAMPLES)
+    plan = read_json(demo, "orchestrator", "plan", "--format", "json", EXAMPLES)
     addresses = {f"{m['client']}/{m['machine']}": m["address"] for m in plan["machines"]}
-    inventory = read_json("orchestrator", "inventory", "--list")
+    inventory = read_json(demo, "orchestrator", "inventory", "--list")
     for machine, port in LISTENERS.items():
-        _listen(_plain(inventory["_meta"]["hostvars"]), addresses[machine], port)
+        with patience(f"{machine} starts to listen on port {port}", "10 s"):
+            _listen(_plain(inventory["_meta"]["hostvars"]), addresses[machine], port)
     wrong = 0
     for probe in PROBES:
         address = addresses[probe.machine]
         source = address.rpartition(".")[0] + (_STRANGER_HOST if probe.stranger else _CLIENT_HOST)
-        found = _connects(source, address, probe.port)
+        found = _connects(demo, source, address, probe.port)
         wrong += found is not probe.open
         who = "another address" if probe.stranger else "the client's address"
         verdict = ("open" if found else "closed") + ("" if found is probe.open else "   NOT AS IT SHOULD BE")
@@ -133,12 +186,12 @@ def prove() -> None:
         raise DemoFailed(f"{wrong} of {len(PROBES)} connections did not behave as the files say")
 
 
-def _connects(source: str, address: str, port: int) -> bool:
+def _connects(demo: Demo, source: str, address: str, port: int) -> bool:
     command = [
         "ip",
         "netns",
         "exec",
-        f"orchlab-{NAME}",
+        namespace_of(demo.name),
         "nc",
         "-z",
         "-w",
@@ -180,17 +233,19 @@ def _listen(hostvars: dict[str, dict[str, Any]], address: str, port: int) -> Non
         raise DemoFailed(f"no listener could be started on {address}: {done.stderr.strip()}")
 
 
-def _next_steps(seconds: float) -> str:
-    exports = f"export ORCHESTRATOR_INVENTORY={STATE}/inventory XDG_STATE_HOME={STATE}/state"
+def _next_steps(demo: Demo, seconds: float) -> str:
+    exports = f"export ORCHESTRATOR_INVENTORY={demo.state}/inventory XDG_STATE_HOME={demo.state}/state"
     return f"""
 Done in {seconds / 60:.1f} minutes. Try next:
 
   {exports}
   .venv/bin/orchestrator history                 what was done, by whom, with which task
   .venv/bin/orchestrator history verify          and that nobody altered it
+  .venv/bin/orchestrator doctor                  what is looked at in a cluster before it is trusted
+  .venv/bin/orchestrator nightly --in-working-hours --files examples      a night, now: backups, a restore, a report
   edit examples/dupont.yaml: give db-1 `memory: 1GiB`, close port 80, or ask for a smaller disk; then
   .venv/bin/orchestrator plan examples           what would change, what restarts when, what is refused
-  make demo-down                                 remove every trace
+  {demo.down_command:<45}  remove every trace
 """
 
 
@@ -198,12 +253,19 @@ def main() -> int:
     """Run the demo."""
     parser = argparse.ArgumentParser(prog="python -m lab.demo", description=__doc__)
     parser.add_argument("what", choices=("up", "down"))
-    what = parser.parse_args().what
+    parser.add_argument("--name", default=NAME, help="of the demo (%(default)s)")
+    parser.add_argument("--ports", default=PORTS, help="of its two APIs (%(default)s)")
+    chosen = parser.parse_args()
+    demo = Demo(chosen.name, chosen.ports)
     try:
-        up() if what == "up" else down()
-    except DemoFailed as error:
-        print(f"\nthe demo stopped: {error}\nRun it again: it goes on from here.", file=sys.stderr)  # noqa: T201
+        namespace_of(demo.name)
+        up(demo) if chosen.what == "up" else down(demo)
+    except (DemoFailed, ValueError) as error:
+        print(f"\nthe demo stopped: {error}", file=sys.stderr)  # noqa: T201
         return 1
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: run it again to go on, or {demo.down_command}", file=sys.stderr)  # noqa: T201
+        return 130
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,26 @@ import yaml
 
 from lab.api.access import ORCHESTRATOR_TOKEN, Credentials
 from lab.network import namespace_of
+from lab.node_shell import NodeShell
 from lab.settings import LabSettings, SiteSettings
 
 _FIRST, _LAST = 20, 200
 """Where automatic addresses are chosen, counted from the subnet's first address."""
 
 
-def write_inventory(settings: LabSettings, credentials: Credentials, key: Path, public_key: str) -> Path:
+def write_inventory(
+    settings: LabSettings,
+    credentials: Credentials,
+    key: Path,
+    public_key: str,
+    shells: Mapping[str, NodeShell | None],
+) -> Path:
     """Write `inventory/sites.yaml` into the lab's state directory and return its path.
+
+    Args:
+        settings, credentials: of the lab.
+        key, public_key: what guests are entered with.
+        shells: how the node of each site is entered; None: not at all.
 
     Guests are reached by SSH through the lab's network namespace: the proxy command needs root and
     `nc` (package netcat-openbsd).
@@ -29,7 +42,7 @@ def write_inventory(settings: LabSettings, credentials: Credentials, key: Path, 
         "ssh_private_key": str(key),
         "ssh_proxy_command": f"ip netns exec {namespace_of(settings.name)} nc %h %p",
     }
-    sites = {site.name: _site(settings, credentials, site) for site in settings.sites}
+    sites = {site.name: _site(settings, credentials, site, shells[site.name]) for site in settings.sites}
     path = settings.state_dir / "inventory" / "sites.yaml"
     path.parent.mkdir(exist_ok=True)
     head = f"# Written by the lab {settings.name!r} each time it starts.\n"
@@ -37,7 +50,9 @@ def write_inventory(settings: LabSettings, credentials: Credentials, key: Path, 
     return path
 
 
-def _site(settings: LabSettings, credentials: Credentials, site: SiteSettings) -> dict[str, Any]:
+def _site(
+    settings: LabSettings, credentials: Credentials, site: SiteSettings, shell: NodeShell | None
+) -> dict[str, Any]:
     other = settings.other(site)
     network = {
         "name": "public",
@@ -58,4 +73,13 @@ def _site(settings: LabSettings, credentials: Credentials, site: SiteSettings) -
         "networks": [network],
         "images": {"debian-12": {"template": "debian-12"}},
         "backup_storages": [{"name": f"backup-{other.name}", "site": other.name}],
+        **({"node_access": _node_access(site, shell)} if shell else {}),
+    }
+
+
+def _node_access(site: SiteSettings, shell: NodeShell) -> dict[str, Any]:
+    return {
+        "ssh_private_key": str(shell.private_key),
+        "ssh_known_hosts": str(shell.known_hosts),
+        "addresses": {site.node: shell.address},
     }

@@ -52,6 +52,8 @@ _LONGEST_SOCKET_PATH = 107
 """Bytes that a unix socket's path may have on Linux."""
 
 _TERMINATION_SECONDS = 10.0
+_MONITOR_SECONDS = 60.0
+"""How long the monitor of a QEMU that lives is tried."""
 
 
 class GuestNotRunningError(RuntimeError):
@@ -62,13 +64,17 @@ class GuestStartError(RuntimeError):
     """QEMU refused to start the guest; the message is QEMU's."""
 
 
-def _was_talked_over(error: Exception) -> bool:
-    """Did QEMU tell an event (of a job, say) where qemu.qmp waits for the greeting or the first answer?
+def _passes(error: Exception) -> bool:
+    """Whether the monitor of a QEMU that lives will be reached if it is tried again.
 
-    It may: events are for whoever is connected from before the greeting, where the one before has negotiated,
-    and `qmp_capabilities` is carried out before its answer is sent.
+    QEMU may tell an event (of a job, say) where qemu.qmp waits for the greeting or the first answer: events are for
+    whoever is connected from before the greeting, where the one before has negotiated, and `qmp_capabilities` is
+    carried out before its answer is sent. And it writes its process id before it makes the monitor's socket and
+    listens there: on a busy computer that takes a while.
     """
-    return isinstance(error, ConnectError) and isinstance(error.exc, GreetingError | NegotiationError)
+    return isinstance(error, ConnectError) and isinstance(
+        error.exc, GreetingError | NegotiationError | FileNotFoundError | ConnectionRefusedError
+    )
 
 
 class Guests:
@@ -271,10 +277,17 @@ class Guests:
             with suppress(Exception):
                 await client.disconnect()
 
-    @stamina.retry(on=_was_talked_over, attempts=50, timeout=None, wait_initial=0.01, wait_max=0.2)
     async def _connected(self, node: str, vmid: int) -> QMPClient:
-        client = QMPClient(f"{node}/{vmid}")
-        await client.connect(str(self.files(node, vmid).monitor))
+        async for attempt in stamina.retry_context(
+            on=lambda error: _passes(error) and self._pid(node, vmid) is not None,
+            attempts=None,
+            timeout=_MONITOR_SECONDS,
+            wait_initial=0.01,
+            wait_max=0.2,
+        ):
+            with attempt:
+                client = QMPClient(f"{node}/{vmid}")
+                await client.connect(str(self.files(node, vmid).monitor))
         return client
 
     def _pid(self, node: str, vmid: int) -> int | None:

@@ -17,10 +17,12 @@ from aiohttp import web
 from lab.api.access import Credentials
 from lab.api.cluster import Cluster
 from lab.api.server import Api
-from lab.certificates import ensure_certificates, ensure_management_key
+from lab.certificates import ensure_certificates, ensure_ssh_key
 from lab.inventory import write_inventory
 from lab.kvm import kvm_works
 from lab.network import Bridge, LabNetwork, bridge_name
+from lab.node_shell import open_shell
+from lab.packages import open_mirror
 from lab.qemu import Guests
 from lab.settings import LabSettings
 from lab.template import ensure_template
@@ -57,14 +59,16 @@ async def serve(settings: LabSettings, ready: Callable[[], None]) -> None:
         credentials = Credentials(settings.state_dir)
         credentials.ensure()
         certificate, key = ensure_certificates(settings.state_dir, settings.name, settings.address)
-        management_key, public_key = ensure_management_key(settings.state_dir)
+        management_key, public_key = ensure_ssh_key(settings.state_dir, "management_key")
         network_of(settings).ensure()
         clusters = _clusters(settings, credentials)
         runners = await _listen(settings, clusters, certificate, key)
+        runners.append(await open_mirror(settings.state_dir / "packages", settings.name))
+        shells = {site.name: await open_shell(settings, site) for site in settings.sites}
         if settings.image is not None:
             for cluster in clusters:
                 await ensure_template(cluster, settings.image)
-        write_inventory(settings, credentials, management_key, public_key)
+        write_inventory(settings, credentials, management_key, public_key, shells)
         for cluster in clusters:
             await cluster.reports.report(cluster)
         measuring = [
@@ -74,7 +78,7 @@ async def serve(settings: LabSettings, ready: Callable[[], None]) -> None:
         ]
         ready()
         await _told_to_end()
-        for task in measuring:
+        for task in (*measuring, *(shell.serving for shell in shells.values() if shell)):
             task.cancel()
         for runner in runners:
             await runner.cleanup()

@@ -1,4 +1,4 @@
-"""The template that machines are cloned from: VM 9000, `debian-12`, made of the guest image."""
+"""The template that machines are cloned from: VM 9000, `debian-12`, with a cloud-init drive and the guest image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import uuid
 from pathlib import Path
 
 from lab.api.cluster import BRIDGE, Cluster
-from lab.api.drives import random_mac
+from lab.api.disks import DiskMaker
+from lab.api.drives import Drive, random_mac
 from lab.api.sizes import format_size
 from lab.api.vm_config import VmConfig
 from lab.qemu import EMULATED_CPU
@@ -30,6 +31,9 @@ async def ensure_template(cluster: Cluster, image: Path) -> None:
         os.link(image, volume.path)
     except OSError:
         shutil.copyfile(image, volume.path)
+    drive = await DiskMaker(cluster, TEMPLATE_ID, lambda line: None).make(
+        "scsi1", Drive("local:cloudinit", {}), VmConfig()
+    )
     processor = {} if await cluster.kvm_works() else {"kvm": "0", "cpu": EMULATED_CPU}
     values = {
         "agent": "enabled=1",
@@ -41,6 +45,7 @@ async def ensure_template(cluster: Cluster, image: Path) -> None:
         "net0": f"virtio={random_mac()},bridge={BRIDGE}",
         "ostype": "l26",
         "scsi0": f"{volume.volid},size={format_size(volume.virtual_size())}",
+        "scsi1": str(drive),
         "scsihw": "virtio-scsi-pci",
         "serial0": "socket",
         "smbios1": f"uuid={uuid.uuid4()}",

@@ -62,7 +62,7 @@ class Cluster:
         self.pools = Pools(folder / "pools.json", self.configurations.exists)
         self.figures = Figures(folder / "figures", site.node, guests)
         self.reports = Reports()
-        self.storages = Storages(_storages(settings, site))
+        self.storages = storages_of(settings, site)
         self.workers = asyncio.Semaphore(_WORKERS)
         self.backup_lock = asyncio.Lock()
         self.scratch = folder / "backup"
@@ -72,9 +72,9 @@ class Cluster:
         return await self.guests.is_running(self.node, vmid)
 
 
-def _storages(settings: LabSettings, site: SiteSettings) -> list[Storage]:
+def storages_of(settings: LabSettings, site: SiteSettings) -> Storages:
     """`local` here, and a backup storage that stands at the other site."""
     other = settings.other(site)
     local = Storage("local", settings.site_dir(site) / "local", _LOCAL, shared=False)
     folder = settings.site_dir(other) / f"backup-of-{site.name}"
-    return [local, Storage(f"backup-{other.name}", folder, ("backup",), shared=True)]
+    return Storages([local, Storage(f"backup-{other.name}", folder, ("backup",), shared=True)])

@@ -64,7 +64,7 @@ def build_disk(root: Path, disk: Path) -> None:
         ],
         cause="making the root file system",
     )
-    _install_boot_loader(disk, identity)
+    install_boot_loader(disk, identity)
 
 
 def to_qcow2(disk: Path, target: Path) -> None:
@@ -84,12 +84,22 @@ def _partition(disk: Path) -> None:
     run(["sfdisk", "--quiet", str(disk)], cause="partitioning the disk", text=layout)
 
 
-def _install_boot_loader(disk: Path, identity: str) -> None:
+def install_boot_loader(disk: Path, identity: str, *more: str) -> None:
+    """Write GRUB into the gap before the first partition.
+
+    Args:
+        disk: the raw image.
+        identity: UUID of its root file system.
+        more: kernel arguments after those of the recipe; what is tried with one of them needs no other image.
+
+    Raises:
+        ImageBuildError: GRUB is missing, or does not fit.
+    """
     if not (_GRUB / "boot.img").exists():
         raise ImageBuildError(f"{_GRUB / 'boot.img'} is missing: install the package grub-pc-bin")
     with tempfile.TemporaryDirectory() as scratch:
         commands, core = Path(scratch) / "grub.cfg", Path(scratch) / "core.img"
-        arguments = " ".join((f"root=UUID={identity}", *recipe.KERNEL_ARGUMENTS))
+        arguments = " ".join((f"root=UUID={identity}", *recipe.KERNEL_ARGUMENTS, *more))
         commands.write_text(
             f"set root=(hd0,msdos1)\nlinux16 /vmlinuz {arguments}\ninitrd16 /initrd.img\nboot\n"
         )

@@ -13,6 +13,7 @@ from orchestrator.applying.host_keys import EveryHolder
 from orchestrator.applying.journal import Journal
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.machine_run import MachineRun, Surroundings, Waiting
+from orchestrator.applying.numbers import Numbers
 from orchestrator.applying.placement import Placement
 from orchestrator.applying.reserving import reserve_addresses
 from orchestrator.applying.stopping import Interrupted
@@ -35,7 +36,7 @@ _INSIDE = frozenset({Kind.FIREWALL, Kind.GUEST})
 
 _POOL_TRIES = 3
 _PAUSE_SECONDS = 1.0
-_WORKERS = 16
+_WORKERS = 32
 """Machines at a time. Most of a worker's time is waiting; what Proxmox is asked for is limited elsewhere."""
 
 
@@ -92,6 +93,7 @@ def apply_plan(
         states={name: site.state for name, site in observed.items()},
         limits=Limits(),
         placement=Placement(),
+        numbers={name: Numbers(cluster) for name, cluster in clusters.items()},
         journal=journal,
         now=plan.made_at,
         restart_now=restart_now,

@@ -17,6 +17,7 @@ from orchestrator.proxmox import (
     Uncertain,
     parse_upid,
     read_archives,
+    where_is,
 )
 from orchestrator.resources.backup import (
     Archive,
@@ -77,24 +78,20 @@ def make_backup(
         "compress": "zstd",
         "notes-template": notes_template(own),
     }
-    path = f"/nodes/{vm.node}/vzdump"
     with vm.step("backup", storage=storage, days=mark.days) as step:
         try:
-            result = vm.cluster.run_task(
-                "POST", path, params=params, timeout_seconds=BACKUP_SECONDS, silence_seconds=silence_seconds
-            )
+            vm, upid = _begin_backup(vm, params)
         except Uncertain:
-            upid = running_backups(vm.cluster, vm.node).get(vm.vmid) or _repeat(
-                vm, path, params, storage, begun
-            )
-            if upid:
-                step.ended(
-                    vm.cluster.wait_for_task(
-                        upid, timeout_seconds=BACKUP_SECONDS, silence_seconds=silence_seconds
-                    )
+            path = f"/nodes/{vm.node}/vzdump"
+            lost = running_backups(vm.cluster, vm.node).get(vm.vmid)
+            upid = lost or _repeat(vm, path, params, storage, begun)
+        if upid:
+            step.upid = upid
+            step.ended(
+                vm.cluster.wait_for_task(
+                    upid, timeout_seconds=BACKUP_SECONDS, silence_seconds=silence_seconds
                 )
-        else:
-            step.ended(result)
+            )
         archive = find_backup(vm, storage, since=_began(step.upid, begun))
         if archive is None:
             raise Stopped(
@@ -103,6 +100,31 @@ def make_backup(
             )
         step.message = f"{archive.stored.volid}, {archive.stored.size} bytes"
     return archive
+
+
+def _begin_backup(vm: Vm, params: dict[str, str | int]) -> tuple[Vm, str | None]:
+    """Begin a backup on the node that has the machine. A node that has not answers "OK", and begins nothing.
+
+    Returns:
+        The machine where it is, and the task.
+
+    Raises:
+        Stopped: it keeps moving, or is gone.
+        ProxmoxError: the hypervisor refused.
+    """
+    for _ in range(_LOOKS):
+        upid = vm.cluster.post(f"/nodes/{vm.node}/vzdump", params=params)
+        if parse_upid(upid) is not None:
+            return vm, str(upid)
+        node = where_is(vm.cluster, vm.vmid)
+        if node is None:
+            raise Stopped(f"VM {vm.vmid} does not exist any more: plan again")
+        if node == vm.node:
+            raise Stopped(
+                f"{vm.node} began no backup of VM {vm.vmid}: it answered {str(upid)[:100]!r}; plan again"
+            )
+        vm = replace(vm, node=node)
+    raise Stopped(f"VM {vm.vmid} keeps moving from node to node: run the same command again when it stays")
 
 
 def _began(upid: str | None, begun: dt.datetime) -> dt.datetime:

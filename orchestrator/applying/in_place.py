@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.applying.high_availability import kept_aside
 from orchestrator.applying.marking import assure_ours
-from orchestrator.applying.restoring import Copy
+from orchestrator.applying.restoring import Copy, config_of
 from orchestrator.applying.vm import TASK_SECONDS, Stopped, Vm
-from orchestrator.proxmox import NotFound, TaskFailed, is_ha_managed, parse_disk, ping_agent
+from orchestrator.proxmox import TaskFailed, is_ha_managed, parse_disk, ping_agent
 from orchestrator.resources.copies import COPY_TAG, read_copy_mark
 
 if TYPE_CHECKING:
@@ -100,25 +100,23 @@ def interrupted_copy(vm: Vm, vms: Iterable[VmSummary]) -> Copy | None:
     for other in vms:
         if COPY_TAG not in other.tags:
             continue
-        try:
-            notes = str(
-                _config(vm.cluster, f"/nodes/{other.node}/qemu/{other.vmid}").get("description") or ""
-            )
-        except NotFound:
+        found = config_of(vm.cluster, other.node, other.vmid)
+        if found is None:
             continue
-        mark = read_copy_mark(notes)
+        node, config = found
+        mark = read_copy_mark(str(config.get("description") or ""))
         if not mark or mark.purpose != "in-place" or (mark.client, mark.machine) != (vm.client, vm.machine):
             continue
         if why := mark.objection(other):
             raise Stopped(
-                f"VM {other.vmid} on {other.node} claims to be the copy of an interrupted restore, but {why}: if it is "
+                f"VM {other.vmid} on {node} claims to be the copy of an interrupted restore, but {why}: if it is "
                 "not, take that mark out of its notes; if it is, correct its pool and tags"
             )
         return Copy(
             cluster=vm.cluster,
             journal=vm.journal,
             site=vm.site,
-            node=other.node,
+            node=node,
             vmid=other.vmid,
             mark=mark,
             pause=vm.pause,

@@ -20,9 +20,11 @@ from orchestrator.applying.clock import clock_of
 from orchestrator.applying.clone_run import CloneRun
 from orchestrator.applying.high_availability import kept_aside
 from orchestrator.applying.host_keys import Holders
+from orchestrator.applying.hotplug import after_refusal
 from orchestrator.applying.journal import Journal, Step
-from orchestrator.applying.limits import Limits
+from orchestrator.applying.limits import Limits, is_lock_timeout
 from orchestrator.applying.marking import change_mark, own_mark
+from orchestrator.applying.numbers import Numbers
 from orchestrator.applying.placement import Placement
 from orchestrator.applying.redundancy_run import RedundancyRun
 from orchestrator.applying.snapshots import remove_expired, take_snapshot
@@ -33,6 +35,7 @@ from orchestrator.planning.inside import keys_known
 from orchestrator.planning.machine import leaving, machine_changes
 from orchestrator.planning.plan import MachinePlan
 from orchestrator.proxmox import (
+    BadParameters,
     Cluster,
     ClusterState,
     DigestMismatch,
@@ -71,6 +74,7 @@ class Surroundings:
         clusters: by site.
         states: what was read of each cluster when the plan was made.
         templates: the templates that were read then, by site.
+        numbers: where the numbers of new machines come from, by site.
         key_holders: tells the machines that are known by each SSH host key, everybody's.
         now: the time of the plan: what it says is judged by it.
         restart_now: restart outside windows too.
@@ -88,6 +92,7 @@ class Surroundings:
     clock: Callable[[], dt.datetime]
     backup_storages: Mapping[str, Sequence[str]] = field(default_factory=dict)
     templates: Mapping[str, Sequence[Template]] = field(default_factory=dict)
+    numbers: Mapping[str, Numbers] = field(default_factory=dict)
     key_holders: Callable[[], Holders] = dict
     pause: Callable[[float], None] = time.sleep
 
@@ -208,6 +213,8 @@ class MachineRun:
                     self._resize(observed, slot, size)
             except (DigestMismatch, Uncertain, LockTimeout):
                 self.around.pause(_PAUSE_SECONDS)
+            except BadParameters as error:
+                after_refusal(self._vm(observed), error, observed.config.effective("description") or "")
             except TaskFailed as error:
                 if not isinstance(error.cause, LockTimeout):
                     raise
@@ -291,27 +298,36 @@ class MachineRun:
         aside = kept_aside(
             self.cluster, summary.node, summary.vmid, managed=summary.ha and action != "reboot"
         )
-        with self.around.limits.start(observed.site, summary.node), self.step(action) as step, aside:
+        lane = self.around.limits.power(observed.site, summary.node, action)
+        with lane as turn, self.step(action) as step, aside:
             for attempt in range(1, _ROUNDS + 1):
                 try:
                     step.ended(
-                        self.cluster.run_task("POST", path, params=params, timeout_seconds=_TASK_SECONDS)
+                        self.cluster.run_task(
+                            "POST",
+                            path,
+                            params=params,
+                            timeout_seconds=_TASK_SECONDS,
+                            expected_seconds=turn.usual_seconds,
+                        )
                     )
                     return
-                except (LockTimeout, Uncertain):
-                    if attempt == _ROUNDS:
-                        raise
-                except TaskFailed as error:
-                    if "already running" in error.exitstatus:
+                except (LockTimeout, Uncertain, TaskFailed) as error:
+                    exitstatus = error.exitstatus if isinstance(error, TaskFailed) else ""
+                    if "already running" in exitstatus:
                         return
-                    if "got timeout" in error.exitstatus and action in ("shutdown", "reboot"):
+                    if "got timeout" in exitstatus and action in ("shutdown", "reboot"):
                         raise Stopped(
                             f"the guest did not shut down within {_SHUTDOWN_SECONDS} s; it is never switched off "
                             "by force: look at its console, shut it down, and apply again"
                         ) from error
-                    if not isinstance(error.cause, LockTimeout) or attempt == _ROUNDS:
+                    locked = is_lock_timeout(error)
+                    if attempt == _ROUNDS or (isinstance(error, TaskFailed) and not locked):
                         raise
-                self.around.pause(_PAUSE_SECONDS)
+                if locked:
+                    turn.again(partial(self.around.pause, _PAUSE_SECONDS))
+                else:
+                    self.around.pause(_PAUSE_SECONDS)
                 if self._in_state(observed, action):
                     return
 

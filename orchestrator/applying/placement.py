@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from orchestrator.resources.desired import pool_of
+
 if TYPE_CHECKING:
     from orchestrator.proxmox import ClusterState
     from orchestrator.resources.desired import DesiredMachine
@@ -19,9 +21,13 @@ class Placement:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._placed: Counter[tuple[str, str]] = Counter()
+        self._nodes: dict[tuple[str, str], str] = {}
 
     def choose(self, desired: DesiredMachine, state: ClusterState, found: Sequence[Place]) -> Place:
         """Choose the node with the least memory promised, relative to what it has; there its own copy of the template.
+
+        Machines that are to be apart (``apart_from``) go to different nodes, unless that promised a node more memory
+        than it has.
 
         Args:
             desired: the machine.
@@ -32,13 +38,30 @@ class Placement:
         promised = Counter(dict.fromkeys(nodes, 0))
         for vm in state.vms:
             promised[vm.node] += 0 if vm.template else vm.maxmem
+        memory = desired.memory * 1024 * 1024
 
-        def load(place: Place) -> tuple[float, str, bool, int]:
+        def load(place: Place) -> tuple[bool, int, float, str, bool, int]:
             total = promised[place.target] + self._placed[desired.site, place.target]
-            share = total / max(nodes[place.target].maxmem, 1)
-            return share, place.target, place.template.node != place.target, place.template.vmid
+            has = max(nodes[place.target].maxmem, 1)
+            return (
+                total + memory > has,
+                self._beside(desired, state, place.target),
+                total / has,
+                place.target,
+                place.template.node != place.target,
+                place.template.vmid,
+            )
 
         with self._guard:
             best = min(found, key=load)
-            self._placed[desired.site, best.target] += desired.memory * 1024 * 1024
+            self._placed[desired.site, best.target] += memory
+            self._nodes[desired.key] = best.target
         return best
+
+    def _beside(self, desired: DesiredMachine, state: ClusterState, node: str) -> int:
+        """How many machines that a machine is to be apart from are on a node."""
+        apart = set(desired.apart_from)
+        pool = pool_of(desired.client)
+        there = {vm.name for vm in state.vms if vm.node == node and vm.pool == pool and vm.name in apart}
+        there |= {name for name in apart if self._nodes.get((desired.client, name)) == node}
+        return len(there)

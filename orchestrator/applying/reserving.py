@@ -14,14 +14,12 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.vm import Stopped
-from orchestrator.proxmox import NotFound, ProxmoxError, read_cluster, read_vm, where_is
-from orchestrator.resources.machine_reading import READERS
+from orchestrator.proxmox import NotFound, ProxmoxError, read_cluster, read_vm, side_by_side, where_is
 from orchestrator.resources.notes import read_mark
 from orchestrator.resources.ownership import CLONING
 from orchestrator.resources.scope import looks_ours
@@ -117,19 +115,17 @@ def _since(
         and not _left_alone(vm, before)
     ]
     made: dict[tuple[str, str], int] = {}
-    if not again:
-        return found, made
-    with ThreadPoolExecutor(min(READERS, len(again)), thread_name_prefix="addresses") as pool:
-        for vm, config in zip(again, pool.map(lambda vm: _config(cluster, vm), again), strict=True):
-            if config is None:
-                continue
-            mark = read_mark(config.effective("description") or "")
-            if mark is not None:
-                made[mark.client, mark.machine] = vm.vmid
-            owner = _Owner(f"VM {vm.vmid} ({vm.name})", (mark.client, mark.machine) if mark else None)
-            has = {*addresses_in(config), *([IPv4Address(mark.adopted)] if mark and mark.adopted else [])}
-            for address in has - known:
-                found[address].append(owner)
+    configs = side_by_side(cluster, again, lambda vm: vm.node, lambda vm: _config(cluster, vm))
+    for vm, config in zip(again, configs, strict=True):
+        if config is None:
+            continue
+        mark = read_mark(config.effective("description") or "")
+        if mark is not None:
+            made[mark.client, mark.machine] = vm.vmid
+        owner = _Owner(f"VM {vm.vmid} ({vm.name})", (mark.client, mark.machine) if mark else None)
+        has = {*addresses_in(config), *([IPv4Address(mark.adopted)] if mark and mark.adopted else [])}
+        for address in has - known:
+            found[address].append(owner)
     return found, made
 
 

@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from orchestrator.applying.limits import is_lock_timeout
 from orchestrator.applying.vm import TASK_SECONDS, Stopped
 from orchestrator.proxmox import (
     AlreadyExists,
@@ -22,6 +23,7 @@ from orchestrator.proxmox import (
     TaskFailed,
     Uncertain,
     parse_upid,
+    where_is,
 )
 from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes, read_copy_mark
 from orchestrator.resources.desired import pool_of
@@ -35,6 +37,8 @@ _RESTORE_SECONDS = 24 * 3600.0
 _NIC = re.compile(r"net\d+")
 _SHELL_KEYS = frozenset({"digest", "lock", "memory", "meta"})
 _TRIES = 20
+_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE = 15.0
 _LOOKS = 30
 _STOP_SECONDS = 300.0
 
@@ -62,29 +66,51 @@ class Copy:
         return f"/nodes/{self.node}/qemu/{self.vmid}"
 
 
-def choose_node(state: ClusterState, storage: str, archive_storage: str, archive_node: str) -> str | None:
-    """The online node with the most free memory that reaches both the archive and the storage for disks.
+def choose_node(
+    state: ClusterState, storage: str, archive_storage: str, archive_node: str
+) -> tuple[str | None, str]:
+    """The node with the most free memory that can restore an archive, and why others cannot.
+
+    Args:
+        state: the cluster.
+        storage: where the disks go.
+        archive_storage: where the archive is.
+        archive_node: by which node it was listed.
 
     Returns:
-        None if no node reaches both.
+        The node, None if none can; and what keeps each other node from it, human-readable.
     """
-    reach: dict[str, set[str]] = {}
-    shared = set()
-    for item in state.storages:
-        if item.status == "available":
-            reach.setdefault(item.node, set()).add(item.name)
-            if item.shared:
-                shared.add(item.name)
-    nodes = [
-        node
+    reasons = {
+        node.name: reason
         for node in state.nodes
-        if node.online
-        and {storage, archive_storage} <= reach.get(node.name, set())
-        and (archive_storage in shared or node.name == archive_node)
-    ]
-    if not nodes:
-        return None
-    return min(nodes, key=lambda node: (node.mem - node.maxmem, node.name)).name
+        if (reason := cannot_restore(state, node.name, storage, archive_storage, archive_node))
+    }
+    able = [node for node in state.nodes if node.name not in reasons]
+    told = "; ".join(f"{name}: {reason}" for name, reason in sorted(reasons.items()))
+    if not able:
+        return None, told
+    return min(able, key=lambda node: (node.mem - node.maxmem, node.name)).name, told
+
+
+def cannot_restore(
+    state: ClusterState, name: str, storage: str, archive_storage: str, archive_node: str
+) -> str | None:
+    """Why a node cannot restore an archive: it is away, or lacks a storage. None if it can. As :func:`choose_node`."""
+    if not any(node.name == name and node.online for node in state.nodes):
+        return "it is not online"
+    there = {item.name: item for item in state.storages if item.node == name}
+    for wanted in (storage, archive_storage):
+        if wanted not in there:
+            return f"it has no storage {wanted} (not there, disabled, or restricted to other nodes)"
+        if there[wanted].status != "available":
+            return f"its storage {wanted} cannot be used now ({there[wanted].status})"
+    if "images" not in there[storage].content:
+        return f"its storage {storage} does not take machines' disks"
+    if name != archive_node and not there[archive_storage].shared:
+        return (
+            f"the archive is on {archive_node}'s own storage {archive_storage}, which no other node can read"
+        )
+    return None
 
 
 def restore_copy(
@@ -153,7 +179,8 @@ def _ask_for_restore(
     Returns:
         The mark as it was written: it names the VM.
     """
-    for _ in range(_TRIES):
+    wait = _PAUSE_SECONDS
+    for attempt in range(1, _TRIES + 1):
         vmid = cluster.free_vmid()
         own = replace(mark, vmid=vmid)
         try:
@@ -174,7 +201,11 @@ def _ask_for_restore(
                 continue
             with suppress(ProxmoxError):  # what is left is removed by the next night
                 _remove_shell(cluster, f"{path}/{vmid}")
-            raise
+            if not is_lock_timeout(error) or attempt == _TRIES:
+                raise
+            pause(wait)
+            wait = min(2 * wait, _LONGEST_PAUSE)
+            continue
         return own
     raise Stopped("no free VM id could be had: others create machines faster than this one; try again")
 
@@ -195,11 +226,11 @@ def _remove_shell(cluster: Cluster, path: str) -> None:
 def _found_restore(cluster: Cluster, path: str, vmid: int, pause: Callable[[float], None]) -> str | None:
     """The task of a restore whose answer was lost; None if it was not begun.
 
-    While the number is free none runs, whatever the node's list of tasks has of earlier nights' under that number.
+    While no VM has the number none runs, whatever the node's list of tasks has of earlier nights' under that number.
     """
     node = path.split("/")[2]
     for _ in range(_LOOKS):
-        if cluster.free_vmid() != vmid:
+        if where_is(cluster, vmid) is not None:
             tasks = cluster.get(f"/nodes/{node}/tasks", source="all", vmid=vmid, typefilter="qmrestore")
             return str(tasks[0]["upid"]) if tasks else None
         pause(1.0)
@@ -237,11 +268,12 @@ def remove_copy(copy: Copy) -> None:
     with copy.journal.step(
         mark.client, mark.machine, copy.site, "remove copy", vmid=copy.vmid, purpose=mark.purpose
     ) as step:
-        try:
-            config = cluster.get(f"{copy.path}/config")
-        except NotFound:
+        found = config_of(cluster, copy.node, copy.vmid)
+        if found is None:
             step.message = "it was gone already"
             return
+        node, config = found
+        copy = replace(copy, node=node)
         now = read_copy_mark(str(config.get("description") or ""))
         tags = re.split(r"[;, ]+", str(config.get("tags") or ""))
         if now != mark or now.purpose == "restored" or COPY_TAG not in tags:
@@ -256,11 +288,28 @@ def remove_copy(copy: Copy) -> None:
         try:
             step.ended(cluster.run_task("DELETE", copy.path, params=params, timeout_seconds=TASK_SECONDS))
         except (Uncertain, TaskFailed, NotFound):
-            try:
-                cluster.get(f"{copy.path}/config")
-            except NotFound:
-                return
-            raise
+            if where_is(cluster, copy.vmid) is not None:
+                raise
+
+
+def config_of(cluster: Cluster, node: str, vmid: int) -> tuple[str, dict[str, Any]] | None:
+    """A VM's configuration, and the node that has it now; None if the cluster has no VM of that number.
+
+    A node that does not have it proves nothing: it may have been migrated, or recovered by HA.
+
+    Args:
+        cluster: the API.
+        node: where it was last seen.
+        vmid: its number.
+
+    Raises:
+        ProxmoxError: it could not be read.
+    """
+    try:
+        return node, cluster.get(f"/nodes/{node}/qemu/{vmid}/config")
+    except NotFound:
+        now = where_is(cluster, vmid)
+        return None if now is None else (now, cluster.get(f"/nodes/{now}/qemu/{vmid}/config"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,11 +343,11 @@ def leftovers(
     for vm in state.vms:
         if COPY_TAG not in vm.tags or vm.vmid in running or vm.node in state.nodes_off:
             continue
-        try:
-            notes = cluster.get(f"/nodes/{vm.node}/qemu/{vm.vmid}/config").get("description")
-        except NotFound:
+        found = config_of(cluster, vm.node, vm.vmid)
+        if found is None:
             continue
-        mark = read_copy_mark(str(notes or ""))
+        node, config = found
+        mark = read_copy_mark(str(config.get("description") or ""))
         if mark is None or mark.purpose != "restore-test":
             continue
         if why := mark.objection(vm):
@@ -308,7 +357,7 @@ def leftovers(
             )
             continue
         copies.append(
-            Copy(cluster=cluster, journal=journal, site=state.site, node=vm.node, vmid=vm.vmid, mark=mark)
+            Copy(cluster=cluster, journal=journal, site=state.site, node=node, vmid=vm.vmid, mark=mark)
         )
     return Leftovers(copies=tuple(copies), doubtful=tuple(doubtful))
 

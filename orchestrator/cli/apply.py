@@ -79,7 +79,7 @@ def apply(
         run.locks.refuse_busy(
             machine.client for machine in asked.desired if asked.selected.includes(*machine.key)
         )
-        prepared = planning.prepare(asked, run.clusters, planning.used_changes(history))
+        prepared = planning.prepare(asked, run.clusters, planning.used_changes(history, asked.desired))
         made = prepared.plan
         if saved is not None:
             _refuse_moved(saved, made)
@@ -161,7 +161,9 @@ def _refuse_unsafe(made: Plan) -> None:
         )
     if made.unsafe:
         allow = " ".join(f"--allow {danger.name}" for danger in made.unsafe)
-        session.fail(f"this plan refuses itself, nothing was changed. To allow exactly this: {allow}")
+        session.fail(
+            f"the plan exceeds the safety limits, nothing was applied. To allow exactly this: {allow}"
+        )
 
 
 def _ask(yes: bool) -> None:

@@ -191,9 +191,9 @@ def _beside(
     if any(vm.name == name for vm in found.site.state.vms):
         session.fail(f"a VM at {found.machine.site} is called {name} already: choose another name")
     storage = provider.sites[found.machine.site].storage
-    node = choose_node(found.site.state, storage, chosen.stored.storage, chosen.stored.node)
+    node, reasons = choose_node(found.site.state, storage, chosen.stored.storage, chosen.stored.node)
     if node is None:
-        session.fail(f"no online node reaches both {storage} and {chosen.stored.storage}")
+        session.fail(f"no online node reaches both {storage} and {chosen.stored.storage}: {reasons}")
     vm = vm_of(found, history, reason=reason, run=run)
     mark = CopyMark(
         purpose="restored",

@@ -61,6 +61,7 @@ class InPlace:
             )
         copy = interrupted_copy(self.vm, self.found.site.state.vms)
         if copy is None:
+            self._assure_readable(chosen)
             self._confirm(chosen, confirmed)
             self.begin()
             return self._restore(chosen)
@@ -103,6 +104,19 @@ class InPlace:
         if problem:
             session.fail(
                 f"{self.target} is restored and runs, but its guest is not as it should be: {problem}"
+            )
+
+    def _assure_readable(self, chosen: Archive) -> None:
+        """Refuse an archive that the machine's node cannot restore: disks change hands on one node only."""
+        from orchestrator.applying.restoring import cannot_restore
+
+        node, stored = self.vm.node, chosen.stored
+        storage = self.provider.sites[self.found.machine.site].storage
+        reason = cannot_restore(self.found.site.state, node, storage, stored.storage, stored.node)
+        if reason:
+            session.fail(
+                f"{stored.volid} cannot be restored on {node}, where {self.target} is: {reason}: restore it beside the "
+                f"machine (--as NAME), choose another archive, or migrate the machine to a node that can read it"
             )
 
     def _confirm(self, chosen: Archive, confirmed: str | None) -> None:

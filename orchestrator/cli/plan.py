@@ -64,7 +64,7 @@ def plan(
     )
     asked = planning.request(provider, chosen)
     with session.open_clusters(provider) as clusters:
-        made = planning.prepare(asked, clusters, planning.used_changes(history)).plan
+        made = planning.prepare(asked, clusters, planning.used_changes(history, asked.desired)).plan
     if out is not None:
         planning.save(out, chosen, provider, inventory or "", made)
     _print(made, format, show_unmanaged=show_unmanaged)

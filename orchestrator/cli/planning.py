@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -161,8 +161,13 @@ def _classes(pairs: Mapping[str, str]) -> dict[tuple[str, str], ChangeClass]:
     return found
 
 
-def used_changes(history: str | None) -> FreeUse:
-    """The month's free changes so far; none where there is no history yet."""
+def used_changes(history: str | None, desired: Iterable[DesiredMachine]) -> FreeUse:
+    """The month's free changes so far; none where there is no history yet, or no client has any (article 3.8.4).
+
+    The library of the database takes longer to load than a few machines to plan, so it is only loaded for an answer.
+    """
+    if not any(machine.change_terms for machine in desired):
+        return {}
     from orchestrator.history import HistoryMissing, HistoryUnavailable, open_history
     from orchestrator.history.changes import free_changes
 

@@ -271,6 +271,7 @@ def connect_api(name: str, api: Api, secret: str, **other: Any) -> Cluster:
 
     usual: dict[str, Any] = {
         "url": api.url,
+        "nodes": api.nodes,
         "token_id": api.token_id,
         "ca_file": api.ca_file,
         "verify_tls": api.verify_tls,

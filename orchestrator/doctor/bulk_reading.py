@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from orchestrator.counting import counted
 from orchestrator.doctor.findings import Finding, Place
 from orchestrator.proxmox.bulk_reader import FilesUnusable
 
@@ -35,5 +36,6 @@ def judge_bulk_reading(place: Place, cluster: Cluster, vms: Collection[VmSummary
             )
         else:
             yield place.ok(
-                subject, f"the configurations of {len(found)} of {len(vms)} machines, as the API tells them"
+                subject,
+                f"the configurations of {len(found)} of {counted(len(vms), 'machine')}, as the API tells them",
             )

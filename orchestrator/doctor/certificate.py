@@ -74,7 +74,13 @@ def shake_hands(url: str, ca_file: Path | None, *, timeout_seconds: float) -> Ha
 
 
 def judge(
-    place: Place, url: str, ca_file: Path | None, shaken: Handshake, now: dt.datetime
+    place: Place,
+    url: str,
+    ca_file: Path | None,
+    shaken: Handshake,
+    now: dt.datetime,
+    *,
+    subject: str = "certificate",
 ) -> Iterator[Finding]:
     """Say what a handshake means.
 
@@ -83,8 +89,9 @@ def judge(
         url, ca_file: of its API.
         shaken: how it ended.
         now: the time, aware.
+        subject: what the findings are about.
     """
-    subject, host = "certificate", urlsplit(url).hostname
+    host = urlsplit(url).hostname
     renew = "renew it on its node (`pvecm updatecerts --force`, or Node > Certificates for an ACME one)"
     if shaken.expires is not None:
         left = shaken.expires - now

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.doctor import certificate, guests, here
 from orchestrator.doctor.access import judge_privileges
+from orchestrator.doctor.addresses import judge_addresses, shake_all
 from orchestrator.doctor.bulk_reading import judge_bulk_reading
 from orchestrator.doctor.cluster import (
     Quorum,
@@ -86,7 +87,7 @@ def examine_site(
         shaken = certificate.shake_hands(site.api.url, site.api.ca_file, timeout_seconds=seconds)
         now = dt.datetime.now(dt.UTC)
         findings += certificate.judge(place, site.api.url, site.api.ca_file, shaken, now)
-        if shaken.expires is None:
+        if shaken.expires is None and (shaken.refused is not None or not site.api.nodes):
             return findings
     try:
         secret = resolve(site.api.token_secret)
@@ -138,6 +139,11 @@ def _examine(
     online = sorted(node.name for node in state.nodes if node.online)
     home = [node for node in online if node not in elsewhere]
     yield from _second_sites(place, site, state)
+    if site.api.verify_tls:
+        seconds = min(_CONNECT_SECONDS, site.api.timeout_seconds)
+        shaken = shake_all(site.api, timeout_seconds=seconds)
+        known = {node.name for node in state.nodes}
+        yield from judge_addresses(place, site.api, shaken, known, dt.datetime.now(dt.UTC))
     yield from judge_clocks(place, dict(_clocks(cluster, online)))
     settings = {str(entry["storage"]): entry for entry in cluster.get("/storage")}
     yield from judge_storages(place, site, state.storages, home, settings)

@@ -79,7 +79,6 @@ _SENTENCES: tuple[tuple[str, str, str], ...] = (
         "put text that begins with * or & in quotes",
     ),
     ("undefined alias", "an alias that nothing defines", "put text that begins with * in quotes"),
-    ("duplicate anchor", "an anchor that exists already", "anchors are not used here: take it out"),
     ("expected <document start>", "text after the end of the document", "one file holds one document"),
     ("document start", "text after the end of the document", "one file holds one document"),
     ("expected comment or line break", "text after | or >", "begin the text on the next line"),

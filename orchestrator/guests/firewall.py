@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from orchestrator.guests.answers import first_line, lines_of, told
 from orchestrator.guests.openings import written
 from orchestrator.guests.outcome import PartOutcome, Status, has_timed_out, reason_of
+from orchestrator.guests.pace import why_too_late
 from orchestrator.guests.playbooks import TaskResult
 from orchestrator.guests.rules import admits_ssh_from
 from orchestrator.guests.ssh import GuestUnreachable, HostKeyMismatch, source_address_seen
@@ -89,4 +90,5 @@ def outcome(target: GuestTarget, results: Mapping[str, TaskResult], output: str)
         back = afterwards is not None and first_line(afterwards).startswith("rolled-back")
         status = "rolled-back" if back else "unreachable"
         message = reason_of(results[_REPORT]) if _REPORT in results else output
+        message = why_too_late("rules", load, results.get(_CONFIRM), afterwards) or message
     return PartOutcome(status=status, message=f"{target.name}: {message}")

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from orchestrator.guests.answers import UnreadableAnswer, first_line, lines_of, told
 from orchestrator.guests.outcome import PartOutcome, has_timed_out, reason_of
+from orchestrator.guests.pace import why_too_late
 from orchestrator.guests.playbooks import TaskResult
 from orchestrator.guests.target import GuestTarget, SshSettings
 from orchestrator.subscriptions.public_keys import parse_public_key
@@ -136,6 +137,7 @@ def outcome(target: GuestTarget, results: Mapping[str, TaskResult]) -> PartOutco
     afterwards = results.get(AFTERWARDS)
     back = afterwards is not None and first_line(afterwards).startswith("rolled-back")
     reason = reason_of(results[REPORT]) if REPORT in results else "nobody confirmed the new keys: apply again"
+    reason = why_too_late("SSH keys", bring, results.get(CONFIRM), afterwards) or reason
     return PartOutcome(status="rolled-back" if back else "unreachable", message=f"{target.name}: {reason}")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Literal, NamedTuple
 
@@ -44,6 +45,11 @@ class Opening(NamedTuple):
 
 def merged_networks(networks: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
     """Return the fewest networks that cover the same addresses: IPv4 first, then by address."""
+    return _merged(tuple(networks))
+
+
+@lru_cache(maxsize=256)  # the machines of a client have most of theirs in common
+def _merged(networks: tuple[IPNetwork, ...]) -> tuple[IPNetwork, ...]:
     given = set(networks)
     version_4 = ipaddress.collapse_addresses(n for n in given if isinstance(n, ipaddress.IPv4Network))
     version_6 = ipaddress.collapse_addresses(n for n in given if isinstance(n, ipaddress.IPv6Network))

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,14 @@ class TaskResult:
         kind: ``start``, ``ok``, ``failed``, ``unreachable`` or ``skipped``.
         result: of the task's own answer ``stdout``, ``stderr``, ``msg`` (texts of limited length), ``rc``, ``changed``,
             ``rebooted``; and ``timed_out`` if Ansible gave up waiting for it.
+        arrived: when we read it, in seconds of our monotonic clock.
     """
 
     host: str
     task: str
     kind: str
     result: dict[str, Any]
+    arrived: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +212,7 @@ class _Reading:
         elif result.host not in self._hosts:
             self._drop(f"a result of {result.host[:100]!r}, which was not asked")
         else:
-            self._use(result)
+            self._use(replace(result, arrived=time.monotonic()))
 
     def _use(self, result: TaskResult) -> None:
         self.results.append(result)

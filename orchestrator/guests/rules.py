@@ -12,7 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.guests.openings import (
@@ -188,15 +188,20 @@ def policy_from_data(data: Mapping[str, Any]) -> FirewallPolicy:
             raise ValueError("its form is none")
         return FirewallPolicy(
             open=tuple(_opening_from(line) for line in _texts(data["open"])),
-            allowed_from=tuple(map(ipaddress.ip_network, _texts(data["allowed_from"]))),
-            management=tuple(map(ipaddress.ip_network, _texts(data["management"]))),
-            monitoring=tuple(map(ipaddress.ip_network, _texts(data.get("monitoring", [])))),
+            allowed_from=_networks(tuple(_texts(data["allowed_from"]))),
+            management=_networks(tuple(_texts(data["management"]))),
+            monitoring=_networks(tuple(_texts(data.get("monitoring", [])))),
             form=form,
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(
             f"this is not a firewall policy that was recorded by this program: {str(error)[:200]}"
         ) from error
+
+
+@lru_cache(maxsize=256)  # the machines of a client have most of theirs in common
+def _networks(texts: tuple[str, ...]) -> tuple[IPNetwork, ...]:
+    return tuple(map(ipaddress.ip_network, texts))
 
 
 def _texts(value: object) -> list[str]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orchestrator.history.chain import BEGUN, Entry, Verification
-    from orchestrator.history.database import HistoryMissing, HistoryUnavailable
-    from orchestrator.history.store import History, open_history
+    from orchestrator.history.opening import HistoryMissing, HistoryUnavailable, open_history
+    from orchestrator.history.store import History
 
 __all__ = [
     "BEGUN",
@@ -27,10 +27,10 @@ _HOMES = {
     "BEGUN": "chain",
     "Entry": "chain",
     "History": "store",
-    "HistoryMissing": "database",
-    "HistoryUnavailable": "database",
+    "HistoryMissing": "opening",
+    "HistoryUnavailable": "opening",
     "Verification": "chain",
-    "open_history": "store",
+    "open_history": "opening",
 }
 
 

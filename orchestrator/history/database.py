@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.history.chain import FIRST
+from orchestrator.history.opening import HistoryUnavailable, missing_at
 from orchestrator.redaction import reason_of, shown_url
 
 _BUSY_SECONDS = 60
@@ -44,14 +45,6 @@ HEAD = sa.Table(
     sa.Column("sequence", sa.Integer, nullable=False),
     sa.Column("hash", sa.String(64), nullable=False),
 )
-
-
-class HistoryUnavailable(Exception):
-    """The history cannot be opened, read or written. The text says where, why and what to do."""
-
-
-class HistoryMissing(HistoryUnavailable):
-    """There is no history at the given place."""
 
 
 class Database:
@@ -122,7 +115,7 @@ class Database:
                 f"{self.name} is a database, but not a history: name another file with --history"
             )
         if not create:
-            raise _missing(self.name)
+            raise missing_at(self.name)
         self._make()
 
     def _make(self) -> None:
@@ -155,13 +148,6 @@ class Database:
             ) from None
 
 
-def _missing(name: str) -> HistoryMissing:
-    return HistoryMissing(
-        f"there is no history at {name}: nothing was recorded yet, or it was moved or removed; "
-        "name it with --history"
-    )
-
-
 def _file_url(path: Path) -> sa.URL:
     return sa.URL.create("sqlite", database=str(path))
 
@@ -170,7 +156,7 @@ def _prepare_file(path: Path, *, create: bool) -> None:
     """Make an empty file that only its owner can read: what was done to whom is not everybody's business."""
     if not create:
         if not path.exists():
-            raise _missing(str(path))
+            raise missing_at(str(path))
         return
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

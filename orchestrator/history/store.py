@@ -6,14 +6,14 @@ import datetime as dt
 import math
 import threading
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self
 
 import sqlalchemy as sa
 
 from orchestrator.history.chain import BEGUN, RESULTS, Entry, Head, Verification, hash_of, stamp, verify
-from orchestrator.history.database import ENTRIES, HEAD, Database, HistoryUnavailable
+from orchestrator.history.database import ENTRIES, HEAD, Database
 from orchestrator.history.details import details_as_json
+from orchestrator.history.opening import HistoryUnavailable
 from orchestrator.redaction import without_secrets
 from orchestrator.shown import shortened, storable
 
@@ -25,20 +25,6 @@ _LONGEST = {"why": 2_000, "message": 4_000, "details": None}
 
 _LONGEST_NAME = 300
 """Characters of the other fields: names, a task's UPID."""
-
-
-def open_history(where: str | Path, *, create: bool = True) -> History:
-    """Open a history.
-
-    Args:
-        where: a file, or a database URL (``postgresql+psycopg://…``).
-        create: make it if there is none.
-
-    Raises:
-        HistoryMissing: there is none, and none is to be made.
-        HistoryUnavailable: it cannot be opened, or is something else.
-    """
-    return History(Database(where, create=create))
 
 
 class History:

@@ -32,7 +32,16 @@ from orchestrator.guests.soundness import Unsound, examine, own_name
 from orchestrator.history import HistoryUnavailable
 from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import RestoreTestLine
-from orchestrator.proxmox import ProxmoxError, StorageFull, TaskFailed, ping_agent
+from orchestrator.proxmox import (
+    Locked,
+    LockTimeout,
+    NotFound,
+    PermissionDenied,
+    ProxmoxError,
+    StorageFull,
+    TaskFailed,
+    ping_agent,
+)
 from orchestrator.resources.backup import Archive, RestoreTest, newest_good
 from orchestrator.resources.copies import CopyMark
 
@@ -46,6 +55,9 @@ EVERY_DAYS = 31
 
 _SPREAD_NIGHTS = 28
 """So many nights share the machines: a few nights' grace for failures before the 31 days are over."""
+
+_NOT_THE_ARCHIVE = (StorageFull, LockTimeout, Locked, NotFound, PermissionDenied)
+"""Why a task failed that says nothing about the archive: the storage, the node or the token."""
 
 _Result = Literal["sound", "failed", "not-started"]
 _POLL_SECONDS = 2.0
@@ -187,9 +199,9 @@ class RestoreTests:
         site = candidate.machine.site
         storage = night.provider.sites[site].storage
         state = self._readings[site].observed.state
-        node = choose_node(state, storage, archive.stored.storage, archive.stored.node)
+        node, reasons = choose_node(state, storage, archive.stored.storage, archive.stored.node)
         if node is None:
-            text = f"no online node reaches both {storage} and {archive.stored.storage}"
+            text = f"no online node reaches both {storage} and {archive.stored.storage}: {reasons}"
             return self._line(candidate, "not-started", text, 0.0)
         night.tell("restore-test-started", client=client, machine=machine, archive=archive.stored.volid)
         started = time.monotonic()
@@ -197,7 +209,7 @@ class RestoreTests:
             try:
                 found = self._restore_and_look(candidate, node, storage)
             except (Unsound, TaskFailed) as error:
-                if isinstance(error, TaskFailed) and isinstance(error.cause, StorageFull):
+                if isinstance(error, TaskFailed) and isinstance(error.cause, _NOT_THE_ARCHIVE):
                     return self._ended(candidate, None, str(error), started)
                 if attempt == 2 or night.closed:
                     return self._ended(candidate, False, str(error), started)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from orchestrator.counting import counted
 from orchestrator.planning.window import is_open
 from orchestrator.resources.change import Kind
 from orchestrator.resources.desired import RETIRED_TAG
@@ -136,7 +137,7 @@ def _shares(plan: Plan, observed: Mapping[str, ObservedSite], limits: Safety) ->
         for where, count in sorted(touched.items()):
             total = max(there[where], count)
             if count > limit.machines and count * 100 > limit.percent * total:
-                share = f"{count} of {total} machines would be {verb} at once"
+                share = f"{count} of {counted(total, 'machine')} would be {verb} at once"
                 limited = f"the limit is {limit.percent} %, and at least {limit.machines}"
                 yield Danger(risk=risk, where=where, words=f"{share}; {limited}")
 

@@ -15,6 +15,7 @@ from orchestrator.proxmox.errors import (
     DigestMismatch,
     Locked,
     LockTimeout,
+    NoFreeId,
     NotFound,
     NotImplementedByServer,
     NotRunning,
@@ -62,6 +63,7 @@ from orchestrator.proxmox.redundancy import (
     read_redundancy,
     set_ha_state,
 )
+from orchestrator.proxmox.side_by_side import side_by_side
 from orchestrator.proxmox.snapshots import VmSnapshot, can_snapshot, newest_only, read_snapshots
 from orchestrator.proxmox.storage_types import STORAGE_TYPES, disk_objection
 from orchestrator.proxmox.tasks import TaskResult, parse_upid
@@ -92,6 +94,7 @@ __all__ = [
     "HaResource",
     "LockTimeout",
     "Locked",
+    "NoFreeId",
     "NodeSummary",
     "NotFound",
     "NotImplementedByServer",
@@ -148,5 +151,6 @@ __all__ = [
     "read_version",
     "read_vm",
     "set_ha_state",
+    "side_by_side",
     "where_is",
 ]

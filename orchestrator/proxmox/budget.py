@@ -1,8 +1,8 @@
 """What one call to a hypervisor may cost: time and bytes, whatever the other side does.
 
-A timeout of ``requests`` is between two bytes only, and nothing limits how many come. So the limit stands where every
-byte passes: in the socket. It holds for the connection, the TLS handshake, the request, the headers and the body alike,
-and needs no thread.
+A timeout of a socket is between two bytes only, and nothing limits how many come. So every wait and every byte is taken
+from a budget, where it passes (:mod:`orchestrator.proxmox.wire`): the connection, the TLS handshake, the request, the
+headers and the body alike. No thread is needed.
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import ssl
+from typing import Any
 
 _MIB = 1024**2
 _MOST_ADDRESSES = 8
@@ -70,12 +67,13 @@ class Budget:
     Attributes:
         limits: what an attempt may cost.
         sent: whether any of the request may have reached the server.
+        heard: whether a byte of an answer came.
         allowed_bytes: what was allowed last, for messages.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.sent = False
+        self.sent = self.heard = False
         self.allowed_bytes = 0
         self._ends = self._allowed = 0.0
         self._bytes = 0
@@ -86,7 +84,7 @@ class Budget:
         Args:
             seconds: what it may take at most, if that is less than usual.
         """
-        self.sent = False
+        self.sent = self.heard = False
         self._allowed = min(self.limits.attempt, seconds)
         self._ends = time.monotonic() + self._allowed
         self.allow(self.limits.header_bytes)
@@ -127,34 +125,10 @@ class Budget:
         Raises:
             TooMuch: they were too many.
         """
+        self.heard = self.heard or count > 0
         self._bytes -= count
         if self._bytes < 0:
             raise TooMuch("the answer is too long")
-
-
-def budgeted_socket(budget: Budget) -> type[ssl.SSLSocket]:
-    """A TLS socket that spends a budget: to be a context's ``sslsocket_class``."""
-    import ssl
-
-    class Socket(ssl.SSLSocket):
-        # A timeout of Python's TLS holds for one call of these as a whole, however many packets it takes.
-
-        def do_handshake(self, block: bool = False) -> None:
-            with budget.waiting(self, budget.limits.connect):
-                super().do_handshake(block)
-
-        def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
-            with budget.waiting(self, budget.limits.silence):
-                count = super().recv_into(buffer, nbytes, flags)
-            budget.took(count)
-            return count
-
-        def send(self, data: Any, flags: int = 0) -> int:
-            with budget.waiting(self, budget.limits.silence):
-                budget.sent = True
-                return super().send(data, flags)
-
-    return Socket
 
 
 def connect(host: str, port: int, seconds: Callable[[], float]) -> socket.socket:

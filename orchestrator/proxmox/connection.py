@@ -1,32 +1,35 @@
-"""One thread's kept-alive HTTPS connection to a cluster, on proxmoxer and requests.
+"""One thread's kept-alive HTTPS connection to an API, for proxmoxer.
 
 Sends one call once and says what became of it, within the time and size that :mod:`orchestrator.proxmox.budget` allows.
 Retries, tasks and everything else that takes patience is in :mod:`orchestrator.proxmox.client`. The libraries are
-loaded when the first call is made: they cost 0.2 s, which ``--help`` and ``validate`` need not pay.
+loaded when the first call is made: ``--help`` and ``validate`` need not pay for them.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import re
-import zlib
-from collections.abc import Iterator, Mapping
+import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode, urlsplit
 
-from orchestrator.proxmox.budget import Budget, Limits, TooMuch, TooSlow, budgeted_socket, connect
-from orchestrator.proxmox.trust import without_form_checks
+from orchestrator.proxmox.answers import NoAnswer, Refusal, Unfit, parse_body, parse_http_date
+from orchestrator.proxmox.budget import Budget, Limits, TooMuch, TooSlow
+from orchestrator.proxmox.trust import trusting
+from orchestrator.proxmox.wire import HungUp, NoConnection, Wire
 
 if TYPE_CHECKING:
-    import requests
-    import requests.adapters
+    import ssl
 
-_CHUNK = 64 * 1024
-_PIECE = 1024**2
-_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"')
+__all__ = ["Connection", "Endpoint", "NoAnswer", "Refusal", "Unfit", "parse_body", "parse_http_date"]
+
+_PORT = 8006
+_BASE = "/api2/json"
+_PLAIN = "/:@!$&'()*+,;=~%"
+"""What stands for itself in a path; ``%`` as well: whoever makes a path quotes what he puts into it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,40 +66,19 @@ class Endpoint:
         if not credentials.isascii() or not credentials.isprintable():
             raise ValueError("the token's name and secret are printable ASCII characters")
 
-    @property
+    @cached_property
     def limits(self) -> Limits:
         """How long calls may take, and how much may be answered."""
         return replace(Limits.within(self.timeout_seconds), body_bytes=self.body_bytes)
 
+    @cached_property
+    def context(self) -> ssl.SSLContext:
+        """Whom its connections trust, read once.
 
-class Refusal(Exception):
-    """The server answered, and the answer is no."""
-
-    def __init__(self, status: int, text: str, errors: Mapping[str, str]) -> None:
-        super().__init__(text)
-        self.status = status
-        self.text = text
-        self.errors = errors
-
-
-class NoAnswer(Exception):
-    """No answer came.
-
-    Attributes:
-        text: what happened.
-        sent: whether the request may have reached the server.
-        untrusted: whether the server's certificate was refused.
-    """
-
-    def __init__(self, text: str, *, sent: bool, untrusted: bool = False) -> None:
-        super().__init__(text)
-        self.text = text
-        self.sent = sent
-        self.untrusted = untrusted
-
-
-class Unfit(Exception):
-    """An answer came that a Proxmox API does not give: too long, nested too deeply, not JSON."""
+        Raises:
+            NoAnswer: the file that says it cannot be used.
+        """
+        return trusting(self.ca_file, verify=self.verify_tls)
 
 
 class Connection:
@@ -107,40 +89,23 @@ class Connection:
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
-        from http.cookiejar import DefaultCookiePolicy
+        """Describe it; nothing is sent.
 
-        from proxmoxer import ProxmoxAPI
+        Raises:
+            NoAnswer: whom to trust cannot be read.
+        """
+        from proxmoxer.core import ProxmoxResource
 
         # proxmoxer writes the parameters of every write, passwords included, to its log.
         logging.getLogger("proxmoxer.core").disabled = True
-        address = urlsplit(endpoint.url)
-        host = f"[{address.hostname}]" if ":" in (address.hostname or "") else address.hostname
-        user, _, token = endpoint.token_id.partition("!")
+        self._session = _Session(endpoint)
+        self._api = ProxmoxResource(base_url=_BASE, session=self._session, serializer=self._session)
         self._limits = endpoint.limits
-        self._budget = Budget(self._limits)
-        self._api = ProxmoxAPI(
-            host,
-            port=address.port or 8006,
-            user=user,
-            token_name=token,
-            token_value=endpoint.token_secret,
-            verify_ssl=_trust(endpoint),
-            timeout=(self._limits.connect, self._limits.silence),
-        )
-        # proxmoxer takes answers in whole, whatever their length: here each is read and parsed within the limits, and
-        # proxmoxer is given what came of it.
-        self._parsed = self._api._store["serializer"] = _Parsed()
-        self._session: requests.Session = self._api._store["session"]
-        self._session.stream = True
-        self._session.hooks["response"] = [self._take_in]
-        self._session.mount("https://", _adapter(self._budget, verify=endpoint.verify_tls))
-        # The environment may not choose whom to trust (REQUESTS_CA_BUNDLE), which proxy to use or, by ~/.netrc,
-        # who one is.
-        self._session.trust_env = False
-        # A token needs no cookies, and a server may not fill our memory with them.
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.headers["Accept-Encoding"] = "gzip"
-        self.date = ""
+
+    @property
+    def date(self) -> str:
+        """The ``Date`` header of the last answer."""
+        return self._session.date
 
     def send(self, method: str, path: str, params: Mapping[str, Any], *, seconds: float) -> Any:
         """Send one request and return the ``data`` of the answer.
@@ -155,259 +120,125 @@ class Connection:
             Unfit: it answered with something that this API does not answer.
             NoAnswer: it did not answer.
         """
-        import urllib3
-
-        resource = self._api(path.lstrip("/"))
+        # Quoted first: proxmoxer takes a path apart as an address, and leaves out what has no place in one.
+        resource = self._api(quote(path.lstrip("/"), safe=_PLAIN))
         ask = {"GET": resource.get, "POST": resource.post, "PUT": resource.put, "DELETE": resource.delete}[
             method
         ]
-        self._budget.begin(seconds)
+        budget = self._session.budget
+        budget.begin(seconds)
         try:
             return ask(**params)
-        except (OSError, urllib3.exceptions.HTTPError) as error:  # OSError: requests' own, too
-            raise self._no_answer(error) from None
-
-    def _take_in(self, response: requests.Response, *_args: object, **_options: object) -> None:
-        """Read and parse an answer as soon as its headers are there, before requests looks for a redirect."""
-        with response:  # given back to the pool if it was read to its end, else closed
-            self.date = response.headers.get("Date", "")
-            body = _read(response, self._budget)
-        self._parsed.data = parse_body(response.status_code, response.reason or "", body, self._limits)
-        response._content = b""
-
-    def _no_answer(self, error: Exception) -> NoAnswer:
-        import ssl
-
-        from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
-
-        sent = self._budget.sent
-        causes = list(_causes(error))
-        for cause in causes:
-            if isinstance(cause, ssl.SSLCertVerificationError):
-                return NoAnswer(
-                    f"its certificate is not trusted: {cause.verify_message}", sent=False, untrusted=True
-                )
-            if isinstance(cause, TooMuch):
-                raise Unfit(f"{cause} (more than {_size(self._budget.allowed_bytes)})") from None
-            if isinstance(cause, TooSlow):
-                return NoAnswer(str(cause), sent=sent)
-        for cause in causes:
-            if isinstance(cause, NameResolutionError):
-                return NoAnswer("its name cannot be resolved", sent=False)
-            if isinstance(cause, NewConnectionError):
-                reason = next(
-                    (c.strerror for c in causes if isinstance(c, OSError) and c.strerror), "no route"
-                )
-                return NoAnswer(f"no connection: {reason}", sent=False)
-            if isinstance(cause, ConnectTimeoutError):
-                return NoAnswer("no connection within the time allowed", sent=False)
-        if any(isinstance(cause, TimeoutError) for cause in causes):
-            return NoAnswer(f"no answer within {self._limits.silence:g} s", sent=sent)
-        innermost = next((str(c) for c in reversed(causes) if str(c)), type(error).__name__)
-        return NoAnswer(f"the connection broke: {innermost}", sent=sent)
+        except OSError as error:
+            raise _no_answer(error, budget) from None
 
     def close(self) -> None:
         """Close the connection. It may be used again."""
         self._session.close()
 
 
-class _Parsed:
-    """In the place of proxmoxer's serializer: the answer was parsed when it was read."""
+class _Answered:
+    """What proxmoxer is told of every answer: refusals are raised before it sees them."""
 
-    data: Any = None
+    status_code = 200
+    content = b""
 
-    def loads(self, _response: object) -> Any:
+
+class _Session:
+    """In the place of proxmoxer's session and of its serializer: over a wire that keeps to a budget.
+
+    Attributes:
+        budget: what is left of the attempt under way.
+        date: the ``Date`` header of the last answer.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        address = urlsplit(endpoint.url)
+        host, port = address.hostname or "", address.port or _PORT
+        self.budget = Budget(endpoint.limits)
+        self.date = ""
+        self._data: Any = None
+        self._wire = Wire(host, port, endpoint.context, self.budget)
+        named = f"[{host}]" if ":" in host else host
+        self._headers = (
+            f"Host: {named}:{port}\r\nAccept: application/json\r\nAccept-Encoding: gzip\r\n"
+            f"Authorization: PVEAPIToken={endpoint.token_id}={endpoint.token_secret}\r\n"
+        )
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        data: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> type[_Answered]:
+        """Ask, and parse the answer; what is said is at :meth:`loads`."""
+        if params:
+            url = f"{url}?{urlencode(_pairs(params))}"
+        head = f"{method} {url} HTTP/1.1\r\n{self._headers}"
+        if method in ("POST", "PUT"):
+            body = urlencode(_pairs(data or {})).encode()
+            head += f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n"
+        else:
+            body = b""
+        answer = self._wire.ask(f"{head}\r\n".encode("ascii") + body)
+        self.date = answer.headers.get("date", "")
+        self._data = parse_body(answer.status, answer.reason, answer.body, self.budget.limits)
+        return _Answered
+
+    def loads(self, _answer: object) -> Any:
         """The ``data`` of the answer, for once: it may be large."""
-        data, self.data = self.data, None
+        data, self._data = self._data, None
         return data
 
-
-def parse_http_date(text: str) -> float | None:
-    """Return the seconds since the epoch of ``Mon, 23 Nov 2026 05:48:23 GMT``; None if it is not a date."""
-    from email.utils import parsedate_to_datetime
-
-    try:
-        moment = parsedate_to_datetime(text[:64])
-        return moment.timestamp() if moment.tzinfo else None
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
+    def close(self) -> None:
+        """Close the connection."""
+        self._wire.close()
 
 
-def _trust(endpoint: Endpoint) -> bool | str:
-    """Whom requests shall trust. Left to itself it would trust a list of its own instead of the system's."""
+def _pairs(params: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The parameters one by one: of a list, each of its values with the name again."""
+    return [
+        (name, value)
+        for name, values in params.items()
+        for value in (values if isinstance(values, list | tuple) else (values,))
+        if value is not None
+    ]
+
+
+def _no_answer(error: OSError, budget: Budget) -> NoAnswer:
+    """Say why no answer came.
+
+    Raises:
+        Unfit: one came, and was too long.
+    """
     import ssl
 
-    if not endpoint.verify_tls:
-        return False
-    if endpoint.ca_file is not None:
-        if not endpoint.ca_file.is_file():
-            raise NoAnswer(f"nobody is trusted: {endpoint.ca_file}: no such file", sent=False, untrusted=True)
-        try:
-            # requests would tell what is wrong with it as a connection that broke.
-            ssl.create_default_context(cafile=str(endpoint.ca_file))
-        except OSError as error:
-            text = f"nobody is trusted: {endpoint.ca_file} cannot be used: {error.strerror or error}"
-            raise NoAnswer(text, sent=False, untrusted=True) from None
-        return str(endpoint.ca_file)
-    paths = ssl.get_default_verify_paths()
-    for place in (paths.openssl_cafile, paths.openssl_capath):
-        if Path(place).exists():
-            return place
-    return True
+    sent = budget.sent
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return NoAnswer(f"its certificate is not trusted: {error.verify_message}", sent=False, untrusted=True)
+    if isinstance(error, TooMuch):
+        raise Unfit(f"{error} (more than {_size(budget.allowed_bytes)})") from None
+    if isinstance(error, NoConnection):
+        return NoAnswer(_no_connection(error.__cause__), sent=False)
+    if isinstance(error, TooSlow):
+        return NoAnswer(str(error), sent=sent)
+    if isinstance(error, TimeoutError):
+        return NoAnswer(f"no answer within {budget.limits.silence:g} s", sent=sent)
+    text = str(error) or type(error).__name__
+    return NoAnswer(f"the connection broke: {text}", sent=sent, hung_up=isinstance(error, HungUp))
 
 
-def _adapter(budget: Budget, *, verify: bool) -> requests.adapters.HTTPAdapter:
-    """Send and receive within a budget.
-
-    Certificates are verified as :func:`orchestrator.proxmox.trust.without_form_checks` says.
-    """
-    import socket
-
-    import requests
-    import urllib3
-    import urllib3.connection
-    import urllib3.util.ssl_
-    from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
-
-    class HttpsConnection(urllib3.connection.HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            try:
-                return connect(
-                    self._dns_host.strip("[]"), self.port, lambda: budget.seconds(budget.limits.connect)
-                )
-            except socket.gaierror as error:
-                raise NameResolutionError(self.host, self, error) from error
-            except TimeoutError as error:
-                raise ConnectTimeoutError(self, "no connection in time") from error
-            except OSError as error:
-                raise NewConnectionError(self, str(error)) from error
-
-    class Pool(urllib3.HTTPSConnectionPool):
-        ConnectionCls = HttpsConnection
-
-    class Adapter(requests.adapters.HTTPAdapter):
-        def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-            context = urllib3.util.ssl_.create_urllib3_context()
-            if verify:
-                without_form_checks(context)
-            else:
-                # Chosen in the sites file, and told by `orchestrator doctor`: not at every call.
-                urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-                context.check_hostname = False
-            context.sslsocket_class = budgeted_socket(budget)
-            super().init_poolmanager(*arguments, ssl_context=context, **options)
-            self.poolmanager.pool_classes_by_scheme = {"https": Pool}
-
-    return Adapter()
-
-
-def _read(response: requests.Response, budget: Budget) -> bytearray:
-    """Read the body, and decompress it.
-
-    Raises:
-        TooMuch: it is longer than may be.
-        OSError: the connection broke, or the time is up.
-        Unfit: it is compressed in a way that was not asked for.
-    """
-    limits = budget.limits
-    longest = limits.body_bytes if response.status_code < 400 else limits.error_bytes
-    # What comes over the wire may be a little longer: lengths of chunks, trailers.
-    budget.allow(longest, spare=limits.header_bytes)
-    compression = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if compression not in ("identity", "", "gzip"):
-        raise Unfit(f"the answer is compressed in another way than was asked for: {compression[:40]}")
-    unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if compression == "gzip" else None
-    body = bytearray()
-    while packed := response.raw.read(_CHUNK, decode_content=False):
-        for part in _unpacked(unpack, packed) if unpack else (packed,):
-            body += part
-            if len(body) > longest:
-                raise TooMuch("the answer is too long")
-    if unpack and not unpack.eof and body:
-        raise OSError("the compressed answer breaks off")
-    return body
-
-
-def _unpacked(unpack: Any, packed: bytes) -> Iterator[bytes]:
-    """Decompress, piece by piece: a thousandth of what comes out may have come in."""
-    while packed:
-        try:
-            part = unpack.decompress(packed, _PIECE)
-        except zlib.error:
-            raise Unfit("the answer is compressed, and cannot be decompressed") from None
-        yield part
-        packed = unpack.unconsumed_tail
-
-
-def parse_body(status: int, reason: str, content: bytearray, limits: Limits) -> Any:
-    """The ``data`` of an answer.
-
-    Args:
-        status, reason: of the answer.
-        content: its body.
-        limits: how much may be in it.
-
-    Raises:
-        Refusal: it is no success, or not from a Proxmox API.
-        Unfit: it is what this API does not answer.
-        NoAnswer: it leads elsewhere.
-    """
-    body = _parse(content, limits)
-    if 300 <= status < 400:
-        raise NoAnswer("it redirects elsewhere, so it is no Proxmox API", sent=False)
-    if status < 400:
-        if not isinstance(body, dict) or "data" not in body:
-            raise Refusal(502, "the answer is not from a Proxmox API (is a proxy in between?)", {})
-        return body["data"]
-    if not isinstance(body, dict):
-        raise Refusal(status, reason or "no text", {})
-    errors = body.get("errors")
-    raise Refusal(
-        status,
-        str(body.get("message") or reason),
-        {str(key): str(value) for key, value in errors.items()} if isinstance(errors, dict) else {},
-    )
-
-
-def _parse(body: bytearray, limits: Limits) -> object:
-    """The JSON of an answer; None if it is none.
-
-    Raises:
-        Unfit: it is what only somebody sends who means harm, or a program that is broken.
-    """
-    # In texts there may be more: a guest's file may be full of commas.
-    if _values(body) > limits.values and _values(_TEXT.sub(b"", body)) > limits.values:
-        raise Unfit(f"the answer has more than {limits.values:,} values")
-    try:
-        return json.loads(body, parse_constant=_no_constant)
-    except RecursionError:
-        raise Unfit("the answer is nested too deeply") from None
-    except ValueError:
-        return None
-
-
-def _values(body: bytes | bytearray) -> int:
-    """At least as many as there are in it."""
-    return body.count(b",") + body.count(b"[") + body.count(b"{")
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise Unfit(f"the answer has a number that is none: {name}")
+def _no_connection(cause: BaseException | None) -> str:
+    """Why there is no connection."""
+    if isinstance(cause, socket.gaierror):
+        return "its name cannot be resolved"
+    if isinstance(cause, TooSlow):
+        return str(cause)
+    if isinstance(cause, TimeoutError):
+        return "no connection within the time allowed"
+    return f"no connection: {getattr(cause, 'strerror', None) or 'no route'}"
 
 
 def _size(count: int) -> str:
     return f"{count / 1024**2:g} MiB" if count >= 1024**2 else f"{count / 1024:g} KiB"
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that lies behind it, outermost first: requests and urllib3 wrap it in several ways."""
-    seen: set[int] = set()
-    waiting: list[BaseException] = [error]
-    while waiting:
-        current = waiting.pop(0)
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        yield current
-        behind = (getattr(current, "reason", None), current.__cause__, current.__context__, *current.args)
-        waiting.extend(cause for cause in behind if isinstance(cause, BaseException))

@@ -409,7 +409,10 @@ _RULES = (
 _NOT_DELIVERED = 595
 """The proxy of one node could not open a connection to the node that was asked for (AnyEvent::HTTP)."""
 
-_GATEWAY = frozenset({502, 503, 504, 595, 596, 597, 599})
+NODE_SILENT = frozenset({595, 596, 597, 599})
+"""Statuses by which one node says that another does not answer."""
+
+_GATEWAY = frozenset({502, 503, 504}) | NODE_SILENT
 """Said by a proxy, or by one node about another: not the answer of the node that was asked."""
 
 

@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from orchestrator.proxmox.errors import tidy
@@ -246,7 +247,41 @@ def wrong_answer(method: str, path: str, data: object) -> str:
     found = _PATHS.fullmatch(f"{method} {path}")
     if found is None or found.lastgroup is None:
         return ""
-    return wrong(data, _ANSWERS[int(found.lastgroup[1:])][1])
+    index = int(found.lastgroup[1:])
+    return "" if _fits(index)(data) else wrong(data, _ANSWERS[index][1])
+
+
+@cache
+def _fits(index: int) -> Callable[[Any], bool]:
+    """Whether an answer of this line of the table is sound, without words for what is wrong: nearly every one is."""
+    return _test(_ANSWERS[index][1])
+
+
+def _test(shape: Shape) -> Callable[[Any], bool]:
+    """A function that says of a value whether :func:`wrong` would find nothing."""
+    if isinstance(shape, Kind):
+        return shape.test
+    if isinstance(shape, Listed):
+        fits = _test(shape.entry)
+        return lambda data: isinstance(data, list) and all(map(fits, data))
+    if isinstance(shape, Mapped):
+        return lambda data: not wrong(data, shape)
+    needs = [(key, _test(inner)) for key, inner in shape.needs.items()]
+    may = [(key, _test(inner)) for key, inner in shape.may.items()]
+
+    def record(data: Any) -> bool:
+        if not isinstance(data, dict):
+            return False
+        for key, fits in needs:
+            if key not in data or not fits(data[key]):
+                return False
+        for key, fits in may:
+            value = data.get(key)
+            if value is not None and not fits(value):
+                return False
+        return True
+
+    return record
 
 
 def wrong(data: object, shape: Shape, where: str = "") -> str:

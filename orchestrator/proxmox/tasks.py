@@ -82,3 +82,24 @@ def warnings_in(exitstatus: str) -> int | None:
         return 0
     found = re.fullmatch(r"WARNINGS: ([0-9]{1,9})", exitstatus)
     return int(found[1]) if found else None
+
+
+def look_again_in(elapsed: float, *, first: float, longest: float, expected: float | None = None) -> float:
+    """After how many seconds a task that still runs is looked at again.
+
+    Looks become rarer while it runs: its end is noticed within a fifth of its length. With a hint of how long such
+    tasks take there are fewer looks until then, one at that moment, and close ones afterwards.
+
+    Args:
+        elapsed: seconds since it was begun.
+        first: the shortest wait, seconds.
+        longest: the longest wait of a task that takes minutes; one that takes hours is looked at even less often.
+        expected: how long such tasks take at least; None: nobody knows.
+    """
+    if expected is None:
+        wait = elapsed / 4
+    elif elapsed < expected:
+        wait = min(max(elapsed, first), expected - elapsed)
+    else:
+        wait = expected / 20 + (elapsed - expected) / 2
+    return min(max(wait, first), max(longest, elapsed / 20))

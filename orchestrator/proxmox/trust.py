@@ -1,11 +1,55 @@
-"""How certificates are verified: the same under every Python."""
+"""How certificates are verified: the same under every Python, and whatever the environment says."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from orchestrator.proxmox.answers import NoAnswer
 
 if TYPE_CHECKING:
     import ssl
+
+
+def trusting(ca_file: Path | None, *, verify: bool) -> ssl.SSLContext:
+    """The context of connections that trust whom a site's file says.
+
+    Args:
+        ca_file: whom (PEM); the system's certificates if None. The environment (``SSL_CERT_FILE``) has no say.
+        verify: False trusts anybody.
+
+    Raises:
+        NoAnswer: the file cannot be used.
+    """
+    import ssl
+
+    if not verify:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    if ca_file is None:
+        return without_form_checks(_trusting_the_system())
+    if not ca_file.is_file():
+        raise NoAnswer(f"nobody is trusted: {ca_file}: no such file", sent=False, untrusted=True)
+    try:
+        return without_form_checks(ssl.create_default_context(cafile=str(ca_file)))
+    except OSError as error:
+        text = f"nobody is trusted: {ca_file} cannot be used: {error.strerror or error}"
+        raise NoAnswer(text, sent=False, untrusted=True) from None
+
+
+def _trusting_the_system() -> ssl.SSLContext:
+    """Where OpenSSL was built to look; what the environment names instead does not count."""
+    import ssl
+
+    paths = ssl.get_default_verify_paths()
+    file, folder = Path(paths.openssl_cafile), Path(paths.openssl_capath)
+    if file.is_file():
+        return ssl.create_default_context(cafile=str(file))
+    if folder.is_dir():
+        return ssl.create_default_context(capath=str(folder))
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody
 
 
 def without_form_checks(context: ssl.SSLContext) -> ssl.SSLContext:

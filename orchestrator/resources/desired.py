@@ -99,7 +99,8 @@ class DesiredMachine:
         supervised: whether a node exporter runs in it, for the provider's monitoring (article 3.8.1).
         updates: how updates get installed (article 3.8.3); None without managed services.
         update_exclude: packages that no update touches.
-        apart_from: machines of the same client that are never updated at the same time.
+        apart_from: machines of the same client that go to other nodes where they can, and are never updated at the same
+            time.
     """
 
     client: str

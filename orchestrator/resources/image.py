@@ -70,11 +70,13 @@ class Place:
 
     Attributes:
         system_slot: where the template, and so the machine, has its system disk.
+        shared: whether the storage of the machine's disks is shared, and so the lock that allocating them takes.
     """
 
     template: VmSummary
     target: str
     system_slot: str
+    shared: bool
 
 
 def with_templates(
@@ -253,7 +255,10 @@ def places(
         assert template.config is not None  # noqa: S101  (else it is not usable)
         slot = system_slot(template.config)
         assert slot is not None  # noqa: S101  (else it is not usable)
-        found += [Place(template=template.summary, target=node, system_slot=slot) for node in targets]
+        shared = any(item.shared for item in state.storages if item.name == desired.storage)
+        found += [
+            Place(template=template.summary, target=node, system_slot=slot, shared=shared) for node in targets
+        ]
     return tuple(found), tuple(reasons)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,6 +21,7 @@ from orchestrator.proxmox import (
     read_snapshots,
     read_state,
     read_vm,
+    side_by_side,
     where_is,
 )
 from orchestrator.resources.desired import RETIRED_TAG
@@ -36,10 +36,7 @@ if TYPE_CHECKING:
     from orchestrator.proxmox.configuration_file import ConfigurationFile
 
 T = TypeVar("T")
-G = TypeVar("G")
-
-READERS = 2
-"""Requests for machines at a time: of the three that Proxmox serves (pvedaemon's workers), one stays for others."""
+G = TypeVar("G", bound=VmSummary)
 
 _LOOKS = 3
 """How often a machine is looked for that its node does not have: it may be migrated again meanwhile."""
@@ -133,13 +130,9 @@ class MachineReader:
         )
 
     def each(self, read: Callable[[G], T | None], guests: Collection[G]) -> list[T]:
-        """Do something for each of some guests, two at a time; what gives None is left out."""
-        if not guests:
-            return []
-        if len(guests) == 1:  # here, over the connection that is there already
-            return [found for found in map(read, guests) if found is not None]
-        with ThreadPoolExecutor(min(READERS, len(guests)), thread_name_prefix=f"read-{self.site}") as pool:
-            return [found for found in pool.map(read, guests) if found is not None]
+        """Do something for each of some guests, two at a time at each address; what gives None is left out."""
+        found = side_by_side(self.cluster, guests, lambda guest: guest.node, read)
+        return [item for item in found if item is not None]
 
     def with_files(self, vms: Collection[VmSummary]) -> MachineReader:
         """A reader that has the configurations of these VMs from the nodes' files, where the site has a bulk reader."""

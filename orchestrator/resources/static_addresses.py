@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orchestrator.proxmox import VmConfig
 
+_IPCONFIGS = tuple(f"ipconfig{number}" for number in range(32))
 _IP = re.compile(r"(?:^|,)ip=([0-9]{1,3}(?:\.[0-9]{1,3}){3})(?:/[0-9]+)?(?:,|$)")
 _NETWORK_DEVICE = re.compile(r"net[0-9]+")
 
@@ -18,7 +19,7 @@ def addresses_in(config: VmConfig) -> list[IPv4Address]:
 
     First those that were set last; then those that the running guest keeps until its next start.
     """
-    names = [f"ipconfig{n}" for n in range(32)]
+    names = [name for name in _IPCONFIGS if name in config.current or name in config.pending]
     texts = [value for name in names if (value := config.effective(name))]
     texts += [value for name in names if (value := config.current.get(name))]
     return list(dict.fromkeys(address for text in texts if (address := static_address(text))))

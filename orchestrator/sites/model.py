@@ -129,6 +129,7 @@ def _parse_ids(value: object) -> object:
     raise ValueError(_IDS)
 
 
+NodeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$")]
 AnchoredPath = Annotated[Path, AfterValidator(_anchor)]
 
 
@@ -167,6 +168,12 @@ class Api(Strict):
 
     url: Annotated[str, AfterValidator(_https)] = Field(
         examples=["https://pve.example.net:8006"], description="https://HOST:PORT of any node of the cluster"
+    )
+    nodes: dict[NodeName, Annotated[str, AfterValidator(_https)]] = Field(
+        default={},
+        examples=[{"pve1": "https://pve1.example.net:8006"}],
+        description="each node's own API address, by its name: nodes are read side by side, and while one address does "
+        "not answer the others serve",
     )
     token_id: Annotated[str, AfterValidator(_token_id)] = Field(
         examples=["orchestrator@pve!apply"],
@@ -277,7 +284,7 @@ class BulkReading(Strict):
 class SecondSite(Strict):
     """Nodes of a site's own cluster that stand in another data centre (article 3.2)."""
 
-    nodes: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$")], ...] = Field(
+    nodes: tuple[NodeName, ...] = Field(
         min_length=1, examples=[["pve-lyon-1"]], description="their names in Proxmox"
     )
 

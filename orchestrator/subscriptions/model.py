@@ -345,7 +345,8 @@ class Machine(Strict):
     apart_from: tuple[DnsLabel, ...] = Field(
         default=(),
         max_length=100,
-        description="machines of the same file that are never updated at the same time as this one",
+        description="machines of the same file that go to other nodes where there is room, and are never updated "
+        "at the same time as this one",
     )
     snapshots: tuple[DeclaredSnapshot, ...] = Field(
         default=(), max_length=100, description="at most 2 at a time, each kept 7 days"

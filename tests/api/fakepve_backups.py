@@ -13,9 +13,9 @@ from typing import Any
 from fakepve import PveError, TaskError
 from fakepve.routing import param_error, split_list
 
+from tests.api.fakepve_allocation import Allocations
 from tests.api.fakepve_archives import Archive, archive_name, parse_retention
 from tests.api.fakepve_clock import log_time
-from tests.api.fakepve_storages import Storages
 from tests.api.fakepve_tasks import Record
 from tests.api.fakepve_vzdump import (
     INTERRUPTED,
@@ -36,7 +36,7 @@ _LOCK_FILE = "/var/run/vzdump.lock"
 _NO_SPACE = "vma_queue_write: write error - No space left on device"
 
 
-class Backups(Storages):
+class Backups(Allocations):
     """A cluster that backs up its machines."""
 
     def __init__(self, **options: Any) -> None:

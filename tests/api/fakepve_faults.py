@@ -15,7 +15,7 @@ import re
 import signal
 import socket
 import struct
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -105,6 +105,8 @@ class TroubledNode(Node):
         super().__init__(**options)
         self.faults: list[Fault] = []
         self.calls: Counter[str] = Counter()
+        self.calls_at: defaultdict[int, Counter[str]] = defaultdict(Counter)
+        """By the port at which they came in."""
         self.connections: dict[int, Any] = {}
         """By the client's port."""
         self.trace: list[Call] | None = None
@@ -133,7 +135,9 @@ class TroubledNode(Node):
 
     async def _let_in(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
         path = request.path.removeprefix(_API)
-        self.calls[f"{request.method} {await _named(request, path)}"] += 1
+        call = f"{request.method} {await _named(request, path)}"
+        self.calls[call] += 1
+        self.calls_at[request.transport.get_extra_info("sockname")[1]][call] += 1
         self.connections[request.transport.get_extra_info("peername")[1]] = request.transport
         if request.method == "DELETE" and request.can_read_body:
             return _json_error(501, "Unexpected content for method 'DELETE'")

@@ -8,7 +8,6 @@ Licensed as fakepve, which it extends; it only ever runs as a process of its own
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import re
@@ -62,8 +61,9 @@ class Node(Statistics):
         super().__init__(**options)
         self.guest_agent: dict[str, Any] | None = None
         self.agents: dict[int, dict[str, Any] | None] = {}
-        self.clone_seconds = 0.0
         self.take_ids = 0
+        self.unpluggable: dict[str, str] = {}
+        """Settings that no running VM takes, and what QEMU says to them."""
         self.storages: dict[str, dict[str, Any]] = {
             "local": {
                 "type": "dir",
@@ -135,9 +135,11 @@ class Node(Statistics):
     # Configuration
 
     async def _apply_config(self, vm: Any, user: str, p: dict[str, Any]) -> None:
-        updates = {key: value for key, value in p.items() if key not in ("digest", "delete", "skiplock")}
+        left_out = ("digest", "delete", "skiplock", "revert")
+        updates = {key: value for key, value in p.items() if key not in left_out}
         deletes = [key for key in str(p.get("delete") or "").split(",") if key]
-        if not updates and not deletes:
+        reverts = [key for key in str(p.get("revert") or "").split(",") if key]
+        if not updates and not deletes and not reverts:
             raise PveError(500, "no options specified")
         if p.get("digest") and p["digest"] != vm.digest():
             raise PveError(500, "checksum mismatch (file change by other user?)")
@@ -150,7 +152,12 @@ class Node(Statistics):
         kept = {key: p[key] for key in ("skiplock",) if key in p}
         staged = {key: self._settle(vm, user, key, value) for key, value in updates.items()}
         await super()._apply_config(vm, user, {**kept, **staged, "delete": ",".join(deletes)})
-        for key in [key for key in vm.pending if _LIVE.fullmatch(key)]:
+        for key in reverts:
+            vm.pending.pop(key, None)
+        refused = {
+            key: text for key, text in self.unpluggable.items() if vm.status == "running" and key in updates
+        }
+        for key in [key for key in vm.pending if _LIVE.fullmatch(key) and key not in self.unpluggable]:
             value = vm.pending.pop(key)
             if value is None:
                 vm.config.pop(key, None)
@@ -161,6 +168,8 @@ class Node(Statistics):
         for key in updates:
             if key in before and _volume(vm.config.get(key)) != _volume(before[key]):
                 self._detach(vm, key, before[key])  # pushed out of its slot
+        if refused:  # as recorded on 9.1.7: what the running QEMU refuses stays pending all the same
+            raise _bad(**{key: f"hotplug problem - {text}\n" for key, text in refused.items()})
 
     def _check_changes(self, vm: Any, updates: dict[str, Any], deletes: list[str]) -> None:
         known = pve_schema.load().paths["/nodes/{node}/qemu/{vmid}/config"]["PUT"]["parameters"]["properties"]
@@ -317,8 +326,9 @@ class Node(Statistics):
 
     async def ceph_io(self, vm: Any, keys: Any = None) -> None:
         """fakepve's hook for slow disks: here a clone takes its time, if told to."""
-        if vm.lock == "clone" and self.clone_seconds:
-            await asyncio.sleep(self.clone_seconds)
+        if vm.lock == "clone":
+            volumes = [volume for _key, volume, _options in drives_of(vm.config, skip_cdrom=True)]
+            await self.cloned(vm.node, {volume_ref(volume)[0] for volume in volumes} - {None})
         await super().ceph_io(vm, keys)
 
     async def _agent_call(self, match: Any, values: dict[str, Any]) -> Any:

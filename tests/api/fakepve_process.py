@@ -29,6 +29,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.api.fakepve_access import AccountOps
+from tests.api.fakepve_addresses import AddressOps
+from tests.api.fakepve_allocation import AllocationOps
 from tests.api.fakepve_backup_ops import BackupOps
 from tests.api.fakepve_faults import Fault, TroubledNode
 from tests.api.fakepve_files import FileOps
@@ -41,7 +43,9 @@ _TOKEN = "orchestrator@pve!apply"
 _LINE_BYTES = 64 * 1024**2
 
 
-class Control(BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps, StatisticsOps):
+class Control(
+    BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps, AddressOps, AllocationOps, StatisticsOps
+):
     """What the process can be told. Every method ``op_NAME`` is a request."""
 
     def __init__(self, node: TroubledNode, certificate: tuple[str, str]) -> None:
@@ -116,6 +120,10 @@ class Control(BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps, Statisti
                 vm.config[key] = value
         vm.name = vm.config.get("name", vm.name)
         self.node.report([vmid])
+
+    def op_unpluggable(self, **texts: str) -> None:
+        """Let running VMs refuse these settings, with these words."""
+        self.node.unpluggable = texts
 
     def op_settle_pending(self, vmid: int) -> None:
         """Make a running VM's pending settings current, as Proxmox does at once with those of cloud-init."""
@@ -213,6 +221,7 @@ class Control(BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps, Statisti
     def op_reset_calls(self) -> None:
         """Count from zero."""
         self.node.calls.clear()
+        self.node.calls_at.clear()
         self.node.connections.clear()
 
     def op_dump(self) -> dict[str, Any]:

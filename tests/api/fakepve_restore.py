@@ -195,13 +195,18 @@ class Restores(Backups):
         try:
             for key, volume, options in drives:
                 made[key] = self._allocate(order, volume, options)
+                await self.allocated(order.node, volume_ref(made[key])[0])
                 log.append(f"new volume ID is '{made[key]}'")
-            await self._read_data(log, order, command)
-        except (TaskError, PveError, asyncio.CancelledError):
+            await self._read_data(log, order)
+        except (TaskError, PveError, asyncio.CancelledError) as error:
             for volume in made.values():
                 self._qm_free(volume)
                 log.append(f"temporary volume '{volume}' successfully removed")
-            raise
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            # Disks are allocated while the archive is read, so all that fails does so in its command.
+            text = error.message if isinstance(error, PveError) else str(error)
+            raise TaskError(f"command 'set -o pipefail && {command}' failed: {text}") from error
         self._configure(order, vm, backed_up, made, kept)
 
     def _pipe(self, record: Record, archive: Archive) -> str:
@@ -233,6 +238,8 @@ class Restores(Backups):
     def _allocate(self, order: Order, volume: str, options: dict[str, str]) -> str:
         sid, name = volume_ref(volume)
         sid = order.storage or sid or "local"
+        if sid not in self.storages:
+            raise TaskError(f"storage '{sid}' does not exist")
         store = self._store(sid)
         if "images" not in split_list(store.get("content")):
             raise TaskError(f"Content type 'images' is not available on storage '{sid}'")
@@ -253,7 +260,7 @@ class Restores(Backups):
         self.take_space(sid, _CLOUDINIT_BYTES)
         return f"{sid}:{drive}"
 
-    async def _read_data(self, log: list[str], order: Order, command: str) -> None:
+    async def _read_data(self, log: list[str], order: Order) -> None:
         archive = order.archive
         seconds = self.restore_seconds.get(archive.vmid, self.restore_default_seconds)
         if archive.broken:
@@ -266,7 +273,7 @@ class Restores(Backups):
         path = self._volume_path(archive.storage, archive.name, "backup")
         log.append(f"{path[-20:]} : Decoding error (36) : Corrupted block detected")
         log.append("vma: restore failed - short vma extent (2142208 < 3797504)")
-        raise TaskError(f"command 'set -o pipefail && {command}' failed: exit code 133")
+        raise TaskError("exit code 133")
 
     def _configure(
         self, order: Order, vm: Any, backed_up: dict[str, Any], made: dict[str, str], kept: list[str]

@@ -130,8 +130,17 @@ def test_what_a_restore_refuses(fakepve: FakePve, cluster: Cluster) -> None:
     assert caught.value.errors == {"scsi0": "option conflicts with option 'archive'"}
     with pytest.raises(NotFound, match="does not exist"):
         restore(cluster, archive="backup-b:backup/vzdump-qemu-141-2020_01_01-00_00_00.vma.zst")
-    error = failure(cluster, restore(cluster, 901, storage="backup-b"))
-    assert error.exitstatus == "Content type 'images' is not available on storage 'backup-b'"
+    for storage, text in (
+        ("backup-b", "Content type 'images' is not available on storage 'backup-b'"),
+        ("nosuch", "storage 'nosuch' does not exist"),
+    ):
+        error = failure(cluster, restore(cluster, 901, storage=storage))
+        assert error.exitstatus.endswith(f" failed: {text}"), error.exitstatus
+        assert config(fakepve, 901) == {}, "left by the failed restore"
+        assert cluster.get("/nodes/pve1/qemu/901/config").keys() == {"digest"}
+        with pytest.raises(AlreadyExists, match="VM 901 already exists on node 'pve1'"):
+            restore(cluster, 901)
+        cluster.run_task("DELETE", "/nodes/pve1/qemu/901", params={"purge": 1})
     fakepve.set_storage("backup-b", active=False)
     with pytest.raises(ServerError, match="does not exist or is unreachable"):
         restore(cluster)

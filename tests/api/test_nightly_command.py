@@ -83,7 +83,7 @@ def test_what_a_timer_sees(night: NightDesk) -> None:
     assert "sauvegarde" in french.lower() and "web-1" in french
     assert next((clients / "dupont").glob("*.md")).read_text().count("web-1")
     assert "orchestrator_nightly_failures 0.0" in metrics.read_text()
-    assert events[-1]["event"] == "summary" and events[-1]["text"].endswith("1 of 1 backups, all went well")
+    assert events[-1]["event"] == "summary" and events[-1]["text"].endswith("1 of 1 backup, all went well")
     assert len(events) == len(answer.out.splitlines()), "nothing but one JSON object a line"
     assert json.loads(night.desk.run("history", "dupont/web-1", "--format", "json").out)[0]["why"].startswith(
         "night of "
@@ -95,7 +95,7 @@ def test_a_bad_night_ends_with_exit_code_1_and_its_reason_in_the_report(night: N
     night.fake.backup_behaviour(fail={night.vmid("web-1"): "the disk is on fire"})
     reports = night.desk.folder / "reports"
     answer = _run(night, "--report-dir", str(reports), "--language", "en")
-    assert answer.code == 1 and "0 of 1 backups, " in answer.out and "see the report" in answer.out
+    assert answer.code == 1 and "0 of 1 backup, " in answer.out and "see the report" in answer.out
     assert "the disk is on fire" in next(reports.glob("*.md")).read_text()
 
 
@@ -184,7 +184,7 @@ def test_a_mistake_in_one_file_takes_no_backup_away_neither_the_others_nor_its_o
     broken = night.desk.folder / "subscriptions" / "dupont.yaml"
     broken.write_text(broken.read_text().replace("retention_days: 7", "retention_days: seven"))
     answer = _run(night, "--language", "en", "--report-dir", str(night.desk.folder / "reports"))
-    assert answer.code == 1 and "1 of 1 backups" in answer.out, (
+    assert answer.code == 1 and "1 of 1 backup" in answer.out, (
         "made as last applied, and the mistake is a failure"
     )
     report = next((night.desk.folder / "reports").glob("*.md")).read_text()

@@ -14,8 +14,10 @@ from orchestrator.proxmox import (
     BadAnswer,
     BadParameters,
     Cluster,
+    Locked,
     LockTimeout,
     NotFound,
+    NotImplementedByServer,
     PermissionDenied,
     ProxmoxError,
     ServerError,
@@ -163,7 +165,9 @@ def test_a_write_to_a_node_that_was_not_reached_is_repeated(fakepve: FakePve, cl
         (401, "authentication failure", TokenRefused),
         (403, "Permission check failed (/, Sys.Audit)", PermissionDenied),
         (404, "not here", NotFound),
-        (500, "boom", ServerError),
+        (500, "Configuration file 'nodes/pve1/qemu-server/7.conf' does not exist", NotFound),
+        (500, "VM is locked (backup)", Locked),
+        (501, "Method 'GET /version' not implemented", NotImplementedByServer),
     ],
 )
 def test_a_clear_no_is_not_asked_again(
@@ -173,6 +177,50 @@ def test_a_clear_no_is_not_asked_again(
     with pytest.raises(kind):
         cluster.get("/version")
     assert fakepve.calls() == {"GET /version": 1}
+
+
+@pytest.mark.parametrize(
+    "text", ["boom", "can't connect to /var/run/qemu-server/1000.qmp - Connection refused"]
+)
+def test_a_read_that_failed_for_a_reason_of_the_servers_own_is_repeated_twice(
+    fakepve: FakePve, cluster: Cluster, text: str
+) -> None:
+    fakepve.fault("GET", "/version", "error", status=500, text=text, times=2)
+    assert cluster.get("/version")["version"]
+    assert fakepve.calls() == {"GET /version": 3}
+    fakepve.fault("GET", "/pools", "error", status=500, text=text, times=100)
+    with pytest.raises(ServerError):
+        cluster.get("/pools")
+    assert fakepve.calls()["GET /pools"] == 3
+
+
+def test_a_write_that_failed_for_a_reason_of_the_servers_own_is_not_repeated(
+    fakepve: FakePve, cluster: Cluster
+) -> None:
+    fakepve.fault("POST", "/pools", "error", status=500, text="boom", times=100)
+    with pytest.raises(ServerError):
+        cluster.post("/pools", poolid="client-dupont")
+    assert fakepve.calls() == {"POST /pools": 1}
+
+
+def test_a_node_that_fails_every_read_is_not_asked_three_times_for_each(
+    fakepve: FakePve, cluster: Cluster
+) -> None:
+    fakepve.fault("GET", "/version", "error", status=500, text="boom", times=1000)
+    for _ in range(100):
+        with pytest.raises(ServerError):
+            cluster.get("/version")
+    assert fakepve.calls()["GET /version"] < 130
+
+
+def test_a_node_that_stayed_silent_is_asked_once_a_call(fakepve: FakePve, cluster: Cluster) -> None:
+    """Each attempt takes three seconds until the other node gives up."""
+    other = "/nodes/pve2/status"
+    fakepve.fault("GET", other, "error", status=595, text="No route to host", times=1000)
+    for _ in range(5):
+        with pytest.raises(Unreachable):
+            cluster.get(other)
+    assert fakepve.calls() == {f"GET {other}": IMPATIENT.attempts + 4}
 
 
 # Many at once

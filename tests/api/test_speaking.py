@@ -76,9 +76,14 @@ def test_json_stays_whole_where_characters_cannot_be_shown(planned: Desk) -> Non
 def test_a_quiet_night_tells_its_result_alone(planned: Desk, form: str) -> None:
     night = ("nightly", "--in-working-hours", "--log-format", form)
     loud, quiet = planned.run(*night), planned.run("--quiet", *night)
-    assert "night-started" in loud.out
-    assert "night-started" not in quiet.out and "night-ended" not in quiet.out
-    assert "report-written" in quiet.out and "all went well" in quiet.out
+    begun, ended, written = (
+        ("CET  night of ", "night ended after", "report written: ")
+        if form == "text"
+        else ("night-started", "night-ended", "report-written")
+    )
+    assert begun.replace("CET  ", "") in loud.out
+    assert f"{begun}2" not in quiet.out.replace("CEST", "CET") and ended not in quiet.out
+    assert written in quiet.out and "all went well" in quiet.out
 
 
 def test_help_has_the_exit_codes(planned: Desk) -> None:
@@ -104,7 +109,7 @@ def test_verbose_tells_people_every_call(planned: Desk) -> None:
     "environment",
     [
         {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"},
-        {"LC_ALL": "POSIX", "PYTHONIOENCODING": "latin-1"},
+        {"LC_ALL": "POSIX", "PYTHONIOENCODING": "iso8859-5"},
         {"LANG": "fr_FR.UTF-8", "LC_ALL": "fr_FR.UTF-8"},
     ],
 )
@@ -173,3 +178,40 @@ def test_a_shell_completes_commands_and_options(planned: Desk) -> None:
         check=False,
     )
     assert done.stdout.strip() == "verify", done
+
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d)?(?P<zone> CES?T)?")
+
+
+def test_every_face_tells_the_time_of_paris_wherever_this_computer_is(planned: Desk) -> None:
+    assert planned.apply().code == 0
+    planned.put_in_service()
+    windowed = {
+        "level": "supervision",
+        "maintenance_window": {"days": ["tuesday"], "from": "22:00", "to": "23:00"},
+    }
+    planned.write(subscription("dupont", [machine("web-1", memory="2GiB")], managed_services=windowed))
+    for arguments, least in (
+        (("snapshot", "create", "dupont/web-1", "before"), 1),
+        (("snapshot", "list", "dupont/web-1"), 2),
+        (("history", "dupont"), 5),
+        (("show", "dupont/web-1"), 4),
+        (("plan",), 1),
+        (("plan", "--format", "markdown"), 2),
+        (("plan", "--format", "html"), 2),
+        (("nightly", "--dry-run"), 2),
+        (("nightly", "--in-working-hours", "--log-format", "text"), 3),
+        (("freeze", "looking", "--verbose"), 1),
+        (("plan",), 2),
+        (("thaw",), 1),
+    ):
+        elsewhere = {"TZ": "America/New_York"} if arguments[0] in ("history", "freeze") else None
+        answer = planned.run(*arguments, environment=elsewhere)
+        text = re.sub(r"\d{8}T\d{6}\.\d+Z", "", answer.out + answer.err)
+        found = list(_TIME.finditer(text))
+        assert len(found) >= least, (arguments, text)
+        assert all(match["zone"] for match in found) and "UTC" not in text, (arguments, text)
+    listed = json.loads(planned.run("snapshot", "list", "dupont/web-1", "--format", "json").out)
+    assert all(re.search(r"[+-]\d\d:\d\d$", entry["taken_at"]) for entry in listed), (
+        "ISO 8601 with its offset"
+    )

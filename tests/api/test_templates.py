@@ -58,6 +58,33 @@ def test_a_node_uses_its_own_copy_of_the_template_if_it_has_one_that_is_fit(
     assert clones == ["9100", "9000"]
 
 
+def test_machines_that_are_to_be_apart_go_to_different_nodes_where_their_template_lets_them(
+    desk: Desk, fakepve: FakePve
+) -> None:
+    _two_nodes(desk, fakepve)
+    for vmid in (1001, 1002):
+        fakepve.control("remove_vm", vmid=vmid)
+    fakepve.control("set_config", vmid=1000, memory="4096")
+    fakepve.control("remove_vm", vmid=9000)
+    fakepve.control("add_template", vmid=9000, name="debian-12", storage="pool")
+    fakepve.control("add_template", vmid=9100, name="debian-12", node="pve2")
+    desk.write(subscription("dupont", [machine("web-1"), machine("web-2", apart_from=["web-1"])]))
+    made = _made(desk)
+    assert {made[name]["node"] for name in ("web-1", "web-2")} == {"pve1", "pve2"}
+    fakepve.set_storage("pool", nodes="pve1")  # the only node that can take another one
+    desk.write(
+        subscription(
+            "dupont",
+            [
+                machine("web-1", apart_from=["web-3"]),
+                machine("web-2", apart_from=["web-3", "web-1"]),
+                machine("web-3"),
+            ],
+        )
+    )
+    assert _made(desk)["web-3"]["node"] == "pve1"
+
+
 def test_a_template_may_boot_from_any_bus(desk: Desk, fakepve: FakePve) -> None:
     system = fakepve.dump()["vms"]["9000"]["config"]["scsi0"]
     fakepve.control(

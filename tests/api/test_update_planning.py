@@ -69,7 +69,7 @@ def test_a_machine_that_is_held_back_says_why_and_what_to_do(served: Desk) -> No
     _note(served, "web-1", update=TRIED)
     told = served.run("nightly", "--dry-run", "--at", TUESDAY).out
     assert (
-        "! updates dupont/web-1   held back since 2026-11-18 23:00: nginx.service does not run any more"
+        "! updates dupont/web-1   held back since 2026-11-18 23:00 CET: nginx.service does not run any more"
         in told
     )
     assert "(tried: nginx 1.26)" in told and "orchestrator update dupont/web-1 --release" in told

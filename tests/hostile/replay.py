@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.proxmox import client
+from orchestrator.proxmox import calls
 from orchestrator.proxmox.budget import Limits
 from orchestrator.proxmox.connection import Connection, Endpoint, Refusal, parse_body
 
@@ -71,7 +71,7 @@ def replayed(answers: Mapping[Call, bytes]) -> Iterator[None]:
 @contextmanager
 def _connections(kind: Any) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(client, "Connection", kind)
+        patch.setattr(calls, "Connection", kind)
         yield
 
 

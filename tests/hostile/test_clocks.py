@@ -104,7 +104,7 @@ def test_the_command_with_a_clock_that_is_an_hour_off(night: NightDesk) -> None:
     reports = night.desk.folder / "reports"
     run = ("nightly", "--in-working-hours", "--language", "en", "--report-dir", str(reports))
     answer = night.desk.run(*run)
-    assert answer.code == 1 and "1 of 1 backups" in answer.out, answer
+    assert answer.code == 1 and "1 of 1 backup" in answer.out, answer
     assert "nothing is removed there tonight" in next(reports.glob("*.md")).read_text()
     assert len(night.archives()) == 3 and "over" in night.desk.machines()["web-1"]["snapshots"]
     refused = night.desk.run("snapshot", "create", "dupont/web-1", "now-1")
@@ -116,7 +116,7 @@ def test_the_command_with_a_clock_that_is_an_hour_off(night: NightDesk) -> None:
         if abs(item["ctime"] - now) < 86400:
             night.fake.remove_archive(item["volid"])
     answer = night.desk.run(*run)
-    assert answer.code == 1 and "1 of 1 backups" in answer.out, "made, though one of the future is there"
+    assert answer.code == 1 and "1 of 1 backup" in answer.out, "made, though one of the future is there"
     text = next(reports.glob("*.md")).read_text()
     assert "its date is in the future" in text
     left = sorted(round((item["ctime"] - now) / 86400) for item in night.archives())

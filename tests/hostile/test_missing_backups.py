@@ -127,7 +127,7 @@ def test_a_night_ends_with_a_report_whatever_is_missing(
     (night.desk.folder / "clients" / "dupont").write_text("a file stands where its folder would be")
 
     answer, report, metrics = _run(night, "--ping-url", url)
-    assert answer.code == 1 and "1 of 1 backups" in answer.out and len(night.archives()) == 1, answer
+    assert answer.code == 1 and "1 of 1 backup" in answer.out and len(night.archives()) == 1, answer
     assert "subscriptions does not exist" in report and "site lyon could not be read" in report
     assert "the report for the client dupont could not be written" in report
     assert "orchestrator_nightly_failures 3.0" in metrics and asked == ["/check/fail"]
@@ -136,7 +136,7 @@ def test_a_night_ends_with_a_report_whatever_is_missing(
     path = f"/nodes/pve1/qemu/{night.vmid('web-1')}/config"
     night.fake.cluster().put(path, description="written over")
     answer, report, metrics = _run(night)
-    assert answer.code == 1 and "0 of 1 backups" in answer.out and "dupont/web-1" in report, answer
+    assert answer.code == 1 and "0 of 1 backup" in answer.out and "dupont/web-1" in report, answer
     assert 'orchestrator_backup_failed_tonight{client="dupont",machine="web-1",site="paris"} 1.0' in metrics
 
     bad = night.desk.folder / "bad.db"

@@ -44,6 +44,12 @@ class Recorded:
         self._answers: dict[str, Any] = {}
         self.changed: dict[str, Any] = {}
 
+    def address_of(self, node: str) -> str:
+        return str(self._cluster.address_of(node))
+
+    def hand_over(self) -> None:
+        """There is no connection."""
+
     def get(self, path: str, *, params: Any = None, **more: Any) -> Any:
         key = json.dumps([path, params, more], sort_keys=True)
         if path in self.changed:

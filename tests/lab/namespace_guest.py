@@ -380,6 +380,57 @@ def namespace_guest(
         guest.stop()
 
 
+_FAST_CLOCK = """
+import os, sys, time
+
+factor, begun = float(sys.argv[1]), time.monotonic()
+uptime = os.open("/run/uptime", os.O_RDWR | os.O_CREAT, 0o644)
+
+def tell():
+    os.pwrite(uptime, f"{begun + (time.monotonic() - begun) * factor:.2f} 0.00\\n".encode(), 0)
+
+tell()
+print("ready", flush=True)
+while True:
+    tell()
+    time.sleep(0.02)
+"""
+
+
+@contextmanager
+def fast_clock(guest: NamespaceGuest, factor: int) -> Iterator[None]:
+    """Let the guest's clock run too fast, as one of a kernel that measured it wrongly.
+
+    Namespaces share the computer's clock. So the two things are replaced by which the programs in the guest know the
+    time: `sleep`, which is over too early, and /proc/uptime.
+    """
+    sleep = guest.folder / "sbin/sleep"
+    sleep.write_text(f'#!/bin/sh\nexec /bin/sleep "$(awk "BEGIN {{ print $1 / {factor} }}")"\n')
+    sleep.chmod(0o755)
+    command = guest.command_inside(sys.executable, "-c", _FAST_CLOCK, str(factor))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as clock:
+        try:
+            assert clock.stdout is not None
+            assert clock.stdout.readline() == "ready\n"
+            guest.inside("mount", "--bind", "/run/uptime", "/proc/uptime")
+            yield
+            guest.inside("umount", "/proc/uptime")
+        finally:
+            sleep.unlink()
+            clock.kill()
+
+
+@contextmanager
+def slow_login(guest: NamespaceGuest, user: str, pending: str) -> Iterator[None]:
+    """Let the guest need so long for a login that what waits for its confirmation (a file) is decided before."""
+    sshd_runs = guest.folder / "homes" / user / ".ssh/rc"
+    sshd_runs.write_text(f"while sudo test -e {pending}; do /bin/sleep 0.1; done\n")
+    try:
+        yield
+    finally:
+        sshd_runs.unlink()
+
+
 def add_user(folder: Path, name: str, number: int) -> None:
     """Give the guest a user (of that name, in place of one) with a home of its own and the provider's key in it."""
     # sshd refuses accounts that are locked with "!", as root's can be.

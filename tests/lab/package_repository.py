@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from email.utils import formatdate
 from pathlib import Path
+
+from lab.packages import write_index
 
 
 @dataclass
@@ -94,30 +92,16 @@ class PackageRepository:
         self._index(part)
 
     def _index(self, part: str) -> None:
-        folder = self.folder / part
-        lists = "".join(_entry(path) for path in sorted(folder.glob("*.deb")))
-        (folder / "Packages").write_text(lists)
-        (folder / "Packages.gz").write_bytes(gzip.compress(lists.encode()))
-        label = "Debian-Security" if part == "security" else "Debian"
-        suite = "stable-security" if part == "security" else "stable"
-        sums = [
-            f" {hashlib.sha256(path.read_bytes()).hexdigest()} {path.stat().st_size} {path.name}"
-            for path in (folder / "Packages", folder / "Packages.gz")
-        ]
-        head = [f"Origin: {label}", f"Label: {label}", f"Suite: {suite}", "Codename: tests", "Version: 12"]
-        head += [f"Date: {formatdate(time.time(), usegmt=True)}", "Acquire-By-Hash: no", "SHA256:", *sums, ""]
-        (folder / "Release").write_text("\n".join(head))
+        is_security = part == "security"
+        write_index(
+            self.folder / part,
+            "Debian-Security" if is_security else "Debian",
+            "stable-security" if is_security else "stable",
+        )
 
     def sources(self, url: str) -> str:
         """The lines of ``sources.list`` for a guest that reaches the folder at a URL."""
         return "".join(f"deb [trusted=yes] {url}/{part}/ ./\n" for part in ("main", "security"))
-
-
-def _entry(path: Path) -> str:
-    control = subprocess.run(["dpkg-deb", "-f", str(path)], capture_output=True, text=True, check=True).stdout
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    return f"{control.strip()}\nFilename: ./{path.name}\nSize: {len(content)}\nSHA256: {digest}\n\n"
 
 
 @contextmanager

@@ -35,13 +35,16 @@ from tests.lab.namespace_guest import (
     NamespaceGuest,
     apply_firewalls,
     eventually,
+    fast_clock,
     namespace_guest,
     opening,
     policy,
+    slow_login,
     unique_name,
 )
 
 PROGRAM = "/usr/local/sbin/orchestrator-firewall"
+PENDING = "/run/orchestrator-firewall/pending"
 PREVIOUS = policy(opening(443))
 NEXT = policy(opening(5432))
 SHUT_OUT = policy(opening(9999), management=STRANGER)
@@ -131,6 +134,37 @@ def test_the_same_within_a_run_of_ours_is_reported_as_rolled_back(
     outcome = apply_firewalls([guest.target(policy(opening(9999)))], ssh)["dupont", "web-1"]
     assert outcome.status == "rolled-back", outcome.message
     assert "dupont/web-1: the new rules let no new SSH connection in" in outcome.message
+    assert guest.rules() == before
+
+
+def test_a_guest_whose_clock_runs_too_fast_is_told_from_a_policy_that_shuts_us_out(
+    guest: NamespaceGuest,
+) -> None:
+    before = guest.rules()
+    with fast_clock(guest, 5), slow_login(guest, "root", PENDING):
+        outcome = apply_firewalls([guest.target(NEXT)], guest.ssh(rollback_seconds=20))["dupont", "web-1"]
+    assert outcome.status == "rolled-back", outcome.message
+    found = re.search(r"the guest's clock runs ([0-9.]+) times too fast", outcome.message)
+    assert found is not None, outcome.message
+    assert 4 < float(found[1]) < 6
+    assert "The policy is not the cause" in outcome.message
+    assert "management.addresses" not in outcome.message
+    assert guest.rules() == before
+
+
+def test_a_slow_guest_is_told_from_a_policy_that_shuts_us_out(guest: NamespaceGuest, tmp_path: Path) -> None:
+    before = guest.rules()
+    with slow_login(guest, "root", PENDING):
+        outcome = apply_firewalls([guest.target(NEXT)], guest.ssh(rollback_seconds=2))["dupont", "web-1"]
+        assert outcome.status == "rolled-back", outcome.message
+        assert re.search(r"the guest is slow: the confirmation arrived [0-9]+ s after", outcome.message)
+        assert "management.addresses" not in outcome.message
+        said = by_hand(guest.target(NEXT), guest.ssh(rollback_seconds=2), tmp_path)
+    assert said.returncode == 2, said.stdout
+    message = " ".join(said.stdout.split())
+    assert "but when the rules were to be confirmed it was too late" in message
+    assert "the guest is slow, or its clock runs too fast" in message
+    assert "management.addresses" not in message
     assert guest.rules() == before
 
 

@@ -25,9 +25,11 @@ from tests.lab.namespace_guest import (
     GUEST,
     NamespaceGuest,
     eventually,
+    fast_clock,
     make_key,
     namespace_guest,
     policy,
+    slow_login,
     unique_name,
 )
 
@@ -213,6 +215,20 @@ def test_a_guest_that_lets_no_new_connection_in_goes_back_and_says_so(guest: Nam
     assert "the guest went back to its previous keys by itself" in fared.message
     assert file(guest).read_text() == before
     assert "confirmation within 2 s" in guest.inside(PROGRAM, "status").stdout
+
+
+def test_a_guest_whose_clock_runs_too_fast_is_told_from_one_that_lets_nobody_in(
+    guest: NamespaceGuest,
+) -> None:
+    before = file(guest).read_text()
+    with fast_clock(guest, 5), slow_login(guest, "admin", "/etc/orchestrator/keys/pending"):
+        fared, _ = bring(target(guest, former=("bob",)), guest.ssh(rollback_seconds=20))
+    assert fared.status == "rolled-back", fared.message
+    found = re.search(r"the guest's clock runs ([0-9.]+) times too fast", fared.message)
+    assert found is not None, fared.message
+    assert 4 < float(found[1]) < 6
+    assert "management.ssh_public_key" not in fared.message
+    assert file(guest).read_text() == before
 
 
 def test_another_host_key_is_refused(guest: NamespaceGuest) -> None:

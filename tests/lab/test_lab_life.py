@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import ssl
 import stat
+import subprocess
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +15,9 @@ from pathlib import Path
 import pytest
 
 from lab.network import namespace_of
+from orchestrator.applying.exporting import export_disk
+from orchestrator.applying.vm import Stopped
+from orchestrator.sites.model import NodeAccess
 from tests.lab.lab_handle import TINY, Client, Lab
 
 VM = "/nodes/pve1/qemu/100"
@@ -87,6 +92,22 @@ def test_clone_is_visible_with_its_lock_and_becomes_a_machine_of_its_own(lab: La
     assert [member["vmid"] for member in api.get("/pools/client-clone")["members"]] == [101]
     api.run("DELETE", "/nodes/pve1/qemu/101")
     api.call("DELETE", "/pools/client-clone").data  # noqa: B018 (a refusal fails)
+
+
+def test_disk_of_a_stopped_machine_can_be_exported_from_its_node(
+    lab: Lab, api: Client, tmp_path: Path
+) -> None:
+    volume = api.get(f"{VM}/config")["scsi0"].partition(",")[0]
+    access = NodeAccess.model_validate(lab.sites["paris"]["node_access"], context={"folder": tmp_path})
+    copied = export_disk(access, "pve1", volume, tmp_path / "disk.qcow2")
+    shown = json.loads(
+        subprocess.run(
+            ["qemu-img", "info", "--output=json", str(copied.file)], check=True, capture_output=True
+        ).stdout
+    )
+    assert (shown["format"], shown["virtual-size"]) == ("qcow2", 10737664)
+    with pytest.raises(Stopped, match="storage 'elsewhere' does not exist"):
+        export_disk(access, "pve1", "elsewhere:100/vm-100-disk-0.qcow2", tmp_path / "disk.qcow2")
 
 
 # Who asks

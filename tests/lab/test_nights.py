@@ -64,6 +64,22 @@ def _content(stage: Stage) -> str | None:
     return found.stdout.strip() if found.rc == 0 else None
 
 
+def test_nothing_is_wrong_with_the_lab_and_its_guests_can_ask_what_updates_are_due(stage: Stage) -> None:
+    looked = stage.run("doctor")
+    assert looked.code == 0, looked
+    stage.files["dupont"]["managed_services"] = {
+        "level": "supervision",
+        "maintenance_window": {"days": ["tuesday"], "from": "22:00", "to": "02:00"},
+    }
+    stage.write()
+    due = stage.run("updates", "dupont", "--format", "json")
+    assert due.code == 0, due
+    (found,) = json.loads(due.out)["machines"]
+    assert (found["machine"], found["security"], found["others"]) == ("web-1", [], []), found
+    del stage.files["dupont"]["managed_services"]
+    stage.write()
+
+
 def test_a_file_that_was_deleted_is_back_after_a_rollback(stage: Stage, api: Client) -> None:
     _write(stage, "before-the-upgrade")
     taken = stage.run("snapshot", "create", _NAME, "before-upgrade")
@@ -161,7 +177,7 @@ def test_a_night_backs_up_and_proves_that_the_machine_can_be_brought_back(stage:
         in metrics.read_text()
     )
     again = stage.run("nightly", "--in-working-hours", "--report-dir", str(stage.folder / "reports"))
-    assert again.code == 0 and "1 of 1 backups" in again.out, "the same night does nothing twice"
+    assert again.code == 0 and "1 of 1 backup" in again.out, "the same night does nothing twice"
     assert "backup-started" not in again.out and "restore-test-started" not in again.out
 
 

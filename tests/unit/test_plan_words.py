@@ -17,6 +17,8 @@ from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.review import render_html, render_markdown
 from orchestrator.planning.saved import SavedPlan, moved
 from orchestrator.planning.text import render_plan
+from orchestrator.proxmox import StoredArchive
+from orchestrator.resources.backup import Archive, ArchiveMark, what_retention_does
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.unreadable import Unreadable
 from orchestrator.shown import quoted
@@ -238,3 +240,29 @@ def _saved(plan: PlanDocument) -> SavedPlan:
             "plan": plan.model_dump(mode="json"),
         }
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("days", "archives", "said"),
+    [
+        (7, 1, "the 1 archive stays"),
+        (7, 2, "none of the 2 archives goes tonight"),
+        (None, 1, "no new ones; the 1 archive that is there runs out its days on 2026-12-01"),
+        (None, 2, "no new ones; the 2 archives that are there run out their days, the last on 2026-12-01"),
+    ],
+)
+def test_archives_that_a_retention_lets_stay_are_counted(days: int | None, archives: int, said: str) -> None:
+    backup = {"backup": {"retention_days": days}} if days else {}
+    (machine,) = desired([_file(web=backup)])
+    kept = tuple(_archive(NOW - dt.timedelta(days=n)) for n in range(archives))
+    assert what_retention_does(machine, kept, NOW).startswith(said)
+
+
+def _archive(taken: dt.datetime) -> Archive:
+    stored = StoredArchive(
+        volid="b:backup/vzdump-qemu-100.vma.zst", storage="b", node="pve1", vmid=100, taken_at=taken, size=1,
+        notes="", protected=False,
+    )  # fmt: skip
+    return Archive(
+        stored=stored, mark=ArchiveMark(client="dupont", machine="web", contract="C-1", days=7), site="paris"
+    )

@@ -20,6 +20,7 @@ from orchestrator.shown import (
     label,
     markdown,
     markdown_html,
+    said_once,
     storable,
     visible,
 )
@@ -131,3 +132,19 @@ def test_only_the_places_that_make_text_safe_write_to_the_standard_streams() -> 
     }
     makers = ("ending", "night_events", "outlet", "screen", "session", "speaking")
     assert found <= {f"cli/{name}.py" for name in makers}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("error: error: no room", "error: no room"),
+        ("Error: error: ERROR: no room", "Error: no room"),
+        ("dupont/web-1: dupont/web-1: it is locked", "dupont/web-1: it is locked"),
+        ("backup: TASK ERROR: TASK ERROR: x", "backup: TASK ERROR: x"),
+        ("the node pve1: the node pve1: off", "the node pve1: off"),
+        ("web-1: db web-1: x", "web-1: db web-1: x"),
+        ("a: b: a: b", "a: b: a: b"),
+    ],
+)
+def test_a_prefix_stands_once(text: str, said: str) -> None:
+    assert said_once(text) == said and said_once(said) == said

@@ -1,0 +1,46 @@
+"""What a command loads: what it needs, and nothing of the others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+_RUN = """
+import sys
+from orchestrator.cli import app
+try:
+    app(sys.argv[1:])
+except SystemExit:
+    pass
+print(*sorted(sys.modules), file=sys.stderr)
+"""
+
+
+def loaded(*code: str, folder: Path) -> set[str]:
+    """The modules that a Python has loaded at its end, as it prints them on standard error."""
+    run = subprocess.run(
+        [sys.executable, "-c", *code], capture_output=True, text=True, check=True, cwd=folder
+    )
+    return set(run.stderr.split())
+
+
+def test_no_command_loads_another_one(tmp_path: Path) -> None:
+    modules = loaded(_RUN, "plan", "--help", folder=tmp_path)
+    commands = {"plan", "nightly", "backup", "snapshot", "doctor", "update", "export", "bootstrap", "freeze"}
+    assert {name for name in commands if f"orchestrator.cli.{name}" in modules} == {"plan"}
+
+
+def test_where_there_is_no_history_no_database_is_loaded(tmp_path: Path) -> None:
+    code = """
+import sys
+from orchestrator.history import HistoryMissing, open_history
+try:
+    open_history("history.db", create=False)
+except HistoryMissing:
+    print(*sorted(sys.modules), file=sys.stderr)
+"""
+    modules = loaded(code, folder=tmp_path)
+    assert "orchestrator.history.opening" in modules
+    assert not {"sqlalchemy", "sqlite3"} & modules
+    assert not list(tmp_path.iterdir())
