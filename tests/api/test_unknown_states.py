@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import time
+from pathlib import Path
 from typing import Any
 
+from orchestrator.applying.apply import apply_plan
+from orchestrator.applying.journal import Journal
+from orchestrator.history import open_history
+from orchestrator.planning.plan import make_plan
+from orchestrator.resources.observing import observe
 from tests.api.desk import Desk, machine, subscription
 
 _MUTE = {"status": "suspended", "suspension": {"since": "2026-11-01", "reference": "L-1"}}
@@ -106,3 +114,23 @@ def test_a_clone_that_a_killed_run_began_is_not_made_a_second_time(desk: Desk) -
     )
     assert desk.apply().code == 0
     assert [vm["name"] for vm in fake.dump()["vms"].values()] == ["debian-12", "web-1"]
+
+
+def test_a_clone_whose_answer_was_lost_is_waited_for_however_long_it_takes(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """Until it ends nothing in Proxmox says whose it is; that is no reason to give it up, or to ask for another."""
+    fake = desk.fakes["paris"]
+    desk.write(subscription("dupont", [machine("web-1")]))
+    fake.control("pace", time_scale=1.0, clone_seconds=3.0)
+    fake.fault("POST", "/nodes/pve1/qemu/9000/clone", "reset", after=True)
+    cluster = fake.cluster()
+    observed = {"paris": observe(cluster, "paris", names={"web-1"})}
+    plan = make_plan(desk.desired(), observed, dt.datetime.now(dt.UTC))
+    with open_history(tmp_path / "h.db") as history:
+        journal = Journal(history=history, who="test", why="test", run="r", show=lambda *_: None)
+        (outcome,) = apply_plan(
+            plan, {"paris": cluster}, observed, journal, ssh=None, pause=lambda _: time.sleep(0.05)
+        )
+    assert outcome.result == "partly", outcome
+    assert sorted(desk.machines()) == ["web-1"]
