@@ -122,7 +122,7 @@ def up(demo: Demo) -> None:
     say("The guest image: Debian 12 from Debian packages (kept for the next time)")
     from lab.image import USUAL_TIME, ensure_image
 
-    with patience("the step above", USUAL_TIME) as tell:
+    with patience(None, USUAL_TIME) as tell:
         image = ensure_image(report=lambda line: tell(f"    {line}"))
     say("A lab: two data centres, paris and lyon, with one Proxmox-compatible node each")
     start = [sys.executable, "-m", "lab", "start", "--name", demo.name, "--ports", demo.ports]

@@ -28,7 +28,7 @@ __all__ = ["DEFAULT_CACHE", "USUAL_TIME", "ImageBuildError", "ensure_image", "re
 DEFAULT_CACHE = Path("/var/cache/orchestrator-lab")
 """Where images are kept between runs."""
 
-USUAL_TIME = "the whole image takes one to three minutes"
+USUAL_TIME = "one to three minutes for all of the image"
 """For people who wait."""
 
 

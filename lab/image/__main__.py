@@ -21,7 +21,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     try:
-        with patience("the step above", USUAL_TIME, out=sys.stderr) as say:
+        with patience(None, USUAL_TIME, out=sys.stderr) as say:
             image = ensure_image(arguments.cache, say, suite=arguments.suite)
     except ImageBuildError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
