@@ -13,6 +13,7 @@ from orchestrator.history import open_history
 from orchestrator.planning.plan import make_plan
 from orchestrator.resources.observing import observe
 from tests.api.desk import Desk, machine, subscription
+from tests.api.night_desk import NightDesk
 
 _MUTE = {"status": "suspended", "suspension": {"since": "2026-11-01", "reference": "L-1"}}
 
@@ -73,6 +74,25 @@ def test_a_node_whose_statistics_daemon_hangs_is_asked_itself(desk: Desk) -> Non
     answer = desk.apply()
     assert answer.code == 0 and desk.machines()["web-1"]["status"] == "stopped", answer
     assert ("stop", "power", "stopped") not in _changes(desk).get("web-1", [])
+
+
+def test_storages_of_a_node_whose_daemon_hangs_are_used(desk: Desk) -> None:
+    """They are ``unknown`` as their node is: only trying tells. What is not known of them is said."""
+    night = NightDesk(desk)
+    night.deliver("web-1")
+    night.fake.control("hang", nodes=["pve1"])
+    night.files("web-1", "web-2")
+    assert desk.apply().code == 0 and "web-2" in desk.machines()
+    assert desk.run("backup", "now", "dupont/web-1").code == 0
+    restored = desk.run("backup", "restore", "dupont/web-1", "--as", "copy")
+    assert restored.code == 0 and "copy" in desk.machines(), restored
+    doctor = desk.run("doctor").out
+    assert "node pve1" in doctor and "systemctl status pvestatd" in doctor, doctor
+    assert "template 9000 on pve1" in doctor, "its machines are looked at"
+    night.files("web-1")
+    lines = night.night().storages
+    assert len(lines) == 2 and all("pve1 does not report" in line.message for line in lines), lines
+    assert not any(line.forecast for line in lines), "nothing is forecast from nothing"
 
 
 def test_a_machine_whose_state_nobody_tells_is_named_and_left_alone(desk: Desk) -> None:
