@@ -8,18 +8,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TextIO
 
 EVERY_SECONDS = 15.0
 
 
 @contextmanager
-def patience(what: str, usually: str, *, every: float = EVERY_SECONDS) -> Iterator[Callable[[str], None]]:
+def patience(
+    what: str, usually: str, *, every: float = EVERY_SECONDS, out: TextIO | None = None
+) -> Iterator[Callable[[str], None]]:
     """Print a line whenever `every` seconds passed without one. Yields a function that prints lines of one's own.
 
     Args:
         what: what is waited for.
         usually: how long it usually takes.
         every: seconds.
+        out: where lines go; standard output if None.
     """
     started = spoken = time.monotonic()
     ended = threading.Event()
@@ -28,7 +32,7 @@ def patience(what: str, usually: str, *, every: float = EVERY_SECONDS) -> Iterat
     def say(line: str) -> None:
         nonlocal spoken
         with one_at_a_time:
-            print(line, flush=True)  # noqa: T201
+            print(line, file=out, flush=True)
             spoken = time.monotonic()
 
     def go_on() -> None:

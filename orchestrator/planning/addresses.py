@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -43,6 +43,8 @@ def choose_addresses(
             taken[machine.site].add(machine.address)
     unsure = {name for name, site in observed.items() if addresses_unknown(site)}
     chosen: dict[tuple[str, str], IPv4Address] = {}
+    # By site and network; each goes on where it stopped, and passes over what is taken by then.
+    free: dict[tuple[str, str], Iterator[IPv4Address]] = {}
     for machine in wanted:
         has = current[machine.key].address if machine.key in current else None
         if machine.address:
@@ -51,9 +53,13 @@ def choose_addresses(
             chosen[machine.key] = has
         elif machine.site in unsure:
             continue
-        elif free := next(iter(free_addresses(machine.network, taken[machine.site])), None):
-            chosen[machine.key] = free
-            taken[machine.site].add(free)
+        else:
+            place = machine.site, machine.network.name
+            if place not in free:
+                free[place] = free_addresses(machine.network, taken[machine.site])
+            if found := next(free[place], None):
+                chosen[machine.key] = found
+                taken[machine.site].add(found)
     return chosen
 
 

@@ -108,7 +108,7 @@ def test_the_reason_of_a_backup_job_stands_in_its_log(fakepve: FakePve, cluster:
 
 def test_a_task_fails_the_same_if_its_log_cannot_be_had(fakepve: FakePve, cluster: Cluster) -> None:
     fakepve.fault("POST", START, "task", text="VM is locked (backup)")
-    fakepve.fault("GET", "/nodes/pve1/tasks/.*/log", "error", text="boom")
+    fakepve.fault("GET", "/nodes/pve1/tasks/.*/log", "error", text="boom", times=3)
     error = failing(cluster)
     assert isinstance(error.cause, Locked)
     assert error.log_tail == ()
