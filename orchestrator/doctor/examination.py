@@ -146,7 +146,8 @@ def _examine(
         seconds = min(_CONNECT_SECONDS, site.api.timeout_seconds)
         shaken = shake_all(site.api, timeout_seconds=seconds)
         known = {node.name for node in state.nodes}
-        yield from judge_addresses(place, site.api, shaken, known, dt.datetime.now(dt.UTC))
+        foreign = cluster.foreign(frozenset(site.api.nodes.values()))
+        yield from judge_addresses(place, site.api, shaken, known, foreign, dt.datetime.now(dt.UTC))
     yield from judge_clocks(place, dict(_clocks(cluster, online)))
     settings = {str(entry["storage"]): entry for entry in cluster.get("/storage")}
     yield from judge_storages(place, site, state.storages, home, settings)
