@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.applying.journal import Journal
+from orchestrator.applying.limits import FIRST_CLONES
 from orchestrator.applying.stopping import LEAVE_SECONDS, Interrupted, Stopping
 from orchestrator.history import open_history
 from orchestrator.proxmox import TaskLeft, Unreachable
@@ -61,28 +62,28 @@ def heard() -> Iterator[None]:
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 def test_the_first_signal_finishes_what_runs_and_begins_nothing_more(desk: Desk, number: int) -> None:
-    """Three machines, and two clones at a time: none goes on to its configuration, and the third is not begun."""
-    names = ("web-1", "web-2", "web-3")
+    """More machines than clones at a time: none goes on to its configuration, and no other one is begun."""
+    names = [f"web-{number}" for number in range(1, FIRST_CLONES + 3)]
     desk.write(subscription("dupont", [machine(name) for name in names]))
     fake = desk.fakes["paris"]
     fake.control("pace", clone_seconds=2.0)
     process = desk.start(*_APPLY)
     assert process.stdout is not None
     begun = 0
-    while begun < 2:
+    while begun < FIRST_CLONES:
         begun += process.stdout.readline().endswith("  clone\n")
     process.send_signal(number)
     said = _line(process, "interrupted")
     assert "nothing new is begun" in said and "dupont/web-" in said and "clone" in said, said
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in err, (out, err)
-    assert "0 done, 3 not" in out and out.count("interrupted  dupont/web-") == 3, out
-    assert len(desk.machines()) == 2, (out, fake.calls())
+    assert f"0 done, {len(names)} not" in out and out.count("interrupted  dupont/web-") == len(names), out
+    assert len(desk.machines()) == FIRST_CLONES, (out, fake.calls())
     assert all("ipconfig0" not in vm["config"] for vm in desk.machines().values())
     assert _locks(fake) == []
     fake.control("pace")
     assert desk.apply().code == 0
-    assert sorted(desk.machines()) == list(names)
+    assert sorted(desk.machines()) == names
     assert {vm["status"] for vm in desk.machines().values()} == {"running"}
     assert desk.run("history", "verify").code == 0
 
