@@ -1,5 +1,5 @@
 # The commands of this repository. `make help` lists them.
-# Needs Debian 12 or 13, root, git, make and python3; everything else is installed by `make bootstrap`.
+# Needs Debian 12 or 13, root, git, make and python3; everything else is installed by `make demo` or `make bootstrap`.
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -30,7 +30,7 @@ ifneq ("$(origin PORTS)","command line")
 PORTS := 18006,18007
 endif
 
-.PHONY: help bootstrap apt apt-demo demo demo-down test format lint types unit api lab acceptance acceptance-clean vagrant-test image-test package man docs faults reference bench clean
+.PHONY: help bootstrap apt apt-demo demo-needs demo demo-down test format lint types unit api lab acceptance acceptance-clean vagrant-test image-test package man docs faults reference bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,7 +63,9 @@ $(DEMO_STAMP): pyproject.toml constraints.txt
 $(PROMTOOL): $(STAMP)
 	@tools/promtool $@
 
-demo: apt-demo $(DEMO_STAMP) ## two clients' files become running, firewalled machines: [NAME=demo PORTS=18006,18007]
+demo-needs: apt-demo $(DEMO_STAMP) ## install what the demo and the first hour need, and nothing for tests
+
+demo: demo-needs ## two clients' files become running, firewalled machines: [NAME=demo PORTS=18006,18007]
 	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/python -m lab.demo up --name "$(NAME)" --ports "$(PORTS)"
 
 demo-down: ## remove every trace of the demo: [NAME=demo]

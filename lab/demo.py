@@ -120,9 +120,9 @@ def up(demo: Demo) -> None:
     if running_server(demo.state) is None:
         _find_ports(demo)
     say("The guest image: Debian 12 from Debian packages (kept for the next time)")
-    from lab.image import ensure_image
+    from lab.image import USUAL_TIME, ensure_image
 
-    with patience("the step above", "the whole image takes one to three minutes") as tell:
+    with patience(None, USUAL_TIME) as tell:
         image = ensure_image(report=lambda line: tell(f"    {line}"))
     say("A lab: two data centres, paris and lyon, with one Proxmox-compatible node each")
     start = [sys.executable, "-m", "lab", "start", "--name", demo.name, "--ports", demo.ports]
@@ -242,7 +242,7 @@ Done in {seconds / 60:.1f} minutes. Try next:
   .venv/bin/orchestrator history                 what was done, by whom, with which task
   .venv/bin/orchestrator history verify          and that nobody altered it
   .venv/bin/orchestrator doctor                  what is looked at in a cluster before it is trusted
-  .venv/bin/orchestrator nightly --in-working-hours --files examples      a night, now: backups, a restore, a report
+  .venv/bin/orchestrator nightly --in-working-hours examples      a night, now: a backup, a restore, a report
   edit examples/dupont.yaml: give db-1 `memory: 1GiB`, close port 80, or ask for a smaller disk; then
   .venv/bin/orchestrator plan examples           what would change, what restarts when, what is refused
   {demo.down_command:<45}  remove every trace

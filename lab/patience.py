@@ -8,33 +8,43 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TextIO
 
 EVERY_SECONDS = 15.0
 
 
 @contextmanager
-def patience(what: str, usually: str, *, every: float = EVERY_SECONDS) -> Iterator[Callable[[str], None]]:
+def patience(
+    what: str | None, usually: str, *, every: float = EVERY_SECONDS, out: TextIO | None = None
+) -> Iterator[Callable[[str], None]]:
     """Print a line whenever `every` seconds passed without one. Yields a function that prints lines of one's own.
 
     Args:
-        what: what is waited for.
+        what: what is waited for; None: what the last line said.
         usually: how long it usually takes.
         every: seconds.
+        out: where lines go; standard output if None.
     """
     started = spoken = time.monotonic()
+    last = what or ""
     ended = threading.Event()
     one_at_a_time = threading.Lock()
 
-    def say(line: str) -> None:
+    def tell(line: str) -> None:
         nonlocal spoken
         with one_at_a_time:
-            print(line, flush=True)  # noqa: T201
+            print(line, file=out, flush=True)
             spoken = time.monotonic()
+
+    def say(line: str) -> None:
+        nonlocal last
+        last = what or line.strip()
+        tell(line)
 
     def go_on() -> None:
         while not ended.wait(max(spoken + every - time.monotonic(), 0.0)):
             if time.monotonic() - spoken >= every:
-                say(f"    … {time.monotonic() - started:.0f} s: {what} (usually {usually})")
+                tell(f"    … {time.monotonic() - started:.0f} s: {last} (usually {usually})")
 
     ticking = threading.Thread(target=go_on, daemon=True)
     ticking.start()

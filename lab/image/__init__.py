@@ -23,10 +23,13 @@ from lab.image import recipe
 from lab.image.disk import build_disk, to_qcow2
 from lab.image.rootfs import ImageBuildError, build_root
 
-__all__ = ["DEFAULT_CACHE", "ImageBuildError", "ensure_image", "recipe_hash"]
+__all__ = ["DEFAULT_CACHE", "USUAL_TIME", "ImageBuildError", "ensure_image", "recipe_hash"]
 
 DEFAULT_CACHE = Path("/var/cache/orchestrator-lab")
 """Where images are kept between runs."""
+
+USUAL_TIME = "one to three minutes for all of the image"
+"""For people who wait."""
 
 
 def ensure_image(

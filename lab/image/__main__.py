@@ -7,7 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from lab.image import DEFAULT_CACHE, ImageBuildError, ensure_image, recipe
+from lab.image import DEFAULT_CACHE, USUAL_TIME, ImageBuildError, ensure_image, recipe
+from lab.patience import patience
 
 
 def main() -> int:
@@ -20,11 +21,8 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     try:
-        image = ensure_image(
-            arguments.cache,
-            lambda line: print(line, file=sys.stderr),  # noqa: T201
-            suite=arguments.suite,
-        )
+        with patience(None, USUAL_TIME, out=sys.stderr) as say:
+            image = ensure_image(arguments.cache, say, suite=arguments.suite)
     except ImageBuildError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from orchestrator.applying.cloning import is_being_cloned
 from orchestrator.applying.limits import is_lock_timeout
 from orchestrator.applying.vm import Stopped
 from orchestrator.proxmox import (
@@ -143,10 +144,17 @@ class CloneRun:
 
         A request that was under way all the time, or arrives late, meets the machine that the other one made.
         """
-        for _ in range(_ROUNDS):
+        deadline = time.monotonic() + _TASK_SECONDS
+        tries = 0
+        while tries < _ROUNDS and time.monotonic() < deadline:
             if self._find(vmid):
                 return
             self.run.around.pause(_PAUSE_SECONDS)
+            if is_being_cloned(
+                self.run.cluster, vmid
+            ):  # by this request, or by somebody's: its end will tell
+                continue
+            tries += 1
             with suppress(AlreadyExists, Uncertain):
                 self.run.cluster.post(path, params=params)
         raise Stopped("nobody knows whether its clone was begun: look at the node's tasks, then apply again")

@@ -422,7 +422,7 @@ class MachineRun:
             for storage in state.storages
             if node.name == summary.node == storage.node
             and storage.name in wanted
-            and storage.usable(node)
+            and storage.usable
             and "backup" in storage.content
         ]
         if not fit:

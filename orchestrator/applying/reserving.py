@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
+from orchestrator.applying.cloning import is_being_cloned
 from orchestrator.applying.vm import Stopped
 from orchestrator.proxmox import NotFound, ProxmoxError, read_cluster, read_vm, side_by_side, where_is
 from orchestrator.resources.notes import read_mark
@@ -132,7 +133,7 @@ def _since(
 def _await_clones(cluster: Cluster, before: ObservedSite) -> None:
     """Wait for the clones that were under way when a site was read. Costs nothing where there were none.
 
-    A crashed clone leaves its lock, and no task: that one is not waited for.
+    One that a crash left locked is not waited for.
 
     Raises:
         Stopped: one does not end.
@@ -143,20 +144,13 @@ def _await_clones(cluster: Cluster, before: ObservedSite) -> None:
     ]
     deadline = time.monotonic() + _CLONE_SECONDS
     for vm in unknown:
-        while _is_being_cloned(cluster, vm):
+        while is_being_cloned(cluster, vm.vmid):
             if time.monotonic() > deadline:
                 raise Stopped(
                     f"VM {vm.vmid} on {vm.node} is still being cloned, and may be one of these machines: see its task "
                     "in Proxmox, then apply again"
                 )
             time.sleep(_PAUSE_SECONDS)
-
-
-def _is_being_cloned(cluster: Cluster, vm: VmSummary) -> bool:
-    config = _config(cluster, vm)
-    if config is None or config.current.get("lock") not in CLONING:
-        return False
-    return bool(cluster.get(f"/nodes/{vm.node}/tasks", source="active", typefilter="qmclone"))
 
 
 def _left_alone(vm: VmSummary, before: ObservedSite) -> bool:

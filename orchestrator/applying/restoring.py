@@ -89,20 +89,20 @@ def choose_node(
     told = "; ".join(f"{name}: {reason}" for name, reason in sorted(reasons.items()))
     if not able:
         return None, told
-    return min(able, key=lambda node: (node.mem - node.maxmem, node.name)).name, told
+    return min(able, key=lambda node: (node.mute, node.mem - node.maxmem, node.name)).name, told
 
 
 def cannot_restore(
     state: ClusterState, name: str, storage: str, archive_storage: str, archive_node: str
 ) -> str | None:
     """Why a node cannot restore an archive: it is away, or lacks a storage. None if it can. As :func:`choose_node`."""
-    if not any(node.name == name and node.online for node in state.nodes):
+    if not any(node.name == name and not node.off for node in state.nodes):
         return "it is not online"
     there = {item.name: item for item in state.storages if item.node == name}
     for wanted in (storage, archive_storage):
         if wanted not in there:
             return f"it has no storage {wanted} (not there, disabled, or restricted to other nodes)"
-        if there[wanted].status != "available":
+        if not there[wanted].usable:
             return f"its storage {wanted} cannot be used now ({there[wanted].status})"
     if "images" not in there[storage].content:
         return f"its storage {storage} does not take machines' disks"

@@ -14,6 +14,11 @@ use warnings;
 use Digest::SHA qw(sha1_hex);
 
 my $root = shift(@ARGV) // '/etc/pve/nodes';
+if (open(my $members, '<', "$root/../.members")) {
+    # Without a quorum the files are those of the moment at which this node lost the others.
+    local $/;
+    die "this node has lost the cluster (no quorum): its files are old\n" if (<$members> // '') =~ m/"quorate": 0\b/;
+}
 my $count = 0;
 binmode(STDOUT);
 opendir(my $nodes, $root) or die "$root cannot be read: $!\n";

@@ -227,9 +227,7 @@ def _storage_for(found: Found, provider: Provider) -> str:
     reached = [
         storage
         for storage in found.site.state.storages
-        if storage.name in wanted
-        and storage.node == found.machine.summary.node
-        and storage.status == "available"
+        if storage.name in wanted and storage.node == found.machine.summary.node and storage.usable
     ]
     if not reached:
         session.fail(f"no backup storage of {found.machine.site} can be used on {found.machine.summary.node}")

@@ -30,7 +30,12 @@ def shake_all(api: Api, *, timeout_seconds: float) -> dict[str, Handshake]:
 
 
 def judge_addresses(
-    place: Place, api: Api, shaken: Mapping[str, Handshake], known: Collection[str], now: dt.datetime
+    place: Place,
+    api: Api,
+    shaken: Mapping[str, Handshake],
+    known: Collection[str],
+    foreign: Mapping[str, str],
+    now: dt.datetime,
 ) -> Iterator[Finding]:
     """Say what is wrong with ``api.nodes``. What an address that is off would be asked, the others are asked.
 
@@ -39,6 +44,7 @@ def judge_addresses(
         api: as the sites file has it.
         shaken: how each handshake ended, by node.
         known: the nodes of the cluster; empty if they could not be read.
+        foreign: addresses at which another cluster answers, and what tells it.
         now: the time, aware.
     """
     fine = []
@@ -56,6 +62,13 @@ def judge_addresses(
                 f"no connection to {api.nodes[node]}: {ended.reason}; the other addresses are used instead",
                 "see that the node is up, that pveproxy runs there (systemctl status pveproxy), and that no firewall "
                 "is in between; the address is api.nodes of the sites file",
+            )
+        elif why := foreign.get(api.nodes[node]):
+            yield place.error(
+                subject,
+                f"{api.nodes[node]} is not used: {why}",
+                "correct api.nodes in the sites file; a node that was taken out of the cluster is to be wiped, for it "
+                "still has the cluster's keys",
             )
         else:
             judged = list(certificate.judge(place, api.nodes[node], api.ca_file, ended, now, subject=subject))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.counting import counted
 from orchestrator.doctor.findings import Finding, Place
+from orchestrator.proxmox import NodeSummary
 from orchestrator.proxmox.privileges import major
 
 KNOWN = (8, 9)
@@ -51,6 +52,19 @@ def judge_version(place: Place, version: str) -> Iterator[Finding]:
             f"Proxmox VE {version} is newer than the program knows: it is treated as {max(KNOWN)}",
             "try with a test site first (make acceptance), and look for a newer orchestrator",
         )
+
+
+def judge_reports(place: Place, nodes: Sequence[NodeSummary]) -> Iterator[Finding]:
+    """Whether every node's statistics daemon reports: without it the cluster knows no state of its machines."""
+    for node in nodes:
+        if node.mute:
+            yield place.error(
+                f"node {node.name}",
+                "it answers but has not reported for five minutes: Proxmox shows its machines without name and state, "
+                "and how full its storages are is not known",
+                f"see `systemctl status pvestatd` on {node.name}: a storage that cannot be reached (NFS) often holds "
+                "it up",
+            )
 
 
 def judge_quorum(place: Place, quorum: Quorum, *, high_availability: bool) -> Iterator[Finding]:

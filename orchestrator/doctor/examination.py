@@ -18,6 +18,7 @@ from orchestrator.doctor.cluster import (
     judge_clocks,
     judge_freeze,
     judge_quorum,
+    judge_reports,
     judge_version,
 )
 from orchestrator.doctor.findings import Finding, Place
@@ -136,14 +137,17 @@ def _examine(
     state = read_cluster(cluster)
     yield from judge_freeze(place, state.frozen)
     elsewhere = {node for second in site.second_sites.values() for node in second.nodes}
-    online = sorted(node.name for node in state.nodes if node.online)
+    yield from judge_reports(place, state.nodes)
+    # One that keeps its figures to itself answers.
+    online = sorted(node.name for node in state.nodes if not node.off)
     home = [node for node in online if node not in elsewhere]
     yield from _second_sites(place, site, state)
     if site.api.verify_tls:
         seconds = min(_CONNECT_SECONDS, site.api.timeout_seconds)
         shaken = shake_all(site.api, timeout_seconds=seconds)
         known = {node.name for node in state.nodes}
-        yield from judge_addresses(place, site.api, shaken, known, dt.datetime.now(dt.UTC))
+        foreign = cluster.foreign(frozenset(site.api.nodes.values()))
+        yield from judge_addresses(place, site.api, shaken, known, foreign, dt.datetime.now(dt.UTC))
     yield from judge_clocks(place, dict(_clocks(cluster, online)))
     settings = {str(entry["storage"]): entry for entry in cluster.get("/storage")}
     yield from judge_storages(place, site, state.storages, home, settings)
@@ -208,10 +212,9 @@ def _bridges(place: Place, site: Site, cluster: Cluster, home: Iterable[str]) ->
 
 def _templates(site: Site, cluster: Cluster, state: ClusterState) -> dict[int, VmConfig | ProxmoxError]:
     names = {image.template for image in site.images.values()}
-    online = {node.name for node in state.nodes if node.online}
     configs: dict[int, VmConfig | ProxmoxError] = {}
     for vm in state.vms:
-        if vm.template and vm.name in names and vm.node in online:
+        if vm.template and vm.name in names and vm.node not in state.nodes_off:
             try:
                 configs[vm.vmid] = read_vm(cluster, vm.node, vm.vmid, odd=True)
             except NotFound:  # removed since the list was read

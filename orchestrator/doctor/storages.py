@@ -89,7 +89,7 @@ def _usable(
             f"{', '.join(without)} does not have it: no machine is made there",
             "add it there, if it should be",
         )
-    away = [entry.node for entry in entries if entry.status != "available" and entry.node in home]
+    away = [entry.node for entry in entries if not entry.usable and entry.node in home]
     if away:
         yield place.error(
             subject,

@@ -35,6 +35,7 @@ class Problem:
         allowed: what is allowed instead, or what to do.
         article: the contract's article that the rule comes from, such as ``3.3``.
         source_line: the text of that line; a secret in it is already masked.
+        unshown: for the last of too many problems: how many are not shown.
     """
 
     file: str
@@ -46,10 +47,11 @@ class Problem:
     allowed: str
     article: str | None = None
     source_line: str = ""
+    unshown: int = 0
 
     def as_json(self) -> dict[str, str | int | None]:
-        """Return the problem as plain JSON data, one key an attribute."""
-        return asdict(self)
+        """Return the problem as plain JSON data, one key an attribute but ``unshown``, which the message says."""
+        return {name: value for name, value in asdict(self).items() if name != "unshown"}
 
 
 class ProblemsFound(Exception):
@@ -78,11 +80,17 @@ def first_problems(problems: Sequence[Problem], *, more: int = 0) -> list[Proble
         problems: at least one where ``more`` is given.
         more: how many errors there are beside these.
     """
-    by_weight = sorted(problems, key=lambda problem: problem.severity == "warning")
+    cut = [problem for problem in problems if problem.unshown]  # a list that was cut before
+    errors = bool(more) or any(problem.severity == "error" for problem in cut)
+    more += sum(problem.unshown for problem in cut)
+    known = [problem for problem in problems if not problem.unshown]
+    by_weight = sorted(known, key=lambda problem: problem.severity == "warning")
     told, rest = by_weight[:MOST_PROBLEMS], by_weight[MOST_PROBLEMS:]
     told.sort(key=lambda problem: (problem.line, problem.column))
     if hidden := len(rest) + more:
-        severity: Severity = "error" if more else rest[0].severity
+        severity: Severity = (
+            "error" if errors or any(item.severity == "error" for item in rest) else "warning"
+        )
         told.append(
             replace(
                 told[-1],
@@ -91,6 +99,7 @@ def first_problems(problems: Sequence[Problem], *, more: int = 0) -> list[Proble
                 allowed="correct the ones above first",
                 article=None,
                 source_line="",
+                unshown=hidden,
             )
         )
     return told

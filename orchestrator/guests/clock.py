@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 
+from orchestrator.guests.pace import Pace
 from orchestrator.guests.ssh import GuestUnreachable, connected
 from orchestrator.guests.target import GuestTarget, SshSettings
 
 _TOLERANCE_SECONDS = 2.0
+_MEASURED_SECONDS = 3.0
 
 
 def set_clock(target: GuestTarget, ssh: SshSettings) -> float:
@@ -27,12 +30,28 @@ def set_clock(target: GuestTarget, ssh: SshSettings) -> float:
         sudo = "" if target.user == "root" else "sudo -n "
         connection.run(f"{sudo}date -u -s @{time.time():.0f}", ssh.connect_timeout_seconds)
         left = time.time() - _reading(connection.run("date +%s", ssh.connect_timeout_seconds), target)
+        if abs(left) > _TOLERANCE_SECONDS:
+            pace = _pace(lambda: connection.run("cat /proc/uptime", ssh.connect_timeout_seconds), target)
+            if pace.is_too_fast:
+                raise GuestUnreachable(
+                    f"{target.name}: its clock was set, but runs {pace.factor:.1f} times too fast: restart the machine "
+                    "while its node is not busy (the kernel measures the clock at boot)"
+                )
     if abs(left) > _TOLERANCE_SECONDS:
         raise GuestUnreachable(
             f"{target.name}: its clock is {left:.0f} s behind and could not be set: see that {target.user} may become "
             "root by sudo without a password"
         )
     return behind
+
+
+def _pace(uptime: Callable[[], str], target: GuestTarget) -> Pace:
+    """How fast a guest's clock runs, by what it says of its uptime twice."""
+    begun = time.monotonic()
+    first, asked = _reading(uptime().split(".")[0], target), time.monotonic()
+    time.sleep(_MEASURED_SECONDS)
+    second, ended = _reading(uptime().split(".")[0], target), time.monotonic()
+    return Pace(inside=second - first, here=ended - asked, here_at_most=ended - begun)
 
 
 def _reading(text: str, target: GuestTarget) -> float:

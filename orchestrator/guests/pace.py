@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from orchestrator.guests.playbooks import TaskResult
 
 TOO_FAST = 1.5
-"""From this factor on a guest's clock is to blame. Answers take a while to arrive, so that it is never exactly 1."""
+"""From this factor on a guest's clock is to blame."""
 
 _UPTIME = re.compile(r"^uptime ([0-9]{1,9}(?:\.[0-9]{1,3})?)\r?$", re.ASCII | re.MULTILINE)
 _TOO_LATE = "too late"
@@ -21,28 +21,35 @@ _TOO_LATE = "too late"
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """The time between two answers of a guest.
+    """The time between two moments of a guest.
 
     Attributes:
         inside: seconds by the guest's own clock.
-        here: seconds by ours.
+        here: seconds by ours, as nearly as is known.
+        here_at_most: as many as they can have been: an answer is on its way for a while, longer on a busy computer.
     """
 
     inside: float
     here: float
+    here_at_most: float
 
     @property
     def factor(self) -> float:
-        """How many times too fast the guest's clock runs."""
+        """How many times too fast the guest's clock runs, as nearly as is known."""
         return self.inside / self.here
+
+    @property
+    def is_too_fast(self) -> bool:
+        """Whether it runs too fast however long the answers were on their way."""
+        return self.inside >= TOO_FAST * self.here_at_most
 
 
 def pace_between(first: TaskResult, second: TaskResult) -> Pace | None:
     """Compare two answers that say how long the guest has been up; None if one of them does not."""
     begin, end = _uptime(first), _uptime(second)
-    if begin is None or end is None or end <= begin or second.arrived <= first.arrived:
+    if begin is None or end is None or end <= begin or second.ended <= first.ended:
         return None
-    return Pace(inside=end - begin, here=second.arrived - first.arrived)
+    return Pace(inside=end - begin, here=second.ended - first.ended, here_at_most=second.ended - first.began)
 
 
 def why_too_late(
@@ -60,7 +67,7 @@ def why_too_late(
     pace = next((found for found in paces if found is not None), None)
     if pace is None:
         return None
-    if pace.factor >= TOO_FAST:
+    if pace.is_too_fast:
         return (
             f"the guest's clock runs {pace.factor:.1f} times too fast ({pace.inside:.0f} s passed in the guest while "
             f"{pace.here:.0f} s passed here), so the {what} were undone before they could be confirmed. The policy is "
@@ -69,7 +76,7 @@ def why_too_late(
         )
     if confirmed is not None and str(confirmed.result.get("stderr", "")).startswith(_TOO_LATE):
         return (
-            f"the guest is slow: the confirmation arrived {pace.here:.0f} s after the {what} were changed, and they "
+            f"the guest is slow: the confirmation arrived {pace.inside:.0f} s after the {what} were changed, and they "
             "had been undone by then. The policy is not the cause. Apply again when its node is less busy, or give "
             "the machine more CPU"
         )

@@ -50,14 +50,15 @@ class TaskResult:
         kind: ``start``, ``ok``, ``failed``, ``unreachable`` or ``skipped``.
         result: of the task's own answer ``stdout``, ``stderr``, ``msg`` (texts of limited length), ``rc``, ``changed``,
             ``rebooted``; and ``timed_out`` if Ansible gave up waiting for it.
-        arrived: when we read it, in seconds of our monotonic clock.
+        began, ended: when Ansible began the task on it and had its result, in seconds of our monotonic clock.
     """
 
     host: str
     task: str
     kind: str
     result: dict[str, Any]
-    arrived: float = field(default=0.0, compare=False)
+    began: float = field(default=0.0, compare=False)
+    ended: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +154,7 @@ class _Reading:
         self.printed = b""
         self._hosts = hosts
         self._tell = on_result or (lambda result: None)
+        self._begun: dict[tuple[str, str], float] = {}
         self._line = b""
         self._too_long = False
 
@@ -212,7 +214,9 @@ class _Reading:
         elif result.host not in self._hosts:
             self._drop(f"a result of {result.host[:100]!r}, which was not asked")
         else:
-            self._use(replace(result, arrived=time.monotonic()))
+            if result.kind == "start":
+                self._begun[result.host, result.task] = result.ended
+            self._use(replace(result, began=self._begun.get((result.host, result.task), result.ended)))
 
     def _use(self, result: TaskResult) -> None:
         self.results.append(result)
@@ -228,7 +232,8 @@ def parse_result(line: bytes) -> TaskResult | None:
     try:
         data = json.loads(line)
         host, task, kind, said = data["host"], data["task"], data["kind"], data["result"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        at = float(data.get("at", 0.0))
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None
     if not (isinstance(host, str) and isinstance(task, str) and kind in KINDS and isinstance(said, dict)):
         return None
@@ -241,7 +246,7 @@ def parse_result(line: bytes) -> TaskResult | None:
         for name, value in said.items()
         if name in _ANSWER
     }
-    return TaskResult(host=host, task=task, kind=kind, result=answer)
+    return TaskResult(host=host, task=task, kind=kind, result=answer, ended=at)
 
 
 _ANSWER: Mapping[str, type] = {

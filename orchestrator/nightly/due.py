@@ -219,9 +219,7 @@ def _storages(
     if there is None or there.off:
         return (), f"its node {node} is offline: bring it back, then run the night again"
     reached = {
-        item.name
-        for item in state.storages
-        if item.node == node and item.usable(there) and "backup" in item.content
+        item.name for item in state.storages if item.node == node and item.usable and "backup" in item.content
     } - reading.unread.keys()  # one that cannot even be listed takes no backup
     names = tuple(name for name in wanted if name in reached)
     if names:

@@ -58,12 +58,15 @@ def _of_machines(site: str, name: str, figures: list[StorageSummary]) -> Iterato
     if not figures:
         yield _line(site, name, site, "machines", None, f"the cluster has no storage {name}")
         return
-    shared = [item for item in figures if item.shared and item.status == "available"][:1]
-    for item in shared or figures:
+    shared = [item for item in figures if item.shared and item.usable]
+    shared.sort(key=lambda item: item.mute)
+    for item in shared[:1] or figures:
         label = name if item.shared or len(figures) == 1 else f"{name} ({item.node})"
         message = ""
-        if item.status != "available":
+        if not item.usable:
             message = f"it is {item.status} on {item.node}: see Datacenter > Storage in Proxmox"
+        elif item.mute:
+            message = _silent(item)
         elif item.maxdisk and item.disk / item.maxdisk >= _NEARLY_FULL:
             message = f"{item.disk / item.maxdisk:.0%} are used on {item.node}: make room, or enlarge it"
         yield _line(site, label, site, "machines", item, message)
@@ -77,7 +80,7 @@ def _of_backups(
     tonight: dt.date,
 ) -> StorageLine:
     site = reading.observed.site
-    there = [item for item in figures if item.status == "available"]
+    there = sorted((item for item in figures if item.usable), key=lambda item: item.mute)
     if storage.name in reading.unread or not there:
         why = reading.unread.get(storage.name) or (
             f"it is {figures[0].status}: see Datacenter > Storage in Proxmox"
@@ -86,6 +89,8 @@ def _of_backups(
         )
         return _line(site, storage.name, storage.site, "backups", None, f"no backup can go there: {why}")
     item = there[0]
+    if item.mute:
+        return _line(site, storage.name, storage.site, "backups", item, _silent(item))
     expected = forecast(
         _loads(night, reading, storage.name, night_begins(tonight)),
         begins=night.clock(),
@@ -102,6 +107,10 @@ def _of_backups(
             "agree shorter retentions"
         )
     return _line(site, storage.name, storage.site, "backups", item, message, expected)
+
+
+def _silent(item: StorageSummary) -> str:
+    return f"how full it is is not known: {item.node} does not report (`systemctl status pvestatd` there)"
 
 
 def _loads(night: Night, reading: SiteReading, storage: str, since: dt.datetime) -> Iterator[Load]:

@@ -46,10 +46,15 @@ class Addresses:
         self._guard = threading.Lock()
         self._resting: dict[str, float] = {}
 
+    @property
+    def others(self) -> tuple[Endpoint, ...]:
+        """All but the site's own."""
+        return self._all[1:]
+
     def of_node(self, node: str) -> Endpoint:
         """Where a node is asked: at its own address, if it has one that can be reached, else at the site's."""
         own = self._of_node.get(node, self.main)
-        return self.main if self._rests(own) else own
+        return self.main if self.rests(own) else own
 
     def order(self, path: str) -> Iterator[Endpoint]:
         """Where a call may be sent: its node's own address, the site's, then the others.
@@ -62,7 +67,7 @@ class Addresses:
         found = _OF_A_NODE.match(path)
         own = self._of_node.get(found["node"], self.main) if found else self.main
         wished = dict.fromkeys((own, self.main, *self._all))
-        awake = [endpoint for endpoint in wished if not self._rests(endpoint)]
+        awake = [endpoint for endpoint in wished if not self.rests(endpoint)]
         yield from awake or [self.main]
 
     def unreached(self, endpoint: Endpoint) -> None:
@@ -70,6 +75,7 @@ class Addresses:
         with self._guard:
             self._resting[endpoint.url] = time.monotonic() + RESTS_SECONDS
 
-    def _rests(self, endpoint: Endpoint) -> bool:
+    def rests(self, endpoint: Endpoint) -> bool:
+        """Whether it could not be reached lately."""
         with self._guard:
             return self._resting.get(endpoint.url, 0.0) > time.monotonic()

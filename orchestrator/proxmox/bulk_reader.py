@@ -108,8 +108,9 @@ class BulkReader:
         """Ask the API for a few machines.
 
         Raises:
-            FilesUnusable: it tells otherwise.
+            FilesUnusable: it tells otherwise, or nothing at all.
         """
+        confirmed = 0
         for vm in random.sample(vms, min(SAMPLE, len(vms))):
             try:
                 told = read_vm(cluster, vm.node, vm.vmid, odd=True)
@@ -120,6 +121,9 @@ class BulkReader:
                     f"they tell otherwise of VM {vm.vmid} than the API does (was it changed at this moment, or has the "
                     "node that was read lost the cluster?)"
                 )
+            confirmed += 1
+        if vms and not confirmed:
+            raise FilesUnusable("the API confirms none of the machines that it was asked for")
 
     def read(self) -> dict[tuple[str, int], ConfigurationFile]:
         """Read every file: one SSH connection.

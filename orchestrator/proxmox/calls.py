@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -29,6 +29,7 @@ from orchestrator.proxmox.errors import (
     classify,
     tidy,
 )
+from orchestrator.proxmox.recognition import Foreign, Recognition
 from orchestrator.proxmox.shapes import wrong_answer
 
 if TYPE_CHECKING:
@@ -134,6 +135,9 @@ class Calls:
             body_bytes=body_bytes,
         )
         self._addresses = Addresses(self._endpoint, nodes or {})
+        self._recognition = Recognition(
+            self._addresses, nodes or (), lambda endpoint: self._ask(endpoint, "GET", "/nodes", {})
+        )
         self._patience = patience or Patience()
         self.vmids = vmids
         self._on_call = on_call
@@ -165,6 +169,23 @@ class Calls:
     def address_of(self, node: str) -> str:
         """The URL at which a node is asked now."""
         return self._addresses.of_node(node).url
+
+    def foreign(self, urls: Collection[str]) -> dict[str, str]:
+        """Which of the addresses of nodes are not used because another cluster answers there, and what tells it.
+
+        Up to three calls for each. What does not answer at all is not among them.
+        """
+        found = {}
+        for endpoint in self._addresses.others:
+            self._local.ends = time.monotonic() + self._endpoint.limits.connect
+            try:
+                if endpoint.url in urls:
+                    self._recognition.check(endpoint)
+            except Foreign as foreign:
+                found[endpoint.url] = tidy(self._scrub(foreign.text, {}))
+            except NoAnswer:
+                continue
+        return found
 
     def close(self) -> None:
         """Close every thread's connection. No call may be under way."""
@@ -297,6 +318,7 @@ class Calls:
         first: tuple[Endpoint, NoAnswer] | None = None
         for endpoint in self._addresses.order(path):
             try:
+                self._recognition.check(endpoint)
                 return self._ask(endpoint, method, path, params)
             except NoAnswer as failure:
                 first = first or (endpoint, failure)

@@ -20,10 +20,90 @@ from orchestrator.proxmox.reading import VmConfig, vm_config
 from orchestrator.proxmox.snapshots import VmSnapshot
 
 _SECTION = re.compile(r"\[(PENDING|special:(?:cloudinit|fleecing)|[A-Za-z][A-Za-z0-9_-]+)\]")
+_SNAPSHOT = re.compile(r"[A-Za-z][A-Za-z0-9_-]+")
 _SETTING = re.compile(r"([a-z][a-z_-]*[0-9]*): (\S(?:.*\S)?)")
 _REWRITTEN = re.compile(r"on|yes|true|off|no|false|0[0-9]+|\".*\"", re.IGNORECASE)
 """Values that the API answers otherwise than they stand in the file."""
-_OLD_KEYS = frozenset({"cdrom", "smp", "description", "snapstate"})
+_SWITCHES = frozenset(
+    {
+        "acpi",
+        "allow-ksm",
+        "autostart",
+        "ciupgrade",
+        "freeze",
+        "keephugepages",
+        "kvm",
+        "localtime",
+        "numa",
+        "onboot",
+        "protection",
+        "reboot",
+        "tablet",
+        "tdf",
+        "template",
+    }
+)
+_WHOLE_NUMBERS = frozenset(
+    {"balloon", "cores", "cpuunits", "migrate_speed", "shares", "snaptime", "sockets", "vcpus"}
+)
+_NUMBERS = frozenset({"cpulimit", "migrate_downtime"})
+_TEXTS = frozenset(
+    {
+        "affinity",
+        "agent",
+        "amd-sev",
+        "arch",
+        "args",
+        "audio0",
+        "bios",
+        "boot",
+        "bootdisk",
+        "cicustom",
+        "cipassword",
+        "citype",
+        "ciuser",
+        "cpu",
+        "efidisk0",
+        "hookscript",
+        "hotplug",
+        "hugepages",
+        "ivshmem",
+        "keyboard",
+        "lock",
+        "machine",
+        "memory",
+        "meta",
+        "name",
+        "nameserver",
+        "ostype",
+        "parent",
+        "rng0",
+        "running-nets-host-mtu",
+        "runningcpu",
+        "runningmachine",
+        "scsihw",
+        "searchdomain",
+        "smbios1",
+        "spice_enhancements",
+        "sshkeys",
+        "startdate",
+        "startup",
+        "tags",
+        "tpmstate0",
+        "vga",
+        "vmgenid",
+        "vmstate",
+        "vmstatestorage",
+        "watchdog",
+    }
+)
+_NUMBERED = {"hostpci": 16, "ide": 4, "ipconfig": 32, "net": 32, "numa": 8, "parallel": 3, "sata": 6, "scsi": 31,
+             "serial": 4, "unused": 256, "usb": 14, "virtio": 16, "virtiofs": 10}  # fmt: skip
+"""Keys with a number after them, and the first number that there is not."""
+_NUMBERED_KEY = re.compile(r"([a-z]+)(0|[1-9][0-9]{0,2})")
+_SNAPSTATE = re.compile(r"snapstate:\s*(?:prepare|delete)\s*$")
+_BLANKS_AT_THE_END = re.compile(r"[ \t\n\v\f\r\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+\Z")
+"""As Perl has them: Python counts \\x1c to \\x1f as well."""
 _MASKED = frozenset({"cipassword"})
 
 
@@ -67,8 +147,11 @@ def parse_configuration_file(node: str, vmid: int, digest: str, content: bytes) 
     if None in snapshots:
         return None
     current, waiting = main.values(), pending.values()
+    config = vm_config(node, vmid, current, waiting, deleted - waiting.keys(), digest)
+    if config.wrong:  # Proxmox leaves out what it does not understand
+        return None
     return ConfigurationFile(
-        config=vm_config(node, vmid, current, waiting, deleted - waiting.keys(), digest),
+        config=config,
         snapshots=tuple(
             sorted(
                 (item for item in snapshots if item is not None), key=lambda item: (item.taken_at, item.name)
@@ -90,7 +173,7 @@ class _Section:
         """The settings with the description, which stands in the file as comments."""
         values = dict(self.settings)
         if self.comments:
-            values["description"] = "\n".join(self.comments).rstrip()
+            values["description"] = _BLANKS_AT_THE_END.sub("", "\n".join(self.comments))
         return values
 
 
@@ -114,13 +197,34 @@ def _sections(text: str) -> Iterator[tuple[str, _Section]]:
 
 def _add(section: _Section, line: str, *, special: bool, snapshot: bool) -> None:
     found = _SETTING.fullmatch(line)
+    if "\r" in line or line.lstrip().startswith("["):
+        raise _Odd(line)
     if special:
         return
     if found is None or found[1] in section.settings or _REWRITTEN.fullmatch(found[2]):
         raise _Odd(line)
-    if found[1] in _OLD_KEYS and not (snapshot and found[1] == "snapstate"):
+    if _SNAPSTATE.search(line):  # wherever it stands in a line, Proxmox takes the line for this
+        if not snapshot or found[1] != "snapstate" or found[2] not in ("prepare", "delete"):
+            raise _Odd(line)
+    elif not _is_known(found[1], found[2]):
         raise _Odd(line)
     section.settings[found[1]] = found[2]
+
+
+def _is_known(key: str, value: str) -> bool:
+    """Whether Proxmox takes a setting as it stands: unknown keys, and values of another type, it leaves out."""
+    if key in _SWITCHES:
+        return value in ("0", "1")
+    if key in _WHOLE_NUMBERS:
+        return re.fullmatch(r"[0-9]{1,15}", value) is not None
+    if key in _NUMBERS:
+        return re.fullmatch(r"[0-9]{1,15}(?:\.[0-9]{1,15})?", value) is not None
+    numbered = _NUMBERED_KEY.fullmatch(key)
+    return (
+        key in _TEXTS
+        or key == "delete"
+        or (numbered is not None and int(numbered[2]) < _NUMBERED.get(numbered[1], 0))
+    )
 
 
 def _decoded(line: str) -> str:
@@ -133,14 +237,14 @@ def _decoded(line: str) -> str:
 
 def _snapshot(name: str, section: _Section) -> VmSnapshot | None:
     values = section.values()
-    time = values.get("snaptime", "0")
-    if not re.fullmatch(r"[0-9]{1,11}", time):
+    time, parent = values.get("snaptime", "0"), values.get("parent")
+    if not re.fullmatch(r"[0-9]{1,11}", time) or not (parent is None or _SNAPSHOT.fullmatch(parent)):
         return None
     return VmSnapshot(
         name=name,
         taken_at=dt.datetime.fromtimestamp(int(time), dt.UTC),
         description=values.get("description", ""),
-        parent=values.get("parent"),
+        parent=parent,
         unfinished=values.get("snapstate"),
     )
 

@@ -299,6 +299,12 @@ _RULES = (
     _rule(r"Permission check failed", PermissionDenied),
     _rule(r"checksum mismatch|detected modified configuration", DigestMismatch),
     _rule(
+        r"VM is locked \((?P<mark>suspended)\)",
+        Locked,
+        "it is hibernated: start it in Proxmox (it goes on where it was), then run this again; `qm unlock {vmid}` "
+        "loses what it had in memory",
+    ),
+    _rule(
         r"(?:VM|CT) is locked(?: \((?P<mark>[\w-]+)\))?",
         Locked,
         "wait until its task ({mark}) ends; if none runs, a crashed one left the mark: lift it with "

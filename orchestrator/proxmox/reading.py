@@ -117,6 +117,8 @@ class StorageSummary:
         content: what it takes: ``images``, ``backup``, ``import``, …
         kind: Proxmox's type of it: ``dir``, ``lvmthin``, …; empty if it was not told.
         maxdisk, disk: its size and what is used of it, bytes.
+        mute: whether its node answers and keeps its figures to itself (:attr:`NodeSummary.mute`), those of its
+            storages included.
     """
 
     name: str
@@ -127,10 +129,12 @@ class StorageSummary:
     maxdisk: int
     disk: int
     kind: str = ""
+    mute: bool = field(default=False, compare=False)
 
-    def usable(self, node: NodeSummary) -> bool:
+    @property
+    def usable(self) -> bool:
         """Whether it can be used on its node, as far as is known: of one whose node is mute, only trying tells."""
-        return self.status == "available" if node.online else node.mute and self.status == "unknown"
+        return self.status == "available" or (self.mute and self.status == "unknown")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,6 +248,8 @@ def read_cluster(cluster: Cluster, *, version: str | None = None) -> ClusterStat
     storages = _sound(
         resources, "storage", _STORAGE_ENTRY, _storage, bad, lambda entry: (entry["storage"], entry["node"])
     )
+    mute = {node.name for node in nodes if node.mute}
+    storages = [replace(storage, mute=storage.node in mute) for storage in storages]
     return ClusterState(
         site=cluster.site,
         version=version,

@@ -201,6 +201,7 @@ _ANSWERS: tuple[tuple[str, Shape], ...] = (
         ),
     ),
     ("GET /storage", Listed(Record(needs={"storage": TEXT}, may={"type": LINE, VOLUME_CHAIN: FLAG}))),
+    ("GET /nodes", Listed(Record(needs={"node": NODE}, may={"ssl_fingerprint": LINE}))),
     ("GET /nodes/[^/]+/time", Record(needs={"time": TIME})),
     ("GET /nodes/[^/]+/network", Listed(Record(needs={"iface": TEXT}))),
     ("GET /nodes/[^/]+/qemu", Listed(Record(needs={"vmid": VMID}, may={"name": LINE}))),

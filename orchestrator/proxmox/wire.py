@@ -138,6 +138,10 @@ class Wire:
 
     def _still_open(self) -> bool:
         """Whether a connection is open and silent: one that has something to say between two answers is closed."""
+        if (
+            self._buffer
+        ):  # whoever was interrupted left it: it would be taken for the beginning of the next answer
+            self.close()
         tls = self._tls
         if tls is None:
             return False
@@ -214,7 +218,7 @@ class Wire:
         longest = limits.body_bytes if head.status < 400 else limits.error_bytes
         # What comes over the wire may be a little longer: lengths of chunks, trailers.
         self._budget.allow(longest, spare=limits.header_bytes)
-        compression = head.headers.get("content-encoding", "identity").strip().lower()
+        compression = head.headers.get("content-encoding", "identity").lower()
         if compression not in ("identity", "", "gzip"):
             raise Unfit(f"the answer is compressed in another way than was asked for: {compression[:40]}")
         unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if compression == "gzip" else None
@@ -234,7 +238,7 @@ class Wire:
             return
         length = head.headers.get("content-length")
         if coding := head.headers.get("transfer-encoding"):
-            if coding.strip().lower() != "chunked" or length is not None:
+            if coding.lower() != "chunked" or length is not None:
                 raise Garbled("it is not clear where the answer ends")
             yield from self._chunks()
         elif length is not None:
@@ -300,14 +304,20 @@ def _parse_head(text: bytes) -> _Head:
         raise Garbled("the answer is not HTTP/1.1")
     if len(lines) > _MOST_HEADERS:
         raise Garbled(f"the answer has more than {_MOST_HEADERS} headers")
+    if text.count(b"\r") != len(lines) or text.count(b"\n") != len(lines) or b"\0" in text:
+        raise Garbled(
+            "a line of the answer's head has no proper end"
+        )  # others would read another header there
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.decode("latin-1").partition(":")
-        name, value = name.lower(), value.strip()
-        if not colon or not name or name[0] in " \t" or name[-1] in " \t":
+        name, value = name.lower(), value.strip(" \t")
+        if not colon or not name or " " in name or not (name.isascii() and name.isprintable()):
             raise Garbled("a header of the answer cannot be read")
         if name in _ONCE and headers.get(name, value) != value:
             raise Garbled(f"the answer has two headers {name}, which differ")
+        if name == "connection" and name in headers:
+            value = f"{headers[name]}, {value}"
         headers[name] = value
     return _Head(
         int(found["minor"]), int(found["status"]), (found["reason"] or b"").decode("latin-1"), headers

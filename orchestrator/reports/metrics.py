@@ -175,8 +175,9 @@ def _storages(report: NightReport, registry: CollectorRegistry) -> None:
     )
     for line in report.storages:
         labels = (line.site, line.name)
-        used.labels(*labels).set(line.used)
-        total.labels(*labels).set(line.total)
+        if line.total:  # else nobody knows
+            used.labels(*labels).set(line.used)
+            total.labels(*labels).set(line.total)
         if line.full_on is not None:
             full.labels(*labels).set((line.full_on - report.night).days)
         elif line.forecast:

@@ -437,9 +437,9 @@ def places(site: ObservedSite, names: Iterable[str]) -> list[tuple[str, str]]:
     usable = [
         storage
         for storage in site.state.storages
-        if storage.name in wanted and storage.node in nodes and storage.usable(nodes[storage.node])
+        if storage.name in wanted and storage.node in nodes and storage.usable
     ]
-    for storage in sorted(usable, key=lambda storage: nodes[storage.node].mute):
+    for storage in sorted(usable, key=lambda storage: storage.mute):
         if storage.shared and storage.name in seen:
             continue
         seen.add(storage.name)

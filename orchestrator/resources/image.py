@@ -327,7 +327,7 @@ def _storage_objection(storage: StorageSummary | None, desired: DesiredMachine, 
             f"the storage {name} of the site's file is not on {node} (it is not there, disabled, or restricted to "
             "other nodes): see Datacenter > Storage, or have a copy of the template on a node that has it"
         )
-    if storage.status != "available":
+    if not storage.usable:
         return f"the storage {name} cannot be used on {node} now ({storage.status}): see the network or disk behind it"
     if "images" not in storage.content:
         takes = ",".join(sorted({*storage.content, "images"}))

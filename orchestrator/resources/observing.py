@@ -25,7 +25,7 @@ from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.oddity import oddity
 from orchestrator.resources.ownership import claimed
 from orchestrator.resources.register import register_of
-from orchestrator.resources.scope import EVERYBODY, Scope, looks_ours
+from orchestrator.resources.scope import EVERYBODY, Scope, looks_ours, namesakes
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, VmSummary
@@ -78,6 +78,7 @@ class SiteLook:
         self.site = site
         self.state = read_cluster(cluster, version=check_privileges(cluster))
         self._names = frozenset(names)
+        self._namesakes = namesakes(self.state.vms)
         self._adopting = frozenset(adopting)
         self._all_snapshots = all_snapshots
         self._reader = reader_of(cluster, self.state, silent_nodes(self.state))
@@ -137,7 +138,7 @@ class SiteLook:
 
     def _concerns(self, vm: VmSummary, scope: Scope) -> bool:
         asked_for = vm.vmid in self._adopting or vm.name in self._names
-        return (asked_for or looks_ours(vm)) and scope.includes(vm)
+        return (asked_for or looks_ours(vm)) and scope.includes(vm, self._namesakes)
 
     def _read(self, reader: MachineReader, vm: VmSummary) -> tuple[int, Found] | None:
         found = reader.read(vm, all_snapshots=self._all_snapshots)

@@ -8,6 +8,8 @@ among all of them (:mod:`orchestrator.planning.scopes`) before anything is made.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,16 +37,28 @@ class Scope:
         """One client's machines; everybody's if it is None."""
         return cls(clients=None if client is None else frozenset({client}))
 
-    def includes(self, vm: VmSummary) -> bool:
-        """Whether a VM that looks ours may be one of these, by the cluster's list."""
+    def includes(self, vm: VmSummary, namesakes: Collection[tuple[str | None, str]] = ()) -> bool:
+        """Whether a VM that looks ours may be one of these, by the cluster's list.
+
+        Args:
+            vm: the VM.
+            namesakes: :func:`namesakes` of all of the cluster: of these at most one is what its name says.
+        """
         owner = certain_owner(vm)
         if owner is None or self.clients is None:
             return True
-        return owner in self.clients and vm.name not in self.passed_over
+        passed_over = vm.name in self.passed_over and (vm.pool, vm.name) not in namesakes
+        return owner in self.clients and not passed_over
 
 
 EVERYBODY = Scope()
 """Every machine of ours."""
+
+
+def namesakes(vms: Iterable[VmSummary]) -> frozenset[tuple[str | None, str]]:
+    """Pool and name of which there are several VMs."""
+    counted = Counter((vm.pool, vm.name) for vm in vms)
+    return frozenset(key for key, count in counted.items() if count > 1)
 
 
 def looks_ours(vm: VmSummary) -> bool:

@@ -173,12 +173,26 @@ _MEANT_PORTS = re.compile(r"([0-9]{1,5}) ?(?:-|–|\.\.|:) ?([0-9]{1,5})")
 """What people write who mean a range of ports."""
 
 
+_ITEM_EACH = "an item opens one port, or one range: write an item for each"
+
+
+def _meant_range(value: object) -> str | None:
+    """What to write for a text that surely means a range of ports; None for others (8000-10: 8010, or 10?)."""
+    match = _MEANT_PORTS.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return None
+    first, last = int(match[1]), int(match[2])
+    if not 1 <= first <= last <= 65535:
+        return None
+    return f"write port: {first}" if first == last else f"write ports: {first}-{last}"
+
+
 def _parse_one_port(value: object) -> object:
-    if isinstance(value, str):
-        if match := _MEANT_PORTS.fullmatch(value.strip()):
-            raise ValueError(f"write ports: {match[1]}-{match[2]}")
-        if re.fullmatch(r"[0-9]{1,5}( ?, ?[0-9]{1,5})+", value.strip()):
-            raise ValueError("an item opens one port, or one range: write an item for each")
+    if meant := _meant_range(value):
+        raise ValueError(meant)
+    listed = isinstance(value, str) and re.fullmatch(r"[0-9]{1,5}( ?, ?[0-9]{1,5})+", value.strip())
+    if listed or isinstance(value, list):
+        raise ValueError(_ITEM_EACH)
     return value
 
 
@@ -189,11 +203,11 @@ def _parse_port_range(value: object) -> tuple[int, int]:
         first, last = int(match[1]), int(match[2])
         if 1 <= first < last <= 65535:
             return first, last
-        if 1 <= first == last <= 65535:
-            raise ValueError(f"write port: {first}")
-    elif isinstance(value, str) and (match := _MEANT_PORTS.fullmatch(value.strip())):
-        raise ValueError(f"write ports: {match[1]}-{match[2]}")
-    elif isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535:
+    if meant := _meant_range(value):
+        raise ValueError(meant)
+    if isinstance(value, list):
+        raise ValueError(_ITEM_EACH)
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65535:
         raise ValueError(f"write port: {value}; a range is FIRST-LAST, such as 5000-5010")
     raise ValueError("a range of ports is FIRST-LAST within 1-65535, such as 5000-5010")
 

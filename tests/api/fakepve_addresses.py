@@ -24,6 +24,10 @@ class AddressOps:
         """Listen on another port, too; return its URL."""
         return f"https://{self.node.host}:{await self._listen(0, certificate or self.certificate)}"
 
+    def op_know_token(self, token_id: str, secret: str) -> None:
+        """Accept another cluster's token, as a copy of that cluster does."""
+        self.node.apitokens[token_id] = secret
+
     async def op_address(self, url: str, listening: bool) -> None:
         """Stop listening at one address (connections that are open stay), or begin again."""
         port = int(url.rpartition(":")[2])

@@ -197,12 +197,48 @@ def test_the_files_tell_what_the_api_tells(desk: Desk, fakepve: FakePve, tmp_pat
         "[odd section]",
         "[pending]",
         "#%FF",
+        "onboot: 7",
+        "sockets: many",
+        "frobnicate: 1",
+        "digest: abc",
+        "net01: virtio=BC:24:11:44:91:79,bridge=vmbr0",
+        "net32: virtio=BC:24:11:44:91:79,bridge=vmbr0",
+        "scsi0: garbage in a disk,size=1X",
+        "args: -name snapstate: delete",
+        "hookscript: local:snippets/snapstate: prepare",
+        "[one]\nsnapstate: else",
+        "[one]\nsnapstate: deletesnapstate:prepare",
+        "tags: a\rb",
+        "[special:cloudinit]\n[PENDING] \ncores: 2",
+        "[one]\nparent: ../two",
     ],
 )
 def test_what_proxmox_does_not_write_is_left_to_the_api(line: str) -> None:
     sound = b"agent: 1\nmemory: 512\n"
     assert parse_configuration_file("pve1", 100, "0" * 40, sound) is not None
     assert parse_configuration_file("pve1", 100, "0" * 40, sound + line.encode("latin-1") + b"\n") is None
+
+
+def test_notes_end_where_proxmox_lets_them_end() -> None:
+    read = parse_configuration_file("pve1", 100, "0" * 40, b"#one%1F\n#two%1C\n#%C2%A0\n")
+    assert read is not None and read.config.current["description"] == "one\x1f\ntwo\x1c"
+
+
+@pytest.mark.parametrize("quorate", [0, 1])
+def test_a_node_without_the_cluster_tells_nothing(large: Desk, node: SshServer, quorate: int) -> None:
+    """Its files are old, and five machines may happen not to have changed since."""
+    cluster = f'"cluster": {{ "name": "paris", "version": 3, "nodes": 3, "quorate": {quorate} }}'
+    (node.folder / ".members").write_text(f'{{\n"nodename": "pve1",\n"version": 4,\n{cluster}\n}}\n')
+    answer = large.run("plan")
+    assert answer.code == 0
+    assert ("this node has lost the cluster" in answer.err) == (quorate == 0)
+
+
+def test_files_that_the_api_confirms_none_of_are_not_used(large: Desk, fakepve: FakePve) -> None:
+    fakepve.control(
+        "fault", method="GET", path="/nodes/pve1/qemu/1\\d\\d\\d/pending", kind="error", status=403, times=9
+    )
+    assert "the API confirms none" in large.run("plan").err
 
 
 def test_the_lines_for_the_node_make_the_program_and_the_key(desk: Desk, node: SshServer) -> None:

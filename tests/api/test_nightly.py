@@ -202,7 +202,7 @@ def test_declared_snapshots_are_taken_and_expired_ones_go_and_foreign_ones_are_t
     assert taken["before-migration"].action == "taken", "at two in the morning it is still Monday's night"
     assert taken["by-hand"].action == "foreign"
     assert set(night.desk.machines()["web-1"]["snapshots"]) == {"before-migration", "by-hand"}
-    later = night.night(MONDAY_NIGHT + dt.timedelta(days=7, hours=3, minutes=50))
+    later = night.night(MONDAY_NIGHT + dt.timedelta(days=7, hours=3, minutes=50), speed=60)
     assert [line for line in later.snapshots if line.action == "removed"] == [], "its seven days are not over"
     last = night.night(MONDAY_NIGHT + dt.timedelta(days=7, hours=4, minutes=10))
     assert [line.snapshot for line in last.snapshots if line.action == "removed"] == ["before-migration"]

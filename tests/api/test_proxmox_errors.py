@@ -156,6 +156,11 @@ def test_the_remedy_of_a_lock_names_the_command_the_machine_and_the_node(refused
     assert "`qm unlock 110` on node pve1" in refused(500, "VM is locked (clone)").remedy
 
 
+def test_a_hibernated_machine_is_not_to_be_unlocked(refused: Any) -> None:
+    hibernated = refused(500, "VM is locked (suspended)")
+    assert isinstance(hibernated, Locked) and "start it in Proxmox" in hibernated.remedy
+
+
 def test_wrong_parameters_are_listed(cluster: Cluster, fakepve: FakePve) -> None:
     fakepve.control("add_template", vmid=9000, name="debian-12")
     with pytest.raises(BadParameters) as caught:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import time
+from pathlib import Path
 from typing import Any
 
+from orchestrator.applying.apply import apply_plan
+from orchestrator.applying.journal import Journal
+from orchestrator.history import open_history
+from orchestrator.planning.plan import make_plan
+from orchestrator.resources.observing import observe
 from tests.api.desk import Desk, machine, subscription
+from tests.api.night_desk import NightDesk
 
 _MUTE = {"status": "suspended", "suspension": {"since": "2026-11-01", "reference": "L-1"}}
 
@@ -67,6 +76,25 @@ def test_a_node_whose_statistics_daemon_hangs_is_asked_itself(desk: Desk) -> Non
     assert ("stop", "power", "stopped") not in _changes(desk).get("web-1", [])
 
 
+def test_storages_of_a_node_whose_daemon_hangs_are_used(desk: Desk) -> None:
+    """They are ``unknown`` as their node is: only trying tells. What is not known of them is said."""
+    night = NightDesk(desk)
+    night.deliver("web-1")
+    night.fake.control("hang", nodes=["pve1"])
+    night.files("web-1", "web-2")
+    assert desk.apply().code == 0 and "web-2" in desk.machines()
+    assert desk.run("backup", "now", "dupont/web-1").code == 0
+    restored = desk.run("backup", "restore", "dupont/web-1", "--as", "copy")
+    assert restored.code == 0 and "copy" in desk.machines(), restored
+    doctor = desk.run("doctor").out
+    assert "node pve1" in doctor and "systemctl status pvestatd" in doctor, doctor
+    assert "template 9000 on pve1" in doctor, "its machines are looked at"
+    night.files("web-1")
+    lines = night.night().storages
+    assert len(lines) == 2 and all("pve1 does not report" in line.message for line in lines), lines
+    assert not any(line.forecast for line in lines), "nothing is forecast from nothing"
+
+
 def test_a_machine_whose_state_nobody_tells_is_named_and_left_alone(desk: Desk) -> None:
     fake = _two_nodes(desk)
     nodes = {vm["node"]: name for name, vm in desk.machines().items()}
@@ -106,3 +134,23 @@ def test_a_clone_that_a_killed_run_began_is_not_made_a_second_time(desk: Desk) -
     )
     assert desk.apply().code == 0
     assert [vm["name"] for vm in fake.dump()["vms"].values()] == ["debian-12", "web-1"]
+
+
+def test_a_clone_whose_answer_was_lost_is_waited_for_however_long_it_takes(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """Until it ends nothing in Proxmox says whose it is; that is no reason to give it up, or to ask for another."""
+    fake = desk.fakes["paris"]
+    desk.write(subscription("dupont", [machine("web-1")]))
+    fake.control("pace", time_scale=1.0, clone_seconds=3.0)
+    fake.fault("POST", "/nodes/pve1/qemu/9000/clone", "reset", after=True)
+    cluster = fake.cluster()
+    observed = {"paris": observe(cluster, "paris", names={"web-1"})}
+    plan = make_plan(desk.desired(), observed, dt.datetime.now(dt.UTC))
+    with open_history(tmp_path / "h.db") as history:
+        journal = Journal(history=history, who="test", why="test", run="r", show=lambda *_: None)
+        (outcome,) = apply_plan(
+            plan, {"paris": cluster}, observed, journal, ssh=None, pause=lambda _: time.sleep(0.05)
+        )
+    assert outcome.result == "partly", outcome
+    assert sorted(desk.machines()) == ["web-1"]

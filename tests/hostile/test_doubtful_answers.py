@@ -44,6 +44,15 @@ DOUBTFUL = {
     "a chunk without a length": CHUNKED + b"x\r\n" + BODY,
     "a chunk that is longer": CHUNKED + b"3\r\n" + BODY + b"\r\n0\r\n\r\n",
     "101 headers": OK + b"X-Many: 1\r\n" * 101 + LENGTH + b"\r\n" + BODY,
+    "a line of the head that ends otherwise": OK + b"X: 1\nContent-Length: 4\r\n" + LENGTH + b"\r\n" + BODY,
+    "a head that ends twice": OK + b"X: 1\r\n\n" + LENGTH + b"\r\n" + BODY,
+    "half the end of a line": OK + b"X: 1\rContent-Length: 4\r\n" + LENGTH + b"\r\n" + BODY,
+    "a length with a space of another kind": OK + b"Content-Length: %d\xa0\r\n\r\n" % len(BODY) + BODY,
+    "chunks with a space of another kind": OK
+    + b"Transfer-Encoding:\x1c chunked\r\n\r\n1e\r\n"
+    + BODY
+    + b"\r\n0\r\n\r\n",
+    "a name with what is no letter": OK + b"X\xa0Y: 1\r\n" + LENGTH + b"\r\n" + BODY,
     "too few bytes": OK + b"Content-Length: 31\r\n\r\n" + BODY,
 }
 
@@ -97,6 +106,29 @@ def test_what_follows_an_answer_is_not_taken_for_the_next_one(tmp_path: Path, fi
         assert [cluster.get("/version")["version"] for _ in range(3)] == ["8.4.1"] * 3
         assert len(server.wires) == 3
         cluster.close()
+
+
+def test_what_an_interruption_left_is_not_taken_for_the_next_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C between the end of one answer and what came after it."""
+
+    def behave(wire: Wire) -> None:
+        wire.request()
+        wire.say(SOUND + OK + b"Content-Length: %d\r\n\r\n" % len(OTHERS) + OTHERS)
+        wire.request()
+
+    def interrupt(_head: object) -> bool:
+        raise KeyboardInterrupt
+
+    with raw_server(tmp_path, behave) as server:
+        cluster = client(server)
+        with monkeypatch.context() as patch:
+            patch.setattr("orchestrator.proxmox.wire._Head.keeps", property(interrupt))
+            with pytest.raises(KeyboardInterrupt):
+                cluster.get("/version")
+        assert cluster.get("/version")["version"] == "8.4.1"
+        assert len(server.wires) == 2
 
 
 def test_an_answer_that_ends_with_its_connection(tmp_path: Path) -> None:

@@ -157,6 +157,8 @@ def test_a_history_of_another_version_and_a_damaged_one(made: Desk) -> None:
 
 
 def test_a_password_in_a_databases_url_is_in_no_output(made: Desk) -> None:
+    managed = {"level": "supervision", "updates": "on-request"}  # its plans count the month's free changes
+    made.write(subscription("dupont", [machine("web-1")], managed_services=managed))
     never = "127.0.0.1:1/h?connect_timeout=1"
     for url in (
         f"postgresql+psycopg://alice:s3cr3t-word@{never}",

@@ -126,9 +126,9 @@ class Lab:
     def kill(self) -> None:
         """Kill the server, without a word of warning."""
         pid = int((self.state / "server.pid").read_text())
-        watched = os.pidfd_open(pid)
+        watched, ours = os.pidfd_open(pid), _is_child(pid)
         os.kill(pid, signal.SIGKILL)
-        os.waitid(os.P_PIDFD, watched, os.WEXITED) if _is_child(pid) else _wait(watched)
+        os.waitid(os.P_PIDFD, watched, os.WEXITED) if ours else _wait(watched)
         os.close(watched)
 
     @property

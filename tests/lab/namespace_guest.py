@@ -151,6 +151,14 @@ class NamespaceGuest:
         assert self.init.stdout is not None
         said = {self.init.stdout.readline() for _ in range(2)}
         assert said == {"services ready\n", "sshd ready\n"}, (self.folder / "sshd.log").read_text()
+        if self.systemd:
+            eventually(self._systemd_answers, "systemd of the guest takes commands")
+
+    def _systemd_answers(self) -> bool:
+        return self.inside("systemctl", "is-system-running", check=False).stdout in (
+            "running\n",
+            "degraded\n",
+        )
 
     def _boot(self) -> str:
         if self.systemd:
@@ -390,10 +398,25 @@ def tell():
     os.pwrite(uptime, f"{begun + (time.monotonic() - begun) * factor:.2f} 0.00\\n".encode(), 0)
 
 tell()
-print("ready", flush=True)
+print(os.getpid(), flush=True)
 while True:
     tell()
     time.sleep(0.02)
+"""
+
+
+_FAST_DATE = """
+read -r now _ </proc/uptime
+case $* in
++%s)
+    [ -s /run/date-set ] || echo 1 "$now" >/run/date-set
+    read -r set then </run/date-set
+    was=$now # the next tick: between setting the clock and asking for it at least one has passed
+    while [ "$now" = "$was" ]; do read -r now _ </proc/uptime; done
+    awk -v set="$set" -v now="$now" -v then="$then" 'BEGIN { printf "%d", set + now - then }'
+    ;;
+*-s*) echo "${*##*@} $now" >/run/date-set ;;
+esac
 """
 
 
@@ -401,23 +424,29 @@ while True:
 def fast_clock(guest: NamespaceGuest, factor: int) -> Iterator[None]:
     """Let the guest's clock run too fast, as one of a kernel that measured it wrongly.
 
-    Namespaces share the computer's clock. So the two things are replaced by which the programs in the guest know the
-    time: `sleep`, which is over too early, and /proc/uptime.
+    Namespaces share the computer's clock. So what is replaced is that by which the programs in the guest know the time:
+    `sleep`, which is over too early, /proc/uptime, and `date`, whose clock begins at 1 and can be set.
     """
-    sleep = guest.folder / "sbin/sleep"
-    sleep.write_text(f'#!/bin/sh\nexec /bin/sleep "$(awk "BEGIN {{ print $1 / {factor} }}")"\n')
-    sleep.chmod(0o755)
+    programs = {
+        "sleep": f'exec /bin/sleep "$(awk "BEGIN {{ print $1 / {factor} }}")"',
+        "date": _FAST_DATE,
+    }
+    for name, commands in programs.items():
+        program = guest.folder / "sbin" / name
+        program.write_text(f"#!/bin/sh\n{commands}\n")
+        program.chmod(0o755)
     command = guest.command_inside(sys.executable, "-c", _FAST_CLOCK, str(factor))
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as clock:
         try:
             assert clock.stdout is not None
-            assert clock.stdout.readline() == "ready\n"
+            number = clock.stdout.readline().strip()
             guest.inside("mount", "--bind", "/run/uptime", "/proc/uptime")
             yield
-            guest.inside("umount", "/proc/uptime")
         finally:
-            sleep.unlink()
-            clock.kill()
+            guest.inside("umount", "/proc/uptime", check=False)
+            guest.inside("kill", "-9", number)
+            for name in programs:
+                (guest.folder / "sbin" / name).unlink()
 
 
 @contextmanager

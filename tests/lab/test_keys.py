@@ -221,12 +221,12 @@ def test_a_guest_whose_clock_runs_too_fast_is_told_from_one_that_lets_nobody_in(
     guest: NamespaceGuest,
 ) -> None:
     before = file(guest).read_text()
-    with fast_clock(guest, 5), slow_login(guest, "admin", "/etc/orchestrator/keys/pending"):
-        fared, _ = bring(target(guest, former=("bob",)), guest.ssh(rollback_seconds=20))
+    with fast_clock(guest, 20), slow_login(guest, "admin", "/etc/orchestrator/keys/pending"):
+        fared, _ = bring(target(guest, former=("bob",)), guest.ssh(rollback_seconds=60))
     assert fared.status == "rolled-back", fared.message
     found = re.search(r"the guest's clock runs ([0-9.]+) times too fast", fared.message)
     assert found is not None, fared.message
-    assert 4 < float(found[1]) < 6
+    assert 5 < float(found[1]) < 30
     assert "management.ssh_public_key" not in fared.message
     assert file(guest).read_text() == before
 

@@ -69,13 +69,13 @@ def test_nothing_is_wrong_with_the_lab_and_its_guests_can_ask_what_updates_are_d
     assert looked.code == 0, looked
     stage.files["dupont"]["managed_services"] = {
         "level": "supervision",
-        "maintenance_window": {"days": ["tuesday"], "from": "22:00", "to": "02:00"},
+        "maintenance_window": {"days": ["tuesday"], "from": "22:00", "to": "23:30"},
     }
     stage.write()
     due = stage.run("updates", "dupont", "--format", "json")
     assert due.code == 0, due
     (found,) = json.loads(due.out)["machines"]
-    assert (found["machine"], found["security"], found["others"]) == ("web-1", [], []), found
+    assert (found["machine"], found["problem"], found["packages"]) == ("web-1", None, []), found
     del stage.files["dupont"]["managed_services"]
     stage.write()
 

@@ -77,6 +77,8 @@ EDITS = [
     ("yes for a mapping", "address: auto", "backup: «yes»", "yes without quotes", "the keys retention_days, quote"),
     ("on for a switch", "address: auto", "redundancy: { hardware: «On» }", "On without quotes", "write true"),
     ("no days", "address: auto", "backup: { retention_days: «0» }", "retention_days cannot be 0", "7 or 31 calendar"),
+    ("range backwards", "port: 443", "ports: «8000–10»", 'ports cannot be "8000–10"', "FIRST-LAST"),
+    ("list of ports", "port: 443", "«port»: [80, 443]", "port cannot be this list", "write an item for each"),
     ("range for a port", "port: 443", "port: «8000-8010»", 'port cannot be "8000-8010"', "write ports: 8000-8010"),
     ("two ports for one", "port: 443", 'port: «"80,443"»', "port cannot be", "write an item for each"),
     ("range of one port", "port: 443", "ports: «443-443»", "ports cannot be", "write port: 443"),

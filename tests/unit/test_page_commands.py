@@ -49,7 +49,7 @@ def problem(words: list[str]) -> str | None:
     command = tree()
     rest = list(words)
     before = {name: item.is_flag for item in command.params for name in item.opts if item.opts}
-    while rest and rest[0].startswith("-"):  # options that stand before every command
+    while rest and rest[0].startswith("-"):  # options of every command
         name = rest.pop(0)
         if name not in before:
             return f"no option {name}"
@@ -60,7 +60,8 @@ def problem(words: list[str]) -> str | None:
         if name not in command.commands:
             return f"there is no {name}"
         command = command.commands[name]
-    known = {name for item in command.params for name in (*item.opts, *item.secondary_opts)} | {"--help"}
+    known = {name for item in command.params for name in (*item.opts, *item.secondary_opts)}
+    known |= {"--help", *before}  # the main options may stand after a command, too
     unknown = [word for word in rest if word.startswith("--") and word.partition("=")[0] not in known]
     return f"no option {', '.join(unknown)}" if unknown else None
 

@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 from orchestrator.planning.plan import Plan, Selection, make_plan
 from orchestrator.planning.safety import with_dangers
 from orchestrator.planning.scopes import scopes, suffices
+from orchestrator.resources.change import Kind
 from orchestrator.resources.desired import DesiredMachine, pool_of
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.ownership import sort_out
 from orchestrator.resources.register import register_of
-from orchestrator.resources.scope import EVERYBODY, Scope, certain_owner, looks_ours
+from orchestrator.resources.scope import EVERYBODY, Scope, certain_owner, looks_ours, namesakes
 from orchestrator.sites.model import Safety
+from tests.api.desk import machine as written
+from tests.api.desk import subscription
 from tests.unit.plan_worlds import World, desired, subscriptions
 
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
@@ -75,10 +78,12 @@ def _machines(world: World, spoilt: dict[int, dict[str, Any]]) -> list[ObservedM
 
 def _read(machines: Collection[ObservedMachine], names: set[str], scope: Scope) -> dict[str, ObservedSite]:
     """The site as it is observed of the machines of a scope."""
+    doubled = namesakes(machine.summary for machine in machines)
     read = [
         machine
         for machine in machines
-        if (looks_ours(machine.summary) or machine.summary.name in names) and scope.includes(machine.summary)
+        if (looks_ours(machine.summary) or machine.summary.name in names)
+        and scope.includes(machine.summary, doubled)
     ]
     ours, troubles = sort_out(read, names)
     (site,) = World.empty().observed().values()
@@ -135,6 +140,26 @@ def test_a_plan_of_a_part_is_that_part_of_the_plan_of_everything(
             assert scope == scopes(wanted, selection)[0], "nobody else's machines are read for it"
 
 
+def test_a_twin_that_bears_the_name_of_another_machine_is_read() -> None:
+    """Both marks name their own VM: nobody can say which is the machine, whatever part of the files is planned."""
+    world = World.empty()
+    wanted = desired([subscription("dupont", [written("web-1"), written("db-1")])])
+    for item in make_plan(wanted, world.observed(), NOW).machines:
+        assert item.desired and item.address
+        world.clone(item.desired)
+        world.make(item.desired, item.address)
+    web, database = _machines(world, {})[::-1]
+    assert web.mark
+    twin = replace(
+        web,
+        summary=replace(web.summary, vmid=1999, name="db-1"),
+        config=replace(web.config, current={**web.config.current, "name": "db-1"}),
+        mark=web.mark.with_(vmid=1999),
+    )
+    _, part = _plan_as_read(wanted, [web, twin, database], Selection(client="dupont", machine="web-1"))
+    assert [change.kind for item in part.machines for change in item.changes] == [Kind.REFUSED]
+
+
 def test_whose_a_machine_is_counts_only_where_pool_and_tags_agree() -> None:
     vm = _machines_of_one()
     assert certain_owner(vm.summary) == "dupont"
@@ -158,6 +183,4 @@ def _machines_of_one() -> ObservedMachine:
 
 
 def _one() -> dict[str, Any]:
-    from tests.api.desk import machine, subscription
-
-    return subscription("dupont", [machine("web-1")])
+    return subscription("dupont", [written("web-1")])

@@ -111,9 +111,7 @@ def test_what_a_node_with_a_hanging_statistics_daemon_does_is_known_from_itself(
     assert asked.count("/nodes/n2/qemu") == 1
     (node,) = (node for node in state.nodes if node.name == "n2")
     assert node.mute and not node.off and not node.online
-    assert all(storage.usable(node) for storage in state.storages if storage.node == "n2"), (
-        "only trying tells"
-    )
+    assert all(storage.usable for storage in state.storages if storage.node == "n2"), "only trying tells"
 
 
 def test_a_clone_that_leaves_its_templates_node_between_two_calls_is_followed() -> None:

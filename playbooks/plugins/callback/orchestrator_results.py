@@ -1,14 +1,15 @@
 """Tells the orchestrator what each task said on each machine, over a pipe that no machine can write to.
 
 It stands in the place of the callback that prints: what guests say is printed nowhere. Each result is one line of JSON
-on the file descriptor that ``ORCHESTRATOR_RESULTS`` names: the host and the task as Ansible itself knows them, and of
-the task's answer the values below and nothing else.
+on the file descriptor that ``ORCHESTRATOR_RESULTS`` names: the host and the task as Ansible itself knows them, when it
+was (the monotonic clock is one for all processes), and of the task's answer the values below and nothing else.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import time
 import typing as t
 
 from ansible.plugins.callback import CallbackBase
@@ -66,7 +67,13 @@ class CallbackModule(CallbackBase):
             said["rc"] = int(answer["rc"])
         if "timedout" in answer:  # by Ansible alone: the task took longer than it may
             said["timed_out"] = True
-        line = {"kind": kind, "host": str(host.get_name()), "task": str(task.name), "result": said}
+        line = {
+            "kind": kind,
+            "host": str(host.get_name()),
+            "task": str(task.name),
+            "at": time.monotonic(),
+            "result": said,
+        }
         data = json.dumps(line).encode("ascii") + b"\n"
         try:
             while data:
