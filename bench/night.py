@@ -37,6 +37,7 @@ from orchestrator.sites import load_provider
 from orchestrator.subscriptions import load
 from tests.api.desk import Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
+from tests.api.night_desk import AGENT
 from tests.unit.plan_worlds import World
 
 _SEED = 20261123
@@ -97,7 +98,8 @@ def _prepare(folder: Path, fake: FakePve, machines: int) -> dict[int, float]:
             tested = (_BEGINS - dt.timedelta(days=1 + number % 27)).date()
             config["description"] = write_mark(mark.with_(ready=True, tested=tested), config["description"])
             vms.append({"vmid": vmid, "name": item.name, "node": node, "status": "running",
-                        "pool": pool_of(item.client), "config": config, "agent": {}})  # fmt: skip
+                        "pool": pool_of(item.client), "config": config,
+                        "agent": {"files": {**AGENT["files"], "/etc/hostname": f"{item.name}\n"}}})  # fmt: skip
             seconds[vmid] = lengths[number]
             history.append(
                 who="timer", why="night", client=item.client, machine=item.name, site="paris", action="backup",
