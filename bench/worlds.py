@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,23 +89,18 @@ class Run:
 
 def run(desk: Desk, *arguments: str) -> Run:
     """Run the command as a user would, to its end; it must do what it is asked."""
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "orchestrator", *arguments],
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.launch", sys.executable, "-m", "orchestrator", *arguments],
         cwd=desk.folder,
         env={**os.environ, "ORCHESTRATOR_INVENTORY": str(desk.folder / "sites.yaml"),
              "XDG_STATE_HOME": str(desk.folder / "state"), "PYTHONPATH": str(Path(__file__).parents[1])},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
         text=True,
+        check=True,
     )  # fmt: skip
-    assert process.stdout is not None
-    text = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, text
-    return Run(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    took = json.loads(done.stdout)
+    assert took["code"] == 0, took["text"]
+    return Run(took["seconds"], took["cpu"], took["mib"])
 
 
 def loops_of(nodes: Nodes, at_once: int = 2) -> list[Loop]:
