@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import random
 import subprocess
 import sys
@@ -179,19 +178,15 @@ def main() -> None:
         connection = {
             name: str(getattr(fake, name)) for name in ("url", "token_id", "token_secret", "ca_file")
         }
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bench.night", "--child", folder, json.dumps(connection)],
-            stdout=subprocess.PIPE,
-            text=True,
+        child = [sys.executable, "-m", "bench.night", "--child", folder, json.dumps(connection)]
+        done = subprocess.run(
+            [sys.executable, "-m", "bench.launch", *child], capture_output=True, text=True, check=True
         )
-        assert process.stdout is not None
-        text = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0, text
-        result = json.loads(text)
+        took = json.loads(done.stdout)
+        assert took["code"] == 0, took["text"]
+        result = json.loads(took["text"].splitlines()[-1])
         runs = [run for run in fake.backup_runs() if run["ok"]]
-    took = max(run["ended"] for run in runs) - min(run["started"] for run in runs)
+    lasted = max(run["ended"] for run in runs) - min(run["started"] for run in runs)
     jobs = [
         Job(key=("c", str(run["vmid"])), site="paris", node=run["node"], storages=tuple(_STORES),
             seconds=seconds[run["vmid"]], size=0)
@@ -206,12 +201,14 @@ def main() -> None:
     print(
         f"  as planned    {result['planned'] / 3600:.2f} h = {result['planned'] / result['bound']:.3f} times the bound"
     )
-    print(f"  as it ran     {took / 3600:.2f} h = {took / bound:.3f} times the bound for the same durations")
+    print(
+        f"  as it ran     {lasted / 3600:.2f} h = {lasted / bound:.3f} times the bound for the same durations"
+    )
     print(
         f"  plain order   {plain / 3600:.2f} h = {plain / bound:.3f} times the bound, if nothing took time but backups"
     )
     print(f"  API calls     {result['calls']} = {result['calls'] / machines:.1f} a machine, polls included")
-    print(f"  peak memory   {usage.ru_maxrss / 1024:.0f} MiB")
+    print(f"  peak memory   {took['mib']:.0f} MiB")
 
 
 if __name__ == "__main__":
