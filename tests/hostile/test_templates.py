@@ -150,6 +150,7 @@ def test_nor_by_hand(guest: NamespaceGuest, targets: list[GuestTarget], trap: Pa
     said = subprocess.run(
         [Path(sys.executable).with_name("ansible-playbook"), "-i", script, "machine.yml"],
         cwd=playbook_folder(),
+        stdin=subprocess.DEVNULL,
         env={
             **os.environ,
             "LC_ALL": "C.UTF-8",
