@@ -73,7 +73,7 @@ def test_a_machine_that_is_held_back_says_why_and_what_to_do(served: Desk) -> No
         in told
     )
     assert "(tried: nginx 1.26)" in told and "orchestrator update dupont/web-1 --release" in told
-    assert "~ updates dupont/web-2" in told and "1 machines to update" in told
+    assert "~ updates dupont/web-2" in told and "1 machine to update" in told
 
 
 def test_an_update_that_a_killed_run_began_is_gone_on_with_whatever_the_window(served: Desk) -> None:
