@@ -410,6 +410,7 @@ def test_the_examples_are_applied_as_they_are(tmp_path: Path, fakepve: FakePve) 
                 "gateway": f"{net}.1",
                 "range": f"{net}.20-{net}.200",
             }
+        desk.sites["paris"]["backup_storages"] = [{"name": "backup-lyon", "site": "lyon"}]
         desk.write_sites()
         examples = str(Path(__file__).parents[2] / "examples")
         answer = desk.run("apply", "--yes", "--no-guests", examples)
