@@ -16,12 +16,13 @@ from orchestrator.shown import json_safe
 
 if TYPE_CHECKING:
     from orchestrator.planning.interventions import Decisions, FreeUse
-    from orchestrator.planning.plan import Plan, Selection
+    from orchestrator.planning.plan import Plan
     from orchestrator.planning.saved import PlanOptions
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.change import ChangeClass
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.observed import ObservedSite
+    from orchestrator.resources.scope import Selection
     from orchestrator.sites.model import Provider
 
 RestartNow = Annotated[
@@ -81,7 +82,7 @@ class Request:
     @property
     def selected(self) -> Selection:
         """What it is limited to."""
-        from orchestrator.planning.plan import EVERYTHING
+        from orchestrator.resources.scope import EVERYTHING
 
         return self.selection or EVERYTHING
 
@@ -188,17 +189,25 @@ def prepare(asked: Request, clusters: Mapping[str, Cluster], used: FreeUse) -> P
         clusters: by site.
         used: the month's free changes so far.
     """
-    from orchestrator.applying.site_reading import read_sites
     from orchestrator.planning.interventions import NO_DECISIONS, with_interventions
-    from orchestrator.planning.plan import make_plan
+    from orchestrator.planning.plan import SiteFailure, make_plan
     from orchestrator.planning.safety import with_dangers
+    from orchestrator.resources.observing import Asked, observe_sites
 
     chosen = asked.selected
     decisions = asked.decisions or NO_DECISIONS
-    read = read_sites(
-        clusters, asked.desired, chosen, everybody=asked.guests, settle_seconds=asked.settle_seconds
+    read = observe_sites(
+        clusters,
+        Asked(
+            desired=asked.desired,
+            selection=chosen,
+            everybody=asked.guests,
+            plan=True,
+            settle_seconds=asked.settle_seconds,
+        ),
     )
-    observed, failures = read.observed, read.failures
+    observed = read.observed
+    failures = [SiteFailure(site=site, reason=why) for site, why in read.failures.items()]
     inside = None
     if asked.guests:
         from orchestrator.applying.looking import look_into_guests
