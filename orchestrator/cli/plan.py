@@ -62,9 +62,10 @@ def plan(
         classes=classes,
         allow=allow,
     )
-    asked = planning.request(provider, chosen)
-    with session.open_clusters(provider) as clusters:
-        made = planning.prepare(asked, clusters, planning.used_changes(history, asked.desired)).plan
+    with session.open_clusters(provider) as clusters, planning.reading_ahead(clusters, chosen) as ahead:
+        asked = planning.request(provider, chosen)
+        used = planning.used_changes(history, asked.desired)
+        made = planning.prepare(asked, clusters, used, ahead).plan
     if out is not None:
         planning.save(out, chosen, provider, inventory or "", made)
     _print(made, format, show_unmanaged=show_unmanaged)
