@@ -53,16 +53,19 @@ def plan(
 ) -> None:
     """Compare the files with the hypervisors and show every difference. Changes nothing."""
     provider = session.open_provider(inventory)
-    chosen = planning.options(
-        paths,
-        only=only,
-        restart_now=restart_now,
-        guests=guests,
-        quote=quote,
-        classes=classes,
-        allow=allow,
-    )
-    with session.open_clusters(provider) as clusters, planning.reading_ahead(clusters, chosen) as ahead:
+    with (
+        session.open_clusters(provider) as clusters,
+        planning.reading_ahead(clusters, paths, only) as ahead,
+    ):
+        chosen = planning.options(
+            paths,
+            only=only,
+            restart_now=restart_now,
+            guests=guests,
+            quote=quote,
+            classes=classes,
+            allow=allow,
+        )
         asked = planning.request(provider, chosen)
         used = planning.used_changes(history, asked.desired)
         made = planning.prepare(asked, clusters, used, ahead).plan

@@ -181,16 +181,18 @@ def used_changes(history: str | None, desired: Iterable[DesiredMachine]) -> Free
         session.fail(str(error))
 
 
-def reading_ahead(clusters: Mapping[str, Cluster], options: PlanOptions) -> ReadingAhead:
+def reading_ahead(
+    clusters: Mapping[str, Cluster], paths: list[Path] | None, only: str | None
+) -> ReadingAhead:
     """Begin to read the sites while the files are read: the machines of the clients that those seem to be about."""
     from orchestrator.applying.reading_ahead import ReadingAhead
     from orchestrator.subscriptions.loading import clients_named
 
-    chosen = session.selection(options.only)
-    if chosen.machine is not None:
+    client, _, machine = (only or "").partition("/")
+    if machine:
         return ReadingAhead(clusters, ())
-    named = clients_named([Path(path) for path in options.paths])
-    return ReadingAhead(clusters, named if chosen.client is None else named & {chosen.client})
+    named = clients_named(paths or [session.DEFAULT_FOLDER])
+    return ReadingAhead(clusters, named & {client} if client else named)
 
 
 def prepare(
