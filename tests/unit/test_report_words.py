@@ -50,8 +50,9 @@ def test_no_text_is_missing_in_either_language() -> None:
 
 
 def test_no_text_of_the_catalogue_is_left_unused() -> None:
-    folder = template_folder().parent / "orchestrator" / "reports"
-    code = "".join(path.read_text() for path in folder.glob("*.py") if path.name != "words.py")
+    folder = template_folder().parent / "orchestrator"
+    files = [path for part in ("nightly", "reports") for path in (folder / part).glob("*.py")]
+    code = "".join(path.read_text() for path in files if path.name != "words.py")
     assert [name for name in TEXTS if not re.search(rf"words\.{name}\b", code)] == []
 
 
