@@ -63,7 +63,7 @@ from orchestrator.proxmox.redundancy import (
     read_redundancy,
     set_ha_state,
 )
-from orchestrator.proxmox.side_by_side import side_by_side
+from orchestrator.proxmox.side_by_side import side_by_side, understood_beside
 from orchestrator.proxmox.snapshots import VmSnapshot, can_snapshot, newest_only, read_snapshots
 from orchestrator.proxmox.storage_types import STORAGE_TYPES, disk_objection
 from orchestrator.proxmox.tasks import TaskResult, parse_upid
@@ -152,5 +152,6 @@ __all__ = [
     "read_vm",
     "set_ha_state",
     "side_by_side",
+    "understood_beside",
     "where_is",
 ]
