@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from orchestrator.counting import counted, plural
 from orchestrator.proxmox import (
-    STORAGE_TYPES,
     NotFound,
     PropertyString,
     ProxmoxError,
     disk_objection,
     parse_disk,
     read_vm,
+    storage_type,
 )
 from orchestrator.resources.adoption import Slot, disk_slots
 from orchestrator.resources.machine import image_needs, is_cloud_init, is_drive, size_words
@@ -334,8 +334,7 @@ def _storage_objection(storage: StorageSummary | None, desired: DesiredMachine, 
         return f"the storage {name} does not take machines' disks: `pvesm set {name} --content {takes}`"
     if objection := disk_objection(name, storage.kind, desired.disk_format):
         return objection
-    kind = STORAGE_TYPES.get(storage.kind)
-    needed = sum(size for _, size in desired.disks) if kind is not None and kind.thick else 1
+    needed = sum(size for _, size in desired.disks) if storage_type(storage.kind).thick else 1
     free = max(storage.maxdisk - storage.disk, 0) / _GIB
     if storage.maxdisk and free < needed:
         return f"the storage {name} has {free:.1f} GiB left on {node} and the machine needs {needed} GiB: make room"
