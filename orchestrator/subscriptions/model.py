@@ -11,10 +11,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from orchestrator.contract.snapshots import NAME_PATTERN, NAME_WORDS
-from orchestrator.subscriptions.values import (
+from orchestrator.documents.values import (
     Address,
     Date,
     Day,
@@ -29,6 +29,7 @@ from orchestrator.subscriptions.values import (
     PortRange,
     Source,
     SshPublicKey,
+    Strict,
     Switch,
     TimeOfDay,
     WholeNumber,
@@ -69,7 +70,6 @@ __all__ = [
     "Service",
     "Source",
     "SshPublicKey",
-    "Strict",
     "Subscription",
     "Suspension",
     "Termination",
@@ -89,12 +89,6 @@ class Offer(StrEnum):
     ESSENTIAL = "cloud-vm-essential"
     ADVANCED = "cloud-vm-advanced"
     DATACENTER = "cloud-datacenter"
-
-
-class Strict(BaseModel):
-    """Unknown keys are errors and values never change: what every class of a file shares."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 class Quote(Strict):

@@ -16,8 +16,8 @@ from orchestrator.contract.snapshots import RESERVED_NAMES, SNAPSHOT_LIFE, SNAPS
 from orchestrator.counting import counted
 from orchestrator.documents.checking import Finding
 from orchestrator.documents.places import YamlPath
-from orchestrator.guests.openings import Opening, sources_over_ports
 from orchestrator.subscriptions.model import Machine, MaintenanceWindow, Offer, Subscription
+from orchestrator.subscriptions.openings import Opening, sources_over_ports
 
 RETENTIONS = (7, 31)
 """Article 3.5: the retentions of a backup, in rolling calendar days."""
