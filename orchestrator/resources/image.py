@@ -22,6 +22,7 @@ from orchestrator.proxmox import (
 )
 from orchestrator.resources.adoption import Slot, disk_slots
 from orchestrator.resources.machine import image_needs, is_cloud_init, is_drive, size_words
+from orchestrator.resources.observed import Template
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, ClusterState, StorageSummary, VmConfig, VmSummary
@@ -30,21 +31,6 @@ if TYPE_CHECKING:
 
 _FIRMWARE = ("efidisk0", "tpmstate0")
 _GIB = 1024**3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Template:
-    """A template as it was read.
-
-    Attributes:
-        summary: as the cluster lists it.
-        config: its configuration; None if it could not be read.
-        problem: why it could not be, and what to do; empty if it was.
-    """
-
-    summary: VmSummary
-    config: VmConfig | None
-    problem: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
