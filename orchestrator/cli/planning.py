@@ -191,7 +191,7 @@ def prepare(asked: Request, clusters: Mapping[str, Cluster], used: FreeUse) -> P
     from orchestrator.applying.site_reading import read_sites
     from orchestrator.planning.interventions import NO_DECISIONS, with_interventions
     from orchestrator.planning.plan import make_plan
-    from orchestrator.planning.safety import with_dangers
+    from orchestrator.planning.safety import with_risks
 
     chosen = asked.selected
     decisions = asked.decisions or NO_DECISIONS
@@ -218,7 +218,7 @@ def prepare(asked: Request, clusters: Mapping[str, Cluster], used: FreeUse) -> P
         session.fail(f"{chosen.client} has no machine {chosen.machine}, neither in its file nor at its sites")
     _check_classes(decisions, plan)
     plan = with_interventions(plan, used, decisions)
-    plan = with_dangers(plan, observed, asked.provider.safety, asked.allowed)
+    plan = with_risks(plan, observed, asked.provider.safety, asked.allowed)
     return Prepared(plan=plan, observed=observed)
 
 
