@@ -8,11 +8,11 @@ the contract sets carries its article (``x-article``).
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
+from orchestrator.contract.offers import Offer
 from orchestrator.contract.snapshots import NAME_PATTERN, NAME_WORDS
 from orchestrator.documents.values import (
     Address,
@@ -62,7 +62,6 @@ __all__ = [
     "ManagedServices",
     "Mebibytes",
     "Network",
-    "Offer",
     "OpenPort",
     "PortRange",
     "Quote",
@@ -81,14 +80,6 @@ __all__ = [
     "parse_size",
     "parse_source",
 ]
-
-
-class Offer(StrEnum):
-    """An offer of the contract (article 3)."""
-
-    ESSENTIAL = "cloud-vm-essential"
-    ADVANCED = "cloud-vm-advanced"
-    DATACENTER = "cloud-datacenter"
 
 
 class Quote(Strict):
