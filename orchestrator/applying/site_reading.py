@@ -21,6 +21,7 @@ from orchestrator.resources.register import with_register
 from orchestrator.resources.scope import EVERYBODY
 
 if TYPE_CHECKING:
+    from orchestrator.applying.reading_ahead import ReadingAhead
     from orchestrator.planning.plan import Selection
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.desired import DesiredMachine
@@ -48,6 +49,7 @@ def read_sites(
     *,
     everybody: bool = False,
     settle_seconds: float = 0.0,
+    ahead: ReadingAhead | None = None,
 ) -> SitesRead:
     """Read the sites for a plan: four calls each, one for each machine that was asked for, and everybody's machines
     only where one is not found or gets an address (:mod:`orchestrator.planning.scopes`).
@@ -58,8 +60,9 @@ def read_sites(
         selection: the machines to plan for.
         everybody: read everybody's machines in any case: whoever is sent something must have host keys of its own.
         settle_seconds: how long to wait for clones that an earlier, killed run asked for.
+        ahead: what was begun to be read before the files were known.
     """
-    sites = [_Site(name, cluster, desired, settle_seconds) for name, cluster in clusters.items()]
+    sites = [_Site(name, cluster, desired, settle_seconds, ahead) for name, cluster in clusters.items()]
     selected = [machine for machine in desired if selection.includes(*machine.key)]
     failures: dict[str, SiteFailure] = {}
     observed: dict[str, ObservedSite] = {}
@@ -91,7 +94,12 @@ class _Site:
     """One site while it is read."""
 
     def __init__(
-        self, name: str, cluster: Cluster, desired: Iterable[DesiredMachine], settle_seconds: float
+        self,
+        name: str,
+        cluster: Cluster,
+        desired: Iterable[DesiredMachine],
+        settle_seconds: float,
+        ahead: ReadingAhead | None,
     ) -> None:
         self.name = name
         self.cluster = cluster
@@ -99,6 +107,7 @@ class _Site:
         machines = list(desired)
         self._names = {machine.name for machine in machines}
         self._adopting = {machine.adopt for machine in machines if machine.adopt and machine.site == name}
+        self._ahead = ahead
         self._look: SiteLook | None = None
 
     def look(self, scope: Scope) -> ObservedSite:
@@ -107,17 +116,18 @@ class _Site:
         Raises:
             ProxmoxError: the site cannot be read.
         """
-        self._look = self._look or self._fresh()
-        found = self._look.at(scope)
+        if self._look is None:
+            self._look = self._ahead.look_at(self.name) if self._ahead else SiteLook(self.cluster, self.name)
+        found = self._at(self._look, scope)
         if self._settle_seconds and (nodes := unfinished_clones(found)):
             await_clones(self.cluster, nodes, seconds=self._settle_seconds)
             self._settle_seconds = 0.0
-            self._look = self._fresh()
-            found = self._look.at(scope)
+            self._look = SiteLook(self.cluster, self.name)
+            found = self._at(self._look, scope)
         return found
 
-    def _fresh(self) -> SiteLook:
-        return SiteLook(self.cluster, self.name, names=self._names, adopting=self._adopting)
+    def _at(self, look: SiteLook, scope: Scope) -> ObservedSite:
+        return look.at(scope, names=self._names, adopting=self._adopting)
 
 
 def _or_failure(site: _Site, read: Callable[[_Site], ObservedSite]) -> ObservedSite | SiteFailure:

@@ -15,6 +15,7 @@ from orchestrator.cli.local_errors import reason
 from orchestrator.shown import json_safe
 
 if TYPE_CHECKING:
+    from orchestrator.applying.reading_ahead import ReadingAhead
     from orchestrator.planning.interventions import Decisions, FreeUse
     from orchestrator.planning.plan import Plan, Selection
     from orchestrator.planning.saved import PlanOptions
@@ -180,13 +181,30 @@ def used_changes(history: str | None, desired: Iterable[DesiredMachine]) -> Free
         session.fail(str(error))
 
 
-def prepare(asked: Request, clusters: Mapping[str, Cluster], used: FreeUse) -> Prepared:
+def reading_ahead(
+    clusters: Mapping[str, Cluster], paths: list[Path] | None, only: str | None
+) -> ReadingAhead:
+    """Begin to read the sites while the files are read: the machines of the clients that those seem to be about."""
+    from orchestrator.applying.reading_ahead import ReadingAhead
+    from orchestrator.subscriptions.loading import clients_named
+
+    client, _, machine = (only or "").partition("/")
+    if machine:
+        return ReadingAhead(clusters, ())
+    named = clients_named(paths or [session.DEFAULT_FOLDER])
+    return ReadingAhead(clusters, named & {client} if client else named)
+
+
+def prepare(
+    asked: Request, clusters: Mapping[str, Cluster], used: FreeUse, ahead: ReadingAhead | None = None
+) -> Prepared:
     """Observe every site at once, plan, and say what the plan means: who pays, and what is dangerous about it.
 
     Args:
         asked: what the plan is asked for.
         clusters: by site.
         used: the month's free changes so far.
+        ahead: what is being read of them already.
     """
     from orchestrator.applying.site_reading import read_sites
     from orchestrator.planning.interventions import NO_DECISIONS, with_interventions
@@ -196,7 +214,12 @@ def prepare(asked: Request, clusters: Mapping[str, Cluster], used: FreeUse) -> P
     chosen = asked.selected
     decisions = asked.decisions or NO_DECISIONS
     read = read_sites(
-        clusters, asked.desired, chosen, everybody=asked.guests, settle_seconds=asked.settle_seconds
+        clusters,
+        asked.desired,
+        chosen,
+        everybody=asked.guests,
+        settle_seconds=asked.settle_seconds,
+        ahead=ahead,
     )
     observed, failures = read.observed, read.failures
     inside = None

@@ -16,7 +16,6 @@ from orchestrator.proxmox import check_privileges, read_cluster
 from orchestrator.resources.judging import judged, unlisted, unlisted_places, without_twins
 from orchestrator.resources.machine_reading import (
     Found,
-    MachineReader,
     reader_of,
     silent_nodes,
     unreadable_nodes,
@@ -46,8 +45,8 @@ def observe(
         ProxmoxError: the cluster cannot be read, or the token may not see everything (an absence could
             not be trusted then).
     """
-    look = SiteLook(cluster, site, names=names, adopting=adopting, all_snapshots=all_snapshots)
-    return look.at(scope)
+    look = SiteLook(cluster, site, all_snapshots=all_snapshots)
+    return look.at(scope, names=names, adopting=adopting)
 
 
 class SiteLook:
@@ -58,8 +57,6 @@ class SiteLook:
         cluster: Cluster,
         site: str,
         *,
-        names: Collection[str],
-        adopting: Collection[int] = (),
         all_snapshots: Callable[[str, str], bool] = lambda client, machine: False,
     ) -> None:
         """Read the cluster's lists: four calls.
@@ -67,8 +64,6 @@ class SiteLook:
         Args:
             cluster: the API.
             site: the site's name.
-            names: names of all machines of the files: an interrupted clone has its name before its tags.
-            adopting: VM ids of strangers that files want to take over.
             all_snapshots: whether the snapshots of a client's machine are listed although its configuration names none
                 as its parent. Only a tree of snapshots whose current branch was deleted looks like that.
 
@@ -77,28 +72,68 @@ class SiteLook:
         """
         self.site = site
         self.state = read_cluster(cluster, version=check_privileges(cluster))
-        self._names = frozenset(names)
         self._namesakes = namesakes(self.state.vms)
-        self._adopting = frozenset(adopting)
         self._all_snapshots = all_snapshots
         self._reader = reader_of(cluster, self.state, silent_nodes(self.state))
         self._found: dict[int, Found | None] = {}
 
-    def at(self, scope: Scope) -> ObservedSite:
+    def read(
+        self,
+        scope: Scope,
+        *,
+        names: Collection[str] = (),
+        adopting: Collection[int] = (),
+        before: Callable[[], None] = lambda: None,
+    ) -> list[VmSummary]:
         """Read the machines of a scope that were not read yet: one call for each, and one more for each that has
         snapshots.
+
+        Args:
+            scope: the machines.
+            names: as in :meth:`at`.
+            adopting: as in :meth:`at`.
+            before: called before each machine; what it raises ends the reading.
+
+        Returns:
+            The machines of the scope.
 
         Raises:
             ProxmoxError: the site does not answer.
         """
-        candidates = [vm for vm in self.state.vms if self._concerns(vm, scope)]
+        candidates = [
+            vm
+            for vm in self.state.vms
+            if (looks_ours(vm) or vm.vmid in adopting or vm.name in names)
+            and scope.includes(vm, self._namesakes)
+        ]
         missing = [vm for vm in candidates if vm.vmid not in self._found]
         reader = self._reader.with_files(missing)
-        found = reader.each(lambda vm: self._read(reader, vm), missing)
+
+        def read(vm: VmSummary) -> tuple[int, Found] | None:
+            before()
+            found = reader.read(vm, all_snapshots=self._all_snapshots)
+            return None if found is None else (vm.vmid, found)
+
+        found = reader.each(read, missing)
         self._found |= {vm.vmid: None for vm in missing} | dict(found)
+        return candidates
+
+    def at(self, scope: Scope, *, names: Collection[str], adopting: Collection[int] = ()) -> ObservedSite:
+        """The site as far as a scope goes; what was not read of it yet is read.
+
+        Args:
+            scope: the machines.
+            names: names of all machines of the files: an interrupted clone has its name before its tags.
+            adopting: VM ids of strangers that files want to take over.
+
+        Raises:
+            ProxmoxError: the site does not answer.
+        """
+        names, adopting = frozenset(names), frozenset(adopting)
+        candidates = self.read(scope, names=names, adopting=adopting)
         read = [item for vm in candidates if (item := self._found[vm.vmid])]
         sound = [item.machine for item in read if item.machine and not item.trouble]
-        ours, troubles = judged(self._reader, sound, self._names)
+        ours, troubles = judged(self._reader, sound, names)
         troubles += [item.trouble for item in read if item.trouble]
         troubles += unlisted(self._reader, self.state)
         ours, troubles = without_twins(ours, troubles)
@@ -107,7 +142,7 @@ class SiteLook:
             machine.summary.vmid: replace(machine, mark=None)
             for item in read
             if (machine := item.machine)
-            and self._may_be_adopted(machine)
+            and _may_be_adopted(machine, adopting)
             and machine.summary.vmid not in our_ids
         }
         troubles = [item for item in troubles if item.vmid not in adoptable]
@@ -136,17 +171,10 @@ class SiteLook:
             silent=dict(self._reader.silent),
         )
 
-    def _concerns(self, vm: VmSummary, scope: Scope) -> bool:
-        asked_for = vm.vmid in self._adopting or vm.name in self._names
-        return (asked_for or looks_ours(vm)) and scope.includes(vm, self._namesakes)
 
-    def _read(self, reader: MachineReader, vm: VmSummary) -> tuple[int, Found] | None:
-        found = reader.read(vm, all_snapshots=self._all_snapshots)
-        return None if found is None else (vm.vmid, found)
-
-    def _may_be_adopted(self, machine: ObservedMachine) -> bool:
-        summary = machine.summary
-        return summary.vmid in self._adopting and not summary.template and oddity(machine.config) is None
+def _may_be_adopted(machine: ObservedMachine, adopting: Collection[int]) -> bool:
+    summary = machine.summary
+    return summary.vmid in adopting and not summary.template and oddity(machine.config) is None
 
 
 def without_doubles(sites: Mapping[str, ObservedSite]) -> dict[str, ObservedSite]:
