@@ -209,7 +209,7 @@ def prepare(
     """
     from orchestrator.planning.interventions import NO_DECISIONS, with_interventions
     from orchestrator.planning.plan import SiteFailure, make_plan
-    from orchestrator.planning.safety import with_dangers
+    from orchestrator.planning.safety import with_risks
     from orchestrator.resources.observing import Asked, observe_sites
 
     chosen = asked.selected
@@ -246,7 +246,7 @@ def prepare(
         session.fail(f"{chosen.client} has no machine {chosen.machine}, neither in its file nor at its sites")
     _check_classes(decisions, plan)
     plan = with_interventions(plan, used, decisions)
-    plan = with_dangers(plan, observed, asked.provider.safety, asked.allowed)
+    plan = with_risks(plan, observed, asked.provider.safety, asked.allowed)
     return Prepared(plan=plan, observed=observed)
 
 
