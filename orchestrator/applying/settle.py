@@ -1,41 +1,66 @@
-"""Before a run: let clones finish that an earlier, killed run had asked for."""
+"""The one loop that changes things: act on what is seen, look again, until nothing is left to do."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
-from orchestrator.proxmox import ProxmoxError
+from orchestrator.applying.vm import Stopped
+from orchestrator.proxmox import (
+    AlreadyExists,
+    DigestMismatch,
+    LockTimeout,
+    NotFound,
+    TaskFailed,
+    Uncertain,
+)
 
-if TYPE_CHECKING:
-    from orchestrator.proxmox import Cluster
-    from orchestrator.resources.observed import ObservedSite
+Seen = TypeVar("Seen")
 
-_POLL_SECONDS = 1.0
+ROUNDS = 8
+"""Looks before giving up: one creation needs two or three; the rest is for other people's hands."""
+
+PAUSE_SECONDS = 1.0
+
+_PASSING = (AlreadyExists, NotFound, DigestMismatch, LockTimeout, Uncertain)
+"""Somebody was faster, or nobody knows whether the write took effect: looking again tells."""
 
 
-def unfinished_clones(observed: ObservedSite) -> list[str]:
-    """Nodes where one of our machines is locked by its clone."""
-    return sorted({m.summary.node for m in observed.machines if m.summary.lock in ("clone", "create")})
+def settle(
+    seen: Seen,
+    act: Callable[[Seen], bool],
+    look: Callable[[Seen], Seen],
+    *,
+    pause: Callable[[float], None],
+    what: str,
+    where: str,
+) -> Seen:
+    """Act until nothing is left to do.
 
+    Args:
+        seen: what was seen before the first act.
+        act: makes what is left to do; returns whether to look again. Safe to repeat.
+        look: looks again, given what was seen before.
+        pause: waits that many seconds.
+        what: what is changed, for people: "its configuration".
+        where: where people see who else changes it.
 
-def await_clones(
-    cluster: Cluster, nodes: list[str], *, seconds: float, pause: Callable[[float], None] = time.sleep
-) -> None:
-    """Wait until no clone runs on these nodes, at most ``seconds`` seconds.
+    Returns:
+        What was seen last.
 
-    A lock that is left when none runs is a crashed task's: the plan then reports it with the remedy.
+    Raises:
+        Stopped: after :data:`ROUNDS` looks there is still something to do.
+        ProxmoxError: the hypervisor refused.
     """
-    deadline = time.monotonic() + seconds
-    for node in nodes:
-        while time.monotonic() < deadline:
-            try:
-                active = cluster.get(f"/nodes/{node}/tasks", source="active")
-            except ProxmoxError:  # what stands there is looked at next, and says what is wrong
-                break
-            if not any(
-                task["type"] in ("qmclone", "qmcreate") and not task.get("endtime") for task in active
-            ):
-                break
-            pause(_POLL_SECONDS)
+    for _ in range(ROUNDS):
+        try:
+            if not act(seen):
+                return seen
+        except _PASSING:
+            pause(PAUSE_SECONDS)
+        except TaskFailed as error:
+            if not isinstance(error.cause, LockTimeout):
+                raise
+            pause(PAUSE_SECONDS)
+        seen = look(seen)
+    raise Stopped(f"{what} keeps changing, so there is another writer: look at {where}, and apply again")

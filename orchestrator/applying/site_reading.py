@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.applying.settle import await_clones, unfinished_clones
+from orchestrator.applying.unfinished_clones import await_clones, unfinished_clones
 from orchestrator.planning.addresses import needs_register
 from orchestrator.planning.plan import SiteFailure
 from orchestrator.planning.scopes import scopes, suffices
