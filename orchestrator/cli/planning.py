@@ -15,14 +15,15 @@ from orchestrator.cli.local_errors import reason
 from orchestrator.shown import json_safe
 
 if TYPE_CHECKING:
-    from orchestrator.applying.reading_ahead import ReadingAhead
     from orchestrator.planning.interventions import Decisions, FreeUse
-    from orchestrator.planning.plan import Plan, Selection
+    from orchestrator.planning.plan import Plan
     from orchestrator.planning.saved import PlanOptions
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.change import ChangeClass
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.observed import ObservedSite
+    from orchestrator.resources.reading_ahead import ReadingAhead
+    from orchestrator.resources.scope import Selection
     from orchestrator.sites.model import Provider
 
 RestartNow = Annotated[
@@ -82,7 +83,7 @@ class Request:
     @property
     def selected(self) -> Selection:
         """What it is limited to."""
-        from orchestrator.planning.plan import EVERYTHING
+        from orchestrator.resources.scope import EVERYTHING
 
         return self.selection or EVERYTHING
 
@@ -185,7 +186,7 @@ def reading_ahead(
     clusters: Mapping[str, Cluster], paths: list[Path] | None, only: str | None
 ) -> ReadingAhead:
     """Begin to read the sites while the files are read: the machines of the clients that those seem to be about."""
-    from orchestrator.applying.reading_ahead import ReadingAhead
+    from orchestrator.resources.reading_ahead import ReadingAhead
     from orchestrator.subscriptions.loading import clients_named
 
     client, _, machine = (only or "").partition("/")
@@ -206,22 +207,26 @@ def prepare(
         used: the month's free changes so far.
         ahead: what is being read of them already.
     """
-    from orchestrator.applying.site_reading import read_sites
     from orchestrator.planning.interventions import NO_DECISIONS, with_interventions
-    from orchestrator.planning.plan import make_plan
+    from orchestrator.planning.plan import SiteFailure, make_plan
     from orchestrator.planning.safety import with_risks
+    from orchestrator.resources.observing import Asked, observe_sites
 
     chosen = asked.selected
     decisions = asked.decisions or NO_DECISIONS
-    read = read_sites(
+    read = observe_sites(
         clusters,
-        asked.desired,
-        chosen,
-        everybody=asked.guests,
-        settle_seconds=asked.settle_seconds,
-        ahead=ahead,
+        Asked(
+            desired=asked.desired,
+            selection=chosen,
+            everybody=asked.guests,
+            plan=True,
+            settle_seconds=asked.settle_seconds,
+        ),
+        ahead.look_at if ahead else None,
     )
-    observed, failures = read.observed, read.failures
+    observed = read.observed
+    failures = [SiteFailure(site=site, reason=why) for site, why in read.failures.items()]
     inside = None
     if asked.guests:
         from orchestrator.applying.looking import look_into_guests

@@ -37,6 +37,7 @@ from orchestrator.resources.desired import ChangeTerms, DesiredMachine, pool_of
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.redundancy import redundancy_words, refusals
+from orchestrator.resources.scope import EVERYTHING, Selection
 from orchestrator.resources.unreadable import Unreadable
 from orchestrator.shown import quoted
 from orchestrator.subscriptions.model import format_mebibytes
@@ -185,21 +186,6 @@ def untold(plan: Plan) -> list[Unreadable]:
         for item in plan.unreadable
         if item not in held and not (item.kind == "machine" and (item.site, item.vmid) in refused)
     ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """What a run is limited to: everything, one client, or one machine (``--only CLIENT[/MACHINE]``)."""
-
-    client: str | None = None
-    machine: str | None = None
-
-    def includes(self, client: str, machine: str) -> bool:
-        """Whether a machine is in the selection."""
-        return self.client in (None, client) and self.machine in (None, machine)
-
-
-EVERYTHING = Selection()
 
 
 def make_plan(

@@ -63,7 +63,7 @@ from orchestrator.proxmox.redundancy import (
     read_redundancy,
     set_ha_state,
 )
-from orchestrator.proxmox.side_by_side import side_by_side
+from orchestrator.proxmox.side_by_side import side_by_side, understood_beside
 from orchestrator.proxmox.snapshots import VmSnapshot, read_snapshots
 from orchestrator.proxmox.storage_types import (
     can_snapshot,
@@ -157,5 +157,6 @@ __all__ = [
     "set_ha_state",
     "side_by_side",
     "storage_type",
+    "understood_beside",
     "where_is",
 ]

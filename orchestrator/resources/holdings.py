@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import ProxmoxError, StoredArchive, list_archives
@@ -15,9 +15,15 @@ if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster
 
 
+_POOL = pool_of("")
+
+NOTHING = Holdings(owned={}, foreign=())
+"""No archives."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SiteReading:
-    """One site with its archives.
+    """One site with its archives, as far as they were asked for.
 
     Attributes:
         observed: machines with their snapshots and archives.
@@ -28,15 +34,9 @@ class SiteReading:
     """
 
     observed: ObservedSite
-    holdings: Holdings
-    unread: Mapping[str, str]
+    holdings: Holdings = NOTHING
+    unread: Mapping[str, str] = field(default_factory=dict)
     bad_archives: tuple[str, ...] = ()
-
-
-_POOL = pool_of("")
-
-NOTHING = Holdings(owned={}, foreign=())
-"""No archives."""
 
 
 def with_archives(

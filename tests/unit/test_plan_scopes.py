@@ -10,15 +10,23 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.planning.plan import Plan, Selection, make_plan
+from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.safety import with_risks
-from orchestrator.planning.scopes import scopes, suffices
 from orchestrator.resources.change import Kind
 from orchestrator.resources.desired import DesiredMachine, pool_of
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.ownership import sort_out
 from orchestrator.resources.register import register_of
-from orchestrator.resources.scope import EVERYBODY, Scope, certain_owner, looks_ours, namesakes
+from orchestrator.resources.scope import (
+    EVERYBODY,
+    Scope,
+    Selection,
+    certain_owner,
+    looks_ours,
+    namesakes,
+    scopes,
+    suffices,
+)
 from orchestrator.sites.model import Safety
 from tests.api.desk import machine as written
 from tests.api.desk import subscription
