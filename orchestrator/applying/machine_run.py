@@ -12,9 +12,9 @@ from ipaddress import IPv4Address
 
 from orchestrator.applying.creation import make
 from orchestrator.applying.hotplug import after_refusal
+from orchestrator.applying.kinds_run import bring_kinds
 from orchestrator.applying.machine_power import bring_power
 from orchestrator.applying.machine_work import MachineWork
-from orchestrator.applying.redundancy_run import bring_redundancy
 from orchestrator.applying.retirement import retire, take_out_of_service
 from orchestrator.applying.settle import settle
 from orchestrator.applying.snapshots import remove_expired, take_snapshot
@@ -51,7 +51,7 @@ def run_machine(work: MachineWork) -> ObservedMachine:
     observed = _snapshots(work, plan.desired, observed)
     observed = _configure(work, plan.desired, observed)
     observed = bring_power(work, plan.desired, observed)
-    return bring_redundancy(work, plan.desired, observed)
+    return bring_kinds(work, plan.desired, observed)
 
 
 def _unmoved(work: MachineWork) -> ObservedMachine:

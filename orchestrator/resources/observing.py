@@ -18,6 +18,7 @@ from orchestrator.resources.backup import OFF, backup_words
 from orchestrator.resources.holdings import SiteReading, with_archives
 from orchestrator.resources.image import with_templates
 from orchestrator.resources.judging import judged, unlisted, unlisted_places, without_twins
+from orchestrator.resources.kinds import with_kinds
 from orchestrator.resources.machine_reading import (
     Found,
     reader_of,
@@ -27,7 +28,6 @@ from orchestrator.resources.machine_reading import (
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.oddity import oddity
 from orchestrator.resources.ownership import claimed
-from orchestrator.resources.redundancy import with_redundancy
 from orchestrator.resources.register import needs_register, register_of, with_register
 from orchestrator.resources.scope import (
     EVERYBODY,
@@ -188,7 +188,7 @@ def read_for_plan(
     if needs_register(selected, observed):
         observed = with_register(cluster, observed)
     observed = with_templates(cluster, observed, selected)
-    observed = with_redundancy(cluster, observed, selected)
+    observed = with_kinds(cluster, observed, selected)
     here = {machine.key: machine for machine in selected if machine.site == observed.site}
     changed = [
         here[key].backup_storages
