@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from orchestrator.applying.high_availability import kept_aside
 from orchestrator.applying.limits import is_lock_timeout
 from orchestrator.applying.machine_work import MachineWork
-from orchestrator.applying.settle import PAUSE_SECONDS, ROUNDS
-from orchestrator.applying.vm import TASK_SECONDS, Stopped
+from orchestrator.applying.vm import Stopped
 from orchestrator.planning.machine import machine_changes
-from orchestrator.proxmox import LockTimeout, TaskFailed, Uncertain
+from orchestrator.proxmox import TaskFailed
 from orchestrator.resources.change import Kind
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.observed import ObservedMachine
@@ -59,41 +56,26 @@ def _kinds_now(work: MachineWork, desired: DesiredMachine, observed: ObservedMac
 
 
 def _task(work: MachineWork, observed: ObservedMachine, action: str, params: dict[str, str | int]) -> None:
-    summary, around = observed.summary, work.around
-    path = f"/nodes/{summary.node}/qemu/{summary.vmid}/status/{action}"
+    summary, vm = observed.summary, work.vm(observed)
     aside = kept_aside(work.cluster, summary.node, summary.vmid, managed=summary.ha and action != "reboot")
-    lane = around.limits.power(observed.site, summary.node, action)
+    lane = work.around.limits.power(observed.site, summary.node, action)
     with lane as turn, work.step(action) as step, aside:
-        for attempt in range(1, ROUNDS + 1):
-            try:
-                step.ended(
-                    work.cluster.run_task(
-                        "POST",
-                        path,
-                        params=params,
-                        timeout_seconds=TASK_SECONDS,
-                        expected_seconds=turn.usual_seconds,
-                    )
-                )
-                return
-            except (LockTimeout, Uncertain, TaskFailed) as error:
-                exitstatus = error.exitstatus if isinstance(error, TaskFailed) else ""
-                if "already running" in exitstatus:
-                    return
-                if "got timeout" in exitstatus and action in ("shutdown", "reboot"):
-                    raise Stopped(
-                        f"the guest did not shut down within {_SHUTDOWN_SECONDS} s; it is never switched off "
-                        "by force: look at its console, shut it down, and apply again"
-                    ) from error
-                locked = is_lock_timeout(error)
-                if attempt == ROUNDS or (isinstance(error, TaskFailed) and not locked):
-                    raise
-            if locked:
-                turn.again(partial(around.pause, PAUSE_SECONDS))
-            else:
-                around.pause(PAUSE_SECONDS)
-            if _in_state(work, observed, action):
-                return
+        try:
+            vm.task(
+                step,
+                "POST",
+                f"{vm.path}/status/{action}",
+                params,
+                done=lambda: _in_state(work, observed, action),
+                turn=turn,
+            )
+        except TaskFailed as error:
+            if "got timeout" not in error.exitstatus or is_lock_timeout(error) or action == "start":
+                raise
+            raise Stopped(
+                f"the guest did not shut down within {_SHUTDOWN_SECONDS} s; it is never switched off by force: look "
+                "at its console, shut it down, and apply again"
+            ) from error
 
 
 def _in_state(work: MachineWork, observed: ObservedMachine, action: str) -> bool:
