@@ -141,7 +141,7 @@ def _measure(machines: int, folder: Path, answers: dict[str, str] | None, tell: 
     from orchestrator.planning.document import to_document
     from orchestrator.planning.interventions import with_interventions
     from orchestrator.planning.plan import make_plan
-    from orchestrator.planning.safety import with_dangers
+    from orchestrator.planning.safety import with_risks
     from orchestrator.planning.text import render_plan
     from orchestrator.resources.desired import desired_machines
     from orchestrator.resources.observing import observe
@@ -169,7 +169,7 @@ def _measure(machines: int, folder: Path, answers: dict[str, str] | None, tell: 
     observed = {"paris": observe(cast(Cluster, cluster), "paris", names={item.name for item in desired})}
     part("observation")
     plan = make_plan(desired, observed, _NOW)
-    plan = with_dangers(with_interventions(plan, {}), observed, provider.safety)
+    plan = with_risks(with_interventions(plan, {}), observed, provider.safety)
     part("plan")
     lines = sum(1 for _ in render_plan(plan))
     part("text")

@@ -15,7 +15,6 @@ from orchestrator.cli.local_errors import reason
 from orchestrator.shown import json_safe
 
 if TYPE_CHECKING:
-    from orchestrator.applying.reading_ahead import ReadingAhead
     from orchestrator.planning.interventions import Decisions, FreeUse
     from orchestrator.planning.plan import Plan
     from orchestrator.planning.saved import PlanOptions
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.resources.change import ChangeClass
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.observed import ObservedSite
+    from orchestrator.resources.reading_ahead import ReadingAhead
     from orchestrator.resources.scope import Selection
     from orchestrator.sites.model import Provider
 
@@ -186,7 +186,7 @@ def reading_ahead(
     clusters: Mapping[str, Cluster], paths: list[Path] | None, only: str | None
 ) -> ReadingAhead:
     """Begin to read the sites while the files are read: the machines of the clients that those seem to be about."""
-    from orchestrator.applying.reading_ahead import ReadingAhead
+    from orchestrator.resources.reading_ahead import ReadingAhead
     from orchestrator.subscriptions.loading import clients_named
 
     client, _, machine = (only or "").partition("/")
@@ -209,7 +209,7 @@ def prepare(
     """
     from orchestrator.planning.interventions import NO_DECISIONS, with_interventions
     from orchestrator.planning.plan import SiteFailure, make_plan
-    from orchestrator.planning.safety import with_dangers
+    from orchestrator.planning.safety import with_risks
     from orchestrator.resources.survey import Asked, observe_sites
 
     chosen = asked.selected
@@ -246,7 +246,7 @@ def prepare(
         session.fail(f"{chosen.client} has no machine {chosen.machine}, neither in its file nor at its sites")
     _check_classes(decisions, plan)
     plan = with_interventions(plan, used, decisions)
-    plan = with_dangers(plan, observed, asked.provider.safety, asked.allowed)
+    plan = with_risks(plan, observed, asked.provider.safety, asked.allowed)
     return Prepared(plan=plan, observed=observed)
 
 

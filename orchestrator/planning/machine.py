@@ -20,6 +20,7 @@ from orchestrator.resources.backup import (
 )
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.kinds import KINDS
 from orchestrator.resources.machine import (
     EXCLUDED,
     NOTHING_EXCLUDED,
@@ -31,9 +32,7 @@ from orchestrator.resources.machine import (
 )
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
-from orchestrator.resources.redundancy import redundancy_as_applied, redundancy_steps
 from orchestrator.resources.snapshot import snapshot_changes
-from orchestrator.subscriptions.model import Offer
 
 _UPTIME_LAG = 11.0
 """Seconds that a machine may run longer than the cluster's list says: it is up to ten seconds old, and truncated."""
@@ -106,7 +105,12 @@ def _in_service(
     changes += _mark_changes(desired, observed, mark)
     changes += _backup_changes(desired, observed, mark, now)
     changes += _exclusion_changes(desired, mark)
-    changes += _redundancy_changes(desired, observed, mark)
+    changes += [
+        step.change
+        for kind in KINDS
+        if kind.name in observed.kinds
+        for step in kind.steps(desired, observed, observed.kinds[kind.name])
+    ]
     late = any(edit.params.keys() & RESTART_KEYS for edit in found)
     waiting = _waiting(observed, mark, now)
     power = _power_changes(desired, observed, mark, now, late=late, waiting=waiting, restart_now=restart_now)
@@ -189,14 +193,6 @@ def _exclusion_changes(desired: DesiredMachine, mark: Mark) -> list[Change]:
     return [Change(kind=Kind.UPDATE, what=EXCLUDED, before=before, after=after)]
 
 
-def _redundancy_changes(desired: DesiredMachine, observed: ObservedMachine, mark: Mark) -> list[Change]:
-    if observed.redundancy is None:
-        return []
-    as_applied = redundancy_as_applied(desired, mark)
-    steps = redundancy_steps(desired.redundancy, observed, observed.redundancy, as_applied=as_applied)
-    return [step.change for step in steps]
-
-
 def cloud_init_waits(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> bool:
     """Whether the guest was started before its cloud-init settings were last written."""
     return (
@@ -253,8 +249,9 @@ def _power_changes(
             change = _power(Kind.START, "stopped", "running")
             return [replace(change, why=f"it ran before its suspension of {mark.suspended} (art. 9)")]
         in_service = mark.ready and not mark.retired
-        if in_service and desired.offer is Offer.ESSENTIAL:
-            why = "starting it on the client's behalf is not part of cloud-vm-essential (art. 3.3)"
+        offer = desired.offer
+        if in_service and not offer.terms.power:
+            why = f"starting it on the client's behalf is not part of {offer} (art. {offer.terms.article})"
             return [
                 Change(kind=Kind.NOTICE, what="power", before="stopped", after="running", drift=True, why=why)
             ]

@@ -12,9 +12,9 @@ from orchestrator.contract.life import Standing
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.rules import describe_changes
 from orchestrator.planning.addresses import choose_addresses, with_leaving
+from orchestrator.planning.charges import Allowance, Charge, Intervention
 from orchestrator.planning.classes import classified
 from orchestrator.planning.inside import new_supervision
-from orchestrator.planning.interventions import Allowance, Charge, Intervention
 from orchestrator.planning.machine import machine_changes
 from orchestrator.planning.notes_room import NOTED, notes_refusal
 from orchestrator.planning.refusals import (
@@ -29,14 +29,14 @@ from orchestrator.planning.refusals import (
     only_on,
     unread,
 )
-from orchestrator.planning.safety import Danger
+from orchestrator.planning.risk import Risk
 from orchestrator.proxmox import VmSummary
 from orchestrator.resources.backup import backup_words, shown_retention
 from orchestrator.resources.change import BETWEEN_RULES, Change, Kind
 from orchestrator.resources.desired import ChangeTerms, DesiredMachine, pool_of
+from orchestrator.resources.kinds import KINDS, asked_of_kinds
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
-from orchestrator.resources.redundancy import redundancy_words, refusals
 from orchestrator.resources.scope import EVERYTHING, Selection
 from orchestrator.resources.unreadable import Unreadable
 from orchestrator.shown import quoted
@@ -139,8 +139,8 @@ class Plan:
         unreadable: what could not be read of the others, as far as it concerns what was planned for.
         change_terms: what was agreed on changes, by client; None where there are no managed services.
         allowances: free standard changes of the month, by client with managed services.
-        dangers: why the plan refuses itself, and what of it was allowed
-            (:func:`orchestrator.planning.safety.with_dangers`).
+        risks: why the plan exceeds the safety limits, and what of it was allowed
+            (:func:`orchestrator.planning.safety.with_risks`).
         frozen: who stopped every change and why, by site; empty if nobody did.
     """
 
@@ -151,7 +151,7 @@ class Plan:
     failures: tuple[SiteFailure, ...]
     change_terms: Mapping[str, ChangeTerms | None] = field(default_factory=dict)
     allowances: Mapping[str, Allowance] = field(default_factory=dict)
-    dangers: tuple[Danger, ...] = ()
+    risks: tuple[Risk, ...] = ()
     frozen: Mapping[str, str] = field(default_factory=dict)
     unreadable: tuple[Unreadable, ...] = ()
 
@@ -168,9 +168,9 @@ class Plan:
         return unread or unable or any(machine.refused for machine in self.machines)
 
     @property
-    def unsafe(self) -> tuple[Danger, ...]:
-        """The dangers that nobody allowed: with one of them, ``apply`` does nothing at all."""
-        return tuple(danger for danger in self.dangers if not danger.allowed)
+    def unsafe(self) -> tuple[Risk, ...]:
+        """The risks that nobody allowed: with one of them, ``apply`` does nothing at all."""
+        return tuple(risk for risk in self.risks if not risk.allowed)
 
     def count(self, kind: Kind) -> int:
         """How many changes of a kind ``apply`` would make (or, for refusals and waits, not make)."""
@@ -361,8 +361,8 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
         return (no_address(desired, site),)
     if refusal := address_conflict(desired, site, address):
         return (refusal,)
-    if impossible := refusals(desired, site.state):
-        return tuple(impossible)
+    if impossible := tuple(change for kind in KINDS for change in kind.refusals(desired, site.state)):
+        return impossible
     if refusal := notes_refusal(desired, None, address):
         return (refusal,)
     disks = ", ".join(f"{name} {size} GiB" for name, size in desired.disks)
@@ -373,8 +373,7 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
         words += f", on {' or '.join(nodes)}, where its template is"
     if desired.backup_days is not None:
         words += f", backup {shown_retention(backup_words(desired.backup_days))}"
-    if desired.redundancy.asked:
-        words += f", {redundancy_words(desired.redundancy)}"
+    words += "".join(f", {asked}" for asked in asked_of_kinds(desired).values())
     return (
         Change(kind=Kind.CREATE, what="machine", after=words),
         Change(
@@ -434,7 +433,7 @@ def _retirement(machine: ObservedMachine, mark: Mark) -> MachinePlan:
                 before=machine.summary.status,
                 after="stopped, kept with its disks, marked retired",
                 why="it is no longer in its file; nothing is erased (art. 10)"
-                + ("; the HA manager lets go of it, replicated copies stay" if mark.redundant else ""),
+                + "".join(f"; {kind.leaving}" for kind in KINDS if kind.leaving and kind.noted(mark)),
             ),
         )
     elif machine.running:

@@ -104,14 +104,7 @@ class SiteLook:
         ]
         missing = [vm for vm in candidates if vm.vmid not in self._found]
         reader = self._reader.with_files(missing)
-
-        def read(vm: VmSummary) -> tuple[int, Found] | None:
-            before()
-            found = reader.read(vm, all_snapshots=self._all_snapshots)
-            return None if found is None else (vm.vmid, found)
-
-        found = reader.each(read, missing)
-        self._found |= {vm.vmid: None for vm in missing} | dict(found)
+        self._found |= reader.read(missing, all_snapshots=self._all_snapshots, before=before)
         return candidates
 
     def at(self, scope: Scope, *, names: Collection[str], adopting: Collection[int] = ()) -> ObservedSite:

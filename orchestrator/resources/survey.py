@@ -15,8 +15,8 @@ from orchestrator.proxmox import ProxmoxError
 from orchestrator.resources.backup import OFF, backup_words
 from orchestrator.resources.holdings import SiteReading, with_archives
 from orchestrator.resources.image import with_templates
+from orchestrator.resources.kinds import with_kinds
 from orchestrator.resources.observing import SiteLook, without_doubles
-from orchestrator.resources.redundancy import with_redundancy
 from orchestrator.resources.register import needs_register, with_register
 from orchestrator.resources.scope import EVERYBODY, EVERYTHING, Scope, Selection, scopes, suffices
 from orchestrator.resources.unfinished_clones import await_clones, unfinished_clones
@@ -145,7 +145,7 @@ def read_for_plan(
     if needs_register(selected, observed):
         observed = with_register(cluster, observed)
     observed = with_templates(cluster, observed, selected)
-    observed = with_redundancy(cluster, observed, selected)
+    observed = with_kinds(cluster, observed, selected)
     here = {machine.key: machine for machine in selected if machine.site == observed.site}
     changed = [
         here[key].backup_storages

@@ -19,12 +19,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from orchestrator.documents.problems import shorten
-from orchestrator.subscriptions.model import Strict
-from orchestrator.subscriptions.values import (
+from orchestrator.documents.values import (
     DnsLabel,
     HostAddress,
     Network,
     SshPublicKey,
+    Strict,
     Subnet,
     Switch,
     WholeNumber,

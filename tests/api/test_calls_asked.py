@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator.applying.reading_ahead import ReadingAhead
 from orchestrator.resources.desired import pool_of
 from orchestrator.resources.notes import read_mark, write_mark
+from orchestrator.resources.reading_ahead import ReadingAhead
 from tests.api.desk import Answer, Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
 from tests.unit.plan_worlds import World

@@ -29,11 +29,11 @@ from orchestrator.nightly.machines import MachineLine
 from orchestrator.nightly.metrics import write_metrics
 from orchestrator.nightly.report import render_night
 from orchestrator.nightly.result import NightReport
+from orchestrator.planning.charges import Allowance, Charge, Intervention
 from orchestrator.planning.document import to_document
-from orchestrator.planning.interventions import Allowance, Charge, Intervention
 from orchestrator.planning.plan import MachinePlan, Plan, SiteFailure
 from orchestrator.planning.review import render_html, render_markdown
-from orchestrator.planning.safety import Danger, Risk
+from orchestrator.planning.risk import Risk
 from orchestrator.proxmox import VmSummary
 from orchestrator.resources.change import Change, ChangeClass, Kind
 from orchestrator.shown import markdown
@@ -100,9 +100,9 @@ def _plan_of(text: str) -> Plan:
         unmanaged={text: (vm,)},
         failures=(SiteFailure(site=text, reason=text),),
         frozen={text: text},
-        dangers=(
-            Danger(risk=Risk.ERASE, where=text, words=text),
-            Danger(risk=Risk.CHANGE, where=text, words=text, allowed=True),
+        risks=(
+            Risk(risk="erase", where=text, words=text),
+            Risk(risk="change", where=text, words=text, allowed=True),
         ),
         allowances={text: Allowance(per_month=5, used=1, planned=1)},
     )

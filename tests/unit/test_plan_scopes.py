@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.planning.plan import Plan, make_plan
-from orchestrator.planning.safety import with_dangers
+from orchestrator.planning.safety import with_risks
 from orchestrator.resources.change import Kind
 from orchestrator.resources.desired import DesiredMachine, pool_of
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
@@ -114,7 +114,7 @@ def _plan_as_read(
         observed = _read(machines, names, scope)
         if suffices(scope, wanted, observed, selection):
             made = make_plan(wanted, observed, NOW, selection=selection)
-            return scope, with_dangers(made, observed, LIMITS)
+            return scope, with_risks(made, observed, LIMITS)
     raise AssertionError("everything suffices")
 
 
@@ -142,8 +142,8 @@ def test_a_plan_of_a_part_is_that_part_of_the_plan_of_everything(
         assert list(part.machines) == expected, (selection, scope)
         stays = all(machine.observed and machine.observed.address == machine.address for machine in expected)
         if not spoilt:
-            whole = with_dangers(make_plan(wanted, observed, NOW, selection=selection), observed, LIMITS)
-            assert part.dangers == whole.dangers, "shares are those of all machines that are there"
+            whole = with_risks(make_plan(wanted, observed, NOW, selection=selection), observed, LIMITS)
+            assert part.risks == whole.risks, "shares are those of all machines that are there"
         if selection.machine and not spoilt and stays:
             assert scope == scopes(wanted, selection)[0], "nobody else's machines are read for it"
 
