@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import groupby
 
 from orchestrator.nightly.result import BackupLine, MachineLine
+from orchestrator.reports.language import seconds_between
 from orchestrator.reports.page import Cell, Column, Section, Table, table_of
 from orchestrator.reports.scope import Telling, key
-from orchestrator.reports.speech import seconds_between
 
 _NAMED = 50
 """So many archives that are not believed are named; of the others there is a number."""

@@ -7,6 +7,7 @@ from orchestrator.pages import Form, fill
 from orchestrator.reports.contracts import contracts_section
 from orchestrator.reports.failures import culprits, failures_section
 from orchestrator.reports.firewall import firewall_section
+from orchestrator.reports.language import Speech, seconds_between
 from orchestrator.reports.machines import foreign_section, machines_section
 from orchestrator.reports.page import Cell, Page
 from orchestrator.reports.scope import Telling, made, only
@@ -17,7 +18,6 @@ from orchestrator.reports.sections import (
     storages_section,
     tests_section,
 )
-from orchestrator.reports.speech import Speech, seconds_between
 from orchestrator.reports.updates import updates_fact, updates_section
 from orchestrator.reports.words import Language
 

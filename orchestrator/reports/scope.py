@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from orchestrator.nightly.result import BackupLine, MachineLine, NightReport
-from orchestrator.reports.speech import Speech
+from orchestrator.reports.language import Speech
 
 
 class OfMachine(Protocol):
