@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
+from orchestrator.errors import OrchestratorError
 from orchestrator.proxmox import LockTimeout, TaskFailed, TaskResult, Uncertain
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _TRIES = 8
 _PAUSE_SECONDS = 1.0
 
 
-class Stopped(Exception):
+class Stopped(OrchestratorError):
     """The machine cannot be brought further in this run: reason and remedy are in the text."""
 
 

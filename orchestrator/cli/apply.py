@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli import planning, session
+from orchestrator.cli.progress import PROGRESS
+from orchestrator.operations import inputs
+from orchestrator.operations import inventory as sites_file
+from orchestrator.operations import run as running
 from orchestrator.shown import said_once
 
 if TYPE_CHECKING:
@@ -54,7 +58,7 @@ def apply(
 
     Interrupt it anywhere: what runs is finished or left to Proxmox, and the next run goes on from there.
     """
-    provider = session.open_provider(inventory)
+    provider = sites_file.open_provider(inventory)
     saved = None
     if plan is None:
         options = planning.options(
@@ -75,7 +79,7 @@ def apply(
         saved = _read_saved(plan, provider, inventory, max_plan_age)
         options = saved.options
     asked = planning.request(provider, options, made_at=saved.made_at if saved else None, settle_seconds=600)
-    with session.open_run(provider) as run:
+    with running.open_run(provider, events=PROGRESS) as run:
         run.locks.refuse_busy(
             machine.client for machine in asked.desired if asked.selected.includes(*machine.key)
         )
@@ -93,14 +97,14 @@ def apply(
         from orchestrator.applying.apply import apply_plan
         from orchestrator.cli.progress import progress
 
-        with session.open_history(history) as opened, progress() as show:
+        with running.open_history(history) as opened, progress() as show:
             run.begin()
             outcomes = apply_plan(
                 made,
                 run.clusters,
                 prepared.observed,
-                session.journal(opened, reason, show, run.clusters, known=prepared.observed.keys(), run=run),
-                ssh=session.ssh_settings(provider) if guests is not False else None,
+                running.journal(opened, reason, show, run.clusters, known=prepared.observed.keys(), run=run),
+                ssh=inputs.ssh_settings(provider) if guests is not False else None,
                 restart_now=options.restart_now,
                 boot_seconds=boot_timeout,
                 locks=run.locks,
@@ -111,7 +115,7 @@ def apply(
             )
         _report(outcomes)
         _left(made)
-        run.end()
+        session.end_if(run.interrupted)
     if made.has_errors or any(outcome.result in ("failed", "refused") for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -124,7 +128,7 @@ def _read_saved(path: Path, provider: Provider, inventory: str | None, max_hours
         saved = read_saved(path)
     except SavedPlanUnusable as error:
         session.fail(str(error))
-    if saved.sites != session.provider_name(provider):
+    if saved.sites != sites_file.provider_name(provider):
         session.fail(
             f"{path} was made for the sites of {saved.inventory or 'another inventory'}, not for those of "
             f"{inventory}: name that inventory, or make the plan again"

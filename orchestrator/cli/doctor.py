@@ -12,6 +12,9 @@ import typer
 
 from orchestrator.cli import session
 from orchestrator.counting import counted
+from orchestrator.operations import inputs
+from orchestrator.operations import inventory as sites_file
+from orchestrator.operations import run as running
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,16 +75,16 @@ def doctor(
 
 def _provider(inventory: str | None) -> Provider:
     try:
-        return session.open_provider(inventory)
+        return sites_file.open_provider(inventory)
     except typer.Exit:
         raise typer.Exit(_UNKNOWN) from None
 
 
 def _desired(paths: list[Path] | None, provider: Provider) -> tuple[DesiredMachine, ...]:
     """What the files ask for, those without errors; nothing where there is no folder of files."""
-    if not paths and not any(session.DEFAULT_FOLDER.glob("**/*.yaml")):
+    if not paths and not any(sites_file.DEFAULT_FOLDER.glob("**/*.yaml")):
         return ()
-    desired, _ = session.open_sound_desired(paths, provider)
+    desired, _ = inputs.open_sound_desired(paths, provider, session.tell_problems)
     return desired
 
 
@@ -98,7 +101,7 @@ def _site(name: str, provider: Provider, options: frozenset[str], *, guests: boo
         name,
         site,
         management,
-        connect=partial(session.connect, name, site),
+        connect=partial(running.connect, name, site),
         options=options,
         ssh=ssh if ssh and key.is_file() else None,
     )

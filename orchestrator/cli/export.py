@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli import session
+from orchestrator.operations import inputs
+from orchestrator.operations import inventory as sites_file
+from orchestrator.operations import run as running
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster
@@ -33,20 +36,20 @@ def export(
     from orchestrator.applying.exporting import disks_of, export_disk, write_sums
     from orchestrator.applying.vm import Stopped
 
-    provider = session.open_provider(inventory)
-    desired = session.open_desired(files, provider)
-    chosen = session.selection(target)
-    session.check_selection(chosen, desired)
+    provider = sites_file.open_provider(inventory)
+    desired = inputs.open_desired(files, provider, session.tell_problems)
+    chosen = inputs.selection(target)
+    inputs.check_selection(chosen, desired)
     if any(machine.client == chosen.client and machine.life.default_of_payment for machine in desired):
         session.fail(f"{chosen.client} is in default of payment: there is no reversibility (art. 10)")
     out = session.console()
-    with session.open_clusters(provider) as clusters, session.open_history(history) as opened:
+    with running.open_clusters(provider) as clusters, running.open_history(history) as opened:
         machines, unread = _machines(clusters, chosen.client or "", chosen.machine)
         for item in unread:
             session.complain(f"{item.site}: {item.subject} could not be read: {item.reason}")
         if not machines:
             session.fail(f"no machine of ours is {target}")
-        journal = session.journal(opened, reason, lambda *_: None, clusters)
+        journal = running.journal(opened, reason, lambda *_: None, clusters)
         failed = bool(unread)
         to.mkdir(parents=True, exist_ok=True)
         for machine in machines:

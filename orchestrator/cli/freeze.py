@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli import session
+from orchestrator.operations import computer
+from orchestrator.operations import inventory as sites_file
+from orchestrator.operations import run as running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +39,7 @@ def freeze(
     from orchestrator.contract.calendar import paris_time
 
     why = reason.encode(errors="replace").decode()
-    who = f"{session.operator()}, {paris_time(dt.datetime.now(dt.UTC))}: {why}"
+    who = f"{computer.operator()}, {paris_time(dt.datetime.now(dt.UTC))}: {why}"
 
     def at(cluster: Cluster) -> str:
         earlier = stop(cluster, who)
@@ -90,7 +93,7 @@ def _apis(inventory: str | None) -> dict[str, Api | None]:
     from orchestrator.documents import ProblemsFound
     from orchestrator.sites import load_apis, load_provider
 
-    path = session.find_inventory(inventory)
+    path = sites_file.find_inventory(inventory)
     try:
         return {name: site.api for name, site in load_provider(path).sites.items()}
     except ProblemsFound as error:
@@ -112,7 +115,7 @@ def _at_site(site: str, api: Api | None, at: Callable[[Cluster], str]) -> _Told:
     if api is None:
         return _Told(site=site, words="NOT reached: its api in the sites' file has errors", done=False)
     try:
-        cluster = session.connect_api(site, api, resolve(api.token_secret))
+        cluster = running.connect_api(site, api, resolve(api.token_secret))
         try:
             return _Told(site=site, words=at(cluster), done=True)
         finally:
@@ -125,12 +128,12 @@ def _record(action: str, told: list[_Told], history: str | None, *, why: str) ->
     """Write down what was done. A history that cannot be written is told. Return whether it was written."""
     from orchestrator.history import HistoryUnavailable, open_history
 
-    run = session.run_name(dt.datetime.now(dt.UTC))
+    run = running.run_name(dt.datetime.now(dt.UTC))
     try:
-        with open_history(history or session.state_directory() / "history.db") as opened:
+        with open_history(history or computer.state_directory() / "history.db") as opened:
             for one in told:
                 opened.append(
-                    who=session.operator(),
+                    who=computer.operator(),
                     why=why,
                     client="*",
                     site=one.site,

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli import session
+from orchestrator.operations import computer, inputs
+from orchestrator.operations import inventory as sites_file
+from orchestrator.operations import run as running
 
 if TYPE_CHECKING:
     from orchestrator.guests import InventoryHost
@@ -33,11 +36,11 @@ def inventory(
 
     if list_ == (host is not None):
         session.fail("ask for --list, or for one --host")
-    provider = session.open_provider(inventory)
+    provider = sites_file.open_provider(inventory)
     hosts: list[InventoryHost] = []
     seen: list[ObservedSite] = []
     unread: list[str] = []
-    with session.open_clusters(provider) as clusters:
+    with running.open_clusters(provider) as clusters:
         for site, cluster in clusters.items():
             try:
                 seen.append(observe(cluster, site, names=()))
@@ -60,10 +63,10 @@ def inventory(
             session.complain(f"{item.site}: {item.subject} could not be read: {item.reason}")
     for reason in unread:
         session.complain(f"a site is left out: {reason}")
-    known_hosts = session.state_directory() / f"known_hosts-{session.provider_name(provider)}"
+    known_hosts = computer.state_directory() / f"known_hosts-{sites_file.provider_name(provider)}"
     known_hosts.parent.mkdir(parents=True, exist_ok=True)
     write_known_hosts(known_hosts, [item.target for item in hosts])
-    document = dynamic_inventory(hosts, ssh=session.ssh_settings(provider), known_hosts=known_hosts)
+    document = dynamic_inventory(hosts, ssh=inputs.ssh_settings(provider), known_hosts=known_hosts)
     session.echo_json(
         json.dumps(document if host is None else document["_meta"]["hostvars"].get(host, {}), indent=2)
     )

@@ -7,7 +7,7 @@ import os
 
 import typer
 
-from orchestrator.cli import session
+from orchestrator.operations import computer
 
 REMEDIES = {
     **dict.fromkeys(
@@ -39,6 +39,6 @@ def reason(error: OSError) -> str:
 def _somewhere() -> str:
     """Where something could not be written, if the system does not say it: when a disk is full, for one."""
     try:
-        return f"the state directory {session.state_directory()}, or a file that was named"
+        return f"the state directory {computer.state_directory()}, or a file that was named"
     except typer.Exit:
         return "a file of this computer"

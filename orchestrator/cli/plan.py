@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli import planning, session
+from orchestrator.operations import inventory as sites_file
+from orchestrator.operations import run as running
 
 if TYPE_CHECKING:
     from orchestrator.planning.plan import Plan
@@ -52,7 +54,7 @@ def plan(
     history: session.HistoryPath = None,
 ) -> None:
     """Compare the files with the hypervisors and show every difference. Changes nothing."""
-    provider = session.open_provider(inventory)
+    provider = sites_file.open_provider(inventory)
     chosen = planning.options(
         paths,
         only=only,
@@ -63,7 +65,7 @@ def plan(
         allow=allow,
     )
     asked = planning.request(provider, chosen)
-    with session.open_clusters(provider) as clusters:
+    with running.open_clusters(provider) as clusters:
         made = planning.prepare(asked, clusters, planning.used_changes(history, asked.desired)).plan
     if out is not None:
         planning.save(out, chosen, provider, inventory or "", made)

@@ -12,6 +12,8 @@ import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.local_errors import reason
+from orchestrator.operations import computer, inputs
+from orchestrator.operations import inventory as sites_file
 from orchestrator.shown import json_safe
 
 if TYPE_CHECKING:
@@ -97,9 +99,9 @@ def request(
     from orchestrator.planning.interventions import Decisions
     from orchestrator.planning.safety import NoSuchRisk, read_allowed
 
-    desired = session.open_desired([Path(path) for path in options.paths], provider)
-    chosen = session.selection(options.only)
-    session.check_selection(chosen, desired)
+    desired = inputs.open_desired([Path(path) for path in options.paths], provider, session.tell_problems)
+    chosen = inputs.selection(options.only)
+    inputs.check_selection(chosen, desired)
     try:
         allowed = read_allowed(options.allow)
     except NoSuchRisk as error:
@@ -139,7 +141,7 @@ def options(
     if quote is not None and not quote.strip():
         session.fail("--quote is empty: name the accepted quote's reference")
     return PlanOptions(
-        paths=[str(path) for path in paths or [session.DEFAULT_FOLDER]],
+        paths=[str(path) for path in paths or [sites_file.DEFAULT_FOLDER]],
         only=only,
         restart_now=restart_now,
         guests=guests,
@@ -172,7 +174,7 @@ def used_changes(history: str | None, desired: Iterable[DesiredMachine]) -> Free
     from orchestrator.history.changes import free_changes
 
     try:
-        with open_history(history or session.state_directory() / "history.db", create=False) as opened:
+        with open_history(history or computer.state_directory() / "history.db", create=False) as opened:
             return free_changes(opened, dt.datetime.now(dt.UTC))
     except HistoryMissing:
         return {}
@@ -203,7 +205,7 @@ def prepare(asked: Request, clusters: Mapping[str, Cluster], used: FreeUse) -> P
     if asked.guests:
         from orchestrator.applying.looking import look_into_guests
 
-        ssh = session.ssh_settings(asked.provider)
+        ssh = inputs.ssh_settings(asked.provider)
         inside = look_into_guests(asked.desired, observed, ssh, includes=chosen.includes)
     plan = make_plan(
         asked.desired,
@@ -247,15 +249,15 @@ def save(path: Path, chosen: PlanOptions, provider: Provider, inventory: str, pl
 
     saved = SavedPlan(
         orchestrator=version("orchestrator"),
-        made_by=session.operator(),
+        made_by=computer.operator(),
         inventory=inventory,
-        sites=session.provider_name(provider),
+        sites=sites_file.provider_name(provider),
         options=chosen,
         files=files_of(chosen),
         plan=to_document(plan),
     )
     try:
-        session.replace_file(path, json_safe(saved.sealed().model_dump_json(indent=1)) + "\n")
+        computer.replace_file(path, json_safe(saved.sealed().model_dump_json(indent=1)) + "\n")
     except OSError as error:
         session.fail(f"the plan cannot be saved: {reason(error)}")
 

@@ -13,6 +13,9 @@ from orchestrator.cli import session
 from orchestrator.cli.local_errors import reason
 from orchestrator.cli.nightly import Language
 from orchestrator.cli.target import Files
+from orchestrator.operations import computer, inputs
+from orchestrator.operations import inventory as sites_file
+from orchestrator.operations import run as running
 
 if TYPE_CHECKING:
     from orchestrator.reports.reversibility import HostedMachine
@@ -52,8 +55,8 @@ def reversibility(
     )
     from orchestrator.resources.desired import desired_machines, life_of
 
-    provider = session.open_provider(inventory)
-    subscription = _of_client(client, session.open_subscriptions(files, provider))
+    provider = sites_file.open_provider(inventory)
+    subscription = _of_client(client, inputs.open_subscriptions(files, provider, session.tell_problems))
     moment, life = dt.datetime.now(dt.UTC), life_of(subscription)
     try:
         check_reversibility(life, moment)
@@ -79,7 +82,7 @@ def reversibility(
         session.echo(said)
         return
     try:
-        session.replace_file(out, said)
+        computer.replace_file(out, said)
     except OSError as error:
         session.fail(f"the plan cannot be written: {reason(error)}")
     session.console().print(f"{out} written")
@@ -106,7 +109,7 @@ def _machines(client: str, provider: Provider) -> tuple[HostedMachine, ...]:
     from orchestrator.resources.scope import Scope
 
     found: list[ObservedMachine] = []
-    with session.open_clusters(provider) as clusters:
+    with running.open_clusters(provider) as clusters:
         for site, cluster in clusters.items():
             try:
                 observed = observe(cluster, site, names=(), scope=Scope.of(client))

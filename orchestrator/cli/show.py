@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli import session
+from orchestrator.operations import inputs
+from orchestrator.operations import inventory as sites_file
+from orchestrator.operations import run as running
 
 if TYPE_CHECKING:
     from orchestrator.planning.plan import Selection
@@ -27,12 +30,12 @@ def show(
     from orchestrator.resources.observing import observe
     from orchestrator.resources.scope import Scope
 
-    provider = session.open_provider(inventory)
-    chosen = session.selection(target)
+    provider = sites_file.open_provider(inventory)
+    chosen = inputs.selection(target)
     found: list[ObservedMachine] = []
     unread: list[str] = []
     seeming: list[Unreadable] = []
-    with session.open_clusters(provider) as clusters:
+    with running.open_clusters(provider) as clusters:
         for site, cluster in clusters.items():
             try:
                 observed = observe(cluster, site, names=(), scope=Scope.of(chosen.client))
@@ -75,7 +78,7 @@ def _print(machine: ObservedMachine, history: str | None) -> None:
     out.print(f"   contract {mark.contract}   {mark.offer}")
     for name, value in _facts(machine):
         out.print(f"  {name:<10} {value}")
-    with session.open_history(history) as opened:
+    with running.open_history(history) as opened:
         entries = opened.entries(client=mark.client, machine=mark.machine, limit=_ENTRIES)
     for index, entry in enumerate(entries):
         label = "history" if index == 0 else ""

@@ -14,6 +14,9 @@ import typer
 from orchestrator.cli import session
 from orchestrator.cli.local_errors import reason
 from orchestrator.cli.nightly import Language
+from orchestrator.operations import computer
+from orchestrator.operations import inventory as sites_file
+from orchestrator.operations import run as running
 
 if TYPE_CHECKING:
     from orchestrator.planning.gaps import Gap
@@ -60,15 +63,15 @@ def import_(
     """
     from orchestrator.planning.gaps import find_gaps
 
-    provider = session.open_provider(inventory)
+    provider = sites_file.open_provider(inventory)
     name, place = _site(provider, site)
-    path = out or session.DEFAULT_FOLDER / f"{client}.yaml"
+    path = out or sites_file.DEFAULT_FOLDER / f"{client}.yaml"
     if path.exists():
         session.fail(f"{path} exists already: name another file with --out, and join the two by hand")
     wanted = [_parse(text) for text in machines]
     if address is not None and len(wanted) > 1:
         session.fail("--address is for one machine: import the others by themselves")
-    with session.open_clusters(provider, only=[name]) as clusters:
+    with running.open_clusters(provider, only=[name]) as clusters:
         observed = _observe(clusters[name], name, {vmid for _, vmid in wanted})
         found = [_found(observed, node, vmid) for node, vmid in wanted]
         described = [
@@ -79,17 +82,17 @@ def import_(
     text = _text(client, contract, starts, name, offer, described)
     gaps = {item["name"]: find_gaps(machine) for item, machine in zip(described, found, strict=True)}
     _check(path, text, provider)
-    with session.open_history(history) as opened:
+    with running.open_history(history) as opened:
         for item, machine in zip(described, found, strict=True):
             opened.append(
-                who=session.operator(),
+                who=computer.operator(),
                 why=f"taking over (art. 4.2), contract {contract}",
                 client=client,
                 machine=item["name"],
                 site=name,
                 action="import",
                 result="ok",
-                run=session.run_name(dt.datetime.now(dt.UTC)),
+                run=running.run_name(dt.datetime.now(dt.UTC)),
                 details={
                     "vm": machine.summary.vmid,
                     "node": machine.summary.node,
@@ -274,7 +277,7 @@ def _check(path: Path, text: str, provider: Provider) -> None:
         if errors:
             session.fail("the machines cannot be described by a file, nothing was written")
     try:
-        session.replace_file(path, text)
+        computer.replace_file(path, text)
     except OSError as error:
         session.fail(f"the file cannot be written: {reason(error)}")
 

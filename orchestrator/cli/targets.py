@@ -10,6 +10,9 @@ import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.local_errors import reason
+from orchestrator.operations import computer
+from orchestrator.operations import inventory as sites_file
+from orchestrator.operations import run as running
 
 if TYPE_CHECKING:
     from orchestrator.resources.observed import ObservedMachine
@@ -35,11 +38,11 @@ def targets(
     from orchestrator.proxmox import ProxmoxError
     from orchestrator.resources.observing import observe
 
-    provider = session.open_provider(inventory)
+    provider = sites_file.open_provider(inventory)
     found: list[dict[str, Any]] = []
     unread: list[Unreadable] = []
     there: set[tuple[str, str]] = set()
-    with session.open_clusters(provider) as clusters:
+    with running.open_clusters(provider) as clusters:
         for site, cluster in clusters.items():
             try:
                 observed = observe(cluster, site, names=())
@@ -58,7 +61,7 @@ def targets(
         session.echo_json(text)
     else:
         try:
-            session.replace_file(output, text + "\n", mode=_FILE_MODE)
+            computer.replace_file(output, text + "\n", mode=_FILE_MODE)
         except OSError as error:
             session.fail(f"the list could not be written: {reason(error)}")
     for item in unread:

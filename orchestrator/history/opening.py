@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import OrchestratorError
+
 if TYPE_CHECKING:
     from orchestrator.history.store import History
 
 
-class HistoryUnavailable(Exception):
+class HistoryUnavailable(OrchestratorError):
     """The history cannot be opened, read or written. The text says where, why and what to do."""
 
 

@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from orchestrator.counting import counted
+from orchestrator.errors import OrchestratorError
 from orchestrator.planning.window import is_open
 from orchestrator.resources.change import Kind
 from orchestrator.resources.desired import RETIRED_TAG
@@ -59,7 +60,7 @@ class Danger:
         return f"{self.risk}:{self.where}"
 
 
-class NoSuchRisk(ValueError):
+class NoSuchRisk(OrchestratorError):
     """``--allow`` names something that is no danger. The text says what there is."""
 
 

@@ -15,9 +15,10 @@ from typing import Any
 
 from orchestrator.applying.apply import apply_plan
 from orchestrator.applying.freezing import FreezeWatch
-from orchestrator.cli import planning, session
+from orchestrator.cli import planning
 from orchestrator.history import open_history
 from orchestrator.nightly.result import NightReport, RestoreTestLine, RetentionLine
+from orchestrator.operations.run import journal
 from orchestrator.planning.saved import PlanOptions
 from orchestrator.proxmox import Cluster, Patience
 from orchestrator.resources.backup import ArchiveMark, archive_notes, read_archive_mark
@@ -204,7 +205,7 @@ class ApplyRun(ReferenceRun):
                 plan,
                 clusters,
                 prepared.observed,
-                replace(session.journal(history, "test", lambda *_: None, clusters), gate=_gate(cluster)),
+                replace(journal(history, "test", lambda *_: None, clusters), gate=_gate(cluster)),
                 ssh=None,
                 restart_now=True,
                 pause=_hurry,
