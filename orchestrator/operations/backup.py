@@ -18,12 +18,10 @@ from orchestrator.operations.inputs import selection
 from orchestrator.operations.inventory import open_provider
 from orchestrator.operations.run import SILENT, Events, Run, open_clusters, open_run
 from orchestrator.operations.target import Found, MachineRequest, find_machine, vm_of
-from orchestrator.planning.plan import Selection
-from orchestrator.proxmox import ProxmoxError
 from orchestrator.resources.backup import Archive, ArchiveMark, days_in_words, newest_good, verdicts
 from orchestrator.resources.holdings import SiteReading, with_archives
-from orchestrator.resources.observing import observe
-from orchestrator.resources.scope import Scope
+from orchestrator.resources.observing import Asked, observe_sites
+from orchestrator.resources.scope import Selection
 from orchestrator.resources.unreadable import Unreadable
 from orchestrator.sites.model import Provider
 
@@ -145,7 +143,7 @@ def _nothing(event: str, **fields: Any) -> None:
 
 def archives_at(found: Found, provider: Provider) -> SiteReading:
     """The archives at a machine's site, its own at least."""
-    storages = [storage.name for storage in provider.sites[found.machine.site].backup_storages]
+    storages = provider.backup_storage_names[found.machine.site]
     return with_archives(found.cluster, found.site, storages, [(found.mark.client, found.mark.machine)])
 
 
@@ -220,25 +218,19 @@ def listed(target: str | None, inventory: str | None, events: Events = SILENT) -
     chosen = selection(target)
     kept: list[Kept] = []
     foreign = 0
-    unread: list[str] = []
     with open_clusters(provider, notice=events.notice) as clusters:
-        for site, cluster in clusters.items():
-            try:
-                observed = observe(cluster, site, names=(), scope=Scope.of(chosen.client))
-            except ProxmoxError as error:
-                unread.append(f"{site}: {error}")
-                continue
-            names = [storage.name for storage in provider.sites[site].backup_storages]
-            # Nobody knows which archives are those of a machine that could not be read.
-            unread += [
-                f"{site}: {item.subject}: {item.reason}"
-                for item in observed.unreadable
-                if _asked_for(item, chosen)
-            ]
-            reading = with_archives(cluster, observed, names, ())
-            unread += [f"{site}: {name}: {why}" for name, why in reading.unread.items()]
-            foreign += len(reading.holdings.foreign)
-            kept += [item for item in _judged(reading) if chosen.includes(item.client, item.machine)]
+        read = observe_sites(clusters, Asked(selection=chosen, archives=provider.backup_storage_names))
+    unread = [f"{site}: {why}" for site, why in read.failures.items()]
+    for site, reading in read.readings.items():
+        # Nobody knows which archives are those of a machine that could not be read.
+        unread += [
+            f"{site}: {item.subject}: {item.reason}"
+            for item in reading.observed.unreadable
+            if _asked_for(item, chosen)
+        ]
+        unread += [f"{site}: {name}: {why}" for name, why in reading.unread.items()]
+        foreign += len(reading.holdings.foreign)
+        kept += [item for item in _judged(reading) if chosen.includes(item.client, item.machine)]
     kept.sort(key=lambda item: (item.client, item.machine))
     return Listed(kept=tuple(kept), foreign=foreign, unread=tuple(unread))
 

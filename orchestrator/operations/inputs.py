@@ -10,8 +10,8 @@ from orchestrator.errors import RequestRefused
 from orchestrator.guests import SshSettings
 from orchestrator.operations.computer import home_path
 from orchestrator.operations.inventory import DEFAULT_FOLDER
-from orchestrator.planning.plan import Selection
 from orchestrator.resources.desired import DesiredMachine, desired_machines
+from orchestrator.resources.scope import Selection
 from orchestrator.sites.model import Provider
 from orchestrator.subscriptions.loading import Loaded, load
 from orchestrator.subscriptions.model import Subscription

@@ -212,9 +212,9 @@ def connect(name: str, site: Site, secret: str, **other: Any) -> Cluster:
     Raises:
         ValueError: ``token_id`` is none.
     """
-    return connect_api(
-        name, site.api, secret, **{"vmids": site.vmids, "bulk_reader": _bulk_reader(site), **other}
-    )
+    cluster = connect_api(name, site.api, secret, **{"vmids": site.vmids, **other})
+    cluster.bulk_reader = _bulk_reader(site)
+    return cluster
 
 
 def connect_api(name: str, api: Api, secret: str, **other: Any) -> Cluster:

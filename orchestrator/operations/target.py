@@ -10,12 +10,11 @@ from orchestrator.applying.vm import Vm
 from orchestrator.errors import RequestRefused
 from orchestrator.operations.inputs import selection
 from orchestrator.operations.run import Run
-from orchestrator.proxmox import Cluster, ProxmoxError
+from orchestrator.proxmox import Cluster
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
-from orchestrator.resources.observing import observe
-from orchestrator.resources.scope import Scope
+from orchestrator.resources.observing import Asked, observe_sites
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,18 +59,12 @@ def find_machine(target: str, clusters: Mapping[str, Cluster]) -> Found:
     if chosen.client is None or chosen.machine is None:
         raise RequestRefused(f"name one machine, CLIENT/MACHINE, not {target!r}")
     found: list[Found] = []
-    unread: list[str] = []
     seeming: list[str] = []
-    for site, cluster in clusters.items():
-        try:
-            observed = observe(
-                cluster, site, names=(), scope=Scope.of(chosen.client), all_snapshots=chosen.includes
-            )
-        except ProxmoxError as error:
-            unread.append(f"{site}: {error}")
-            continue
+    read = observe_sites(clusters, Asked(selection=chosen, snapshots=True))
+    unread = [f"{site}: {why}" for site, why in read.failures.items()]
+    for site, observed in read.observed.items():
         found += [
-            Found(machine=machine, mark=machine.mark, cluster=cluster, site=observed)
+            Found(machine=machine, mark=machine.mark, cluster=clusters[site], site=observed)
             for machine in observed.machines
             if machine.mark and chosen.includes(machine.mark.client, machine.mark.machine)
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +17,12 @@ from orchestrator.history.delays import Delays, delays
 from orchestrator.operations.inputs import check_selection, open_desired, selection, ssh_settings
 from orchestrator.operations.inventory import open_provider
 from orchestrator.operations.run import SILENT, Events, open_clusters, open_history, open_run
-from orchestrator.planning.plan import Selection
 from orchestrator.planning.window import is_open
-from orchestrator.proxmox import Cluster, ProxmoxError
+from orchestrator.proxmox import Cluster
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.observed import ObservedSite
-from orchestrator.resources.observing import observe
-from orchestrator.resources.scope import Scope
+from orchestrator.resources.observing import Asked, observe_sites
+from orchestrator.resources.scope import Selection
 
 Key = tuple[str, str]
 """Client and machine."""
@@ -198,16 +197,14 @@ def _check_moment(moment: dt.datetime | None) -> None:
 
 
 def _read_sites(
-    wanted: Iterable[DesiredMachine], clusters: Mapping[str, Cluster], chosen: Selection, events: Events
+    wanted: Collection[DesiredMachine], clusters: Mapping[str, Cluster], chosen: Selection, events: Events
 ) -> dict[str, ObservedSite]:
     """Read the clusters that machines stand in; those that cannot be read are told and left out."""
-    sites = {}
-    for name in sorted({machine.site for machine in wanted}):
-        try:
-            sites[name] = observe(clusters[name], name, names=(), scope=Scope.of(chosen.client))
-        except ProxmoxError as error:
-            events.notice(f"{name} could not be read: {error}")
-    return sites
+    names = sorted({machine.site for machine in wanted})
+    read = observe_sites({name: clusters[name] for name in names}, Asked(desired=wanted, selection=chosen))
+    for name, why in read.failures.items():
+        events.notice(f"{name} could not be read: {why}")
+    return read.observed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,9 +21,9 @@ from orchestrator.counting import counted, plural
 from orchestrator.errors import BadValue
 
 if TYPE_CHECKING:
-    from orchestrator.proxmox import StoredArchive
+    from orchestrator.proxmox import ClusterState, StoredArchive
     from orchestrator.resources.desired import DesiredMachine
-    from orchestrator.resources.observed import ObservedMachine, ObservedSite
+    from orchestrator.resources.notes import Mark
 
 _MARK = re.compile(r"<!-- orchestrator-backup (\{.*?\}) -->", re.DOTALL)
 _OPENING = re.compile(r"<!--\s*orchestrator-backup\b")
@@ -279,7 +279,7 @@ class Holdings:
 def attribute(
     stored: Iterable[StoredArchive],
     site: str,
-    machines: Iterable[ObservedMachine],
+    marks: Mapping[int, Mark],
     known: Iterable[tuple[str, str]],
     *,
     holders: Mapping[int, frozenset[str]] | None = None,
@@ -295,17 +295,16 @@ def attribute(
     Args:
         stored: what the storages list.
         site: the site they were read from.
-        machines: ours.
+        marks: of the machines that are ours, by VM id.
         known: clients and machines of the files.
         holders: the clients that each VM seems to belong to, whoever made it, by VM id.
     """
-    by_vmid = {machine.summary.vmid: machine.mark for machine in machines if machine.mark}
-    keys = {(mark.client, mark.machine) for mark in by_vmid.values()} | set(known)
+    keys = {(mark.client, mark.machine) for mark in marks.values()} | set(known)
     owned: dict[tuple[str, str], list[Archive]] = defaultdict(list)
     foreign, disbelieved = [], []
     orphans: dict[tuple[str, str], dt.datetime] = {}
     for item in stored:
-        holder = by_vmid.get(item.vmid)
+        holder = marks.get(item.vmid)
         clients = frozenset({holder.client}) if holder else (holders or {}).get(item.vmid, frozenset())
         try:
             mark = _believed(item, clients)
@@ -421,23 +420,23 @@ def archives_going(desired: DesiredMachine, archives: tuple[Archive, ...], now: 
     return [verdict.archive for verdict in judged if verdict.goes]
 
 
-def places(site: ObservedSite, names: Iterable[str]) -> list[tuple[str, str]]:
+def listed_at(state: ClusterState, names: Iterable[str]) -> list[tuple[str, str]]:
     """Where to list backup storages: each shared one once, by a node that reaches it; a local one on every node.
 
     Args:
-        site: the cluster.
+        state: the cluster.
         names: the backup storages of the site's file.
 
     Returns:
         Pairs of node and storage.
     """
     wanted = set(names)
-    nodes = {node.name: node for node in site.state.nodes}
+    nodes = {node.name: node for node in state.nodes}
     found: list[tuple[str, str]] = []
     seen: set[str] = set()
     usable = [
         storage
-        for storage in site.state.storages
+        for storage in state.storages
         if storage.name in wanted and storage.node in nodes and storage.usable
     ]
     for storage in sorted(usable, key=lambda storage: storage.mute):

@@ -24,7 +24,7 @@ from orchestrator.resources.desired import DesiredMachine, pool_of
 from orchestrator.resources.key_names import NamedKey, key_words
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.redundancy import APPLIED, redundancy_words
-from orchestrator.subscriptions.model import Offer, format_mebibytes
+from orchestrator.subscriptions.model import format_mebibytes
 
 if TYPE_CHECKING:
     from orchestrator.resources.observed import ObservedMachine
@@ -208,7 +208,8 @@ def _ssh_keys(sides: _Sides) -> Iterator[Edit]:
     if observed == wanted:
         return
     before, after = key_words(observed, wanted)
-    if sides.mark.ready and sides.desired.offer is Offer.ESSENTIAL:
+    offer = sides.desired.offer
+    if sides.mark.ready and not offer.terms.keys:
         yield Edit(
             change=Change(
                 kind=Kind.NOTICE,
@@ -216,7 +217,7 @@ def _ssh_keys(sides: _Sides) -> Iterator[Edit]:
                 before=before,
                 after=after,
                 why="keys are installed at delivery; managing them afterwards is not part of "
-                "cloud-vm-essential (art. 3.3): the client changes them in the machine",
+                f"{offer} (art. {offer.terms.article}): the client changes them in the machine",
             )
         )
         return
