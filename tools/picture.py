@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from orchestrator.cli import planning
+from orchestrator.operations import preparing
 from orchestrator.operations.inputs import open_desired
 from orchestrator.operations.inventory import open_provider
 from orchestrator.operations.run import open_clusters
@@ -54,7 +54,7 @@ def main() -> None:
         provider = open_provider(str(desk.folder / "sites.yaml"))
         desired = open_desired([desk.folder / "subscriptions"], provider, lambda _: None)
         with open_clusters(provider) as clusters:
-            plan = planning.prepare(planning.Request(provider=provider, desired=desired), clusters, {}).plan
+            plan = preparing.prepare(preparing.Wanted(provider=provider, desired=desired), clusters, {}).plan
     with Path("/dev/null").open("w") as nowhere:
         console = Console(record=True, width=150, force_terminal=True, file=nowhere)
         console.print("$ orchestrator plan")

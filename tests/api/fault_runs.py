@@ -15,9 +15,9 @@ from typing import Any
 
 from orchestrator.applying.apply import apply_plan
 from orchestrator.applying.freezing import FreezeWatch
-from orchestrator.cli import planning
 from orchestrator.history import open_history
 from orchestrator.nightly.result import NightReport, RestoreTestLine, RetentionLine
+from orchestrator.operations import preparing
 from orchestrator.operations.run import journal
 from orchestrator.planning.saved import PlanOptions
 from orchestrator.proxmox import Cluster, Patience
@@ -192,14 +192,14 @@ class ApplyRun(ReferenceRun):
 
     def run(self, *, again: bool = False, limits: Limits = LONG) -> Ending:
         """Plan and apply, as the command does."""
-        asked = planning.request(
+        asked = preparing.wanted(
             load_provider(self.desk.folder),
             PlanOptions(paths=[str(self.desk.folder / "subscriptions")], restart_now=True),
             settle_seconds=60,
         )
         with _client(self.fake, limits) as cluster, open_history(_history(self.desk)) as history:
             clusters = {"paris": cluster}
-            prepared = planning.prepare(asked, clusters, {})
+            prepared = preparing.prepare(asked, clusters, {})
             plan = prepared.plan
             outcomes = apply_plan(
                 plan,
