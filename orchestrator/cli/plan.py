@@ -11,7 +11,7 @@ import typer
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
 from orchestrator.operations import plan as operation
-from orchestrator.operations.plan import PlanRequest
+from orchestrator.operations.plan_request import PlanRequest
 
 if TYPE_CHECKING:
     from orchestrator.planning.plan import Plan

@@ -26,7 +26,7 @@ def show(
     history: session.HistoryPath = None,
 ) -> None:
     """Show machines as the hypervisors have them, with the last entries of their history. Reads no files."""
-    from orchestrator.resources.observing import Asked, observe_sites
+    from orchestrator.resources.survey import Asked, observe_sites
 
     provider = sites_file.open_provider(inventory)
     chosen = inputs.selection(target)

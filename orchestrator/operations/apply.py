@@ -13,7 +13,7 @@ from orchestrator.errors import RequestRefused
 from orchestrator.operations import preparing
 from orchestrator.operations.inputs import ssh_settings
 from orchestrator.operations.inventory import open_provider, provider_name
-from orchestrator.operations.plan import PlanRequest
+from orchestrator.operations.plan_request import PlanRequest
 from orchestrator.operations.run import SILENT, Events, open_run
 from orchestrator.planning.document import to_document
 from orchestrator.planning.plan import Plan

@@ -20,8 +20,8 @@ from orchestrator.operations.run import SILENT, Events, Run, open_clusters, open
 from orchestrator.operations.target import Found, MachineRequest, find_machine, vm_of
 from orchestrator.resources.backup import Archive, ArchiveMark, days_in_words, newest_good, verdicts
 from orchestrator.resources.holdings import SiteReading, with_archives
-from orchestrator.resources.observing import Asked, observe_sites
 from orchestrator.resources.scope import Selection
+from orchestrator.resources.survey import Asked, observe_sites
 from orchestrator.resources.unreadable import Unreadable
 from orchestrator.sites.model import Provider
 

@@ -6,46 +6,17 @@ The sites are read while the files are, and while what makes the plan is loaded:
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.operations.inventory import DEFAULT_FOLDER, open_provider
+from orchestrator.operations.plan_request import PlanRequest
 from orchestrator.operations.run import SILENT, Events, open_clusters
 from orchestrator.proxmox import Cluster
 
 if TYPE_CHECKING:
     from orchestrator.planning.plan import Plan
     from orchestrator.resources.reading_ahead import ReadingAhead
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanRequest:
-    """What to plan for.
-
-    Attributes:
-        inventory: where the sites' file is.
-        paths: subscription files or folders.
-        only: ``CLIENT[/MACHINE]``; None: everything.
-        restart_now: restart machines also outside their maintenance window.
-        guests: look into the guests as well.
-        quote: the accepted quote that covers what is charged.
-        classes: ``CLIENT/MACHINE=CLASS``, against the rules.
-        allow: ``RISK:WHERE``.
-        history: a file or URL; None: the usual one.
-        save_to: a file for the plan; None: it is not saved.
-    """
-
-    inventory: str | None
-    paths: tuple[Path, ...] = ()
-    only: str | None = None
-    restart_now: bool = False
-    guests: bool = False
-    quote: str | None = None
-    classes: tuple[str, ...] = ()
-    allow: tuple[str, ...] = ()
-    history: str | None = None
-    save_to: Path | None = None
 
 
 def plan(request: PlanRequest, events: Events = SILENT) -> Plan:

@@ -21,7 +21,7 @@ from orchestrator.operations.inputs import (
     ssh_settings,
 )
 from orchestrator.operations.inventory import DEFAULT_FOLDER, provider_name
-from orchestrator.operations.plan import PlanRequest
+from orchestrator.operations.plan_request import PlanRequest
 from orchestrator.operations.run import open_history
 from orchestrator.planning.document import to_document
 from orchestrator.planning.interventions import NO_DECISIONS, Decisions, FreeUse, with_interventions
@@ -32,9 +32,9 @@ from orchestrator.proxmox import Cluster
 from orchestrator.resources.change import ChangeClass
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.observed import ObservedSite
-from orchestrator.resources.observing import Asked, observe_sites
 from orchestrator.resources.reading_ahead import ReadingAhead
 from orchestrator.resources.scope import EVERYTHING, Selection
+from orchestrator.resources.survey import Asked, observe_sites
 from orchestrator.shown import json_safe
 from orchestrator.sites.model import Provider
 
@@ -174,7 +174,7 @@ def prepare(
             plan=True,
             settle_seconds=asked.settle_seconds,
         ),
-        ahead,
+        ahead.look_at if ahead else None,
     )
     observed = read.observed
     failures = [SiteFailure(site=site, reason=why) for site, why in read.failures.items()]

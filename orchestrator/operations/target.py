@@ -14,7 +14,7 @@ from orchestrator.proxmox import Cluster
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
-from orchestrator.resources.observing import Asked, observe_sites
+from orchestrator.resources.survey import Asked, observe_sites
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,8 +21,8 @@ from orchestrator.planning.window import is_open
 from orchestrator.proxmox import Cluster
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.observed import ObservedSite
-from orchestrator.resources.observing import Asked, observe_sites
 from orchestrator.resources.scope import Selection
+from orchestrator.resources.survey import Asked, observe_sites
 
 Key = tuple[str, str]
 """Client and machine."""

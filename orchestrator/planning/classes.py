@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from orchestrator.resources.change import QUIET, Change, ChangeClass, Kind
+from orchestrator.resources.kinds import KINDS
 
 WORST_FIRST = (ChangeClass.MAJOR, ChangeClass.SIGNIFICANT, ChangeClass.STANDARD)
 
@@ -79,11 +80,14 @@ RULES: tuple[ClassRule, ...] = (
         change_class=ChangeClass.SIGNIFICANT,
         reason="whoever talks to the machine must follow: planned and tested with the client",
     ),
-    ClassRule(
-        kinds=_of(Kind.UPDATE),
-        what=("redundant hardware", "second site"),
-        change_class=ChangeClass.SIGNIFICANT,
-        reason="what survives a failure changes: prepared, and tested with the client",
+    *(
+        ClassRule(
+            kinds=_of(Kind.UPDATE),
+            what=kind.changes,
+            change_class=kind.change_class,
+            reason=kind.class_reason,
+        )
+        for kind in KINDS
     ),
     ClassRule(
         kinds=_of(Kind.UPDATE),

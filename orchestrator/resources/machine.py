@@ -22,8 +22,8 @@ from orchestrator.resources.backup import backup_words
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import DesiredMachine, pool_of
 from orchestrator.resources.key_names import NamedKey, key_words
+from orchestrator.resources.kinds import asked_of_kinds
 from orchestrator.resources.notes import Mark
-from orchestrator.resources.redundancy import APPLIED, redundancy_words
 from orchestrator.subscriptions.model import format_mebibytes
 
 if TYPE_CHECKING:
@@ -484,8 +484,7 @@ def applied(desired: DesiredMachine, address: IPv4Address) -> dict[str, str]:
     words["backup"] = backup_words(desired.backup_days)
     if desired.update_exclude:
         words[EXCLUDED] = excluded_words(desired.update_exclude)
-    if desired.redundancy.asked:
-        words[APPLIED] = redundancy_words(desired.redundancy)
+    words |= asked_of_kinds(desired)
     words |= {f"disk {name}": f"{size}GiB" for name, size in desired.disks}
     return words
 

@@ -44,9 +44,9 @@ def test_a_saved_plan_is_applied_exactly_and_only_once(desk: Desk) -> None:
     assert str(desk.machines()["web-1"]["config"]["cores"]) == "2"
     desk.fakes["paris"].control("reset_calls")
     again = desk.apply("--plan", "saved.json")
-    assert again.code == 1 and "changed since: dupont/web-1: the changes are not the same any more" in again.err, (
-        again
-    )
+    assert (
+        again.code == 1 and "changed since: dupont/web-1: the changes are not the same any more" in again.err
+    ), again
     assert _writes(desk) == []
 
 
