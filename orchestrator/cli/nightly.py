@@ -41,13 +41,6 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-class Language(StrEnum):
-    """The report's language."""
-
-    FR = "fr"
-    EN = "en"
-
-
 def nightly(
     paths: session.Paths = None,
     inventory: session.Inventory = None,
@@ -76,7 +69,7 @@ def nightly(
         Path | None,
         typer.Option(help="Also one report for each client, with nothing of others in it, into this folder."),
     ] = None,
-    language: Annotated[Language, typer.Option(help="The report's language.")] = Language.FR,
+    language: Annotated[session.Language, typer.Option(help="The report's language.")] = session.Language.FR,
     metrics_file: Annotated[
         Path | None, typer.Option(help="For Prometheus' node exporter: a .prom file in its textfile folder.")
     ] = None,

@@ -28,6 +28,13 @@ class OutputFormat(StrEnum):
     JSON = "json"
 
 
+class Language(StrEnum):
+    """The language of a document."""
+
+    FR = "fr"
+    EN = "en"
+
+
 Paths = Annotated[
     list[Path] | None,
     typer.Argument(metavar="[PATH]...", help="Subscription files or folders.  [default: ./subscriptions]"),
