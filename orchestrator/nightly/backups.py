@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.nightly.result import NightReport
     from orchestrator.nightly.telling import Telling
     from orchestrator.reports.figures import Figures
-    from orchestrator.reports.speech import Speech
+    from orchestrator.reports.language import Speech
 
 _GIB = 1024**3
 

@@ -15,8 +15,8 @@ from orchestrator.nightly.restore_testing import last_sound_test
 from orchestrator.nightly.result import Line, LineOfMachine
 from orchestrator.nightly.step import Step
 from orchestrator.nightly.telling import MACHINE, key
+from orchestrator.reports.language import seconds_between
 from orchestrator.reports.page import Cell, Column, Row, Section, Table, table_of
-from orchestrator.reports.speech import seconds_between
 from orchestrator.resources.backup import newest_good
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from orchestrator.nightly.result import LineOfMachine, NightReport
 from orchestrator.nightly.steps import REPORT
 from orchestrator.nightly.telling import Telling
 from orchestrator.pages import Form, fill
+from orchestrator.reports.language import Speech, seconds_between
 from orchestrator.reports.page import Cell, Page
-from orchestrator.reports.speech import Speech, seconds_between
 
 if TYPE_CHECKING:
     from orchestrator.reports.words import Language

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orchestrator.nightly.result import LineOfMachine, NightReport
-    from orchestrator.reports.speech import Speech
+    from orchestrator.reports.language import Speech
 
 MACHINE = ("client", "machine", "site")
 """The labels of a machine's figures; :func:`key` gives their values."""

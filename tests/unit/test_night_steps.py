@@ -12,7 +12,7 @@ from orchestrator.nightly.result import NightReport
 from orchestrator.nightly.step import Step
 from orchestrator.nightly.steps import REPORT, STEPS
 from orchestrator.nightly.telling import Telling
-from orchestrator.reports.speech import Speech
+from orchestrator.reports.language import Speech
 from tests.unit.night_samples import any_night
 
 _TELLS = ("failure_kinds", "facts", "sections", "lines_for_client", "figures")

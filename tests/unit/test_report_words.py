@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.reports.speech import Speech
+from orchestrator.reports.language import Speech
 from orchestrator.reports.words import Counted, Text, Words
 from orchestrator.shipped_files import template_folder
 from tests.unit.night_samples import GIB
