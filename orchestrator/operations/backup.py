@@ -12,8 +12,7 @@ from orchestrator.applying.clock import clock_of
 from orchestrator.contract.retention import Verdict
 from orchestrator.errors import RequestRefused, about
 from orchestrator.nightly.context import Night
-from orchestrator.nightly.restore_tests import Candidate, RestoreTests, last_sound_test
-from orchestrator.nightly.result import RestoreTestLine
+from orchestrator.nightly.restore_testing import Candidate, RestoreTestLine, RestoreTests, last_sound_test
 from orchestrator.operations.inputs import selection
 from orchestrator.operations.inventory import open_provider
 from orchestrator.operations.run import SILENT, Events, Run, open_clusters, open_run
