@@ -34,6 +34,7 @@ from orchestrator.contract.life import Standing
 from orchestrator.planning.inside import keys_known
 from orchestrator.planning.machine import leaving, machine_changes
 from orchestrator.planning.plan import MachinePlan
+from orchestrator.planning.words import sides
 from orchestrator.proxmox import (
     BadParameters,
     Cluster,
@@ -47,12 +48,13 @@ from orchestrator.proxmox import (
     read_vm,
 )
 from orchestrator.resources.adoption import adopted_mark
-from orchestrator.resources.backup import ArchiveMark, days_in_words
+from orchestrator.resources.attributes import applied
+from orchestrator.resources.backup import ArchiveMark
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.copies import COPY_TAG
 from orchestrator.resources.desired import OWNER_TAG, RETIRED_TAG, DesiredMachine, pool_of
 from orchestrator.resources.image import Template
-from orchestrator.resources.machine import CLOUD_INIT_KEYS, Edit, applied, edits, new_mark
+from orchestrator.resources.machine import CLOUD_INIT_KEYS, Edit, edits, new_mark
 from orchestrator.resources.notes import Mark, without_marks, write_mark
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.ownership import tags_of
@@ -237,9 +239,7 @@ class MachineRun:
         notes = write_mark(mark, observed.config.effective("description") or "")
         with (
             self.around.limits.write(observed.site, observed.summary.node),
-            self.step(
-                "configure", changes={change.what: [change.before, change.after] for change in changes}
-            ),
+            self.step("configure", changes={change.what: list(sides(change)) for change in changes}),
         ):
             self.cluster.put(
                 f"/nodes/{observed.summary.node}/qemu/{observed.summary.vmid}/config",
@@ -411,7 +411,7 @@ class MachineRun:
     def _last_backup(self, observed: ObservedMachine) -> None:
         """Back it up once more, stopped as it is now, where its backup was on when it was last applied."""
         mark, summary = observed.mark, observed.summary
-        days = days_in_words(mark.applied.get("backup")) if mark else None
+        days = mark.backup_days if mark else None
         if mark is None or days is None:
             return
         wanted = self.around.backup_storages.get(observed.site, ())
@@ -462,7 +462,7 @@ class Waiting:
         return self.desired.key
 
 
-def _words(changes: tuple[Change, ...]) -> list[tuple[str, str, str | None]]:
+def _words(changes: tuple[Change, ...]) -> list[tuple[str, str, object]]:
     return [(change.kind, change.what, change.after) for change in changes]
 
 
@@ -473,7 +473,7 @@ def _next_mark(
         contract=desired.contract,
         offer=str(desired.offer),
         slots={**mark.slots, **dict(edit.slot for edit in found if edit.slot)},
-        applied={**applied(desired, address), "power": desired.power},
+        applied=applied(desired, address),
         ready=mark.ready and not mark.retired,
         suspended=None if running else mark.suspended,  # that it has to be started is known until it runs
         retired=None,

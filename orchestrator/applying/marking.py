@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from orchestrator.applying.vm import Stopped, Vm
 from orchestrator.proxmox import DigestMismatch, LockTimeout, Uncertain, VmConfig, read_vm
-from orchestrator.resources.notes import Mark, UnreadableMark, parse_mark, write_mark
+from orchestrator.resources.marks import UnreadableMark
+from orchestrator.resources.notes import Mark, parse_mark, write_mark
 from orchestrator.resources.ownership import lacks_tags, other_number, tags_of
 
 _TRIES = 8
@@ -66,12 +67,11 @@ def change_mark(vm: Vm, change: Callable[[Mark], Mark]) -> None:
         config = read_vm(vm.cluster, vm.node, vm.vmid)
         notes = config.effective("description") or ""
         mark = own_mark(vm, config)
-        changed = change(mark)
-        if changed == mark:
-            return
-        wanted = changed.with_(vmid=vm.vmid)
         try:
-            text = write_mark(wanted, notes)
+            changed = change(mark)
+            if changed == mark:
+                return
+            text = write_mark(changed.with_(vmid=vm.vmid), notes)
         except ValueError as error:
             raise Stopped(str(error)) from error
         try:

@@ -12,7 +12,6 @@ from orchestrator.planning.addresses import needs_register
 from orchestrator.planning.plan import SiteFailure
 from orchestrator.planning.scopes import scopes, suffices
 from orchestrator.proxmox import ProxmoxError
-from orchestrator.resources.backup import OFF, backup_words
 from orchestrator.resources.holdings import with_archives
 from orchestrator.resources.image import with_templates
 from orchestrator.resources.observing import SiteLook
@@ -154,7 +153,7 @@ def _with_archives(
         if machine.mark
         and (key := (machine.mark.client, machine.mark.machine)) in here
         and machine.mark.applied
-        and machine.mark.applied.get("backup", OFF) != backup_words(here[key].backup_days)
+        and machine.mark.backup_days != here[key].backup_days
     ]
     if not changed:
         return observed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -56,7 +55,7 @@ def now(
     with session.open_run(provider, "a backup") as run, session.open_history(history) as opened:
         run.locks.clients([target.partition("/")[0]])
         found = find_machine(target, run.clusters)
-        days = _days(found.mark.applied)
+        days = found.mark.backup_days
         if days is None:
             session.fail(
                 f"{target}: its backup is off; it is made on the client's request, machine by machine (art. 3.5): "
@@ -213,12 +212,6 @@ def _beside(
         f"restored as {name}: VM {copy.vmid} on {node}, stopped and unplugged. It has the address of {target}: give it "
         "another one (Cloud-Init in Proxmox) before its network device is connected",
     )
-
-
-def _days(applied: Mapping[str, str]) -> int | None:
-    from orchestrator.resources.backup import days_in_words
-
-    return days_in_words(applied.get("backup"))
 
 
 def _storage_for(found: Found, provider: Provider) -> str:

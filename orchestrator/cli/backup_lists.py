@@ -153,7 +153,7 @@ def _asked_for(item: Unreadable, chosen: Selection) -> bool:
 
 
 def _judged(reading: SiteReading) -> Iterable[Kept]:
-    from orchestrator.resources.backup import days_in_words, verdicts
+    from orchestrator.resources.backup import verdicts
 
     moment = dt.datetime.now(dt.UTC)
     marks = {
@@ -163,7 +163,7 @@ def _judged(reading: SiteReading) -> Iterable[Kept]:
     }
     for (client, name), archives in reading.holdings.owned.items():
         mark = marks[client, name]
-        days = days_in_words(mark.applied.get("backup"))
+        days = mark.backup_days
         judged = verdicts(archives, moment, days=days, in_file=mark.retired is None)
         yield Kept(client=client, machine=name, site=reading.observed.site, days=days, verdicts=judged)
 

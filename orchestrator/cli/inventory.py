@@ -72,7 +72,6 @@ def inventory(
 def _host(machine: ObservedMachine, provider: Provider) -> InventoryHost | None:
     from orchestrator.guests import GuestTarget, InventoryHost
     from orchestrator.guests.rules import policy_from_data
-    from orchestrator.resources.machine import EXCLUDED, NOTHING_EXCLUDED
 
     mark = machine.mark
     if (
@@ -83,7 +82,6 @@ def _host(machine: ObservedMachine, provider: Provider) -> InventoryHost | None:
         or machine.address is None
     ):
         return None
-    excluded = mark.applied.get(EXCLUDED, NOTHING_EXCLUDED)
     target = GuestTarget(
         client=mark.client,
         machine=mark.machine,
@@ -93,6 +91,6 @@ def _host(machine: ObservedMachine, provider: Provider) -> InventoryHost | None:
         policy=policy_from_data(mark.firewall),
         supervised=mark.supervised,
         supervised_before=mark.supervised,
-        exclude=() if excluded == NOTHING_EXCLUDED else tuple(excluded.split()),
+        exclude=mark.applied.update_exclude if mark.applied else (),
     )
     return InventoryHost(target=target, site=machine.site, offer=mark.offer)

@@ -86,6 +86,7 @@ def _print(machine: ObservedMachine, history: str | None) -> None:
 def _facts(machine: ObservedMachine) -> list[tuple[str, str]]:
     from orchestrator.guests.rules import describe_changes, policy_from_data
     from orchestrator.proxmox import parse_disk
+    from orchestrator.resources.attributes import ATTRIBUTES
 
     mark, config, summary = machine.mark, machine.config, machine.summary
     assert mark is not None  # noqa: S101
@@ -96,8 +97,11 @@ def _facts(machine: ObservedMachine) -> list[tuple[str, str]]:
         ("state", state),
         ("where", f"VM {summary.vmid} on {summary.node}, {machine.site}"),
         ("address", str(machine.address or "none")),
-        ("vCPU", str(int(config.effective("cores") or 1) * int(config.effective("sockets") or 1))),
-        ("memory", f"{config.effective('memory')} MiB"),
+    ]
+    facts += [
+        (row.name, row.words(value))
+        for row in ATTRIBUTES
+        if row.shown and (value := row.read(config)) is not None
     ]
     for name, slot in mark.slots.items():
         value = config.effective(slot)
@@ -131,11 +135,10 @@ def _snapshots(machine: ObservedMachine) -> list[str]:
 
 
 def _backup(mark: Mark) -> str:
-    from orchestrator.resources.backup import OFF, shown_retention
+    from orchestrator.resources.backup import retention_words
 
-    days = mark.applied.get("backup", OFF)
-    if days == OFF:
-        return "off"
-    return f"kept {shown_retention(days)}; " + (
+    if mark.backup_days is None:
+        return retention_words(None)
+    return f"kept {retention_words(mark.backup_days)}; " + (
         f"last restored and found sound on {mark.tested}" if mark.tested else "never restored"
     )

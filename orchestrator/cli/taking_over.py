@@ -148,8 +148,8 @@ def _found(observed: ObservedSite, node: str, vmid: int) -> ObservedMachine:
 def _describe(
     machine: ObservedMachine, cluster: Cluster, site: Site, image: str, given: str | None
 ) -> dict[str, Any]:
-    from orchestrator.resources.adoption import disk_slots, memory_of, vcpus_of
-    from orchestrator.subscriptions.model import format_mebibytes
+    from orchestrator.resources.adoption import disk_slots
+    from orchestrator.resources.attributes import ATTRIBUTES
 
     config, summary = machine.config, machine.summary
     if image not in site.images:
@@ -164,8 +164,9 @@ def _describe(
         "adopt": summary.vmid,
         "image": image,
     }
-    described["vcpus"] = vcpus_of(config)
-    described["memory"] = format_mebibytes(memory_of(config))
+    for row in ATTRIBUTES:
+        if row.imported and (value := row.read(config)) is not None:
+            described[row.imported[0]] = row.imported[1](value)
     described["disks"] = [
         {"name": "system" if index == 0 else f"data-{index}", "size": f"{slot.gibibytes}GiB"}
         for index, slot in enumerate(slots)
@@ -178,9 +179,9 @@ def _describe(
 
 
 def _network(machine: ObservedMachine, site: Site) -> SiteNetwork:
-    from orchestrator.resources.adoption import network_of
+    from orchestrator.resources.attributes import network_of
 
-    bridge, vlan = network_of(machine.config)
+    bridge, vlan = network_of(machine.config) or (None, None)
     found = next((item for item in site.networks if (item.bridge, item.vlan) == (bridge, vlan)), None)
     if found is None:
         words = (

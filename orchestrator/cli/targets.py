@@ -91,7 +91,7 @@ def _target(machine: ObservedMachine) -> dict[str, Any] | None:
     if mark is None or not mark.supervised or mark.retired or machine.address is None:
         return None
     if (
-        mark.applied.get("power") == "stopped"
+        mark.applied is not None and mark.applied.power == "stopped"
     ):  # one that is down although its file says otherwise stays: it alerts
         return None
     return {

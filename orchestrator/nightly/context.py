@@ -14,7 +14,6 @@ from orchestrator.applying.backups import SILENCE_SECONDS
 from orchestrator.applying.claims import Claims
 from orchestrator.applying.vm import Named, Vm
 from orchestrator.nightly.clocks import Clocks
-from orchestrator.resources.backup import days_in_words
 
 if TYPE_CHECKING:
     from orchestrator.applying.journal import Journal
@@ -138,7 +137,7 @@ class Night:
         desired = self.desired.get((mark.client, mark.machine))
         if desired is not None:
             return desired.backup_days
-        return None if self.has_left(mark) else days_in_words(mark.applied.get("backup"))
+        return None if self.has_left(mark) else mark.backup_days
 
     def known_backup_days(self, mark: Mark) -> int | None:
         """As :meth:`backup_days`; None, too, where that is not known. Nothing may be removed on its word."""

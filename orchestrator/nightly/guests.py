@@ -19,6 +19,7 @@ from orchestrator.history.details import same_as_recorded
 from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import DriftLine, GuestLine, UpdateDelay, UpdateLine
 from orchestrator.planning.inside import inside_changes
+from orchestrator.planning.words import sides
 from orchestrator.resources.change import Change, Kind
 
 if TYPE_CHECKING:
@@ -232,8 +233,8 @@ def drift_inside(seen: GuestsSeen) -> list[DriftLine]:
                 machine=machine.desired.name,
                 site=machine.observed.site,
                 what=change.what,
-                before=change.before,
-                after=change.after,
+                before=sides(change)[0],
+                after=sides(change)[1],
                 why=change.why or "changed inside the machine: orchestrator apply --guests undoes it",
             )
             for change in changes

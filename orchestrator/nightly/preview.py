@@ -11,6 +11,7 @@ from orchestrator.applying.update_candidates import window_in_words
 from orchestrator.contract.calendar import day_in_paris, paris_time
 from orchestrator.counting import counted
 from orchestrator.nightly.run import NightPlan
+from orchestrator.planning.words import sides
 from orchestrator.resources.change import Kind
 
 _GIB = 1024**3
@@ -30,9 +31,9 @@ def render_night_plan(plan: NightPlan, closes_at: dt.datetime) -> Iterator[Text]
             if item.kind == "machine" and item.claims:
                 yield Text(f"  ✗ {item.subject} is left as it is: {item.reason}", "red")
     for line in plan.drift:
-        sides = " → ".join(side for side in (line.before, line.after) if side)
+        difference = " → ".join(side for side in (line.before, line.after) if side)
         yield Text(
-            f"  ! {line.what} {line.client}/{line.machine}   {sides}   {line.why or 'changed outside'}",
+            f"  ! {line.what} {line.client}/{line.machine}   {difference}   {line.why or 'changed outside'}",
             "cyan",
         )
     for machine, changes in plan.due:
@@ -41,7 +42,7 @@ def render_night_plan(plan: NightPlan, closes_at: dt.datetime) -> Iterator[Text]
             if change.kind is Kind.UNABLE:
                 yield Text(f"  ✗ {change.what} {name}   {change.why}", "red")
             else:
-                yield Text(f"  + {change.what} {name}   {change.after}", "green")
+                yield Text(f"  + {change.what} {name}   {sides(change)[1]}", "green")
     for machine, snapshot in plan.expiring:
         name = f"{machine.mark.client}/{machine.mark.machine}" if machine.mark else machine.summary.name
         yield Text(f"  - snapshot {snapshot} {name}   its seven days are over (art. 3.2)", "red")

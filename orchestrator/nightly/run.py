@@ -51,6 +51,7 @@ from orchestrator.nightly.result import (
 from orchestrator.nightly.storages import storage_lines
 from orchestrator.nightly.updates import UpdatePlan, plan_updates
 from orchestrator.planning.plan import Plan, SiteFailure, make_plan
+from orchestrator.planning.words import sides
 from orchestrator.resources.backup import Archive, newest_good
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.holdings import NOTHING, SiteReading, with_archives, without_archives
@@ -200,13 +201,14 @@ def _drift_lines(plan: Plan) -> Iterable[DriftLine]:
     for machine in plan.machines:
         for change in machine.changes:
             if change.drift or change.kind in (Kind.NOTICE, Kind.REFUSED):
+                before, after = sides(change)
                 yield DriftLine(
                     client=machine.client,
                     machine=machine.machine,
                     site=machine.site,
                     what=change.what,
-                    before=change.before,
-                    after=change.after,
+                    before=before,
+                    after=after,
                     why=change.why,
                 )
 

@@ -18,6 +18,7 @@ from orchestrator.counting import counted
 from orchestrator.planning.interventions import Charge, Intervention
 from orchestrator.planning.plan import MachinePlan, Plan
 from orchestrator.planning.safety import Risk
+from orchestrator.planning.words import sides
 from orchestrator.resources.change import Change, ChangeClass, Kind
 from orchestrator.resources.unreadable import Unreadable
 from orchestrator.shown import utf8
@@ -197,7 +198,9 @@ class PlanDocument(_Document):
 
 
 def _change(change: Change) -> ChangeDocument:
-    return ChangeDocument(**{name: getattr(change, name) for name in ChangeDocument.model_fields})
+    before, after = sides(change)
+    told = {name: getattr(change, name) for name in ChangeDocument.model_fields}
+    return ChangeDocument(**{**told, "before": before, "after": after})
 
 
 def _machine(plan: MachinePlan) -> MachineDocument:

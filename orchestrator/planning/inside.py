@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.keys import fingerprints
 from orchestrator.guests.rules import describe_changes, policy_from_data, policy_to_data
-from orchestrator.resources.change import BETWEEN_RULES, Change, Kind
+from orchestrator.resources.change import FIREWALL, Change, Kind
 from orchestrator.resources.desired import DesiredMachine
-from orchestrator.resources.key_names import NamedKey, key_names, key_words
+from orchestrator.resources.key_names import NamedKey, key_names
 from orchestrator.resources.machine import keys_in_config
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
@@ -67,9 +67,7 @@ def _firewall(desired: DesiredMachine, mark: Mark) -> Iterator[Change]:
     if mark.ready and mark.firewall == policy_to_data(desired.policy):
         return
     loaded = policy_from_data(mark.firewall) if mark.firewall else None
-    lines = describe_changes(loaded, desired.policy)
-    words = BETWEEN_RULES.join(lines) or "closed but for the provider"
-    yield Change(kind=Kind.FIREWALL, what="firewall", after=words)
+    yield Change(kind=Kind.FIREWALL, what=FIREWALL, after=tuple(describe_changes(loaded, desired.policy)))
 
 
 def keys_known(observed: ObservedMachine, mark: Mark) -> tuple[str, ...]:
@@ -91,7 +89,7 @@ def _keys(desired: DesiredMachine, observed: ObservedMachine, mark: Mark) -> Ite
     comments |= {key.fingerprint: key.comment for key in wanted}
     there = {NamedKey(item, comments.get(item, "")) for item in known}
     names = key_names([*there, *wanted])
-    before, after = key_words(there, wanted)
+    before, after = (tuple(sorted(keys)) or None for keys in (there, wanted))
     why = None
     gone = sorted(names[key] for key in there - wanted)
     if gone and not desired.direct_access:
@@ -138,7 +136,7 @@ def _drift(reading: InsideReading, changing: set[str]) -> Iterator[Change]:
     if reading.problem:
         yield Change(kind=Kind.NOTICE, what="guest", after="not all could be looked at", why=reading.problem)
     for what, kind, lines in (
-        ("firewall", Kind.FIREWALL, reading.firewall),
+        (FIREWALL, Kind.FIREWALL, reading.firewall),
         (KEYS, Kind.GUEST, reading.keys),
         (SUPERVISION, Kind.GUEST, reading.supervision),
     ):
@@ -146,7 +144,7 @@ def _drift(reading: InsideReading, changing: set[str]) -> Iterator[Change]:
             yield Change(
                 kind=kind,
                 what=what,
-                before=BETWEEN_RULES.join(lines),
+                before=tuple(lines),
                 after="as its file says",
                 drift=True,
             )

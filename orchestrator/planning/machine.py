@@ -12,20 +12,16 @@ from orchestrator.guests.inside import InsideReading
 from orchestrator.planning.inside import KEYS, inside_changes
 from orchestrator.planning.window import describe_restart, is_open, planned_restart
 from orchestrator.resources.backup import (
-    OFF,
+    BACKUP,
     archives_going,
-    backup_words,
-    shown_retention,
     what_retention_does,
 )
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.machine import (
     EXCLUDED,
-    NOTHING_EXCLUDED,
     RESTART_KEYS,
     edits,
-    excluded_words,
     new_mark,
     pool_change,
 )
@@ -125,7 +121,7 @@ def _settings(params: Mapping[str, str | int]) -> Change:
     return Change(
         kind=Kind.UPDATE,
         what="settings",
-        after=", ".join(f"{key}={value}" for key, value in params.items()),
+        after=dict(params),
         drift=True,
     )
 
@@ -166,15 +162,15 @@ def _mark_changes(desired: DesiredMachine, observed: ObservedMachine, mark: Mark
 def _backup_changes(
     desired: DesiredMachine, observed: ObservedMachine, mark: Mark, now: dt.datetime
 ) -> list[Change]:
-    before, after = mark.applied.get("backup", OFF), backup_words(desired.backup_days)
+    before, after = mark.backup_days, desired.backup_days
     if before == after or not mark.applied:
         return []
     return [
         Change(
             kind=Kind.UPDATE,
-            what="backup",
-            before=shown_retention(before),
-            after=shown_retention(after),
+            what=BACKUP,
+            before=before,
+            after=after,
             erases=bool(archives_going(desired, observed.archives or (), now)),
             why=None if observed.archives is None else what_retention_does(desired, observed.archives, now),
         )
@@ -183,7 +179,7 @@ def _backup_changes(
 
 def _exclusion_changes(desired: DesiredMachine, mark: Mark) -> list[Change]:
     """Packages that updates leave alone: noted in the mark, for playbooks that are run by hand."""
-    before, after = mark.applied.get(EXCLUDED, NOTHING_EXCLUDED), excluded_words(desired.update_exclude)
+    before, after = mark.applied.update_exclude if mark.applied else (), desired.update_exclude
     if before == after or not mark.applied:
         return []
     return [Change(kind=Kind.UPDATE, what=EXCLUDED, before=before, after=after)]
@@ -206,7 +202,9 @@ def cloud_init_waits(observed: ObservedMachine, mark: Mark, now: dt.datetime) ->
     )
 
 
-def leaving(observed: ObservedMachine, mark: Mark, address: IPv4Address, now: dt.datetime) -> str | None:
+def leaving(
+    observed: ObservedMachine, mark: Mark, address: IPv4Address, now: dt.datetime
+) -> IPv4Address | None:
     """The address that a running guest has besides its new one, until its next start; None if it has none.
 
     Args:
@@ -218,7 +216,7 @@ def leaving(observed: ObservedMachine, mark: Mark, address: IPv4Address, now: dt
     if mark.leaving is not None and cloud_init_waits(observed, mark, now):
         return mark.leaving  # it has been given several since
     before = observed.address
-    return None if before in (None, address) else str(before)
+    return None if before == address else before
 
 
 def _waiting(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> list[str]:
@@ -258,7 +256,7 @@ def _power_changes(
             return [
                 Change(kind=Kind.NOTICE, what="power", before="stopped", after="running", drift=True, why=why)
             ]
-        drift = in_service and mark.applied.get("power") == "running"
+        drift = in_service and mark.applied is not None and mark.applied.power == "running"
         return [_power(Kind.START, "stopped", "running", drift=drift)]
     if not late and not waiting:
         return []

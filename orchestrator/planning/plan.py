@@ -31,15 +31,14 @@ from orchestrator.planning.refusals import (
 )
 from orchestrator.planning.safety import Danger
 from orchestrator.proxmox import VmSummary
-from orchestrator.resources.backup import backup_words, shown_retention
-from orchestrator.resources.change import BETWEEN_RULES, Change, Kind
+from orchestrator.resources.attributes import ATTRIBUTES
+from orchestrator.resources.change import Change, Kind, NewMachine
 from orchestrator.resources.desired import ChangeTerms, DesiredMachine, pool_of
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.redundancy import redundancy_words, refusals
 from orchestrator.resources.unreadable import Unreadable
 from orchestrator.shown import quoted
-from orchestrator.subscriptions.model import format_mebibytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -379,22 +378,21 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
         return tuple(impossible)
     if refusal := notes_refusal(desired, None, address):
         return (refusal,)
-    disks = ", ".join(f"{name} {size} GiB" for name, size in desired.disks)
-    words = (
-        f"{desired.vcpus} vCPU, {format_mebibytes(desired.memory)}, {disks}, {address}, from {desired.image}"
+    made = NewMachine(
+        attributes={row.name: row.asked(desired, address) for row in ATTRIBUTES if row.created},
+        disks=dict(desired.disks),
+        address=address,
+        image=desired.image,
+        nodes=tuple(only_on(desired, site)),
+        backup_days=desired.backup_days,
+        redundancy=redundancy_words(desired.redundancy) or None,
     )
-    if nodes := only_on(desired, site):
-        words += f", on {' or '.join(nodes)}, where its template is"
-    if desired.backup_days is not None:
-        words += f", backup {shown_retention(backup_words(desired.backup_days))}"
-    if desired.redundancy.asked:
-        words += f", {redundancy_words(desired.redundancy)}"
     return (
-        Change(kind=Kind.CREATE, what="machine", after=words),
+        Change(kind=Kind.CREATE, what="machine", after=made),
         Change(
             kind=Kind.FIREWALL if desired.power == "running" else Kind.WAITING,
             what="firewall",
-            after=BETWEEN_RULES.join(describe_changes(None, desired.policy)) or "closed but for the provider",
+            after=tuple(describe_changes(None, desired.policy)),
         ),
         *new_supervision(desired),
         *image_notices(desired, site),

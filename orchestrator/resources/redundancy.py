@@ -25,6 +25,7 @@ from orchestrator.proxmox import (
     Unreachable,
     read_redundancy,
 )
+from orchestrator.resources.attributes import AppliedRedundancy
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import Redundancy
 from orchestrator.resources.ownership import claimed
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
 HARDWARE = "redundant hardware"
 SECOND_SITE = "second site"
 """How plans name them."""
-
-APPLIED = "redundancy"
-"""Under which word the mark notes what a file asked for."""
 
 Params = dict[str, str | int | float]
 
@@ -165,7 +163,11 @@ def redundancy_words(wanted: Redundancy) -> str:
 
 def redundancy_as_applied(desired: DesiredMachine, mark: Mark) -> bool:
     """Whether the file asked for the same when it was last applied, and got it: a difference is drift then."""
-    same = mark.applied.get(APPLIED, "") == redundancy_words(desired.redundancy)
+    asked = mark.applied.redundancy if mark.applied else AppliedRedundancy()
+    same = (asked.hardware, asked.second_site) == (
+        desired.redundancy.hardware,
+        desired.redundancy.second_site,
+    )
     return mark.ready and same and mark.redundant is desired.redundancy.asked
 
 
