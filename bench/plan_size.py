@@ -141,10 +141,10 @@ def _measure(machines: int, folder: Path, answers: dict[str, str] | None, tell: 
     from orchestrator.planning.document import to_document
     from orchestrator.planning.interventions import with_interventions
     from orchestrator.planning.plan import make_plan
-    from orchestrator.planning.safety import with_dangers
+    from orchestrator.planning.safety import with_risks
     from orchestrator.planning.text import render_plan
     from orchestrator.resources.desired import desired_machines
-    from orchestrator.resources.observing import observe
+    from orchestrator.resources.observing import Asked, observe
     from orchestrator.sites import load_provider
     from orchestrator.subscriptions import load
 
@@ -166,10 +166,10 @@ def _measure(machines: int, folder: Path, answers: dict[str, str] | None, tell: 
         return
     cluster = Recorded(answers)
     started = time.process_time()
-    observed = {"paris": observe(cast(Cluster, cluster), "paris", names={item.name for item in desired})}
+    observed = {"paris": observe(cast(Cluster, cluster), "paris", Asked(desired=desired))}
     part("observation")
     plan = make_plan(desired, observed, _NOW)
-    plan = with_dangers(with_interventions(plan, {}), observed, provider.safety)
+    plan = with_risks(with_interventions(plan, {}), observed, provider.safety)
     part("plan")
     lines = sum(1 for _ in render_plan(plan))
     part("text")

@@ -16,6 +16,14 @@ def tune_collector() -> None:
     gc.set_threshold(200_000, 50, 50)
 
 
+def tune_threads() -> None:
+    """Let a thread that got its answer go on within half a millisecond: ten times sooner than by default.
+
+    While files are read and understood in one thread, the next call to a hypervisor waits for that.
+    """
+    sys.setswitchinterval(0.0005)
+
+
 def open_standard_streams() -> None:
     """Let no file or connection take the number of a standard stream that was closed (``orchestrator plan >&-``).
 
@@ -39,6 +47,7 @@ def main() -> None:
     """Run the command line."""
     open_standard_streams()
     tune_collector()
+    tune_threads()
     write_on_any_terminal()
     if "_ORCHESTRATOR_COMPLETE" in os.environ:
         from orchestrator.cli.completion import answer_shells

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache, partial
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.guests.places import template_folder
+from orchestrator.shipped_files import template_folder
 from orchestrator.shown import code, markdown, markdown_html, visible
 
 if TYPE_CHECKING:

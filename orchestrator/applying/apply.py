@@ -140,7 +140,7 @@ def _announce(todo: list[MachinePlan], plan: Plan, journal: Journal) -> dict[tup
         HistoryUnavailable: it cannot be written; then nothing may be changed.
     """
     begun = {}
-    allowed = sorted(danger.name for danger in plan.dangers if danger.allowed)
+    allowed = sorted(risk.name for risk in plan.risks if risk.allowed)
     for machine in todo:
         held = machine.intervention
         if held is None:

@@ -8,7 +8,6 @@ from orchestrator.guests import GuestTarget
 from orchestrator.guests.keys import fingerprints
 from orchestrator.planning.inside import keys_known
 from orchestrator.resources.notes import Mark
-from orchestrator.subscriptions.model import Offer
 
 if TYPE_CHECKING:
     from orchestrator.resources.desired import DesiredMachine
@@ -33,7 +32,7 @@ def target_of(
         host_keys: its public host keys.
     """
     # Keys are put into an Essential machine at delivery, by cloud-init; managing them is not part of it (art. 3.3).
-    keys = () if desired.offer is Offer.ESSENTIAL else desired.ssh_keys
+    keys = desired.ssh_keys if desired.offer.terms.keys else ()
     wanted = fingerprints(keys)
     former = tuple(item for item in keys_known(observed, mark) if item not in wanted) if keys else ()
     return GuestTarget(

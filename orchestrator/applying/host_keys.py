@@ -74,7 +74,7 @@ class EveryHolder:
 
     def _whole(self, name: str) -> ObservedSite:
         site = self._observed[name]
-        return observe(self._clusters[name], name, names=()) if site.others else site
+        return observe(self._clusters[name], name) if site.others else site
 
 
 def key_objection(client: str, host_keys: Iterable[str], holders: Holders) -> str:

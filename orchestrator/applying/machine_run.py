@@ -53,10 +53,9 @@ from orchestrator.resources.backup import ArchiveMark
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.copies import COPY_TAG
 from orchestrator.resources.desired import OWNER_TAG, RETIRED_TAG, DesiredMachine, pool_of
-from orchestrator.resources.image import Template
 from orchestrator.resources.machine import CLOUD_INIT_KEYS, Edit, edits, new_mark
 from orchestrator.resources.notes import Mark, without_marks, write_mark
-from orchestrator.resources.observed import ObservedMachine
+from orchestrator.resources.observed import ObservedMachine, Template
 from orchestrator.resources.ownership import tags_of
 from orchestrator.resources.snapshot import with_taken
 

@@ -105,7 +105,7 @@ def address_of_another(vm: Vm, machine: ObservedMachine, loss: Loss) -> str | No
     former = sorted({address for address in then if address} - set(machine.addresses))
     if not former:
         return None
-    site = with_register(vm.cluster, observe(vm.cluster, vm.site, names=()))
+    site = with_register(vm.cluster, observe(vm.cluster, vm.site))
     for address in former:
         if holder := site.register.get(address):
             return (
@@ -251,7 +251,7 @@ def refresh_guest(
     if address is None:
         return "the machine has no address that could be reached"
     try:  # everybody's: the site may have been read for this client alone
-        holders = key_holders([observe(vm.cluster, vm.site, names=())])
+        holders = key_holders([observe(vm.cluster, vm.site)])
     except ProxmoxError as error:
         return str(error)
     now = dt.datetime.now(dt.UTC)

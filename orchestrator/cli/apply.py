@@ -160,7 +160,7 @@ def _refuse_unsafe(made: Plan) -> None:
             + ". Nothing is changed anywhere until `orchestrator thaw`"
         )
     if made.unsafe:
-        allow = " ".join(f"--allow {danger.name}" for danger in made.unsafe)
+        allow = " ".join(f"--allow {risk.name}" for risk in made.unsafe)
         session.fail(
             f"the plan exceeds the safety limits, nothing was applied. To allow exactly this: {allow}"
         )

@@ -230,7 +230,7 @@ def _storage_for(found: Found, provider: Provider) -> str:
 def _site_reading(found: Found, provider: Provider) -> SiteReading:
     from orchestrator.resources.holdings import with_archives
 
-    storages = [storage.name for storage in provider.sites[found.machine.site].backup_storages]
+    storages = provider.backup_storage_names[found.machine.site]
     return with_archives(found.cluster, found.site, storages, [(found.mark.client, found.mark.machine)])
 
 

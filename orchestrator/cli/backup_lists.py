@@ -15,9 +15,9 @@ from orchestrator.counting import counted
 
 if TYPE_CHECKING:
     from orchestrator.contract.retention import Verdict
-    from orchestrator.planning.plan import Selection
     from orchestrator.resources.backup import Archive
     from orchestrator.resources.holdings import SiteReading
+    from orchestrator.resources.scope import Selection
     from orchestrator.resources.unreadable import Unreadable
 
 _GIB = 1024**3
@@ -114,34 +114,25 @@ def show_volume(
 
 def _read(target: str | None, inventory: str | None) -> tuple[list[Kept], int, list[str]]:
     """Every machine's archives at every site, the number of those of nobody, and what could not be read."""
-    from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.holdings import with_archives
-    from orchestrator.resources.observing import observe
-    from orchestrator.resources.scope import Scope
+    from orchestrator.resources.observing import Asked, observe_sites
 
     provider = session.open_provider(inventory)
     chosen = session.selection(target)
     kept: list[Kept] = []
     foreign = 0
-    unread: list[str] = []
     with session.open_clusters(provider) as clusters:
-        for site, cluster in clusters.items():
-            try:
-                observed = observe(cluster, site, names=(), scope=Scope.of(chosen.client))
-            except ProxmoxError as error:
-                unread.append(f"{site}: {error}")
-                continue
-            names = [storage.name for storage in provider.sites[site].backup_storages]
-            # Nobody knows which archives are those of a machine that could not be read.
-            unread += [
-                f"{site}: {item.subject}: {item.reason}"
-                for item in observed.unreadable
-                if _asked_for(item, chosen)
-            ]
-            reading = with_archives(cluster, observed, names, ())
-            unread += [f"{site}: {name}: {why}" for name, why in reading.unread.items()]
-            foreign += len(reading.holdings.foreign)
-            kept += [item for item in _judged(reading) if chosen.includes(item.client, item.machine)]
+        read = observe_sites(clusters, Asked(selection=chosen, archives=provider.backup_storage_names))
+    unread = [f"{site}: {why}" for site, why in read.failures.items()]
+    for site, reading in read.readings.items():
+        # Nobody knows which archives are those of a machine that could not be read.
+        unread += [
+            f"{site}: {item.subject}: {item.reason}"
+            for item in reading.observed.unreadable
+            if _asked_for(item, chosen)
+        ]
+        unread += [f"{site}: {name}: {why}" for name, why in reading.unread.items()]
+        foreign += len(reading.holdings.foreign)
+        kept += [item for item in _judged(reading) if chosen.includes(item.client, item.machine)]
     return sorted(kept, key=lambda item: (item.client, item.machine)), foreign, unread
 
 

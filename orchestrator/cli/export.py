@@ -84,17 +84,15 @@ def _machines(
     clusters: dict[str, Cluster], client: str, machine: str | None
 ) -> tuple[list[ObservedMachine], list[Unreadable]]:
     """The machines that are asked for, and what could not be read and is, or may be, one of them."""
-    from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.observing import observe
-    from orchestrator.resources.scope import Scope
+    from orchestrator.resources.observing import Asked, observe_sites
+    from orchestrator.resources.scope import Selection
 
     found: list[ObservedMachine] = []
     unread: list[Unreadable] = []
-    for site, cluster in clusters.items():
-        try:
-            observed = observe(cluster, site, names=(), scope=Scope.of(client))
-        except ProxmoxError as error:
-            session.fail(f"site {site}: {error}")
+    read = observe_sites(clusters, Asked(selection=Selection(client=client, machine=machine)))
+    for site, why in read.failures.items():
+        session.fail(f"site {site}: {why}")
+    for observed in read.observed.values():
         found += [
             item
             for item in observed.machines

@@ -11,7 +11,7 @@ from orchestrator.cli import session
 
 if TYPE_CHECKING:
     from orchestrator.guests import InventoryHost
-    from orchestrator.resources.observed import ObservedMachine, ObservedSite
+    from orchestrator.resources.observed import ObservedMachine
     from orchestrator.sites.model import Provider
 
 
@@ -28,23 +28,17 @@ def inventory(
     """
     from orchestrator.applying.host_keys import key_holders, key_objection
     from orchestrator.guests import dynamic_inventory, write_known_hosts
-    from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.observing import observe
+    from orchestrator.resources.observing import OURS, observe_sites
 
     if list_ == (host is not None):
         session.fail("ask for --list, or for one --host")
     provider = session.open_provider(inventory)
     hosts: list[InventoryHost] = []
-    seen: list[ObservedSite] = []
-    unread: list[str] = []
     with session.open_clusters(provider) as clusters:
-        for site, cluster in clusters.items():
-            try:
-                seen.append(observe(cluster, site, names=()))
-            except ProxmoxError as error:
-                unread.append(str(error))
-        if len(unread) == len(clusters):
-            session.fail("; ".join(unread) or "no site can be read: nothing is listed")
+        read = observe_sites(clusters, OURS)
+    seen, unread = list(read.observed.values()), list(read.failures.values())
+    if not seen:
+        session.fail("; ".join(unread) or "no site can be read: nothing is listed")
     holders = key_holders(seen)
     for machine in (machine for observed in seen for machine in observed.machines):
         try:

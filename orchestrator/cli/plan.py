@@ -53,18 +53,22 @@ def plan(
 ) -> None:
     """Compare the files with the hypervisors and show every difference. Changes nothing."""
     provider = session.open_provider(inventory)
-    chosen = planning.options(
-        paths,
-        only=only,
-        restart_now=restart_now,
-        guests=guests,
-        quote=quote,
-        classes=classes,
-        allow=allow,
-    )
-    asked = planning.request(provider, chosen)
-    with session.open_clusters(provider) as clusters:
-        made = planning.prepare(asked, clusters, planning.used_changes(history, asked.desired)).plan
+    with (
+        session.open_clusters(provider) as clusters,
+        planning.reading_ahead(clusters, paths, only) as ahead,
+    ):
+        chosen = planning.options(
+            paths,
+            only=only,
+            restart_now=restart_now,
+            guests=guests,
+            quote=quote,
+            classes=classes,
+            allow=allow,
+        )
+        asked = planning.request(provider, chosen)
+        used = planning.used_changes(history, asked.desired)
+        made = planning.prepare(asked, clusters, used, ahead).plan
     if out is not None:
         planning.save(out, chosen, provider, inventory or "", made)
     _print(made, format, show_unmanaged=show_unmanaged)

@@ -16,12 +16,14 @@ from orchestrator.shown import json_safe
 
 if TYPE_CHECKING:
     from orchestrator.planning.interventions import Decisions, FreeUse
-    from orchestrator.planning.plan import Plan, Selection
+    from orchestrator.planning.plan import Plan
     from orchestrator.planning.saved import PlanOptions
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.change import ChangeClass
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.observed import ObservedSite
+    from orchestrator.resources.reading_ahead import ReadingAhead
+    from orchestrator.resources.scope import Selection
     from orchestrator.sites.model import Provider
 
 RestartNow = Annotated[
@@ -81,7 +83,7 @@ class Request:
     @property
     def selected(self) -> Selection:
         """What it is limited to."""
-        from orchestrator.planning.plan import EVERYTHING
+        from orchestrator.resources.scope import EVERYTHING
 
         return self.selection or EVERYTHING
 
@@ -180,25 +182,51 @@ def used_changes(history: str | None, desired: Iterable[DesiredMachine]) -> Free
         session.fail(str(error))
 
 
-def prepare(asked: Request, clusters: Mapping[str, Cluster], used: FreeUse) -> Prepared:
+def reading_ahead(
+    clusters: Mapping[str, Cluster], paths: list[Path] | None, only: str | None
+) -> ReadingAhead:
+    """Begin to read the sites while the files are read: the machines of the clients that those seem to be about."""
+    from orchestrator.resources.reading_ahead import ReadingAhead
+    from orchestrator.subscriptions.loading import clients_named
+
+    client, _, machine = (only or "").partition("/")
+    if machine:
+        return ReadingAhead(clusters, ())
+    named = clients_named(paths or [session.DEFAULT_FOLDER])
+    return ReadingAhead(clusters, named & {client} if client else named)
+
+
+def prepare(
+    asked: Request, clusters: Mapping[str, Cluster], used: FreeUse, ahead: ReadingAhead | None = None
+) -> Prepared:
     """Observe every site at once, plan, and say what the plan means: who pays, and what is dangerous about it.
 
     Args:
         asked: what the plan is asked for.
         clusters: by site.
         used: the month's free changes so far.
+        ahead: what is being read of them already.
     """
-    from orchestrator.applying.site_reading import read_sites
     from orchestrator.planning.interventions import NO_DECISIONS, with_interventions
-    from orchestrator.planning.plan import make_plan
-    from orchestrator.planning.safety import with_dangers
+    from orchestrator.planning.plan import SiteFailure, make_plan
+    from orchestrator.planning.safety import with_risks
+    from orchestrator.resources.observing import Asked, observe_sites
 
     chosen = asked.selected
     decisions = asked.decisions or NO_DECISIONS
-    read = read_sites(
-        clusters, asked.desired, chosen, everybody=asked.guests, settle_seconds=asked.settle_seconds
+    read = observe_sites(
+        clusters,
+        Asked(
+            desired=asked.desired,
+            selection=chosen,
+            everybody=asked.guests,
+            plan=True,
+            settle_seconds=asked.settle_seconds,
+        ),
+        ahead,
     )
-    observed, failures = read.observed, read.failures
+    observed = read.observed
+    failures = [SiteFailure(site=site, reason=why) for site, why in read.failures.items()]
     inside = None
     if asked.guests:
         from orchestrator.applying.looking import look_into_guests
@@ -218,7 +246,7 @@ def prepare(asked: Request, clusters: Mapping[str, Cluster], used: FreeUse) -> P
         session.fail(f"{chosen.client} has no machine {chosen.machine}, neither in its file nor at its sites")
     _check_classes(decisions, plan)
     plan = with_interventions(plan, used, decisions)
-    plan = with_dangers(plan, observed, asked.provider.safety, asked.allowed)
+    plan = with_risks(plan, observed, asked.provider.safety, asked.allowed)
     return Prepared(plan=plan, observed=observed)
 
 

@@ -100,22 +100,20 @@ def _of_client(client: str, subscriptions: tuple[Subscription, ...]) -> Subscrip
 
 
 def _machines(client: str, provider: Provider) -> tuple[HostedMachine, ...]:
-    from orchestrator.proxmox import ProxmoxError
     from orchestrator.reports.reversibility import hosted
-    from orchestrator.resources.observing import observe
-    from orchestrator.resources.scope import Scope
+    from orchestrator.resources.observing import Asked, observe_sites
+    from orchestrator.resources.scope import Selection
 
     found: list[ObservedMachine] = []
     with session.open_clusters(provider) as clusters:
-        for site, cluster in clusters.items():
-            try:
-                observed = observe(cluster, site, names=(), scope=Scope.of(client))
-            except ProxmoxError as error:
-                session.fail(f"no plan was drawn up, it would lack the machines of {site}: {error}")
-            for item in observed.unreadable:
-                if item.client == client and item.holds_up:
-                    session.fail(
-                        f"no plan was drawn up, it would lack {item.subject} at {item.site}: {item.reason}"
-                    )
-            found += observed.machines
+        read = observe_sites(clusters, Asked(selection=Selection(client=client)))
+    for site, why in read.failures.items():
+        session.fail(f"no plan was drawn up, it would lack the machines of {site}: {why}")
+    for observed in read.observed.values():
+        for item in observed.unreadable:
+            if item.client == client and item.holds_up:
+                session.fail(
+                    f"no plan was drawn up, it would lack {item.subject} at {item.site}: {item.reason}"
+                )
+        found += observed.machines
     return hosted(found, client)

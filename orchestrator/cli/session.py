@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from orchestrator.documents import Problem
     from orchestrator.guests import SshSettings
     from orchestrator.history import History
-    from orchestrator.planning.plan import Selection
     from orchestrator.proxmox import Cluster
     from orchestrator.proxmox.bulk_reader import BulkReader
     from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.scope import Selection
     from orchestrator.sites.model import Api, Provider, Site
     from orchestrator.subscriptions.model import Subscription
 
@@ -142,7 +142,7 @@ def _print_lines(out: Screen, text: str, style: str | None = None) -> None:
 
 def selection(only: str | None) -> Selection:
     """Read ``CLIENT[/MACHINE]``."""
-    from orchestrator.planning.plan import Selection
+    from orchestrator.resources.scope import Selection
 
     client, _, machine = (only or "").partition("/")
     return Selection(client=client or None, machine=machine or None)
@@ -245,9 +245,9 @@ def connect(name: str, site: Site, secret: str, **other: Any) -> Cluster:
     Raises:
         ValueError: ``token_id`` is none.
     """
-    return connect_api(
-        name, site.api, secret, **{"vmids": site.vmids, "bulk_reader": bulk_reader(site), **other}
-    )
+    cluster = connect_api(name, site.api, secret, **{"vmids": site.vmids, **other})
+    cluster.bulk_reader = bulk_reader(site)
+    return cluster
 
 
 def bulk_reader(site: Site) -> BulkReader | None:

@@ -9,9 +9,9 @@ import typer
 from orchestrator.cli import session
 
 if TYPE_CHECKING:
-    from orchestrator.planning.plan import Selection
     from orchestrator.resources.notes import Mark
     from orchestrator.resources.observed import ObservedMachine
+    from orchestrator.resources.scope import Selection
     from orchestrator.resources.unreadable import Unreadable
 
 _ENTRIES = 5
@@ -23,26 +23,18 @@ def show(
     history: session.HistoryPath = None,
 ) -> None:
     """Show machines as the hypervisors have them, with the last entries of their history. Reads no files."""
-    from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.observing import observe
-    from orchestrator.resources.scope import Scope
+    from orchestrator.resources.observing import Asked, observe_sites
 
     provider = session.open_provider(inventory)
     chosen = session.selection(target)
     found: list[ObservedMachine] = []
-    unread: list[str] = []
     seeming: list[Unreadable] = []
     with session.open_clusters(provider) as clusters:
-        for site, cluster in clusters.items():
-            try:
-                observed = observe(cluster, site, names=(), scope=Scope.of(chosen.client))
-            except ProxmoxError as error:
-                unread.append(f"{site}: {error}")
-                continue
-            found += [
-                m for m in observed.machines if m.mark and chosen.includes(m.mark.client, m.mark.machine)
-            ]
-            seeming += [item for item in observed.unreadable if _seems(item, chosen)]
+        read = observe_sites(clusters, Asked(selection=chosen))
+    unread = [f"{site}: {why}" for site, why in read.failures.items()]
+    for observed in read.observed.values():
+        found += [m for m in observed.machines if m.mark and chosen.includes(m.mark.client, m.mark.machine)]
+        seeming += [item for item in observed.unreadable if _seems(item, chosen)]
     out = session.console()
     for machine in found:
         _print(machine, history)

@@ -16,6 +16,8 @@ from orchestrator.cli.local_errors import reason
 from orchestrator.cli.nightly import Language
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from orchestrator.planning.gaps import Gap
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.observed import ObservedMachine, ObservedSite
@@ -69,7 +71,7 @@ def import_(
     if address is not None and len(wanted) > 1:
         session.fail("--address is for one machine: import the others by themselves")
     with session.open_clusters(provider, only=[name]) as clusters:
-        observed = _observe(clusters[name], name, {vmid for _, vmid in wanted})
+        observed = _observe(clusters, name, {vmid for _, vmid in wanted})
         found = [_found(observed, node, vmid) for node, vmid in wanted]
         described = [
             _describe(machine, clusters[name], place, image or next(iter(place.images)), address)
@@ -116,14 +118,13 @@ def _parse(text: str) -> tuple[str, int]:
     return match[1], int(match[2])
 
 
-def _observe(cluster: Cluster, site: str, vmids: set[int]) -> ObservedSite:
-    from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.observing import observe
+def _observe(clusters: Mapping[str, Cluster], site: str, vmids: set[int]) -> ObservedSite:
+    from orchestrator.resources.observing import Asked, observe_sites
 
-    try:
-        return observe(cluster, site, names=(), adopting=vmids, all_snapshots=lambda *_: True)
-    except ProxmoxError as error:
-        session.fail(f"site {site}: {error}")
+    read = observe_sites(clusters, Asked(everybody=True, adopting=vmids, snapshots=True))
+    if site in read.failures:
+        session.fail(f"site {site}: {read.failures[site]}")
+    return read.observed[site]
 
 
 def _found(observed: ObservedSite, node: str, vmid: int) -> ObservedMachine:

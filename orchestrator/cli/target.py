@@ -40,26 +40,18 @@ class Found:
 
 def find_machine(target: str, clusters: Mapping[str, Cluster]) -> Found:
     """Find a machine by the hypervisors' own records. Ends with an error if there is none, or more than one."""
-    from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.observing import observe
-    from orchestrator.resources.scope import Scope
+    from orchestrator.resources.observing import Asked, observe_sites
 
     chosen = session.selection(target)
     if chosen.client is None or chosen.machine is None:
         session.fail(f"name one machine, CLIENT/MACHINE, not {target!r}")
     found: list[Found] = []
-    unread: list[str] = []
     seeming: list[str] = []
-    for site, cluster in clusters.items():
-        try:
-            observed = observe(
-                cluster, site, names=(), scope=Scope.of(chosen.client), all_snapshots=chosen.includes
-            )
-        except ProxmoxError as error:
-            unread.append(f"{site}: {error}")
-            continue
+    read = observe_sites(clusters, Asked(selection=chosen, snapshots=True))
+    unread = [f"{site}: {why}" for site, why in read.failures.items()]
+    for site, observed in read.observed.items():
         found += [
-            Found(machine=machine, mark=machine.mark, cluster=cluster, site=observed)
+            Found(machine=machine, mark=machine.mark, cluster=clusters[site], site=observed)
             for machine in observed.machines
             if machine.mark and chosen.includes(machine.mark.client, machine.mark.machine)
         ]

@@ -32,25 +32,22 @@ def targets(
     its file wants it to run. The alert rules in templates/prometheus expect the job name "machines". One that cannot
     be read now stays as the file of --output has it, and the exit code is 1.
     """
-    from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.observing import observe
+    from orchestrator.resources.observing import OURS, observe_sites
 
     provider = session.open_provider(inventory)
     found: list[dict[str, Any]] = []
     unread: list[Unreadable] = []
     there: set[tuple[str, str]] = set()
     with session.open_clusters(provider) as clusters:
-        for site, cluster in clusters.items():
-            try:
-                observed = observe(cluster, site, names=())
-            except ProxmoxError as error:
-                # Half a list would end the supervision of the other half.
-                session.fail(f"nothing was written: {error}")
-            found += [target for machine in observed.machines if (target := _target(machine))]
-            unread += [item for item in observed.unreadable if item.holds_up and item.kind == "machine"]
-            there |= {
-                (machine.mark.client, machine.mark.machine) for machine in observed.machines if machine.mark
-            }
+        read = observe_sites(clusters, OURS)
+    if read.failures:  # half a list would end the supervision of the other half
+        session.fail(f"nothing was written: {'; '.join(read.failures.values())}")
+    for observed in read.observed.values():
+        found += [target for machine in observed.machines if (target := _target(machine))]
+        unread += [item for item in observed.unreadable if item.holds_up and item.kind == "machine"]
+        there |= {
+            (machine.mark.client, machine.mark.machine) for machine in observed.machines if machine.mark
+        }
     if output is not None:
         found += _kept(output, unread, there)
     text = json.dumps(sorted(found, key=lambda item: str(item["labels"])), indent=2)

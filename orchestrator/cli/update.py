@@ -15,10 +15,10 @@ from orchestrator.counting import counted, plural
 if TYPE_CHECKING:
     from orchestrator.applying.update_outcome import MachineUpdate
     from orchestrator.guests.updates import DueUpdates
-    from orchestrator.planning.plan import Selection
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.observed import ObservedSite
+    from orchestrator.resources.scope import Selection
 
 
 def update(
@@ -135,17 +135,13 @@ def read_sites(
     wanted: list[DesiredMachine], clusters: Mapping[str, Cluster], chosen: Selection
 ) -> dict[str, ObservedSite]:
     """Read the clusters that machines stand in; those that cannot be read are told and left out."""
-    from orchestrator.proxmox import ProxmoxError
-    from orchestrator.resources.observing import observe
-    from orchestrator.resources.scope import Scope
+    from orchestrator.resources.observing import Asked, observe_sites
 
-    sites = {}
-    for name in sorted({machine.site for machine in wanted}):
-        try:
-            sites[name] = observe(clusters[name], name, names=(), scope=Scope.of(chosen.client))
-        except ProxmoxError as error:
-            session.complain(f"{name} could not be read: {error}")
-    return sites
+    names = sorted({machine.site for machine in wanted})
+    read = observe_sites({name: clusters[name] for name in names}, Asked(desired=wanted, selection=chosen))
+    for name, why in read.failures.items():
+        session.complain(f"{name} could not be read: {why}")
+    return read.observed
 
 
 def _problems(

@@ -156,7 +156,7 @@ def _examine(
     yield from judge_bulk_reading(place, cluster, [vm for vm in state.vms if vm.node in online])
     if not absent and quorum.quorate:
         yield from _guest(place, management, cluster, state, ssh)
-    yield from judge_machines(place, observe(cluster, place.name, names=()))
+    yield from judge_machines(place, observe(cluster, place.name))
 
 
 def _quorum(cluster: Cluster) -> Quorum:

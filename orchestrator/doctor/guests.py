@@ -14,9 +14,9 @@ from orchestrator.resources.static_addresses import addresses_in
 
 if TYPE_CHECKING:
     from orchestrator.guests import GuestTarget, SshSettings
-    from orchestrator.guests.openings import IPAddress
     from orchestrator.proxmox import Cluster, ClusterState
     from orchestrator.sites.model import Management
+    from orchestrator.subscriptions.openings import IPAddress
 
 _SUBJECT = "SSH to machines"
 

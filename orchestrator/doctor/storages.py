@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.doctor.findings import Finding, Place
-from orchestrator.proxmox import can_snapshot, disk_objection
+from orchestrator.proxmox import can_snapshot, disk_objection, storage_type
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import StorageSummary
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
 FULL, NEARLY_FULL = 0.95, 0.85
 """Shares of a storage that are used."""
-
-_FOLDERS = frozenset({"dir", "btrfs"})
-"""Types whose data lie wherever a path of the node leads."""
 
 _GIB = 1024**3
 
@@ -117,7 +114,7 @@ def _room(place: Place, name: str, entries: list[StorageSummary]) -> Iterator[Fi
 
 
 def _snapshots(place: Place, site: Site, kind: str) -> Iterator[Finding]:
-    chosen = site.disk_format or ("raw" if kind in _FOLDERS else None)
+    chosen = site.disk_format or ("raw" if storage_type(kind).folder else None)
     able = can_snapshot(kind, chosen)
     subject = f"snapshots on {site.storage}"
     if able:
@@ -152,7 +149,7 @@ def _elsewhere(
             f"it is also the storage of the machines' disks, so it cannot stand at {where}",
             "name a storage that stands in the other data centre (art. 3.5)",
         )
-    elif entry.kind in _FOLDERS and not entry.shared and not settings.get("is_mountpoint"):
+    elif storage_type(entry.kind).folder and not entry.shared and not settings.get("is_mountpoint"):
         yield place.warning(
             subject,
             f"it is a folder of each node ({settings.get('path') or 'its path is not known'}): if nothing from {where} "

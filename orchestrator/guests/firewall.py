@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from orchestrator.guests.answers import first_line, lines_of, told
-from orchestrator.guests.openings import written
 from orchestrator.guests.outcome import PartOutcome, Status, has_timed_out, reason_of
 from orchestrator.guests.pace import why_too_late
 from orchestrator.guests.playbooks import TaskResult
 from orchestrator.guests.rules import admits_ssh_from
 from orchestrator.guests.ssh import GuestUnreachable, HostKeyMismatch, source_address_seen
 from orchestrator.guests.target import GuestTarget, SshSettings
+from orchestrator.subscriptions.openings import written
 
 LOAD = "Load the rules, the way back armed"
 _CONFIRM = "Confirm the firewall over a new connection"

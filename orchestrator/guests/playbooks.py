@@ -28,9 +28,9 @@ from orchestrator.guests.inventory import (
     unsafe,
     write_known_hosts,
 )
-from orchestrator.guests.places import playbook_folder
 from orchestrator.guests.run_folder import run_folder
 from orchestrator.guests.target import GuestTarget, SshSettings
+from orchestrator.shipped_files import playbook_folder
 
 MACHINES_AT_ONCE = 20
 """How many machines a playbook works on at the same time: each is a process of some 60 MB here."""

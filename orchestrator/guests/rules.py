@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.guests.openings import (
+from orchestrator.shipped_files import template_folder
+from orchestrator.subscriptions.openings import (
     ANYWHERE,
     IPAddress,
     IPNetwork,
@@ -29,7 +30,6 @@ from orchestrator.guests.openings import (
     merged_openings,
     written,
 )
-from orchestrator.guests.places import template_folder
 
 if TYPE_CHECKING:
     from jinja2 import Template

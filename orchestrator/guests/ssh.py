@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.guests.limits import ANSWER_BYTES, CONNECTION_BYTES
-from orchestrator.guests.openings import IPAddress
 from orchestrator.guests.rules import SSH_PORT
 from orchestrator.guests.target import GuestTarget, SshSettings
 from orchestrator.guests.trust import is_host_key
+from orchestrator.subscriptions.openings import IPAddress
 
 if TYPE_CHECKING:
     import paramiko

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orchestrator.history.chain import BEGUN, Entry, Verification
-    from orchestrator.history.opening import HistoryMissing, HistoryUnavailable, open_history
+    from orchestrator.history.errors import HistoryMissing, HistoryUnavailable
+    from orchestrator.history.opening import open_history
     from orchestrator.history.store import History
 
 __all__ = [
@@ -27,8 +28,8 @@ _HOMES = {
     "BEGUN": "chain",
     "Entry": "chain",
     "History": "store",
-    "HistoryMissing": "opening",
-    "HistoryUnavailable": "opening",
+    "HistoryMissing": "errors",
+    "HistoryUnavailable": "errors",
     "Verification": "chain",
     "open_history": "opening",
 }

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.history.chain import FIRST
-from orchestrator.history.opening import HistoryUnavailable, missing_at
+from orchestrator.history.errors import HistoryUnavailable, missing_at
 from orchestrator.redaction import reason_of, shown_url
 
 _BUSY_SECONDS = 60

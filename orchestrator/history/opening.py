@@ -5,16 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.history.errors import missing_at
+
 if TYPE_CHECKING:
     from orchestrator.history.store import History
-
-
-class HistoryUnavailable(Exception):
-    """The history cannot be opened, read or written. The text says where, why and what to do."""
-
-
-class HistoryMissing(HistoryUnavailable):
-    """There is no history at the given place."""
 
 
 def open_history(where: str | Path, *, create: bool = True) -> History:
@@ -43,11 +37,3 @@ def _look_for(path: Path) -> None:
         return  # a path that cannot be used: the database says why
     if missing:
         raise missing_at(str(path.expanduser()))
-
-
-def missing_at(name: str) -> HistoryMissing:
-    """The error that says that there is no history at a place."""
-    return HistoryMissing(
-        f"there is no history at {name}: nothing was recorded yet, or it was moved or removed; "
-        "name it with --history"
-    )

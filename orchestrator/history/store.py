@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from orchestrator.history.chain import BEGUN, RESULTS, Entry, Head, Verification, hash_of, stamp, verify
 from orchestrator.history.database import ENTRIES, HEAD, Database
 from orchestrator.history.details import details_as_json
-from orchestrator.history.opening import HistoryUnavailable
+from orchestrator.history.errors import HistoryUnavailable
 from orchestrator.redaction import without_secrets
 from orchestrator.shown import shortened, storable
 

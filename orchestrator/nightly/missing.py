@@ -81,6 +81,11 @@ class Whereabouts:
             return ""
         return self._of_unreadable(machine) or self._of_strangers(machine)
 
+    def to_be_adopted(self, machine: DesiredMachine) -> bool:
+        """Whether it is a machine that its file takes over and that apply has not taken over yet (article 4.2)."""
+        here = self._readings.get(machine.site)
+        return here is not None and machine.adopt is not None and machine.adopt in here.observed.adoptable
+
     def exists(self, machine: DesiredMachine) -> bool:
         """Whether there is a machine of ours by that name anywhere."""
         return machine.key in self._ours
@@ -136,6 +141,8 @@ class Whereabouts:
         for site, reading in self._readings.items():
             for vm in reading.observed.strangers:
                 in_pool = pool_of(machine.client) in (vm.pool, *vm.tags)
+                if site == machine.site and vm.vmid == machine.adopt:
+                    continue
                 if vm.name == machine.name and (in_pool or site == machine.site):
                     return (
                         f"VM {vm.vmid} on {vm.node} ({site}) has its name and is not marked as it: {_NOTES}"
@@ -168,6 +175,12 @@ def missing_backups(
                 machine,
                 "missing",
                 f"no VM is it any more, but {there}: it was erased or renamed; restore it before anybody runs apply",
+            )
+        elif where.to_be_adopted(machine):
+            yield _line(
+                machine,
+                "not-created",
+                f"VM {machine.adopt} is not taken over yet: orchestrator apply does it",
             )
         else:
             yield _line(machine, "not-created", "not created yet: orchestrator apply makes it")

@@ -21,6 +21,7 @@ from orchestrator.contract.retention import Verdict
 from orchestrator.nightly import retention, snapshots
 from orchestrator.nightly.backups import BackupRun
 from orchestrator.nightly.beside import GuestWork
+from orchestrator.nightly.drift import drift_lines
 from orchestrator.nightly.due import BackupPlan, plan_backups
 from orchestrator.nightly.endings import Endings
 from orchestrator.nightly.fence import reason
@@ -32,7 +33,6 @@ from orchestrator.nightly.missing import (
     uninspected,
     unread_machines,
 )
-from orchestrator.nightly.reading import read_sites
 from orchestrator.nightly.restore_tests import Candidate, RestoreTests, choose_tests, last_sound_test
 from orchestrator.nightly.result import (
     BackupLine,
@@ -50,12 +50,11 @@ from orchestrator.nightly.result import (
 )
 from orchestrator.nightly.storages import storage_lines
 from orchestrator.nightly.updates import UpdatePlan, plan_updates
-from orchestrator.planning.plan import Plan, SiteFailure, make_plan
-from orchestrator.planning.words import sides
 from orchestrator.resources.backup import Archive, newest_good
-from orchestrator.resources.change import Change, Kind
-from orchestrator.resources.holdings import NOTHING, SiteReading, with_archives, without_archives
+from orchestrator.resources.change import Change
+from orchestrator.resources.holdings import SiteReading, with_archives, without_archives
 from orchestrator.resources.observed import ObservedMachine
+from orchestrator.resources.observing import Asked, SitesRead, observe_sites
 from orchestrator.resources.snapshot import expired
 
 if TYPE_CHECKING:
@@ -124,9 +123,15 @@ def plan_night(night: Night, history: History) -> NightPlan:
             problems.append(f"{name}: the step was aborted: {reason(error)}")
             return otherwise
 
-    nothing: dict[str, SiteReading] = {}
-    unread = dict.fromkeys(night.clusters, "reading it was aborted")
-    readings, failures = decided("reading", lambda: read_sites(night), (nothing, unread))
+    asked = Asked(
+        desired=tuple(night.desired.values()),
+        everybody=True,
+        snapshots=True,
+        archives=night.provider.backup_storage_names,
+    )
+    nothing = SitesRead(readings={}, failures=dict.fromkeys(night.clusters, "reading it was aborted"))
+    read = decided("reading", lambda: observe_sites(night.clusters, asked), nothing)
+    readings, failures = dict(read.readings), read.failures
     problems += [
         f"site {site} could not be read, nothing is done there: {why}"
         for site, why in sorted(failures.items())
@@ -162,7 +167,7 @@ def plan_night(night: Night, history: History) -> NightPlan:
         readings=readings,
         failures=failures,
         backed_up=frozenset(seconds),
-        drift=tuple(decided("drift", lambda: _drift(night, readings, failures, started, problems), [])),
+        drift=tuple(decided("drift", lambda: drift_lines(night, readings, failures, started, problems), [])),
         due=tuple(decided("snapshots", lambda: snapshots.due_snapshots(night, readings.values()), [])),
         expiring=tuple(decided("expiry", lambda: list(_expiring(night, readings.values(), started)), [])),
         backups=decided("backups", lambda: plan_backups(night, readings, seconds), no_backups),
@@ -171,46 +176,6 @@ def plan_night(night: Night, history: History) -> NightPlan:
         updates=decided("updates", lambda: plan_updates(night, readings), UpdatePlan()),
         problems=tuple(problems),
     )
-
-
-def _drift(
-    night: Night,
-    readings: Mapping[str, SiteReading],
-    failures: Mapping[str, str],
-    now: dt.datetime,
-    problems: list[str],
-) -> list[DriftLine]:
-    here = [machine for machine in night.desired.values() if machine.site in readings]
-    observed = {site: reading.observed for site, reading in readings.items()}
-    unread = [SiteFailure(site=site, reason=why) for site, why in failures.items()]
-    try:
-        return list(_drift_lines(make_plan(here, observed, now, failures=unread)))
-    except Exception:  # one machine's: the others' are found one by one
-        lines: list[DriftLine] = []
-        for machine in here:
-            try:
-                found = list(_drift_lines(make_plan([machine], observed, now, failures=unread)))
-            except Exception as error:
-                problems.append(f"drift of {machine.client}/{machine.name}: {reason(error)}")
-                continue
-            lines += [line for line in found if (line.client, line.machine) == machine.key]
-        return lines
-
-
-def _drift_lines(plan: Plan) -> Iterable[DriftLine]:
-    for machine in plan.machines:
-        for change in machine.changes:
-            if change.drift or change.kind in (Kind.NOTICE, Kind.REFUSED):
-                before, after = sides(change)
-                yield DriftLine(
-                    client=machine.client,
-                    machine=machine.machine,
-                    site=machine.site,
-                    what=change.what,
-                    before=before,
-                    after=after,
-                    why=change.why,
-                )
 
 
 def _expiring(
@@ -408,14 +373,12 @@ class NightRun:
         for site in list(self._readings):
             known, bare = self._readings[site].unread, without_archives(self._readings[site].observed)
             # What was listed before goes before the new list comes: there may be tens of thousands.
-            self._readings[site] = SiteReading(observed=bare, holdings=NOTHING, unread=known)
-            storages = [storage.name for storage in night.provider.sites[site].backup_storages]
+            self._readings[site] = SiteReading(observed=bare, unread=known)
+            storages = night.provider.backup_storage_names[site]
             try:
                 fresh = with_archives(night.clusters[site], bare, storages, night.desired)
             except Exception as error:  # nothing of that site is known then, and nothing is removed there
-                fresh = SiteReading(
-                    observed=bare, holdings=NOTHING, unread=dict.fromkeys(storages, reason(error))
-                )
+                fresh = SiteReading(observed=bare, unread=dict.fromkeys(storages, reason(error)))
             self._readings[site] = fresh
             self._problems += [
                 f"backup storage {storage} of {site} went away during the night: {why}"
@@ -441,7 +404,7 @@ class NightRun:
                 if (mark := machine.mark) is None:
                     continue
                 told.add((mark.client, mark.machine))
-                days, archives = self._night.known_backup_days(mark), machine.archives or ()
+                days, archives = self._night.backup_days(mark), machine.archives or ()
                 if days is not None or archives:
                     yield self._machine_line(
                         mark.client, mark.machine, mark.contract, machine.site, days, archives, mark.tested

@@ -13,14 +13,12 @@ from __future__ import annotations
 import heapq
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 _Key = tuple[str, str]
 """A site and the name of a node or storage there."""
-
-_REMOVED = (math.inf, -math.inf)
-"""Smallest and largest size where no job is left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,54 +56,6 @@ class Assignment:
     storage: str
 
 
-class _Queue:
-    """Jobs of one node that may go to the same storages, the longest first.
-
-    A binary tree over the jobs holds the smallest and largest size of each part: the longest job that the free bytes
-    allow is found in O(log n), without passing over all those that must wait.
-    """
-
-    def __init__(self, jobs: Iterable[Job]) -> None:
-        self.jobs = sorted(jobs, key=lambda job: (-job.seconds, job.key))
-        self._leaves = 1 << (len(self.jobs) - 1).bit_length()
-        self._sizes: list[tuple[float, float]] = [_REMOVED] * (2 * self._leaves)
-        for place, job in enumerate(self.jobs):
-            self._sizes[self._leaves + place] = (job.size, job.size)
-        for part in range(self._leaves - 1, 0, -1):
-            self._sum_up(part)
-
-    def _sum_up(self, part: int) -> None:
-        left, right = self._sizes[2 * part], self._sizes[2 * part + 1]
-        self._sizes[part] = (min(left[0], right[0]), max(left[1], right[1]))
-
-    def _holds(self, part: int, fits: float, beyond: float) -> bool:
-        smallest, largest = self._sizes[part]
-        return smallest <= fits or largest > beyond
-
-    def longest(self, fits: float, beyond: float) -> int | None:
-        """The place of the longest job of at most ``fits`` bytes, or of more than ``beyond``; None if none is."""
-        if not self._holds(1, fits, beyond):
-            return None
-        part = 1
-        while part < self._leaves:
-            part = 2 * part if self._holds(2 * part, fits, beyond) else 2 * part + 1
-        return part - self._leaves
-
-    def remove(self, place: int) -> None:
-        part = self._leaves + place
-        self._sizes[part] = _REMOVED
-        while part := part // 2:
-            self._sum_up(part)
-
-    @property
-    def empty(self) -> bool:
-        return self._sizes[1] == _REMOVED
-
-    @property
-    def left(self) -> list[Job]:
-        return [job for place, job in enumerate(self.jobs) if self._sizes[self._leaves + place] != _REMOVED]
-
-
 @dataclass
 class _Storage:
     """A backup storage during the night.
@@ -129,16 +79,14 @@ class _Group:
 
     Attributes:
         work: their expected seconds.
-        queues: by node.
-        idle: a heap of idle nodes, the most work first; entries that are out of date are passed over.
+        queues: by node, the longest first.
         within: the groups that can use no storage but these, itself among them.
     """
 
     site: str
     storages: list[_Storage]
     work: float = 0.0
-    queues: dict[str, _Queue] = field(default_factory=dict)
-    idle: list[tuple[float, str]] = field(default_factory=list)
+    queues: dict[str, list[Job]] = field(default_factory=dict)
     within: list[_Group] = field(default_factory=list)
 
     @property
@@ -150,30 +98,18 @@ class _Group:
         """Seconds that its storages need at least for what only they can take."""
         return sum(group.work for group in self.within) / self.slots
 
-
-@dataclass(frozen=True)
-class _Candidate:
-    """The first job of a group that can be started, and how long a night it promises."""
-
-    group: _Group
-    node: str
-    place: int
-    promise: float
-
-    @property
-    def job(self) -> Job:
-        return self.group.queues[self.node].jobs[self.place]
-
-    @property
-    def rank(self) -> tuple[float, float]:
-        return self.promise, self.job.seconds
+    def share(self, seconds: float) -> None:
+        """Count work that waits for its storages; negative: that waits no more."""
+        self.work += seconds
+        for storage in self.storages:
+            storage.work += seconds * storage.slots / self.slots
 
 
 class Dispatcher:
     """Hands out the backups of a night. Not thread-safe: the caller locks.
 
-    A choice costs O(log n), times the number of different sets of storages that jobs may go to; where the free space
-    keeps back all jobs of some nodes, O(log n) for each of those besides.
+    A choice looks at every node's queue for each different set of storages, as a rule at its first job only; where the
+    free space keeps jobs back, it passes over those.
 
     Args:
         jobs: all to be made.
@@ -216,16 +152,25 @@ class Dispatcher:
         Returns:
             None if nothing can be started now: never while nothing runs and a job waits.
         """
-        found = [candidate for group in self._groups if (candidate := self._candidate(group))]
-        if not found:
+        best: tuple[tuple[float, float], _Group, Job] | None = None
+        for group in self._groups:
+            if any(storage.open for storage in group.storages):
+                pressure = group.pressure
+                for job in self._startable(group):
+                    rank = self._work[job.site, job.node] + pressure, job.seconds
+                    if best is None or rank > best[0]:
+                        best = rank, group, job
+        if best is None:
             return None
-        best = max(found, key=lambda candidate: candidate.rank)
-        job = best.job
+        _, group, job = best
         storage = min(
-            (storage for storage in best.group.storages if storage.open),
+            (storage for storage in group.storages if storage.open),
             key=lambda s: (max(job.size - s.free, 0), s.work / s.open, -s.free, s.name),
         )
-        self._take(best.group, best.node, best.place)
+        group.queues[job.node].remove(job)
+        group.share(-job.seconds)
+        self._pending -= 1
+        self._work[job.site, job.node] -= job.seconds
         storage.open -= 1
         storage.free -= job.size
         self._busy.add((job.site, job.node))
@@ -250,7 +195,6 @@ class Dispatcher:
         if storage := self._storages.get((job.site, assignment.storage)):
             storage.open += 1
             storage.free += job.size - size
-        self._offer((job.site, job.node))
 
     def drop(self, *, site: str, storage: str | None = None, node: str | None = None) -> list[Job]:
         """Count a storage or a node of a site as gone. What runs there runs on until ``ended``.
@@ -273,7 +217,7 @@ class Dispatcher:
         return waiting
 
     def _waiting(self) -> list[Job]:
-        left = [job for group in self._groups for queue in group.queues.values() for job in queue.left]
+        left = [job for group in self._groups for queue in group.queues.values() for job in queue]
         return sorted(left, key=lambda job: job.key)
 
     def _reached(self, job: Job) -> tuple[str, ...]:
@@ -283,66 +227,30 @@ class Dispatcher:
         """Make groups and queues of the jobs that wait."""
         self._pending = len(jobs)
         self._work: dict[_Key, float] = defaultdict(float)
-        sorted_jobs: dict[tuple[str, tuple[str, ...]], dict[str, list[Job]]] = {}
-        for job in jobs:
-            self._work[job.site, job.node] += job.seconds
-            by_node = sorted_jobs.setdefault((job.site, self._reached(job)), {})
-            by_node.setdefault(job.node, []).append(job)
+        groups: dict[tuple[str, tuple[str, ...]], _Group] = {}
         for storage in self._storages.values():
             storage.work = 0.0
-        self._groups = []
-        self._groups_of: dict[_Key, list[_Group]] = defaultdict(list)
-        for (site, names), by_node in sorted(sorted_jobs.items(), key=lambda item: item[0]):
-            group = _Group(site=site, storages=[self._storages[site, name] for name in names])
-            self._groups.append(group)
-            for node, of_node in sorted(by_node.items()):
-                group.queues[node] = _Queue(of_node)
-                self._groups_of[site, node].append(group)
-                self._share(group, sum(job.seconds for job in of_node))
+        for job in sorted(jobs, key=lambda job: (-job.seconds, job.key)):
+            place = job.site, self._reached(job)
+            if place not in groups:
+                groups[place] = _Group(
+                    site=job.site, storages=[self._storages[job.site, n] for n in place[1]]
+                )
+            groups[place].queues.setdefault(job.node, []).append(job)
+            groups[place].share(job.seconds)
+            self._work[job.site, job.node] += job.seconds
+        self._groups = [group for _, group in sorted(groups.items(), key=lambda item: item[0])]
+        for group in self._groups:
+            group.queues = dict(sorted(group.queues.items()))
         _nest(self._groups)
-        for node_key in self._work:
-            self._offer(node_key)
 
-    def _candidate(self, group: _Group) -> _Candidate | None:
-        free = [storage.free for storage in group.storages if storage.open]
-        if not free:
-            return None
-        fits, beyond = max(free), max(storage.free for storage in group.storages)
-        found, kept_back = None, []
-        while group.idle and found is None:
-            entry = group.idle[0]
-            node, queue = entry[1], group.queues[entry[1]]
-            work = self._work[group.site, node]
-            if (group.site, node) in self._busy or queue.empty or work != -entry[0]:
-                heapq.heappop(group.idle)
-            elif (place := queue.longest(fits, beyond)) is None:
-                kept_back.append(heapq.heappop(group.idle))
-            else:
-                found = _Candidate(group, node, place, promise=work + group.pressure)
-        for entry in kept_back:
-            heapq.heappush(group.idle, entry)
-        return found
-
-    def _offer(self, node: _Key) -> None:
-        """Put a node into the heaps of the groups that it has jobs in, unless it is at work."""
-        if node in self._busy:
-            return
-        for group in self._groups_of[node]:
-            if not group.queues[node[1]].empty:
-                heapq.heappush(group.idle, (-self._work[node], node[1]))
-
-    def _take(self, group: _Group, node: str, place: int) -> None:
-        queue = group.queues[node]
-        queue.remove(place)
-        job = queue.jobs[place]
-        self._pending -= 1
-        self._work[job.site, node] -= job.seconds
-        self._share(group, -job.seconds)
-
-    def _share(self, group: _Group, seconds: float) -> None:
-        group.work += seconds
-        for storage in group.storages:
-            storage.work += seconds * storage.slots / group.slots
+    def _startable(self, group: _Group) -> Iterator[Job]:
+        """The longest job of each idle node that can be started now: it fits where a slot is open, or nowhere."""
+        fits = max(storage.free for storage in group.storages if storage.open)
+        beyond = max(storage.free for storage in group.storages)
+        for node, queue in group.queues.items():
+            if (group.site, node) not in self._busy:
+                yield from islice((job for job in queue if job.size <= fits or job.size > beyond), 1)
 
 
 def _checked(jobs: Iterable[Job], slots: Mapping[_Key, int]) -> list[Job]:

@@ -74,20 +74,3 @@ def with_leaving(site: ObservedSite, now: dt.datetime) -> ObservedSite:
         if machine.mark and machine.mark.leaving and cloud_init_waits(machine, machine.mark, now)
     }
     return replace(site, register={**still, **site.register}) if still else site
-
-
-def needs_register(desired: Iterable[DesiredMachine], site: ObservedSite) -> bool:
-    """Whether the addresses of machines that are not ours must be known before planning this site."""
-    current = {
-        (machine.mark.client, machine.mark.machine): machine.address
-        for machine in site.machines
-        if machine.mark
-    }
-
-    def gets_one(machine: DesiredMachine) -> bool:
-        has = current.get(machine.key)
-        if machine.address:
-            return has != machine.address
-        return has is None or has not in machine.network.subnet
-
-    return any(machine.site == site.site and gets_one(machine) for machine in desired)

@@ -15,9 +15,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from orchestrator.contract.calendar import paris_time
 from orchestrator.counting import counted
-from orchestrator.planning.interventions import Charge, Intervention
+from orchestrator.planning.charges import Charge, Intervention
 from orchestrator.planning.plan import MachinePlan, Plan
-from orchestrator.planning.safety import Risk
+from orchestrator.planning.safety import RISKS
 from orchestrator.planning.words import sides
 from orchestrator.resources.change import Change, ChangeClass, Kind
 from orchestrator.resources.unreadable import Unreadable
@@ -86,10 +86,12 @@ class MachineDocument(_Document):
     intervention: InterventionDocument | None = Field(description="null if nothing counts")
 
 
-class DangerDocument(_Document):
+class RiskDocument(_Document):
     """Why the plan refuses itself, until it is allowed."""
 
-    risk: Risk = Field(description="change, restart, retire, erase or outside-window")
+    risk: str = Field(
+        json_schema_extra={"enum": [*RISKS]}, description=" or ".join(", ".join(RISKS).rsplit(", ", 1))
+    )
     where: Told = Field(description="a client, a machine, or site=SITE")
     words: Told = Field(description="how much, and the limit")
     name: Told = Field(description="what --allow names")
@@ -192,7 +194,7 @@ class PlanDocument(_Document):
         default_factory=list, description="what could not be read of the other sites; nothing is done to it"
     )
     frozen: dict[Told, Told] = Field(description="who stopped every change, and why, by site")
-    dangers: list[DangerDocument] = Field(description="why apply does nothing until each is allowed")
+    dangers: list[RiskDocument] = Field(description="why apply does nothing until each is allowed")
     allowances: list[AllowanceDocument] = Field(description="the month's free standard changes, by client")
     summary: SummaryDocument
 
@@ -346,8 +348,8 @@ def to_document(plan: Plan) -> PlanDocument:
         ],
         frozen=dict(plan.frozen),
         dangers=[
-            DangerDocument(**{name: getattr(danger, name) for name in DangerDocument.model_fields})
-            for danger in plan.dangers
+            RiskDocument(**{name: getattr(risk, name) for name in RiskDocument.model_fields})
+            for risk in plan.risks
         ],
         allowances=[
             AllowanceDocument(

@@ -14,7 +14,6 @@ from orchestrator.resources.machine import keys_in_config
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.shown import quoted
-from orchestrator.subscriptions.model import Offer
 
 KEYS = "SSH keys"
 SUPERVISION = "supervision"
@@ -79,7 +78,7 @@ def keys_known(observed: ObservedMachine, mark: Mark) -> tuple[str, ...]:
 
 def _keys(desired: DesiredMachine, observed: ObservedMachine, mark: Mark) -> Iterator[Change]:
     """Article 3.2: the file's keys are the machine's. Those of delivery are cloud-init's business."""
-    if not mark.ready or desired.offer is Offer.ESSENTIAL:
+    if not mark.ready or not desired.offer.terms.keys:
         return
     known = keys_known(observed, mark)
     if set(known) == set(fingerprints(desired.ssh_keys)):

@@ -29,7 +29,6 @@ from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.redundancy import redundancy_as_applied, redundancy_steps
 from orchestrator.resources.snapshot import snapshot_changes
-from orchestrator.subscriptions.model import Offer
 
 _UPTIME_LAG = 11.0
 """Seconds that a machine may run longer than the cluster's list says: it is up to ten seconds old, and truncated."""
@@ -251,8 +250,9 @@ def _power_changes(
             change = _power(Kind.START, "stopped", "running")
             return [replace(change, why=f"it ran before its suspension of {mark.suspended} (art. 9)")]
         in_service = mark.ready and not mark.retired
-        if in_service and desired.offer is Offer.ESSENTIAL:
-            why = "starting it on the client's behalf is not part of cloud-vm-essential (art. 3.3)"
+        offer = desired.offer
+        if in_service and not offer.terms.power:
+            why = f"starting it on the client's behalf is not part of {offer} (art. {offer.terms.article})"
             return [
                 Change(kind=Kind.NOTICE, what="power", before="stopped", after="running", drift=True, why=why)
             ]

@@ -12,9 +12,9 @@ from orchestrator.contract.life import Standing
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.rules import describe_changes
 from orchestrator.planning.addresses import choose_addresses, with_leaving
+from orchestrator.planning.charges import Allowance, Charge, Intervention
 from orchestrator.planning.classes import classified
 from orchestrator.planning.inside import new_supervision
-from orchestrator.planning.interventions import Allowance, Charge, Intervention
 from orchestrator.planning.machine import machine_changes
 from orchestrator.planning.notes_room import NOTED, notes_refusal
 from orchestrator.planning.refusals import (
@@ -29,7 +29,7 @@ from orchestrator.planning.refusals import (
     only_on,
     unread,
 )
-from orchestrator.planning.safety import Danger
+from orchestrator.planning.risk import Risk
 from orchestrator.proxmox import VmSummary
 from orchestrator.resources.attributes import ATTRIBUTES
 from orchestrator.resources.change import Change, Kind, NewMachine
@@ -37,6 +37,7 @@ from orchestrator.resources.desired import ChangeTerms, DesiredMachine, pool_of
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.redundancy import redundancy_words, refusals
+from orchestrator.resources.scope import EVERYTHING, Selection
 from orchestrator.resources.unreadable import Unreadable
 from orchestrator.shown import quoted
 
@@ -137,8 +138,8 @@ class Plan:
         unreadable: what could not be read of the others, as far as it concerns what was planned for.
         change_terms: what was agreed on changes, by client; None where there are no managed services.
         allowances: free standard changes of the month, by client with managed services.
-        dangers: why the plan refuses itself, and what of it was allowed
-            (:func:`orchestrator.planning.safety.with_dangers`).
+        risks: why the plan exceeds the safety limits, and what of it was allowed
+            (:func:`orchestrator.planning.safety.with_risks`).
         frozen: who stopped every change and why, by site; empty if nobody did.
     """
 
@@ -149,7 +150,7 @@ class Plan:
     failures: tuple[SiteFailure, ...]
     change_terms: Mapping[str, ChangeTerms | None] = field(default_factory=dict)
     allowances: Mapping[str, Allowance] = field(default_factory=dict)
-    dangers: tuple[Danger, ...] = ()
+    risks: tuple[Risk, ...] = ()
     frozen: Mapping[str, str] = field(default_factory=dict)
     unreadable: tuple[Unreadable, ...] = ()
 
@@ -166,9 +167,9 @@ class Plan:
         return unread or unable or any(machine.refused for machine in self.machines)
 
     @property
-    def unsafe(self) -> tuple[Danger, ...]:
-        """The dangers that nobody allowed: with one of them, ``apply`` does nothing at all."""
-        return tuple(danger for danger in self.dangers if not danger.allowed)
+    def unsafe(self) -> tuple[Risk, ...]:
+        """The risks that nobody allowed: with one of them, ``apply`` does nothing at all."""
+        return tuple(risk for risk in self.risks if not risk.allowed)
 
     def count(self, kind: Kind) -> int:
         """How many changes of a kind ``apply`` would make (or, for refusals and waits, not make)."""
@@ -184,21 +185,6 @@ def untold(plan: Plan) -> list[Unreadable]:
         for item in plan.unreadable
         if item not in held and not (item.kind == "machine" and (item.site, item.vmid) in refused)
     ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """What a run is limited to: everything, one client, or one machine (``--only CLIENT[/MACHINE]``)."""
-
-    client: str | None = None
-    machine: str | None = None
-
-    def includes(self, client: str, machine: str) -> bool:
-        """Whether a machine is in the selection."""
-        return self.client in (None, client) and self.machine in (None, machine)
-
-
-EVERYTHING = Selection()
 
 
 def make_plan(

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from orchestrator.contract.calendar import paris_time
 from orchestrator.counting import counted
 from orchestrator.pages import fill
+from orchestrator.planning.charges import Charge
 from orchestrator.planning.document import restart_words, restarts, restarts_counted
-from orchestrator.planning.interventions import Charge
 from orchestrator.planning.words import BETWEEN_RULES, rules_of
 from orchestrator.resources.change import QUIET, Kind
 from orchestrator.shown import markdown, quoted, shortened, visible
@@ -124,8 +124,8 @@ def _content(
         "left_out_machines": sum(len(row.machines) for row in left_out),
         "quiet": [row.client for row in _all_rows(document) if not row.machines],
         "unmanaged": len(document.unmanaged),
-        "refusing": [danger for danger in document.dangers if not danger.allowed],
-        "allowed": [danger for danger in document.dangers if danger.allowed],
+        "refusing": [risk for risk in document.dangers if not risk.allowed],
+        "allowed": [risk for risk in document.dangers if risk.allowed],
     }
 
 

@@ -1,21 +1,21 @@
-"""Plans that are too much for one run refuse themselves, until somebody names what may happen all the same.
+"""Plans that exceed the safety limits are not applied, until somebody names what may happen all the same.
 
-Four dangers: too large a share of a client's or a site's machines changed, restarted or retired at once; data that
-goes; a restart outside an agreed window. Each names the words that allow exactly it: ``--allow restart:dupont``.
-Creating machines is no danger to those that are there, and a snapshot that expires after its seven days is what
-the contract says (article 3.2): neither needs to be allowed.
+Too large a share of a client's or a site's machines changed, restarted or retired at once; data that would be deleted;
+a restart outside an agreed window: each is one row of :data:`RISKS`. Each names the words that allow exactly it:
+``--allow restart:dupont``. Creating machines is no risk to those that are there, and a snapshot that expires after
+its seven days is what the contract says (article 3.2): neither needs to be allowed.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.counting import counted
+from orchestrator.planning.risk import Risk
 from orchestrator.planning.window import is_open
 from orchestrator.resources.change import Kind
 from orchestrator.resources.desired import RETIRED_TAG
@@ -26,41 +26,15 @@ if TYPE_CHECKING:
     from orchestrator.resources.observed import ObservedSite
     from orchestrator.sites.model import Limit, Safety
 
+There = Counter[str]
+"""How many machines there are, by ``CLIENT`` and by ``site=SITE``."""
 
-class Risk(StrEnum):
-    """What a plan may do too much of."""
-
-    CHANGE = "change"
-    RESTART = "restart"
-    RETIRE = "retire"
-    ERASE = "erase"
-    OUTSIDE_WINDOW = "outside-window"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Danger:
-    """One reason why a plan refuses itself.
-
-    Attributes:
-        risk: what it is.
-        where: ``CLIENT``, ``CLIENT/MACHINE`` or ``site=SITE``.
-        words: how many of how many, or which data.
-        allowed: whether somebody allowed it.
-    """
-
-    risk: Risk
-    where: str
-    words: str
-    allowed: bool = False
-
-    @property
-    def name(self) -> str:
-        """What ``--allow`` has to name."""
-        return f"{self.risk}:{self.where}"
+Found = Iterator[tuple[str, str]]
+"""Where a risk is, and in words how large."""
 
 
 class NoSuchRisk(ValueError):
-    """``--allow`` names something that is no danger. The text says what there is."""
+    """``--allow`` names something that is no risk. The text says what there is."""
 
 
 def read_allowed(texts: Iterable[str]) -> frozenset[str]:
@@ -72,19 +46,19 @@ def read_allowed(texts: Iterable[str]) -> frozenset[str]:
     allowed = set()
     for text in texts:
         risk, _, where = text.partition(":")
-        if risk not in set(Risk) or not where:
+        if risk not in RISKS or not where:
             raise NoSuchRisk(
-                f"--allow {text} says nothing: name RISK:WHERE, RISK one of {', '.join(Risk)}, WHERE a CLIENT, a "
+                f"--allow {text} says nothing: name RISK:WHERE, RISK one of {', '.join(RISKS)}, WHERE a CLIENT, a "
                 "CLIENT/MACHINE or site=SITE, as the plan shows it"
             )
-        allowed.add(f"{Risk(risk)}:{where}")
+        allowed.add(text)
     return frozenset(allowed)
 
 
-def with_dangers(
+def with_risks(
     plan: Plan, observed: Mapping[str, ObservedSite], limits: Safety, allowed: Collection[str] = ()
 ) -> Plan:
-    """Say of a plan what is dangerous about it.
+    """Say of a plan where it exceeds the safety limits.
 
     Args:
         plan: the plan.
@@ -92,23 +66,21 @@ def with_dangers(
         limits: the provider's limits.
         allowed: what somebody allows (:func:`read_allowed`).
     """
-    found = [*_shares(plan, observed, limits), *_single(plan)]
-    return replace(plan, dangers=tuple(replace(item, allowed=_allows(allowed, item)) for item in found))
+    there = _machines_there(observed)
+    found = [
+        Risk(risk=name, where=where, words=words)
+        for name, find in RISKS.items()
+        for where, words in find(plan, there, limits)
+    ]
+    return replace(plan, risks=tuple(replace(risk, allowed=_allows(allowed, risk)) for risk in found))
 
 
-def _allows(allowed: Collection[str], danger: Danger) -> bool:
-    client, _, machine = danger.where.partition("/")
-    return danger.name in allowed or bool(machine and f"{danger.risk}:{client}" in allowed)
+def _allows(allowed: Collection[str], risk: Risk) -> bool:
+    client, _, machine = risk.where.partition("/")
+    return risk.name in allowed or bool(machine and f"{risk.risk}:{client}" in allowed)
 
 
-_SHARED: tuple[tuple[Risk, str, frozenset[Kind]], ...] = (
-    (Risk.RETIRE, "retired", frozenset({Kind.RETIRE})),
-    (Risk.RESTART, "restarted or stopped", frozenset({Kind.RESTART, Kind.STOP})),
-    (Risk.CHANGE, "changed", frozenset(Kind) - {Kind.CREATE, Kind.EXPIRE, Kind.SNAPSHOT}),
-)
-
-
-def _shares(plan: Plan, observed: Mapping[str, ObservedSite], limits: Safety) -> Iterator[Danger]:
+def _machines_there(observed: Mapping[str, ObservedSite]) -> There:
     there = Counter(
         where
         for site in observed.values()
@@ -124,33 +96,45 @@ def _shares(plan: Plan, observed: Mapping[str, ObservedSite], limits: Safety) ->
         for where in (client_of(vm), f"site={site.site}")
         if where
     )
-    for risk, verb, kinds in _SHARED:
-        limit: Limit = getattr(limits, risk)
+    return there
+
+
+def _share_of(
+    limit_of: Callable[[Safety], Limit], verb: str, kinds: Collection[Kind]
+) -> Callable[[Plan, There, Safety], Found]:
+    """A rule that counts the machines with changes of some kinds, of those of a client and of a site."""
+
+    def find(plan: Plan, there: There, limits: Safety) -> Found:
+        limit = limit_of(limits)
         touched = Counter(
             where
             for machine in plan.machines
             if machine.vmid is not None
             and not machine.unfinished
-            and kinds & {change.kind for change in machine.effective}
+            and any(change.kind in kinds for change in machine.effective)
             for where in (machine.client, f"site={machine.site}")
         )
         for where, count in sorted(touched.items()):
             total = max(there[where], count)
             if count > limit.machines and count * 100 > limit.percent * total:
                 share = f"{count} of {counted(total, 'machine')} would be {verb} at once"
-                limited = f"the limit is {limit.percent} %, and at least {limit.machines}"
-                yield Danger(risk=risk, where=where, words=f"{share}; {limited}")
+                yield where, f"{share}; the limit is {limit.percent} %, and at least {limit.machines}"
+
+    return find
 
 
-def _single(plan: Plan) -> Iterator[Danger]:
+def _deleted_data(plan: Plan, _there: There, _limits: Safety) -> Found:
     for machine in plan.machines:
-        where = f"{machine.client}/{machine.machine}"
         for change in machine.effective:
             if change.erases:
-                words = f"{change.what}: {change.why}"
-                yield Danger(risk=Risk.ERASE, where=where, words=words)
-            if change.kind is Kind.RESTART and (words := _outside(machine, plan.made_at)):
-                yield Danger(risk=Risk.OUTSIDE_WINDOW, where=where, words=words)
+                yield f"{machine.client}/{machine.machine}", f"{change.what}: {change.why}"
+
+
+def _restarts_outside_windows(plan: Plan, _there: There, _limits: Safety) -> Found:
+    for machine in plan.machines:
+        restarts = any(change.kind is Kind.RESTART for change in machine.effective)
+        if restarts and (words := _outside(machine, plan.made_at)):
+            yield f"{machine.client}/{machine.machine}", words
 
 
 def _outside(machine: MachinePlan, now: dt.datetime) -> str:
@@ -161,3 +145,15 @@ def _outside(machine: MachinePlan, now: dt.datetime) -> str:
     return (
         f"restarts now, outside the window agreed with the client ({days}, {window.starts} to {window.ends})"
     )
+
+
+RISKS: Mapping[str, Callable[[Plan, There, Safety], Found]] = {
+    "change": _share_of(
+        lambda limits: limits.change, "changed", set(Kind) - {Kind.CREATE, Kind.EXPIRE, Kind.SNAPSHOT}
+    ),
+    "restart": _share_of(lambda limits: limits.restart, "restarted or stopped", {Kind.RESTART, Kind.STOP}),
+    "retire": _share_of(lambda limits: limits.retire, "retired", {Kind.RETIRE}),
+    "erase": _deleted_data,
+    "outside-window": _restarts_outside_windows,
+}
+"""What ``--allow`` names, and where a plan has it."""

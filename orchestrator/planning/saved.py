@@ -146,9 +146,9 @@ def moved(saved: SavedPlan, now: PlanDocument, files: Mapping[str, str]) -> Iter
     known = {(machine.client, machine.machine) for machine in saved.plan.machines}
     for key in sorted(old.keys() | new.keys()):
         yield from _machine_moved("/".join(key), old.get(key), new.get(key), key in known)
-    for danger in now.dangers:
-        if danger not in saved.plan.dangers:
-            yield f"{danger.name}: {danger.words}"
+    for risk in now.dangers:
+        if risk not in saved.plan.dangers:
+            yield f"{risk.name}: {risk.words}"
 
 
 def _concerned(plan: PlanDocument) -> dict[tuple[str, str], MachineDocument]:

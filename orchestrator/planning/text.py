@@ -11,9 +11,9 @@ from rich.text import Text
 
 from orchestrator.contract.calendar import day_in_paris
 from orchestrator.counting import counted
+from orchestrator.planning.charges import Allowance, Charge
 from orchestrator.planning.classes import WORST_FIRST
 from orchestrator.planning.document import restart_words, restarts_counted, summary
-from orchestrator.planning.interventions import Allowance, Charge
 from orchestrator.planning.plan import MachinePlan, Plan, untold
 from orchestrator.planning.words import rules_of, sides
 from orchestrator.resources.change import Change, Kind
@@ -55,9 +55,9 @@ def render_plan(plan: Plan, *, show_unmanaged: bool = False) -> Iterator[Text]:
         yield from _client(client, list(machines), plan.allowances.get(client), plan.made_at)
     yield from _unreadable(plan)
     yield from _unmanaged(plan, show_unmanaged)
-    for danger in plan.dangers:
-        verb, style = ("allowed", "yellow") if danger.allowed else ("refused", "bold red")
-        yield Text(f"{verb}: {danger.name}   {danger.words}", style)
+    for risk in plan.risks:
+        verb, style = ("allowed", "yellow") if risk.allowed else ("refused", "bold red")
+        yield Text(f"{verb}: {risk.name}   {risk.words}", style)
     yield Text()
     yield _summary(plan)
 

@@ -63,9 +63,14 @@ from orchestrator.proxmox.redundancy import (
     read_redundancy,
     set_ha_state,
 )
-from orchestrator.proxmox.side_by_side import side_by_side
-from orchestrator.proxmox.snapshots import VmSnapshot, can_snapshot, newest_only, read_snapshots
-from orchestrator.proxmox.storage_types import STORAGE_TYPES, disk_objection
+from orchestrator.proxmox.side_by_side import side_by_side, understood_beside
+from orchestrator.proxmox.snapshots import VmSnapshot, read_snapshots
+from orchestrator.proxmox.storage_types import (
+    can_snapshot,
+    disk_objection,
+    newest_only,
+    storage_type,
+)
 from orchestrator.proxmox.tasks import TaskResult, parse_upid
 from orchestrator.proxmox.values import (
     Disk,
@@ -77,7 +82,6 @@ from orchestrator.proxmox.values import (
 
 __all__ = [
     "FREEZE_POOL",
-    "STORAGE_TYPES",
     "Affinity",
     "AgentNotRunning",
     "AlreadyExists",
@@ -152,5 +156,7 @@ __all__ = [
     "read_vm",
     "set_ha_state",
     "side_by_side",
+    "storage_type",
+    "understood_beside",
     "where_is",
 ]

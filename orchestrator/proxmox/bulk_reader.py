@@ -30,7 +30,7 @@ from orchestrator.proxmox.errors import ProxmoxError, tidy
 from orchestrator.proxmox.reading import VmSummary, read_vm
 
 if TYPE_CHECKING:
-    from orchestrator.proxmox.client import Cluster
+    from orchestrator.proxmox.calls import Calls
 
 FEWEST_MACHINES = 50
 """For fewer than these the files are not read: so many calls take no longer than a connection by SSH."""
@@ -70,7 +70,7 @@ class BulkReader:
     notices: list[str] = field(default_factory=list, compare=False)
     """Why the files were not used, for people; empty while they are."""
 
-    def for_machines(self, cluster: Cluster, vms: Collection[VmSummary]) -> Mapping[int, ConfigurationFile]:
+    def for_machines(self, cluster: Calls, vms: Collection[VmSummary]) -> Mapping[int, ConfigurationFile]:
         """The configurations of machines, as far as the files tell them and the API confirms it.
 
         Args:
@@ -91,7 +91,7 @@ class BulkReader:
             )
             return {}
 
-    def confirmed(self, cluster: Cluster, vms: Collection[VmSummary]) -> Mapping[int, ConfigurationFile]:
+    def confirmed(self, cluster: Calls, vms: Collection[VmSummary]) -> Mapping[int, ConfigurationFile]:
         """As :meth:`for_machines`, for any number of them.
 
         Raises:
@@ -103,7 +103,7 @@ class BulkReader:
         return found
 
     def _confirm(
-        self, cluster: Cluster, vms: Sequence[VmSummary], files: Mapping[int, ConfigurationFile]
+        self, cluster: Calls, vms: Sequence[VmSummary], files: Mapping[int, ConfigurationFile]
     ) -> None:
         """Ask the API for a few machines.
 

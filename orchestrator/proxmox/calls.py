@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from orchestrator.proxmox.addresses import RESTS_SECONDS, Addresses
 from orchestrator.proxmox.budget import Limits
@@ -31,9 +31,6 @@ from orchestrator.proxmox.errors import (
 )
 from orchestrator.proxmox.recognition import Foreign, Recognition
 from orchestrator.proxmox.shapes import wrong_answer
-
-if TYPE_CHECKING:
-    from orchestrator.proxmox.bulk_reader import BulkReader
 
 T = TypeVar("T")
 Method = Literal["GET", "POST", "PUT", "DELETE"]
@@ -100,7 +97,6 @@ class Calls:
         vmids: tuple[int, int] | None = None,
         nodes: Mapping[str, str] | None = None,
         on_call: Callable[[str, str], None] | None = None,
-        bulk_reader: BulkReader | None = None,
     ) -> None:
         """Describe the cluster.
 
@@ -119,7 +115,6 @@ class Calls:
             nodes: the own addresses of nodes, by their names, each as ``url``: what is asked of a node is asked there,
                 and each of them stands in for any other that cannot be reached.
             on_call: called with method and path right before every request is sent, retries and polls included.
-            bulk_reader: reads the configurations of many machines at once, beside the API; None: nobody does.
 
         Raises:
             ValueError: ``url``, ``nodes`` or ``token_id`` is not of its form.
@@ -141,7 +136,6 @@ class Calls:
         self._patience = patience or Patience()
         self.vmids = vmids
         self._on_call = on_call
-        self.bulk_reader = bulk_reader
         self.leaves_task: Callable[[], bool] = lambda: False
         self.before_write: Callable[[str, str], None] = lambda _method, _path: None
         self._local = threading.local()

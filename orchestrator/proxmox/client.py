@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from orchestrator.proxmox.calls import Calls, Method, Patience
 from orchestrator.proxmox.connection import parse_http_date
@@ -27,6 +27,9 @@ from orchestrator.proxmox.errors import (
 from orchestrator.proxmox.shapes import VMID, Record, wrong
 from orchestrator.proxmox.tasks import TaskResult, Upid, look_again_in, parse_upid, warnings_in
 
+if TYPE_CHECKING:
+    from orchestrator.proxmox.bulk_reader import BulkReader
+
 __all__ = ["Cluster", "Patience", "UnusableCluster"]
 
 _NOBODY = "nobody@pve!none"
@@ -37,7 +40,13 @@ _LISTEN_SECONDS = 1.0
 
 
 class Cluster(Calls):
-    """The API of one site's cluster: its calls, and tasks that are waited for."""
+    """The API of one site's cluster: its calls, and tasks that are waited for.
+
+    Attributes:
+        bulk_reader: reads the configurations of many machines at once, beside the API; None: nothing does.
+    """
+
+    bulk_reader: BulkReader | None = None
 
     def free_vmid(self) -> int:
         """A number that no VM and no container has. Nothing reserves it: whoever uses it first has it. One call.

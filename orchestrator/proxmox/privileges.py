@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.proxmox.errors import PermissionDenied
 
 if TYPE_CHECKING:
-    from orchestrator.proxmox.client import Cluster
+    from orchestrator.proxmox.calls import Calls
 
 Held = Mapping[str, Mapping[str, Any]]
 """Privileges by path, as ``GET /access/permissions`` tells them; 0: only at the path itself, not below."""
@@ -123,7 +123,7 @@ def major(version: str) -> int:
     return int(found[0]) if found else 0
 
 
-def read_version(cluster: Cluster) -> str:
+def read_version(cluster: Calls) -> str:
     """The version of Proxmox VE, such as ``8.4.1``: one call.
 
     Raises:
@@ -171,7 +171,7 @@ def missing(held: Held, release: int, options: Collection[str] = ()) -> list[Nee
     ]
 
 
-def read_held(cluster: Cluster) -> Held:
+def read_held(cluster: Calls) -> Held:
     """What the token may do, by path: one call.
 
     Raises:
@@ -181,7 +181,7 @@ def read_held(cluster: Cluster) -> Held:
     return held
 
 
-def check_privileges(cluster: Cluster) -> str:
+def check_privileges(cluster: Calls) -> str:
     """Make sure that the token sees everything and may do what plans ask for: two calls. Return Proxmox VE's version.
 
     Without VM.Audit a missing VM and a forbidden one look the same and lists are silently shortened: a plan must

@@ -26,7 +26,7 @@ from orchestrator.proxmox.shapes import (
 from orchestrator.proxmox.values import wrong_setting
 
 if TYPE_CHECKING:
-    from orchestrator.proxmox.client import Cluster
+    from orchestrator.proxmox.calls import Calls
 
 
 T = TypeVar("T")
@@ -220,7 +220,7 @@ class VmConfig:
         return None if key in self.deleted else self.current.get(key)
 
 
-def read_cluster(cluster: Cluster, *, version: str | None = None) -> ClusterState:
+def read_cluster(cluster: Calls, *, version: str | None = None) -> ClusterState:
     """Read the cluster's lists: three calls, and one a node that has machines made seconds ago.
 
     An entry that cannot be read is one of ``bad_entries``; the others are as they are.
@@ -350,7 +350,7 @@ def _bad(kind: str, entry: Mapping[str, Any], reason: str) -> BadEntry:
     )
 
 
-def read_frozen(cluster: Cluster) -> str:
+def read_frozen(cluster: Calls) -> str:
     """Who stopped every change at a site, and why; empty if nobody did. One call.
 
     Raises:
@@ -359,7 +359,7 @@ def read_frozen(cluster: Cluster) -> str:
     return frozen_by(read_pools(cluster))
 
 
-def read_pools(cluster: Cluster) -> dict[str, str]:
+def read_pools(cluster: Calls) -> dict[str, str]:
     """The pools of a cluster and their comments, as far as the token sees them. One call.
 
     Raises:
@@ -411,7 +411,7 @@ _NODES_ENTRY = Record(
 
 
 def _told_by_nodes(
-    cluster: Cluster, vms: list[VmSummary], off: Collection[str], bad: list[BadEntry]
+    cluster: Calls, vms: list[VmSummary], off: Collection[str], bad: list[BadEntry]
 ) -> tuple[list[VmSummary], frozenset[str]]:
     """Have the nodes tell what the cluster's list does not know: names, states and sizes.
 
@@ -488,7 +488,7 @@ def _completed(vm: VmSummary, told: VmSummary) -> VmSummary:
     )
 
 
-def read_node(cluster: Cluster, node: str) -> dict[int, VmSummary]:
+def read_node(cluster: Calls, node: str) -> dict[int, VmSummary]:
     """The VMs of a node as it tells itself, by number: right at this moment, without their pools. One call.
 
     An entry that cannot be read is left out.
@@ -500,7 +500,7 @@ def read_node(cluster: Cluster, node: str) -> dict[int, VmSummary]:
     return {int(entry["vmid"]): _vm({**entry, "node": node}) for entry in entries}
 
 
-def read_state(cluster: Cluster, vm: VmSummary) -> VmSummary:
+def read_state(cluster: Calls, vm: VmSummary) -> VmSummary:
     """A VM with the state, the lock and the uptime that its node says it has at this moment: one call.
 
     The cluster's list may be ten seconds old, or not know them at all (:attr:`VmSummary.status`).
@@ -519,7 +519,7 @@ def read_state(cluster: Cluster, vm: VmSummary) -> VmSummary:
     )
 
 
-def where_is(cluster: Cluster, vmid: int) -> str | None:
+def where_is(cluster: Calls, vmid: int) -> str | None:
     """The node that has a VM or container now; None if the cluster has none of that number. One call.
 
     A node that does not have it proves nothing: it may have been migrated, or recovered by HA, since a list was read.
@@ -575,7 +575,7 @@ def _storage(entry: Mapping[str, Any]) -> StorageSummary:
     )
 
 
-def read_vm(cluster: Cluster, node: str, vmid: int, *, odd: bool = False) -> VmConfig:
+def read_vm(cluster: Calls, node: str, vmid: int, *, odd: bool = False) -> VmConfig:
     """Read one VM's configuration, current and pending, with its digest: one call.
 
     Args:
@@ -596,7 +596,7 @@ def read_vm(cluster: Cluster, node: str, vmid: int, *, odd: bool = False) -> VmC
     return config
 
 
-def read_container(cluster: Cluster, node: str, vmid: int) -> VmConfig:
+def read_container(cluster: Calls, node: str, vmid: int) -> VmConfig:
     """Read one container's configuration, as :func:`read_vm` reads a VM's: one call.
 
     Raises:
@@ -606,7 +606,7 @@ def read_container(cluster: Cluster, node: str, vmid: int) -> VmConfig:
     return _read_config(cluster, node, "lxc", vmid)
 
 
-def read_pool_members(cluster: Cluster, pool: str) -> frozenset[int]:
+def read_pool_members(cluster: Calls, pool: str) -> frozenset[int]:
     """The numbers of the machines in a pool, as the cluster has it at this moment: one call.
 
     Raises:
@@ -618,7 +618,7 @@ def read_pool_members(cluster: Cluster, pool: str) -> frozenset[int]:
     return frozenset(int(member["vmid"]) for member in members if "vmid" in member)
 
 
-def _read_config(cluster: Cluster, node: str, kind: str, vmid: int) -> VmConfig:
+def _read_config(cluster: Calls, node: str, kind: str, vmid: int) -> VmConfig:
     current: dict[str, str] = {}
     pending: dict[str, str] = {}
     deleted: set[str] = set()

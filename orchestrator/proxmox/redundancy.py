@@ -14,7 +14,7 @@ from orchestrator.proxmox.errors import NotFound
 from orchestrator.proxmox.privileges import major
 
 if TYPE_CHECKING:
-    from orchestrator.proxmox.client import Cluster
+    from orchestrator.proxmox.calls import Calls
 
 RULES_SINCE = 9
 """The major version that has HA rules instead of groups."""
@@ -125,7 +125,7 @@ class RedundancySettings:
         return found
 
 
-def read_redundancy(cluster: Cluster, version: str) -> RedundancySettings:
+def read_redundancy(cluster: Calls, version: str) -> RedundancySettings:
     """Read HA resources, groups or rules, and replication jobs: three calls.
 
     Args:
@@ -155,7 +155,7 @@ def is_ha_managed(status: Mapping[str, Any]) -> bool:
     return bool(int((status.get("ha") or {}).get("managed") or 0))
 
 
-def set_ha_state(cluster: Cluster, vmid: int, state: str) -> None:
+def set_ha_state(cluster: Calls, vmid: int, state: str) -> None:
     """Tell the HA manager what it is to do with a VM. One that it does not know any more needs nothing.
 
     Raises:

@@ -18,7 +18,7 @@ from functools import cache
 from typing import Any
 
 from orchestrator.proxmox.errors import tidy
-from orchestrator.proxmox.snapshots import VOLUME_CHAIN
+from orchestrator.proxmox.storage_types import VOLUME_CHAIN
 from orchestrator.proxmox.tasks import parse_upid
 from orchestrator.proxmox.values import wrong_setting
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 G = TypeVar("G")
+R = TypeVar("R")
 
 AT_ONCE = 2
 """Calls at a time to one address: of the three workers that pvedaemon has on a node, one stays for others."""
@@ -72,3 +75,55 @@ def side_by_side(
             for ended in beside:
                 ended.result()
     return [found[number] for number in range(len(items))]
+
+
+def understood_beside(
+    cluster: Calls,
+    items: Collection[G],
+    node_of: Callable[[G], str],
+    read: Callable[[G], T],
+    understand: Callable[[G, T], R],
+) -> list[R]:
+    """As :func:`side_by_side`; what is read is understood by the calling thread while the next is read.
+
+    Args:
+        cluster: the API.
+        items: what to read.
+        node_of: the node that is asked.
+        read: reads one of them.
+        understand: makes something of what was read, without a call.
+
+    Returns:
+        What was understood, in the order of the items.
+    """
+    if len(items) <= _WORTH_A_CONNECTION:
+        found = side_by_side(cluster, items, node_of, read)
+        return [understand(item, value) for item, value in zip(items, found, strict=True)]
+    answers: SimpleQueue[tuple[int, G, T] | None] = SimpleQueue()
+    given_up = threading.Event()
+
+    def read_one(numbered: tuple[int, G]) -> None:
+        if given_up.is_set():
+            raise CancelledError
+        number, item = numbered
+        answers.put((number, item, read(item)))
+
+    def read_all() -> None:
+        try:
+            side_by_side(cluster, list(enumerate(items)), lambda numbered: node_of(numbered[1]), read_one)
+        finally:
+            answers.put(None)
+            cluster.hand_over()
+
+    results: dict[int, R] = {}
+    cluster.hand_over()
+    with ThreadPoolExecutor(1, thread_name_prefix=f"read-{cluster.site}") as pool:
+        reading = pool.submit(read_all)
+        try:
+            while (answer := answers.get()) is not None:
+                number, item, value = answer
+                results[number] = understand(item, value)
+        finally:
+            given_up.set()
+        reading.result()
+    return [results[number] for number in range(len(items))]

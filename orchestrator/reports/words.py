@@ -158,7 +158,7 @@ class Words:
         fr="la machine n’a pas pu être sauvegardée cette nuit ; le Prestataire cherche pourquoi",
         en="the machine could not be backed up tonight; the provider finds out why",
     )
-    not_created = Text(fr="Pas encore créées", en="Not created yet")
+    not_created = Text(fr="Pas encore créées ou reprises", en="Not created or taken over yet")
     unsupervised = Text(fr="Machine non supervisée", en="Machine not supervised")
     unsupervised_remedy = Text(
         fr="orchestrator apply --guests --only CLIENT/MACHINE y installe ce qui manque",

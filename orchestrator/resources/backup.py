@@ -23,6 +23,7 @@ from orchestrator.counting import counted, plural
 from orchestrator.resources.marks import (
     EXACT,
     Codec,
+    Contract,
     Day,
     Label,
     UnreadableMark,
@@ -30,21 +31,17 @@ from orchestrator.resources.marks import (
     Vmid,
     matching,
     printable,
+    require,
 )
 
 if TYPE_CHECKING:
-    from orchestrator.proxmox import StoredArchive
+    from orchestrator.proxmox import ClusterState, StoredArchive
     from orchestrator.resources.desired import DesiredMachine
-    from orchestrator.resources.observed import ObservedMachine, ObservedSite
+    from orchestrator.resources.notes import Mark
 
 _Shared = Annotated[Label, AfterValidator(intern)]
 """A name that tens of thousands of archives have in common."""
 
-_Contract = Annotated[
-    str,
-    matching(re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._/#-]{0,62}[A-Za-z0-9])?"), "a contract's reference"),
-    AfterValidator(intern),
-]
 LONGEST_TEMPLATE = 1024
 """Characters of vzdump's ``notes-template``."""
 
@@ -93,7 +90,7 @@ class ArchiveMark:
     v: Version = 3
     client: _Shared
     machine: _Shared
-    contract: _Contract
+    contract: Annotated[Contract, AfterValidator(intern)]
     days: Annotated[int, Field(ge=1, le=_MOST_DAYS)]
     test: RestoreTest | None = None
     vmid: Vmid | None = None
@@ -157,8 +154,7 @@ def _earlier(version: int, data: dict[str, Any]) -> dict[str, Any]:
         name: data[name] for name in ("client", "machine", "contract", "days") if name in data
     }
     if version > 1:
-        if missing := [name for name in ("vmid", "night") if data.get(name) is None]:
-            raise UnreadableMark(f"it has no {missing[0]}")
+        require(data, "vmid", "night")
         found |= {name: data.get(name) for name in ("vmid", "night", "volume")}
     if data.get("tested") is not None:
         found["test"] = {"on": data["tested"], "sound": data.get("sound"), "found": data.get("found")}
@@ -218,7 +214,7 @@ class Holdings:
 def attribute(
     stored: Iterable[StoredArchive],
     site: str,
-    machines: Iterable[ObservedMachine],
+    marks: Mapping[int, Mark],
     known: Iterable[tuple[str, str]],
     *,
     holders: Mapping[int, frozenset[str]] | None = None,
@@ -234,17 +230,16 @@ def attribute(
     Args:
         stored: what the storages list.
         site: the site they were read from.
-        machines: ours.
+        marks: of the machines that are ours, by VM id.
         known: clients and machines of the files.
         holders: the clients that each VM seems to belong to, whoever made it, by VM id.
     """
-    by_vmid = {machine.summary.vmid: machine.mark for machine in machines if machine.mark}
-    keys = {(mark.client, mark.machine) for mark in by_vmid.values()} | set(known)
+    keys = {(mark.client, mark.machine) for mark in marks.values()} | set(known)
     owned: dict[tuple[str, str], list[Archive]] = defaultdict(list)
     foreign, disbelieved = [], []
     orphans: dict[tuple[str, str], dt.datetime] = {}
     for item in stored:
-        holder = by_vmid.get(item.vmid)
+        holder = marks.get(item.vmid)
         clients = frozenset({holder.client}) if holder else (holders or {}).get(item.vmid, frozenset())
         try:
             mark = _believed(item, clients)
@@ -344,23 +339,23 @@ def archives_going(desired: DesiredMachine, archives: tuple[Archive, ...], now: 
     return [verdict.archive for verdict in judged if verdict.goes]
 
 
-def places(site: ObservedSite, names: Iterable[str]) -> list[tuple[str, str]]:
+def listed_at(state: ClusterState, names: Iterable[str]) -> list[tuple[str, str]]:
     """Where to list backup storages: each shared one once, by a node that reaches it; a local one on every node.
 
     Args:
-        site: the cluster.
+        state: the cluster.
         names: the backup storages of the site's file.
 
     Returns:
         Pairs of node and storage.
     """
     wanted = set(names)
-    nodes = {node.name: node for node in site.state.nodes}
+    nodes = {node.name: node for node in state.nodes}
     found: list[tuple[str, str]] = []
     seen: set[str] = set()
     usable = [
         storage
-        for storage in site.state.storages
+        for storage in state.storages
         if storage.name in wanted and storage.node in nodes and storage.usable
     ]
     for storage in sorted(usable, key=lambda storage: storage.mute):

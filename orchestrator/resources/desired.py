@@ -9,10 +9,11 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.contract.life import ContractLife
+from orchestrator.contract.offers import Offer
 from orchestrator.contract.probation import probation_ends
+from orchestrator.documents.public_keys import parse_public_key
 from orchestrator.guests.rules import FirewallPolicy, policy_of
-from orchestrator.subscriptions.model import MaintenanceWindow, Offer
-from orchestrator.subscriptions.public_keys import parse_public_key
+from orchestrator.subscriptions.model import MaintenanceWindow
 
 if TYPE_CHECKING:
     from orchestrator.sites.model import BackupStorage, Provider, Site, SiteNetwork
@@ -171,8 +172,7 @@ def _desired(
     managed = subscription.managed_services
     # Article 3.8.2: the client has no direct access to a fully managed server.
     client_access = managed is None or managed.level != "full"
-    # Supervision is not in the list of article 3.3, which is exclusive.
-    supervised = managed is not None and offer is not Offer.ESSENTIAL
+    supervised = managed is not None and offer.terms.supervision
     administration = subscription.administration
     return DesiredMachine(
         client=subscription.client,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import ProxmoxError, StoredArchive, list_archives
-from orchestrator.resources.backup import Holdings, attribute, places
+from orchestrator.resources.backup import Holdings, attribute, listed_at
 from orchestrator.resources.desired import pool_of
 from orchestrator.resources.observed import ObservedSite
 
@@ -15,9 +15,15 @@ if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster
 
 
+_POOL = pool_of("")
+
+NOTHING = Holdings(owned={}, foreign=())
+"""No archives."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SiteReading:
-    """One site with its archives.
+    """One site with its archives, as far as they were asked for.
 
     Attributes:
         observed: machines with their snapshots and archives.
@@ -28,15 +34,9 @@ class SiteReading:
     """
 
     observed: ObservedSite
-    holdings: Holdings
-    unread: Mapping[str, str]
+    holdings: Holdings = NOTHING
+    unread: Mapping[str, str] = field(default_factory=dict)
     bad_archives: tuple[str, ...] = ()
-
-
-_POOL = pool_of("")
-
-NOTHING = Holdings(owned={}, foreign=())
-"""No archives."""
 
 
 def with_archives(
@@ -53,7 +53,7 @@ def with_archives(
     wanted = list(storages)
     unread: dict[str, str] = {}
     bad: list[str] = []
-    reached = places(observed, wanted)
+    reached = listed_at(observed.state, wanted)
 
     def listed() -> Iterator[StoredArchive]:
         """One storage after the other, so that only one list is held: each may have tens of thousands."""
@@ -66,7 +66,8 @@ def with_archives(
             bad.extend(told if vmid is None else f"VM {vmid}: {told}" for vmid, told in listing.bad)
             yield from listing.archives
 
-    holdings = attribute(listed(), observed.site, observed.machines, known, holders=_holders(observed))
+    marks = {machine.summary.vmid: machine.mark for machine in observed.machines if machine.mark}
+    holdings = attribute(listed(), observed.site, marks, known, holders=_holders(observed))
     for name in wanted:
         if name not in {storage for _, storage in reached}:
             unread[name] = _why_not(observed, name)

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING
 
 from orchestrator.counting import counted, plural
 from orchestrator.proxmox import (
-    STORAGE_TYPES,
     NotFound,
     PropertyString,
     ProxmoxError,
     disk_objection,
     parse_disk,
     read_vm,
+    storage_type,
 )
 from orchestrator.resources.adoption import Slot, disk_slots
 from orchestrator.resources.machine import image_needs, is_cloud_init, is_drive, size_words
+from orchestrator.resources.observed import Template
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, ClusterState, StorageSummary, VmConfig, VmSummary
@@ -30,21 +31,6 @@ if TYPE_CHECKING:
 
 _FIRMWARE = ("efidisk0", "tpmstate0")
 _GIB = 1024**3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Template:
-    """A template as it was read.
-
-    Attributes:
-        summary: as the cluster lists it.
-        config: its configuration; None if it could not be read.
-        problem: why it could not be, and what to do; empty if it was.
-    """
-
-    summary: VmSummary
-    config: VmConfig | None
-    problem: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,8 +320,7 @@ def _storage_objection(storage: StorageSummary | None, desired: DesiredMachine, 
         return f"the storage {name} does not take machines' disks: `pvesm set {name} --content {takes}`"
     if objection := disk_objection(name, storage.kind, desired.disk_format):
         return objection
-    kind = STORAGE_TYPES.get(storage.kind)
-    needed = sum(size for _, size in desired.disks) if kind is not None and kind.thick else 1
+    needed = sum(size for _, size in desired.disks) if storage_type(storage.kind).thick else 1
     free = max(storage.maxdisk - storage.disk, 0) / _GIB
     if storage.maxdisk and free < needed:
         return f"the storage {name} has {free:.1f} GiB left on {node} and the machine needs {needed} GiB: make room"

@@ -24,7 +24,6 @@ from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import DesiredMachine, pool_of
 from orchestrator.resources.key_names import NamedKey
 from orchestrator.resources.notes import Mark
-from orchestrator.subscriptions.model import Offer
 
 if TYPE_CHECKING:
     from orchestrator.resources.observed import ObservedMachine
@@ -129,7 +128,8 @@ def _ssh_keys(sides: _Sides) -> Iterator[Edit]:
     if observed == wanted:
         return
     before, after = (tuple(sorted(keys)) or None for keys in (observed, wanted))
-    if sides.mark.ready and sides.desired.offer is Offer.ESSENTIAL:
+    offer = sides.desired.offer
+    if sides.mark.ready and not offer.terms.keys:
         yield Edit(
             change=Change(
                 kind=Kind.NOTICE,
@@ -137,7 +137,7 @@ def _ssh_keys(sides: _Sides) -> Iterator[Edit]:
                 before=before,
                 after=after,
                 why="keys are installed at delivery; managing them afterwards is not part of "
-                "cloud-vm-essential (art. 3.3): the client changes them in the machine",
+                f"{offer} (art. {offer.terms.article}): the client changes them in the machine",
             )
         )
         return

@@ -22,6 +22,7 @@ from orchestrator.proxmox import (
     read_state,
     read_vm,
     side_by_side,
+    understood_beside,
     where_is,
 )
 from orchestrator.resources.desired import RETIRED_TAG
@@ -155,14 +156,59 @@ class MachineReader:
             return vm, known.snapshots
         return self.find(vm, lambda node: read_snapshots(self.cluster, node, vm.vmid))
 
-    def read(self, summary: VmSummary, *, all_snapshots: Callable[[str, str], bool]) -> Found | None:
-        """Read a machine; None if it is gone.
+    def read(
+        self,
+        vms: Collection[VmSummary],
+        *,
+        all_snapshots: Callable[[str, str], bool],
+        before: Callable[[], None] = lambda: None,
+    ) -> dict[int, Found | None]:
+        """Read machines, by VM id; None is one that is gone.
+
+        Each is understood while the next is read: hypervisors take longer than we do.
 
         Args:
-            summary: the machine.
+            vms: the machines.
             all_snapshots: whether a client's machine's snapshots are listed although its configuration names none.
+            before: called before each machine; what it raises ends the reading.
         """
-        summary, config = self.configuration(summary)
+
+        def configuration(vm: VmSummary) -> tuple[VmSummary, VmConfig | str | None]:
+            before()
+            return self.configuration(vm)
+
+        def understood(
+            vm: VmSummary, answer: tuple[VmSummary, VmConfig | str | None]
+        ) -> Found | ObservedMachine | None:
+            machine = self._understood(*answer)
+            if not isinstance(machine, ObservedMachine):
+                return machine
+            known = self._state_is_known(machine.summary, machine.mark)
+            return machine if not known or _has_snapshots(machine, all_snapshots) else self._complete(machine)
+
+        found: dict[int, Found | None] = {}
+        more: dict[int, ObservedMachine] = {}
+        results = understood_beside(self.cluster, vms, lambda vm: vm.node, configuration, understood)
+        for vm, result in zip(vms, results, strict=True):
+            if isinstance(result, ObservedMachine):
+                more[vm.vmid] = result
+            else:
+                found[vm.vmid] = result
+
+        def complete(machine: ObservedMachine) -> Found | None:
+            before()
+            sure = self._with_its_state(machine)
+            if not isinstance(sure, ObservedMachine):
+                return sure
+            return self._with_snapshots(sure) if _has_snapshots(sure, all_snapshots) else self._complete(sure)
+
+        completed = side_by_side(self.cluster, more.values(), lambda machine: machine.summary.node, complete)
+        return found | dict(zip(more, completed, strict=True))
+
+    def _understood(
+        self, summary: VmSummary, config: VmConfig | str | None
+    ) -> Found | ObservedMachine | None:
+        """A machine as its configuration says, with its mark; why it cannot be; None if it is gone."""
         if config is None:
             return None
         if isinstance(config, str):
@@ -174,21 +220,31 @@ class MachineReader:
             mark = parse_mark(config.effective("description") or "")
         except UnreadableMark as error:
             return Found(machine=machine, trouble=self.damaged(machine, error))
-        sure = self.with_state(summary, mark)
-        if sure is None:
+        return replace(machine, mark=mark)
+
+    def _with_its_state(self, machine: ObservedMachine) -> Found | ObservedMachine | None:
+        """A machine with the state that its node says it is in; as :meth:`_understood`."""
+        summary = self.with_state(machine.summary, machine.mark)
+        if summary is None:
             return None
-        if isinstance(sure, str):
-            return Found(machine=None, trouble=self.unread(summary, f"whether it runs is not known: {sure}"))
-        summary = sure
-        machine = replace(machine, mark=mark, summary=summary)
-        if mark is None:
-            return Found(machine=machine)
-        if why := oddity(config):
+        if isinstance(summary, str):
+            reason = f"whether it runs is not known: {summary}"
+            return Found(machine=None, trouble=self.unread(machine.summary, reason))
+        return replace(machine, summary=summary)
+
+    def _complete(self, machine: ObservedMachine) -> Found:
+        """A machine of which all is known."""
+        if machine.mark is not None and (why := oddity(machine.config)):
             reason = f"its configuration cannot be understood: {why}; correct it in Proxmox"
-            return Found(machine=None, trouble=claimed(machine, mark, reason))
-        if summary.template or not ("parent" in config.current or all_snapshots(mark.client, mark.machine)):
-            return Found(machine=machine)
-        summary, snapshots = self.listed_snapshots(summary)
+            return Found(machine=None, trouble=claimed(machine, machine.mark, reason))
+        return Found(machine=machine)
+
+    def _with_snapshots(self, machine: ObservedMachine) -> Found | None:
+        """A machine with its mark and its snapshots, which are listed now; None if it is gone."""
+        mark, found = machine.mark, self._complete(machine)
+        if found.machine is None or mark is None:
+            return found
+        summary, snapshots = self.listed_snapshots(machine.summary)
         machine = replace(machine, summary=summary)
         if snapshots is None:
             return None
@@ -206,11 +262,7 @@ class MachineReader:
         Returns:
             None if it is gone; a text that says why its state is not known.
         """
-        as_left = None if mark is None else mark.power_left
-        if (
-            summary.status == (as_left or summary.status) in ("running", "stopped")
-            or summary.node in self.told
-        ):
+        if self._state_is_known(summary, mark):
             return summary
         listed = self.ask(summary.node, lambda: self.list_of(summary.node))
         told = listed.get(summary.vmid) if isinstance(listed, Mapping) else None
@@ -218,6 +270,13 @@ class MachineReader:
             return replace(summary, status=told.status, uptime=told.uptime, lock=told.lock)
         where, found = self.find(summary, lambda node: read_state(self.cluster, replace(summary, node=node)))
         return replace(found, node=where.node) if isinstance(found, VmSummary) else found
+
+    def _state_is_known(self, summary: VmSummary, mark: Mark | None) -> bool:
+        as_left = None if mark is None else mark.power_left
+        return (
+            summary.status == (as_left or summary.status) in ("running", "stopped")
+            or summary.node in self.told
+        )
 
     def list_of(self, node: str) -> Mapping[int, VmSummary]:
         """A node's own list of its VMs, read once."""
@@ -255,6 +314,13 @@ class MachineReader:
         if error.client and error.machine:
             return replace(trouble, client=error.client, machine=error.machine, guessed=False)
         return trouble
+
+
+def _has_snapshots(machine: ObservedMachine, all_snapshots: Callable[[str, str], bool]) -> bool:
+    mark = machine.mark
+    if mark is None or machine.summary.template:
+        return False
+    return "parent" in machine.config.current or all_snapshots(mark.client, mark.machine)
 
 
 def reader_of(cluster: Cluster, state: ClusterState, silent: Mapping[str, str]) -> MachineReader:

@@ -45,6 +45,7 @@ Version = Literal[3]
 EXACT = ConfigDict(extra="forbid", strict=True, defer_build=True)
 """How the models of marks are read. They are dataclasses: a night holds tens of thousands of them."""
 
+_NOT_JSON = "it is damaged: it is no longer the JSON that was written"
 _SHOWN = 60
 
 
@@ -74,6 +75,11 @@ LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 """A name of a client, a machine or a disk."""
 
 Label = Annotated[str, matching(LABEL, "a name of a file")]
+
+Contract = Annotated[
+    str,
+    matching(re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._/#-]{0,62}[A-Za-z0-9])?"), "a contract's reference"),
+]
 
 Line = Annotated[str, AfterValidator(_line)]
 """A printable text."""
@@ -190,7 +196,7 @@ class Codec(Generic[M]):
         try:
             data = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_double)
         except (ValueError, RecursionError):
-            raise UnreadableMark("it is damaged: it is no longer the JSON that was written") from None
+            raise UnreadableMark(_NOT_JSON) from None
         version = data.get("v")
         if type(version) is not int or version not in self.versions:
             raise UnreadableMark(
@@ -205,12 +211,23 @@ class Codec(Generic[M]):
         except ValidationError as error:
             raise UnreadableMark(described(error), data=data) from None
         except RecursionError:
-            raise UnreadableMark("it is damaged: nested too deeply", data=data) from None
+            raise UnreadableMark(_NOT_JSON, data=data) from None
 
 
 def same(_version: int, data: dict[str, Any]) -> dict[str, Any]:
     """What an earlier version wrote, where only its number is another."""
     return data
+
+
+def require(data: Mapping[str, Any], *names: str) -> None:
+    """Refuse a mark of an earlier version that lacks what it had to have.
+
+    Raises:
+        UnreadableMark: one of these fields is null, or is not there.
+    """
+    for name in names:
+        if data.get(name) is None:
+            raise UnreadableMark(f"it has no {name}", data=data)
 
 
 def described(error: ValidationError) -> str:
@@ -220,7 +237,7 @@ def described(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"it has no {place}"
     if first["type"] == "json_invalid":
-        return "it is damaged: it is no longer the JSON that was written"
+        return _NOT_JSON
     value = json.dumps(first["input"], default=str)
     shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
     if first["type"] == "value_error":

@@ -31,6 +31,7 @@ from orchestrator.resources.marks import (
     LABEL,
     MAXIMUM_LENGTH,
     Codec,
+    Contract,
     Day,
     Label,
     Line,
@@ -41,6 +42,7 @@ from orchestrator.resources.marks import (
     Vmid,
     described,
     matching,
+    require,
 )
 
 _LONGEST_SECONDS = 32_503_680_000
@@ -127,7 +129,7 @@ class Mark:
     v: Version = 3
     client: Label
     machine: Label
-    contract: Line
+    contract: Contract
     offer: Line
     image: Line
     ready: bool = False
@@ -180,8 +182,8 @@ def _earlier(version: int, data: dict[str, Any]) -> dict[str, Any]:
         if isinstance(keys := found.get("host_keys"), list):
             # It held whatever stood in the guest's files. What is no key is left out, as it is not learnt today.
             found["host_keys"] = [key for key in keys if isinstance(key, str) and is_public_key(key)]
-    elif found.get("vmid") is None:
-        raise UnreadableMark("it has no vmid", data=data)
+    else:
+        require(data, "vmid")
     if isinstance(found.get("applied"), dict):
         found["applied"] = _applied_words(found["applied"], data)
     update = found.get("update")

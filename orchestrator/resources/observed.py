@@ -14,7 +14,6 @@ from orchestrator.resources.static_addresses import addresses_in
 if TYPE_CHECKING:
     from orchestrator.proxmox import ClusterState, VmConfig, VmSnapshot, VmSummary
     from orchestrator.resources.backup import Archive
-    from orchestrator.resources.image import Template
     from orchestrator.resources.notes import Mark
     from orchestrator.resources.redundancy import ObservedRedundancy
     from orchestrator.resources.unreadable import Unreadable
@@ -56,6 +55,21 @@ class ObservedMachine:
     def running(self) -> bool:
         """Whether it is switched on. Of one of ours that is known: else it is unreadable."""
         return self.summary.on is True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """A template as it was read.
+
+    Attributes:
+        summary: as the cluster lists it.
+        config: its configuration; None if it could not be read.
+        problem: why it could not be, and what to do; empty if it was.
+    """
+
+    summary: VmSummary
+    config: VmConfig | None
+    problem: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

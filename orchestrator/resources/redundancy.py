@@ -24,6 +24,7 @@ from orchestrator.proxmox import (
     TokenRefused,
     Unreachable,
     read_redundancy,
+    storage_type,
 )
 from orchestrator.resources.attributes import AppliedRedundancy
 from orchestrator.resources.change import Change, Kind
@@ -43,8 +44,6 @@ SECOND_SITE = "second site"
 Params = dict[str, str | int | float]
 
 _OURS = "orchestrator: "
-_REPLICABLE = "zfspool"
-"""The one type of storage that Proxmox replicates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +67,7 @@ class Ground:
     @property
     def replicable(self) -> bool:
         """Whether Proxmox can replicate its disks."""
-        return self.kind == _REPLICABLE and not self.shared
+        return storage_type(self.kind).replicates and not self.shared
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from orchestrator.resources.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster
+    from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.observed import ObservedMachine, ObservedSite
 
 
@@ -72,3 +73,20 @@ def with_register(cluster: Cluster, observed: ObservedSite) -> ObservedSite:
         ),
         silent=reader.silent,
     )
+
+
+def needs_register(desired: Iterable[DesiredMachine], site: ObservedSite) -> bool:
+    """Whether the addresses of machines that are not ours must be known before planning this site."""
+    current = {
+        (machine.mark.client, machine.mark.machine): machine.address
+        for machine in site.machines
+        if machine.mark
+    }
+
+    def gets_one(machine: DesiredMachine) -> bool:
+        has = current.get(machine.key)
+        if machine.address:
+            return has != machine.address
+        return has is None or has not in machine.network.subnet
+
+    return any(machine.site == site.site and gets_one(machine) for machine in desired)

@@ -1,23 +1,26 @@
-"""Which machines a command is about. What is read of a site follows from it: nobody else's machines are.
+"""Which machines an operation is about. What is read of a site follows from it: nobody else's machines are.
 
 The cluster's list has pool, tags and name of every VM for one call. Where pool and tags agree whose a VM is, that
 decides whether its configuration is read; where they do not, it is read whatever was asked for, because its notes may
-say anything. What was not read proves nothing: a machine that is not found among those that were read is looked for
-among all of them (:mod:`orchestrator.planning.scopes`) before anything is made.
+say anything. What was not read proves nothing: a machine that exists and keeps its address is judged by itself, but one
+that is not found is looked for among all of them (:func:`scopes`), and all addresses are read before one is given.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.resources.desired import OWNER_TAG
 from orchestrator.resources.ownership import CLIENT_POOL
+from orchestrator.resources.register import needs_register
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import VmSummary
+    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.observed import ObservedSite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,3 +73,78 @@ def certain_owner(vm: VmSummary) -> str | None:
     """The client whose a VM is by its pool and by its tags; None if the two do not say the same."""
     tags = [tag for tag in vm.tags if tag.startswith(CLIENT_POOL)]
     return vm.pool.removeprefix(CLIENT_POOL) if vm.pool is not None and tags == [vm.pool] else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What a run is limited to: everything, one client, or one machine (``--only CLIENT[/MACHINE]``)."""
+
+    client: str | None = None
+    machine: str | None = None
+
+    def includes(self, client: str, machine: str) -> bool:
+        """Whether a machine is in the selection."""
+        return self.client in (None, client) and self.machine in (None, machine)
+
+
+EVERYTHING = Selection()
+"""No limit."""
+
+
+def scopes(desired: Collection[DesiredMachine], selection: Selection) -> tuple[Scope, ...]:
+    """What may be read for an operation, the least first: the machine, its client's machines, everybody's.
+
+    For one machine its client's VMs of other names are passed over as far as those are names of its file: what bears a
+    name that no file has may be any machine.
+
+    Args:
+        desired: all machines of all files; none if no files are read.
+        selection: the machines that it is about.
+    """
+    if selection.client is None and not desired:
+        return (EVERYBODY,)
+    if selection.client is None:
+        return Scope(clients=frozenset(machine.client for machine in desired)), EVERYBODY
+    client = Scope.of(selection.client)
+    if selection.machine is None:
+        return client, EVERYBODY
+    names = {machine.name for machine in desired if machine.client == selection.client}
+    passed_over = frozenset(names - {selection.machine})
+    return Scope(clients=client.clients, passed_over=passed_over), client, EVERYBODY
+
+
+def suffices(
+    scope: Scope,
+    desired: Collection[DesiredMachine],
+    observed: Mapping[str, ObservedSite],
+    selection: Selection,
+    *,
+    addresses: bool = True,
+) -> bool:
+    """Whether what was read is enough: whatever else there is would change nothing of the answer.
+
+    Args:
+        scope: what was read.
+        desired: all machines of all files.
+        observed: the sites that could be read, as far as the scope goes.
+        selection: the machines that the operation is about.
+        addresses: whether machines may be given addresses, which nobody else may have.
+    """
+    if scope.clients is None:
+        return True
+    own = {
+        (machine.mark.client, machine.mark.machine): machine.mark
+        for site in observed.values()
+        for machine in site.machines
+        if machine.mark
+    }
+    selected = [machine for machine in desired if selection.includes(*machine.key)]
+    keys = {machine.key for machine in selected if machine.site in observed}
+    if selection.client is not None and selection.machine is not None and not selected:
+        keys.add((selection.client, selection.machine))
+    for key in keys:
+        mark = own.get(key)
+        # A mark of version 1 does not say which VM it is for: a copy under another name would count as much.
+        if mark is None or (mark.vmid is None and scope.passed_over):
+            return False
+    return not addresses or not any(needs_register(selected, site) for site in observed.values())

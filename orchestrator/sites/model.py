@@ -19,12 +19,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from orchestrator.documents.problems import shorten
-from orchestrator.subscriptions.model import Strict
-from orchestrator.subscriptions.values import (
+from orchestrator.documents.values import (
     DnsLabel,
     HostAddress,
     Network,
     SshPublicKey,
+    Strict,
     Subnet,
     Switch,
     WholeNumber,
@@ -380,3 +380,10 @@ class Provider(Strict):
         description="let nights erase what a contract that ended leaves (article 10); else they only say what",
     )
     sites: dict[DnsLabel, Site] = Field(min_length=1, description="the data centres, by their names")
+
+    @property
+    def backup_storage_names(self) -> dict[str, tuple[str, ...]]:
+        """The names of the backup storages, by site."""
+        return {
+            name: tuple(storage.name for storage in site.backup_storages) for name, site in self.sites.items()
+        }

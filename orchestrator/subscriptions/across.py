@@ -44,7 +44,7 @@ def _addresses_have_one_machine(files: Sequence[Checked[Subscription]]) -> Itera
         if checked.value is None or checked.is_stood_in(("contract", "site")):
             continue
         subscription = checked.value
-        for _, machine_path, machine in machines_with_path(subscription):
+        for machine_path, machine in machines_with_path(subscription):
             path = (*machine_path, "address")
             if machine.address == "auto" or checked.is_stood_in(path):
                 continue
@@ -66,7 +66,7 @@ def _machines_are_taken_over_once(files: Sequence[Checked[Subscription]]) -> Ite
         if checked.value is None or checked.is_stood_in(("contract", "site")):
             continue
         site = checked.value.contract.site
-        for _, machine_path, machine in machines_with_path(checked.value):
+        for machine_path, machine in machines_with_path(checked.value):
             path = (*machine_path, "adopt")
             if machine.adopt is None or checked.is_stood_in(path):
                 continue

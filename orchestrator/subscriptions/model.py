@@ -8,13 +8,13 @@ the contract sets carries its article (``x-article``).
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
+from orchestrator.contract.offers import Offer
 from orchestrator.contract.snapshots import NAME_PATTERN, NAME_WORDS
-from orchestrator.subscriptions.values import (
+from orchestrator.documents.values import (
     Address,
     Date,
     Day,
@@ -29,6 +29,7 @@ from orchestrator.subscriptions.values import (
     PortRange,
     Source,
     SshPublicKey,
+    Strict,
     Switch,
     TimeOfDay,
     WholeNumber,
@@ -61,7 +62,6 @@ __all__ = [
     "ManagedServices",
     "Mebibytes",
     "Network",
-    "Offer",
     "OpenPort",
     "PortRange",
     "Quote",
@@ -69,7 +69,6 @@ __all__ = [
     "Service",
     "Source",
     "SshPublicKey",
-    "Strict",
     "Subscription",
     "Suspension",
     "Termination",
@@ -81,20 +80,6 @@ __all__ = [
     "parse_size",
     "parse_source",
 ]
-
-
-class Offer(StrEnum):
-    """An offer of the contract (article 3)."""
-
-    ESSENTIAL = "cloud-vm-essential"
-    ADVANCED = "cloud-vm-advanced"
-    DATACENTER = "cloud-datacenter"
-
-
-class Strict(BaseModel):
-    """Unknown keys are errors and values never change: what every class of a file shares."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 class Quote(Strict):

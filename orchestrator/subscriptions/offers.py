@@ -1,8 +1,8 @@
-"""What the offers allow: every rule of the two VM offers, with its article and its words.
+"""What a file may not ask for under its offers: every rule, with its article and its words.
 
-A rule is a small generator over one subscription. To know what an offer refuses, read this file top to
-bottom. Rules that need the provider's sites are in :mod:`orchestrator.subscriptions.placement`, rules between
-files in :mod:`orchestrator.subscriptions.across`.
+A rule is a small generator over one subscription. What an offer covers is a row of
+:class:`orchestrator.contract.offers.Offer`. Rules that need the provider's sites are in
+:mod:`orchestrator.subscriptions.placement`, rules between files in :mod:`orchestrator.subscriptions.across`.
 """
 
 from __future__ import annotations
@@ -12,23 +12,17 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 
 from orchestrator.contract.calendar import WORK_ENDS, WORK_STARTS
+from orchestrator.contract.offers import RETENTIONS, Offer, Terms
 from orchestrator.contract.snapshots import RESERVED_NAMES, SNAPSHOT_LIFE, SNAPSHOTS_AT_A_TIME
 from orchestrator.counting import counted
 from orchestrator.documents.checking import Finding
 from orchestrator.documents.places import YamlPath
-from orchestrator.guests.openings import Opening, sources_over_ports
-from orchestrator.subscriptions.model import Machine, MaintenanceWindow, Offer, Subscription
-
-RETENTIONS = (7, 31)
-"""Article 3.5: the retentions of a backup, in rolling calendar days."""
+from orchestrator.subscriptions.model import Machine, MaintenanceWindow, Subscription
+from orchestrator.subscriptions.openings import Opening, sources_over_ports
 
 MOST_SOURCES = 50_000
 """Sources of a machine's firewall, counted for each stretch of ports within which nothing begins or ends."""
 
-_ESSENTIAL_COVERS = (
-    "the offer covers machines, snapshots, history and the basic firewall only; "
-    "move the machine to cloud-vm-advanced, or take {} out"
-)
 _MOST_NAMED = 20
 
 Rule = Callable[[Subscription], Iterator[Finding]]
@@ -40,25 +34,43 @@ def check_offers(subscription: Subscription) -> Iterator[Finding]:
         yield from rule(subscription)
 
 
-def machines_with_path(
-    subscription: Subscription, offer: Offer | None = None
-) -> Iterator[tuple[YamlPath, YamlPath, Machine]]:
-    """Yield each machine (of one offer, or of all) with the path of its offer and its own path."""
+def machines_with_offer(subscription: Subscription) -> Iterator[tuple[Offer, YamlPath, YamlPath, Machine]]:
+    """Yield each machine with its offer, the offer's path and its own."""
     for number, service in enumerate(subscription.services):
-        if offer is None or service.offer is offer:
-            for index, machine in enumerate(service.machines):
-                yield ("services", number, "offer"), ("services", number, "machines", index), machine
+        for index, machine in enumerate(service.machines):
+            path: YamlPath = ("services", number, "machines", index)
+            yield service.offer, ("services", number, "offer"), path, machine
 
 
-def only_the_vm_offers(subscription: Subscription) -> Iterator[Finding]:
+def machines_with_path(subscription: Subscription) -> Iterator[tuple[YamlPath, Machine]]:
+    """Yield each machine with its path."""
+    for _, _, path, machine in machines_with_offer(subscription):
+        yield path, machine
+
+
+def _others(covers: Callable[[Terms], bool]) -> str:
+    """The offers that cover something, for people."""
+    return " or ".join(offer for offer in Offer if offer.terms.carried_out and covers(offer.terms))
+
+
+def _not_covered(offer: Offer, covers: Callable[[Terms], bool], what: str) -> str:
+    """What to do about something that an offer does not cover."""
+    return (
+        f"the offer covers {offer.terms.words} only; move the machine to {_others(covers)}, "
+        f"or take {what} out"
+    )
+
+
+def only_offers_that_are_carried_out(subscription: Subscription) -> Iterator[Finding]:
     """Cloud Datacenter is sold (3.1), but not carried out by this version."""
     for number, service in enumerate(subscription.services):
-        if service.offer is Offer.DATACENTER:
+        if not service.offer.terms.carried_out:
+            allowed = ", ".join(offer for offer in Offer if offer.terms.carried_out)
             yield Finding(
                 ("services", number, "offer"),
-                "cloud-datacenter is not carried out by this version",
-                f"allowed: {Offer.ESSENTIAL}, {Offer.ADVANCED}; keep virtual data centres out of these files",
-                article="3.1",
+                f"{service.offer} is not carried out by this version",
+                f"allowed: {allowed}; keep virtual data centres out of these files",
+                article=service.offer.terms.article,
             )
 
 
@@ -107,103 +119,104 @@ def status_agrees_with_its_dates(subscription: Subscription) -> Iterator[Finding
             )
 
 
-def essential_has_no_backup(subscription: Subscription) -> Iterator[Finding]:
+def an_offer_without_backup_has_none(subscription: Subscription) -> Iterator[Finding]:
     """3.3 lists what Essential covers, exclusively; by article 7 the client backs up."""
-    for offer, path, machine in machines_with_path(subscription, Offer.ESSENTIAL):
-        if machine.backup is not None:
-            allowed = _ESSENTIAL_COVERS.format("the backup") + " (the client backs up, art. 7)"
+    for offer, place, path, machine in machines_with_offer(subscription):
+        if machine.backup is not None and not offer.terms.backup:
             yield Finding(
                 (*path, "backup"),
-                "backup is not part of cloud-vm-essential",
-                allowed,
-                "3.3",
-                relies_on=(offer,),
+                f"backup is not part of {offer}",
+                _not_covered(offer, lambda terms: terms.backup, "the backup")
+                + " (the client backs up, art. 7)",
+                offer.terms.article,
+                relies_on=(place,),
             )
 
 
-def essential_has_no_redundancy(subscription: Subscription) -> Iterator[Finding]:
+def an_offer_without_redundancy_has_none(subscription: Subscription) -> Iterator[Finding]:
     """3.3: one single data centre, neither redundant hardware nor a second site."""
-    for offer, path, machine in machines_with_path(subscription, Offer.ESSENTIAL):
+    for offer, place, path, machine in machines_with_offer(subscription):
         redundancy = machine.redundancy
-        if redundancy is None:
+        if redundancy is None or offer.terms.redundancy:
             continue
         if redundancy.hardware:
             yield Finding(
                 (*path, "redundancy", "hardware"),
-                "redundant hardware is not part of cloud-vm-essential",
-                _ESSENTIAL_COVERS.format("the redundancy"),
-                "3.3",
-                relies_on=(offer,),
+                f"redundant hardware is not part of {offer}",
+                _not_covered(offer, lambda terms: terms.redundancy, "the redundancy"),
+                offer.terms.article,
+                relies_on=(place,),
                 key=True,
             )
         if redundancy.second_site is not None:
             yield Finding(
                 (*path, "redundancy", "second_site"),
-                "a second site is not part of cloud-vm-essential: one single data centre",
-                _ESSENTIAL_COVERS.format("the second site"),
-                "3.3",
-                relies_on=(offer,),
+                f"a second site is not part of {offer}: one single data centre",
+                _not_covered(offer, lambda terms: terms.redundancy, "the second site"),
+                offer.terms.article,
+                relies_on=(place,),
                 key=True,
             )
 
 
-def essential_machines_are_not_stopped(subscription: Subscription) -> Iterator[Finding]:
+def an_offer_without_power_stops_no_machine(subscription: Subscription) -> Iterator[Finding]:
     """3.3 leaves out what 3.2 lists: stop and restart on the client's behalf."""
-    for offer, path, machine in machines_with_path(subscription, Offer.ESSENTIAL):
-        if machine.power == "stopped":
+    for offer, place, path, machine in machines_with_offer(subscription):
+        if machine.power == "stopped" and not offer.terms.power:
             yield Finding(
                 (*path, "power"),
-                "stopping a machine on the client's behalf is not part of cloud-vm-essential",
-                "take power out (the client stops it from inside), or move the machine to cloud-vm-advanced",
-                "3.3",
-                relies_on=(offer,),
+                f"stopping a machine on the client's behalf is not part of {offer}",
+                "take power out (the client stops it from inside), or move the machine to "
+                + _others(lambda terms: terms.power),
+                offer.terms.article,
+                relies_on=(place,),
             )
 
 
-def advanced_backup_is_kept_7_or_31_days(subscription: Subscription) -> Iterator[Finding]:
-    """3.5: another retention is for Cloud Datacenter, on an accepted quote."""
-    for offer, path, machine in machines_with_path(subscription, Offer.ADVANCED):
-        if machine.backup is not None and machine.backup.retention_days not in RETENTIONS:
+def a_backup_is_kept_for_days_that_its_offer_has(subscription: Subscription) -> Iterator[Finding]:
+    """3.5: 7 or 31 days; a retention of the client's own is for Cloud Datacenter, on an accepted quote."""
+    for offer, place, path, machine in machines_with_offer(subscription):
+        backup = machine.backup
+        if backup is None or backup.retention_days in RETENTIONS or not offer.terms.backup:
+            continue
+        if not offer.terms.other_retentions:
+            others = ", ".join(other for other in Offer if other.terms.other_retentions)
             yield Finding(
                 (*path, "backup", "retention_days"),
-                f"a backup of cloud-vm-advanced cannot be kept {counted(machine.backup.retention_days, 'day')}",
-                "allowed: 7 or 31 calendar days; others are for cloud-datacenter, on an accepted quote",
+                f"a backup of {offer} cannot be kept {counted(backup.retention_days, 'day')}",
+                f"allowed: 7 or 31 calendar days; others are for {others}, on an accepted quote",
                 "3.5",
-                relies_on=(offer,),
+                relies_on=(place,),
             )
-
-
-def datacenter_backup_of_other_days_has_a_quote(subscription: Subscription) -> Iterator[Finding]:
-    """3.5: a retention of the client's own is for Cloud Datacenter, on an accepted quote."""
-    for offer, path, machine in machines_with_path(subscription, Offer.DATACENTER):
-        backup = machine.backup
-        if backup is not None and backup.retention_days not in RETENTIONS and backup.quote is None:
+        elif backup.quote is None:
             yield Finding(
                 (*path, "backup", "retention_days"),
                 f"a backup that is kept {counted(backup.retention_days, 'day')} needs an accepted quote",
                 "name it (quote: REFERENCE), or keep the backup 7 or 31 calendar days",
                 "3.5",
-                relies_on=(offer,),
+                relies_on=(place,),
             )
 
 
 def second_site_is_another_site(subscription: Subscription) -> Iterator[Finding]:
     """3.2: geographic redundancy is on two distinct sites."""
-    for offer, path, machine in machines_with_path(subscription, Offer.ADVANCED):
-        if machine.redundancy is not None and machine.redundancy.second_site == subscription.contract.site:
+    for offer, place, path, machine in machines_with_offer(subscription):
+        redundancy = machine.redundancy
+        if redundancy is None or not offer.terms.redundancy:
+            continue
+        if redundancy.second_site == subscription.contract.site:
             yield Finding(
                 (*path, "redundancy", "second_site"),
                 f"the second site is {subscription.contract.site}, where the machine stands already",
                 "name another site than contract.site: the redundancy is on two distinct sites",
                 "3.2",
-                relies_on=(offer, ("contract", "site")),
+                relies_on=(place, ("contract", "site")),
             )
 
 
 def at_most_two_snapshots_at_a_time(subscription: Subscription) -> Iterator[Finding]:
     """3.2, 3.3: at most two snapshots at a time, each kept seven days."""
-    for offer, path, machine in machines_with_path(subscription):
-        article = "3.3" if _offer_at(subscription, offer) is Offer.ESSENTIAL else "3.2"
+    for offer, _, path, machine in machines_with_offer(subscription):
         by_day = sorted(enumerate(machine.snapshots), key=lambda pair: (pair[1].taken_on, pair[0]))
         for position, (index, snapshot) in enumerate(by_day):
             kept = [
@@ -218,7 +231,7 @@ def at_most_two_snapshots_at_a_time(subscription: Subscription) -> Iterator[Find
                     f"snapshot {snapshot.name} would be one more than {SNAPSHOTS_AT_A_TIME} at a time: "
                     f"on {snapshot.taken_on} {names} are still kept",
                     "at most 2 at a time, each kept 7 days: take one out, or choose a later day",
-                    article,
+                    offer.terms.article,
                     relies_on=tuple(
                         (*path, "snapshots", number, "taken_on") for number, _ in (*kept, (index, snapshot))
                     ),
@@ -227,7 +240,7 @@ def at_most_two_snapshots_at_a_time(subscription: Subscription) -> Iterator[Find
 
 def snapshot_names_are_unique(subscription: Subscription) -> Iterator[Finding]:
     """Proxmox knows a snapshot of a machine by its name alone."""
-    for _, path, machine in machines_with_path(subscription):
+    for path, machine in machines_with_path(subscription):
         named = [
             ((*path, "snapshots", index, "name"), snapshot.name)
             for index, snapshot in enumerate(machine.snapshots)
@@ -242,14 +255,14 @@ def snapshot_names_are_unique(subscription: Subscription) -> Iterator[Finding]:
 
 def machine_names_are_unique(subscription: Subscription) -> Iterator[Finding]:
     """A machine is known by its client and its name."""
-    named = [((*path, "name"), machine.name) for _, path, machine in machines_with_path(subscription)]
+    named = [((*path, "name"), machine.name) for path, machine in machines_with_path(subscription)]
     yield from _repeated(named, "machine", "the machines of a client have different names")
 
 
 def adopted_machines_are_described_once(subscription: Subscription) -> Iterator[Finding]:
     """A machine is taken over as one machine, at an address that is known."""
     named = []
-    for _, path, machine in machines_with_path(subscription):
+    for path, machine in machines_with_path(subscription):
         if machine.adopt is None:
             continue
         named.append(((*path, "adopt"), str(machine.adopt)))
@@ -267,7 +280,7 @@ def adopted_machines_are_described_once(subscription: Subscription) -> Iterator[
 
 def disks_have_names_of_their_own(subscription: Subscription) -> Iterator[Finding]:
     """A disk is known by its name; the first one holds the system."""
-    for _, path, machine in machines_with_path(subscription):
+    for path, machine in machines_with_path(subscription):
         named = [((*path, "disks", index, "name"), disk.name) for index, disk in enumerate(machine.disks)]
         yield from _repeated(named, "disk", "the disks of a machine have different names")
         if machine.disks and machine.disks[0].name != "system":
@@ -280,7 +293,7 @@ def disks_have_names_of_their_own(subscription: Subscription) -> Iterator[Findin
 
 def ports_are_opened_once(subscription: Subscription) -> Iterator[Finding]:
     """Two entries for one port are easily changed in one place only, and then mean something else."""
-    for _, path, machine in machines_with_path(subscription):
+    for path, machine in machines_with_path(subscription):
         opened = machine.firewall.open
         painted: dict[str, _Painted] = {"tcp": _Painted(), "udp": _Painted()}
         for index, entry in enumerate(opened):
@@ -302,7 +315,7 @@ def ports_are_opened_once(subscription: Subscription) -> Iterator[Finding]:
 
 def firewalls_are_of_a_size(subscription: Subscription) -> Iterator[Finding]:
     """A policy is kept in the machine's notes, which are short; and to work out thousands of overlaps takes minutes."""
-    for _, path, machine in machines_with_path(subscription):
+    for path, machine in machines_with_path(subscription):
         openings = (
             Opening(*entry.first_last, entry.protocol, entry.sources) for entry in machine.firewall.open
         )
@@ -363,7 +376,7 @@ def apart_machines_are_of_the_same_file(subscription: Subscription) -> Iterator[
     """A pair that serves together: both members are machines of one client."""
     names = {machine.name for _, machine in subscription.machines()}
     known = sorted(names)
-    for _, path, machine in machines_with_path(subscription):
+    for path, machine in machines_with_path(subscription):
         named = [((*path, "apart_from", index), name) for index, name in enumerate(machine.apart_from)]
         yield from _repeated(named, "machine", "name each machine once")
         for place, name in named:
@@ -383,7 +396,7 @@ def exclusions_need_managed_services(subscription: Subscription) -> Iterator[Fin
     """3.8.3: installing updates is part of the managed services."""
     if subscription.managed_services is not None:
         return
-    for _, path, machine in machines_with_path(subscription):
+    for path, machine in machines_with_path(subscription):
         if machine.updates.exclude:
             yield Finding(
                 (*path, "updates"),
@@ -416,13 +429,12 @@ def fully_managed_servers_have_no_client_access(subscription: Subscription) -> I
 
 
 RULES: tuple[Rule, ...] = (
-    only_the_vm_offers,
+    only_offers_that_are_carried_out,
     status_agrees_with_its_dates,
-    essential_has_no_backup,
-    essential_has_no_redundancy,
-    essential_machines_are_not_stopped,
-    advanced_backup_is_kept_7_or_31_days,
-    datacenter_backup_of_other_days_has_a_quote,
+    an_offer_without_backup_has_none,
+    an_offer_without_redundancy_has_none,
+    an_offer_without_power_stops_no_machine,
+    a_backup_is_kept_for_days_that_its_offer_has,
     second_site_is_another_site,
     at_most_two_snapshots_at_a_time,
     snapshot_names_are_unique,
@@ -469,10 +481,6 @@ class _Painted:
         self._begins[begin:end] = [port for port, _ in kept]
         self._stretches[begin:end] = [stretch for _, stretch in kept]
         return min((stretch[1] for _, stretch in covered), default=None)
-
-
-def _offer_at(subscription: Subscription, path: YamlPath) -> Offer:
-    return subscription.services[int(path[1])].offer
 
 
 def _ports(first: int, last: int) -> str:

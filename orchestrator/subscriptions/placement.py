@@ -27,7 +27,7 @@ def check_placement(subscription: Subscription, provider: Provider) -> Iterator[
     site = provider.sites.get(subscription.contract.site)
     if site is None:
         yield _unknown(_SITE, "site", subscription.contract.site, provider.sites)
-    for _, path, machine in machines_with_path(subscription):
+    for path, machine in machines_with_path(subscription):
         if site is not None:
             yield from _second_site(path, machine, subscription.contract.site, site)
             yield from _image(path, machine, site)

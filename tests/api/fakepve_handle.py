@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,14 +19,29 @@ from orchestrator.proxmox import Cluster, Patience
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
+_END_SECONDS = 10.0
+
 IMPATIENT = Patience(first_wait=0.001, longest_wait=0.002, jitter=0.0, first_poll=0.001, longest_poll=0.01)
 """Asks as often as in real life, without the waits."""
+
+
+@functools.cache
+def _forks() -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    """The process that clusters are forked from (``tests.api.fakepve_forks``) and the way to it: it ends with us."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        command = [sys.executable, "-m", "tests.api.fakepve_forks", "--socket", str(theirs.fileno())]
+        process = subprocess.Popen(
+            command, cwd=_REPOSITORY, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+        )
+    return ours, process
 
 
 class FakePve:
     """A cluster that fakepve plays, in a process of its own. Use as a context manager.
 
     Attributes:
+        pid: the process.
         url, ca_file, token_id, token_secret: how to reach its API.
     """
 
@@ -31,14 +50,12 @@ class FakePve:
         self._guard = threading.Lock()
         self._directory = tempfile.TemporaryDirectory(prefix="fakepve-")
         self._clusters: list[Cluster] = []
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.api.fakepve_process", "--directory", self._directory.name],
-            cwd=_REPOSITORY,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(_forks()[0], [os.fsencode(self._directory.name)], [theirs.fileno()])
+        self._socket, self._said = ours, ours.makefile("r", encoding="utf-8")
         about = self._read()
+        self.pid: int = about["pid"]
         self.url: str = about["url"]
         self.ca_file = Path(about["ca_file"])
         self.token_id: str = about["token_id"]
@@ -50,24 +67,16 @@ class FakePve:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @property
-    def pid(self) -> int:
-        """The process."""
-        return self._process.pid
-
     def _read(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        line = self._said.readline()
         if not line:
-            raise RuntimeError(f"the fakepve process ended with status {self._process.wait()}")
+            raise RuntimeError("the fakepve process ended: what it said is on standard error")
         return json.loads(line)
 
     def control(self, op: str, **arguments: Any) -> Any:
         """Tell the process something: ``op_NAME`` of ``fakepve_process.Control``. Return its answer."""
         with self._guard:
-            assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps({"op": op, **arguments}) + "\n")
-            self._process.stdin.flush()
+            self._socket.sendall(json.dumps({"op": op, **arguments}).encode() + b"\n")
             answer = self._read()
         if not answer["ok"]:
             raise RuntimeError(answer["error"])
@@ -305,13 +314,11 @@ class FakePve:
         """End the process and close the connections to it."""
         for cluster in self._clusters:
             cluster.close()
-        if self._process.stdin and not self._process.stdin.closed:
-            self._process.stdin.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._process.stdout:
-            self._process.stdout.close()
+        with self._socket, self._said:
+            self._socket.shutdown(socket.SHUT_WR)
+            self._socket.settimeout(_END_SECONDS)
+            try:
+                self._said.read()
+            except TimeoutError:
+                os.kill(self.pid, signal.SIGKILL)
         self._directory.cleanup()

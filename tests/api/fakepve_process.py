@@ -4,7 +4,7 @@
     python -m tests.api.fakepve_process --directory DIR [--state FILE]
 
 Writes its CA's certificate into DIR, listens on a free loopback port with a certificate of that CA, and prints
-one line of JSON: ``url``, ``ca_file``, ``token_id``, ``token_secret``. Then it carries out the requests on
+one line of JSON: ``pid``, ``url``, ``ca_file``, ``token_id``, ``token_secret``. Then it carries out the requests on
 standard input, ``{"op": NAME, …}`` a line, and answers each with ``{"ok": true, "result": …}`` or
 ``{"ok": false, "error": TEXT}``. FILE is a JSON list of such requests to begin with. It ends when its standard
 input does. Licensed as fakepve, which it imports.
@@ -17,6 +17,7 @@ import asyncio
 import datetime as dt
 import ipaddress
 import json
+import os
 import secrets
 import sys
 import traceback
@@ -38,7 +39,7 @@ from tests.api.fakepve_redundancy import RedundancyOps
 from tests.api.fakepve_saving import SavingOps
 from tests.api.fakepve_statistics import StatisticsOps
 
-_HOST = "127.0.0.1"
+HOST = "127.0.0.1"
 _TOKEN = "orchestrator@pve!apply"
 _LINE_BYTES = 64 * 1024**2
 
@@ -254,7 +255,7 @@ class Control(
         }
 
 
-def _make_certificates(directory: Path) -> tuple[Path, tuple[str, str]]:
+def make_certificates(directory: Path) -> tuple[Path, tuple[str, str]]:
     """Make a CA and a server certificate; return the CA's file, and the server's certificate and key."""
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test Cluster CA")])
@@ -274,7 +275,7 @@ def _make_certificates(directory: Path) -> tuple[Path, tuple[str, str]]:
     ca = builder(ca_name, ca_key.public_key()).add_extension(
         x509.BasicConstraints(ca=True, path_length=0), True
     )
-    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(_HOST))])
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))])
     server = builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pve1")]), key.public_key())
     files = {name: directory / name for name in ("ca.pem", "server.pem", "server.key")}
     files["ca.pem"].write_bytes(ca.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
@@ -294,17 +295,18 @@ def _say(message: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-async def _serve(directory: Path, state: Path | None) -> None:
-    ca_file, certificate = _make_certificates(directory)
-    node = TroubledNode(host=_HOST, port=0)
+async def serve(directory: Path, state: Path | None = None) -> None:
+    """Play a cluster until standard input ends."""
+    ca_file, certificate = make_certificates(directory)
+    node = TroubledNode(host=HOST, port=0)
     secret = secrets.token_hex(16)
     node.apitokens[_TOKEN] = secret
     control = Control(node, certificate)
     for request in json.loads(state.read_text()) if state else []:
         await control.handle(request)
     await node.start(*certificate)
-    about = {"url": node.url, "ca_file": str(ca_file), "token_id": _TOKEN, "token_secret": secret}
-    _say(about)
+    reached = {"url": node.url, "ca_file": str(ca_file), "token_id": _TOKEN, "token_secret": secret}
+    _say({"pid": os.getpid(), **reached})
     reader = asyncio.StreamReader(limit=_LINE_BYTES)
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
@@ -325,7 +327,7 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, required=True, help="where the certificates go")
     parser.add_argument("--state", type=Path, help="a JSON list of requests to begin with")
     arguments = parser.parse_args()
-    asyncio.run(_serve(arguments.directory, arguments.state))
+    asyncio.run(serve(arguments.directory, arguments.state))
 
 
 if __name__ == "__main__":

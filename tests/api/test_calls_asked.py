@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import yaml
 
 from orchestrator.resources.desired import pool_of
 from orchestrator.resources.notes import read_mark, write_mark
+from orchestrator.resources.reading_ahead import ReadingAhead
 from tests.api.desk import Answer, Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
 from tests.unit.plan_worlds import World
@@ -97,6 +99,24 @@ def test_plans_of_one_client_or_machine_read_nothing_of_the_others(large: Desk) 
         assert (read, planned["vmid"], planned["refused"]) == (expected, number, lost)
         assert lists <= (6 if lost else 4)
     fake.control("set_config", vmid=number, tags="orchestrator;client-c5")
+
+
+def test_what_is_read_while_the_files_are_is_only_a_guess(large: Desk) -> None:
+    """A glance at the files says whose machines they are about: a wrong one changes no plan, and costs no call."""
+    path, before = large.folder / "subscriptions" / "c8.yaml", _calls(large, "plan", "--only", "c8")
+    assert before[:2] == (EACH, 4)
+    path.write_text(json.dumps(yaml.safe_load(path.read_text())))  # no such line in it
+    assert _calls(large, "plan", "subscriptions/c8.yaml")[:2] == (EACH, 4)
+    after = _calls(large, "plan", "--only", "c8")
+    assert (after[:2], after[2].out) == (before[:2], before[2].out)
+    _write(large, 8)
+
+    fake = large.fakes["paris"]
+    fake.control("reset_calls")
+    everybody = {f"c{number}" for number in range(CLIENTS)}
+    with closing(fake.cluster()) as cluster, ReadingAhead({"paris": cluster}, everybody):
+        pass  # the files were wrong
+    assert sum(fake.calls().values()) < OTHERS / 2, "nobody wants the rest"
 
 
 def test_applying_to_one_machine_reads_the_others_only_where_an_address_is_given(large: Desk) -> None:

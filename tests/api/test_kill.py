@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,25 +20,30 @@ REFERENCE = (
 _INCIDENTAL = ("digest", "meta", "net0", "smbios1", "vmgenid")
 
 
-@pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Any]:
-    """Make desks with clusters of their own, one after the other."""
-    made: list[FakePve] = []
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory, fakepve_module: FakePve) -> Callable[[], Desk]:
+    """Make desks with an empty cluster, one after the other: the cluster is each time again what it was."""
+    fakepve_module.control("add_template", vmid=9000, name="debian-12")
+    fakepve_module.save()
 
-    def make(name: str) -> Desk:
-        for fake in made:
-            fake.close()
-        made[:] = [FakePve()]
-        made[0].control("add_template", vmid=9000, name="debian-12")
-        folder = tmp_path / name
-        folder.mkdir()
-        desk = Desk(folder, {"paris": made[0]})
+    def make() -> Desk:
+        fakepve_module.bring_back()
+        fakepve_module.control("reset_calls")
+        desk = Desk(tmp_path_factory.mktemp("desk"), {"paris": fakepve_module})
         desk.write(*REFERENCE)
         return desk
 
-    yield make
-    for fake in made:
-        fake.close()
+    return make
+
+
+@pytest.fixture(scope="module")
+def reference(fresh: Callable[[], Desk]) -> tuple[dict[str, Any], int]:
+    """What a run that nobody kills ends with, and how many calls it makes."""
+    desk = fresh()
+    assert desk.apply().code == 0
+    wanted = end_state(desk)
+    assert wanted["orphaned volumes"] == []
+    return wanted, sum(desk.fakes["paris"].calls().values())
 
 
 def end_state(desk: Desk) -> dict[str, Any]:
@@ -62,15 +66,13 @@ def end_state(desk: Desk) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("part", range(_PARTS))
-def test_killed_at_any_call_and_started_again_the_end_is_the_same(fresh: Any, part: int) -> None:
-    reference = fresh("reference")
-    assert reference.apply().code == 0
-    wanted = end_state(reference)
-    assert wanted["orphaned volumes"] == []
-    calls = sum(reference.fakes["paris"].calls().values())
+def test_killed_at_any_call_and_started_again_the_end_is_the_same(
+    fresh: Callable[[], Desk], reference: tuple[dict[str, Any], int], part: int
+) -> None:
+    wanted, calls = reference
     kills = 0
     for number in range(part, calls, _PARTS):
-        desk = fresh(f"kill-{number}")
+        desk = fresh()
         killed = desk.run_killed(number, "apply", "--yes", "--no-guests")
         kills += killed.killed
         again = desk.apply()

@@ -188,6 +188,9 @@ def test_what_somebody_took_away_is_drift_and_comes_back(estate: Estate) -> None
     estate.fake.control("finish_replications")
     found = changes(estate.plan())
     assert found["redundant hardware"]["drift"] and found["second site"]["drift"]
+    night = estate.run("nightly", "--dry-run", "--in-working-hours")
+    assert night.code == 0, night
+    assert "! redundant hardware dupont/web-1" in night.out and "! second site dupont/web-1" in night.out
     estate.settled()
     assert placed(estate.made, vmid) == ({"pve1", "pve2"}, True)
     assert {job["target"] for job in estate.made["jobs"].values()} == {"pve2", "pve-lyon"}

@@ -207,6 +207,24 @@ def test_a_taking_over_that_is_killed_anywhere_is_finished_by_the_next_run(desk:
     assert len(desk.fakes["paris"].dump()["vms"]) == 2
 
 
+def test_the_night_sees_what_is_imported_and_not_yet_applied_as_the_plan_does(desk: Desk) -> None:
+    night = NightDesk(desk)
+    _add(desk, ipconfig0="ip=203.0.113.50/24", agent="1")
+    imported = desk.run("import", "pve1/500", *IMPORT, "--out", "subscriptions/dupont.yaml")
+    assert imported.code == 0, imported
+    path = desk.folder / "subscriptions" / "dupont.yaml"
+    written = yaml.safe_load(path.read_text())
+    written["services"][0]["machines"][0]["backup"] = {"retention_days": 7}
+    path.write_text(yaml.safe_dump(written, sort_keys=False))
+    assert "taken over as it is" in desk.run("plan").out
+    shown = desk.run("nightly", "--dry-run", "--in-working-hours")
+    assert shown.code == 0 and "adopt" not in shown.out, shown
+    report = night.night()
+    (line,) = report.backups
+    assert (report.failures, report.drift, line.result) == (0, (), "not-created"), report
+    assert line.message == "VM 500 is not taken over yet: orchestrator apply does it"
+
+
 def test_three_calendar_months_end_on_the_same_day_or_the_months_last() -> None:
     import datetime as dt
 

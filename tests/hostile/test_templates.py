@@ -22,8 +22,8 @@ from orchestrator.guests import (
     write_known_hosts,
 )
 from orchestrator.guests.inventory import host_name
-from orchestrator.guests.places import playbook_folder
 from orchestrator.guests.playbooks import run_playbook
+from orchestrator.shipped_files import playbook_folder
 from tests.lab.hostile_shell import give_shell, say
 from tests.lab.namespace_guest import NamespaceGuest, namespace_guest, policy, unique_name
 

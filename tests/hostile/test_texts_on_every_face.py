@@ -26,11 +26,11 @@ from orchestrator.cli.speaking import LogFormat, begin
 from orchestrator.documents import Problem
 from orchestrator.history import open_history
 from orchestrator.nightly.result import NightReport
+from orchestrator.planning.charges import Allowance, Charge, Intervention
 from orchestrator.planning.document import to_document
-from orchestrator.planning.interventions import Allowance, Charge, Intervention
 from orchestrator.planning.plan import MachinePlan, Plan, SiteFailure
 from orchestrator.planning.review import render_html, render_markdown
-from orchestrator.planning.safety import Danger, Risk
+from orchestrator.planning.risk import Risk
 from orchestrator.proxmox import VmSummary
 from orchestrator.reports import render_night, write_metrics
 from orchestrator.resources.change import Change, ChangeClass, Kind
@@ -98,9 +98,9 @@ def _plan_of(text: str) -> Plan:
         unmanaged={text: (vm,)},
         failures=(SiteFailure(site=text, reason=text),),
         frozen={text: text},
-        dangers=(
-            Danger(risk=Risk.ERASE, where=text, words=text),
-            Danger(risk=Risk.CHANGE, where=text, words=text, allowed=True),
+        risks=(
+            Risk(risk="erase", where=text, words=text),
+            Risk(risk="change", where=text, words=text, allowed=True),
         ),
         allowances={text: Allowance(per_month=5, used=1, planned=1)},
     )

@@ -22,7 +22,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from orchestrator.guests import FirewallPolicy, GuestTarget, PartOutcome, SshSettings, configure_machines
-from orchestrator.guests.openings import Opening
+from orchestrator.subscriptions.openings import Opening
 
 _HERE = Path(__file__).parent
 _PORTS = ("443", "5432", "9999")

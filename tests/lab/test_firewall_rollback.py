@@ -27,8 +27,8 @@ from orchestrator.guests import (
     set_clock,
     write_known_hosts,
 )
-from orchestrator.guests.places import playbook_folder
 from orchestrator.guests.playbooks import run_playbook
+from orchestrator.shipped_files import playbook_folder
 from tests.lab.namespace_guest import (
     CLIENT,
     GUEST,

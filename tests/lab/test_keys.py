@@ -18,8 +18,8 @@ import pytest
 
 from orchestrator.guests import GuestTarget, LoginRefused, PartOutcome, SshSettings, source_address_seen
 from orchestrator.guests.keys import fingerprint, foreign_keys, outcome
-from orchestrator.guests.places import playbook_folder
 from orchestrator.guests.playbooks import TaskResult, run_playbook
+from orchestrator.shipped_files import playbook_folder
 from tests.lab.namespace_guest import (
     ADMIN_ID,
     GUEST,

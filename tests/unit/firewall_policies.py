@@ -4,8 +4,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from hypothesis import strategies as st
 
-from orchestrator.guests.openings import IPAddress, IPNetwork, Opening, Source
 from orchestrator.guests.rules import FirewallPolicy
+from orchestrator.subscriptions.openings import IPAddress, IPNetwork, Opening, Source
 
 _FOUR = int(IPv4Address("192.0.2.0"))
 _SIX = int(IPv6Address("2001:db8::"))

@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from orchestrator.cli import app
-from orchestrator.guests.places import template_folder
+from orchestrator.shipped_files import template_folder
 
 _RULES = template_folder() / "prometheus" / "alerts.yml"
 _ROOT = Path(__file__).parent.parent.parent

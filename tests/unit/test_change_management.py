@@ -13,10 +13,11 @@ from orchestrator.guests.keys import fingerprints
 from orchestrator.guests.rules import policy_to_data
 from orchestrator.history import open_history
 from orchestrator.history.changes import CHANGE, free_changes
+from orchestrator.planning.charges import Charge
 from orchestrator.planning.classes import RULES, UNKNOWN, classified, rule_for
-from orchestrator.planning.interventions import Charge, Decisions, with_interventions
+from orchestrator.planning.interventions import Decisions, with_interventions
 from orchestrator.planning.plan import Plan, make_plan
-from orchestrator.planning.safety import NoSuchRisk, read_allowed, with_dangers
+from orchestrator.planning.safety import NoSuchRisk, read_allowed, with_risks
 from orchestrator.resources.change import Change, ChangeClass, Kind
 from orchestrator.sites.model import Limit, Safety
 from tests.unit.plan_worlds import PROVIDER, World, desired
@@ -56,7 +57,7 @@ def _plan(before: dict[str, Any], after: dict[str, Any], *, now: dt.datetime = N
         world.make(machine, IPv4Address("203.0.113.10") + number)
     observed = world.observed()
     plan = make_plan(desired([after]), observed, now, **options)
-    return with_dangers(plan, observed, PROVIDER.safety)
+    return with_risks(plan, observed, PROVIDER.safety)
 
 
 def test_memory_that_was_changed_by_hand_is_drift_however_the_mark_of_an_earlier_version_worded_it() -> None:
@@ -202,13 +203,13 @@ def test_the_month_is_that_of_paris_and_failed_changes_do_not_count(tmp_path: An
 def test_too_many_retired_at_once_is_refused_until_it_is_allowed_by_name() -> None:
     names = [f"m-{number}" for number in range(5)]
     plan = _plan(_file({name: {} for name in names}), _file({name: {} for name in names[2:]}))
-    assert [danger.name for danger in plan.unsafe] == ["retire:dupont", "retire:site=paris"]
+    assert [risk.name for risk in plan.unsafe] == ["retire:dupont", "retire:site=paris"]
     assert "2 of 5 machines would be retired" in plan.unsafe[0].words
     one = _plan(_file({name: {} for name in names}), _file({name: {} for name in names[1:]}))
     assert not one.unsafe, "one is never too many"
 
 
-def test_allowing_one_danger_allows_no_other() -> None:
+def test_allowing_one_risk_allows_no_other() -> None:
     names = [f"m-{number}" for number in range(5)]
     world = World.empty()
     for number, machine in enumerate(desired([_file({name: {} for name in names})])):
@@ -217,14 +218,14 @@ def test_allowing_one_danger_allows_no_other() -> None:
     observed = world.observed()
     plan = make_plan(desired([_file({"m-0": {}})]), observed, NOW)
     allowed = read_allowed(["retire:dupont"])
-    found = with_dangers(plan, observed, PROVIDER.safety, allowed)
-    assert [danger.name for danger in found.unsafe] == ["retire:site=paris"]
-    assert [danger.name for danger in found.dangers if danger.allowed] == ["retire:dupont"]
+    found = with_risks(plan, observed, PROVIDER.safety, allowed)
+    assert [risk.name for risk in found.unsafe] == ["retire:site=paris"]
+    assert [risk.name for risk in found.risks if risk.allowed] == ["retire:dupont"]
 
 
-def test_new_machines_are_no_danger_and_limits_are_the_providers() -> None:
+def test_new_machines_are_no_risk_and_limits_are_the_providers() -> None:
     names = [f"m-{number}" for number in range(30)]
-    assert not _plan(_file({"a": {}}), _file({"a": {}, **{name: {} for name in names}})).dangers
+    assert not _plan(_file({"a": {}}), _file({"a": {}, **{name: {} for name in names}})).risks
     world = World.empty()
     for number, machine in enumerate(desired([_file({"a": {}, "b": {}})])):
         world.clone(machine)
@@ -232,11 +233,11 @@ def test_new_machines_are_no_danger_and_limits_are_the_providers() -> None:
     observed = world.observed()
     plan = make_plan(desired([_file({"a": {"vcpus": 2}, "b": {"vcpus": 2}})]), observed, NOW)
     strict = Safety(change=Limit(percent=50, machines=1))
-    assert [item.name for item in with_dangers(plan, observed, strict).unsafe] == [
+    assert [item.name for item in with_risks(plan, observed, strict).unsafe] == [
         "change:dupont",
         "change:site=paris",
     ]
-    assert not with_dangers(plan, observed, Safety()).unsafe
+    assert not with_risks(plan, observed, Safety()).unsafe
 
 
 def test_a_restart_outside_the_agreed_window_needs_more_than_to_be_told() -> None:

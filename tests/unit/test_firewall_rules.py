@@ -10,16 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.guests.openings import (
-    IPAddress,
-    IPNetwork,
-    Opening,
-    Protocol,
-    Source,
-    contains,
-    merged_networks,
-    merged_sources,
-)
 from orchestrator.guests.rules import (
     FirewallPolicy,
     admits_ssh_from,
@@ -31,6 +21,16 @@ from orchestrator.guests.rules import (
     render,
 )
 from orchestrator.subscriptions.model import Machine
+from orchestrator.subscriptions.openings import (
+    IPAddress,
+    IPNetwork,
+    Opening,
+    Protocol,
+    Source,
+    contains,
+    merged_networks,
+    merged_sources,
+)
 from tests.unit.firewall_policies import addresses, networks, openings, policies
 
 PROVIDER = ip_network("192.0.2.10")

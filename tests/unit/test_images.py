@@ -13,8 +13,8 @@ from orchestrator.planning.plan import make_plan
 from orchestrator.proxmox import ClusterState, NodeSummary, StorageSummary, VmConfig, VmSummary
 from orchestrator.resources.change import Kind
 from orchestrator.resources.desired import DesiredMachine, desired_machines
-from orchestrator.resources.image import Template, absence, places
-from orchestrator.resources.observed import ObservedSite
+from orchestrator.resources.image import absence, places
+from orchestrator.resources.observed import ObservedSite, Template
 from orchestrator.subscriptions.model import Subscription
 from tests.unit.plan_worlds import PROVIDER
 from tests.unit.test_plan_laws import NOW

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from orchestrator.contract.offers import Offer
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.keys import fingerprint
 from orchestrator.guests.updates import DuePackage, DueUpdates
@@ -17,7 +18,7 @@ from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import DesiredMachine, desired_machines
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
-from orchestrator.subscriptions.model import Offer, Subscription
+from orchestrator.subscriptions.model import Subscription
 from tests.unit.plan_worlds import PROVIDER, World
 
 ALICE = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMg1Bl/wH1SydQoVGPUVW0mIrhq6uCjSHOqPM3D1ETuc alice@dupont"

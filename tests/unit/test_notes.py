@@ -61,7 +61,7 @@ _fields: dict[str, st.SearchStrategy[Any]] = {
     "vmid": st.none() | st.integers(100, 999_999_999),
     "client": _names,
     "machine": _names,
-    "contract": _texts,
+    "contract": st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9 ._/#-]{0,62}[A-Za-z0-9])?", fullmatch=True),
     "offer": st.sampled_from(["cloud-vm-essential", "cloud-vm-advanced"]),
     "image": _texts,
     "ready": st.booleans(),
@@ -206,10 +206,10 @@ def test_notes_longer_than_proxmox_stores_are_refused() -> None:
 
 
 def test_the_mark_is_invisible_in_markdown_and_survives_hostile_names() -> None:
-    written = write_mark(MARK.with_(contract="a --> b -- c", retired=dt.date(2026, 11, 23)))
+    written = write_mark(MARK.with_(image="a --> b -- {{ c", retired=dt.date(2026, 11, 23)))
     assert written.split("<!-- orchestrator ")[1].count("-->") == 1
     read = read_mark(written)
-    assert read is not None and read.contract == "a --> b -- c"
+    assert read is not None and read.image == "a --> b -- {{ c"
 
 
 def test_whatever_a_file_may_ask_for_fits_into_a_mark() -> None:

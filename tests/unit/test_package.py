@@ -56,7 +56,7 @@ def test_it_works_in_an_empty_place(wheel: Path, tmp_path: Path) -> None:
     code = (
         f"import sys; sys.path[:] = [p for p in sys.path if p != {root}]; sys.path.insert(0, {target})\n"
         f"import orchestrator; assert orchestrator.__file__.startswith({target}), orchestrator.__file__\n"
-        "from orchestrator.guests.places import playbook_folder, template_folder\n"
+        "from orchestrator.shipped_files import playbook_folder, template_folder\n"
         "assert (playbook_folder() / 'machine.yml').is_file() and (template_folder() / 'firewall.nft.j2').is_file()\n"
         "from orchestrator.__main__ import main; sys.argv = ['orchestrator', *sys.argv[1:]]; main()\n"
     )

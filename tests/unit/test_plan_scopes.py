@@ -10,15 +10,23 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.planning.plan import Plan, Selection, make_plan
-from orchestrator.planning.safety import with_dangers
-from orchestrator.planning.scopes import scopes, suffices
+from orchestrator.planning.plan import Plan, make_plan
+from orchestrator.planning.safety import with_risks
 from orchestrator.resources.change import Kind
 from orchestrator.resources.desired import DesiredMachine, pool_of
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.ownership import sort_out
 from orchestrator.resources.register import register_of
-from orchestrator.resources.scope import EVERYBODY, Scope, certain_owner, looks_ours, namesakes
+from orchestrator.resources.scope import (
+    EVERYBODY,
+    Scope,
+    Selection,
+    certain_owner,
+    looks_ours,
+    namesakes,
+    scopes,
+    suffices,
+)
 from orchestrator.sites.model import Safety
 from tests.api.desk import machine as written
 from tests.api.desk import subscription
@@ -106,7 +114,7 @@ def _plan_as_read(
         observed = _read(machines, names, scope)
         if suffices(scope, wanted, observed, selection):
             made = make_plan(wanted, observed, NOW, selection=selection)
-            return scope, with_dangers(made, observed, LIMITS)
+            return scope, with_risks(made, observed, LIMITS)
     raise AssertionError("everything suffices")
 
 
@@ -134,8 +142,8 @@ def test_a_plan_of_a_part_is_that_part_of_the_plan_of_everything(
         assert list(part.machines) == expected, (selection, scope)
         stays = all(machine.observed and machine.observed.address == machine.address for machine in expected)
         if not spoilt:
-            whole = with_dangers(make_plan(wanted, observed, NOW, selection=selection), observed, LIMITS)
-            assert part.dangers == whole.dangers, "shares are those of all machines that are there"
+            whole = with_risks(make_plan(wanted, observed, NOW, selection=selection), observed, LIMITS)
+            assert part.risks == whole.risks, "shares are those of all machines that are there"
         if selection.machine and not spoilt and stays:
             assert scope == scopes(wanted, selection)[0], "nobody else's machines are read for it"
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.guests.places import template_folder
 from orchestrator.reports.speech import Speech
 from orchestrator.reports.words import Counted, Text, Words
+from orchestrator.shipped_files import template_folder
 from tests.unit.night_samples import GIB
 from tests.unit.report_readers import plain
 

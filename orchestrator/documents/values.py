@@ -12,11 +12,11 @@ import re
 from fractions import Fraction
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
 
 from orchestrator.documents.problems import shorten
-from orchestrator.subscriptions.public_keys import LONGEST_LINE, PATTERN, parse_public_key
+from orchestrator.documents.public_keys import LONGEST_LINE, PATTERN, parse_public_key
 
 _SIZE = re.compile(r"(?P<number>[0-9]{1,9}) ?(?P<unit>[MGT]iB)")
 _MEANT_SIZE = re.compile(
@@ -34,6 +34,12 @@ _SAMPLE_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMg1Bl/wH1SydQoVGPUVW0mIrhq6u
 
 IPv4Network = ipaddress.IPv4Network
 IPv6Network = ipaddress.IPv6Network
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors and values never change: what every class of a file shares."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 def parse_size(value: object) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_SHIPPED = Path(__file__).parents[1] / "shipped"
+_SHIPPED = Path(__file__).parent / "shipped"
 
 
 def _folder(name: str) -> Path:
-    in_clone = Path(__file__).parents[2] / name
+    in_clone = Path(__file__).parents[1] / name
     return in_clone if in_clone.is_dir() else _SHIPPED / name
 
 
