@@ -144,7 +144,7 @@ def _measure(machines: int, folder: Path, answers: dict[str, str] | None, tell: 
     from orchestrator.planning.safety import with_risks
     from orchestrator.planning.text import render_plan
     from orchestrator.resources.desired import desired_machines
-    from orchestrator.resources.observing import Asked, observe
+    from orchestrator.resources.observing import observe
     from orchestrator.sites import load_provider
     from orchestrator.subscriptions import load
 
@@ -166,7 +166,7 @@ def _measure(machines: int, folder: Path, answers: dict[str, str] | None, tell: 
         return
     cluster = Recorded(answers)
     started = time.process_time()
-    observed = {"paris": observe(cast(Cluster, cluster), "paris", Asked(desired=desired))}
+    observed = {"paris": observe(cast(Cluster, cluster), "paris", names={item.name for item in desired})}
     part("observation")
     plan = make_plan(desired, observed, _NOW)
     plan = with_risks(with_interventions(plan, {}), observed, provider.safety)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from orchestrator.applying.host_keys import EveryHolder
 from orchestrator.applying.journal import Journal
 from orchestrator.applying.limits import Limits
-from orchestrator.applying.machine_run import MachineRun, Surroundings, Waiting
+from orchestrator.applying.machine_run import run_machine
+from orchestrator.applying.machine_work import MachineWork, Surroundings, Waiting
 from orchestrator.applying.numbers import Numbers
 from orchestrator.applying.placement import Placement
 from orchestrator.applying.reserving import reserve_addresses
@@ -257,16 +258,16 @@ def _hypervisor_part(
         return _failed(machine, around, problem)
     if problem := missing.get((machine.site, f"client-{machine.client}")):
         return _failed(machine, around, problem)
-    run = MachineRun(machine, around)
+    work = MachineWork(machine, around)
     try:
-        observed = run.run()
+        observed = run_machine(work)
     except (Interrupted, TaskLeft) as error:
         return _interrupted(machine, around, str(error))
     except (Stopped, ProxmoxError, HistoryUnavailable, ValueError) as error:
         return _failed(machine, around, str(error))
     kinds = {change.kind for change in machine.effective}
     if machine.desired and kinds & {*_INSIDE, Kind.START, Kind.RESTART}:
-        return Waiting(run=run, desired=machine.desired, observed=observed, inside=bool(kinds & _INSIDE))
+        return Waiting(work=work, desired=machine.desired, observed=observed, inside=bool(kinds & _INSIDE))
     around.journal.show(machine.client, machine.machine, "done")
     return Outcome(client=machine.client, machine=machine.machine, result="done")
 
@@ -300,8 +301,8 @@ def _guests_part(waiting: list[Waiting], ssh: SshSettings | None, boot_seconds: 
     outcomes = []
     for machine in waiting:
         problem = problems[machine.key]
-        show = machine.run.around.journal.show
-        asked = machine.run.around.journal.stopping.asked
+        show = machine.work.around.journal.show
+        asked = machine.work.around.journal.stopping.asked
         show(*machine.key, f"failed: {problem}" if problem else "done")
         outcomes.append(
             Outcome(

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.applying.guest_target import target_of
 from orchestrator.applying.host_keys import Holders, KeyHolder, key_objection
-from orchestrator.applying.machine_run import Waiting
+from orchestrator.applying.machine_work import Waiting
 from orchestrator.applying.stopping import Interrupted
 from orchestrator.applying.vm import Stopped
 from orchestrator.guests import (
@@ -64,7 +64,7 @@ def configure_guests(
             targets.append(target)
         else:
             results[machine.key] = _note_host_keys(machine, target)
-    stopping = machines[0].run.around.journal.stopping
+    stopping = machines[0].work.around.journal.stopping
     if stopping.stops:
         return results | {target.key: str(Interrupted()) for target in targets}
     if not targets:
@@ -72,7 +72,7 @@ def configure_guests(
     by_key = {machine.key: machine for machine in machines}
 
     def show(key: tuple[str, str], part: str) -> None:
-        by_key[key].run.around.journal.show(*key, part)
+        by_key[key].work.around.journal.show(*key, part)
 
     with stopping.finishing("Ansible in " + ", ".join("/".join(target.key) for target in targets)):
         outcomes = configure_machines(targets, ssh, on_event=show)
@@ -84,7 +84,7 @@ def configure_guests(
 def _holders(found: list[tuple[Waiting, GuestTarget]]) -> Holders:
     """Who is known by which host key: as the marks have it, and as the guests of this run have just told."""
     sent = next((machine for machine, target in found if _entrusts(machine, target)), None)
-    known = dict(sent.run.around.key_holders()) if sent else {}
+    known = dict(sent.work.around.key_holders()) if sent else {}
     for machine, target in found:
         summary = machine.observed.summary
         for key in target.host_keys:
@@ -102,8 +102,8 @@ def _entrusts(machine: Waiting, target: GuestTarget) -> bool:
 def _await_guest(
     machine: Waiting, ssh: SshSettings, boot_seconds: float
 ) -> tuple[GuestTarget | None, str | None]:
-    around, summary = machine.run.around, machine.observed.summary
-    cluster = machine.run.cluster
+    around, summary = machine.work.around, machine.observed.summary
+    cluster = machine.work.cluster
     around.journal.show(*machine.key, "wait for the guest to boot")
     deadline = time.monotonic() + boot_seconds
     try:
@@ -119,7 +119,7 @@ def _await_guest(
             machine.desired,
             machine.observed,
             machine.observed.mark or new_mark(machine.desired),
-            address=str(machine.run.plan.address),
+            address=str(machine.work.plan.address),
             host_keys=_host_keys(machine, deadline),
         )
         if _entrusts(machine, target) and (
@@ -136,7 +136,7 @@ def _await_guest(
 
 def _host_keys(machine: Waiting, deadline: float) -> tuple[str, ...]:
     """The guest's host keys. A first boot makes them after the agent has come up, so they are waited for."""
-    cluster, summary, pause = machine.run.cluster, machine.observed.summary, machine.run.around.pause
+    cluster, summary, pause = machine.work.cluster, machine.observed.summary, machine.work.around.pause
     until = min(deadline, time.monotonic() + _KEYS_SECONDS)
     while True:
         try:
@@ -150,7 +150,7 @@ def _host_keys(machine: Waiting, deadline: float) -> tuple[str, ...]:
 def _note_host_keys(machine: Waiting, target: GuestTarget) -> str | None:
     """A restart can bring new host keys: cloud-init makes them anew when its settings have changed."""
     try:
-        machine.run.note(machine.observed, lambda mark: mark.with_(host_keys=target.host_keys))
+        machine.work.note(machine.observed, lambda mark: mark.with_(host_keys=target.host_keys))
     except (ProxmoxError, HistoryUnavailable, Stopped) as error:
         return str(error)
     return None
@@ -158,7 +158,7 @@ def _note_host_keys(machine: Waiting, target: GuestTarget) -> str | None:
 
 def _note(machine: Waiting, target: GuestTarget, outcomes: dict[str, PartOutcome]) -> str | None:
     """Record what happened in the guest, and in the mark what is known of it now."""
-    desired, journal = machine.desired, machine.run.around.journal
+    desired, journal = machine.desired, machine.work.around.journal
     details: dict[str, dict[str, Any]] = {
         FIREWALL: {"policy": policy_to_data(target.policy)},
         KEYS: {"keys": list(fingerprints(target.keys)), "former": list(target.former_keys)},
@@ -184,7 +184,7 @@ def _note(machine: Waiting, target: GuestTarget, outcomes: dict[str, PartOutcome
                 problem = problem or f"{part}: {outcome.message}"
         good = {part for part, outcome in outcomes.items() if outcome.good}
         if good:
-            machine.run.note(machine.observed, lambda mark: _with_parts(mark, target, good))
+            machine.work.note(machine.observed, lambda mark: _with_parts(mark, target, good))
     except (ProxmoxError, HistoryUnavailable, Stopped) as error:
         return problem or str(error)
     return problem

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from orchestrator.applying.settle import settle
 from orchestrator.applying.vm import Stopped, Vm
-from orchestrator.proxmox import DigestMismatch, LockTimeout, Uncertain, VmConfig, read_vm
+from orchestrator.proxmox import VmConfig, read_vm
 from orchestrator.resources.marks import UnreadableMark
 from orchestrator.resources.notes import Mark, parse_mark, write_mark
 from orchestrator.resources.ownership import lacks_tags, other_number, tags_of
-
-_TRIES = 8
-_PAUSE_SECONDS = 1.0
 
 
 def own_mark(vm: Vm, config: VmConfig) -> Mark:
@@ -60,27 +58,25 @@ def change_mark(vm: Vm, change: Callable[[Mark], Mark]) -> None:
         change: the new mark from the one that is there.
 
     Raises:
-        Stopped: the notes no longer carry the mark of this machine, or do not settle.
+        Stopped: the notes no longer carry the mark of this machine, or keep changing.
         ProxmoxError: the hypervisor refused.
     """
-    for _ in range(_TRIES):
-        config = read_vm(vm.cluster, vm.node, vm.vmid)
+
+    def act(config: VmConfig) -> bool:
         notes = config.effective("description") or ""
         mark = own_mark(vm, config)
         try:
             changed = change(mark)
             if changed == mark:
-                return
+                return False
             text = write_mark(changed.with_(vmid=vm.vmid), notes)
         except ValueError as error:
             raise Stopped(str(error)) from error
-        try:
-            with vm.step("note"):
-                vm.cluster.put(
-                    f"{vm.path}/config",
-                    params={"description": text, "digest": config.digest},
-                )
-            return
-        except (DigestMismatch, Uncertain, LockTimeout):
-            vm.pause(_PAUSE_SECONDS)
-    raise Stopped("its notes do not settle: something else keeps changing them")
+        with vm.step("note"):
+            vm.cluster.put(f"{vm.path}/config", params={"description": text, "digest": config.digest})
+        return False
+
+    def look(_: VmConfig | None = None) -> VmConfig:
+        return read_vm(vm.cluster, vm.node, vm.vmid)
+
+    settle(look(), act, look, pause=vm.pause, what="its notes", where="its task list in Proxmox")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from orchestrator.applying.guest_target import target_of
 from orchestrator.applying.host_keys import key_holders
 from orchestrator.applying.limits import Limits
-from orchestrator.applying.machine_run import MachineRun, Surroundings, Waiting
+from orchestrator.applying.machine_work import MachineWork, Surroundings, Waiting
 from orchestrator.applying.marking import change_mark
 from orchestrator.applying.placement import Placement
 from orchestrator.applying.snapshots import roll_back
@@ -176,7 +176,7 @@ def go_back(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> None:
 
     Raises:
         ProxmoxError: Proxmox refused.
-        Stopped: its storage cannot go back to that snapshot, or its notes do not settle.
+        Stopped: its storage cannot go back to that snapshot, or its notes keep changing.
     """
     if why := cannot_go_back(vm, machine, snapshot):
         raise Stopped(why)
@@ -280,7 +280,7 @@ def refresh_guest(
         desired=desired,
         observed=observed,
     )
-    waiting = Waiting(run=MachineRun(plan, around), desired=desired, observed=observed, inside=True)
+    waiting = Waiting(work=MachineWork(plan, around), desired=desired, observed=observed, inside=True)
     problem = configure_guests([waiting], ssh, boot_seconds=boot_seconds)[waiting.key]
     if problem is not None:
         return problem

@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
+from orchestrator.applying.limits import is_lock_timeout
 from orchestrator.proxmox import LockTimeout, TaskFailed, TaskResult, Uncertain
 
 if TYPE_CHECKING:
     from orchestrator.applying.journal import Journal, Step
+    from orchestrator.applying.limits import Turn
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.observed import ObservedMachine
 
@@ -93,6 +96,7 @@ class Vm:
         *,
         done: Callable[[], bool],
         timeout_seconds: float = TASK_SECONDS,
+        turn: Turn | None = None,
     ) -> TaskResult | None:
         """Run a task of Proxmox until its effect is there.
 
@@ -103,6 +107,7 @@ class Vm:
             method, path, params: the call.
             done: looks whether the effect is there.
             timeout_seconds: how long the task may take.
+            turn: its place in a lane, if it has one: given back while a lock is waited for.
 
         Returns:
             How the task ended; None if its answer was lost and its effect is there.
@@ -110,21 +115,25 @@ class Vm:
         Raises:
             TaskFailed, TaskTimeout, Uncertain, ProxmoxError: as the task ended.
         """
+        expected = turn.usual_seconds if turn else None
         for attempt in range(1, _TRIES + 1):
             try:
-                result = self.cluster.run_task(method, path, params=params, timeout_seconds=timeout_seconds)
-            except (LockTimeout, Uncertain):
-                if attempt == _TRIES:
-                    raise
-            except TaskFailed as error:
-                if done():
+                result = self.cluster.run_task(
+                    method, path, params=params, timeout_seconds=timeout_seconds, expected_seconds=expected
+                )
+            except (LockTimeout, Uncertain, TaskFailed) as error:
+                if isinstance(error, TaskFailed) and done():
                     return None  # an earlier request, whose answer was lost, had done it
-                if not isinstance(error.cause, LockTimeout) or attempt == _TRIES:
+                locked = is_lock_timeout(error)
+                if attempt == _TRIES or (isinstance(error, TaskFailed) and not locked):
                     raise
             else:
                 step.ended(result)
                 return result
-            self.pause(_PAUSE_SECONDS)
+            if turn and locked:
+                turn.again(partial(self.pause, _PAUSE_SECONDS))
+            else:
+                self.pause(_PAUSE_SECONDS)
             if done():
                 return None
         raise AssertionError("the last attempt returns or raises")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from orchestrator.proxmox.privileges import role_privileges
+from orchestrator.proxmox.privileges import Need, role_privileges
 
 COMMENT = "hosting orchestrator"
 
@@ -18,13 +18,13 @@ class Account:
         token_id: ``USER@REALM!TOKEN``.
         role: the role's name.
         release: the major version of Proxmox VE.
-        options: options of subscriptions that need privileges of their own.
+        extra: privileges that are needed besides, for what files ask.
     """
 
     token_id: str
     role: str
     release: int
-    options: frozenset[str] = field(default_factory=frozenset)
+    extra: tuple[Need, ...] = ()
 
     @property
     def user(self) -> str:
@@ -39,7 +39,7 @@ class Account:
     @property
     def privileges(self) -> list[str]:
         """Those of the role."""
-        return role_privileges(self.release, self.options)
+        return role_privileges(self.release, self.extra)
 
 
 def pveum_lines(account: Account) -> list[str]:

@@ -114,7 +114,7 @@ def show_volume(
 
 def _read(target: str | None, inventory: str | None) -> tuple[list[Kept], int, list[str]]:
     """Every machine's archives at every site, the number of those of nobody, and what could not be read."""
-    from orchestrator.resources.observing import Asked, observe_sites
+    from orchestrator.resources.survey import Asked, observe_sites
 
     provider = session.open_provider(inventory)
     chosen = session.selection(target)

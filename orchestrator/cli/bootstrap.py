@@ -98,10 +98,10 @@ def _print_bulk_reading(site: Site, file: Path) -> None:
 
 def _account(site: Site, role: str, release: int, *, redundancy: bool) -> Account:
     from orchestrator.bootstrap import Account
-    from orchestrator.proxmox.privileges import REDUNDANT_HARDWARE, SECOND_SITE
+    from orchestrator.resources.redundancy import REDUNDANCY
 
-    options = frozenset({REDUNDANT_HARDWARE, SECOND_SITE} if redundancy else ())
-    return Account(token_id=site.api.token_id, role=role, release=release, options=options)
+    extra = REDUNDANCY.needs if redundancy else ()
+    return Account(token_id=site.api.token_id, role=role, release=release, extra=extra)
 
 
 def _print(name: str, site: Site, pve: int | None, role: str, *, redundancy: bool) -> None:
@@ -198,7 +198,7 @@ def _check(name: str, site: Site, secret_file: Path, account: Account) -> None:
     finally:
         cluster.close()
     found = list(
-        judge_privileges(Place(name), held, account.release, account.options, token_id=account.token_id)
+        judge_privileges(Place(name), held, account.release, account.extra, token_id=account.token_id)
     )
     out = session.console()
     for finding in found:

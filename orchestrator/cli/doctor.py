@@ -44,7 +44,7 @@ def doctor(
 
     Exit codes, as monitoring expects them: 0 all is well, 1 warnings, 2 errors, 3 the inventory cannot be read.
     """
-    from orchestrator.doctor import examine_here, options_used, worst
+    from orchestrator.doctor import examine_here, worst
 
     provider = _provider(inventory)
     chosen = site or list(provider.sites)
@@ -54,7 +54,7 @@ def doctor(
     desired = _desired(paths, provider)
     with ThreadPoolExecutor(len(chosen), thread_name_prefix="site") as pool:
         results = pool.map(
-            lambda name: _site(name, provider, options_used(desired, name), guests=guests), chosen
+            lambda name: _site(name, provider, [m for m in desired if m.site == name], guests=guests), chosen
         )
         findings = [*examine_here(provider), *(finding for found in results for finding in found)]
     severity = worst(findings)
@@ -85,9 +85,10 @@ def _desired(paths: list[Path] | None, provider: Provider) -> tuple[DesiredMachi
     return desired
 
 
-def _site(name: str, provider: Provider, options: frozenset[str], *, guests: bool) -> list[Finding]:
+def _site(name: str, provider: Provider, desired: list[DesiredMachine], *, guests: bool) -> list[Finding]:
     from orchestrator.doctor import examine_site
     from orchestrator.guests import SshSettings
+    from orchestrator.resources.kinds import needs_of_kinds
 
     site: Site = provider.sites[name]
     management = provider.management
@@ -99,7 +100,7 @@ def _site(name: str, provider: Provider, options: frozenset[str], *, guests: boo
         site,
         management,
         connect=partial(session.connect, name, site),
-        options=options,
+        extra=needs_of_kinds(desired),
         ssh=ssh if ssh and key.is_file() else None,
     )
 

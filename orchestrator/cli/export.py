@@ -84,8 +84,8 @@ def _machines(
     clusters: dict[str, Cluster], client: str, machine: str | None
 ) -> tuple[list[ObservedMachine], list[Unreadable]]:
     """The machines that are asked for, and what could not be read and is, or may be, one of them."""
-    from orchestrator.resources.observing import Asked, observe_sites
     from orchestrator.resources.scope import Selection
+    from orchestrator.resources.survey import Asked, observe_sites
 
     found: list[ObservedMachine] = []
     unread: list[Unreadable] = []

@@ -28,7 +28,7 @@ def inventory(
     """
     from orchestrator.applying.host_keys import key_holders, key_objection
     from orchestrator.guests import dynamic_inventory, write_known_hosts
-    from orchestrator.resources.observing import OURS, observe_sites
+    from orchestrator.resources.survey import OURS, observe_sites
 
     if list_ == (host is not None):
         session.fail("ask for --list, or for one --host")

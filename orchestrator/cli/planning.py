@@ -210,7 +210,7 @@ def prepare(
     from orchestrator.planning.interventions import NO_DECISIONS, with_interventions
     from orchestrator.planning.plan import SiteFailure, make_plan
     from orchestrator.planning.safety import with_risks
-    from orchestrator.resources.observing import Asked, observe_sites
+    from orchestrator.resources.survey import Asked, observe_sites
 
     chosen = asked.selected
     decisions = asked.decisions or NO_DECISIONS
@@ -223,7 +223,7 @@ def prepare(
             plan=True,
             settle_seconds=asked.settle_seconds,
         ),
-        ahead,
+        ahead.look_at if ahead else None,
     )
     observed = read.observed
     failures = [SiteFailure(site=site, reason=why) for site, why in read.failures.items()]

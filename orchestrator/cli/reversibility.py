@@ -101,8 +101,8 @@ def _of_client(client: str, subscriptions: tuple[Subscription, ...]) -> Subscrip
 
 def _machines(client: str, provider: Provider) -> tuple[HostedMachine, ...]:
     from orchestrator.reports.reversibility import hosted
-    from orchestrator.resources.observing import Asked, observe_sites
     from orchestrator.resources.scope import Selection
+    from orchestrator.resources.survey import Asked, observe_sites
 
     found: list[ObservedMachine] = []
     with session.open_clusters(provider) as clusters:

@@ -23,7 +23,7 @@ def show(
     history: session.HistoryPath = None,
 ) -> None:
     """Show machines as the hypervisors have them, with the last entries of their history. Reads no files."""
-    from orchestrator.resources.observing import Asked, observe_sites
+    from orchestrator.resources.survey import Asked, observe_sites
 
     provider = session.open_provider(inventory)
     chosen = session.selection(target)

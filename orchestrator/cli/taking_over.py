@@ -119,7 +119,7 @@ def _parse(text: str) -> tuple[str, int]:
 
 
 def _observe(clusters: Mapping[str, Cluster], site: str, vmids: set[int]) -> ObservedSite:
-    from orchestrator.resources.observing import Asked, observe_sites
+    from orchestrator.resources.survey import Asked, observe_sites
 
     read = observe_sites(clusters, Asked(everybody=True, adopting=vmids, snapshots=True))
     if site in read.failures:

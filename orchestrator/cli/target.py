@@ -40,7 +40,7 @@ class Found:
 
 def find_machine(target: str, clusters: Mapping[str, Cluster]) -> Found:
     """Find a machine by the hypervisors' own records. Ends with an error if there is none, or more than one."""
-    from orchestrator.resources.observing import Asked, observe_sites
+    from orchestrator.resources.survey import Asked, observe_sites
 
     chosen = session.selection(target)
     if chosen.client is None or chosen.machine is None:

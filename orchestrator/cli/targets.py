@@ -32,7 +32,7 @@ def targets(
     its file wants it to run. The alert rules in templates/prometheus expect the job name "machines". One that cannot
     be read now stays as the file of --output has it, and the exit code is 1.
     """
-    from orchestrator.resources.observing import OURS, observe_sites
+    from orchestrator.resources.survey import OURS, observe_sites
 
     provider = session.open_provider(inventory)
     found: list[dict[str, Any]] = []

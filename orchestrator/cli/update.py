@@ -135,7 +135,7 @@ def read_sites(
     wanted: list[DesiredMachine], clusters: Mapping[str, Cluster], chosen: Selection
 ) -> dict[str, ObservedSite]:
     """Read the clusters that machines stand in; those that cannot be read are told and left out."""
-    from orchestrator.resources.observing import Asked, observe_sites
+    from orchestrator.resources.survey import Asked, observe_sites
 
     names = sorted({machine.site for machine in wanted})
     read = observe_sites({name: clusters[name] for name in names}, Asked(desired=wanted, selection=chosen))

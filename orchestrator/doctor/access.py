@@ -9,7 +9,7 @@ from orchestrator.proxmox.privileges import Held, Need, missing, needs, role_pri
 
 
 def judge_privileges(
-    place: Place, held: Held, release: int, options: Collection[str], *, token_id: str
+    place: Place, held: Held, release: int, extra: Collection[Need], *, token_id: str
 ) -> Iterator[Finding]:
     """Name each privilege that is missing, and by what it is needed.
 
@@ -17,10 +17,10 @@ def judge_privileges(
         place: the site.
         held: what the token may do.
         release: the major version of Proxmox VE.
-        options: options of subscriptions that are used here.
+        extra: what is needed besides, for what files ask here.
         token_id: ``USER@REALM!TOKEN``.
     """
-    absent = missing(held, release, options)
+    absent = missing(held, release, extra)
     for need in absent:
         yield place.error(
             f"privilege {need.privilege}",
@@ -28,10 +28,10 @@ def judge_privileges(
             _remedy(need, token_id),
         )
     if not absent:
-        count = len({need.privilege for need in needs(release, options)})
+        count = len({need.privilege for need in needs(release, extra)})
         yield place.ok(
             "privileges",
-            f"all {count} that are needed ({len(role_privileges(release, options))} in the role)",
+            f"all {count} that are needed ({len(role_privileges(release, extra))} in the role)",
         )
 
 

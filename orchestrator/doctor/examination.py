@@ -26,14 +26,14 @@ from orchestrator.doctor.images import judge_images
 from orchestrator.doctor.machines import judge_machines
 from orchestrator.doctor.storages import judge_storages
 from orchestrator.proxmox import NotFound, ProxmoxError, TlsRefused, Unreachable, read_cluster, read_vm
-from orchestrator.proxmox.privileges import REDUNDANT_HARDWARE, SECOND_SITE, major, missing, read_held
+from orchestrator.proxmox.privileges import Need, major, missing, read_held
 from orchestrator.resources.observing import observe
+from orchestrator.resources.redundancy import HARDWARE_NEEDS
 from orchestrator.sites.secrets import SecretUnavailable, resolve
 
 if TYPE_CHECKING:
     from orchestrator.guests import SshSettings
     from orchestrator.proxmox import Cluster, ClusterState, VmConfig
-    from orchestrator.resources.desired import DesiredMachine
     from orchestrator.sites.model import Management, Provider, Site
 
 _CONNECT_SECONDS = 10.0
@@ -45,22 +45,13 @@ def examine_here(provider: Provider) -> list[Finding]:
     return [*found, *here.judge_keys(provider)]
 
 
-def options_used(desired: Iterable[DesiredMachine], site: str) -> frozenset[str]:
-    """The options of subscriptions at a site that need privileges of their own."""
-    wanted = [machine.redundancy for machine in desired if machine.site == site]
-    used = {REDUNDANT_HARDWARE} if any(item.hardware for item in wanted) else set()
-    if any(item.second_site for item in wanted):
-        used.add(SECOND_SITE)
-    return frozenset(used)
-
-
 def examine_site(
     name: str,
     site: Site,
     management: Management,
     *,
     connect: Callable[[str], Cluster],
-    options: Collection[str] = (),
+    extra: Collection[Need] = (),
     ssh: SshSettings | None = None,
 ) -> list[Finding]:
     """Look at a site. Nothing is changed there.
@@ -70,7 +61,7 @@ def examine_site(
         site: what the sites file says of it.
         management: how machines are reached.
         connect: makes a client of the API, given the token's secret.
-        options: options of subscriptions that are used there (:func:`options_used`).
+        extra: privileges that are needed besides, for what files ask there.
         ssh: how guests are entered; None: they are left alone.
     """
     place = Place(name)
@@ -101,7 +92,7 @@ def examine_site(
         return findings
     cluster = connect(secret)
     try:
-        findings += _examine(place, site, management, cluster, options, ssh)
+        findings += _examine(place, site, management, cluster, extra, ssh)
     except ProxmoxError as error:
         findings.append(
             place.error(_subject(error), str(error), error.remedy or "see the error, and run this again")
@@ -120,7 +111,7 @@ def _examine(
     site: Site,
     management: Management,
     cluster: Cluster,
-    options: Collection[str],
+    extra: Collection[Need],
     ssh: SshSettings | None,
 ) -> Iterator[Finding]:
     version = str(cluster.get("/version")["version"])
@@ -128,10 +119,10 @@ def _examine(
     yield from judge_version(place, version)
     held = read_held(cluster)
     release = major(version)
-    yield from judge_privileges(place, held, release, options, token_id=site.api.token_id)
-    absent = {need.privilege for need in missing(held, release, options)}
+    yield from judge_privileges(place, held, release, extra, token_id=site.api.token_id)
+    absent = {need.privilege for need in missing(held, release, extra)}
     quorum = _quorum(cluster)
-    yield from judge_quorum(place, quorum, high_availability=REDUNDANT_HARDWARE in options)
+    yield from judge_quorum(place, quorum, high_availability=set(HARDWARE_NEEDS) <= set(extra))
     if absent & {"VM.Audit", "Pool.Audit", "Datastore.Audit", "Sys.Audit"}:
         return  # what cannot be seen must not be judged
     state = read_cluster(cluster)

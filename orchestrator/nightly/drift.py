@@ -12,7 +12,7 @@ from orchestrator.planning.plan import Plan, SiteFailure, make_plan
 from orchestrator.planning.words import sides
 from orchestrator.proxmox import ProxmoxError
 from orchestrator.resources.change import Kind
-from orchestrator.resources.observing import read_for_plan
+from orchestrator.resources.survey import read_for_plan
 
 if TYPE_CHECKING:
     from orchestrator.nightly.context import Night

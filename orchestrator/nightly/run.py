@@ -54,8 +54,8 @@ from orchestrator.resources.backup import Archive, newest_good
 from orchestrator.resources.change import Change
 from orchestrator.resources.holdings import SiteReading, with_archives, without_archives
 from orchestrator.resources.observed import ObservedMachine
-from orchestrator.resources.observing import Asked, SitesRead, observe_sites
 from orchestrator.resources.snapshot import expired
+from orchestrator.resources.survey import Asked, SitesRead, observe_sites
 
 if TYPE_CHECKING:
     from orchestrator.history import History

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 
 from orchestrator.resources.attributes import ATTRIBUTES, BOOKKEEPING, OPTION, SIZE
 from orchestrator.resources.change import QUIET, Change, ChangeClass, Kind
+from orchestrator.resources.kinds import KINDS
 
 WORST_FIRST = (ChangeClass.MAJOR, ChangeClass.SIGNIFICANT, ChangeClass.STANDARD)
 
@@ -75,11 +76,14 @@ RULES: tuple[ClassRule, ...] = (
         reason="a machine comes back into service: tested and handed over again",
     ),
     *(ClassRule(kinds=_of(Kind.UPDATE), what=(row.name,), **row.judged._asdict()) for row in ATTRIBUTES),
-    ClassRule(
-        kinds=_of(Kind.UPDATE),
-        what=("redundant hardware", "second site"),
-        change_class=ChangeClass.SIGNIFICANT,
-        reason="what survives a failure changes: prepared, and tested with the client",
+    *(
+        ClassRule(
+            kinds=_of(Kind.UPDATE),
+            what=kind.changes,
+            change_class=kind.change_class,
+            reason=kind.class_reason,
+        )
+        for kind in KINDS
     ),
     ClassRule(
         kinds=_of(Kind.UPDATE),

@@ -18,6 +18,7 @@ from orchestrator.resources.backup import (
 )
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.kinds import KINDS
 from orchestrator.resources.machine import (
     EXCLUDED,
     RESTART_KEYS,
@@ -27,7 +28,6 @@ from orchestrator.resources.machine import (
 )
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
-from orchestrator.resources.redundancy import redundancy_as_applied, redundancy_steps
 from orchestrator.resources.snapshot import snapshot_changes
 
 _UPTIME_LAG = 11.0
@@ -101,7 +101,12 @@ def _in_service(
     changes += _mark_changes(desired, observed, mark)
     changes += _backup_changes(desired, observed, mark, now)
     changes += _exclusion_changes(desired, mark)
-    changes += _redundancy_changes(desired, observed, mark)
+    changes += [
+        step.change
+        for kind in KINDS
+        if kind.name in observed.kinds
+        for step in kind.steps(desired, observed, observed.kinds[kind.name])
+    ]
     late = any(edit.params.keys() & RESTART_KEYS for edit in found)
     waiting = _waiting(observed, mark, now)
     power = _power_changes(desired, observed, mark, now, late=late, waiting=waiting, restart_now=restart_now)
@@ -182,14 +187,6 @@ def _exclusion_changes(desired: DesiredMachine, mark: Mark) -> list[Change]:
     if before == after or not mark.applied:
         return []
     return [Change(kind=Kind.UPDATE, what=EXCLUDED, before=before, after=after)]
-
-
-def _redundancy_changes(desired: DesiredMachine, observed: ObservedMachine, mark: Mark) -> list[Change]:
-    if observed.redundancy is None:
-        return []
-    as_applied = redundancy_as_applied(desired, mark)
-    steps = redundancy_steps(desired.redundancy, observed, observed.redundancy, as_applied=as_applied)
-    return [step.change for step in steps]
 
 
 def cloud_init_waits(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> bool:

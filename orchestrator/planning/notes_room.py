@@ -7,10 +7,9 @@ from ipaddress import IPv4Address
 from orchestrator.counting import counted
 from orchestrator.guests.keys import fingerprints
 from orchestrator.guests.rules import policy_to_data
-from orchestrator.resources.attributes import applied
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import DesiredMachine
-from orchestrator.resources.machine import new_mark
+from orchestrator.resources.machine import applied, new_mark
 from orchestrator.resources.marks import MAXIMUM_LENGTH
 from orchestrator.resources.notes import notes_length, without_marks
 from orchestrator.resources.observed import ObservedMachine

@@ -34,9 +34,9 @@ from orchestrator.proxmox import VmSummary
 from orchestrator.resources.attributes import ATTRIBUTES
 from orchestrator.resources.change import Change, Kind, NewMachine
 from orchestrator.resources.desired import ChangeTerms, DesiredMachine, pool_of
+from orchestrator.resources.kinds import KINDS, asked_of_kinds
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
-from orchestrator.resources.redundancy import redundancy_words, refusals
 from orchestrator.resources.scope import EVERYTHING, Selection
 from orchestrator.resources.unreadable import Unreadable
 from orchestrator.shown import quoted
@@ -360,8 +360,8 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
         return (no_address(desired, site),)
     if refusal := address_conflict(desired, site, address):
         return (refusal,)
-    if impossible := refusals(desired, site.state):
-        return tuple(impossible)
+    if impossible := tuple(change for kind in KINDS for change in kind.refusals(desired, site.state)):
+        return impossible
     if refusal := notes_refusal(desired, None, address):
         return (refusal,)
     made = NewMachine(
@@ -371,7 +371,7 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
         image=desired.image,
         nodes=tuple(only_on(desired, site)),
         backup_days=desired.backup_days,
-        redundancy=redundancy_words(desired.redundancy) or None,
+        kinds=asked_of_kinds(desired),
     )
     return (
         Change(kind=Kind.CREATE, what="machine", after=made),
@@ -432,7 +432,7 @@ def _retirement(machine: ObservedMachine, mark: Mark) -> MachinePlan:
                 before=machine.summary.status,
                 after="stopped, kept with its disks, marked retired",
                 why="it is no longer in its file; nothing is erased (art. 10)"
-                + ("; the HA manager lets go of it, replicated copies stay" if mark.redundant else ""),
+                + "".join(f"; {kind.leaving}" for kind in KINDS if kind.leaving and kind.noted(mark)),
             ),
         )
     elif machine.running:

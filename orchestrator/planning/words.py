@@ -13,6 +13,7 @@ from orchestrator.resources.attributes import BY_NAME
 from orchestrator.resources.backup import BACKUP, retention_words
 from orchestrator.resources.change import FIREWALL, Change, NewMachine
 from orchestrator.resources.key_names import NamedKey, key_words
+from orchestrator.resources.kinds import KINDS
 from orchestrator.resources.machine import EXCLUDED, size_words
 
 BETWEEN_RULES = "; "
@@ -46,8 +47,7 @@ def _created(new: NewMachine) -> Iterator[str]:
         yield f"on {' or '.join(new.nodes)}, where its template is"
     if new.backup_days is not None:
         yield f"backup {retention_words(new.backup_days)}"
-    if new.redundancy:
-        yield new.redundancy
+    yield from (kind.words(new.kinds[kind.name]) for kind in KINDS if kind.name in new.kinds)
 
 
 def _keys(side: object) -> tuple[NamedKey, ...]:

@@ -33,7 +33,7 @@ from orchestrator.proxmox.errors import (
     Unreachable,
     Unusable,
 )
-from orchestrator.proxmox.privileges import check_privileges, read_version
+from orchestrator.proxmox.privileges import Need, check_privileges, read_version
 from orchestrator.proxmox.reading import (
     FREEZE_POOL,
     BadEntry,
@@ -98,6 +98,7 @@ __all__ = [
     "HaResource",
     "LockTimeout",
     "Locked",
+    "Need",
     "NoFreeId",
     "NodeSummary",
     "NotFound",

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 Held = Mapping[str, Mapping[str, Any]]
 """Privileges by path, as ``GET /access/permissions`` tells them; 0: only at the path itself, not below."""
 
-REDUNDANT_HARDWARE = "redundancy.hardware"
-SECOND_SITE = "redundancy.second_site"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
@@ -31,14 +28,12 @@ class Need:
         path: where it is needed, with all that lies below.
         features: what cannot be done without it.
         releases: the major versions of Proxmox VE that it is needed on.
-        option: the option of subscriptions that alone needs it; None: everybody does.
     """
 
     privilege: str
     path: str
     features: tuple[str, ...]
     releases: frozenset[int] = frozenset({8, 9})
-    option: str | None = None
 
 
 _EIGHT, _NINE = frozenset({8}), frozenset({9})
@@ -88,33 +83,16 @@ TABLE = (
         features=("snapshots, and going back to them", "updates, and undoing them"),
     ),
     Need(privilege="VM.Backup", path="/vms", features=("backups", "restoring")),
-    Need(
-        privilege="VM.Replicate", path="/vms", features=("replication",), releases=_NINE, option=SECOND_SITE
-    ),
     Need(privilege="Datastore.AllocateSpace", path="/storage", features=("disks", "backups", "retention")),
     Need(
         privilege="Datastore.Audit", path="/storage", features=("seeing storages", "retention", "restoring")
     ),
-    Need(
-        privilege="Datastore.Allocate",
-        path="/storage",
-        features=("replication",),
-        releases=_EIGHT,
-        option=SECOND_SITE,
-    ),
     Need(privilege="Pool.Allocate", path="/pool", features=("clients' pools", "freeze and thaw")),
     Need(privilege="Pool.Audit", path="/pool", features=("seeing whose a machine is", "seeing a freeze")),
     Need(privilege="Sys.Audit", path="/nodes", features=("seeing nodes and tasks",)),
-    Need(privilege="Sys.Audit", path="/", features=("seeing HA resources",), option=REDUNDANT_HARDWARE),
-    Need(
-        privilege="Sys.Console",
-        path="/",
-        features=("HA resources, groups and rules",),
-        option=REDUNDANT_HARDWARE,
-    ),
     Need(privilege="SDN.Use", path="/sdn", features=("attaching machines to a bridge",)),
 )
-"""Every privilege that is needed anywhere."""
+"""Every privilege that every plan may need; kinds of things name theirs (:mod:`orchestrator.resources.kinds`)."""
 
 
 def major(version: str) -> int:
@@ -132,22 +110,22 @@ def read_version(cluster: Calls) -> str:
     return str(cluster.get("/version")["version"])
 
 
-def needs(release: int, options: Collection[str] = ()) -> Iterator[Need]:
+def needs(release: int, extra: Collection[Need] = ()) -> Iterator[Need]:
     """Yield what a major version of Proxmox VE needs; releases after the last known one count as that.
 
     Args:
         release: the major version.
-        options: options of subscriptions that are used (``redundancy.hardware``, ``redundancy.second_site``).
+        extra: what is needed besides, for what files ask.
     """
     known = max(8, min(9, release))
-    for need in TABLE:
-        if known in need.releases and (need.option is None or need.option in options):
+    for need in (*TABLE, *extra):
+        if known in need.releases:
             yield need
 
 
-def role_privileges(release: int, options: Collection[str] = ()) -> list[str]:
+def role_privileges(release: int, extra: Collection[Need] = ()) -> list[str]:
     """The privileges of the role, in the order of the alphabet."""
-    return sorted({need.privilege for need in needs(release, options)})
+    return sorted({need.privilege for need in needs(release, extra)})
 
 
 def holds(held: Held, need: Need) -> bool:
@@ -159,9 +137,9 @@ def holds(held: Held, need: Need) -> bool:
     return bool(int(here.get(need.privilege) or 0))
 
 
-def missing(held: Held, release: int, options: Collection[str] = ()) -> list[Need]:
+def missing(held: Held, release: int, extra: Collection[Need] = ()) -> list[Need]:
     """What of the needed privileges is not held."""
-    absent = [need for need in needs(release, options) if not holds(held, need)]
+    absent = [need for need in needs(release, extra) if not holds(held, need)]
     # A narrower grant replaces the wider one below its path: it can hide single machines.
     hidden = sorted(
         path for path, names in held.items() if path.startswith("/vms/") and "VM.Audit" not in names

@@ -8,8 +8,8 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import Disk, parse_disk, parse_property_string
-from orchestrator.resources.attributes import ATTRIBUTES, applied
-from orchestrator.resources.machine import is_cloud_init, is_drive, new_mark
+from orchestrator.resources.attributes import ATTRIBUTES
+from orchestrator.resources.machine import applied, is_cloud_init, is_drive, new_mark
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import VmConfig

@@ -37,14 +37,6 @@ Count = Annotated[int, Field(ge=1, le=10**9)]
 
 
 @model(frozen=True, kw_only=True, slots=True, config=EXACT)
-class AppliedRedundancy:
-    """The redundancy that a file asked for (article 3.2)."""
-
-    hardware: bool = False
-    second_site: Label | None = None
-
-
-@model(frozen=True, kw_only=True, slots=True, config=EXACT)
 class Applied:
     """What a machine's file asked for when it was last applied: tells drift (the hypervisor was changed) from an edit.
 
@@ -55,6 +47,7 @@ class Applied:
         network: the bridge and the VLAN.
         backup_days: how many calendar days its backups are kept; None if its backup was off.
         update_exclude: packages that no update touches.
+        kinds: by kind of thing that belongs to the machine (:mod:`orchestrator.resources.kinds`), as each puts it.
         disks: GiB, by name.
     """
 
@@ -65,7 +58,7 @@ class Applied:
     address: IPv4Address | None = None
     backup_days: Annotated[int, Field(ge=1, le=3660)] | None = None
     update_exclude: tuple[Line, ...] = ()
-    redundancy: AppliedRedundancy = AppliedRedundancy()
+    kinds: dict[Label, dict[Line, bool | int | Line | None]] = Field(default_factory=dict)
     disks: dict[Label, Count] = Field(default_factory=dict)
     power: Literal["running", "stopped"] | None = None
 
@@ -309,21 +302,3 @@ ATTRIBUTES: tuple[Attribute[Any], ...] = (
 """Every attribute, in the order in which plans list them."""
 
 BY_NAME = {attribute.name: attribute for attribute in ATTRIBUTES}
-
-
-def applied(desired: DesiredMachine, address: IPv4Address) -> Applied:
-    """What is noted once a machine is as its file says, with the address that it has."""
-    noted = {
-        attribute.noted[0]: attribute.noted[1](value)
-        for attribute in ATTRIBUTES
-        if attribute.noted and (value := attribute.asked(desired, address)) is not None
-    }
-    wanted = desired.redundancy
-    return Applied(
-        **noted,
-        backup_days=desired.backup_days,
-        update_exclude=desired.update_exclude,
-        redundancy=AppliedRedundancy(hardware=wanted.hardware, second_site=wanted.second_site),
-        disks=dict(desired.disks),
-        power=desired.power,
-    )

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.resources.kind import Asked
 
 
 class Kind(StrEnum):
@@ -51,7 +55,7 @@ class NewMachine:
         attributes: values by attribute (:mod:`orchestrator.resources.attributes`).
         disks: GiB, by name.
         nodes: the only ones where it can be made; empty where any will do.
-        redundancy: human-readable; None without.
+        kinds: what is asked of each kind of thing that belongs to it, by the kind's name.
     """
 
     attributes: Mapping[str, object]
@@ -60,7 +64,7 @@ class NewMachine:
     image: str
     nodes: tuple[str, ...] = ()
     backup_days: int | None = None
-    redundancy: str | None = None
+    kinds: Mapping[str, Asked] = field(default_factory=dict)
 
 
 class ChangeClass(StrEnum):

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.guests.keys import is_public_key
 from orchestrator.proxmox import disk_objection, parse_disk
-from orchestrator.resources.attributes import ATTRIBUTES, Attribute
+from orchestrator.resources.attributes import ATTRIBUTES, Applied, Attribute
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import DesiredMachine, pool_of
 from orchestrator.resources.key_names import NamedKey
+from orchestrator.resources.kinds import asked_of_kinds
 from orchestrator.resources.notes import Mark
 
 if TYPE_CHECKING:
@@ -369,6 +370,23 @@ def new_mark(desired: DesiredMachine, vmid: int | None = None, *, system_slot: s
 
 EXCLUDED = "updates excluded"
 """How plans name the packages that no update touches."""
+
+
+def applied(desired: DesiredMachine, address: IPv4Address) -> Applied:
+    """What is noted once a machine is as its file says, with the address that it has."""
+    noted = {
+        row.noted[0]: row.noted[1](value)
+        for row in ATTRIBUTES
+        if row.noted and (value := row.asked(desired, address)) is not None
+    }
+    return Applied(
+        **noted,
+        backup_days=desired.backup_days,
+        update_exclude=desired.update_exclude,
+        kinds={name: dict(asked) for name, asked in asked_of_kinds(desired).items()},
+        disks=dict(desired.disks),
+        power=desired.power,
+    )
 
 
 def pool_change(desired: DesiredMachine, observed: ObservedMachine) -> Change | None:

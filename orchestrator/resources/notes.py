@@ -231,7 +231,7 @@ def _applied_words(words: Mapping[str, Any], data: Mapping[str, Any]) -> dict[st
         elif name == "updates excluded" and text != "none":
             found["update_exclude"] = text.split()
         elif name == "redundancy":
-            found["redundancy"] = _redundancy_words(text)
+            found["kinds"] = {name: _redundancy_words(text)}
         elif name == "power" and text in ("running", "stopped"):
             found["power"] = text
         elif mebibytes and mebibytes % 1024 == 0 and LABEL.fullmatch(disk := name.removeprefix("disk ")):
@@ -241,7 +241,8 @@ def _applied_words(words: Mapping[str, Any], data: Mapping[str, Any]) -> dict[st
 
 def _redundancy_words(text: str) -> dict[str, Any]:
     site = re.search(r"second site ([a-z0-9-]+)", text)
-    return {"hardware": "redundant hardware" in text, "second_site": site[1] if site else None}
+    hardware = {"hardware": True} if "redundant hardware" in text else {}
+    return hardware | ({"second_site": site[1]} if site else {})
 
 
 CODEC = Codec(name="orchestrator", form=Mark, earlier=_earlier)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.counting import counted
 from orchestrator.resources.static_addresses import addresses_in
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from orchestrator.proxmox import ClusterState, VmConfig, VmSnapshot, VmSummary
     from orchestrator.resources.backup import Archive
     from orchestrator.resources.notes import Mark
-    from orchestrator.resources.redundancy import ObservedRedundancy
     from orchestrator.resources.unreadable import Unreadable
 
 
@@ -27,8 +26,8 @@ class ObservedMachine:
         snapshots: the oldest first; read where the plan needs them (:mod:`orchestrator.resources.observing`).
         archives: its backups, the oldest first; None if they were not read (:mod:`orchestrator.resources.holdings`).
         storage_types: Proxmox's type of each storage of the cluster.
-        redundancy: what is configured beside it; None where it was not read, for there is none and shall be none
-            (:func:`orchestrator.resources.redundancy.with_redundancy`).
+        kinds: what was read of each kind of thing that belongs to it, by the kind's name; nothing of a kind that it has
+            none of, and shall have none (:func:`orchestrator.resources.kinds.with_kinds`).
     """
 
     site: str
@@ -38,7 +37,7 @@ class ObservedMachine:
     snapshots: tuple[VmSnapshot, ...] = ()
     archives: tuple[Archive, ...] | None = None
     storage_types: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
-    redundancy: ObservedRedundancy | None = None
+    kinds: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def address(self) -> IPv4Address | None:

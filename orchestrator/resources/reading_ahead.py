@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
-from orchestrator.resources.observing import Asked, SiteLook
+from orchestrator.resources.observing import SiteLook
 from orchestrator.resources.scope import Scope
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class ReadingAhead:
     def _read(self, site: str, cluster: Cluster, scope: Scope) -> SiteLook:
         look = SiteLook(cluster, site)
         try:
-            look.read(scope, Asked(), self._go_on)
+            look.read(scope, before=self._go_on)
         finally:
             cluster.hand_over()
         return look

@@ -11,37 +11,41 @@ others configured is kept, and taken as it is where it does the same.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import (
     Affinity,
-    ProxmoxError,
+    Need,
     RedundancySettings,
     ReplicationJob,
-    TlsRefused,
-    TokenRefused,
-    Unreachable,
     read_redundancy,
     storage_type,
 )
-from orchestrator.resources.attributes import AppliedRedundancy
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.change import Change, ChangeClass, Kind
 from orchestrator.resources.desired import Redundancy
-from orchestrator.resources.ownership import claimed
+from orchestrator.resources.kind import Asked, Call, Params, ResourceKind, Step
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, ClusterState
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.notes import Mark
-    from orchestrator.resources.observed import ObservedMachine, ObservedSite
+    from orchestrator.resources.observed import ObservedMachine
 
 HARDWARE = "redundant hardware"
 SECOND_SITE = "second site"
 """How plans name them."""
 
-Params = dict[str, str | int | float]
+_EIGHT, _NINE = frozenset({8}), frozenset({9})
+HARDWARE_NEEDS = (
+    Need(privilege="Sys.Audit", path="/", features=("seeing HA resources",)),
+    Need(privilege="Sys.Console", path="/", features=("HA resources, groups and rules",)),
+)
+SECOND_SITE_NEEDS = (
+    Need(privilege="VM.Replicate", path="/vms", features=("replication",), releases=_NINE),
+    Need(privilege="Datastore.Allocate", path="/storage", features=("replication",), releases=_EIGHT),
+)
 
 _OURS = "orchestrator: "
 
@@ -68,24 +72,6 @@ class Ground:
     def replicable(self) -> bool:
         """Whether Proxmox can replicate its disks."""
         return storage_type(self.kind).replicates and not self.shared
-
-
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """A write to the API that is part of a change."""
-
-    action: str
-    method: Literal["POST", "PUT", "DELETE"]
-    path: str
-    params: Params = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One change with what it takes; nothing is called for refusals and notices."""
-
-    change: Change
-    calls: tuple[Call, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,80 +128,6 @@ def obstacles(wanted: Redundancy, ground: Ground) -> Iterator[tuple[str, str]]:
                 f"no node at {wanted.second_site} (second_sites of {ground.site} names {nodes}) has the storage "
                 f"{ground.storage}: add it there under the same name, or correct second_sites",
             )
-
-
-def refusals(desired: DesiredMachine, state: ClusterState) -> list[Change]:
-    """Why a machine cannot be made as its file says."""
-    return [
-        Change(kind=Kind.REFUSED, what=what, why=why)
-        for what, why in obstacles(desired.redundancy, ground_of(desired, state))
-    ]
-
-
-def redundancy_words(wanted: Redundancy) -> str:
-    """What a file asks for, in words; empty if nothing."""
-    words = [HARDWARE] if wanted.hardware else []
-    if wanted.second_site:
-        words.append(f"{SECOND_SITE} {wanted.second_site}")
-    return ", ".join(words)
-
-
-def redundancy_as_applied(desired: DesiredMachine, mark: Mark) -> bool:
-    """Whether the file asked for the same when it was last applied, and got it: a difference is drift then."""
-    asked = mark.applied.redundancy if mark.applied else AppliedRedundancy()
-    same = (asked.hardware, asked.second_site) == (
-        desired.redundancy.hardware,
-        desired.redundancy.second_site,
-    )
-    return mark.ready and same and mark.redundant is desired.redundancy.asked
-
-
-def with_redundancy(
-    cluster: Cluster, observed: ObservedSite, desired: Iterable[DesiredMachine]
-) -> ObservedSite:
-    """Read what a site has configured of redundancy, where a machine has some, or is to have some: three calls.
-
-    Where that cannot be read, those machines cannot be judged; the others go on.
-
-    Raises:
-        ProxmoxError: the site does not answer.
-    """
-    here = {machine.key: machine for machine in desired if machine.site == observed.site}
-    grounds: dict[int, Ground] = {}
-    read = False
-    for machine in observed.machines:
-        found = here.get((machine.mark.client, machine.mark.machine)) if machine.mark else None
-        if machine.mark and found and (found.redundancy.asked or machine.mark.redundant):
-            ground = grounds[machine.summary.vmid] = ground_of(found, observed.state)
-            read = read or machine.mark.redundant or _possible(found.redundancy, ground)
-    if not grounds:
-        return observed
-    version = observed.state.version
-    try:
-        settings = read_redundancy(cluster, version) if read else nothing_configured(version)
-    except (Unreachable, TlsRefused, TokenRefused):
-        raise
-    except ProxmoxError as error:
-        return _without(observed, grounds.keys(), f"its redundancy could not be read: {error}")
-
-    def with_it(machine: ObservedMachine) -> ObservedMachine:
-        ground = grounds.get(machine.summary.vmid)
-        if ground is None:
-            return machine
-        return replace(machine, redundancy=ObservedRedundancy(ground=ground, settings=settings))
-
-    return replace(observed, machines=tuple(with_it(machine) for machine in observed.machines))
-
-
-def _without(observed: ObservedSite, vmids: Collection[int], reason: str) -> ObservedSite:
-    """The site with some machines told as unreadable."""
-    unread = tuple(
-        claimed(machine, machine.mark, reason)
-        for machine in observed.machines
-        if machine.mark and machine.summary.vmid in vmids
-    )
-    kept = tuple(machine for machine in observed.machines if machine.summary.vmid not in vmids)
-    return replace(observed, machines=kept, unreadable=(*observed.unreadable, *unread))
 
 
 def _possible(wanted: Redundancy, ground: Ground) -> bool:
@@ -278,55 +190,111 @@ class _Sides:
         )
 
 
-def redundancy_steps(
-    wanted: Redundancy, observed: ObservedMachine, found: ObservedRedundancy, *, as_applied: bool
-) -> list[Step]:
-    """Every change that leads from what is configured to what is asked for.
+class RedundancyKind(ResourceKind[ObservedRedundancy]):
+    """HA resources, with their groups or rules, and replication jobs."""
 
-    Args:
-        wanted: the file's side; nothing asked for where the machine leaves.
-        observed: the machine.
-        found: what is configured, and what its cluster could give it.
-        as_applied: whether the file asked for the same when it was last applied: a difference is drift then.
-    """
-    barred = dict(obstacles(wanted, found.ground))
-    sides = _Sides(
-        wanted=wanted,
-        ground=found.ground,
-        settings=found.settings,
-        vmid=observed.summary.vmid,
-        node=observed.summary.node,
-        running=observed.running,
-        drift=as_applied,
-        barred=barred,
-    )
-    steps = [Step(change=Change(kind=Kind.UNABLE, what=what, why=why)) for what, why in barred.items()]
-    away = wanted.asked and sides.node not in found.ground.home
-    if away:
-        why = (
-            f"it runs on {sides.node}, which is not at {found.ground.site}: it was moved after a failure. Migrate it "
-            f"back to {' or '.join(found.ground.home) or 'a node of its site'}; its redundancy is left alone meanwhile"
+    name = "redundancy"
+    changes = (HARDWARE, SECOND_SITE)
+    change_class = ChangeClass.SIGNIFICANT
+    class_reason = "what survives a failure changes: prepared, and tested with the client"
+    where = "Datacenter > HA and Replication"
+    needs = (*HARDWARE_NEEDS, *SECOND_SITE_NEEDS)
+    leaving = "the HA manager lets go of it, replicated copies stay"
+
+    def asked(self, desired: DesiredMachine) -> Asked:
+        """What a file asks for; empty if nothing."""
+        wanted = desired.redundancy
+        hardware: Asked = {"hardware": True} if wanted.hardware else {}
+        return {**hardware, **({"second_site": wanted.second_site} if wanted.second_site else {})}
+
+    def words(self, asked: Asked) -> str:
+        """What a file asks for, for people."""
+        second_site = f"{SECOND_SITE} {asked['second_site']}" if asked.get("second_site") else ""
+        return ", ".join(filter(None, [HARDWARE if asked.get("hardware") else "", second_site]))
+
+    def needed(self, desired: DesiredMachine) -> Collection[Need]:
+        """The privileges that it needs for what a file asks."""
+        hardware, second_site = desired.redundancy.hardware, desired.redundancy.second_site
+        return (*(HARDWARE_NEEDS if hardware else ()), *(SECOND_SITE_NEEDS if second_site else ()))
+
+    def refusals(self, desired: DesiredMachine, state: ClusterState) -> list[Change]:
+        """Why a machine cannot be made as its file says."""
+        return [
+            Change(kind=Kind.REFUSED, what=what, why=why)
+            for what, why in obstacles(desired.redundancy, ground_of(desired, state))
+        ]
+
+    def noted(self, mark: Mark) -> bool:
+        """Whether there is, or may be, something of ours in HA or replication."""
+        return mark.redundant
+
+    def note(self, mark: Mark, *, there: bool) -> Mark:
+        """The mark that says so."""
+        return mark.with_(redundant=there)
+
+    def read(
+        self,
+        cluster: Cluster,
+        state: ClusterState,
+        machines: Sequence[tuple[ObservedMachine, DesiredMachine | None]],
+    ) -> Mapping[int, ObservedRedundancy]:
+        """Read HA resources, groups or rules, and replication jobs: three calls, if there can be any of ours."""
+        grounds = {
+            machine.summary.vmid: ground_of(desired, state) if desired else _nowhere(machine.site)
+            for machine, desired in machines
+        }
+        read = any(
+            (machine.mark and machine.mark.redundant)
+            or (desired and _possible(desired.redundancy, grounds[machine.summary.vmid]))
+            for machine, desired in machines
         )
-        return [*steps, Step(change=Change(kind=Kind.NOTICE, what="redundancy", after=sides.node, why=why))]
-    partner, jobs = _jobs(sides)
-    return [*steps, *_end_resource(sides), *jobs, *_resource(sides, partner)]
+        version = state.version
+        settings = read_redundancy(cluster, version) if read else nothing_configured(version)
+        return {
+            vmid: ObservedRedundancy(ground=ground, settings=settings) for vmid, ground in grounds.items()
+        }
 
+    def steps(
+        self, desired: DesiredMachine | None, observed: ObservedMachine, found: ObservedRedundancy
+    ) -> list[Step]:
+        """Every change that leads from what is configured to what is asked for.
 
-def leaving_steps(observed: ObservedMachine, settings: RedundancySettings) -> list[Step]:
-    """What a machine that leaves its file needs: the HA manager lets go of it. Copies of its disks stay, as it does."""
-    nowhere = Ground(site=observed.site, storage="", home=(), elsewhere=(), shared=False, kind="")
-    return _end_resource(
-        _Sides(
-            wanted=Redundancy(),
-            ground=nowhere,
-            settings=settings,
+        Of a machine that leaves its file the HA manager lets go. Copies of its disks stay, as it does.
+        """
+        wanted = desired.redundancy if desired else Redundancy()
+        barred = dict(obstacles(wanted, found.ground))
+        sides = _Sides(
+            wanted=wanted,
+            ground=found.ground,
+            settings=found.settings,
             vmid=observed.summary.vmid,
             node=observed.summary.node,
             running=observed.running,
-            drift=False,
-            barred={},
+            drift=bool(desired and observed.mark and self.as_applied(desired, observed.mark)),
+            barred=barred,
         )
-    )
+        if desired is None:
+            return _end_resource(sides)
+        steps = [Step(change=Change(kind=Kind.UNABLE, what=what, why=why)) for what, why in barred.items()]
+        home = found.ground.home
+        if wanted.asked and sides.node not in home:
+            why = (
+                f"it runs on {sides.node}, which is not at {found.ground.site}: it was moved after a failure. Migrate "
+                f"it back to {' or '.join(home) or 'a node of its site'}; its redundancy is left alone meanwhile"
+            )
+            return [
+                *steps,
+                Step(change=Change(kind=Kind.NOTICE, what="redundancy", after=sides.node, why=why)),
+            ]
+        partner, jobs = _jobs(sides)
+        return [*steps, *_end_resource(sides), *jobs, *_resource(sides, partner)]
+
+
+REDUNDANCY = RedundancyKind()
+
+
+def _nowhere(site: str) -> Ground:
+    return Ground(site=site, storage="", home=(), elsewhere=(), shared=False, kind="")
 
 
 # Replication

@@ -15,7 +15,7 @@ from orchestrator.planning.plan import make_plan
 from orchestrator.resources.change import Kind
 from orchestrator.resources.desired import desired_machines
 from orchestrator.resources.notes import read_mark
-from orchestrator.resources.observing import Asked, observe
+from orchestrator.resources.observing import observe
 from orchestrator.sites import load_provider
 from orchestrator.subscriptions import load
 from tests.api.desk import CLIENT_KEY, Desk, machine, subscription
@@ -101,7 +101,7 @@ def test_a_window_that_closed_meanwhile_is_not_used(desk: Desk, tmp_path: Path) 
     loaded = load([desk.folder / "subscriptions"], provider)
     desired = desired_machines([item.subscription for item in loaded.subscriptions], provider)
     cluster = desk.fakes["paris"].cluster()
-    observed = {"paris": observe(cluster, "paris", Asked(desired=desired))}
+    observed = {"paris": observe(cluster, "paris", names={"web-1"})}
     plan = make_plan(desired, observed, dt.datetime(2026, 11, 24, 22, 29, tzinfo=dt.UTC))  # 23:29 in Paris
     assert plan.count(Kind.RESTART) == 1
     with open_history(tmp_path / "h.db") as history:
@@ -110,7 +110,7 @@ def test_a_window_that_closed_meanwhile_is_not_used(desk: Desk, tmp_path: Path) 
         apply_plan(plan, {"paris": cluster}, observed, journal, ssh=None, clock=lambda: late)
         assert not any(call.endswith("/status/reboot") for call in desk.fakes["paris"].calls("POST"))
         assert desk.machines()["web-1"]["pending"]
-        observed = {"paris": observe(cluster, "paris", Asked(desired=desired))}
+        observed = {"paris": observe(cluster, "paris", names={"web-1"})}
         in_time = dt.datetime(2026, 11, 24, 22, 29, tzinfo=dt.UTC)
         plan = make_plan(desired, observed, in_time)
         apply_plan(plan, {"paris": cluster}, observed, journal, ssh=None, clock=lambda: in_time)
@@ -197,7 +197,7 @@ def test_the_day_of_a_retirement_is_the_day_in_paris(desk: Desk, tmp_path: Path)
         [item.subscription for item in loaded], load_provider(desk.folder / "sites.yaml")
     )
     cluster = desk.fakes["paris"].cluster()
-    observed = {"paris": observe(cluster, "paris", Asked(desired=desired))}
+    observed = {"paris": observe(cluster, "paris", names={"web-1"})}
     past_midnight = dt.datetime(2026, 11, 23, 23, 30, tzinfo=dt.UTC)  # 00:30 in Paris, on the 24th
     plan = make_plan(desired, observed, past_midnight)
     with open_history(tmp_path / "h.db") as history:

@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from orchestrator.proxmox import Cluster, PermissionDenied, ProxmoxError, TaskFailed, check_privileges
 from orchestrator.proxmox.privileges import TABLE, role_privileges
+from orchestrator.resources.redundancy import REDUNDANCY
 from tests.api.desk import Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
 
@@ -136,7 +137,7 @@ def test_each_missing_privilege_is_named_with_what_needs_it(
     )
     found = practice.wrong()
     named = [item for item in found if item["subject"] == f"privilege {privilege}"]
-    needed = [need for need in TABLE if need.privilege == privilege and need.option is None]
+    needed = [need for need in TABLE if need.privilege == privilege]
     assert len(named) == len(needed)
     assert all(feature in named[0]["found"] for feature in needed[0].features)
     assert f"--privs {privilege} --append 1" in named[0]["remedy"]
@@ -182,7 +183,7 @@ SILENT: dict[str, Call] = {
 
 def test_every_privilege_of_the_table_is_one_that_proxmox_asks_for(practice: Practice) -> None:
     """Without it a call of its feature is refused in its name; with it, it is not refused."""
-    full = role_privileges(9, {need.option for need in TABLE if need.option})
+    full = role_privileges(9, REDUNDANCY.needs)
     assert PROVEN.keys() | SILENT.keys() == set(full)
     practice.fake.add_vms(2, first=100)
     practice.fake.cluster().post("/pools", poolid="client-dupont")

@@ -13,7 +13,7 @@ from orchestrator.history import open_history
 from orchestrator.planning.plan import make_plan
 from orchestrator.proxmox import FREEZE_POOL
 from orchestrator.resources.desired import desired_machines
-from orchestrator.resources.observing import Asked, observe
+from orchestrator.resources.observing import observe
 from orchestrator.sites import load_provider
 from orchestrator.subscriptions import load
 from tests.api.desk import Desk, machine, subscription
@@ -85,7 +85,7 @@ def test_a_freeze_that_comes_while_an_apply_runs_stops_it_before_its_next_step(
     loaded = load([desk.folder / "subscriptions"], provider)
     desired = desired_machines([item.subscription for item in loaded.subscriptions], provider)
     cluster = desk.fakes["paris"].cluster()
-    observed = {"paris": observe(cluster, "paris", Asked(desired=desired))}
+    observed = {"paris": observe(cluster, "paris", names={"web-1"})}
     plan = make_plan(desired, observed, dt.datetime.now(dt.UTC))
 
     def show(_client: str, _machine: str, text: str) -> None:

@@ -77,7 +77,7 @@ class Bench:
         provider = load_provider(self.desk.folder)
         loaded = load([self.desk.folder / "subscriptions"], provider)
         (desired,) = desired_machines((item.subscription for item in loaded.subscriptions), provider)
-        site = observe(self.cluster, "paris")
+        site = observe(self.cluster, "paris", names=())
         (observed,) = site.machines
         assert observed.mark is not None
         updatable = Updatable(

@@ -21,7 +21,7 @@ from orchestrator.applying.lock import RunLocks
 from orchestrator.history import open_history
 from orchestrator.planning.plan import make_plan
 from orchestrator.proxmox import Cluster
-from orchestrator.resources.observing import Asked, observe
+from orchestrator.resources.observing import observe
 from orchestrator.resources.register import with_register
 from tests.api.desk import Desk, machine, subscription
 from tests.api.together import Together
@@ -167,7 +167,8 @@ def test_an_address_that_was_given_since_the_plan_is_not_given_again(
     if other == "being made":
         cluster.put(config, delete="ipconfig0")
     desk.write(subscription("dupont", [machine("web-1"), machine("web-2")]))
-    observed = {"paris": with_register(cluster, observe(cluster, "paris", Asked(desired=desk.desired())))}
+    names = {"web-1", "web-2"}
+    observed = {"paris": with_register(cluster, observe(cluster, "paris", names=names))}
     plan = make_plan(desk.desired(), observed, dt.datetime.now(dt.UTC))
     address = {item.machine: item.address for item in plan.machines}["web-1"]
     if other == "new":

@@ -11,7 +11,7 @@ from orchestrator.applying.apply import apply_plan
 from orchestrator.applying.journal import Journal
 from orchestrator.history import open_history
 from orchestrator.planning.plan import make_plan
-from orchestrator.resources.observing import Asked, observe
+from orchestrator.resources.observing import observe
 from tests.api.desk import Desk, machine, subscription
 from tests.api.night_desk import NightDesk
 
@@ -145,7 +145,7 @@ def test_a_clone_whose_answer_was_lost_is_waited_for_however_long_it_takes(
     fake.control("pace", time_scale=1.0, clone_seconds=3.0)
     fake.fault("POST", "/nodes/pve1/qemu/9000/clone", "reset", after=True)
     cluster = fake.cluster()
-    observed = {"paris": observe(cluster, "paris", Asked(desired=desk.desired()))}
+    observed = {"paris": observe(cluster, "paris", names={"web-1"})}
     plan = make_plan(desk.desired(), observed, dt.datetime.now(dt.UTC))
     with open_history(tmp_path / "h.db") as history:
         journal = Journal(history=history, who="test", why="test", run="r", show=lambda *_: None)

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from orchestrator.guests.keys import fingerprints
 from orchestrator.guests.rules import policy_to_data
 from orchestrator.proxmox import ClusterState, NodeSummary, VmConfig, VmSummary
-from orchestrator.resources.attributes import applied
 from orchestrator.resources.desired import DesiredMachine, desired_machines, pool_of
-from orchestrator.resources.machine import edits, new_mark
+from orchestrator.resources.machine import applied, edits, new_mark
 from orchestrator.resources.notes import read_mark, write_mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.sites.model import Provider

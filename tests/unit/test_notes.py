@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from orchestrator.guests.keys import fingerprint
 from orchestrator.guests.rules import FirewallPolicy, policy_to_data
-from orchestrator.resources.attributes import Applied, AppliedRedundancy
+from orchestrator.resources.attributes import Applied
 from orchestrator.resources.marks import MAXIMUM_LENGTH, UnreadableMark
 from orchestrator.resources.notes import (
     Mark,
@@ -53,7 +53,11 @@ _applied: dict[str, st.SearchStrategy[Any]] = {
     "address": st.none() | st.ip_addresses(v=4),
     "backup_days": st.none() | st.integers(1, 3660),
     "update_exclude": st.lists(_texts, max_size=3).map(tuple),
-    "redundancy": st.builds(AppliedRedundancy, hardware=st.booleans(), second_site=st.none() | _names),
+    "kinds": st.dictionaries(
+        _names,
+        st.dictionaries(_names, st.none() | st.booleans() | st.integers(-5, 5) | _texts, max_size=2),
+        max_size=2,
+    ),
     "disks": st.dictionaries(_names, st.integers(1, 65536), max_size=3),
     "power": st.sampled_from([None, "running", "stopped"]),
 }
@@ -247,7 +251,7 @@ def test_what_earlier_versions_noted_in_words_is_read_as_values() -> None:
     assert mark is not None and mark.applied == Applied(
         vcpus=2, memory=1024, name="web-1", network=("vmbr1", 7), address=IPv4Address("10.1.0.10"), backup_days=31,
         update_exclude=("linux-*", "docker-ce"), disks={"system": 20}, power="running",
-        redundancy=AppliedRedundancy(hardware=True, second_site="lyon"),
+        kinds={"redundancy": {"hardware": True, "second_site": "lyon"}},
     )  # fmt: skip
     assert mark.snapshots == {"before": dt.date(2026, 11, 20)} and mark.adopted == IPv4Address("10.1.0.10")
     assert mark.update and mark.update.since == dt.datetime.fromtimestamp(1_700_000_000, dt.UTC)

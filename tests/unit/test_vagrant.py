@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.proxmox.privileges import TABLE, role_privileges
+from orchestrator.proxmox.privileges import role_privileges
+from orchestrator.resources.redundancy import REDUNDANCY
 
 _SCRIPT = Path(__file__).parents[2] / "vagrant" / "bootstrap.sh"
 
@@ -15,7 +16,6 @@ _SCRIPT = Path(__file__).parents[2] / "vagrant" / "bootstrap.sh"
 @pytest.mark.parametrize("release", [8, 9])
 def test_the_role_has_what_is_needed_and_no_more(release: int) -> None:
     text = _SCRIPT.read_text()
-    options = {need.option for need in TABLE if need.option}
     head = text[: text.index("\nstep()")]
     done = subprocess.run(
         ["bash", "-c", head + "\necho $privileges"],
@@ -24,7 +24,7 @@ def test_the_role_has_what_is_needed_and_no_more(release: int) -> None:
         text=True,
         check=True,
     )
-    assert sorted(done.stdout.split()) == role_privileges(release, options)
+    assert sorted(done.stdout.split()) == role_privileges(release, REDUNDANCY.needs)
 
 
 def test_a_release_that_is_not_known_is_refused() -> None:

@@ -31,7 +31,7 @@ from orchestrator.resources.ownership import tags_of
 if TYPE_CHECKING:
     from orchestrator.applying.journal import Step
     from orchestrator.applying.limits import Turn
-    from orchestrator.applying.machine_run import MachineRun
+    from orchestrator.applying.machine_work import MachineWork
 
 _ROUNDS = 8
 _CLONE_TRIES = 20
@@ -40,25 +40,29 @@ _PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE = 15.0
 
 
-class CloneRun:
-    """The part of a machine's run that clones its image."""
+def make(work: MachineWork, desired: DesiredMachine) -> ObservedMachine:
+    """Clone the image on the node that has most room for it, and return the machine when its clone has ended.
 
-    def __init__(self, run: MachineRun) -> None:
-        self.run = run
+    Raises:
+        Stopped: no node can take it, no number is free, or nobody knows whether it was begun.
+        ProxmoxError: the hypervisor refused.
+    """
+    return _Clone(work).make(desired)
+
+
+class _Clone:
+    """The clone of one machine's image."""
+
+    def __init__(self, work: MachineWork) -> None:
+        self.work = work
 
     def make(self, desired: DesiredMachine) -> ObservedMachine:
-        """Clone the image on the node that has most room for it, and return the machine when its clone has ended.
-
-        Raises:
-            Stopped: no node can take it, no number is free, or nobody knows whether it was begun.
-            ProxmoxError: the hypervisor refused.
-        """
         place = self._place(desired)
         with (
-            self.run.around.limits.clone(
+            self.work.around.limits.clone(
                 desired.site, desired.storage, None if place.shared else place.target
             ) as turn,
-            self.run.step("clone", image=desired.image, node=place.target) as step,
+            self.work.step("clone", image=desired.image, node=place.target) as step,
         ):
             vmid, ended = self._clone(desired, place, turn, step)
             if not ended:  # how long it takes is not known then
@@ -69,11 +73,11 @@ class CloneRun:
         return replace(made, summary=replace(made.summary, pool=pool))
 
     def _place(self, desired: DesiredMachine) -> Place:
-        around = self.run.around
+        around = self.work.around
         state = around.states[desired.site]
         templates = around.templates.get(desired.site)
         if templates is None:
-            templates = read_templates(self.run.cluster, state, {desired.template})
+            templates = read_templates(self.work.cluster, state, {desired.template})
         found, reasons = places(desired, state, templates)
         if not found:
             raise Stopped("; ".join(reasons) or absence(desired, state))
@@ -88,7 +92,7 @@ class CloneRun:
         Raises:
             LockTimeout, TaskFailed: others hold the lock all the time.
         """
-        template, around = place.template, self.run.around
+        template, around = place.template, self.work.around
         path = f"/nodes/{template.node}/qemu/{template.vmid}/clone"
         params: dict[str, str | int] = {
             "name": desired.name,
@@ -108,7 +112,7 @@ class CloneRun:
                 if upid:
                     step.upid = upid
                     step.ended(
-                        self.run.cluster.wait_for_task(
+                        self.work.cluster.wait_for_task(
                             upid, timeout_seconds=_TASK_SECONDS, expected_seconds=turn.usual_seconds
                         )
                     )
@@ -123,12 +127,12 @@ class CloneRun:
 
     def _ask_for_clone(self, mark: Mark, path: str, params: dict[str, str | int]) -> tuple[int, str | None]:
         """Ask for a clone under a free id, which its mark names. Somebody may take it in between: then ask again."""
-        numbers = self.run.around.numbers[self.run.plan.site]
+        numbers = self.work.around.numbers[self.work.plan.site]
         for _ in range(_CLONE_TRIES):
             vmid = numbers.take()
             asked = {**params, "newid": vmid, "description": write_mark(mark.with_(vmid=vmid))}
             try:
-                return vmid, str(self.run.cluster.post(path, params=asked))
+                return vmid, str(self.work.cluster.post(path, params=asked))
             except AlreadyExists:
                 numbers.refused(vmid)
             except LockTimeout:  # nothing was begun
@@ -149,33 +153,33 @@ class CloneRun:
         while tries < _ROUNDS and time.monotonic() < deadline:
             if self._find(vmid):
                 return
-            self.run.around.pause(_PAUSE_SECONDS)
+            self.work.around.pause(_PAUSE_SECONDS)
             if is_being_cloned(
-                self.run.cluster, vmid
+                self.work.cluster, vmid
             ):  # by this request, or by somebody's: its end will tell
                 continue
             tries += 1
             with suppress(AlreadyExists, Uncertain):
-                self.run.cluster.post(path, params=params)
+                self.work.cluster.post(path, params=params)
         raise Stopped("nobody knows whether its clone was begun: look at the node's tasks, then apply again")
 
     def _find(self, vmid: int) -> ObservedMachine | None:
         """The machine, wherever it is by now; None if no VM has its number and its mark."""
-        node = where_is(self.run.cluster, vmid)
+        node = where_is(self.work.cluster, vmid)
         return None if node is None else self._at(node, vmid)
 
     def _at(self, node: str, vmid: int) -> ObservedMachine | None:
         """The machine on a node, by its number and its mark. The node itself is asked: the cluster's list may not have
         its name, its state and its pool for another ten seconds.
         """
-        cluster = self.run.cluster
+        cluster = self.work.cluster
         try:
             status = cluster.get(f"/nodes/{node}/qemu/{vmid}/status/current")
             config = read_vm(cluster, node, vmid)
         except NotFound:
             return None
         mark = read_mark(config.effective("description") or "")
-        if mark is None or (mark.client, mark.machine) != self.run.plan.key or mark.vmid != vmid:
+        if mark is None or (mark.client, mark.machine) != self.work.plan.key or mark.vmid != vmid:
             return None
         summary = VmSummary(
             vmid=vmid,
@@ -190,7 +194,7 @@ class CloneRun:
             maxcpu=int(float(status.get("cpus") or 0)),
             ha=is_ha_managed(status),
         )
-        return ObservedMachine(site=self.run.plan.site, summary=summary, config=config, mark=mark)
+        return ObservedMachine(site=self.work.plan.site, summary=summary, config=config, mark=mark)
 
     def _settled(self, vmid: int, node: str | None) -> ObservedMachine:
         """Wait until the clone has its configuration and no lock, and return it.
@@ -211,5 +215,5 @@ class CloneRun:
                     )
             elif found.summary.lock not in ("clone", "create"):
                 return found
-            self.run.around.pause(_PAUSE_SECONDS)
+            self.work.around.pause(_PAUSE_SECONDS)
         raise Stopped(f"VM {vmid} is still locked by its clone: see the task log on the node")

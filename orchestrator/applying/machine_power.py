@@ -1,0 +1,85 @@
+"""Starting, stopping and restarting a machine of a plan."""
+
+from __future__ import annotations
+
+from orchestrator.applying.high_availability import kept_aside
+from orchestrator.applying.limits import is_lock_timeout
+from orchestrator.applying.machine_work import MachineWork
+from orchestrator.applying.vm import Stopped
+from orchestrator.planning.machine import machine_changes
+from orchestrator.proxmox import TaskFailed
+from orchestrator.resources.change import Kind
+from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.observed import ObservedMachine
+
+_SHUTDOWN_SECONDS = 180
+
+
+def bring_power(work: MachineWork, desired: DesiredMachine, observed: ObservedMachine) -> ObservedMachine:
+    """Start, stop or restart the machine, as is left to do at this moment. Return it as it is then.
+
+    Raises:
+        Stopped: the guest did not shut down; it is never switched off by force.
+        ProxmoxError: the hypervisor refused.
+    """
+    kinds = _kinds_now(work, desired, observed)
+    if Kind.START in kinds:
+        _task(work, observed, "start", {})
+    elif Kind.STOP in kinds:
+        return shut_down(work, observed)
+    elif Kind.RESTART in kinds and any(change.kind is Kind.RESTART for change in work.plan.changes):
+        # One task of Proxmox's own: a kill between stop and start cannot leave the machine stopped.
+        _task(work, observed, "reboot", {"timeout": _SHUTDOWN_SECONDS})
+    else:
+        return observed
+    return work.note(observed, lambda mark: mark.with_(restart_due=None, leaving=None, suspended=None))
+
+
+def shut_down(work: MachineWork, observed: ObservedMachine) -> ObservedMachine:
+    """Shut the machine down. Return it as it is then.
+
+    Raises:
+        Stopped, ProxmoxError: as :func:`bring_power`.
+    """
+    _task(work, observed, "shutdown", {"timeout": _SHUTDOWN_SECONDS})
+    return work.look(observed)
+
+
+def _kinds_now(work: MachineWork, desired: DesiredMachine, observed: ObservedMachine) -> set[Kind]:
+    """What is left to do at this moment: the window that was open when the plan was made may have closed."""
+    assert work.plan.address is not None  # noqa: S101  (a plan without an address is refused)
+    around = work.around
+    changes = machine_changes(
+        desired, observed, work.plan.address, around.clock(), restart_now=around.restart_now
+    )
+    return {change.kind for change in changes}
+
+
+def _task(work: MachineWork, observed: ObservedMachine, action: str, params: dict[str, str | int]) -> None:
+    summary, vm = observed.summary, work.vm(observed)
+    aside = kept_aside(work.cluster, summary.node, summary.vmid, managed=summary.ha and action != "reboot")
+    lane = work.around.limits.power(observed.site, summary.node, action)
+    with lane as turn, work.step(action) as step, aside:
+        try:
+            vm.task(
+                step,
+                "POST",
+                f"{vm.path}/status/{action}",
+                params,
+                done=lambda: _in_state(work, observed, action),
+                turn=turn,
+            )
+        except TaskFailed as error:
+            if "got timeout" not in error.exitstatus or is_lock_timeout(error) or action == "start":
+                raise
+            raise Stopped(
+                f"the guest did not shut down within {_SHUTDOWN_SECONDS} s; it is never switched off by force: look "
+                "at its console, shut it down, and apply again"
+            ) from error
+
+
+def _in_state(work: MachineWork, observed: ObservedMachine, action: str) -> bool:
+    seen = work.look(observed)
+    if action == "reboot" and work.plan.desired:
+        return not _kinds_now(work, work.plan.desired, seen) & {Kind.RESTART, Kind.WAITING}
+    return seen.running is (action == "start")

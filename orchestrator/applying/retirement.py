@@ -1,0 +1,75 @@
+"""Taking a machine out of service: suspension, end of contract, or no longer in its client's file."""
+
+from __future__ import annotations
+
+from orchestrator.applying.backups import make_backup
+from orchestrator.applying.clock import clock_of
+from orchestrator.applying.kinds_run import let_go
+from orchestrator.applying.machine_power import shut_down
+from orchestrator.applying.machine_work import MachineWork
+from orchestrator.applying.vm import Stopped
+from orchestrator.contract.calendar import day_in_paris
+from orchestrator.resources.backup import ArchiveMark
+from orchestrator.resources.desired import OWNER_TAG, RETIRED_TAG, pool_of
+from orchestrator.resources.observed import ObservedMachine
+
+
+def take_out_of_service(work: MachineWork, observed: ObservedMachine) -> ObservedMachine:
+    """Stop it, and nothing else (articles 9 and 10). That it ran is noted first: a kill must not lose it.
+
+    Raises:
+        Stopped: it does not shut down, or its notes keep changing.
+        ProxmoxError: the hypervisor refused.
+    """
+    if not observed.running:
+        return work.look(observed)
+    today = day_in_paris(work.around.now)
+    observed = work.note_out_of_service(observed, lambda mark: mark.with_(suspended=mark.suspended or today))
+    return shut_down(work, observed)
+
+
+def retire(work: MachineWork) -> ObservedMachine:
+    """Stop a machine that left its file, back it up where it has backup, and keep it.
+
+    Raises:
+        Stopped, ProxmoxError: as :func:`take_out_of_service`; or there is no room for its last backup.
+    """
+    assert work.plan.observed is not None  # noqa: S101  (only what exists is retired)
+    observed = work.look(work.plan.observed)
+    let_go(work, observed)
+    if observed.running:
+        observed = shut_down(work, observed)
+    _last_backup(work, observed)
+    tags = {OWNER_TAG, pool_of(work.plan.client), RETIRED_TAG}
+    tags |= set(filter(None, (observed.config.effective("tags") or "").split(";")))
+    today = day_in_paris(work.around.now)
+    return work.note_out_of_service(
+        observed, lambda mark: mark.with_(retired=today), tags=";".join(sorted(tags))
+    )
+
+
+def _last_backup(work: MachineWork, observed: ObservedMachine) -> None:
+    """Back it up once more, stopped as it is now, where its backup was on when it was last applied."""
+    mark, summary, around = observed.mark, observed.summary, work.around
+    days = mark.backup_days if mark else None
+    if mark is None or days is None:
+        return
+    wanted = around.backup_storages.get(observed.site, ())
+    state = around.states[observed.site]
+    fit = [
+        storage
+        for node in state.nodes
+        for storage in state.storages
+        if node.name == summary.node == storage.node
+        and storage.name in wanted
+        and storage.usable
+        and "backup" in storage.content
+    ]
+    if not fit:
+        raise Stopped(
+            f"none of its backup storages ({', '.join(wanted) or 'none in the sites file'}) is available on "
+            f"{summary.node}, so it gets no last backup: it is stopped and kept; apply again when one is"
+        )
+    roomiest = max(fit, key=lambda storage: storage.maxdisk - storage.disk)
+    archive = ArchiveMark(client=mark.client, machine=mark.machine, contract=mark.contract, days=days)
+    make_backup(work.vm(observed), roomiest.name, archive, clock=clock_of(work.cluster, around.clock))

@@ -1,0 +1,66 @@
+"""The one loop that changes things: act on what is seen, look again, until nothing is left to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from orchestrator.applying.vm import Stopped
+from orchestrator.proxmox import (
+    AlreadyExists,
+    DigestMismatch,
+    LockTimeout,
+    NotFound,
+    TaskFailed,
+    Uncertain,
+)
+
+Seen = TypeVar("Seen")
+
+ROUNDS = 8
+"""Looks before giving up: one creation needs two or three; the rest is for other people's hands."""
+
+PAUSE_SECONDS = 1.0
+
+_PASSING = (AlreadyExists, NotFound, DigestMismatch, LockTimeout, Uncertain)
+"""Somebody was faster, or nobody knows whether the write took effect: looking again tells."""
+
+
+def settle(
+    seen: Seen,
+    act: Callable[[Seen], bool],
+    look: Callable[[Seen], Seen],
+    *,
+    pause: Callable[[float], None],
+    what: str,
+    where: str,
+) -> Seen:
+    """Act until nothing is left to do.
+
+    Args:
+        seen: what was seen before the first act.
+        act: makes what is left to do; returns whether to look again. Safe to repeat.
+        look: looks again, given what was seen before.
+        pause: waits that many seconds.
+        what: what is changed, for people: "its configuration".
+        where: where people see who else changes it.
+
+    Returns:
+        What was seen last.
+
+    Raises:
+        Stopped: after :data:`ROUNDS` looks there is still something to do.
+        ProxmoxError: the hypervisor refused.
+    """
+    for _ in range(ROUNDS):
+        try:
+            if not act(seen):
+                return seen
+        except _PASSING:
+            pause(PAUSE_SECONDS)
+        except TaskFailed as error:
+            if not isinstance(error.cause, LockTimeout):
+                raise
+            pause(PAUSE_SECONDS)
+        seen = look(seen)
+    raise Stopped(f"{what} keeps changing, so there is another writer: look at {where}, and apply again")

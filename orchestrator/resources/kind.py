@@ -1,0 +1,119 @@
+"""What a kind of managed thing says of itself, as pure data and pure functions, in one file for each kind.
+
+A kind is listed in :mod:`orchestrator.resources.kinds`, and nothing else knows it by name: planning shows its steps,
+applying makes their calls, marks and histories name it, the privileges that it needs are asked for where it is used.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from orchestrator.proxmox import Cluster, ClusterState, Need
+    from orchestrator.resources.change import Change, ChangeClass
+    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.notes import Mark
+    from orchestrator.resources.observed import ObservedMachine
+
+Found = TypeVar("Found")
+"""What is observed of a kind, for one machine."""
+
+Asked = Mapping[str, bool | int | str | None]
+"""What a file asks of a kind, as values."""
+
+Params = dict[str, str | int | float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A write to the API that is part of a change."""
+
+    action: str
+    method: Literal["POST", "PUT", "DELETE"]
+    path: str
+    params: Params = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One change with what it takes; nothing is called for refusals and notices."""
+
+    change: Change
+    calls: tuple[Call, ...] = ()
+
+
+class ResourceKind(ABC, Generic[Found]):
+    """A kind of thing that belongs to a machine.
+
+    Attributes:
+        name: in marks, errors and messages.
+        changes: how plans name what it changes.
+        change_class, class_reason: the contract's class of these changes (article 3.8.4), and why.
+        where: where people see in Proxmox who else changes it.
+        needs: the privileges that it needs besides those that every plan needs.
+        leaving: what becomes of it when its machine leaves its file, for people; empty if nothing does.
+    """
+
+    name: ClassVar[str]
+    changes: ClassVar[tuple[str, ...]]
+    change_class: ClassVar[ChangeClass]
+    class_reason: ClassVar[str]
+    where: ClassVar[str]
+    needs: ClassVar[tuple[Need, ...]] = ()
+    leaving: ClassVar[str] = ""
+
+    @abstractmethod
+    def asked(self, desired: DesiredMachine) -> Asked:
+        """What a file asks for; empty if nothing. The mark keeps it, to tell drift from an edit."""
+
+    @abstractmethod
+    def words(self, asked: Asked) -> str:
+        """What a file asks for, for people."""
+
+    @abstractmethod
+    def read(
+        self,
+        cluster: Cluster,
+        state: ClusterState,
+        machines: Sequence[tuple[ObservedMachine, DesiredMachine | None]],
+    ) -> Mapping[int, Found]:
+        """Read what there is of it, for machines of one site with their files' sides, by VM id.
+
+        Raises:
+            ProxmoxError: it could not be read.
+        """
+
+    @abstractmethod
+    def steps(self, desired: DesiredMachine | None, observed: ObservedMachine, found: Found) -> list[Step]:
+        """Every step from what was read to what the file asks for; what there was goes where no file asks."""
+
+    def refusals(self, desired: DesiredMachine, state: ClusterState) -> list[Change]:
+        """Why a machine cannot be made as its file says."""
+        return []
+
+    def needed(self, desired: DesiredMachine) -> Collection[Need]:
+        """The privileges that it needs for what a file asks."""
+        return self.needs if self.asked(desired) else ()
+
+    def noted(self, mark: Mark) -> bool:
+        """Whether a mark says that there is, or may be, something of it though no file asks for it."""
+        return False
+
+    def note(self, mark: Mark, *, there: bool) -> Mark:
+        """The mark that says so: written before the first step, taken back after the last."""
+        return mark
+
+    def concerns(self, machine: ObservedMachine, desired: DesiredMachine | None) -> bool:
+        """Whether a machine of ours has something of it, or is to have."""
+        asked = desired is not None and bool(self.asked(desired))
+        return asked or (machine.mark is not None and self.noted(machine.mark))
+
+    def as_applied(self, desired: DesiredMachine, mark: Mark) -> bool:
+        """Whether the file asked for the same when it was last applied, and got it: a difference is drift then."""
+        asked = self.asked(desired)
+        got = mark == self.note(mark, there=bool(asked))
+        noted = mark.applied.kinds.get(self.name, {}) if mark.applied else {}
+        return mark.ready and got and noted == asked

@@ -1,0 +1,79 @@
+"""The kinds of things that belong to machines, and reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.proxmox import ProxmoxError, TlsRefused, TokenRefused, Unreachable
+from orchestrator.resources.ownership import claimed
+from orchestrator.resources.redundancy import REDUNDANCY
+
+if TYPE_CHECKING:
+    from orchestrator.proxmox import Cluster, Need
+    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.kind import Asked, ResourceKind
+    from orchestrator.resources.observed import ObservedMachine, ObservedSite
+
+KINDS: tuple[ResourceKind[Any], ...] = (REDUNDANCY,)
+"""In the order in which they are made."""
+
+
+def asked_of_kinds(desired: DesiredMachine) -> dict[str, Asked]:
+    """What a file asks of each kind, by the kind's name."""
+    return {kind.name: asked for kind in KINDS if (asked := kind.asked(desired))}
+
+
+def needs_of_kinds(desired: Iterable[DesiredMachine]) -> tuple[Need, ...]:
+    """The privileges that machines need for what their files ask of each kind."""
+    every = (need for machine in desired for kind in KINDS for need in kind.needed(machine))
+    return tuple(dict.fromkeys(every))
+
+
+def with_kinds(cluster: Cluster, observed: ObservedSite, desired: Iterable[DesiredMachine]) -> ObservedSite:
+    """Read what a site has of each kind, where a machine has some, or is to have some.
+
+    Where that cannot be read, those machines cannot be judged; the others go on.
+
+    Raises:
+        ProxmoxError: the site does not answer.
+    """
+    here = {machine.key: machine for machine in desired if machine.site == observed.site}
+    for kind in KINDS:
+        concerned = [
+            (machine, found)
+            for machine in observed.machines
+            if machine.mark
+            and (found := here.get((machine.mark.client, machine.mark.machine)))
+            and kind.concerns(machine, found)
+        ]
+        if not concerned:
+            continue
+        try:
+            read = kind.read(cluster, observed.state, concerned)
+        except (Unreachable, TlsRefused, TokenRefused):
+            raise
+        except ProxmoxError as error:
+            vmids = {machine.summary.vmid for machine, _ in concerned}
+            observed = _without(observed, vmids, f"its {kind.name} could not be read: {error}")
+            continue
+
+        def with_it(machine: ObservedMachine) -> ObservedMachine:
+            found = read.get(machine.summary.vmid)  # noqa: B023  (called at once)
+            kinds = {**machine.kinds, kind.name: found}  # noqa: B023
+            return machine if found is None else replace(machine, kinds=kinds)
+
+        observed = replace(observed, machines=tuple(with_it(machine) for machine in observed.machines))
+    return observed
+
+
+def _without(observed: ObservedSite, vmids: Collection[int], reason: str) -> ObservedSite:
+    """The site with some machines told as unreadable."""
+    unread = tuple(
+        claimed(machine, machine.mark, reason)
+        for machine in observed.machines
+        if machine.mark and machine.summary.vmid in vmids
+    )
+    kept = tuple(machine for machine in observed.machines if machine.summary.vmid not in vmids)
+    return replace(observed, machines=kept, unreadable=(*observed.unreadable, *unread))
