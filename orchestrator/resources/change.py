@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from orchestrator.resources.kind import Asked
+Asked = Mapping[str, bool | int | str | None]
+"""What a file asks of a kind of thing that belongs to a machine, as values."""
 
 
 class Kind(StrEnum):

@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, ClusterState, Need
-    from orchestrator.resources.change import Change, ChangeClass
+    from orchestrator.resources.change import Asked, Change, ChangeClass
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.notes import Mark
     from orchestrator.resources.observed import ObservedMachine
 
 Found = TypeVar("Found")
 """What is observed of a kind, for one machine."""
-
-Asked = Mapping[str, bool | int | str | None]
-"""What a file asks of a kind, as values."""
 
 Params = dict[str, str | int | float]
 

@@ -12,8 +12,9 @@ from orchestrator.resources.redundancy import REDUNDANCY
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, Need
+    from orchestrator.resources.change import Asked
     from orchestrator.resources.desired import DesiredMachine
-    from orchestrator.resources.kind import Asked, ResourceKind
+    from orchestrator.resources.kind import ResourceKind
     from orchestrator.resources.observed import ObservedMachine, ObservedSite
 
 KINDS: tuple[ResourceKind[Any], ...] = (REDUNDANCY,)

@@ -23,9 +23,9 @@ from orchestrator.proxmox import (
     read_redundancy,
     storage_type,
 )
-from orchestrator.resources.change import Change, ChangeClass, Kind
+from orchestrator.resources.change import Asked, Change, ChangeClass, Kind
 from orchestrator.resources.desired import Redundancy
-from orchestrator.resources.kind import Asked, Call, Params, ResourceKind, Step
+from orchestrator.resources.kind import Call, Params, ResourceKind, Step
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, ClusterState
