@@ -25,8 +25,11 @@ from zoneinfo import ZoneInfo
 from bench.orders import NODES, plain_order, spread
 from orchestrator.applying.journal import Journal
 from orchestrator.history import open_history
+from orchestrator.nightly.backups import BackupStep
 from orchestrator.nightly.context import Night
-from orchestrator.nightly.run import NightRun, plan_night
+from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.retention import RetentionLine
+from orchestrator.nightly.run import carry_out, plan_night
 from orchestrator.nightly.schedule import Job, lower_bound
 from orchestrator.proxmox import Cluster, Patience
 from orchestrator.resources.backup import ArchiveMark, archive_notes
@@ -150,16 +153,16 @@ def _child(folder: Path, connection: dict[str, str]) -> None:
             boot_seconds=1.0,
         )
         plan = plan_night(night, history)
-        forecast = plan.backups.forecast
+        forecast = plan.step(BackupStep).plan.forecast
         assert forecast is not None
-        report = NightRun(night, plan, history).run()
+        report = carry_out(plan)
     print(
         json.dumps(
             {
                 "planned": forecast.planned_seconds,
                 "bound": forecast.bound_seconds,
-                "backups": sum(line.result == "done" for line in report.backups),
-                "removed": sum(line.result == "removed" for line in report.retention),
+                "backups": sum(line.result == "done" for line in report.of(BackupLine)),
+                "removed": sum(line.result == "removed" for line in report.of(RetentionLine)),
                 "calls": sum(cluster.calls.values()),
             }
         )

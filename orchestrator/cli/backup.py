@@ -85,7 +85,7 @@ def verify(
     history: session.HistoryPath = None,
 ) -> None:
     """Restore an archive into an unplugged copy, boot it, look at it, and erase the copy: a restore test now."""
-    from orchestrator.nightly.restore_tests import Candidate, RestoreTests, last_sound_test
+    from orchestrator.nightly.restore_testing import Candidate, RestoreTests, last_sound_test
 
     provider = session.open_provider(inventory)
     with session.open_run(provider, "a restore test") as run, session.open_history(history) as opened:

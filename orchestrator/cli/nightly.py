@@ -127,7 +127,7 @@ def nightly(
             opened = held.enter_context(_open_history(history))
             from orchestrator.contract.calendar import night_of, window_closes
             from orchestrator.nightly.context import Night, nobody_else
-            from orchestrator.nightly.run import NightRun, plan_night
+            from orchestrator.nightly.run import carry_out, plan_night
 
             started = begin if dry_run else dt.datetime.now(dt.UTC)
             ssh = _ssh(provider, desired, file_problems)
@@ -158,7 +158,7 @@ def nightly(
                 for line in render_night_plan(plan, night.closes_at):
                     session.console().print(line)
                 raise typer.Exit(1 if plan.problems else 0)
-            report = NightRun(night, plan, opened).run()
+            report = carry_out(plan)
         except Held as error:  # that run writes the report
             session.fail(str(error))
         except Exception as error:
@@ -250,7 +250,6 @@ def _aborted(error: BaseException, sites: list[str]) -> NightReport:
         started_at=now,
         ended_at=now,
         sites=tuple(sorted(sites)),
-        forecast=None,
         problems=(why,),
     )
 
@@ -339,7 +338,9 @@ def _publish(report: NightReport, outlets: Outlets, tell: Tell) -> bool:
     Returns:
         Whether the night was well, and its report and metrics were written.
     """
-    from orchestrator.reports import ping, write_metrics
+    from orchestrator.nightly.due import BackupLine
+    from orchestrator.nightly.metrics import write_metrics
+    from orchestrator.reports.ping import ping
 
     name = f"night-{report.night}" + ("" if len(report.sites) != 1 else f"-{report.sites[0]}")
     problems = _write_client_reports(report, outlets, name) if outlets.clients is not None else []
@@ -359,8 +360,8 @@ def _publish(report: NightReport, outlets: Outlets, tell: Tell) -> bool:
         session.complain(problem)
     if outlets.ping and (unsent := ping(outlets.ping, well=report.well)):
         session.complain(unsent)
-    wanted = [line for line in report.backups if line.result != "not-created"]
-    done = sum(line.result in ("done", "earlier") for line in wanted)
+    wanted = [line for line in report.of(BackupLine) if line.result != "not-created"]
+    done = sum(line.made for line in wanted)
     failures = counted(report.failures, "failure")
     ending = "all went well" if report.well else f"{failures}: see the report"
     _quietly(tell)(
@@ -379,7 +380,7 @@ def _problem(error: BaseException) -> str:
 
 def _write_report(report: NightReport, outlets: Outlets, name: str) -> str:
     """Write the provider's report. If it cannot be made of all that is known, it says so and tells the problems."""
-    from orchestrator.reports import render_night
+    from orchestrator.nightly.report import render_night
 
     for form in FORMS:
         path = outlets.folder / f"{name}.{form}"
@@ -388,7 +389,7 @@ def _write_report(report: NightReport, outlets: Outlets, name: str) -> str:
                 text = render_night(report, form=form, language=outlets.language)
             except Exception as error:
                 why = f"the whole report could not be made ({_problem(error)}): this is what is known of it"
-                bare = replace(_bare(report), problems=(why, *report.problems))
+                bare = replace(report, lines=(), problems=(why, *report.problems))
                 session.replace_file(path, render_night(bare, form=form, language=outlets.language))
                 return why
             session.replace_file(path, text)
@@ -397,24 +398,9 @@ def _write_report(report: NightReport, outlets: Outlets, name: str) -> str:
     return ""
 
 
-def _bare(report: NightReport) -> NightReport:
-    """The report without anything but its problems."""
-    from orchestrator.nightly.result import NightReport
-
-    return NightReport(
-        night=report.night,
-        run=report.run,
-        started_at=report.started_at,
-        ended_at=report.ended_at,
-        sites=report.sites,
-        forecast=None,
-        problems=report.problems,
-    )
-
-
 def _write_client_reports(report: NightReport, outlets: Outlets, name: str) -> list[str]:
     """Write one report for each client. One that cannot be written is a problem of its own."""
-    from orchestrator.reports import render_night
+    from orchestrator.nightly.report import render_night
 
     assert outlets.clients is not None  # noqa: S101  (asked by the caller)
     problems = []

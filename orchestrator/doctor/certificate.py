@@ -14,7 +14,7 @@ from orchestrator.contract.calendar import day_in_paris
 from orchestrator.counting import counted
 from orchestrator.doctor.findings import Finding, Place
 from orchestrator.proxmox.budget import connect
-from orchestrator.proxmox.trust import without_form_checks
+from orchestrator.proxmox.tls import without_form_checks
 
 SOON = dt.timedelta(days=21)
 """Proxmox renews its own certificates when less than two weeks are left; later than this it did not."""

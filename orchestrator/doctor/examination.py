@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.doctor import certificate, guests, here
+from orchestrator.doctor import certificate, guests, local_tools
 from orchestrator.doctor.access import judge_privileges
 from orchestrator.doctor.addresses import judge_addresses, shake_all
 from orchestrator.doctor.bulk_reading import judge_bulk_reading
@@ -41,8 +41,8 @@ _CONNECT_SECONDS = 10.0
 
 def examine_here(provider: Provider) -> list[Finding]:
     """Look at this computer: Ansible and the keys. No network."""
-    found = here.judge_ansible(here.ansible_version(), here.ansible_program())
-    return [*found, *here.judge_keys(provider)]
+    found = local_tools.judge_ansible(local_tools.ansible_version(), local_tools.ansible_program())
+    return [*found, *local_tools.judge_keys(provider)]
 
 
 def examine_site(

@@ -1,235 +1,194 @@
-"""Making the backups of the night: a worker a node, the longest work first, one failed machine stops no other."""
+"""The night's backups (article 3.5): made, missing, and what the report says of them."""
 
 from __future__ import annotations
 
-import datetime as dt
-import threading
-from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.applying.backups import (
-    adopt_backup,
-    await_unlocked,
-    find_backup,
-    make_backup,
-    running_backups,
-)
-from orchestrator.applying.vm import Stopped, Vm
-from orchestrator.contract.calendar import night_begins, night_of
-from orchestrator.nightly.due import BackupPlan, Due, backup_line
-from orchestrator.nightly.fence import reason
-from orchestrator.nightly.result import BackupLine
-from orchestrator.nightly.schedule import Assignment, Dispatcher, Job
-from orchestrator.proxmox import ProxmoxError, StorageFull, TaskFailed
-from orchestrator.resources.backup import Archive
+from orchestrator.contract.calendar import paris_time
+from orchestrator.counting import counted
+from orchestrator.nightly.backup_run import BackupRun
+from orchestrator.nightly.due import BackupForecast, BackupLine, BackupPlan, plan_backups
+from orchestrator.nightly.missing import missing_backups, missing_of_broken_files, whereabouts
+from orchestrator.nightly.step import Step, Work
+from orchestrator.nightly.telling import MACHINE, Failures, Urgency, key
+from orchestrator.reports.page import Cell
 
 if TYPE_CHECKING:
-    from orchestrator.nightly.context import Night
+    from rich.text import Text
+
+    from orchestrator.nightly.result import NightReport
+    from orchestrator.nightly.telling import Telling
+    from orchestrator.reports.figures import Figures
+    from orchestrator.reports.language import Speech
+
+_GIB = 1024**3
 
 
-_LOCK_PAUSE = 10.0
-_CLAIM_SECONDS = 1.0
-"""How often to see whether the window has closed, while an update is waited for."""
+class BackupStep(Step):
+    """Makes the backups that wait for no update.
+
+    Attributes:
+        plan: what is to be made.
+        making: the making of them; None if nothing was begun.
+    """
+
+    name = "backups"
+    changes = True
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(work)
+        self.plan = BackupPlan(due={}, settled=(), slots={}, free={}, forecast=None)
+        self.making: BackupRun | None = None
+
+    def decide(self) -> None:
+        """Find what is due, and how long it will take."""
+        work = self.work
+        seconds: Mapping[tuple[str, str], float] = work.decided(
+            "history", lambda: work.history.last_seconds("backup"), {}
+        )
+        work.backed_up = frozenset(seconds)
+        self.plan = plan_backups(work.night, work.readings, seconds)
+
+    def preview(self) -> Iterator[Text]:
+        """What would be made, the longest first, and whether it fits into the window."""
+        from rich.text import Text
+
+        for line in self.plan.settled:
+            if line.result == "failed":
+                yield Text(f"  ✗ backup {line.client}/{line.machine}   {line.message}", "red")
+            else:
+                yield Text(
+                    f"    backup {line.client}/{line.machine}   made earlier tonight: {line.volid}", "dim"
+                )
+        for (client, name), due in sorted(self.plan.due.items(), key=lambda item: -item[1].job.seconds):
+            job = due.job
+            where, minutes, size = " or ".join(job.storages), job.seconds / 60, job.size / _GIB
+            yield Text(
+                f"  + backup {client}/{name}   to {where}, about {minutes:.0f} min, {size:.1f} GiB", "green"
+            )
+        if (forecast := self.plan.forecast) is not None:
+            ends = paris_time(forecast.ends_at, weekday=True)
+            if forecast.fits:
+                yield Text(f"    the backups should end {ends}: they fit", "bold")
+            else:
+                late = f"    the backups would end {ends}, after the window closes: they do not fit"
+                yield Text(late, "bold red")
+
+    def summary(self) -> str:
+        """How many."""
+        return counted(len(self.plan.due), "backup")
+
+    def announcement(self) -> dict[str, Any]:
+        """How many, and whether they fit."""
+        forecast = self.plan.forecast
+        if forecast is None:
+            return {"backups": 0, "ends_at": None, "fits": True}
+        return {"backups": forecast.backups, "ends_at": forecast.ends_at.isoformat(), "fits": forecast.fits}
+
+    def run(self) -> None:
+        """Make them."""
+        self.making = BackupRun(self.work.night, self.plan)
+        self.making.run()
+
+    @staticmethod
+    def failure_kinds(telling: Telling) -> Iterator[Failures]:
+        """Backups that failed, were not started, or could not even be tried."""
+        words = telling.speech.words
+        for result, name, remedy, default in (
+            ("failed", words.backup_failed, words.backup_failed_remedy, words.no_reason),
+            ("not-started", words.backup_not_started, words.backup_not_started_remedy, words.out_of_time),
+            ("missing", words.backup_missing, words.backup_missing_remedy, words.no_reason),
+        ):
+            # The reason of a missing one may be another client's, or a site's.
+            own_words = result == "missing" and telling.client is not None
+            found = (
+                (
+                    telling.name(line),
+                    line.site,
+                    words.backup_missing_client if own_words else line.message or default,
+                )
+                for line in telling.report.of(BackupLine)
+                if line.result == result
+            )
+            yield Failures(name, remedy, tuple(found), Urgency.BACKUP)
+
+    @staticmethod
+    def facts(telling: Telling) -> Iterator[tuple[str, Cell]]:
+        """How many were made, their volume, and what was expected."""
+        speech, words = telling.speech, telling.speech.words
+        wanted = [line for line in telling.report.of(BackupLine) if line.result != "not-created"]
+        good = [line for line in wanted if line.made]
+        text = words.of.format(part=speech.number(len(good)), whole=speech.number(len(wanted)))
+        earlier = sum(line.result == "earlier" for line in good)
+        if earlier and telling.client is None:
+            text += f", {words.made_earlier(earlier)}"
+        yield words.backups, Cell(text, "good" if len(good) == len(wanted) else "bad")
+        yield words.night_volume, Cell(speech.size(sum(line.size for line in good)))
+        for forecast in telling.report.of(BackupForecast):
+            yield words.forecast, _expected(speech, forecast)
+
+    @staticmethod
+    def figures(report: NightReport, figures: Figures) -> None:
+        """The volume of the night, and every backup that should have been made and was not."""
+        lines = report.of(BackupLine)
+        figures.gauge("orchestrator_nightly_backup_bytes", "Size of the backups made in the last night").set(
+            sum(line.size for line in lines if line.made)
+        )
+        missed = figures.gauge(
+            "orchestrator_backup_failed_tonight",
+            "1 if a machine that should have been backed up in the last night was not; machines whose backup is on",
+            MACHINE,
+        )
+        for line in lines:
+            if line.result != "not-created":
+                missed.labels(*key(line)).set(line.failed)
 
 
-class BackupRun:
-    """Making the backups of a night: a worker a node, fed by one dispatcher."""
+class BackupsAfterUpdatesStep(Step):
+    """Makes the backups of the machines that were being updated when their turn came: their guests hold up nothing but
+    themselves.
+    """
 
-    def __init__(self, night: Night, plan: BackupPlan) -> None:
-        self._night = night
-        self._plan = plan
-        self._changed = threading.Condition()
-        self._lines: dict[tuple[str, str], BackupLine] = {}
-        self._passing: set[tuple[str, str]] = set()
-        self._gone: set[tuple[str, str]] = set()
-        self._in_update: set[tuple[str, str]] = set()
-        self._free = dict(plan.free)
-
-    def run(self) -> list[BackupLine]:
-        """Make them all but those of machines that are being updated, see :meth:`run_rest`.
-
-        What failed for a passing reason is tried once more at the end.
-        """
-        self._rounds([due.job for due in self._plan.due.values()])
-        return self.lines
-
-    def run_rest(self) -> list[BackupLine]:
-        """Make the backups of the machines that were being updated when their turn came, each once that has ended.
-
-        How long an update lasts is the guest's to say. So nothing that concerns others should wait behind this.
-        """
-        while self._in_update and not self._night.closed:
-            free = self._night.claims.await_any(self._in_update, _CLAIM_SECONDS)
-            self._in_update -= free
-            possible = {key: self._still_possible(key) for key in sorted(free)}
-            for key in [key for key, job in possible.items() if job is None]:
-                self._say(key, "failed", "its backup storage went away while it was being updated")
-            if jobs := [job for job in possible.values() if job is not None]:
-                self._rounds(jobs)
-        message = "its updates had not ended when the window closed: see the history for what runs in it"
-        for key in sorted(self._in_update):
-            self._say(key, "not-started", message)
-        return self.lines
-
-    def _say(self, key: tuple[str, str], result: Literal["failed", "not-started"], message: str) -> None:
-        """The line of a machine whose backup was not made, unless an attempt has left one."""
-        due = self._plan.due[key]
-        self._lines.setdefault(key, backup_line(due.mark, due.machine, "", result, message=message))
-
-    def _rounds(self, jobs: list[Job]) -> None:
-        self._round(jobs)
-        keys = sorted(self._passing & {job.key for job in jobs})
-        again = [job for key in keys if (job := self._still_possible(key))]
-        if again and not self._night.closed:
-            self._round(again)
+    name = "backups after updates"
+    changes = True
 
     @property
-    def lines(self) -> list[BackupLine]:
-        """What became of each so far."""
-        with self._changed:
-            return [*self._plan.settled, *self._lines.values()]
+    def wanted(self) -> bool:
+        """Whether backups were made at all."""
+        return self.work.step(BackupStep).making is not None
 
-    def _still_possible(self, key: tuple[str, str]) -> Job | None:
-        job = self._plan.due[key].job
-        storages = tuple(name for name in job.storages if (job.site, name) not in self._gone)
-        return replace(job, storages=storages) if storages else None
-
-    def _round(self, jobs: list[Job]) -> None:
-        self._dispatcher = Dispatcher(jobs, self._plan.slots, self._free)
-        threads = [
-            threading.Thread(target=self._work, name=f"backup-{number}", daemon=True)
-            for number in range(len({(job.site, job.node) for job in jobs}))
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        message = "the window closed before its turn: it is made first thing in the next run"
-        for job in self._dispatcher.drain():
-            self._say(job.key, "not-started", message)
-
-    def _work(self) -> None:
-        while (assignment := self._next()) is not None:
-            job, storage = assignment.job, assignment.storage
-            # Its node and a slot of its storage would wait with it, and so would others' backups.
-            if not self._night.claims.take(job.key, wait=False):
-                self._postpone(assignment)
-                continue
-            try:
-                line, passing = self._back_up(assignment)
-            finally:
-                self._night.claims.give_back(job.key)
-            gone = passing and self._went_away(job, storage)
-            with self._changed:
-                self._lines[job.key] = line
-                self._passing.discard(job.key)
-                if passing:
-                    self._passing.add(job.key)
-                self._dispatcher.ended(assignment, line.size)
-                self._free[job.site, storage] = self._free.get((job.site, storage), 0) - line.size
-                if gone and (job.site, storage) not in self._gone:
-                    self._drop(job.site, storage)
-                self._changed.notify_all()
-
-    def _postpone(self, assignment: Assignment) -> None:
-        """Leave a machine that is being updated for later, and let the next one have its turn."""
-        with self._changed:
-            self._in_update.add(assignment.job.key)
-            self._dispatcher.ended(assignment, 0)
-            self._changed.notify_all()
-
-    def _went_away(self, job: Job, storage: str) -> bool:
-        """Whether a storage cannot be used any more: then nothing else is sent there."""
-        try:
-            status = self._night.clusters[job.site].get(f"/nodes/{job.node}/storage/{storage}/status")
-            return not int(status.get("active", 1)) or not int(status.get("enabled", 1))
-        except Exception:  # the node is away, perhaps, or answers nonsense; another one will find out
-            return False
-
-    def _drop(self, site: str, storage: str) -> None:
-        self._gone.add((site, storage))
-        self._night.tell("storage-gone", site=site, storage=storage)
-        message = f"the backup storage {storage} went away during the night, and its node reaches no other"
-        for job in self._dispatcher.drop(site=site, storage=storage):
-            due = self._plan.due[job.key]
-            self._lines[job.key] = backup_line(due.mark, due.machine, storage, "failed", message=message)
-
-    def _next(self) -> Assignment | None:
-        """Wait for work; None when there is none left, or none may begin any more."""
-        with self._changed:
-            while True:
-                if self._night.closed or not self._dispatcher.pending:
-                    return None
-                assignment = self._dispatcher.next()
-                if assignment is not None:
-                    return assignment
-                if not self._dispatcher.running:
-                    return None
-                self._changed.wait()
-
-    def _back_up(self, assignment: Assignment) -> tuple[BackupLine, bool]:
-        due = self._plan.due[assignment.job.key]
-        night, mark, machine = self._night, due.mark, due.machine
-        started = night.clock()
-        night.tell("backup-started", client=mark.client, machine=mark.machine, storage=assignment.storage)
-        try:
-            vm = night.vm(machine, mark)
-            archive = self._archive(vm, due, assignment.storage, started)
-        except Exception as error:  # whatever one machine stumbles over, the others go on
-            why = reason(error)
-            night.tell("backup-failed", client=mark.client, machine=mark.machine, reason=why)
-            line = backup_line(mark, machine, assignment.storage, "failed", message=why)
-            return replace(line, started_at=started), _passes(error)
-        seconds = (night.clock() - started).total_seconds()
-        line = replace(
-            backup_line(mark, machine, archive.stored.storage, "done", archive=archive),
-            started_at=started,
-            seconds=seconds,
-        )
-        night.tell(
-            "backup-done",
-            client=mark.client,
-            machine=mark.machine,
-            bytes=line.size,
-            seconds=round(seconds, 1),
-        )
-        return line, False
-
-    def _archive(self, vm: Vm, due: Due, storage: str, started: dt.datetime) -> Archive:
-        """Make the archive, or take the one that an earlier run of this night, or the first try, had begun."""
-        clock = self._night.site_clock(vm.site)
-        since = night_begins(night_of(clock()))
-        first = due.job.key not in self._lines
-        if not first and (found := self._first_try(vm, due)):
-            return found
-        if due.begun and first:  # one that ended badly is not waited for again
-            adopt_backup(vm, due.begun, silence_seconds=self._night.silence_seconds)
-        elif first and due.machine.summary.lock == "backup":
-            lock = await_unlocked(vm, until=lambda: self._night.closed, pause_seconds=_LOCK_PAUSE)
-            if lock:
-                raise Stopped(
-                    f"somebody's own {lock} holds VM {vm.vmid} since before its turn and did not end before the "
-                    f"window closed: see its task on {vm.node}; if none runs, `qm unlock {vm.vmid}` there"
-                )
-        if first and (due.begun or due.machine.summary.lock == "backup"):
-            for name in due.job.storages:
-                if found := find_backup(vm, name, since=since):
-                    return found
-        return make_backup(vm, storage, due.mark, clock=clock, silence_seconds=self._night.silence_seconds)
-
-    def _first_try(self, vm: Vm, due: Due) -> Archive | None:
-        """The archive of the first try, if it was only not heard of how that ended. None if it made none."""
-        line = self._lines[due.job.key]
-        if begun := running_backups(vm.cluster, vm.node).get(vm.vmid):
-            adopt_backup(vm, begun, silence_seconds=self._night.silence_seconds)
-        if line.started_at is None or (due.job.site, line.storage) in self._gone:
-            return None
-        since = self._night.clocks.at(vm.site, line.started_at)
-        found = find_backup(vm, line.storage, since=since)
-        return found if found is not None and found.good else None
+    def run(self) -> None:
+        """Make them, each once its update has ended."""
+        making = self.work.step(BackupStep).making
+        assert making is not None  # noqa: S101  (see wanted)
+        making.run_rest()
 
 
-def _passes(error: Exception) -> bool:
-    """Whether trying again later this night may help: not where the storage is full."""
-    cause = error.cause if isinstance(error, TaskFailed) else error
-    return isinstance(error, ProxmoxError) and not isinstance(cause, StorageFull)
+class BackupLineStep(Step):
+    """Tells what became of every backup, also of those that no step could even try."""
+
+    name = "missing backups"
+
+    def run(self) -> None:
+        """Tell it."""
+        work, backups = self.work, self.work.step(BackupStep)
+        told = backups.making.lines if backups.making is not None else []
+        work.lines += [*told, *([backups.plan.forecast] if backups.plan.forecast else [])]
+        why = "changes are stopped (frozen), so no backup was made" if work.frozen else ""
+        missing = list(missing_backups(work.night, whereabouts(work), told, why=why))
+        broken = missing_of_broken_files(work.night, work.readings, [*told, *missing])
+        work.lines += [*missing, *broken]
+
+
+def _expected(speech: Speech, forecast: BackupForecast) -> Cell:
+    words = speech.words
+    text = words.forecast_fits if forecast.fits else words.forecast_late
+    said = text.format(
+        backups=words.backups_count(forecast.backups),
+        planned=speech.duration(forecast.planned_seconds),
+        bound=speech.duration(forecast.bound_seconds),
+        ends=speech.moment(forecast.ends_at),
+        closes=speech.moment(forecast.closes_at),
+    )
+    return Cell(said, "plain" if forecast.fits else "bad")

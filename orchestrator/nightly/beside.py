@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.nightly.fence import reason
 from orchestrator.nightly.guests import GuestsSeen, look
-from orchestrator.nightly.result import UpdateLine
-from orchestrator.nightly.updates import UpdatePlan, UpdateRound, not_started
+from orchestrator.nightly.update_round import UpdateLine, UpdatePlan, UpdateRound, not_started
 
 if TYPE_CHECKING:
     from orchestrator.history import History

@@ -1,23 +1,80 @@
-"""Drift in the night: what differs from the files although nobody changed them, by the same reading as a plan's."""
+"""Drift: what differs from the files although nobody changed them, by the same reading as a plan's."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.nightly.fence import reason
-from orchestrator.nightly.result import DriftLine
+from orchestrator.nightly.guests import GuestsSeen
+from orchestrator.nightly.result import LineOfMachine
+from orchestrator.nightly.step import Step
+from orchestrator.nightly.updates import UpdateStep
+from orchestrator.planning.inside import inside_changes
 from orchestrator.planning.plan import Plan, SiteFailure, make_plan
 from orchestrator.planning.words import sides
 from orchestrator.proxmox import ProxmoxError
-from orchestrator.resources.change import Kind
+from orchestrator.reports.page import Cell, Column, Section, table_of
+from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.survey import read_for_plan
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from orchestrator.nightly.context import Night
+    from orchestrator.nightly.telling import Telling
     from orchestrator.resources.holdings import SiteReading
     from orchestrator.resources.observed import ObservedSite
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftLine(LineOfMachine):
+    """One difference that nobody asked for in a file."""
+
+    what: str
+    before: str | None
+    after: str | None
+    why: str | None
+
+
+class DriftStep(Step):
+    """Compares the files with the hypervisors."""
+
+    name = "drift"
+
+    def decide(self) -> None:
+        """Find what differs."""
+        work = self.work
+        work.lines += drift_lines(work.night, work.readings, work.failures, work.started_at, work.problems)
+
+    def preview(self) -> Iterator[Text]:
+        """What differs."""
+        from rich.text import Text
+
+        for line in self.work.lines:
+            if isinstance(line, DriftLine):
+                sides = " → ".join(side for side in (line.before, line.after) if side)
+                why = line.why or "changed outside"
+                yield Text(f"  ! {line.what} {line.client}/{line.machine}   {sides}   {why}", "cyan")
+
+    @staticmethod
+    def sections(telling: Telling) -> Iterator[Section]:
+        """What was changed outside the files."""
+        yield drift_section(telling)
+
+
+class DriftInsideStep(Step):
+    """Compares what was seen in the managed machines with what is to be there."""
+
+    name = "drift inside machines"
+
+    def run(self) -> None:
+        """Tell what somebody changed in them."""
+        seen = self.work.step(UpdateStep).seen
+        if isinstance(seen, GuestsSeen):
+            self.work.lines += drift_inside(seen)
 
 
 def drift_lines(
@@ -88,3 +145,54 @@ def _lines(plan: Plan) -> Iterable[DriftLine]:
                     after=after,
                     why=change.why,
                 )
+
+
+def drift_inside(seen: GuestsSeen) -> list[DriftLine]:
+    """What somebody changed in the managed machines by hand: rules, keys, supervision."""
+    lines = []
+    for machine in seen.machines:
+        try:
+            changes = inside_changes(
+                machine.desired, machine.observed, machine.mark, seen.of(machine.key), reachable=True
+            )
+        except Exception as error:
+            changes = [Change(kind=Kind.NOTICE, what="guest", why=reason(error), drift=True)]
+        lines += [
+            DriftLine(
+                client=machine.desired.client,
+                machine=machine.desired.name,
+                site=machine.observed.site,
+                what=change.what,
+                before=sides(change)[0],
+                after=sides(change)[1],
+                why=change.why or "changed inside the machine: orchestrator apply --guests undoes it",
+            )
+            for change in changes
+            if change.drift
+        ]
+    return lines
+
+
+def drift_section(telling: Telling) -> Section:
+    """What was changed outside the files."""
+    words = telling.speech.words
+    columns = (
+        Column(words.machine),
+        Column(words.site),
+        Column(words.setting),
+        Column(words.found),
+        Column(words.in_the_file),
+        Column(words.why),
+    )
+    rows = [
+        (
+            Cell(telling.name(line)),
+            Cell(line.site),
+            Cell(line.what),
+            Cell(line.before or words.nothing),
+            Cell(line.after or words.nothing),
+            Cell(line.why or ""),
+        )
+        for line in telling.report.of(DriftLine)
+    ]
+    return Section(title=words.drift, empty=words.no_drift, tables=table_of(words.drift, columns, rows))

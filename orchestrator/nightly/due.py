@@ -5,15 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from orchestrator.applying.backups import (
-    running_backups,
-)
+from orchestrator.applying.backups import running_backups
 from orchestrator.contract.calendar import night_begins, night_of
 from orchestrator.contract.retention import dated_later
 from orchestrator.nightly.fence import reason
-from orchestrator.nightly.result import BackupLine, Forecast
+from orchestrator.nightly.result import Line, LineOfMachine
 from orchestrator.nightly.schedule import Job, lower_bound, simulate
 from orchestrator.proxmox import parse_disk
 from orchestrator.resources.backup import Archive, ArchiveMark, newest_good
@@ -33,6 +31,72 @@ _SHORTEST = 5.0
 _LONGEST = 30 * 86400.0
 """No backup takes a month, whatever a history or a disk's size says."""
 _Result = Literal["done", "earlier", "failed", "not-started"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupLine(LineOfMachine):
+    """What became of one machine's backup tonight.
+
+    Attributes:
+        result: ``done``; ``earlier`` (an earlier run of this night made it); ``failed``; ``not-started`` (the
+            window closed before its turn); ``missing`` (it should have been made, and no step of the night could even
+            try); ``not-created`` (its machine does not exist yet: no failure).
+        seconds: how long it took; 0 if it was not made.
+        size: bytes of the archive.
+        volid: the archive; None if there is none.
+    """
+
+    sighting: ClassVar[bool] = True
+
+    node: str
+    storage: str
+    result: Literal["done", "earlier", "failed", "not-started", "missing", "not-created"]
+    message: str = ""
+    started_at: dt.datetime | None = None
+    seconds: float = 0.0
+    size: int = 0
+    volid: str | None = None
+    upid: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether a backup that should have been made was not."""
+        return self.result in ("failed", "not-started", "missing")
+
+    @property
+    def failures(self) -> int:
+        """How many things went wrong."""
+        return int(self.failed)
+
+    @property
+    def made(self) -> bool:
+        """Whether there is a backup of this night."""
+        return self.result in ("done", "earlier")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupForecast(Line):
+    """What the run expects of itself at its start.
+
+    Attributes:
+        backups: how many are to be made.
+        ends_at: when the last one should end.
+        closes_at: when the window closes.
+        bound_seconds: no schedule could be shorter than that.
+        planned_seconds: how long this one is expected to take.
+    """
+
+    backups: int
+    starts_at: dt.datetime
+    ends_at: dt.datetime
+    closes_at: dt.datetime
+    bound_seconds: float
+    planned_seconds: float
+
+    @property
+    def fits(self) -> bool:
+        """Whether it ends before the window closes."""
+        return self.ends_at <= self.closes_at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +130,7 @@ class BackupPlan:
     settled: tuple[BackupLine, ...]
     slots: Mapping[tuple[str, str], int]
     free: Mapping[tuple[str, str], int]
-    forecast: Forecast | None
+    forecast: BackupForecast | None
 
 
 def plan_backups(
@@ -269,14 +333,14 @@ def _forecast(
     slots: Mapping[tuple[str, str], int],
     free: Mapping[tuple[str, str], int],
     now: dt.datetime,
-) -> Forecast | None:
+) -> BackupForecast | None:
     if not jobs:
         return None
     try:
         planned = simulate(jobs, slots, free)
     except (ValueError, OverflowError):  # figures of a site that cannot be: the backups are made all the same
         return None
-    return Forecast(
+    return BackupForecast(
         backups=len(jobs),
         starts_at=now,
         ends_at=now + dt.timedelta(seconds=min(planned.makespan, _LONGEST)),

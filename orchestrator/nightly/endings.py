@@ -28,7 +28,7 @@ from orchestrator.contract.life import ContractLife, Standing
 from orchestrator.counting import counted
 from orchestrator.history import HistoryUnavailable
 from orchestrator.nightly.fence import reason
-from orchestrator.nightly.result import ContractLine
+from orchestrator.nightly.result import LineOfClient
 from orchestrator.proxmox import ProxmoxError
 from orchestrator.shown import quoted
 
@@ -53,6 +53,30 @@ class Notice:
     reference: str
     notice: dt.date
     night: dt.date
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContractLine(LineOfClient):
+    """A contract that is not simply in force (articles 9 and 10).
+
+    Attributes:
+        last_day: of the thirty working days; None if nobody ended it.
+        days_left: working days that are left.
+        message: why, and what became of it tonight.
+        failed: whether what had to be done could not be.
+    """
+
+    contract: str
+    standing: Standing
+    last_day: dt.date | None
+    days_left: int
+    message: str
+    failed: bool = False
+
+    @property
+    def failures(self) -> int:
+        """How many things went wrong."""
+        return int(self.failed)
 
 
 def may_erase(

@@ -17,10 +17,8 @@ from orchestrator.guests.updates import DueUpdates
 from orchestrator.history.delays import SEEN, Delays, delays
 from orchestrator.history.details import same_as_recorded
 from orchestrator.nightly.fence import reason
-from orchestrator.nightly.result import DriftLine, GuestLine, UpdateDelay, UpdateLine
-from orchestrator.planning.inside import inside_changes
-from orchestrator.planning.words import sides
-from orchestrator.resources.change import Change, Kind
+from orchestrator.nightly.result import Line, LineOfMachine
+from orchestrator.nightly.update_round import UpdateLine
 
 if TYPE_CHECKING:
     from orchestrator.history import History
@@ -37,6 +35,65 @@ DELAY_DAYS = 90
 """Over how many days the average delay of updates is told."""
 
 Key = tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuestLine(LineOfMachine):
+    """What was seen in one managed machine tonight.
+
+    Attributes:
+        automatic: whether its updates are installed automatically.
+        security, others: updates that are due, after tonight's.
+        staying: updates that stay away: held in the machine, excluded by the file, kept back.
+        waiting_hours: working hours since the oldest of those due was first seen; None if none is known.
+        held_since: since when it is held back from automatic updates; None if it is not.
+        reboot: why it has to be restarted; None if it has not.
+        dropped: packets that its firewall dropped since the last night; None if that could not be read.
+        refused_ssh: new SSH connections that it refused since then, from addresses that may not.
+        top: what was dropped most: how often in a sample, and who wanted what (``203.0.113.9 tcp 3389``).
+        problem: why it could not be looked at; empty if it was.
+        stopped: it could not be looked at because somebody shut it down: told, and no failure.
+        unsupervised: why it is not supervised although it should be; empty if it is, or that could not be seen.
+    """
+
+    automatic: bool
+    security: int = 0
+    others: int = 0
+    staying: int = 0
+    waiting_hours: float | None = None
+    held_since: dt.datetime | None = None
+    reboot: str | None = None
+    dropped: int | None = None
+    refused_ssh: int | None = None
+    top: tuple[tuple[int, str], ...] = ()
+    problem: str = ""
+    stopped: bool = False
+    unsupervised: str = ""
+
+    @property
+    def unseen(self) -> bool:
+        """Whether it should have been looked at and could not be."""
+        return bool(self.problem) and not self.stopped
+
+    @property
+    def failures(self) -> int:
+        """How many things went wrong."""
+        return self.unseen + bool(self.unsupervised)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateDelay(Line):
+    """How long updates took in the last days (article 3.8.3: 72 working hours on average).
+
+    Attributes:
+        days: how many days are counted.
+        packages: how many were installed.
+        average_hours: working hours from publication, or from the client's request; None if none was installed.
+    """
+
+    days: int
+    packages: int
+    average_hours: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,13 +193,13 @@ def _record(
 
 def guest_lines(
     night: Night, seen: GuestsSeen, updates: Iterable[UpdateLine], history: History
-) -> tuple[list[GuestLine], UpdateDelay]:
+) -> list[GuestLine | UpdateDelay]:
     """Where every managed machine stands after the night's updates, and the delay of the last days."""
     now = night.clock()
     measured = delays(history, now, days=DELAY_DAYS)
     ended = {(line.client, line.machine): line for line in updates}
     due = seen.due
-    lines = []
+    lines: list[GuestLine | UpdateDelay] = []
     for machine in seen.machines:
         found = due.get(machine.key, "nobody looked into it")
         try:
@@ -152,7 +209,7 @@ def guest_lines(
         line = replace(line, unsupervised=_unsupervised(machine, seen.of(machine.key)))
         lines.append(_with_alerts(line, seen.alerts.get(machine.key)))
     hours = measured.average_hours
-    return lines, UpdateDelay(days=DELAY_DAYS, packages=len(measured.installed), average_hours=hours)
+    return [*lines, UpdateDelay(days=DELAY_DAYS, packages=len(measured.installed), average_hours=hours)]
 
 
 def _bare(machine: Updatable, problem: str) -> GuestLine:
@@ -215,29 +272,3 @@ def _line(
         waiting_hours=working_hours_between(min(since), now) if since else None,
         reboot=None if ended is not None and ended.restarted else reboot,
     )
-
-
-def drift_inside(seen: GuestsSeen) -> list[DriftLine]:
-    """What somebody changed in the managed machines by hand: rules, keys, supervision."""
-    lines = []
-    for machine in seen.machines:
-        try:
-            changes = inside_changes(
-                machine.desired, machine.observed, machine.mark, seen.of(machine.key), reachable=True
-            )
-        except Exception as error:
-            changes = [Change(kind=Kind.NOTICE, what="guest", why=reason(error), drift=True)]
-        lines += [
-            DriftLine(
-                client=machine.desired.client,
-                machine=machine.desired.name,
-                site=machine.observed.site,
-                what=change.what,
-                before=sides(change)[0],
-                after=sides(change)[1],
-                why=change.why or "changed inside the machine: orchestrator apply --guests undoes it",
-            )
-            for change in changes
-            if change.drift
-        ]
-    return lines

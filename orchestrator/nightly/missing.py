@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 
 from orchestrator.contract.calendar import day_in_paris
 from orchestrator.counting import counted, plural
-from orchestrator.nightly.result import BackupLine, GuestLine
+from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.guests import GuestLine
+from orchestrator.nightly.step import Step
 from orchestrator.resources.desired import pool_of
 from orchestrator.resources.unreadable import holding_up
 
 if TYPE_CHECKING:
     from orchestrator.nightly.context import Night
+    from orchestrator.nightly.step import Work
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.holdings import SiteReading
     from orchestrator.resources.observed import ObservedMachine
@@ -288,3 +291,19 @@ def unread_machines(
                 continue
             if item.copy or (item.client, item.machine or item.name) not in known:
                 yield f"{item.subject} of {site} is left as it is: {item.reason}"
+
+
+def whereabouts(work: Work) -> Whereabouts:
+    """Where the machines are, as far as this night has read the sites."""
+    return Whereabouts(work.night, work.readings, work.failures, work.backed_up)
+
+
+class UnreadMachineStep(Step):
+    """Tells of the machines that could not be read and of which no other step told."""
+
+    name = "machines"
+
+    def run(self) -> None:
+        """Look for them."""
+        told = [line for line in self.work.lines if isinstance(line, (BackupLine, GuestLine))]
+        self.work.problems += unread_machines(self.work.readings, told)

@@ -2,23 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import datetime as dt
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.applying.backups import remove_archive
-from orchestrator.contract.calendar import paris_time
+from orchestrator.contract.calendar import day_in_paris, paris_time
 from orchestrator.contract.retention import Verdict
+from orchestrator.counting import counted
 from orchestrator.nightly.fence import reason
-from orchestrator.nightly.result import ForeignArchives, RetentionLine, UnbelievedArchive
+from orchestrator.nightly.result import LineOfMachine
+from orchestrator.nightly.step import Step, Work
+from orchestrator.nightly.telling import Failures
+from orchestrator.reports.page import Cell, Column, Section, Tone, table_of
 from orchestrator.resources.backup import Archive, verdicts
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from orchestrator.nightly.context import Night
+    from orchestrator.nightly.telling import Telling
     from orchestrator.resources.holdings import SiteReading
 
 _REMOVALS_AT_A_TIME = 2
 """For each site: removing a file is quick, and a node has three workers for everybody."""
+
+_GIB = 1024**3
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetentionLine(LineOfMachine):
+    """An archive whose days are over.
+
+    Attributes:
+        result: ``removed``; ``kept`` (protected, or the last good one); ``failed``.
+        message: why it was kept or could not be removed.
+    """
+
+    volid: str
+    taken_at: dt.datetime
+    size: int
+    result: Literal["removed", "kept", "failed"]
+    message: str = ""
+
+    @property
+    def failures(self) -> int:
+        """How many things went wrong."""
+        return int(self.result == "failed")
+
+
+class RetentionStep(Step):
+    """Removes the archives whose days are over."""
+
+    name = "retention"
+    changes = True
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(work)
+        self._over: list[tuple[tuple[str, str], Verdict[Archive]]] = []
+
+    def decide(self) -> None:
+        """Find what is over now; it is decided again after the backups."""
+        for reading in self.work.readings.values():
+            self._over += self.work.decided(self.name, partial(over, self.work.night, reading), [])
+
+    def preview(self) -> Iterator[Text]:
+        """What would be removed, and what would stay."""
+        from rich.text import Text
+
+        for (client, name), verdict in self._over:
+            stored = verdict.archive.stored
+            if verdict.goes:
+                size, ended = f"{stored.size / _GIB:.1f} GiB", day_in_paris(verdict.ends)
+                yield Text(f"  - archive {client}/{name}   {stored.volid}, {size}, ended {ended}", "red")
+            else:
+                stays = f"    archive {client}/{name}   {stored.volid} stays: {verdict.kept_because}"
+                yield Text(stays, "dim")
+
+    def summary(self) -> str:
+        """How many go."""
+        return f"{counted(sum(verdict.goes for _, verdict in self._over), 'archive')} to remove"
+
+    def run(self) -> None:
+        """Remove what is over."""
+        self.work.lines += carry_out(self.work.night, self.work.readings.values())
+
+    @staticmethod
+    def failure_kinds(telling: Telling) -> Iterator[Failures]:
+        """Archives that could not be removed."""
+        words = telling.speech.words
+        found = (
+            (telling.name(line), line.site, line.message or words.no_reason)
+            for line in telling.report.of(RetentionLine)
+            if line.result == "failed"
+        )
+        yield Failures(words.retention_failed, words.retention_failed_remedy, tuple(found))
+
+    @staticmethod
+    def sections(telling: Telling) -> Iterator[Section]:
+        """The backups whose days are over."""
+        yield retention_section(telling)
 
 
 def over(night: Night, reading: SiteReading) -> list[tuple[tuple[str, str], Verdict[Archive]]]:
@@ -88,29 +174,6 @@ def _one(night: Night, key: tuple[str, str], verdict: Verdict[Archive]) -> Reten
     return _line(key, archive, "removed", because)
 
 
-def foreign(readings: Iterable[SiteReading]) -> list[ForeignArchives]:
-    """How many archives of each backup storage belong to no machine of ours."""
-    lines = []
-    for reading in readings:
-        by_storage: dict[str, list[int]] = {}
-        for stored in reading.holdings.foreign:
-            by_storage.setdefault(stored.storage, []).append(stored.size)
-        lines += [
-            ForeignArchives(site=reading.observed.site, storage=storage, archives=len(sizes), size=sum(sizes))
-            for storage, sizes in sorted(by_storage.items())
-        ]
-    return lines
-
-
-def unbelieved(readings: Iterable[SiteReading]) -> list[UnbelievedArchive]:
-    """The archives whose notes claim to be ours and are not believed."""
-    return [
-        UnbelievedArchive(site=reading.observed.site, volid=item.stored.volid, reason=item.reason)
-        for reading in readings
-        for item in reading.holdings.disbelieved
-    ]
-
-
 def _line(
     key: tuple[str, str], archive: Archive, result: Literal["removed", "kept", "failed"], message: str
 ) -> RetentionLine:
@@ -124,3 +187,38 @@ def _line(
         result=result,
         message=message,
     )
+
+
+def retention_section(telling: Telling) -> Section:
+    """The backups whose days are over, and what became of them; a client is not shown where they lie."""
+    speech, words = telling.speech, telling.speech.words
+    results: dict[str, tuple[str, Tone]] = {
+        "removed": (words.archive_removed, "plain"),
+        "kept": (words.archive_kept, "plain"),
+        "failed": (words.failed, "bad"),
+    }
+    columns = [
+        Column(words.machine),
+        Column(words.site),
+        Column(words.taken_at),
+        Column(words.volume, figures=True),
+        Column(words.result),
+        Column(words.why),
+    ]
+    if telling.client is None:
+        columns.append(Column(words.archive))
+    rows = []
+    for line in telling.report.of(RetentionLine):
+        cells = [
+            Cell(telling.name(line)),
+            Cell(line.site),
+            Cell(speech.moment(line.taken_at)),
+            Cell(speech.size(line.size)),
+            Cell(*results[line.result]),
+            Cell(line.message),
+        ]
+        if telling.client is None:
+            cells.append(Cell(line.volid))
+        rows.append(tuple(cells))
+    tables = table_of(words.retention, tuple(columns), rows)
+    return Section(title=words.retention, empty=words.no_retention, tables=tables)

@@ -1,9 +1,11 @@
-"""Snapshots of the night: what is declared for the day is taken, what has lived its seven days is removed."""
+"""Snapshots: what is declared for the day is taken, what has lived its seven days is removed (article 3.2)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+import datetime as dt
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from orchestrator.applying.limits import Limits
@@ -11,7 +13,11 @@ from orchestrator.applying.marking import change_mark
 from orchestrator.applying.snapshots import remove_snapshot, take_snapshot
 from orchestrator.contract.calendar import day_in_paris
 from orchestrator.nightly.fence import reason
-from orchestrator.nightly.result import SnapshotLine
+from orchestrator.nightly.result import LineOfMachine
+from orchestrator.nightly.step import Step, Work
+from orchestrator.nightly.telling import Failures
+from orchestrator.planning.words import sides
+from orchestrator.reports.page import Cell, Column, Section, Tone, table_of
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.snapshot import (
     expired,
@@ -23,7 +29,10 @@ from orchestrator.resources.snapshot import (
 )
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from orchestrator.nightly.context import Night
+    from orchestrator.nightly.telling import Telling
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.holdings import SiteReading
     from orchestrator.resources.notes import Mark
@@ -34,6 +43,135 @@ _WORKERS = 8
 
 T = TypeVar("T")
 _Action = Literal["taken", "removed", "refused", "failed", "foreign"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapshotLine(LineOfMachine):
+    """What became of one snapshot tonight.
+
+    Attributes:
+        action: ``taken`` or ``removed``; ``refused`` and ``failed`` with the reason; ``foreign`` for snapshots that
+            others made on our machines: shown, never removed.
+        expires_at: when its seven days are over (aware); None if it has no such end.
+    """
+
+    snapshot: str
+    action: Literal["taken", "removed", "refused", "failed", "foreign"]
+    message: str = ""
+    expires_at: dt.datetime | None = None
+
+    @property
+    def failures(self) -> int:
+        """How many things went wrong."""
+        return int(self.action in ("failed", "refused"))
+
+
+class SnapshotStep(Step):
+    """Takes the snapshots that are declared for tonight.
+
+    Attributes:
+        due: machines with the snapshots that are declared, and what stands in the way of some.
+    """
+
+    name = "snapshots"
+    changes = True
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(work)
+        self.due: list[tuple[ObservedMachine, list[Change]]] = []
+
+    def decide(self) -> None:
+        """Find what is declared."""
+        self.due = due_snapshots(self.work.night, self.work.readings.values())
+
+    def preview(self) -> Iterator[Text]:
+        """What would be taken."""
+        from rich.text import Text
+
+        for machine, changes in self.due:
+            for change in changes:
+                if change.kind is Kind.UNABLE:
+                    yield Text(f"  ✗ {change.what} {_name(machine)}   {change.why}", "red")
+                else:
+                    yield Text(f"  + {change.what} {_name(machine)}   {sides(change)[1]}", "green")
+
+    def run(self) -> None:
+        """Note what an earlier run took, then take what is due."""
+        work = self.work
+        work.lines += work.decided(
+            self.name, lambda: note_taken(work.night, work.readings.values(), work.limits), []
+        )
+        work.lines += take_declared(work.night, self.due, work.limits)
+
+    @staticmethod
+    def failure_kinds(telling: Telling) -> Iterator[Failures]:
+        """Snapshots that failed or were refused."""
+        words = telling.speech.words
+        for action, name, remedy in (
+            ("failed", words.snapshot_failed, words.snapshot_failed_remedy),
+            ("refused", words.snapshot_refused, words.snapshot_refused_remedy),
+        ):
+            found = (
+                (f"{telling.name(line)} {line.snapshot}", line.site, line.message or words.no_reason)
+                for line in telling.report.of(SnapshotLine)
+                if line.action == action
+            )
+            yield Failures(name, remedy, tuple(found))
+
+    @staticmethod
+    def sections(telling: Telling) -> Iterator[Section]:
+        """What became of snapshots."""
+        yield snapshots_section(telling)
+
+
+class ExpiryStep(Step):
+    """Removes what has lived its seven days: at the beginning, and at the end what came of age while the night ran,
+    else it would live a day too long.
+    """
+
+    name = "expiry"
+    changes = True
+
+    def __init__(self, work: Work) -> None:
+        super().__init__(work)
+        self._expiring: list[tuple[ObservedMachine, str]] = []
+
+    def decide(self) -> None:
+        """Find what is over."""
+        night, now = self.work.night, self.work.started_at
+        for machine, mark in _machines(self.work.readings.values()):
+            if not night.out_of_service(mark.client, mark) and not night.clocks.objection(machine.site):
+                self._expiring += [(machine, item.snapshot.name) for item in expired(machine.snapshots, now)]
+
+    def preview(self) -> Iterator[Text]:
+        """What would be removed."""
+        from rich.text import Text
+
+        for machine, snapshot in self._expiring:
+            yield Text(
+                f"  - snapshot {snapshot} {_name(machine)}   its seven days are over (art. 3.2)", "red"
+            )
+
+    def run(self) -> None:
+        """Remove what is over now."""
+        work = self.work
+        told = (line for line in work.lines if isinstance(line, SnapshotLine))
+        done = {(line.client, line.machine, line.snapshot) for line in told}
+        work.lines += expire(work.night, work.readings.values(), work.limits, done=done)
+
+
+class ForeignSnapshotStep(Step):
+    """Tells of the snapshots that others made on our machines."""
+
+    name = "snapshots"
+
+    def run(self) -> None:
+        """Look for them."""
+        self.work.lines += foreign_snapshots(self.work.readings.values())
+
+
+def _name(machine: ObservedMachine) -> str:
+    return f"{machine.mark.client}/{machine.mark.machine}" if machine.mark else machine.summary.name
 
 
 def due_snapshots(night: Night, sites: Iterable[SiteReading]) -> list[tuple[ObservedMachine, list[Change]]]:
@@ -213,3 +351,36 @@ def _in_parallel(work: Callable[[T], list[SnapshotLine]], items: list[T]) -> lis
         return []
     with ThreadPoolExecutor(min(_WORKERS, len(items)), thread_name_prefix="snapshot") as pool:
         return [line for lines in pool.map(work, items) for line in lines]
+
+
+def snapshots_section(telling: Telling) -> Section:
+    """What became of snapshots."""
+    speech, words = telling.speech, telling.speech.words
+    actions: dict[str, tuple[str, Tone]] = {
+        "taken": (words.snapshot_taken, "good"),
+        "removed": (words.snapshot_removed, "plain"),
+        "refused": (words.refused, "bad"),
+        "failed": (words.failed, "bad"),
+        "foreign": (words.snapshot_foreign, "warn"),
+    }
+    columns = (
+        Column(words.machine),
+        Column(words.site),
+        Column(words.snapshot),
+        Column(words.result),
+        Column(words.expires),
+        Column(words.remark),
+    )
+    rows = [
+        (
+            Cell(telling.name(line)),
+            Cell(line.site),
+            Cell(line.snapshot),
+            Cell(*actions[line.action]),
+            Cell(words.nothing if line.expires_at is None else speech.moment(line.expires_at)),
+            Cell(line.message),
+        )
+        for line in telling.report.of(SnapshotLine)
+    ]
+    tables = table_of(words.snapshots, columns, rows)
+    return Section(title=words.snapshots, empty=words.no_snapshots, tables=tables)

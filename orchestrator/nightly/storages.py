@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.contract.calendar import night_begins
@@ -12,20 +14,115 @@ from orchestrator.contract.retention import dated_later
 from orchestrator.nightly.due import expected_size
 from orchestrator.nightly.fence import reason
 from orchestrator.nightly.forecast import Forecast, Load, forecast
-from orchestrator.nightly.result import StorageLine
+from orchestrator.nightly.result import Line
+from orchestrator.nightly.step import Step
+from orchestrator.nightly.telling import Failures, Urgency
 from orchestrator.proxmox import read_cluster
+from orchestrator.reports.page import Bar, Cell, Column, Section, Table, Tone, table_of
 
 if TYPE_CHECKING:
     from orchestrator.nightly.context import Night
+    from orchestrator.nightly.result import NightReport
+    from orchestrator.nightly.telling import Telling
     from orchestrator.proxmox import StorageSummary
+    from orchestrator.reports.figures import Figures
     from orchestrator.resources.holdings import SiteReading
     from orchestrator.sites.model import BackupStorage
 
 _NEARLY_FULL = 0.9
 """Share of a storage of machines from which on it is told: snapshots and thin disks grow without asking."""
 
+_FILLING_PERCENT = 80
+"""From this share on a storage is marked, before anything fails."""
+
 _GIB = 1024**3
+_STORAGE = ("site", "storage")
 _Purpose = Literal["machines", "backups"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorageLine(Line):
+    """A storage's health and whether the coming nights fit.
+
+    Attributes:
+        site: the cluster that it was read from.
+        stands_at: the data centre where it stands.
+        purpose: ``machines`` or ``backups``.
+        status: ``available``, or what Proxmox says instead.
+        total, used: bytes.
+        forecast: for tonight and the next seven nights, the night and the bytes expected to be used after it;
+            empty for storages of machines.
+        full_on: the first night that does not fit; None if all do.
+        message: what is wrong, and the remedy; empty if nothing is.
+    """
+
+    site: str
+    name: str
+    stands_at: str
+    purpose: Literal["machines", "backups"]
+    status: str
+    total: int
+    used: int
+    forecast: tuple[tuple[dt.date, int], ...] = ()
+    full_on: dt.date | None = None
+    message: str = ""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong with it."""
+        return not self.message
+
+    @property
+    def failures(self) -> int:
+        """How many things went wrong."""
+        return int(not self.healthy)
+
+
+class StorageStep(Step):
+    """Looks at every storage as the clusters list them now."""
+
+    name = "storages"
+
+    def run(self) -> None:
+        """Look at each."""
+        self.work.lines += storage_lines(self.work.night, self.work.readings, self.work.tonight)
+
+    @staticmethod
+    def failure_kinds(telling: Telling) -> Iterator[Failures]:
+        """Storages in trouble."""
+        words = telling.speech.words
+        found = (
+            (line.name, line.site, line.message)
+            for line in telling.report.of(StorageLine)
+            if not line.healthy
+        )
+        yield Failures(words.storage_unwell, words.storage_unwell_remedy, tuple(found), Urgency.BACKUP)
+
+    @staticmethod
+    def sections(telling: Telling) -> Iterator[Section]:
+        """They are the provider's affair."""
+        if telling.client is None:
+            yield storages_section(telling)
+
+    @staticmethod
+    def figures(report: NightReport, figures: Figures) -> None:
+        """How full each is, and when it will be."""
+        used = figures.gauge("orchestrator_storage_used_bytes", "What is used of a storage", _STORAGE)
+        total = figures.gauge("orchestrator_storage_total_bytes", "Size of a storage", _STORAGE)
+        full = figures.gauge(
+            "orchestrator_storage_full_in_nights",
+            "Nights until the first that does not fit: 0 is the last night's own, +Inf if the next seven fit",
+            _STORAGE,
+        )
+        for line in report.of(StorageLine):
+            labels = (line.site, line.name)
+            if line.total:  # else nobody knows
+                used.labels(*labels).set(line.used)
+                total.labels(*labels).set(line.total)
+            if line.full_on is not None:
+                full.labels(*labels).set((line.full_on - report.night).days)
+            elif line.forecast:
+                full.labels(*labels).set(math.inf)
 
 
 def storage_lines(night: Night, readings: Mapping[str, SiteReading], tonight: dt.date) -> list[StorageLine]:
@@ -155,3 +252,74 @@ def _line(
         full_on=expected.full_on if expected else None,
         message=message,
     )
+
+
+def storages_section(telling: Telling) -> Section:
+    """The storages: how full, what is wrong, and whether the coming nights fit."""
+    speech, words = telling.speech, telling.speech.words
+    columns = (
+        Column(words.storage),
+        Column(words.site),
+        Column(words.data_centre),
+        Column(words.purpose),
+        Column(words.state),
+        Column(words.fill),
+        Column(words.first_night_too_full),
+        Column(words.remark),
+    )
+    rows = []
+    for line in telling.report.of(StorageLine):
+        available = line.status == "available"
+        fits = Cell(words.nothing)
+        if line.full_on is not None:
+            fits = Cell(speech.day(line.full_on), "bad")
+        elif line.forecast:
+            fits = Cell(words.every_night_fits, "good")
+        rows.append(
+            (
+                Cell(line.name),
+                Cell(line.site),
+                Cell(line.stands_at),
+                Cell(words.purpose_backups if line.purpose == "backups" else words.purpose_machines),
+                Cell(words.state_available if available else line.status, "plain" if available else "bad"),
+                _fill(telling, line),
+                fits,
+                Cell(line.message, "bad"),
+            )
+        )
+    tables = table_of(words.storages, columns, rows) + _forecast_table(telling)
+    return Section(title=words.storages, empty=words.no_storages, tables=tables)
+
+
+def _fill(telling: Telling, line: StorageLine) -> Cell:
+    speech = telling.speech
+    amounts = speech.words.of.format(part=speech.size(line.used), whole=speech.size(line.total))
+    if line.total <= 0:
+        return Cell(amounts)
+    percent = line.used * 100 // line.total
+    tone: Tone = "warn" if percent >= _FILLING_PERCENT else "plain"
+    return Cell(
+        f"{speech.share(line.used, line.total)}, {amounts}", tone, Bar(percent=min(max(percent, 0), 100))
+    )
+
+
+def _forecast_table(telling: Telling) -> tuple[Table, ...]:
+    speech, words = telling.speech, telling.speech.words
+    foretold = [line for line in telling.report.of(StorageLine) if line.forecast]
+    nights = sorted({night for line in foretold for night, _ in line.forecast})
+    columns = (Column(words.storage), *(Column(speech.short_day(night), figures=True) for night in nights))
+    rows = []
+    for line in foretold:
+        expected = dict(line.forecast)
+        cells = [Cell(f"{line.name} ({line.site})")]
+        for night in nights:
+            if night not in expected:
+                cells.append(Cell(words.nothing))
+                continue
+            used = expected[night]
+            full = used > line.total or (line.full_on is not None and night >= line.full_on)
+            cells.append(
+                Cell(f"{speech.size(used)}, {speech.share(used, line.total)}", "bad" if full else "plain")
+            )
+        rows.append(tuple(cells))
+    return table_of(words.fill_forecast, columns, rows)

@@ -1,246 +1,410 @@
-"""The night's automatic updates: every machine in its own maintenance window, beside the other work of the night.
-
-They run in a thread of their own, because a window may open in the middle of the backups. A machine whose backup runs
-is updated after it, and the other way round (:class:`orchestrator.applying.claims.Claims`).
-"""
+"""The automatic updates of managed machines: what went wrong, what was installed, what is still due (article 3.8.3)."""
 
 from __future__ import annotations
 
-import datetime as dt
-import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
 
-from orchestrator.applying.machine_update import Updatable, UpdateTerms
-from orchestrator.applying.update_candidates import candidates, held_in_words, window_in_words
-from orchestrator.applying.update_outcome import MachineUpdate
-from orchestrator.applying.updates import UpdateRun
-from orchestrator.nightly.fence import reason
-from orchestrator.nightly.result import UpdateLine
-from orchestrator.planning.window import current_or_next, is_open
+from orchestrator.applying.update_candidates import window_in_words
+from orchestrator.contract.calendar import UPDATE_DELAY_HOURS
+from orchestrator.counting import counted
+from orchestrator.nightly.beside import GuestWork
+from orchestrator.nightly.guests import GuestLine, GuestsSeen, UpdateDelay
+from orchestrator.nightly.step import Step, Work
+from orchestrator.nightly.telling import MACHINE, Failures, Urgency, key
+from orchestrator.nightly.update_round import UpdateLine, UpdatePlan, plan_updates
+from orchestrator.reports.page import Cell, Column, Section, Table, Tone, table_of
 
 if TYPE_CHECKING:
-    from orchestrator.guests import SshSettings
-    from orchestrator.guests.updates import DueUpdates
-    from orchestrator.nightly.context import Night
-    from orchestrator.resources.holdings import SiteReading
+    from rich.text import Text
 
-_LONGEST_PAUSE = 30.0
+    from orchestrator.guests.updates import InstalledPackage
+    from orchestrator.nightly.result import NightReport
+    from orchestrator.nightly.telling import Telling
+    from orchestrator.reports.figures import Figures
+
+_HOUR = 3600
+
+_LISTED = 8
+"""How many packages of a machine are listed; of the others there is a number."""
+
+Trouble = Literal["broken", "unreachable", "rolled-back", "untouched", "held", "not-started"]
+
+_HARMING: tuple[Trouble, ...] = ("broken", "unreachable", "rolled-back")
+"""Updates after which a machine's services may not run now: told before what only fails tomorrow."""
+
+_WAITING: tuple[Trouble, ...] = ("untouched", "not-started")
+
+_TROUBLES: tuple[Trouble, ...] = ("broken", "unreachable", "rolled-back", "held", "untouched", "not-started")
 
 
-@dataclass(frozen=True, kw_only=True)
-class PlannedUpdate:
-    """A machine whose turn comes tonight.
-
-    Attributes:
-        opens, closes: its window.
-        unfinished: an earlier run was killed in the middle of its update: it is gone on with at once.
-    """
-
-    machine: Updatable
-    opens: dt.datetime
-    closes: dt.datetime
-    unfinished: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class UpdatePlan:
-    """The night's updates.
+class UpdateStep(Step):
+    """Updates the machines whose turn it is, each in its window, beside the other work; this waits for their end.
 
     Attributes:
-        managed: every managed machine that is in service and runs: they are looked into.
-        planned: those whose window opens before the night's work ends, or that are unfinished.
-        held: those that would have had automatic updates tonight or another night, and are held back.
-        objections: why the other managed machines are neither inspected nor updated.
+        plan: the machines whose automatic updates are tonight's.
+        beside: what goes on beside the other work; None if nothing does.
+        seen: what was seen in the managed machines, or why nothing was.
     """
 
-    managed: tuple[Updatable, ...] = ()
-    planned: tuple[PlannedUpdate, ...] = ()
-    held: tuple[UpdateLine, ...] = ()
-    objections: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    name = "updates"
 
-
-def plan_updates(night: Night, readings: Mapping[str, SiteReading]) -> UpdatePlan:
-    """Choose the machines whose updates are tonight's (article 3.8.3)."""
-    sites = {name: reading.observed for name, reading in readings.items()}
-    wanted = [
-        machine
-        for machine in night.desired.values()
-        if machine.site in sites
-        and machine.updates is not None
-        and machine.power == "running"
-        and not night.out_of_service(machine.client)
-    ]
-    found, objections = candidates(
-        wanted,
-        sites,
-        night.clusters,
-        may_reboot=lambda machine: machine.updates == "automatic",
-        released=True,
-    )
-    planned = []
-    for machine in found:
-        try:
-            if (one := _planned(night, machine)) is not None:
-                planned.append(one)
-        except Exception as error:  # one machine's odd window stops no other
-            objections[machine.key] = reason(error)
-    return UpdatePlan(
-        managed=tuple(item for item in found if item.observed.running and item.key not in objections),
-        planned=tuple(planned),
-        held=tuple(
-            UpdateLine(**vars(machine.ended("held", message=held_in_words(machine.desired, machine.held))))
-            for machine in found
-            if machine.held and machine.desired.updates == "automatic"
-        ),
-        objections=objections,
-    )
-
-
-def _planned(night: Night, machine: Updatable) -> PlannedUpdate | None:
-    now, window = night.clock(), machine.desired.window
-    if machine.unfinished:
-        now_open = replace(machine, reboot=is_open(window, now))
-        return PlannedUpdate(machine=now_open, opens=now, closes=night.closes_at, unfinished=True)
-    if machine.held or machine.desired.updates != "automatic" or window is None:
-        return None
-    opens, closes = current_or_next(window, now)
-    return PlannedUpdate(machine=machine, opens=opens, closes=closes) if opens < night.closes_at else None
-
-
-class UpdateRound:
-    """Carrying the night's updates out, in a thread of their own."""
-
-    def __init__(
-        self,
-        night: Night,
-        plan: UpdatePlan,
-        ssh: SshSettings,
-        due: Mapping[tuple[str, str], DueUpdates | str],
-    ) -> None:
-        self._night = night
-        self._plan = plan
-        self._due = due
-        self._ssh = ssh
-        self._lines: list[UpdateLine] = list(plan.held)
-        self._problem: Exception | None = None
-        self._thread = threading.Thread(target=self._work, name="updates", daemon=True)
-        self._thread.start()
-
-    def ended(self) -> bool:
-        """Whether all are done, windows that open later tonight included."""
-        return not self._thread.is_alive()
-
-    def wait(self) -> None:
-        """Wait until all are done."""
-        self._thread.join()
-
-    def outcome(self) -> tuple[list[UpdateLine], Exception | None]:
-        """What became of each machine so far, and what the round stumbled over; None if over nothing.
-
-        Machines of which nobody can tell by now are lost sight of, or their turn has not come.
-        """
-        lines = list(self._lines)
-        told = {(line.client, line.machine) for line in lines}
-        why = "nobody can tell how its update ended: the round was aborted, or has not ended"
-        lines += [not_started(item, why) for item in self._plan.planned if item.machine.key not in told]
-        return lines, self._problem
-
-    def _work(self) -> None:
-        """What an earlier run left unfinished may hang again: nobody whose window opens meanwhile waits behind it."""
-        unfinished = [item for item in self._plan.planned if item.unfinished]
-        beside = threading.Thread(
-            target=self._some, args=(unfinished,), name="unfinished updates", daemon=True
+    def __init__(self, work: Work) -> None:
+        super().__init__(work)
+        self.plan = UpdatePlan()
+        self.beside: GuestWork | None = None
+        self.seen: GuestsSeen | str = (
+            "the machines could not be reached by SSH: see the problems of the night"
         )
-        beside.start()
-        self._some([item for item in self._plan.planned if not item.unfinished])
-        beside.join()
 
-    def _some(self, items: list[PlannedUpdate]) -> None:
-        try:
-            self._all(items)
-        except Exception as error:
-            self._problem = error
+    def decide(self) -> None:
+        """Choose the machines."""
+        self.plan = plan_updates(self.work.night, self.work.readings)
 
-    def _all(self, items: list[PlannedUpdate]) -> None:
-        left = sorted(items, key=lambda item: item.opens)
-        while left:
-            now = self._night.clock()
-            open_now = [item for item in left if item.opens <= now < item.closes]
-            over = [item for item in left if item.closes <= now]
-            left = [item for item in left if item.opens > now]
-            self._lines += [
-                not_started(item, "its window closed before its turn came tonight") for item in over
-            ]
-            if open_now:
-                left += self._round_alone(open_now)
-            elif left and self._night.closed:
-                self._lines += [
-                    not_started(item, "the night ended before its window opened") for item in left
-                ]
-                return
-            elif left:
-                until = min(item.opens for item in left)
-                self._night.pause(min(max((until - now).total_seconds(), 0.1), _LONGEST_PAUSE))
+    def preview(self) -> Iterator[Text]:
+        """The machines whose turn it is, and those that are held back."""
+        from rich.text import Text
 
-    def _round_alone(self, items: list[PlannedUpdate]) -> list[PlannedUpdate]:
-        """Run a round while nobody else changes the same clients. Return the machines of those whom somebody does."""
-        with self._night.changing({item.machine.desired.client for item in items}) as others:
-            free = [item for item in items if item.machine.desired.client not in others]
-            if free:
-                self._round(free)
-        if not others:
-            return []
-        for client, who in others.items():
-            self._night.tell("updates-wait", client=client, reason=f"{who} is changing it")
-        if not free:
-            self._night.pause(_LONGEST_PAUSE)
-        return [item for item in items if item.machine.desired.client in others]
-
-    def _round(self, items: list[PlannedUpdate]) -> None:
-        night = self._night
-        by_key = {item.machine.key: item for item in items}
-        night.tell("updates-started", machines=len(items))
-
-        def may_begin(machine: Updatable) -> str | None:
-            item = by_key[machine.key]
-            if night.clock() < item.closes:
-                return None
-            return f"its window closed before its turn ({window_in_words(item.opens, item.closes)})"
-
-        terms = UpdateTerms(
-            ssh=self._ssh,
-            journal=night.journal,
-            clock=night.clock,
-            automatic=True,
-            boot_seconds=night.boot_seconds,
-            may_begin=may_begin,
-            pause=night.pause,
-        )
-        run = UpdateRun(terms=terms, claims=night.claims)
-        unseen = "what is due in it could not be seen at the beginning of the night"
-        for ended in run.run(
-            [item.machine for item in items], {key: self._due.get(key, unseen) for key in by_key}
-        ):
-            item = by_key[ended.client, ended.machine]
-            self._lines.append(_line(ended, item))
-            night.tell(
-                "updated" if ended.well else "update-failed",
-                client=ended.client,
-                machine=ended.machine,
-                result=ended.result,
-                wave=ended.wave,
-                packages=len(ended.installed),
-                restarted=ended.restarted,
-                reason=ended.message or None,
+        for update in self.plan.planned:
+            client, name = update.machine.key
+            when = (
+                "goes on with what an earlier run began"
+                if update.unfinished
+                else f"automatic, in the window {window_in_words(update.opens, update.closes)}"
             )
+            yield Text(f"  ~ updates {client}/{name}   {when}", "yellow")
+        for held in self.plan.held:
+            yield Text(f"  ! updates {held.client}/{held.machine}   {held.message}", "magenta")
+
+    def summary(self) -> str:
+        """How many machines."""
+        return f"{counted(len(self.plan.planned), 'machine')} to update" if self.plan.planned else ""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything was begun."""
+        return self.beside is not None
+
+    def run(self) -> None:
+        """Wait for what goes on beside the backups, for a limited time."""
+        assert self.beside is not None  # noqa: S101  (see wanted)
+        self.seen = "the step was aborted"
+        self.seen, lines, problems = self.beside.results()
+        self.work.lines += lines
+        self.work.problems += problems
+
+    @staticmethod
+    def failure_kinds(telling: Telling) -> Iterator[Failures]:
+        """Updates that failed tonight; who is held back was a failure of an earlier night."""
+        for trouble in (*_HARMING, *_WAITING):
+            name, remedy = trouble_words(telling, trouble)
+            found = tuple(
+                (telling.name(line), line.site, trouble_reason(telling, line))
+                for line in telling.report.of(UpdateLine)
+                if line.failed and line.result == trouble
+            )
+            yield Failures(name, remedy, found, Urgency.SERVICE if trouble in _HARMING else Urgency.LATER)
+
+    @staticmethod
+    def facts(telling: Telling) -> Iterator[tuple[str, Cell]]:
+        """How many were installed, and what is left of them."""
+        if managed(telling.report):
+            yield telling.speech.words.updates, updates_fact(telling)
+
+    @staticmethod
+    def sections(telling: Telling) -> Iterator[Section]:
+        """Only if the night had to do with managed machines."""
+        if managed(telling.report):
+            yield updates_section(telling)
+
+    @staticmethod
+    def figures(report: NightReport, figures: Figures) -> None:
+        """Failed updates, machines that are held back, and the delay."""
+        held = figures.gauge(
+            "orchestrator_updates_held",
+            "1 if a managed machine gets no automatic updates until somebody has looked",
+            MACHINE,
+        )
+        held_now = held_back(report)
+        for labels in sorted({key(line) for line in (*report.of(GuestLine), *report.of(UpdateLine))}):
+            held.labels(*labels).set(labels in held_now)
+        failed = figures.gauge(
+            "orchestrator_updates_failed_tonight",
+            "1 if a machine's automatic updates failed or were not begun in the last night; machines whose turn it was",
+            MACHINE,
+        )
+        for line in report.of(UpdateLine):
+            failed.labels(*key(line)).set(line.failed)
+        for delay in report.of(UpdateDelay):
+            if delay.average_hours is not None:
+                figures.gauge(
+                    "orchestrator_updates_delay_average_working_seconds",
+                    "Seconds of working hours from publication or request to installation, average of the last "
+                    f"{counted(delay.days, 'day')}",
+                ).set(delay.average_hours * _HOUR)
 
 
-def _line(ended: MachineUpdate, item: PlannedUpdate) -> UpdateLine:
-    return UpdateLine(**vars(ended), window=(item.opens, item.closes))
+class LookStep(Step):
+    """Begins to look into the managed machines, and then to update them, beside the other work."""
+
+    name = "guests"
+
+    @property
+    def wanted(self) -> bool:
+        """Whether machines can be reached."""
+        return self.work.night.ssh is not None
+
+    def run(self) -> None:
+        """Begin."""
+        work, updates = self.work, self.work.step(UpdateStep)
+        updates.beside = GuestWork(
+            work.night, work.readings, updates.plan, work.history, updating=not work.frozen
+        )
 
 
-def not_started(item: PlannedUpdate, why: str) -> UpdateLine:
-    """The line of a machine whose update was not begun, and why."""
-    return _line(item.machine.ended("not-started", message=why), item)
+def managed(report: NightReport) -> bool:
+    """Whether the night had to do with managed machines."""
+    return bool(report.of(UpdateLine) or report.of(GuestLine))
+
+
+def held_back(report: NightReport) -> set[tuple[str, str, str]]:
+    """The machines that get no automatic updates until somebody has looked, those of tonight included."""
+    held = {key(line) for line in report.of(GuestLine) if line.held_since is not None}
+    stopped = ("held", "rolled-back", "broken")
+    return held | {key(line) for line in report.of(UpdateLine) if line.result in stopped}
+
+
+def updates_section(telling: Telling) -> Section:
+    """The machines that somebody must look at first; then what was done, what is left to do, and the delay."""
+    words, report = telling.speech.words, telling.report
+    tables: tuple[Table, ...] = ()
+    for trouble in _TROUBLES:
+        tables += _trouble_table(telling, trouble)
+    tables += _installed_table(telling) + _due_table(telling)
+    tables += tuple(_delay_table(telling, delay) for delay in report.of(UpdateDelay))
+    return Section(title=words.updates, empty=words.no_updates, tables=tables)
+
+
+def updates_fact(telling: Telling) -> Cell:
+    """The updates in a few words: how many were installed, and what is left of them."""
+    speech, words, report = telling.speech, telling.speech.words, telling.report
+    updated = [line for line in report.of(UpdateLine) if line.installed]
+    parts = [words.none_installed]
+    if updated:
+        packages = words.installed_count(sum(len(line.installed) for line in updated))
+        parts = [words.installed_in.format(packages=packages, machines=words.machines_count(len(updated)))]
+    if security := sum(line.security for line in report.of(GuestLine)):
+        parts.append(words.security_left(security))
+    if held := len(held_back(report)):
+        parts.append(words.held_in.format(machines=words.machines_count(held)))
+    for delay in report.of(UpdateDelay):
+        if delay.average_hours is not None:
+            parts.append(words.delay_average.format(hours=speech.working_hours(delay.average_hours)))
+    return Cell(", ".join(parts), "warn" if held else "plain")
+
+
+def trouble_words(telling: Telling, trouble: Trouble) -> tuple[str, str]:
+    """What went wrong with updates, in the reader's language.
+
+    Returns:
+        Its name, and what the provider does about it; the second is empty for a client.
+    """
+    words = telling.speech.words
+    name, remedy = {
+        "broken": (words.update_broken, words.update_broken_remedy),
+        "unreachable": (words.update_unreachable, words.update_unreachable_remedy),
+        "rolled-back": (words.update_rolled_back, words.update_rolled_back_remedy),
+        "untouched": (words.update_untouched, words.update_untouched_remedy),
+        "held": (words.update_held, words.update_held_remedy),
+        "not-started": (words.update_not_started, words.update_not_started_remedy),
+    }[trouble]
+    return name, remedy if telling.client is None else ""
+
+
+def trouble_reason(telling: Telling, line: UpdateLine) -> str:
+    """Why a machine's updates went wrong.
+
+    A client is told in our own words: the messages are the provider's, and that of a stopped wave, or of an Ansible run
+    that broke off, names the machines of other clients.
+    """
+    words = telling.speech.words
+    if telling.client is None:
+        return line.message or words.no_reason
+    told = {
+        "broken": words.update_broken_client,
+        "unreachable": words.update_unreachable_client,
+        "rolled-back": words.update_rolled_back_client,
+        "untouched": words.update_untouched_client,
+        "held": words.update_held_client,
+        "not-started": words.update_not_started_client,
+    }
+    return told.get(line.result, "")
+
+
+def _trouble_table(telling: Telling, trouble: Trouble) -> tuple[Table, ...]:
+    words = telling.speech.words
+    name, remedy = trouble_words(telling, trouble)
+    begun = trouble != "not-started"
+    columns = (
+        Column(words.machine),
+        Column(words.site),
+        Column(words.versions_tried if begun else words.maintenance_window),
+        Column(words.reason),
+    )
+    tone: Tone = "warn" if trouble == "held" else "bad"  # who is held back was a failure of an earlier night
+    rows = [
+        (
+            Cell(telling.name(line)),
+            Cell(line.site),
+            Cell(_shortened(telling, line.tried) or words.nothing) if begun else _window(telling, line),
+            Cell(trouble_reason(telling, line), tone),
+        )
+        for line in telling.report.of(UpdateLine)
+        if line.result == trouble
+    ]
+    return table_of(name, columns, rows, note=words.what_to_do.format(remedy=remedy) if remedy else "")
+
+
+def _installed_table(telling: Telling) -> tuple[Table, ...]:
+    speech, words = telling.speech, telling.speech.words
+    good = [line for line in telling.report.of(UpdateLine) if line.result in ("installed", "nothing-due")]
+    told = [line for line in good if line.result == "installed" or line.reboot or line.restarted]
+    columns = [
+        Column(words.machine),
+        Column(words.site),
+        Column(words.maintenance_window),
+        Column(words.wave, figures=True),
+        Column(words.packages),
+        Column(words.restart),
+        Column(words.duration),
+    ]
+    if telling.client is None:
+        columns.append(Column(words.remark))
+    rows = []
+    for line in told:
+        cells = [
+            Cell(telling.name(line)),
+            Cell(line.site),
+            _window(telling, line),
+            Cell(speech.number(line.wave) if line.wave else words.nothing),
+            Cell(_packages(telling, line.installed), "good" if line.installed else "plain"),
+            _restart(telling, line),
+            Cell(speech.duration(line.seconds)),
+        ]
+        if telling.client is None:
+            cells.append(Cell(line.message, "warn" if line.message else "plain"))
+        rows.append(tuple(cells))
+    rest = len(good) - len(told)
+    return table_of(
+        words.updates_installed, tuple(columns), rows, note=words.machines_up_to_date(rest) if rest else ""
+    )
+
+
+def _packages(telling: Telling, installed: Sequence[InstalledPackage]) -> str:
+    """How many packages, and the first of them line by line; security updates first."""
+    words = telling.speech.words
+    if not installed:
+        return words.nothing
+    count = words.packages_count(len(installed))
+    if security := sum(package.security for package in installed):
+        count += f", {words.security_among(security)}"
+    ordered = sorted(installed, key=lambda package: (not package.security, package.name))
+    lines = [
+        f"{package.name} {package.old} → {package.new}"
+        + (f" ({words.security_update})" if package.security else "")
+        for package in ordered
+    ]
+    return f"{count}\n{_shortened(telling, lines)}"
+
+
+def _shortened(telling: Telling, lines: Sequence[str]) -> str:
+    rest = len(lines) - _LISTED
+    if rest <= 1:  # "and 1 more" takes the room of the one
+        return "\n".join(lines)
+    return "\n".join([*lines[:_LISTED], telling.speech.words.others(rest)])
+
+
+def _window(telling: Telling, line: UpdateLine) -> Cell:
+    if line.window is None:
+        return Cell(telling.speech.words.nothing)
+    return Cell(telling.speech.window(*line.window))
+
+
+def _restart(telling: Telling, line: UpdateLine) -> Cell:
+    words = telling.speech.words
+    if line.reboot is not None:
+        return Cell(words.to_be_restarted.format(reason=line.reboot or words.no_reason), "warn")
+    return Cell(words.restarted if line.restarted else words.nothing)
+
+
+def _due_table(telling: Telling) -> tuple[Table, ...]:
+    words = telling.speech.words
+    columns = (
+        Column(words.machine),
+        Column(words.site),
+        Column(words.updates_mode),
+        Column(words.security_updates, figures=True),
+        Column(words.other_updates, figures=True),
+        Column(words.staying_updates, figures=True),
+        Column(words.oldest_waits),
+        Column(words.held_since),
+        Column(words.restart),
+    )
+    rows = [_due_row(telling, line) for line in telling.report.of(GuestLine)]
+    hours = telling.speech.working_hours(UPDATE_DELAY_HOURS)
+    return table_of(words.updates_due, columns, rows, note=words.staying_meaning.format(hours=hours))
+
+
+def _due_row(telling: Telling, line: GuestLine) -> tuple[Cell, ...]:
+    speech, words = telling.speech, telling.speech.words
+    counts = [
+        Cell(speech.number(line.security), "warn" if line.security else "plain"),
+        Cell(speech.number(line.others)),
+        Cell(speech.number(line.staying)),
+    ]
+    waits, restart = Cell(words.nothing), Cell(words.nothing)
+    if line.waiting_hours is not None:
+        # the contract counts those on request from the request on, not from when they came out
+        late = line.automatic and line.waiting_hours > UPDATE_DELAY_HOURS
+        waits = Cell(speech.working_hours(line.waiting_hours), "warn" if late else "plain")
+    if line.reboot is not None:
+        restart = Cell(words.to_be_restarted.format(reason=line.reboot or words.no_reason), "warn")
+    if line.problem:  # zeros would say that it is up to date
+        counts = [Cell(words.not_known, "bad" if line.unseen else "plain"), *[Cell(words.nothing)] * 2]
+    held = Cell(words.nothing)
+    if line.held_since is not None:
+        held = Cell(speech.moment(line.held_since), "warn")
+    return (
+        Cell(telling.name(line)),
+        Cell(line.site),
+        Cell(words.updates_automatic if line.automatic else words.updates_on_request),
+        *counts,
+        waits,
+        held,
+        restart,
+    )
+
+
+def _delay_table(telling: Telling, delay: UpdateDelay) -> Table:
+    speech, words = telling.speech, telling.speech.words
+    average = Cell(words.not_known if delay.packages else words.nothing)
+    if delay.average_hours is not None:
+        kept = delay.average_hours <= UPDATE_DELAY_HOURS
+        average = Cell(speech.working_hours(delay.average_hours), "good" if kept else "bad")
+    return Table(
+        caption=words.delay,
+        columns=(
+            Column(words.period),
+            Column(words.packages_installed, figures=True),
+            Column(words.average_delay),
+            Column(words.by_contract),
+        ),
+        rows=(
+            (
+                Cell(words.last_days(delay.days)),
+                Cell(speech.number(delay.packages)),
+                average,
+                Cell(speech.working_hours(UPDATE_DELAY_HOURS)),
+            ),
+        ),
+    )

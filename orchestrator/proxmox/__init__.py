@@ -6,6 +6,26 @@ from orchestrator.proxmox.agent import ping as ping_agent
 from orchestrator.proxmox.agent import read_file as read_guest_file
 from orchestrator.proxmox.archives import ArchiveListing, StoredArchive, list_archives, read_archives
 from orchestrator.proxmox.client import Cluster, Patience, UnusableCluster
+from orchestrator.proxmox.cluster_state import (
+    FREEZE_POOL,
+    BadEntry,
+    ClusterState,
+    NodeSummary,
+    StorageSummary,
+    VmConfig,
+    VmSummary,
+    frozen_by,
+    parse_tags,
+    read_cluster,
+    read_container,
+    read_frozen,
+    read_node,
+    read_pool_members,
+    read_pools,
+    read_state,
+    read_vm,
+    where_is,
+)
 from orchestrator.proxmox.errors import (
     AgentNotRunning,
     AlreadyExists,
@@ -34,25 +54,12 @@ from orchestrator.proxmox.errors import (
     Unusable,
 )
 from orchestrator.proxmox.privileges import Need, check_privileges, read_version
-from orchestrator.proxmox.reading import (
-    FREEZE_POOL,
-    BadEntry,
-    ClusterState,
-    NodeSummary,
-    StorageSummary,
-    VmConfig,
-    VmSummary,
-    frozen_by,
-    parse_tags,
-    read_cluster,
-    read_container,
-    read_frozen,
-    read_node,
-    read_pool_members,
-    read_pools,
-    read_state,
-    read_vm,
-    where_is,
+from orchestrator.proxmox.properties import (
+    Disk,
+    PropertyString,
+    parse_disk,
+    parse_disk_bytes,
+    parse_property_string,
 )
 from orchestrator.proxmox.redundancy import (
     Affinity,
@@ -72,13 +79,6 @@ from orchestrator.proxmox.storage_types import (
     storage_type,
 )
 from orchestrator.proxmox.tasks import TaskResult, parse_upid
-from orchestrator.proxmox.values import (
-    Disk,
-    PropertyString,
-    parse_disk,
-    parse_disk_bytes,
-    parse_property_string,
-)
 
 __all__ = [
     "FREEZE_POOL",

@@ -21,13 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from orchestrator.proxmox.cluster_state import VmSummary, read_vm
 from orchestrator.proxmox.configuration_file import (
     ConfigurationFile,
     parse_configuration_file,
     same_configuration,
 )
 from orchestrator.proxmox.errors import ProxmoxError, tidy
-from orchestrator.proxmox.reading import VmSummary, read_vm
 
 if TYPE_CHECKING:
     from orchestrator.proxmox.calls import Calls

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
-from orchestrator.proxmox.reading import VmConfig, vm_config
+from orchestrator.proxmox.cluster_state import VmConfig, vm_config
 from orchestrator.proxmox.snapshots import VmSnapshot
 
 _SECTION = re.compile(r"\[(PENDING|special:(?:cloudinit|fleecing)|[A-Za-z][A-Za-z0-9_-]+)\]")

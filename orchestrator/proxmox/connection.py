@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from orchestrator.proxmox.answers import NoAnswer, Refusal, Unfit, parse_body, parse_http_date
 from orchestrator.proxmox.budget import Budget, Limits, TooMuch, TooSlow
-from orchestrator.proxmox.trust import trusting
+from orchestrator.proxmox.tls import trusting
 from orchestrator.proxmox.wire import HungUp, NoConnection, Wire
 
 if TYPE_CHECKING:

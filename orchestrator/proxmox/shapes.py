@@ -18,9 +18,9 @@ from functools import cache
 from typing import Any
 
 from orchestrator.proxmox.errors import tidy
+from orchestrator.proxmox.properties import wrong_setting
 from orchestrator.proxmox.storage_types import VOLUME_CHAIN
 from orchestrator.proxmox.tasks import parse_upid
-from orchestrator.proxmox.values import wrong_setting
 
 LATEST = 4_102_444_800
 """The year 2100: later times are a mistake, and too large to calculate with."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.contract.life import REVERSIBILITY_DAYS, ContractLife, Standing
 from orchestrator.pages import Form, fill
+from orchestrator.reports.language import Speech
 from orchestrator.reports.page import Cell, Column, Table, table_of
-from orchestrator.reports.speech import Speech
 from orchestrator.reports.words import Language
 from orchestrator.resources.adoption import disk_slots
 from orchestrator.resources.attributes import memory_of, vcpus_of

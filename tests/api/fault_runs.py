@@ -17,7 +17,13 @@ from orchestrator.applying.apply import apply_plan
 from orchestrator.applying.freezing import FreezeWatch
 from orchestrator.cli import planning, session
 from orchestrator.history import open_history
-from orchestrator.nightly.result import NightReport, RestoreTestLine, RetentionLine
+from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.endings import ContractLine
+from orchestrator.nightly.restore_testing import RestoreTestLine
+from orchestrator.nightly.result import NightReport
+from orchestrator.nightly.retention import RetentionLine
+from orchestrator.nightly.snapshots import SnapshotLine
+from orchestrator.nightly.storages import StorageLine
 from orchestrator.planning.saved import PlanOptions
 from orchestrator.proxmox import Cluster, Patience
 from orchestrator.resources.backup import ArchiveMark, archive_notes, read_archive_mark
@@ -285,18 +291,18 @@ class TerminationRun(ReferenceRun):
 
 def _complaints(report: NightReport) -> Iterator[str]:
     yield from report.problems
-    for snapshot in report.snapshots:
+    for snapshot in report.of(SnapshotLine):
         if snapshot.action in ("failed", "refused"):
             yield snapshot.message
-    yield from (line.message for line in report.backups if line.failed)
-    lines: list[RetentionLine | RestoreTestLine] = [*report.retention, *report.tests]
+    yield from (line.message for line in report.of(BackupLine) if line.failed)
+    lines: list[RetentionLine | RestoreTestLine] = [*report.of(RetentionLine), *report.of(RestoreTestLine)]
     for line in lines:
         if line.result in ("failed", "not-started", "missing"):
             yield line.message
-    for contract in report.contracts:
+    for contract in report.of(ContractLine):
         if contract.failed:
             yield contract.message
-    for storage in report.storages:
+    for storage in report.of(StorageLine):
         if not storage.healthy:
             yield f"storage {storage.name}: {storage.message}"
 

@@ -19,7 +19,8 @@ from orchestrator.history import open_history
 from orchestrator.nightly.clocks import Clocks
 from orchestrator.nightly.context import Night
 from orchestrator.nightly.result import NightReport
-from orchestrator.nightly.run import NightPlan, NightRun, plan_night
+from orchestrator.nightly.run import carry_out, plan_night
+from orchestrator.nightly.step import Work
 from orchestrator.proxmox import Cluster, Patience
 from orchestrator.resources.desired import desired_machines
 from orchestrator.resources.notes import read_mark, write_mark
@@ -113,7 +114,7 @@ class NightDesk:
         ssh: SshSettings | None = None,
         gate: Callable[[Cluster], Callable[[str], None]] = lambda _cluster: lambda _site: None,
         **client: Any,
-    ) -> tuple[NightReport, NightPlan]:
+    ) -> tuple[NightReport, Work]:
         """As :meth:`night`, with what it planned. ``client`` replaces options of the cluster's client.
 
         ``site_clock`` is what the cluster takes for the time, ``at`` if None; ``ssh`` is how guests are reached.
@@ -162,7 +163,7 @@ class NightDesk:
                 pause=lambda seconds: time.sleep(min(seconds / speed, 0.05)),
             )
             plan = plan_night(night, history)
-            report = NightRun(night, plan, history).run()
+            report = carry_out(plan)
         cluster.close()
         return report, plan
 

@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from orchestrator.contract.calendar import add_working_days
-from orchestrator.nightly.result import ContractLine, NightReport
+from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.endings import ContractLine
+from orchestrator.nightly.restore_testing import RestoreTestLine
+from orchestrator.nightly.result import NightReport
+from orchestrator.nightly.retention import RetentionLine
 from orchestrator.resources.backup import ArchiveMark, archive_notes
 from orchestrator.resources.notes import Mark, read_mark
 from orchestrator.resources.snapshot import snapshot_description
@@ -131,7 +135,7 @@ def _write(night: NightDesk, names: list[str], *others: Any, **contract: Any) ->
 
 
 def _line(report: NightReport) -> ContractLine:
-    (line,) = report.contracts
+    (line,) = report.of(ContractLine)
     return line
 
 
@@ -144,12 +148,17 @@ def test_while_it_is_suspended_the_night_neither_makes_nor_removes_anything(nigh
     _write(night, ["web-1"], **SUSPENDED)
     assert night.desk.apply().code == 0
     report = night.night()
-    assert report.well and report.backups == () and report.tests == () and report.retention == (), report
+    assert (
+        report.well
+        and report.of(BackupLine) == ()
+        and report.of(RestoreTestLine) == ()
+        and report.of(RetentionLine) == ()
+    ), report
     assert len(night.archives()) == 2 and night.desk.machines()["web-1"]["snapshots"] == ["old"]
     assert _line(report).standing == "suspended"
     _write(night, ["web-1"])
     report = night.night(MONDAY_NIGHT + _DAY)
-    assert [line.result for line in report.backups] == ["done"] and len(night.archives()) == 1
+    assert [line.result for line in report.of(BackupLine)] == ["done"] and len(night.archives()) == 1
 
 
 ENDED: dict[str, Any] = {
@@ -179,13 +188,13 @@ def test_an_ended_contract_is_erased_when_its_days_are_over_and_not_before(night
     report = night.night()
     line = _line(report)
     assert (line.standing, line.last_day, line.days_left) == ("ending", LAST.date(), 16), line
-    assert {item.result for item in report.backups} == {"done"}, "the services go on"
+    assert {item.result for item in report.of(BackupLine)} == {"done"}, "the services go on"
     line = _line(night.night(LAST))
     assert (line.standing, line.days_left) == ("ending", 0)
     assert {"web-1", "db-1", "shop-1"} <= set(night.desk.machines())
 
     report = night.night(LAST + _DAY)
-    assert report.well and "2 machines and" in _line(report).message, report.contracts
+    assert report.well and "2 machines and" in _line(report).message, report.of(ContractLine)
     left = night.desk.machines()
     assert "shop-1" in left and not {"web-1", "db-1"} & set(left) and len(left) == 2, (
         "martin's and the stranger's"
@@ -236,7 +245,7 @@ def test_what_does_not_hold_altogether_erases_nothing(night: NightDesk, mistake:
         )
         assert not report.well
     else:
-        assert report.contracts == ()
+        assert report.of(ContractLine) == ()
 
 
 def test_an_erasure_that_failed_half_way_is_finished_by_the_next_night(night: NightDesk) -> None:

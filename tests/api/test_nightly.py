@@ -8,6 +8,13 @@ from typing import Any
 import pytest
 
 from orchestrator.contract.calendar import night_begins, night_of
+from orchestrator.nightly.archives import ForeignArchives
+from orchestrator.nightly.backups import BackupStep
+from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.machines import MachineLine
+from orchestrator.nightly.restore_testing import RestoreTestLine
+from orchestrator.nightly.retention import RetentionLine
+from orchestrator.nightly.snapshots import SnapshotLine
 from orchestrator.resources.backup import ArchiveMark, archive_notes, read_archive_mark
 from tests.api.desk import Desk
 from tests.api.night_desk import MONDAY_NIGHT, PARIS, STORE, NightDesk
@@ -62,17 +69,23 @@ def test_a_night_backs_up_tests_a_restore_and_says_so(night: NightDesk) -> None:
     night.fake.backup_behaviour(default_seconds=120, default_size=5 * _GIB)
     report = night.night()
     assert report.well, report
-    assert {(line.machine, line.result) for line in report.backups} == {("web-1", "done"), ("db-1", "done")}
+    assert {(line.machine, line.result) for line in report.of(BackupLine)} == {
+        ("web-1", "done"),
+        ("db-1", "done"),
+    }
     for archive in night.archives():
         assert (
             archive["notes"].startswith("dupont / ") and "contract C-dupont, kept 7 days" in archive["notes"]
         )
-    assert [line.result for line in report.tests] == ["sound"], "one of 28 a night, at least one"
+    assert [line.result for line in report.of(RestoreTestLine)] == ["sound"], (
+        "one of 28 a night, at least one"
+    )
     assert (
-        "it is db-1" in report.tests[0].message and "file systems sound: / (ext4)" in report.tests[0].message
+        "it is db-1" in report.of(RestoreTestLine)[0].message
+        and "file systems sound: / (ext4)" in report.of(RestoreTestLine)[0].message
     )
     assert set(night.desk.machines()) == {"web-1", "db-1"}, "the copy is gone"
-    by_name = {line.machine: line for line in report.machines}
+    by_name = {line.machine: line for line in report.of(MachineLine)}
     assert by_name["db-1"].tested_on == dt.date(2026, 11, 23) and by_name["web-1"].tested_on is None
     assert by_name["db-1"].size == 5 * _GIB and by_name["db-1"].archives == 1
     tested = [mark for a in night.archives() if (mark := read_archive_mark(a["notes"])) and mark.test]
@@ -83,20 +96,24 @@ def test_the_same_night_does_nothing_twice_and_the_next_one_does_it_again(night:
     night.deliver("web-1", "db-1")
     assert night.night().well
     again = night.night(MONDAY_NIGHT + dt.timedelta(hours=4))
-    assert {line.result for line in again.backups} == {"earlier"} and again.tests == () and again.well
+    assert (
+        {line.result for line in again.of(BackupLine)} == {"earlier"}
+        and again.of(RestoreTestLine) == ()
+        and again.well
+    )
     assert len(night.archives()) == 2
     tuesday = night.night(MONDAY_NIGHT + dt.timedelta(days=1))
-    assert {line.result for line in tuesday.backups} == {"done"} and len(night.archives()) == 4
-    assert [line.machine for line in tuesday.tests] == ["web-1"], "never restored comes first"
+    assert {line.result for line in tuesday.of(BackupLine)} == {"done"} and len(night.archives()) == 4
+    assert [line.machine for line in tuesday.of(RestoreTestLine)] == ["web-1"], "never restored comes first"
 
 
 def test_backup_is_off_unless_asked_for_and_runs_out_its_days_once_switched_off(night: NightDesk) -> None:
     night.deliver("web-1", days=None)
-    assert night.night().backups == () and night.archives() == []
+    assert night.night().of(BackupLine) == () and night.archives() == []
     _seed(night, "web-1", [3, 6.9, 7.1, 12], days=7)
     report = night.night()
     assert _ages(night, "web-1") == [7, 3], "each for the days that it was made under, the last one too"
-    assert {line.result for line in report.retention} == {"removed"}
+    assert {line.result for line in report.of(RetentionLine)} == {"removed"}
     assert night.night(MONDAY_NIGHT + dt.timedelta(days=8)).well
     assert night.archives() == [], "switched off: also the last good one runs out"
 
@@ -107,7 +124,7 @@ def test_retention_counts_calendar_days_and_keeps_the_last_good_backup(night: Ni
     _seed(night, "web-1", [40, 20, 9])
     report = night.night()
     assert _ages(night, "web-1") == [9], "the last good one stays though its days are over"
-    kept = [line for line in report.retention if line.result == "kept"]
+    kept = [line for line in report.of(RetentionLine) if line.result == "kept"]
     assert len(kept) == 1 and "last good backup (art. 3.5)" in kept[0].message
     night.fake.backup_behaviour(fail={})
     assert night.night(MONDAY_NIGHT + dt.timedelta(days=1)).well
@@ -120,7 +137,7 @@ def test_protected_archives_are_left_and_reported(night: NightDesk) -> None:
     _seed(night, "web-1", [20])
     report = night.night()
     assert sorted(_ages(night, "web-1")) == [0, 30]
-    assert [(line.result, line.message) for line in report.retention if line.result == "kept"] == [
+    assert [(line.result, line.message) for line in report.of(RetentionLine) if line.result == "kept"] == [
         ("kept", "protected in Proxmox")
     ]
     assert report.well, "somebody's decision is no failure"
@@ -162,8 +179,10 @@ def test_archives_of_nobody_and_of_others_are_shown_and_left(night: NightDesk) -
     )
     report = night.night()
     assert report.well and len(night.archives()) == 4
-    assert [(line.storage, line.archives, line.size) for line in report.foreign] == [(STORE, 3, 4 * _GIB)]
-    assert report.machines[0].archives == 1
+    assert [(line.storage, line.archives, line.size) for line in report.of(ForeignArchives)] == [
+        (STORE, 3, 4 * _GIB)
+    ]
+    assert report.of(MachineLine)[0].archives == 1
 
 
 def test_a_machine_that_was_renamed_keeps_its_archives(night: NightDesk) -> None:
@@ -175,7 +194,7 @@ def test_a_machine_that_was_renamed_keeps_its_archives(night: NightDesk) -> None
     )
     report = night.night()
     assert _ages(night, "web-1") == [2, 0], "its archives are found by its number, and their days still count"
-    assert report.foreign == () and report.machines[0].archives == 2
+    assert report.of(ForeignArchives) == () and report.of(MachineLine)[0].archives == 2
 
 
 def test_a_machine_that_left_its_file_keeps_its_last_good_backup(night: NightDesk) -> None:
@@ -185,7 +204,7 @@ def test_a_machine_that_left_its_file_keeps_its_last_good_backup(night: NightDes
     night.files("web-1", days=7)
     assert night.desk.apply().code == 0
     report = night.night(today + dt.timedelta(minutes=1))
-    assert {line.machine for line in report.backups} == {"web-1"}
+    assert {line.machine for line in report.of(BackupLine)} == {"web-1"}
     (last,) = _ages(night, "db-1")  # made today, when it was retired; the older ones had lived their days
     for days in (20, 40):
         night.night(today + dt.timedelta(days=days))
@@ -198,14 +217,18 @@ def test_declared_snapshots_are_taken_and_expired_ones_go_and_foreign_ones_are_t
     vmid = night.vmid("web-1")
     night.fake.add_snapshot(vmid, "by-hand", snaptime=int(MONDAY_NIGHT.timestamp()) - 30 * _DAY)
     report = night.night(MONDAY_NIGHT + dt.timedelta(hours=4))
-    taken = {line.snapshot: line for line in report.snapshots}
+    taken = {line.snapshot: line for line in report.of(SnapshotLine)}
     assert taken["before-migration"].action == "taken", "at two in the morning it is still Monday's night"
     assert taken["by-hand"].action == "foreign"
     assert set(night.desk.machines()["web-1"]["snapshots"]) == {"before-migration", "by-hand"}
     later = night.night(MONDAY_NIGHT + dt.timedelta(days=7, hours=3, minutes=50), speed=60)
-    assert [line for line in later.snapshots if line.action == "removed"] == [], "its seven days are not over"
+    assert [line for line in later.of(SnapshotLine) if line.action == "removed"] == [], (
+        "its seven days are not over"
+    )
     last = night.night(MONDAY_NIGHT + dt.timedelta(days=7, hours=4, minutes=10))
-    assert [line.snapshot for line in last.snapshots if line.action == "removed"] == ["before-migration"]
+    assert [line.snapshot for line in last.of(SnapshotLine) if line.action == "removed"] == [
+        "before-migration"
+    ]
     assert set(night.desk.machines()["web-1"]["snapshots"]) == {"by-hand"}
 
 
@@ -215,7 +238,7 @@ def test_what_comes_of_age_while_the_night_runs_goes_with_it(night: NightDesk) -
     assert night.desk.run("snapshot", "create", "dupont/web-1", "young").code == 0
     night.fake.backup_behaviour(default_seconds=1800)
     report = night.night(MONDAY_NIGHT + dt.timedelta(days=7), speed=3600)
-    assert [(line.snapshot, line.action) for line in report.snapshots] == [("young", "removed")]
+    assert [(line.snapshot, line.action) for line in report.of(SnapshotLine)] == [("young", "removed")]
 
 
 def test_api_calls_do_not_grow_with_the_number_of_archives(night: NightDesk) -> None:
@@ -247,16 +270,17 @@ def test_the_run_says_at_its_start_whether_it_fits_and_begins_nothing_after_the_
     night.fake.backup_behaviour(default_seconds=7200)
     closes = MONDAY_NIGHT + dt.timedelta(minutes=90)
     report = night.night(speed=3600, closes_at=closes)
-    results = sorted(line.result for line in report.backups)
+    results = sorted(line.result for line in report.of(BackupLine))
     assert results == ["done", "not-started", "not-started"] and not report.well
     assert all(
         "the window closed before its turn" in line.message
-        for line in report.backups
+        for line in report.of(BackupLine)
         if line.result != "done"
     )
     learnt, plan = night.night_and_plan(MONDAY_NIGHT + dt.timedelta(days=1), speed=3600)
-    assert plan.backups.forecast is not None and learnt.well
-    expected = {due.job.seconds for due in plan.backups.due.values()}
+    planned = plan.step(BackupStep).plan
+    assert planned.forecast is not None and learnt.well
+    expected = {due.job.seconds for due in planned.due.values()}
     assert len(expected) == 2, (
         "the one that was made last night tells how long it takes, the others their size"
     )

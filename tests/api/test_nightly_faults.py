@@ -7,7 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestrator.nightly.result import BackupLine, NightReport
+from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.restore_testing import RestoreTestLine
+from orchestrator.nightly.result import NightReport
+from orchestrator.nightly.storages import StorageLine
 from orchestrator.proxmox import TaskFailed
 from orchestrator.resources.backup import read_archive_mark
 from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes
@@ -24,11 +27,11 @@ def night(desk: Desk) -> NightDesk:
 
 
 def _results(report: NightReport) -> dict[str, str]:
-    return {line.machine: line.result for line in report.backups}
+    return {line.machine: line.result for line in report.of(BackupLine)}
 
 
 def _line(report: NightReport, machine: str) -> BackupLine:
-    return next(line for line in report.backups if line.machine == machine)
+    return next(line for line in report.of(BackupLine) if line.machine == machine)
 
 
 def test_vzdump_that_fails_for_one_machine_of_many_stops_no_other(night: NightDesk) -> None:
@@ -40,7 +43,7 @@ def test_vzdump_that_fails_for_one_machine_of_many_stops_no_other(night: NightDe
     assert "see the log of task UPID:" in _line(report, "db-1").message and report.failures == 1
     tries = [run for run in night.fake.backup_runs() if run["vmid"] == night.vmid("db-1")]
     assert len(tries) == 2, "tried once more at the end of the night, and not again and again"
-    assert report.tests[0].result == "sound", "the rest of the night goes on"
+    assert report.of(RestoreTestLine)[0].result == "sound", "the rest of the night goes on"
 
 
 def test_a_backup_that_failed_for_a_passing_reason_is_made_at_the_end(night: NightDesk) -> None:
@@ -71,9 +74,9 @@ def test_a_storage_that_cannot_be_used_is_told_and_nothing_is_lost(
     break_it(night)
     report = night.night(_TUESDAY)
     assert _results(report) == {"web-1": "failed", "db-1": "failed"}
-    assert all(told in line.message for line in report.backups), report.backups
+    assert all(told in line.message for line in report.of(BackupLine)), report.of(BackupLine)
     assert [archive["volid"] for archive in night.archives()] == [archive["volid"] for archive in before]
-    health = next(line for line in report.storages if line.name == STORE)
+    health = next(line for line in report.of(StorageLine) if line.name == STORE)
     assert health.healthy is ("temporary directory" in told), (
         "that a storage is read-only shows only when written to"
     )
@@ -100,7 +103,7 @@ def test_a_storage_that_goes_away_in_the_middle_gets_no_further_backup_and_the_o
     report = night.night(speed=1200)
     night.on_event = None
     results = _results(report)
-    assert set(results.values()) == {"done"}, report.backups
+    assert set(results.values()) == {"done"}, report.of(BackupLine)
     after = [run["storage"] for run in night.fake.backup_runs() if run["ok"]][1:]
     assert set(after) == {second}, "nothing more was made on the one that went away"
     assert any(STORE in problem for problem in report.problems)

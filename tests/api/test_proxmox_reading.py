@@ -20,7 +20,7 @@ from orchestrator.proxmox import (
     read_guest_file,
     read_vm,
 )
-from orchestrator.proxmox.reading import NodeSummary, VmSummary
+from orchestrator.proxmox.cluster_state import NodeSummary, VmSummary
 from tests.api.fakepve_handle import FakePve
 
 EVERYTHING = [

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.contract.calendar import PARIS, add_working_days, working_days_after
-from orchestrator.reports.speech import Speech
+from orchestrator.reports.language import Speech
 from tests.api.desk import Desk, machine, subscription
 from tests.unit.report_readers import Reader, markdown_tables, plain
 

@@ -11,6 +11,9 @@ import yaml
 
 from orchestrator.contract.probation import probation_ends
 from orchestrator.history import open_history
+from orchestrator.nightly.drift import DriftLine
+from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.restore_testing import RestoreTestLine
 from orchestrator.resources.notes import read_mark
 from tests.api.desk import Desk, machine, subscription
 from tests.api.night_desk import AGENT, NightDesk
@@ -220,8 +223,8 @@ def test_the_night_sees_what_is_imported_and_not_yet_applied_as_the_plan_does(de
     shown = desk.run("nightly", "--dry-run", "--in-working-hours")
     assert shown.code == 0 and "adopt" not in shown.out, shown
     report = night.night()
-    (line,) = report.backups
-    assert (report.failures, report.drift, line.result) == (0, (), "not-created"), report
+    (line,) = report.of(BackupLine)
+    assert (report.failures, report.of(DriftLine), line.result) == (0, (), "not-created"), report
     assert line.message == "VM 500 is not taken over yet: orchestrator apply does it"
 
 
@@ -257,9 +260,9 @@ def test_a_machine_that_was_taken_over_keeps_its_own_host_name_in_its_restore_te
 
     calls_itself("web01.dupont.fr")
     report = night.night()
-    assert [(line.result, line.message[:11]) for line in report.tests] == [("sound", "it is web01")], (
-        report.tests
-    )
+    assert [(line.result, line.message[:11]) for line in report.of(RestoreTestLine)] == [
+        ("sound", "it is web01")
+    ], report.of(RestoreTestLine)
     calls_itself("Compta")
     assert desk.run("backup", "now", "dupont/web01-dupont-fr").code == 0
     assert desk.run("backup", "verify", "dupont/web01-dupont-fr").code == 0, "so does the original"

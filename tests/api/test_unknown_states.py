@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.applying.apply import apply_plan
 from orchestrator.applying.journal import Journal
 from orchestrator.history import open_history
+from orchestrator.nightly.storages import StorageLine
 from orchestrator.planning.plan import make_plan
 from orchestrator.resources.observing import observe
 from tests.api.desk import Desk, machine, subscription
@@ -90,7 +91,7 @@ def test_storages_of_a_node_whose_daemon_hangs_are_used(desk: Desk) -> None:
     assert "node pve1" in doctor and "systemctl status pvestatd" in doctor, doctor
     assert "template 9000 on pve1" in doctor, "its machines are looked at"
     night.files("web-1")
-    lines = night.night().storages
+    lines = night.night().of(StorageLine)
     assert len(lines) == 2 and all("pve1 does not report" in line.message for line in lines), lines
     assert not any(line.forecast for line in lines), "nothing is forecast from nothing"
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from orchestrator.nightly.archives import UnbelievedArchive
+from orchestrator.nightly.machines import MachineLine
 from orchestrator.resources.backup import ArchiveMark, archive_notes, read_archive_mark
 from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes
 from tests.api.desk import Desk, machine, subscription
@@ -79,12 +81,12 @@ def test_a_guest_that_puts_a_mark_into_its_host_name_reaches_no_archive_but_its_
     _calls_itself(night, "evil-1", _FORGED)
 
     report = night.night()
-    by_name = {line.machine: line for line in report.machines}
+    by_name = {line.machine: line for line in report.of(MachineLine)}
     assert by_name["web-1"].archives == 1 and by_name["evil-1"].archives == 1, "tonight's"
     volids = [item["volid"] for item in night.archives()]
     assert good in volids, "its days are over, and it is the last good one: no forged one counts as newer"
-    assert set(forged) <= set(volids) and {line.volid for line in report.unbelieved} == set(forged)
-    assert all(line.reason for line in report.unbelieved)
+    assert set(forged) <= set(volids) and {line.volid for line in report.of(UnbelievedArchive)} == set(forged)
+    assert all(line.reason for line in report.of(UnbelievedArchive))
     (own,) = (item for item in night.archives() if item["vmid"] == evil and item["volid"] not in forged)
     mark = read_archive_mark(own["notes"])
     assert mark is not None and (mark.client, mark.vmid) == ("mallory", evil)

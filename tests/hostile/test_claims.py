@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.nightly.due import BackupLine
 from orchestrator.resources.notes import read_mark, write_mark
 from tests.api.desk import Desk, machine, subscription
 from tests.api.night_desk import NightDesk
@@ -91,7 +92,7 @@ def test_the_end_of_a_contract_erases_what_is_ours_and_never_a_clone(desk: Desk)
     night.deliver("web-1")
     _clone(desk, 100, 105, "web-1-copy", pool="client-dupont")
     report = night.night()
-    assert [line.machine for line in report.backups] == ["web-1"]
+    assert [line.machine for line in report.of(BackupLine)] == ["web-1"]
     assert {archive["vmid"] for archive in night.archives()} == {100}
     (problem,) = [text for text in report.problems if "not touched" in text]
     assert "VM 105 web-1-copy on pve1" in problem and "mark of VM 100" in problem and not report.well

@@ -9,7 +9,10 @@ import pytest
 
 from orchestrator.contract.calendar import add_working_days
 from orchestrator.contract.retention import judge
+from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.endings import ContractLine
 from orchestrator.nightly.result import NightReport
+from orchestrator.nightly.retention import RetentionLine
 from orchestrator.resources.backup import ArchiveMark, archive_notes
 from orchestrator.resources.snapshot import snapshot_description
 from tests.api.desk import Desk, machine, subscription
@@ -57,14 +60,14 @@ def test_while_the_clocks_disagree_backups_are_made_and_nothing_is_removed(night
         night.vmid("web-1"), "young", snaptime=int(MONDAY_NIGHT.timestamp()) - 86400, description=mine
     )
     first = night.night()
-    assert not first.retention and [line.failed for line in first.contracts] == [False], (
+    assert not first.of(RetentionLine) and [line.failed for line in first.of(ContractLine)] == [False], (
         "the notice is recorded"
     )
     before = {item["volid"] for item in night.archives()}
 
     ahead, _ = night.night_and_plan(MONDAY_NIGHT + 70 * _DAY, site_clock=MONDAY_NIGHT + _DAY)
     assert before < {item["volid"] for item in night.archives()} and len(night.archives()) == len(before) + 1
-    assert [line.result for line in ahead.backups] == ["done"], (
+    assert [line.result for line in ahead.of(BackupLine)] == ["done"], (
         "dated by the site's clock, and known as its own"
     )
     assert "young" in night.desk.machines()["web-1"]["snapshots"]
@@ -74,15 +77,15 @@ def test_while_the_clocks_disagree_backups_are_made_and_nothing_is_removed(night
         and _told(ahead, "the clock of paris says")
         and "set the wrong clock" in ahead.problems[0]
     )
-    (ending,) = ahead.contracts
+    (ending,) = ahead.of(ContractLine)
     assert ending.failed and "not erased" in ending.message
 
     _seed(night, "web-1", (MONDAY_NIGHT - 40 * _DAY).timestamp(), days=31)  # this one is over
     back = night.night(MONDAY_NIGHT + 2 * _DAY)
     assert not back.well and _told(back, "the history's last entry is of"), "its clock went back"
-    assert back.retention == () and {line.result for line in back.backups} == {"done"}
+    assert back.of(RetentionLine) == () and {line.result for line in back.of(BackupLine)} == {"done"}
     after = night.night(MONDAY_NIGHT + 3 * _DAY)
-    assert [line.result for line in after.retention] == ["removed"], after.problems
+    assert [line.result for line in after.of(RetentionLine)] == ["removed"], after.problems
 
     # Both clocks wrong together look right; the history knows that nobody was here for months.
     _seed(night, "web-1", (MONDAY_NIGHT - 40 * _DAY).timestamp(), days=31)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.nightly.result import ContractLine
+from orchestrator.nightly.endings import ContractLine
 from orchestrator.resources.backup import ArchiveMark, archive_notes
 from tests.api.desk import Desk, machine, subscription
 from tests.api.night_desk import MONDAY_NIGHT, STORE, NightDesk
@@ -33,7 +33,7 @@ def _ended(night: NightDesk, *names: str) -> None:
 
 
 def _line(night: NightDesk, days: int) -> ContractLine:
-    (line,) = night.night(MONDAY_NIGHT + days * _DAY).contracts
+    (line,) = night.night(MONDAY_NIGHT + days * _DAY).of(ContractLine)
     return line
 
 

@@ -16,8 +16,10 @@ from orchestrator.applying.journal import Journal
 from orchestrator.cli import planning
 from orchestrator.contract.calendar import window_closes
 from orchestrator.history import History, open_history
+from orchestrator.nightly.backups import BackupStep
 from orchestrator.nightly.context import Night
-from orchestrator.nightly.run import NightPlan, plan_night
+from orchestrator.nightly.run import plan_night
+from orchestrator.nightly.step import Work
 from orchestrator.planning.document import to_document
 from orchestrator.planning.saved import PlanOptions
 from orchestrator.planning.text import render_plan
@@ -88,7 +90,7 @@ class Estate:
         document: dict[str, Any] = json.loads(to_document(plan).model_dump_json())
         return document
 
-    def night(self) -> NightPlan:
+    def night(self) -> Work:
         """What a night would do."""
         return plan_night(self._night(self.history), self.history)
 
@@ -155,7 +157,7 @@ def test_a_plan_of_the_other_site_is_the_same_whatever_one_site_answers(estate: 
 
 
 def test_a_night_of_the_other_site_is_the_same_whatever_one_site_answers(estate: Estate) -> None:
-    wanted = estate.sound_night.backups.due.keys() & {("dupont", "web-1")}
+    wanted = estate.sound_night.step(BackupStep).plan.due.keys() & {("dupont", "web-1")}
     assert wanted, estate.sound_night.problems
     broken = []
     for mutation in mutations(estate.answers, estate.desk.fakes["lyon"].url, count=NIGHTS, seed=SEED + 1):
@@ -165,7 +167,7 @@ def test_a_night_of_the_other_site_is_the_same_whatever_one_site_answers(estate:
             except BaseException:
                 broken.append(f"{mutation.told}: {traceback.format_exc()}")
                 continue
-        if not plan.backups.due.keys() >= wanted:
+        if not plan.step(BackupStep).plan.due.keys() >= wanted:
             broken.append(f"{mutation.told}: {plan.problems}")
         if any("internal error" in text or "mistake of the program" in text for text in plan.problems):
             broken.append(f"{mutation.told}: {plan.problems}")

@@ -11,6 +11,10 @@ import time
 import yaml
 
 from orchestrator.guests import SshSettings
+from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.guests import GuestLine
+from orchestrator.nightly.update_round import UpdateLine
+from orchestrator.nightly.updates import UpdateStep
 from tests.api.desk import Desk, machine, subscription
 from tests.api.night_desk import AGENT, MONDAY_NIGHT, NightDesk
 
@@ -51,13 +55,15 @@ def test_a_guest_that_hangs_holds_neither_backups_nor_the_report(desk: Desk) -> 
     report, plan = night.night_and_plan(
         MONDAY_NIGHT, speed=7200, ssh=ssh, closes_at=MONDAY_NIGHT + dt.timedelta(days=30)
     )
-    assert [item.machine.key for item in plan.updates.planned] == [("dupont", "web-1")]
+    assert [item.machine.key for item in plan.step(UpdateStep).plan.planned] == [("dupont", "web-1")]
     assert alive == [True], "the backup began while the look hung"
-    assert [line.result for line in report.backups] == ["done"]
+    assert [line.result for line in report.of(BackupLine)] == ["done"]
     assert _runs(int(hanging.read_text().split()[0])), "and the report did not wait for it"
     assert any("did not end within 3 hours" in problem for problem in report.problems)
-    assert [(line.machine, bool(line.problem)) for line in report.guests] == [("web-1", True)]
-    assert [line.result for line in report.updates] == ["not-started"], "its update does not begin any more"
+    assert [(line.machine, bool(line.problem)) for line in report.of(GuestLine)] == [("web-1", True)]
+    assert [line.result for line in report.of(UpdateLine)] == ["not-started"], (
+        "its update does not begin any more"
+    )
     for pid in hanging.read_text().split()[::2]:
         if _runs(int(pid)):
             os.kill(int(pid), 9)
@@ -84,7 +90,7 @@ def test_an_update_that_goes_on_holds_up_the_backup_of_its_own_machine_alone(des
     assert night.claims.take(updated, wait=False)
     night.on_event = None
     report = night.night(tonight, closes_at=tonight + dt.timedelta(hours=1), speed=1200)
-    lines = {line.machine: line for line in report.backups}
+    lines = {line.machine: line for line in report.of(BackupLine)}
     assert {name: line.result for name, line in lines.items()} == {
         "app-1": "done",
         "db-1": "done",

@@ -25,6 +25,9 @@ from orchestrator.cli.planning import print_plan
 from orchestrator.cli.speaking import LogFormat, begin
 from orchestrator.documents import Problem
 from orchestrator.history import open_history
+from orchestrator.nightly.machines import MachineLine
+from orchestrator.nightly.metrics import write_metrics
+from orchestrator.nightly.report import render_night
 from orchestrator.nightly.result import NightReport
 from orchestrator.planning.charges import Allowance, Charge, Intervention
 from orchestrator.planning.document import to_document
@@ -32,7 +35,6 @@ from orchestrator.planning.plan import MachinePlan, Plan, SiteFailure
 from orchestrator.planning.review import render_html, render_markdown
 from orchestrator.planning.risk import Risk
 from orchestrator.proxmox import VmSummary
-from orchestrator.reports import render_night, write_metrics
 from orchestrator.resources.change import Change, ChangeClass, Kind
 from orchestrator.shown import markdown
 from tests.hostile_texts import ATTACKS, CONTROLS, HOSTILE, assert_only_text, shape, unseen
@@ -143,7 +145,7 @@ def test_a_plan_for_reviewers_and_programs(text: str) -> None:
 @settings(_QUIET, max_examples=8)
 @given(any_night)
 def test_a_nights_reports_and_figures(report: NightReport) -> None:
-    clients: list[str | None] = [None, *sorted({line.client for line in report.machines})[:1]]
+    clients: list[str | None] = [None, *sorted({line.client for line in report.of(MachineLine)})[:1]]
     for client in clients:
         page = render_night(report, form="md", language="en", client=client)
         assert unseen(page) == []

@@ -10,22 +10,17 @@ from hypothesis import strategies as st
 
 from orchestrator.contract.calendar import PARIS
 from orchestrator.guests.updates import InstalledPackage
-from orchestrator.nightly.result import (
-    BackupLine,
-    DriftLine,
-    Forecast,
-    ForeignArchives,
-    GuestLine,
-    MachineLine,
-    NightReport,
-    RestoreTestLine,
-    RetentionLine,
-    SnapshotLine,
-    StorageLine,
-    UnbelievedArchive,
-    UpdateDelay,
-    UpdateLine,
-)
+from orchestrator.nightly.archives import ForeignArchives, UnbelievedArchive
+from orchestrator.nightly.drift import DriftLine
+from orchestrator.nightly.due import BackupForecast, BackupLine
+from orchestrator.nightly.guests import GuestLine, UpdateDelay
+from orchestrator.nightly.machines import MachineLine
+from orchestrator.nightly.restore_testing import RestoreTestLine
+from orchestrator.nightly.result import NightReport
+from orchestrator.nightly.retention import RetentionLine
+from orchestrator.nightly.snapshots import SnapshotLine
+from orchestrator.nightly.storages import StorageLine
+from orchestrator.nightly.update_round import UpdateLine
 from tests.hostile_texts import HOSTILE
 
 GIB = 1024**3
@@ -200,16 +195,21 @@ def updating_night() -> NightReport:
 
 
 def night(**changes: Any) -> NightReport:
-    """A good night with nothing in it."""
+    """A good night with nothing in it but what is given: its own attributes, and lines under any name."""
     report: dict[str, Any] = {
         "night": NIGHT,
         "run": "20261123T210000.000000Z",
         "started_at": paris(23, 22, 0),
         "ended_at": paris(24, 2, 41),
         "sites": ("lyon", "paris"),
-        "forecast": None,
     }
-    return NightReport(**(report | changes))
+    lines: list[Any] = []
+    for name, value in changes.items():
+        if name in {field.name for field in fields(NightReport)}:
+            report[name] = value
+        elif value is not None:
+            lines += value if isinstance(value, tuple) else (value,)
+    return NightReport(**report, lines=tuple(lines))
 
 
 def good_night() -> NightReport:
@@ -223,7 +223,7 @@ def good_night() -> NightReport:
 def eventful_night() -> NightReport:
     """Something of everything; six failures."""
     return night(
-        forecast=Forecast(
+        forecast=BackupForecast(
             backups=4,
             starts_at=paris(23, 22),
             ends_at=paris(24, 3),
@@ -461,13 +461,13 @@ def _distinct(kind: type[Any], *names: str) -> st.SearchStrategy[tuple[Any, ...]
 
 
 any_night: st.SearchStrategy[NightReport] = st.builds(
-    NightReport,
+    night,
     night=_DAYS,
     run=_TEXTS,
     started_at=_MOMENTS,
     ended_at=_MOMENTS,
     sites=st.lists(_TEXTS, max_size=3).map(tuple),
-    forecast=st.none() | _any(Forecast),
+    forecast=st.none() | _any(BackupForecast),
     problems=st.lists(_TEXTS, max_size=3).map(tuple),
     drift=_some(DriftLine),
     snapshots=_some(SnapshotLine),

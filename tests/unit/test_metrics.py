@@ -17,9 +17,13 @@ from hypothesis import assume, given, settings
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.contract.calendar import PARIS
-from orchestrator.nightly.result import NightReport, UpdateDelay
-from orchestrator.reports import write_metrics
-from orchestrator.reports.metrics import LAST_SUCCESS
+from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.guests import GuestLine, UpdateDelay
+from orchestrator.nightly.machines import MachineLine
+from orchestrator.nightly.metrics import LAST_SUCCESS, write_metrics
+from orchestrator.nightly.result import NightReport
+from orchestrator.nightly.storages import StorageLine
+from orchestrator.nightly.update_round import UpdateLine
 from orchestrator.shown import label
 from tests.unit.night_samples import (
     GIB,
@@ -93,7 +97,7 @@ def test_a_machine_whose_backup_is_off_has_a_volume_and_nothing_to_be_alarmed_ab
 
 
 def test_a_storage_that_takes_every_night_is_never_full(tmp_path: Path) -> None:
-    fine = replace(eventful_night().storages[0], full_on=None, message="")
+    fine = replace(eventful_night().of(StorageLine)[0], full_on=None, message="")
     write_metrics(night(storages=(fine,)), tmp_path / "o.prom")
     labels = (("site", "paris"), ("storage", "backup-lyon"))
     assert read(tmp_path / "o.prom")["orchestrator_storage_full_in_nights", labels] == math.inf
@@ -192,41 +196,46 @@ def test_the_file_is_readable_by_all_whatever_the_umask_and_nothing_else_is_left
 @given(report=any_night)
 def test_the_figures_of_any_night_are_read_back(report: NightReport) -> None:
     # Names are reduced to what a label can hold: two that become the same are one series.
-    for lines in (report.machines, report.guests, report.updates):
+    for lines in (report.of(MachineLine), report.of(GuestLine), report.of(UpdateLine)):
         assume(len({of(line.client, line.machine, line.site) for line in lines}) == len(lines))
-    assume(len({(label(line.site), label(line.name)) for line in report.storages}) == len(report.storages))
+    assume(
+        len({(label(line.site), label(line.name)) for line in report.of(StorageLine)})
+        == len(report.of(StorageLine))
+    )
     with TemporaryDirectory() as folder:
         path = Path(folder) / "o.prom"
         write_metrics(report, path)
         figures = read(path)
     assert figures["orchestrator_nightly_failures", ()] == report.failures
     assert (figures[LAST_SUCCESS, ()] > 0) == report.well
-    for line in report.machines:
+    for line in report.of(MachineLine):
         labels = of(line.client, line.machine, line.site)
         assert figures["orchestrator_backup_volume_bytes", labels] == line.size
         newest = figures.get(("orchestrator_backup_newest_good_timestamp_seconds", labels))
         assert (newest is None) == (line.retention_days is None)
         if newest is not None:
             assert newest == (line.newest_good.timestamp() if line.newest_good else 0)
-    for storage in report.storages:
+    for storage in report.of(StorageLine):
         where = (("site", label(storage.site)), ("storage", label(storage.name)))
         known = bool(storage.total)  # a storage that cannot be asked has no size, and none is told
         assert figures.get(("orchestrator_storage_used_bytes", where)) == (storage.used if known else None)
         assert figures.get(("orchestrator_storage_total_bytes", where)) == (storage.total if known else None)
-    expected = 3 * sum(line.retention_days is not None for line in report.machines) + len(report.machines)
-    due = [line for line in report.backups if line.result != "not-created"]
+    expected = 3 * sum(line.retention_days is not None for line in report.of(MachineLine)) + len(
+        report.of(MachineLine)
+    )
+    due = [line for line in report.of(BackupLine) if line.result != "not-created"]
     expected += len({of(line.client, line.machine, line.site) for line in due})
-    expected += len(report.guests)
-    expected += 2 * sum(bool(line.total) for line in report.storages)
-    expected += sum(bool(line.forecast) or line.full_on is not None for line in report.storages)
-    expected += 3 * sum(not line.problem for line in report.guests)
-    named = {of(line.client, line.machine, line.site) for line in report.guests}
-    named |= {of(line.client, line.machine, line.site) for line in report.updates}
+    expected += len(report.of(GuestLine))
+    expected += 2 * sum(bool(line.total) for line in report.of(StorageLine))
+    expected += sum(bool(line.forecast) or line.full_on is not None for line in report.of(StorageLine))
+    expected += 3 * sum(not line.problem for line in report.of(GuestLine))
+    named = {of(line.client, line.machine, line.site) for line in report.of(GuestLine)}
+    named |= {of(line.client, line.machine, line.site) for line in report.of(UpdateLine)}
     expected += len(named)
-    expected += len(report.updates)
-    expected += sum(line.dropped is not None for line in report.guests)
-    expected += sum(line.refused_ssh is not None for line in report.guests)
-    expected += report.delay is not None and report.delay.average_hours is not None
+    expected += len(report.of(UpdateLine))
+    expected += sum(line.dropped is not None for line in report.of(GuestLine))
+    expected += sum(line.refused_ssh is not None for line in report.of(GuestLine))
+    expected += sum(delay.average_hours is not None for delay in report.of(UpdateDelay))
     assert len(figures) == expected + 5
 
 

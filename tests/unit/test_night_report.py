@@ -5,14 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import re
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from orchestrator.contract.calendar import PARIS
-from orchestrator.nightly.result import StorageLine
+from orchestrator.nightly.due import BackupForecast
+from orchestrator.nightly.report import render_night
+from orchestrator.nightly.result import LineOfMachine
+from orchestrator.nightly.storages import StorageLine
 from orchestrator.pages import Form
-from orchestrator.reports import Language, render_night
+from orchestrator.reports.words import Language
 from tests.unit.night_samples import (
     GIB,
     eventful_night,
@@ -74,8 +76,7 @@ def test_the_oldest_of_the_newest_good_backups_is_named_and_machines_without_bac
 
 
 def test_a_forecast_that_does_not_fit_is_said_on_the_first_screen() -> None:
-    forecast = eventful_night().forecast
-    assert forecast is not None
+    (forecast,) = eventful_night().of(BackupForecast)
     late = night(forecast=replace(forecast, ends_at=paris(24, 9, 30)))
     page = plain(render_night(late, form="md"))
     assert (
@@ -242,13 +243,10 @@ def test_a_client_reads_nothing_about_others_storages_or_sites(form: Form) -> No
 
 
 def test_no_line_of_any_kind_about_another_client_s_machine_is_shown() -> None:
-    told, others = eventful_night(), ("drift", "snapshots", "backups", "retention", "tests", "machines")
-    foreign: dict[str, Any] = {
-        name: tuple(replace(line, client="martin", machine="not-yours") for line in getattr(told, name))
-        for name in others
-    }
-    assert all(foreign.values())
-    report = replace(told, **foreign)
+    told = eventful_night()
+    foreign = [replace(line, client="martin", machine="not-yours") for line in told.of(LineOfMachine)]
+    assert len({type(line) for line in foreign}) == 6
+    report = replace(told, lines=tuple(foreign))
     assert "not-yours" in render_night(report, form="md", client="martin")
     assert "not-yours" not in render_night(report, form="md", client="dupont")
 
@@ -265,9 +263,8 @@ def test_a_client_whose_site_could_not_be_read_is_not_told_that_all_went_well() 
     text = render_night(dark, form="md", client="dupont")
     assert "✗ Rien n’est connu" in text
     assert "paris" not in text
-    without = replace(
-        dark, machines=(machine("dupont", "web-1"), machine("dupont", "off", retention_days=None))
-    )
+    lines = machine("dupont", "web-1"), machine("dupont", "off", retention_days=None)
+    without = replace(dark, lines=lines)
     text = plain(render_night(without, form="md", client="dupont"))
     assert "✗ 1 échec" in text
     assert "Machine sans sauvegarde cette nuit : web-1 (paris)" in text

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.reports import ping
+from orchestrator.reports.ping import ping
 
 SECRET = "5e0f8c1a-not-for-logs"
 

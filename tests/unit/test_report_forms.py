@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.nightly.result import DriftLine, NightReport
+from orchestrator.nightly.drift import DriftLine
+from orchestrator.nightly.report import render_night
+from orchestrator.nightly.result import NightReport
 from orchestrator.pages import Form
-from orchestrator.reports import Language, render_night
+from orchestrator.reports.words import Language
 from tests.unit.night_samples import (
     any_night,
     backup,

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.nightly.result import NightReport, UpdateDelay
+from orchestrator.nightly.guests import GuestLine, UpdateDelay
+from orchestrator.nightly.report import render_night
+from orchestrator.nightly.result import LineOfMachine, NightReport
+from orchestrator.nightly.update_round import UpdateLine
 from orchestrator.pages import Form
-from orchestrator.reports import Language, render_night
-from orchestrator.reports.words import Counted, Text, Words
+from orchestrator.reports.words import Counted, Language, Text, Words
 from tests.unit.night_samples import eventful_night, guest, night, package, update, updating_night
 from tests.unit.report_readers import Reader, markdown_tables, plain
 
@@ -67,7 +69,7 @@ def test_a_quiet_night_says_that_nothing_was_installed_and_is_good() -> None:
     assert "none installed" in reader.text
     assert reader.table("Still due")[1][3:] == ["0", "0", "0", "–", "–", "–"]
     assert "Installed tonight" not in reader.captions
-    assert "No updates were installed tonight." in told(replace(quiet, guests=())).text
+    assert "No updates were installed tonight." in told(replace(quiet, lines=quiet.of(UpdateLine))).text
 
 
 # What went wrong
@@ -79,8 +81,8 @@ def test_every_failure_of_managed_machines_is_counted_and_in_the_list_at_the_top
     page = plain(render_night(report, form="html", language="en", client=client))
     start, end = (page.index(f">{title}</h2>") for title in ("Failures", "Updates"))
     listed = sum(int(n) for n in re.findall(r"<caption>[^<]*: (\d+)</caption>", page[start:end]))
-    expected = sum(line.failed for line in report.updates if client in (None, line.client))
-    expected += sum(bool(line.problem) for line in report.guests if client in (None, line.client))
+    expected = sum(line.failed for line in report.of(UpdateLine) if client in (None, line.client))
+    expected += sum(bool(line.problem) for line in report.of(GuestLine) if client in (None, line.client))
     assert listed == expected == {None: 6, "dupont": 3, "martin": 3}[client]
     assert f"✗ {expected} failures" in page
 
@@ -219,7 +221,8 @@ def test_a_machine_that_could_not_be_looked_into_is_not_said_to_be_up_to_date() 
 def test_the_average_delay_stands_beside_that_of_the_contract(
     packages: int, average: float | None, said: str, tone: str
 ) -> None:
-    report = replace(updating_night(), delay=UpdateDelay(days=90, packages=packages, average_hours=average))
+    delay = UpdateDelay(days=90, packages=packages, average_hours=average)
+    report = replace(updating_night(), lines=(*updating_night().of(LineOfMachine), delay))
     page = plain(render_night(report, form="html", language="en"))
     row = Reader(page).table("Delay of installation (art. 3.8.3)")[1]
     assert row == ["the last 90 days", f"{packages:,}", said, "72 working hours"]
@@ -319,7 +322,10 @@ def test_no_text_of_the_other_language_is_in_a_report(
 ) -> None:
     report = updating_night()
     text = told(report, language, client).text
-    for reason in [*(line.message for line in report.updates), *(line.problem for line in report.guests)]:
+    for reason in [
+        *(line.message for line in report.of(UpdateLine)),
+        *(line.problem for line in report.of(GuestLine)),
+    ]:
         text = text.replace(reason, "")  # shown as it came
     ours = "\n".join(fragments(language))
     foreign = {part for part in fragments(other) if len(part) > 5 and part not in ours}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.reports.speech import Speech
+from orchestrator.reports.language import Speech
 from orchestrator.reports.words import Counted, Text, Words
 from orchestrator.shipped_files import template_folder
 from tests.unit.night_samples import GIB
@@ -50,8 +50,9 @@ def test_no_text_is_missing_in_either_language() -> None:
 
 
 def test_no_text_of_the_catalogue_is_left_unused() -> None:
-    folder = template_folder().parent / "orchestrator" / "reports"
-    code = "".join(path.read_text() for path in folder.glob("*.py") if path.name != "words.py")
+    folder = template_folder().parent / "orchestrator"
+    files = [path for part in ("nightly", "reports") for path in (folder / part).glob("*.py")]
+    code = "".join(path.read_text() for path in files if path.name != "words.py")
     assert [name for name in TEXTS if not re.search(rf"words\.{name}\b", code)] == []
 
 

@@ -18,7 +18,8 @@ import yaml
 
 from orchestrator.cli import app
 from orchestrator.contract.calendar import PARIS, window_closes
-from orchestrator.reports import write_metrics
+from orchestrator.nightly.guests import UpdateDelay
+from orchestrator.nightly.metrics import write_metrics
 from orchestrator.sites.model import SecretReference
 from orchestrator.sites.secrets import resolve
 from tests.unit.night_samples import eventful_night, updating_night
@@ -178,7 +179,9 @@ def test_the_documented_token_secret_reads_a_credential(
 
 
 def test_the_documentation_tells_of_every_metric_and_of_no_other(tmp_path: Path) -> None:
-    write_metrics(replace(eventful_night(), delay=updating_night().delay), tmp_path / "o.prom")
+    eventful = eventful_night()
+    both = replace(eventful, lines=(*eventful.lines, *updating_night().of(UpdateDelay)))
+    write_metrics(both, tmp_path / "o.prom")
     written = set(re.findall(r"(?m)^# HELP (\S+)", (tmp_path / "o.prom").read_text()))
     assert len(written) == 21
     families = "nightly|backup|restore|storage|updates|reboot|firewall|supervision"

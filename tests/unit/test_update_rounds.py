@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from orchestrator.applying.machine_update import Updatable
 from orchestrator.nightly.context import Night, nobody_else
-from orchestrator.nightly.updates import PlannedUpdate, UpdatePlan, UpdateRound
+from orchestrator.nightly.update_round import PlannedUpdate, UpdatePlan, UpdateRound
 
 _NOW = dt.datetime(2026, 11, 23, 22, 0, tzinfo=dt.UTC)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from orchestrator.proxmox.errors import BadAnswer, ProxmoxError, ServerError, tidy
 from orchestrator.proxmox.privileges import read_version
+from orchestrator.proxmox.properties import wrong_setting
 from orchestrator.proxmox.redundancy import is_ha_managed
 from orchestrator.proxmox.shapes import (
     FLAG,
@@ -23,7 +24,6 @@ from orchestrator.proxmox.shapes import (
     Shape,
     wrong,
 )
-from orchestrator.proxmox.values import wrong_setting
 
 if TYPE_CHECKING:
     from orchestrator.proxmox.calls import Calls

@@ -1,13 +1,50 @@
-"""Contracts that are suspended or end, in the report: how many working days are left, and what was erased."""
+"""Contracts that are suspended or end: what the night does about them, and how many working days are left."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from orchestrator.contract.life import Standing
+from orchestrator.nightly.endings import ContractLine, Endings
+from orchestrator.nightly.step import Step
+from orchestrator.nightly.telling import Failures
 from orchestrator.reports.page import Cell, Column, Section, Tone, table_of
-from orchestrator.reports.scope import Telling
+
+if TYPE_CHECKING:
+    from orchestrator.nightly.telling import Telling
 
 _SOON_DAYS = 5
 """From so many working days on a line is marked."""
+
+
+class ContractStep(Step):
+    """Reminds of contracts that end, and erases what one that has ended leaves (article 10)."""
+
+    name = "ends of contracts"
+    changes = True
+
+    def run(self) -> None:
+        """Carry it out."""
+        work = self.work
+        work.lines += Endings(work.night, work.history).carry_out(work.readings)
+
+    @staticmethod
+    def failure_kinds(telling: Telling) -> Iterator[Failures]:
+        """Ends of contracts that could not be carried out."""
+        words = telling.speech.words
+        found = (
+            (line.client, "", line.message or words.no_reason)
+            for line in telling.report.of(ContractLine)
+            if line.failed
+        )
+        yield Failures(words.end_failed, words.end_failed_remedy, tuple(found))
+
+    @staticmethod
+    def sections(telling: Telling) -> Iterator[Section]:
+        """Only if a contract is not simply in force."""
+        if telling.report.of(ContractLine):
+            yield contracts_section(telling)
 
 
 def contracts_section(telling: Telling) -> Section:
@@ -28,7 +65,7 @@ def contracts_section(telling: Telling) -> Section:
     if telling.client is None:
         columns.append(Column(words.remark))
     rows = []
-    for line in telling.report.contracts:
+    for line in telling.report.of(ContractLine):
         ending = line.standing is Standing.ENDING
         tone: Tone = "warn" if ending and line.days_left <= _SOON_DAYS else "plain"
         cells = [

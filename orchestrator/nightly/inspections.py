@@ -1,0 +1,184 @@
+"""Where the managed machines stand in the morning: inspected, supervised, and what was dropped (articles 3.6 and 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from orchestrator.nightly.guests import GuestLine, GuestsSeen, UpdateDelay, guest_lines
+from orchestrator.nightly.missing import uninspected, whereabouts
+from orchestrator.nightly.step import Step
+from orchestrator.nightly.telling import MACHINE, Failures, key
+from orchestrator.nightly.update_round import UpdateLine
+from orchestrator.nightly.updates import UpdateStep, managed
+from orchestrator.reports.page import Cell, Column, Section, Table, table_of
+
+if TYPE_CHECKING:
+    from orchestrator.nightly.result import NightReport
+    from orchestrator.nightly.telling import Telling
+    from orchestrator.reports.figures import Figures
+
+_NAMED = 5
+"""How many of those who were dropped most are named."""
+
+
+class InspectionStep(Step):
+    """Tells where every managed machine stands after the night's updates, also those that nobody looked into."""
+
+    name = "guests in the morning"
+
+    def run(self) -> None:
+        """Tell it of each."""
+        work, updates = self.work, self.work.step(UpdateStep)
+        seen, ended = updates.seen, [line for line in work.lines if isinstance(line, UpdateLine)]
+        if isinstance(seen, GuestsSeen) and seen.machines:
+            none: list[GuestLine | UpdateDelay] = []
+            work.lines += work.decided(
+                self.name, lambda: guest_lines(work.night, seen, ended, work.history), none
+            )
+        lines = [line for line in work.lines if isinstance(line, GuestLine)]
+        why = seen if isinstance(seen, str) else ""
+        work.lines += uninspected(work.night, whereabouts(work), updates.plan.objections, lines, why=why)
+
+    @staticmethod
+    def failure_kinds(telling: Telling) -> Iterator[Failures]:
+        """Machines that could not be inspected, or are not supervised."""
+        words, lines = telling.speech.words, telling.report.of(GuestLine)
+        unseen = (
+            (telling.name(line), line.site, unseen_reason(telling, line)) for line in lines if line.unseen
+        )
+        yield Failures(words.guest_unseen, words.guest_unseen_remedy, tuple(unseen))
+        unsupervised = (
+            (
+                telling.name(line),
+                line.site,
+                line.unsupervised if telling.client is None else words.unsupervised_client,
+            )
+            for line in lines
+            if line.unsupervised
+        )
+        yield Failures(words.unsupervised, words.unsupervised_remedy, tuple(unsupervised))
+
+    @staticmethod
+    def sections(telling: Telling) -> Iterator[Section]:
+        """What the firewalls dropped."""
+        if managed(telling.report):
+            yield firewall_section(telling)
+
+    @staticmethod
+    def figures(report: NightReport, figures: Figures) -> None:
+        """What is due in the machines that were looked into, supervision, and what their firewalls counted."""
+        pending = figures.gauge(
+            "orchestrator_updates_pending",
+            "Updates still due after the last night, security updates apart; managed machines that were looked into",
+            (*MACHINE, "security"),
+        )
+        reboot = figures.gauge(
+            "orchestrator_reboot_required",
+            "1 if a managed machine still has to be restarted after the last night; those that were looked into",
+            MACHINE,
+        )
+        unsupervised = figures.gauge(
+            "orchestrator_supervision_missing",
+            "1 if a machine that should be supervised is not, or could not be looked into in the last night",
+            MACHINE,
+        )
+        dropped = figures.gauge(
+            "orchestrator_firewall_dropped_packets",
+            "Packets that a managed machine's firewall dropped since the last night (not a counter)",
+            MACHINE,
+        )
+        refused = figures.gauge(
+            "orchestrator_firewall_refused_ssh",
+            "New SSH connections that a managed machine's firewall refused since the last night (not a counter)",
+            MACHINE,
+        )
+        for line in report.of(GuestLine):
+            labels = key(line)
+            unsupervised.labels(*labels).set(bool(line.unsupervised or line.unseen))
+            if not line.problem:  # else nothing is known of it: zeros would say that all is well
+                pending.labels(*labels, "true").set(line.security)
+                pending.labels(*labels, "false").set(line.others)
+                reboot.labels(*labels).set(line.reboot is not None)
+            if line.dropped is not None:
+                dropped.labels(*labels).set(line.dropped)
+            if line.refused_ssh is not None:
+                refused.labels(*labels).set(line.refused_ssh)
+
+
+def unseen_reason(telling: Telling, line: GuestLine) -> str:
+    """Why a machine could not be looked into; in our own words for a client, see :func:`trouble_reason`."""
+    words = telling.speech.words
+    if line.stopped:
+        return words.guest_stopped
+    return line.problem if telling.client is None else words.guest_unseen_client
+
+
+def firewall_section(telling: Telling) -> Section:
+    """What was dropped in each machine, the most first; then the machines where that could not be read."""
+    words = telling.speech.words
+    return Section(
+        title=words.firewall, empty=words.no_firewall, tables=_dropped_table(telling) + _unread_table(telling)
+    )
+
+
+def _dropped_table(telling: Telling) -> tuple[Table, ...]:
+    speech, words = telling.speech, telling.speech.words
+    read = [(line.dropped, line) for line in telling.report.of(GuestLine) if line.dropped is not None]
+    read.sort(key=lambda item: (-item[0], -(item[1].refused_ssh or 0), telling.name(item[1])))
+    if not read:
+        return ()
+    rows = [
+        (
+            Cell(telling.name(line)),
+            Cell(line.site),
+            Cell(speech.number(dropped)),
+            Cell(words.not_known if line.refused_ssh is None else speech.number(line.refused_ssh)),
+            Cell(_most(telling, line) or words.nothing),
+        )
+        for dropped, line in read
+    ]
+    return (
+        Table(
+            caption=words.firewall_since,
+            columns=(
+                Column(words.machine),
+                Column(words.site),
+                Column(words.dropped_packets, figures=True),
+                Column(words.refused_ssh, figures=True),
+                Column(words.dropped_most),
+            ),
+            rows=tuple(rows),
+            total=(
+                Cell(words.total),
+                Cell(""),
+                Cell(speech.number(sum(dropped for dropped, _ in read))),
+                Cell(speech.number(sum(line.refused_ssh or 0 for _, line in read))),
+                Cell(""),
+            ),
+        ),
+    )
+
+
+def _most(telling: Telling, line: GuestLine) -> str:
+    return "\n".join(f"{telling.speech.number(times)} × {what}" for times, what in line.top[:_NAMED])
+
+
+def _unread_table(telling: Telling) -> tuple[Table, ...]:
+    words = telling.speech.words
+    unread = [line for line in telling.report.of(GuestLine) if line.dropped is None]
+    rows = [
+        (
+            Cell(telling.name(line)),
+            Cell(line.site),
+            Cell(unseen_reason(telling, line) if line.problem else words.counters_unread, "warn"),
+        )
+        for line in unread
+    ]
+    shown = telling.client is None and any(not line.problem for line in unread)
+    return table_of(
+        words.firewall_unread,
+        (Column(words.machine), Column(words.site), Column(words.reason)),
+        rows,
+        note=words.what_to_do.format(remedy=words.counters_remedy) if shown else "",
+    )

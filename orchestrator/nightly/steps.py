@@ -1,0 +1,64 @@
+"""The steps of a night, in the order of the work, and in the order in which the report tells of them.
+
+A new step is one file (:mod:`orchestrator.nightly.step`) and its place here.
+"""
+
+from __future__ import annotations
+
+from orchestrator.nightly.archives import ForeignArchiveStep, ReadArchivesStep
+from orchestrator.nightly.backups import BackupLineStep, BackupsAfterUpdatesStep, BackupStep
+from orchestrator.nightly.clock_check import ClockAgainStep, ClockStep
+from orchestrator.nightly.contracts import ContractStep
+from orchestrator.nightly.drift import DriftInsideStep, DriftStep
+from orchestrator.nightly.inspections import InspectionStep
+from orchestrator.nightly.machines import MachineStep
+from orchestrator.nightly.missing import UnreadMachineStep
+from orchestrator.nightly.restore_tests import RestoreTestStep
+from orchestrator.nightly.retention import RetentionStep
+from orchestrator.nightly.snapshots import ExpiryStep, ForeignSnapshotStep, SnapshotStep
+from orchestrator.nightly.step import Step
+from orchestrator.nightly.storages import StorageStep
+from orchestrator.nightly.updates import LookStep, UpdateStep
+
+STEPS: tuple[type[Step], ...] = (
+    ClockStep,
+    DriftStep,
+    SnapshotStep,
+    ExpiryStep,
+    LookStep,
+    BackupStep,
+    ReadArchivesStep,
+    ClockAgainStep,
+    RetentionStep,
+    RestoreTestStep,
+    BackupsAfterUpdatesStep,
+    UpdateStep,
+    ClockAgainStep,
+    ExpiryStep,
+    ReadArchivesStep,
+    StorageStep,
+    ForeignSnapshotStep,
+    ContractStep,
+    BackupLineStep,
+    InspectionStep,
+    DriftInsideStep,
+    MachineStep,
+    ForeignArchiveStep,
+    UnreadMachineStep,
+)
+"""The work. Each decides once, before the first begins; one that stands here twice runs twice."""
+
+REPORT: tuple[type[Step], ...] = (
+    BackupStep,
+    StorageStep,
+    ContractStep,
+    UpdateStep,
+    InspectionStep,
+    RestoreTestStep,
+    SnapshotStep,
+    RetentionStep,
+    DriftStep,
+    MachineStep,
+    ForeignArchiveStep,
+)
+"""The report: failures of one urgency, facts and sections, in this order."""
