@@ -98,14 +98,16 @@ def request(
     """Read the clients' files and check the options; ends with an error if something is wrong with them."""
     from orchestrator.planning.interventions import Decisions
     from orchestrator.planning.safety import NoSuchRisk, read_allowed
+    from orchestrator.resources.kinds import EVERY_THING
+    from orchestrator.resources.scope import Selection
 
     desired = session.open_desired([Path(path) for path in options.paths], provider)
-    chosen = session.selection(options.only)
-    session.check_selection(chosen, desired)
     try:
+        chosen = Selection.parse(options.only or "", EVERY_THING)
         allowed = read_allowed(options.allow)
-    except NoSuchRisk as error:
+    except (NoSuchRisk, ValueError) as error:
         session.fail(str(error))
+    session.check_selection(chosen, desired)
     return Request(
         provider=provider,
         desired=desired,

@@ -12,11 +12,10 @@ from orchestrator.guests.inside import InsideReading
 from orchestrator.planning.inside import KEYS, inside_changes
 from orchestrator.planning.window import describe_restart, is_open, planned_restart
 from orchestrator.resources.backup import (
-    BACKUP,
     archives_going,
     what_retention_does,
 )
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.change import BACKUP, SNAPSHOT, UPDATES, Change, Kind
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.kinds import KINDS
 from orchestrator.resources.machine import (
@@ -89,7 +88,10 @@ def _in_service(
     mark = observed.mark or new_mark(desired)
     found = edits(desired, observed, mark, address)
     restart = "now, as told" if restart_now else describe_restart(desired.window, now)
-    changes = list(snapshot_changes(desired, observed, mark, now))
+    changes = [
+        replace(change, thing=SNAPSHOT, part=change.what.removeprefix("snapshot "))
+        for change in snapshot_changes(desired, observed, mark, now)
+    ]
     at = None if restart_now else planned_restart(desired.window, now)
     changes += [
         _with_restart(edit.change, edit.params, observed, restart, at) for edit in found if edit.change
@@ -102,7 +104,7 @@ def _in_service(
     changes += _backup_changes(desired, observed, mark, now)
     changes += _exclusion_changes(desired, mark)
     changes += [
-        step.change
+        replace(step.change, thing=kind.name)
         for kind in KINDS
         if kind.name in observed.kinds
         for step in kind.steps(desired, observed, observed.kinds[kind.name])
@@ -149,17 +151,10 @@ def _mark_changes(desired: DesiredMachine, observed: ObservedMachine, mark: Mark
         if before != after
     ]
     if mark.suspended and observed.running:
-        before = f"suspended {mark.suspended}"
+        before = mark.suspended
         changes.append(Change(kind=Kind.UPDATE, what="suspension", before=before, after="over"))
     if mark.retired:
-        changes.append(
-            Change(
-                kind=Kind.UPDATE,
-                what="service",
-                before=f"retired {mark.retired}",
-                after="in service",
-            )
-        )
+        changes.append(Change(kind=Kind.UPDATE, what="service", before=mark.retired, after="in service"))
     return changes
 
 
@@ -173,6 +168,7 @@ def _backup_changes(
         Change(
             kind=Kind.UPDATE,
             what=BACKUP,
+            thing=BACKUP,
             before=before,
             after=after,
             erases=bool(archives_going(desired, observed.archives or (), now)),
@@ -186,7 +182,7 @@ def _exclusion_changes(desired: DesiredMachine, mark: Mark) -> list[Change]:
     before, after = mark.applied.update_exclude if mark.applied else (), desired.update_exclude
     if before == after or not mark.applied:
         return []
-    return [Change(kind=Kind.UPDATE, what=EXCLUDED, before=before, after=after)]
+    return [Change(kind=Kind.UPDATE, what=EXCLUDED, thing=UPDATES, before=before, after=after)]
 
 
 def cloud_init_waits(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> bool:

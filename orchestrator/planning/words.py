@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from orchestrator.contract.calendar import paris_time
 from orchestrator.resources.attributes import BY_NAME
-from orchestrator.resources.backup import BACKUP, retention_words
-from orchestrator.resources.change import FIREWALL, Change, NewMachine
+from orchestrator.resources.backup import retention_words
+from orchestrator.resources.change import BACKUP, FIREWALL, Change, NewMachine
 from orchestrator.resources.key_names import NamedKey, key_words
 from orchestrator.resources.kinds import KINDS
 from orchestrator.resources.machine import EXCLUDED, size_words
@@ -20,6 +20,7 @@ BETWEEN_RULES = "; "
 """What stands between the rules of a firewall's change: no rule holds it. Where there is room, each has its line."""
 
 _BETWEEN = {EXCLUDED: " ", "tags": ", "}
+_SINCE = {"suspension": "suspended ", "service": "retired "}
 _NOTHING = {BACKUP: "off", EXCLUDED: "none", FIREWALL: "closed but for the provider"}
 """How nothing reads where it is a value of its own."""
 
@@ -70,7 +71,9 @@ def _words(what: str, value: object) -> str | None:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={item}" for key, item in value.items())
     if isinstance(value, dt.datetime):
-        return paris_time(value)
+        return f"taken {paris_time(value)}"
+    if isinstance(value, dt.date):
+        return f"{_SINCE.get(what, '')}{value}"
     if isinstance(value, Sequence):
         return _BETWEEN.get(what, BETWEEN_RULES).join(map(str, value)) or _NOTHING.get(what)
     return str(value)

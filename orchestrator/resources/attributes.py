@@ -81,7 +81,8 @@ REACHED = Judged(
 )
 
 
-class Way(NamedTuple):
+@dataclass(frozen=True)
+class Way:
     """How a guest is reached, as Proxmox has it: the address with its prefix, and the gateway."""
 
     address: str | None
@@ -173,7 +174,7 @@ def _network_words(value: tuple[str, int | None]) -> str:
 def _way_of(config: VmConfig) -> Way | None:
     found = PropertyString.parse(config.effective("ipconfig0") or "")
     way = Way(found.get("ip"), found.get("gw"))
-    return way if any(way) else None
+    return way if way.address or way.gateway else None
 
 
 def _write_way(config: VmConfig, value: Way) -> Params:

@@ -48,8 +48,6 @@ LONGEST_TEMPLATE = 1024
 _MOST_DAYS = 3660
 _FOUND_LENGTH = 200
 _NIGHT_SLACK = dt.timedelta(days=1)
-BACKUP = "backup"
-"""How plans name a machine's backup."""
 
 
 def _found(text: str) -> str:

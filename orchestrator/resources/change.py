@@ -66,6 +66,28 @@ class NewMachine:
     kinds: Mapping[str, Asked] = field(default_factory=dict)
 
 
+MACHINE, SNAPSHOT, BACKUP, UPDATES = "machine", "snapshot", "backup", "updates"
+SUPERVISION, SSH_KEYS = "supervision", "keys"
+THINGS = (MACHINE, SNAPSHOT, BACKUP, UPDATES, FIREWALL, SSH_KEYS, SUPERVISION)
+"""What changes are attributes of, besides the kinds of :mod:`orchestrator.resources.kinds`: the KIND of addresses."""
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Address:
+    """What a change is made to: ``CLIENT/KIND/NAME``, as plans name it and ``--only`` takes it.
+
+    Attributes:
+        name: the machine's; of one of several things of a machine ``MACHINE:PART``.
+    """
+
+    client: str
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.client}/{self.kind}/{self.name}"
+
+
 class ChangeClass(StrEnum):
     """The class of a change in the contract's change management (article 3.8.4)."""
 
@@ -80,7 +102,9 @@ class Change:
 
     Attributes:
         kind: what kind of difference.
-        what: the thing that changes: ``memory``, ``disk data``, ``firewall``.
+        what: the attribute that changes: ``memory``, ``disk data``, ``firewall``.
+        thing: what kind of thing it is an attribute of: the machine itself, or something that belongs to it.
+        part: which of several such things of the machine: a snapshot's name; None where there is one.
         before: the observed side, a value; None where there is none. Of which type follows from ``what``.
         after: the desired side.
         change_class: standard, significant or major (article 3.8.4); None where nothing is made. Given by
@@ -95,6 +119,8 @@ class Change:
 
     kind: Kind
     what: str
+    thing: str = MACHINE
+    part: str | None = None
     before: object = None
     after: object = None
     change_class: ChangeClass | None = None

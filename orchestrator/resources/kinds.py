@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.proxmox import ProxmoxError, TlsRefused, TokenRefused, Unreachable
+from orchestrator.resources.change import SNAPSHOT, THINGS
 from orchestrator.resources.ownership import claimed
 from orchestrator.resources.redundancy import REDUNDANCY
 
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
 KINDS: tuple[ResourceKind[Any], ...] = (REDUNDANCY,)
 """In the order in which they are made."""
+
+APART = (SNAPSHOT, *(kind.name for kind in KINDS))
+"""What can be applied without the rest of its machine."""
+
+EVERY_THING = (*THINGS, *(kind.name for kind in KINDS))
+"""Every kind of thing that a change can be made to."""
 
 
 def asked_of_kinds(desired: DesiredMachine) -> dict[str, Asked]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.guests.keys import is_public_key
 from orchestrator.proxmox import disk_objection, parse_disk
 from orchestrator.resources.attributes import ATTRIBUTES, Applied, Attribute
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.change import SSH_KEYS, Change, Kind
 from orchestrator.resources.desired import DesiredMachine, pool_of
 from orchestrator.resources.key_names import NamedKey
 from orchestrator.resources.kinds import asked_of_kinds
@@ -135,6 +135,7 @@ def _ssh_keys(sides: _Sides) -> Iterator[Edit]:
             change=Change(
                 kind=Kind.NOTICE,
                 what="SSH keys",
+                thing=SSH_KEYS,
                 before=before,
                 after=after,
                 why="keys are installed at delivery; managing them afterwards is not part of "
@@ -143,7 +144,7 @@ def _ssh_keys(sides: _Sides) -> Iterator[Edit]:
         )
         return
     lines = "\n".join(sides.desired.ssh_keys)
-    change = sides.update("SSH keys", before, after)
+    change = Change(kind=Kind.UPDATE, what="SSH keys", thing=SSH_KEYS, before=before, after=after)
     yield Edit(change=change, params={"sshkeys": urllib.parse.quote(lines, safe="")})
 
 
