@@ -29,6 +29,8 @@ from pydantic import (
     ValidationError,
 )
 
+from orchestrator.errors import BadValue
+
 if TYPE_CHECKING:
     from ipaddress import IPv4Address
 
@@ -95,7 +97,7 @@ Moment = Annotated[
 ]
 
 
-class UnreadableMark(ValueError):
+class UnreadableMark(BadValue):
     """There is a mark, and it cannot be read. The text says why.
 
     Attributes:

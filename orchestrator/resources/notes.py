@@ -23,6 +23,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic.dataclasses import dataclass as model
 
+from orchestrator.errors import BadValue
 from orchestrator.guests.keys import is_public_key
 from orchestrator.guests.rules import policy_from_data
 from orchestrator.resources.attributes import Applied
@@ -166,12 +167,12 @@ class Mark:
         """Return a copy with some attributes changed.
 
         Raises:
-            ValueError: a mark cannot hold that: it could not be read again.
+            BadValue: a mark cannot hold that: it could not be read again.
         """
         try:
             return replace(self, **changes)
         except ValidationError as error:
-            raise ValueError(f"the mark of {self.client}/{self.machine}: {described(error)}") from None
+            raise BadValue(f"the mark of {self.client}/{self.machine}: {described(error)}") from None
 
 
 def _earlier(version: int, data: dict[str, Any]) -> dict[str, Any]:
@@ -316,11 +317,11 @@ def write_mark(mark: Mark, notes: str = "") -> str:
     try:
         parse_mark(text)
     except UnreadableMark as error:
-        raise ValueError(
+        raise BadValue(
             f"the notes of {mark.client}/{mark.machine} could not be read again, so they were not written: {error}"
         ) from error
     if len(text) > MAXIMUM_LENGTH:
-        raise ValueError(
+        raise BadValue(
             f"the notes of {mark.client}/{mark.machine} would be {len(text)} characters long; Proxmox stores "
             f"{MAXIMUM_LENGTH}: shorten the text beside the mark, or the list of open ports"
         )

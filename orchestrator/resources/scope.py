@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import RequestRefused
 from orchestrator.resources.change import MACHINE
 from orchestrator.resources.desired import OWNER_TAG
 from orchestrator.resources.ownership import CLIENT_POOL
@@ -100,13 +101,13 @@ class Selection:
             things: the kinds that there are.
 
         Raises:
-            ValueError: it has more parts, or names no such kind.
+            RequestRefused: it has more parts, or names no such kind.
         """
         client, *rest = text.split("/")
         if len(rest) < 2:
             return cls(client=client or None, machine=rest[0] or None if rest else None)
         if len(rest) > 2 or rest[0] not in things:
-            raise ValueError(
+            raise RequestRefused(
                 f"{text} selects nothing: name CLIENT, CLIENT/MACHINE or CLIENT/KIND/NAME, KIND one of "
                 f"{', '.join(things)}, NAME as the plan's items name it"
             )
