@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from orchestrator.applying.cloning import is_being_cloned
 from orchestrator.applying.limits import is_lock_timeout
 from orchestrator.applying.settle import PAUSE_SECONDS, ROUNDS
-from orchestrator.applying.vm import TASK_SECONDS, Stopped
+from orchestrator.applying.stopped import Stopped
+from orchestrator.applying.vm import TASK_SECONDS
 from orchestrator.proxmox import (
     AlreadyExists,
     LockTimeout,

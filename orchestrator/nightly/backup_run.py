@@ -14,7 +14,8 @@ from orchestrator.applying.backups import (
     make_backup,
     running_backups,
 )
-from orchestrator.applying.vm import Stopped, Vm
+from orchestrator.applying.stopped import Stopped
+from orchestrator.applying.vm import Vm
 from orchestrator.contract.calendar import night_begins, night_of
 from orchestrator.nightly.due import BackupLine, BackupPlan, Due, backup_line
 from orchestrator.nightly.fence import reason

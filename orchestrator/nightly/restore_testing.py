@@ -25,7 +25,8 @@ from orchestrator.applying.restoring import (
     remove_shells,
     restore_copy,
 )
-from orchestrator.applying.vm import Stopped, Vm
+from orchestrator.applying.stopped import Stopped
+from orchestrator.applying.vm import Vm
 from orchestrator.contract.calendar import day_in_paris
 from orchestrator.guests.soundness import Unsound, examine, own_name
 from orchestrator.history import HistoryUnavailable

@@ -16,7 +16,8 @@ from orchestrator.applying.in_place import (
 )
 from orchestrator.applying.restoring import Copy, cannot_restore, choose_node, remove_copy, restore_copy
 from orchestrator.applying.rollback import forget_guest, refresh_guest, remember_guest
-from orchestrator.applying.vm import Stopped, Vm
+from orchestrator.applying.stopped import Stopped
+from orchestrator.applying.vm import Vm
 from orchestrator.errors import RequestRefused, about
 from orchestrator.operations.backup import archives_at, choose
 from orchestrator.operations.inputs import open_desired, ssh_settings

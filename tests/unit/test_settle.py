@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.applying.settle import PAUSE_SECONDS, ROUNDS, settle
-from orchestrator.applying.vm import Stopped
+from orchestrator.applying.stopped import Stopped
 from orchestrator.proxmox import BadParameters, LockTimeout, ProxmoxError, TaskFailed, Uncertain
 
 
