@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.applying.backups import make_backup
+from orchestrator.applying.archive_tasks import make_backup
 from orchestrator.applying.clock import clock_of
 from orchestrator.applying.kinds_run import let_go
 from orchestrator.applying.machine_power import shut_down

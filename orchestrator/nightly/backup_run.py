@@ -7,7 +7,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.applying.backups import (
+from orchestrator.applying.archive_tasks import (
     adopt_backup,
     await_unlocked,
     find_backup,

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.applying.backups import note_test
+from orchestrator.applying.archive_tasks import note_test
 from orchestrator.applying.marking import change_mark
 from orchestrator.applying.restoring import (
     Copy,

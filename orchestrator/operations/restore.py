@@ -22,8 +22,8 @@ from orchestrator.errors import RequestRefused, about
 from orchestrator.operations.backup import archives_at, choose
 from orchestrator.operations.inputs import open_desired, ssh_settings
 from orchestrator.operations.inventory import open_provider
+from orchestrator.operations.named_machine import Found, MachineRequest, find_machine, vm_of, wanted
 from orchestrator.operations.run import SILENT, Events, Run, open_run
-from orchestrator.operations.target import Found, MachineRequest, find_machine, vm_of, wanted
 from orchestrator.proxmox import ProxmoxError
 from orchestrator.resources.backup import Archive
 from orchestrator.resources.copies import CopyMark
