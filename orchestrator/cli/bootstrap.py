@@ -86,8 +86,8 @@ def bootstrap(
 
 def _print_bulk_reading(site: Site, file: Path) -> None:
     from orchestrator.bootstrap.bulk_reading import node_lines
-    from orchestrator.documents.public_keys import parse_public_key
     from orchestrator.sites.model import BulkReading
+    from orchestrator.yaml_reader.public_keys import parse_public_key
 
     try:
         key = parse_public_key(file.read_text(encoding="utf-8").strip(), any_comment=True)

@@ -18,12 +18,12 @@ from orchestrator.cli import session
 from orchestrator.cli.diagnostics import diagnostics
 from orchestrator.cli.main_options import WithMainOptions
 from orchestrator.cli.outlet import outlets
-from orchestrator.documents.problems import ProblemsFound
 from orchestrator.errors import REMEDIES, OrchestratorError, is_meant_for_people, told
 from orchestrator.interruption import ends_soon
 from orchestrator.operations import computer
 from orchestrator.redaction import secrets_of, without
 from orchestrator.shown import visible
+from orchestrator.yaml_reader.problems import ProblemsFound
 
 
 class Commands(WithMainOptions):

@@ -20,7 +20,7 @@ def schema(
 
     It knows keys, types and limits; what an offer allows is only checked by 'orchestrator validate'.
     """
-    from orchestrator.documents.schema import json_schema
+    from orchestrator.yaml_reader.schema import json_schema
 
     if sites:
         from orchestrator.sites import Provider

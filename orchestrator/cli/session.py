@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from orchestrator.cli.diagnostics import LogFormat, diagnostics, json_for
-from orchestrator.documents.problems import Problem, render_problem
 from orchestrator.interruption import EXIT_CODE
 from orchestrator.shown import hanging, said_once, visible
+from orchestrator.yaml_reader.problems import Problem, render_problem
 
 if TYPE_CHECKING:
     from orchestrator.cli.screen import Screen

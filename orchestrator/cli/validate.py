@@ -12,7 +12,7 @@ from orchestrator.counting import counted
 from orchestrator.operations import inventory as sites_file
 
 if TYPE_CHECKING:
-    from orchestrator.documents import Problem
+    from orchestrator.yaml_reader import Problem
 
 FORMAT_VERSION = 1
 """Version of the JSON output; it grows when a key changes its meaning or goes."""
@@ -30,9 +30,9 @@ def validate(
     Names of sites, networks and images, and the addresses' place in their networks, are checked only with an
     inventory. Exit code: 0 (there may be warnings), 1 where there is an error.
     """
-    from orchestrator.documents import ProblemsFound
     from orchestrator.sites import load_provider
     from orchestrator.subscriptions import load
+    from orchestrator.yaml_reader import ProblemsFound
 
     if not paths and not sites_file.DEFAULT_FOLDER.is_dir():
         session.fail(f"there is no folder ./{sites_file.DEFAULT_FOLDER} here: name files or folders to check")
@@ -58,7 +58,7 @@ def _errors(problems: list[Problem]) -> int:
 
 
 def _print(problems: list[Problem], files: int) -> None:
-    from orchestrator.documents import render_problem
+    from orchestrator.yaml_reader import render_problem
 
     for problem in problems:
         session.echo(render_problem(problem))
