@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 LARGEST_READ = 16 * 1024 * 1024
 """Bytes that `read_file` returns at most, as Proxmox does."""
@@ -138,39 +138,6 @@ class GuestAgent:
             with suppress(AgentError, AgentNotRunningError):
                 await self.command("guest-file-close", {"handle": handle}, timeout=timeout)
         return bytes(content[:LARGEST_READ]), len(content) > LARGEST_READ
-
-    async def write_file(self, path: str, content: bytes, *, timeout: float = 30.0) -> None:
-        """Write a file of the guest, in place of what it held.
-
-        Raises:
-            AgentNotRunningError: nobody answers.
-            AgentError: it cannot be written there.
-        """
-        handle = await self.command("guest-file-open", {"path": path, "mode": "w"}, timeout=timeout)
-        try:
-            for start in range(0, len(content), _CHUNK):
-                part = base64.b64encode(content[start : start + _CHUNK]).decode()
-                await self.command("guest-file-write", {"handle": handle, "buf-b64": part}, timeout=timeout)
-        finally:
-            with suppress(AgentNotRunningError):
-                await self.command("guest-file-close", {"handle": handle}, timeout=timeout)
-
-    async def network_interfaces(self, *, timeout: float = 30.0) -> list[dict[str, Any]]:
-        """The guest's network interfaces in the agent's own form.
-
-        Raises:
-            AgentNotRunningError: nobody answers.
-        """
-        answer = await self.command("guest-network-get-interfaces", timeout=timeout)
-        return cast(list[dict[str, Any]], answer)
-
-    async def osinfo(self, *, timeout: float = 30.0) -> dict[str, Any]:
-        """The guest's operating system in the agent's own form.
-
-        Raises:
-            AgentNotRunningError: nobody answers.
-        """
-        return cast(dict[str, Any], await self.command("guest-get-osinfo", timeout=timeout))
 
     async def command(
         self, name: str, arguments: Mapping[str, object] | None = None, *, timeout: float = 30.0

@@ -68,7 +68,6 @@ class GuestSpec:
         cpu: QEMU's name of the processor, or None for what suits the accelerator.
         kvm: use hardware virtualization; ask `lab.kvm.kvm_works` first.
         agent: give it a port for the guest agent.
-        paused: let it wait, processors still, until it is told to go on.
     """
 
     node: str
@@ -82,12 +81,11 @@ class GuestSpec:
     cpu: str | None = None
     kvm: bool = False
     agent: bool = True
-    paused: bool = False
 
     @property
     def held(self) -> bool:
-        """Whether QEMU must not let it run at once: it shall wait, or a cable is to be unplugged first."""
-        return self.paused or any(nic.link_down for nic in self.nics)
+        """Whether QEMU must not let it run at once: a cable is to be unplugged first."""
+        return any(nic.link_down for nic in self.nics)
 
 
 @dataclass(frozen=True)

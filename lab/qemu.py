@@ -109,26 +109,9 @@ class Guests:
         for nic in spec.nics:
             if nic.link_down:
                 await self.set_link(spec.node, spec.vmid, nic.number, up=False)
-        if spec.held and not spec.paused:
-            await self.go_on(spec.node, spec.vmid)
-
-    async def pause(self, node: str, vmid: int) -> None:
-        """Hold a running guest's processors still.
-
-        Raises:
-            GuestNotRunningError: it does not run.
-        """
-        async with self.monitor(node, vmid) as monitor:
-            await monitor.execute("stop")
-
-    async def go_on(self, node: str, vmid: int) -> None:
-        """Let a guest run that was held still; one that runs goes on running.
-
-        Raises:
-            GuestNotRunningError: its QEMU is not there.
-        """
-        async with self.monitor(node, vmid) as monitor:
-            await monitor.execute("cont")
+        if spec.held:
+            async with self.monitor(spec.node, spec.vmid) as monitor:
+                await monitor.execute("cont")
 
     async def set_link(self, node: str, vmid: int, card: int, *, up: bool) -> None:
         """Plug the cable of card `netN` of a running guest in or out.
@@ -167,15 +150,6 @@ class Guests:
             return False
         self._clean_up(node, vmid)
         return True
-
-    async def reset(self, node: str, vmid: int) -> None:
-        """Press the reset button.
-
-        Raises:
-            GuestNotRunningError: it does not run.
-        """
-        async with self.monitor(node, vmid) as monitor:
-            await monitor.execute("system_reset")
 
     async def is_running(self, node: str, vmid: int) -> bool:
         """Whether the guest's QEMU is there."""

@@ -71,14 +71,10 @@ async def serve(settings: LabSettings, ready: Callable[[], None]) -> None:
         write_inventory(settings, credentials, management_key, public_key, shells)
         for cluster in clusters:
             await cluster.reports.report(cluster)
-        measuring = [
-            asyncio.create_task(work)
-            for cluster in clusters
-            for work in (cluster.figures.measure_for_ever(), cluster.reports.report_for_ever(cluster))
-        ]
+        reporting = [asyncio.create_task(cluster.reports.report_for_ever(cluster)) for cluster in clusters]
         ready()
         await _told_to_end()
-        for task in (*measuring, *(shell.serving for shell in shells.values() if shell)):
+        for task in (*reporting, *(shell.serving for shell in shells.values() if shell)):
             task.cancel()
         for runner in runners:
             await runner.cleanup()

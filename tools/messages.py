@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import importlib
 import itertools
 import re
 import textwrap
@@ -20,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
+
+from orchestrator.errors import OrchestratorError
 
 REPOSITORY = Path(__file__).parents[1]
 PAGE = REPOSITORY / "docs" / "messages.md"
@@ -199,6 +202,20 @@ class Program:
         return frozenset(known - {"Exception", "RuntimeError"})
 
     @functools.cached_property
+    def kinds(self) -> dict[str, type[OrchestratorError]]:
+        """The program's errors for people, by name."""
+        for module in self.modules:
+            if module.path.name != "__main__.py" and module.path.is_relative_to(REPOSITORY):
+                importlib.import_module(".".join(module.path.relative_to(REPOSITORY).with_suffix("").parts))
+        found: dict[str, type[OrchestratorError]] = {}
+        above: list[type[OrchestratorError]] = [OrchestratorError]
+        while above:
+            kind = above.pop()
+            found[kind.__name__] = kind
+            above += kind.__subclasses__()
+        return found
+
+    @functools.cached_property
     def proxmox_errors(self) -> frozenset[str]:
         """Classes of errors that have their remedies themselves."""
         return frozenset(kind for kind, _, _ in proxmox_kinds())
@@ -268,7 +285,7 @@ class Program:
                 yield text, _section_of(module.package), "", ""
         elif name in self.exceptions and name not in _NOT_ERRORS:
             for text in module.texts(_argument(node, 0, "text")):
-                yield text, "Proxmox" if module.package == "proxmox" else _section_of(module.package), "", ""
+                yield text, _section_of(module.package), *self._of_kind(name)
         elif name in ("ValueError", "PydanticCustomError") and module.package in _FILES:
             for text in module.texts(node.args[1 if name == "PydanticCustomError" else 0]):
                 yield text, "Files", "The value is not written as its key wants it.", _WRITE_IT
@@ -277,6 +294,12 @@ class Program:
         ):
             for text in module.texts(said):
                 yield text, _section_of(module.package), "", ""
+
+    def _of_kind(self, name: str) -> tuple[str, str]:
+        """What an error's type says of all its messages: what they mean, and what to do."""
+        kind = self.kinds.get(name)
+        advice = kind.advice or kind.default_remedy if kind else ""
+        return (_meaning(kind), advice) if kind and advice else ("", "")
 
     @staticmethod
     def _examined(module: Module, node: ast.Call, name: str) -> Iterator[tuple[str, str, str, str]]:

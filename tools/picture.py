@@ -11,7 +11,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from orchestrator.cli import planning, session
+from orchestrator.operations import preparing
+from orchestrator.operations.inputs import open_desired
+from orchestrator.operations.inventory import open_provider
+from orchestrator.operations.run import open_clusters
 from orchestrator.planning.text import render_plan
 from tests.api.desk import Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
@@ -48,10 +51,10 @@ def main() -> None:
             machine("mail-1", **_disks(20, 50)),
         ]
         desk.write(subscription("dupont", after, managed_services=_WINDOW), martin)
-        provider = session.open_provider(str(desk.folder / "sites.yaml"))
-        desired = session.open_desired([desk.folder / "subscriptions"], provider)
-        with session.open_clusters(provider) as clusters:
-            plan = planning.prepare(planning.Request(provider=provider, desired=desired), clusters, {}).plan
+        provider = open_provider(str(desk.folder / "sites.yaml"))
+        desired = open_desired([desk.folder / "subscriptions"], provider, lambda _: None)
+        with open_clusters(provider) as clusters:
+            plan = preparing.prepare(preparing.Wanted(provider=provider, desired=desired), clusters, {}).plan
     with Path("/dev/null").open("w") as nowhere:
         console = Console(record=True, width=150, force_terminal=True, file=nowhere)
         console.print("$ orchestrator plan")

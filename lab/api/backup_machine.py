@@ -7,13 +7,11 @@ import shutil
 import time
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 
-from qemu.qmp import QMPError
-
 from lab.api.backup_options import BackupOptions
-from lab.api.errors import ApiError, Refused, task_text
+from lab.api.errors import Refused, task_text
 from lab.api.freezing import frozen
 from lab.api.moment import (
     DiskImage,
@@ -24,10 +22,8 @@ from lab.api.moment import (
     render_bytes,
 )
 from lab.api.notes_template import fill_in
-from lab.api.power import shut_down_guest, start_guest
-from lab.api.pruning import candidates, prune
 from lab.api.routing import Call
-from lab.api.storage import Storage, Volume
+from lab.api.storage import Storage
 from lab.api.tasks import Log
 from lab.api.threads import in_thread
 from lab.api.vm_config import VmConfig, render
@@ -37,7 +33,6 @@ from lab.vma import Device, Header
 
 CONFIG_FILE = "qemu-server.conf"
 _NOT_IN_ARCHIVE = ("lock", "parent")
-_MOST_PROTECTED = 5
 
 
 class MachineBackup:
@@ -55,8 +50,6 @@ class MachineBackup:
         self._storage = storage
         self._log = log
         self._was_running = False
-        self._mode = options.mode
-        self._stopped_at: float | None = None
 
     async def run(self) -> None:
         """Make the backup.
@@ -67,7 +60,6 @@ class MachineBackup:
         """
         if not self._cluster.configurations.exists(self.vmid):
             raise Refused(f"unable to find VM '{self.vmid}'")
-        self._check_limits()
         target = await self._free_name()
         scratch = target.with_name(target.name.partition(".")[0] + ".tmp")
         part = target.with_suffix(".dat")
@@ -89,18 +81,13 @@ class MachineBackup:
     async def _archive(self, config: VmConfig, target: Path, part: Path) -> None:
         self._was_running = await self._cluster.is_running(self.vmid)
         self._info(f"status = {'running' if self._was_running else 'stopped'}")
-        self._mode = self._options.mode if self._was_running else "stop"
         images = self._images(config)
         self._tell(config, images)
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
         began = time.time()
         try:
-            await self._power_down()
             self._info(f"creating vzdump archive '{target}'")
-            if self._was_running and self._mode == "stop":
-                self._info("starting kvm to execute backup task")
-                await start_guest(self._call(), paused=True)
             header = Header(
                 configs={CONFIG_FILE: self._config_file(config, images)},
                 devices={
@@ -115,7 +102,6 @@ class MachineBackup:
             self._tell_failure(error)
             raise
         finally:
-            await self._power_up()
             shutil.rmtree(self._folder, ignore_errors=True)
         part.rename(target)
         self._info(f"archive file size: {_file_size(target.stat().st_size)}")
@@ -139,40 +125,6 @@ class MachineBackup:
                 left.values.pop("lock", None)
                 configurations.save(self.vmid, left)
 
-    def _call(self, **parameters: int) -> Call:
-        return Call(self._cluster, self._caller, {"vmid": self.vmid, "skiplock": 1, **parameters})
-
-    async def _power_down(self) -> None:
-        """Bring a running guest into the state that its mode asks for."""
-        if not self._was_running:
-            return
-        if self._mode == "stop":
-            self._info("stopping virtual guest")
-            self._stopped_at = time.monotonic()
-            await shut_down_guest(self._call(timeout=self._options.stop_wait * 60), self._log)
-        elif self._mode == "suspend":
-            self._info("suspending guest")
-            self._stopped_at = time.monotonic()
-            await self._cluster.guests.pause(self._cluster.node, self.vmid)
-
-    async def _power_up(self) -> None:
-        """Let a guest run that ran before, however far the backup came."""
-        if not self._was_running or self._stopped_at is None:
-            return
-        self._resumed()
-        try:
-            if not await self._cluster.is_running(self.vmid):
-                self._info("restarting vm")
-                await start_guest(self._call())
-            await self._cluster.guests.go_on(self._cluster.node, self.vmid)
-        except (ApiError, GuestNotRunningError, QMPError) as error:
-            self._log(f"ERROR: {task_text(error)}")
-
-    def _resumed(self) -> None:
-        delay = f" after {int(time.monotonic() - self._stopped_at)} seconds" if self._stopped_at else ""
-        self._info(f"resuming VM again{delay}")
-        self._stopped_at = None
-
     # Its disks
 
     @property
@@ -190,7 +142,7 @@ class MachineBackup:
         ]
 
     def _tell(self, config: VmConfig, images: list[DiskImage]) -> None:
-        """What is backed up, in the order of a node's log, which differs by mode."""
+        """What is backed up, in the order of a node's log: of a stopped machine it says another mode, first."""
         about = [f"VM Name: {config.values['name']}"] if "name" in config.values else []
         included = {image.slot for image in images}
         for slot, drive in config.drives().items():
@@ -199,11 +151,11 @@ class MachineBackup:
                 about.append(f"include disk '{slot}' '{drive.file}'{size}")
             elif not drive.cdrom:
                 about.append(f"exclude disk '{slot}' '{drive.file}' (backup=no)")
-        how = [f"backup mode: {self._mode}"]
+        how = [f"backup mode: {'snapshot' if self._was_running else 'stop'}"]
         if self._options.rate:
             how.append(f"bandwidth limit: {self._options.rate // 1024} KiB/s")
         how.append("ionice priority: 7")
-        for line in [*how, *about] if self._mode == "stop" else [*about, *how]:
+        for line in [*about, *how] if self._was_running else [*how, *about]:
             self._info(line)
 
     async def _copy(self, images: list[DiskImage]) -> None:
@@ -218,8 +170,6 @@ class MachineBackup:
             async with self._quiet():
                 await copy.begin(self._options.rate)
             self._info(f"started backup task '{uuid.uuid4()}'")
-            self._resumed()
-            await self._cluster.guests.go_on(self._cluster.node, self.vmid)
             await copy.finish(progress.report)
         finally:
             with suppress(GuestNotRunningError):
@@ -227,29 +177,10 @@ class MachineBackup:
 
     def _quiet(self) -> AbstractAsyncContextManager[None]:
         """The guest's file systems held still, where its mode and its agent allow that."""
-        if self._mode != "snapshot":
-            return nullcontext()
         value = self._cluster.configurations.load(self.vmid).values.get("agent")
         return frozen(self._cluster.guests.agent(self._cluster.node, self.vmid), value, self._log)
 
     # The archive
-
-    def _check_limits(self) -> None:
-        """Demand room among the machine's backups, as the retention and the protected ones leave it."""
-        limit = 0 if "keep-all" in self._options.keep else sum(self._options.keep.values())
-        backups = candidates(self._cluster.storages, self._storage, {}, self.vmid)
-        protected = sum(item.volume.protected for item in backups)
-        if self._options.protected:
-            name = self._storage.name
-            if (
-                not self._caller.may(f"/storage/{name}", "Datastore.Allocate")
-                and protected >= _MOST_PROTECTED
-            ):
-                text = f"The number of protected backups per guest is limited to {_MOST_PROTECTED}"
-                raise Refused(f"{text} on storage '{name}'")
-        elif limit and not self._options.remove and len(backups) - protected >= limit:
-            text = f"There is a max backup limit of {limit} enforced by the target storage or the vzdump"
-            raise Refused(f"{text} parameters. Either increase the limit or delete old backups.")
 
     async def _free_name(self) -> Path:
         """The archive's name; it ends with the second, so that a second one in it has to wait."""
@@ -288,7 +219,7 @@ class MachineBackup:
         self._info(f"transferred {render_bytes(total)} in {rate}")
 
     def _finish_volume(self, target: Path, config: VmConfig) -> None:
-        """Notes, protection, and the older ones that go."""
+        """Its notes."""
         volume = self._cluster.storages.volume(f"{self._storage.name}:backup/{target.name}")
         if self._options.notes_template:
             self._info("adding notes to backup")
@@ -297,24 +228,11 @@ class MachineBackup:
                 volume.notes_file.write_text(notes)
             except OSError as error:
                 self._log(f"WARN: unable to add notes - {error.strerror}")
-        if self._options.protected:
-            self._info("marking backup as protected")
-            volume.protection_file.touch()
-        if self._options.remove:
-            self._prune(volume)
 
     def _variables(self, config: VmConfig) -> dict[str, str]:
         name = config.values.get("name", f"VM {self.vmid}")
         shown = {"cluster": "standalone node", "guestname": name}
         return shown | {"node": self._cluster.node, "vmid": str(self.vmid)}
-
-    def _prune(self, volume: Volume) -> None:
-        keep = self._options.keep
-        rules = ", ".join(f"{name}={count}" for name, count in sorted(keep.items()))
-        self._info(f"prune older backups with retention: {rules}")
-        count = prune(self._cluster.storages, volume.storage, keep, self.vmid, self._info)
-        extra = " not covered by keep-retention policy" if count else ""
-        self._info(f"pruned {count} backup(s){extra}")
 
     def _tell_failure(self, error: BaseException) -> None:
         if isinstance(error, ArchiveError):
@@ -323,8 +241,6 @@ class MachineBackup:
         text = "interrupted by signal" if isinstance(error, asyncio.CancelledError) else task_text(error)
         self._log(f"ERROR: {text}")
         self._info("aborting backup job")
-        if self._was_running and self._stopped_at is None:
-            self._resumed()
 
     def _info(self, text: str) -> None:
         self._log(f"INFO: {text}")

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from lab.api.access import Credentials
-from lab.api.figures import Figures
 from lab.api.locks import VmLocks
 from lab.api.pools import Pools
 from lab.api.reports import Reports
@@ -30,7 +29,7 @@ class Cluster:
         settings, site, index: the lab, this site, and its number in the lab.
         node: name of its node.
         credentials: who may log in; the same at both sites.
-        configurations, tasks, locks, storages, pools, figures: what the node keeps.
+        configurations, tasks, locks, storages, pools: what the node keeps.
         reports: what the cluster's list knows of its VMs.
         guests: the running machines of the lab.
         kvm_works: asks whether hardware virtualization works here; slow the first time.
@@ -60,7 +59,6 @@ class Cluster:
         self.tasks = Tasks(folder / "tasks", site.node)
         self.locks = VmLocks()
         self.pools = Pools(folder / "pools.json", self.configurations.exists)
-        self.figures = Figures(folder / "figures", site.node, guests)
         self.reports = Reports()
         self.storages = storages_of(settings, site)
         self.workers = asyncio.Semaphore(_WORKERS)

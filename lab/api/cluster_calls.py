@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import time
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import Any
 
 from lab.api import formats
 from lab.api.errors import WrongParameters
-from lab.api.figures import STEPS
 from lab.api.routing import Call, Routes, needs
-from lab.api.schemas import NODE, VM
+from lab.api.schemas import NODE
 from lab.api.values import Property
 
 routes = Routes()
@@ -21,14 +19,8 @@ routes = Routes()
 VERSION = {"version": "8.4.1", "release": "8.4", "repoid": "orchestrator-lab"}
 """The API that the lab speaks; the last field says who speaks it."""
 
-_TIMEFRAME = {
-    "timeframe": Property(optional=False, choices=tuple(STEPS)),
-    "cf": Property(choices=("AVERAGE", "MAX")),
-}
-
 
 @routes.add("GET", "/version")
-@routes.add("GET", "/nodes/{node}/version", NODE)
 async def get_version(call: Call) -> object:
     """Which Proxmox VE this resembles."""
     return VERSION
@@ -108,24 +100,6 @@ async def list_nodes(call: Call) -> object:
     return [_node(call)]
 
 
-@routes.add("GET", "/nodes/{node}/status", NODE, needs("/nodes/{node}", "Sys.Audit"))
-async def get_node_status(call: Call) -> object:
-    """The node's figures: those of the machine that the lab runs on."""
-    cores = os.cpu_count() or 1
-    disk = shutil.disk_usage(call.cluster.settings.state_dir)
-    system = platform.uname()
-    return {
-        "cpu": _load_share(),
-        "cpuinfo": {"cpus": cores, "cores": cores, "sockets": 1, "model": system.machine},
-        "kversion": f"{system.system} {system.release} {system.version}",
-        "loadavg": [f"{load:.2f}" for load in os.getloadavg()],
-        "memory": _memory(),
-        "pveversion": f"pve-manager/{VERSION['version']}/{VERSION['repoid']}",
-        "rootfs": {"total": disk.total, "used": disk.used, "free": disk.free, "avail": disk.free},
-        "uptime": _uptime(),
-    }
-
-
 @routes.add("GET", "/nodes/{node}/time", NODE, needs("/nodes/{node}", "Sys.Audit"))
 async def get_time(call: Call) -> object:
     """The node's clock: that of the machine that the lab runs on."""
@@ -158,16 +132,6 @@ async def get_cluster_status(call: Call) -> object:
         {"type": "node", "id": f"node/{node}", "name": node, "nodeid": 0, "online": 1, "local": 1}
         | {"ip": address, "level": ""}
     ]
-
-
-@routes.add("GET", "/nodes/{node}/qemu/{vmid}/rrddata", VM | _TIMEFRAME, needs("/vms/{vmid}", "VM.Audit"))
-async def get_figures(call: Call) -> object:
-    """A VM's figures over time."""
-    config = call.cluster.configurations.load(call.vmid)
-    boot_disk = config.boot_disk()
-    maxima = {"maxcpu": config.vcpus, "maxmem": config.memory_mib * 1024**2, "disk": 0}
-    maxima["maxdisk"] = boot_disk.size if boot_disk else 0
-    return call.cluster.figures.rows(call.vmid, call.required("timeframe"), dict(maxima))
 
 
 def _memory() -> dict[str, int]:

@@ -194,20 +194,3 @@ def to_base(call: Call, volid: str) -> str:
     base = call.cluster.storages.volume(f"{volume.storage.name}:{name}")
     volume.path.rename(base.path)
     return base.volid
-
-
-@routes.add(
-    "GET",
-    "/nodes/{node}/qemu/{vmid}/feature",
-    VM | {"feature": Property(optional=False, choices=("snapshot", "clone", "copy"))} | lacking("snapname"),
-    needs("/vms/{vmid}", "VM.Audit"),
-)
-async def feature(call: Call) -> object:
-    """Whether a VM's disks allow snapshots, linked clones or copies."""
-    config = call.cluster.configurations.load(call.vmid)
-    volumes = [call.cluster.storages.volume(d.file) for d in config.drives().values() if not d.cdrom]
-    wanted = call.required("feature")
-    able = wanted == "copy" or all(volume.format == "qcow2" for volume in volumes)
-    if wanted == "clone":
-        able = able and config.template
-    return {"hasFeature": int(able), "nodes": [call.cluster.node]}

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from lab.api.cluster import BRIDGE, Cluster
 from lab.api.drives import parse_net
 from lab.api.errors import NotImplementedHere, Refused
-from lab.api.options import CICUSTOM, CLOUD_INIT, CPU, IPCONFIG, SMBIOS, agent_enabled
+from lab.api.options import CICUSTOM, CPU, IPCONFIG, SMBIOS, agent_enabled
 from lab.api.values import parse_properties, split_list
 from lab.api.vm_config import VmConfig
 from lab.cloudinit import CloudInitNic, CloudInitSettings, build_drive
@@ -76,25 +76,14 @@ def cloud_init_settings(cluster: Cluster, vmid: int, config: VmConfig) -> CloudI
     )
 
 
-async def write_cloud_init_drive(cluster: Cluster, vmid: int, config: VmConfig) -> bool:
-    """Write the machine's cloud-init drive anew, where it has one; from then on it says what `config` says.
-
-    Returns whether the configuration changed by that (the caller saves it).
-    """
+async def write_cloud_init_drive(cluster: Cluster, vmid: int, config: VmConfig) -> None:
+    """Write the machine's cloud-init drive anew, where it has one; from then on it says what `config` says."""
     drive = next((drive for drive in config.drives().values() if drive.cloud_init), None)
     if drive is None:
-        return False
+        return
     path = cluster.storages.volume(drive.file).path
     settings = cloud_init_settings(cluster, vmid, config)
     await asyncio.to_thread(build_drive, path, settings)
-    changed = bool(config.drive_state)
-    config.drive_state = {}
-    return changed
-
-
-def reaches_cloud_init(option: str) -> bool:
-    """Whether a change of an option makes the machine's cloud-init drive out of date."""
-    return option in CLOUD_INIT or option == "name" or option.startswith("net")
 
 
 def _disks(cluster: Cluster, config: VmConfig) -> tuple[Disk, ...]:

@@ -88,7 +88,6 @@ async def update_pool(call: Call) -> object:
     return None
 
 
-@routes.add("DELETE", "/pools", _NAME, _MAY_CHANGE)
 @routes.add("DELETE", "/pools/{poolid}", _NAME, _MAY_CHANGE)
 async def delete_pool(call: Call) -> object:
     """Remove an empty pool."""

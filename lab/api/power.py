@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from lab.agent import AgentError, AgentNotRunningError
 from lab.api.errors import Refused
 from lab.api.machine import guest_spec, write_cloud_init_drive
@@ -19,10 +17,8 @@ DEFAULT_TIMEOUT = 60
 """Seconds that a guest has to go down by itself."""
 
 
-async def start_guest(call: Call, *, paused: bool = False) -> None:
+async def start_guest(call: Call) -> None:
     """Start a machine, its pending changes and its cloud-init drive brought up to date first.
-
-    With `paused` it then waits, processors still.
 
     Raises:
         Refused: a template, locked, running already, or QEMU would not.
@@ -36,17 +32,16 @@ async def start_guest(call: Call, *, paused: bool = False) -> None:
             config.check_lock()
         if await cluster.is_running(vmid):
             raise Refused(f"VM {vmid} already running")
-        await _start(call, config, paused=paused)
+        await _start(call, config)
 
 
-async def _start(call: Call, config: VmConfig, *, paused: bool = False) -> None:
+async def _start(call: Call, config: VmConfig) -> None:
     if config.pending or config.pending_delete:
         await apply_pending(call, config)
-    if await write_cloud_init_drive(call.cluster, call.vmid, config):
-        call.cluster.configurations.save(call.vmid, config)
+    await write_cloud_init_drive(call.cluster, call.vmid, config)
     spec = await guest_spec(call.cluster, call.vmid, config)
     try:
-        await call.cluster.guests.start(replace(spec, paused=paused))
+        await call.cluster.guests.start(spec)
     except (GuestStartError, NetworkError) as error:
         raise Refused(f"start failed: {error}") from error
 

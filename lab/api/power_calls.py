@@ -10,7 +10,6 @@ from lab.api.tasks import Log, TaskWork
 from lab.api.values import Property, lacking
 from lab.api.vm_status import current_status
 from lab.api.vm_update import root_only
-from lab.qemu import GuestNotRunningError
 
 routes = Routes()
 
@@ -85,23 +84,6 @@ async def reboot(call: Call) -> object:
     """Shut a VM down and start it again."""
     await _demand_running(call)
     return _task(call, "qmreboot", lambda log: reboot_guest(call, log))
-
-
-@routes.add("POST", "/nodes/{node}/qemu/{vmid}/status/reset", VM | SKIPLOCK, _MAY_SWITCH)
-async def reset(call: Call) -> object:
-    """Press a VM's reset button."""
-    root_only(call, "skiplock")
-    await _demand_running(call)
-
-    async def work(log: Log) -> None:
-        async with call.cluster.locks.exclusive(call.vmid):
-            call.cluster.configurations.load(call.vmid).check_lock()
-            try:
-                await call.cluster.guests.reset(call.cluster.node, call.vmid)
-            except GuestNotRunningError:
-                raise Refused(f"VM {call.vmid} not running") from None
-
-    return _task(call, "qmreset", work)
 
 
 async def _demand_running(call: Call) -> None:

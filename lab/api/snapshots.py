@@ -186,24 +186,6 @@ async def get_snapshot(call: Call) -> object:
     return _existing(call.cluster.configurations.load(call.vmid), call.required("snapname"))
 
 
-@routes.add(
-    "PUT",
-    "/nodes/{node}/qemu/{vmid}/snapshot/{snapname}/config",
-    SNAPSHOT | {"description": Property()},
-    needs("/vms/{vmid}", "VM.Snapshot"),
-)
-async def describe_snapshot(call: Call) -> object:
-    """Change a snapshot's description."""
-    async with call.cluster.locks.exclusive(call.vmid):
-        config = call.cluster.configurations.load(call.vmid)
-        config.check_lock()
-        snapshot = _existing(config, call.required("snapname"))
-        if call.text("description") is not None:
-            snapshot["description"] = call.required("description")
-            call.cluster.configurations.save(call.vmid, config)
-    return None
-
-
 def _existing(config: VmConfig, name: str) -> dict[str, str]:
     if name not in config.snapshots:
         raise Refused(f"snapshot '{name}' does not exist")

@@ -6,11 +6,11 @@ import asyncio
 
 from lab.api import formats
 from lab.api.errors import NotImplementedHere, Refused
-from lab.api.routing import Call, Routes, needs, needs_any
-from lab.api.schemas import NODE, STORAGE
+from lab.api.routing import Call, Routes, needs_any
+from lab.api.schemas import STORAGE
 from lab.api.storage import Volume
 from lab.api.tasks import Log
-from lab.api.values import Property, lacking, split_list
+from lab.api.values import Property
 
 routes = Routes()
 
@@ -29,39 +29,6 @@ async def list_configured(call: Call) -> object:
     storages = call.cluster.storages.all()
     wanted = call.text("type") in (None, "dir")
     return [item.configuration for item in storages if wanted and _visible(call, item.name)]
-
-
-@routes.add(
-    "GET",
-    "/storage/{storage}",
-    {"storage": STORAGE["storage"]},
-    needs("/storage/{storage}", "Datastore.Audit"),
-)
-async def get_configured(call: Call) -> object:
-    """One storage as it is configured."""
-    return call.cluster.storages.find(call.required("storage")).configuration
-
-
-@routes.add(
-    "GET",
-    "/nodes/{node}/storage",
-    NODE
-    | {"content": Property(), "enabled": Property("boolean"), "storage": Property(check=formats.storage_id)}
-    | lacking("format", "target"),
-)
-async def list_on_node(call: Call) -> object:
-    """The node's storages with their figures."""
-    wanted = set(split_list(call.text("content") or ""))
-    listed = []
-    for storage in call.cluster.storages.all():
-        if not _visible(call, storage.name) or call.text("storage") not in (None, storage.name):
-            continue
-        if wanted and not wanted.intersection(storage.content):
-            continue
-        figures = storage.status
-        fraction = figures["used"] / figures["total"] if figures["total"] else 0
-        listed.append({"storage": storage.name, **figures, "used_fraction": fraction})
-    return listed
 
 
 @routes.add("GET", "/nodes/{node}/storage/{storage}/status", STORAGE, _MAY_LOOK)

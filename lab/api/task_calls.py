@@ -14,7 +14,6 @@ routes = Routes()
 
 _UPID = NODE | {"upid": Property(optional=False)}
 _NUMBER = Property("integer", minimum=0)
-_RECENT = 25
 
 
 def _visible(call: Call, task: Task) -> bool:
@@ -87,18 +86,6 @@ def _ended(task: Task) -> dict[str, Any]:
     if task.exitstatus is None:
         return task.shown() | {"status": "RUNNING"}
     return task.shown() | {"endtime": task.endtime, "status": task.exitstatus}
-
-
-@routes.add("GET", "/cluster/tasks")
-async def recent_tasks(call: Call) -> object:
-    """The newest tasks of the cluster."""
-    visible = [task for task in call.cluster.tasks.all() if _visible(call, task)]
-    entries = []
-    for task in visible[:_RECENT]:
-        entry = {key: value for key, value in task.shown().items() if key not in ("pid", "pstart")}
-        ended = {"endtime": task.endtime, "status": task.exitstatus, "saved": "1"}
-        entries.append(entry | (ended if task.exitstatus is not None else {"saved": "0"}))
-    return entries
 
 
 @routes.add("GET", "/nodes/{node}/tasks/{upid}/status", _UPID)

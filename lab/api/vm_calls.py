@@ -6,7 +6,6 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
 from lab.api import formats
@@ -20,10 +19,9 @@ from lab.api.routing import Call, Routes, needs, needs_any
 from lab.api.schemas import DIGEST, SKIPLOCK, VM, VMID
 from lab.api.tasks import Log
 from lab.api.values import REQUIRED_NODE, Property, lacking, words
-from lab.api.vm_config import MASKED, VmConfig, shown
+from lab.api.vm_config import VmConfig, shown
 from lab.api.vm_status import vm_status
 from lab.api.vm_update import (
-    Update,
     apply_update,
     check_update,
     option_values,
@@ -182,39 +180,6 @@ async def put_config(call: Call) -> object:
 
 
 @routes.add(
-    "POST",
-    "/nodes/{node}/qemu/{vmid}/config",
-    _UPDATE | {"background_delay": Property("integer", minimum=1, maximum=30)},
-    _CHANGE_NEEDS,
-)
-async def post_config(call: Call) -> object:
-    """Change a VM in a task; with `background_delay` seconds a short one answers like `PUT`."""
-    update = read_update(call)
-    check_update(call, update)
-
-    async def work(log: Log) -> None:
-        log(f"update VM {call.vmid}: {_told(update)}")
-        async with call.cluster.locks.exclusive(call.vmid):
-            await apply_update(call, update, log)
-
-    upid = call.cluster.tasks.start("qmconfig", str(call.vmid), call.caller, work)
-    task = call.cluster.tasks.find(upid)
-    if "background_delay" in call.parameters and task.running is not None:
-        await asyncio.wait([task.running], timeout=call.number("background_delay", 1))
-        if task.failed:
-            raise Refused(f"failed to update VM {call.vmid}: {task.exitstatus}")
-        if task.exitstatus:
-            return None
-    return upid
-
-
-def _told(update: Update) -> str:
-    values: Mapping[str, str] = update.values
-    told = [f"-{key} {MASKED if key == 'cipassword' else text}" for key, text in sorted(values.items())]
-    return " ".join([*told, *(f"-delete {key}" for key in update.delete)])
-
-
-@routes.add(
     "DELETE",
     "/nodes/{node}/qemu/{vmid}",
     VM | SKIPLOCK | {"purge": Property("boolean"), "destroy-unreferenced-disks": Property("boolean")},
@@ -261,7 +226,6 @@ def _destroy(call: Call, config: VmConfig, log: Log) -> None:
     if call.flag("purge"):
         log(f"purging VM {vmid} from related configurations..")
     cluster.pools.forget_vm(vmid)
-    cluster.figures.forget(vmid)
     cluster.reports.forget(vmid)
     cluster.configurations.remove(vmid)
 

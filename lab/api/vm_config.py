@@ -43,7 +43,6 @@ class VmConfig:
         values: the configuration in force.
         pending: changes that wait for a restart, by option.
         pending_delete: options that go at a restart; True where their disk goes with them.
-        drive_state: what the cloud-init drive says where it differs from `values` (None: nothing yet).
         snapshots: the configuration at each snapshot's time, with `snaptime`, `parent` and `description`.
         digest: SHA-1 of the file as it was read.
     """
@@ -51,7 +50,6 @@ class VmConfig:
     values: Values = field(default_factory=dict)
     pending: Values = field(default_factory=dict)
     pending_delete: dict[str, bool] = field(default_factory=dict)
-    drive_state: dict[str, str | None] = field(default_factory=dict)
     snapshots: dict[str, Values] = field(default_factory=dict)
     digest: str = ""
 
@@ -211,12 +209,6 @@ def render(config: VmConfig) -> str:
         pending["delete"] = ",".join(marks)
     if pending:
         parts.append("\n[PENDING]\n" + _lines(pending))
-    if config.drive_state:
-        known = {key: value for key, value in config.drive_state.items() if value is not None}
-        added = sorted(key for key, value in config.drive_state.items() if value is None)
-        parts.append(
-            "\n[special:cloudinit]\n" + _lines(known | ({"added": ",".join(added)} if added else {}))
-        )
     parts += [f"\n[{name}]\n" + _lines(values) for name, values in sorted(config.snapshots.items())]
     return "".join(parts)
 
@@ -224,8 +216,6 @@ def render(config: VmConfig) -> str:
 def _section(config: VmConfig, name: str) -> Values:
     if name == "PENDING":
         return config.pending
-    if name == "special:cloudinit":
-        return config.snapshots.setdefault("special:cloudinit", {})
     return config.snapshots.setdefault(name, {})
 
 
@@ -233,9 +223,6 @@ def _split_off_lists(config: VmConfig) -> None:
     """Move what two sections keep as a comma-separated list to where it belongs."""
     for mark in filter(None, config.pending.pop("delete", "").split(",")):
         config.pending_delete[mark.removeprefix("!")] = mark.startswith("!")
-    drive_state = config.snapshots.pop("special:cloudinit", {})
-    added = filter(None, drive_state.pop("added", "").split(","))
-    config.drive_state = {**drive_state, **dict.fromkeys(added)}
 
 
 def _lines(values: Mapping[str, str]) -> str:

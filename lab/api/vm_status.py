@@ -17,7 +17,8 @@ _MIB = 1024**2
 
 
 async def vm_status(cluster: Cluster, vmid: int, config: VmConfig) -> dict[str, Any]:
-    """One VM's entry in `GET /nodes/N/qemu`. Sizes are bytes, `cpu` is a share of the VM's processors."""
+    """One VM's entry in `GET /nodes/N/qemu`. Sizes are bytes, `cpu` is a share of the VM's processors
+    since its start."""
     boot_disk = config.boot_disk()
     cpus = min(config.vcpus, os.cpu_count() or 1)
     shown: dict[str, Any] = {
@@ -52,7 +53,7 @@ async def _running_figures(cluster: Cluster, vmid: int, cpus: int) -> dict[str, 
     return {
         "status": "running",
         "uptime": int(counters.uptime_seconds),
-        "cpu": cluster.figures.processor(vmid) / cpus,
+        "cpu": counters.cpu_seconds / max(counters.uptime_seconds, 1.0) / cpus,
         "mem": counters.memory_bytes,
         "netin": counters.net_in_bytes,
         "netout": counters.net_out_bytes,

@@ -18,7 +18,7 @@ from lab.api import formats
 from lab.api.disks import DiskMaker, check_drives
 from lab.api.drives import Drive, parse_drive, parse_net, print_net
 from lab.api.errors import ApiError, NotImplementedHere, Refused, WrongParameters
-from lab.api.machine import reaches_cloud_init, write_cloud_init_drive
+from lab.api.machine import write_cloud_init_drive
 from lab.api.options import (
     AT_ONCE,
     BOOT,
@@ -268,8 +268,8 @@ async def apply_pending(call: Call, config: VmConfig) -> None:
     config.pending.clear()
     config.pending_delete.clear()
     call.cluster.configurations.save(call.vmid, config)
-    if new_drive and await write_cloud_init_drive(call.cluster, call.vmid, config):
-        call.cluster.configurations.save(call.vmid, config)
+    if new_drive:
+        await write_cloud_init_drive(call.cluster, call.vmid, config)
 
 
 def _detach(call: Call, config: VmConfig, option: str, force: bool) -> None:
@@ -293,11 +293,9 @@ async def _apply_to_running(call: Call, config: VmConfig) -> None:
     """Bring into force what can be changed under a running guest; the rest stays pending."""
     problems: dict[str, str] = {}
     for option in sorted(AT_ONCE & config.pending_delete.keys()):
-        _note_cloud_init_change(config, option, None)
         _detach(call, config, option, force=False)
         del config.pending_delete[option]
     for option in sorted(AT_ONCE & config.pending.keys()):
-        _note_cloud_init_change(config, option, config.pending[option])
         config.values[option] = config.pending.pop(option)
     for slot in sorted(key for key in config.pending_delete if _DRIVE.fullmatch(key)):
         try:
@@ -342,15 +340,3 @@ async def _plug_in(call: Call, config: VmConfig, slot: str) -> None:
     except ExecuteError:
         config.pending[slot] = config.values.pop(slot)
         raise
-
-
-def _note_cloud_init_change(config: VmConfig, option: str, new: str | None) -> None:
-    """Remember what the cloud-init drive says where the configuration now says something else."""
-    if not reaches_cloud_init(option):
-        return
-    old = config.values.get(option)
-    if option in config.drive_state:
-        if config.drive_state[option] == new:
-            del config.drive_state[option]
-    elif old != new:
-        config.drive_state[option] = old

@@ -18,11 +18,11 @@ from orchestrator.applying.numbers import Numbers
 from orchestrator.applying.placement import Placement
 from orchestrator.applying.reserving import reserve_addresses
 from orchestrator.applying.stopping import Interrupted
-from orchestrator.applying.vm import Stopped
+from orchestrator.errors import OrchestratorError, told
 from orchestrator.history import HistoryUnavailable
 from orchestrator.history.changes import CHANGE
 from orchestrator.planning.plan import MachinePlan, Plan
-from orchestrator.proxmox import AlreadyExists, ProxmoxError, TaskLeft, Uncertain
+from orchestrator.proxmox import AlreadyExists, TaskLeft, Uncertain
 from orchestrator.resources.change import Kind
 from orchestrator.resources.desired import pool_of
 
@@ -205,7 +205,7 @@ def _make_pools(plan: Plan, todo: list[MachinePlan], around: Surroundings) -> di
         try:
             with around.journal.step(client, None, site, "create pool", pool=pool):
                 _make_pool(around, site, pool, comment=f"client {client}")
-        except (ProxmoxError, HistoryUnavailable, Stopped) as error:
+        except OrchestratorError as error:
             problems[site, pool] = str(error)
     return problems
 
@@ -263,8 +263,8 @@ def _hypervisor_part(
         observed = run_machine(work)
     except (Interrupted, TaskLeft) as error:
         return _interrupted(machine, around, str(error))
-    except (Stopped, ProxmoxError, HistoryUnavailable, ValueError) as error:
-        return _failed(machine, around, str(error))
+    except Exception as error:  # whatever one machine stumbles over, the others go on
+        return _failed(machine, around, told(error))
     kinds = {change.kind for change in machine.effective}
     if machine.desired and kinds & {*_INSIDE, Kind.START, Kind.RESTART}:
         return Waiting(work=work, desired=machine.desired, observed=observed, inside=bool(kinds & _INSIDE))

@@ -10,10 +10,9 @@ from orchestrator.applying.guest_target import target_of
 from orchestrator.applying.host_keys import Holders, KeyHolder, key_objection
 from orchestrator.applying.machine_work import Waiting
 from orchestrator.applying.stopping import Interrupted
-from orchestrator.applying.vm import Stopped
+from orchestrator.errors import OrchestratorError, told
 from orchestrator.guests import (
     GuestTarget,
-    GuestUnreachable,
     PartOutcome,
     SshSettings,
     learn_host_keys,
@@ -23,8 +22,7 @@ from orchestrator.guests.keys import fingerprints
 from orchestrator.guests.machines import FIREWALL, KEYS, PARTS, SUPERVISION, configure_machines
 from orchestrator.guests.rules import policy_to_data
 from orchestrator.guests.trust import NoHostKey
-from orchestrator.history import HistoryUnavailable
-from orchestrator.proxmox import ProxmoxError, ping_agent
+from orchestrator.proxmox import ping_agent
 from orchestrator.resources.machine import new_mark
 from orchestrator.resources.notes import Mark
 
@@ -129,8 +127,8 @@ def _await_guest(
         around.journal.show(*machine.key, "wait for SSH")
         seconds = max(deadline - time.monotonic(), ssh.connect_timeout_seconds)
         wait_for_ssh(target, ssh, seconds, pause=around.pause)
-    except (ProxmoxError, GuestUnreachable, Stopped, ValueError) as error:
-        return None, str(error)
+    except Exception as error:  # whatever one machine stumbles over, the others go on
+        return None, told(error)
     return target, None
 
 
@@ -151,7 +149,7 @@ def _note_host_keys(machine: Waiting, target: GuestTarget) -> str | None:
     """A restart can bring new host keys: cloud-init makes them anew when its settings have changed."""
     try:
         machine.work.note(machine.observed, lambda mark: mark.with_(host_keys=target.host_keys))
-    except (ProxmoxError, HistoryUnavailable, Stopped) as error:
+    except OrchestratorError as error:
         return str(error)
     return None
 
@@ -185,7 +183,7 @@ def _note(machine: Waiting, target: GuestTarget, outcomes: dict[str, PartOutcome
         good = {part for part, outcome in outcomes.items() if outcome.good}
         if good:
             machine.work.note(machine.observed, lambda mark: _with_parts(mark, target, good))
-    except (ProxmoxError, HistoryUnavailable, Stopped) as error:
+    except OrchestratorError as error:
         return problem or str(error)
     return problem
 

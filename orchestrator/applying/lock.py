@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Self
 from orchestrator.applying.freezing import EVERYWHERE, Frozen
 from orchestrator.applying.lock_note import LOCK_POOL, LockNote, Process, read_note
 from orchestrator.applying.vm import Stopped
+from orchestrator.errors import OrchestratorError
 from orchestrator.proxmox import AlreadyExists, NotFound, ProxmoxError, Uncertain, frozen_by, read_pools
 
 if TYPE_CHECKING:
@@ -56,11 +57,11 @@ _FREE = re.compile(rf"POST /pools|[A-Z]+ /pools/{LOCK_POOL.pattern}|POST .*/agen
 """Calls that need no lock: those that take, renew and give back locks, and a question that is sent as POST."""
 
 
-class Held(Exception):
+class Held(OrchestratorError):
     """Somebody else's run holds a lock. The text says who and since when."""
 
 
-class LocksUnavailable(Exception):
+class LocksUnavailable(OrchestratorError):
     """The locks cannot work: two sites of the inventory are one cluster. The text says what to do."""
 
 

@@ -21,6 +21,7 @@ from orchestrator.applying.snapshots import remove_snapshot, take_snapshot
 from orchestrator.applying.update_outcome import Ending, MachineUpdate
 from orchestrator.applying.vm import Vm
 from orchestrator.contract.calendar import PARIS, paris_time
+from orchestrator.errors import told
 from orchestrator.guests import GuestTarget, SshSettings
 from orchestrator.guests.updates import UpdateOrder, UpdateResult
 from orchestrator.history.delays import INSTALLED
@@ -148,7 +149,7 @@ class OneUpdate:
         try:
             return self._begin()
         except Exception as error:  # whatever one machine stumbles over, the others go on
-            return self.machine.ended("untouched", message=f"the update was not begun: {error}")
+            return self.machine.ended("untouched", message=f"the update was not begun: {told(error)}")
 
     def _begin(self) -> UpdateOrder | MachineUpdate:
         machine, terms = self.machine, self._terms
@@ -217,7 +218,7 @@ class OneUpdate:
             return self._go_back(result)
         except Exception as error:  # whatever one machine stumbles over, the others go on
             so_far = result.message or "the update itself went well"
-            message = f"{so_far}; then: {error}. The next run goes on from here"
+            message = f"{so_far}; then: {told(error)}. The next run goes on from here"
             return self._ended("unreachable", replace(result, message=message))
 
     def _all_is_well(self, result: UpdateResult) -> MachineUpdate:
@@ -306,7 +307,7 @@ class OneUpdate:
         try:
             self._set(None)
         except Exception as error:  # whatever one machine stumbles over, the others go on
-            return self.machine.ended("untouched", message=f"it is still held back: {error}")
+            return self.machine.ended("untouched", message=f"it is still held back: {told(error)}")
         return None
 
     def _tidy_up(self) -> None:

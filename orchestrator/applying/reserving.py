@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.applying.cloning import is_being_cloned
 from orchestrator.applying.vm import Stopped
-from orchestrator.proxmox import NotFound, ProxmoxError, read_cluster, read_vm, side_by_side, where_is
+from orchestrator.errors import OrchestratorError
+from orchestrator.proxmox import NotFound, read_cluster, read_vm, side_by_side, where_is
 from orchestrator.resources.notes import read_mark
 from orchestrator.resources.ownership import CLONING
 from orchestrator.resources.scope import looks_ours
@@ -73,7 +74,7 @@ def reserve_addresses(
             if any(machine.observed is None for machine, _ in wanted):
                 _await_clones(clusters[site], observed[site])
             taken, made = _since(clusters[site], observed[site])
-        except (ProxmoxError, Stopped) as error:
+        except OrchestratorError as error:
             problems |= {machine.key: str(error) for machine, _ in wanted}
             continue
         for machine, address in wanted:

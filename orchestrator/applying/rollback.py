@@ -16,6 +16,7 @@ from orchestrator.applying.marking import change_mark
 from orchestrator.applying.placement import Placement
 from orchestrator.applying.snapshots import roll_back
 from orchestrator.applying.vm import Stopped, Vm
+from orchestrator.errors import OrchestratorError
 from orchestrator.guests.keys import fingerprints
 from orchestrator.planning.plan import MachinePlan
 from orchestrator.proxmox import Disk, ProxmoxError, VmSnapshot, newest_only, parse_disk
@@ -245,7 +246,7 @@ def refresh_guest(
         None if all went well, else the reason.
     """
     from orchestrator.applying.guests_stage import configure_guests  # Ansible is slow to import
-    from orchestrator.guests import GuestUnreachable, learn_host_keys, set_clock
+    from orchestrator.guests import learn_host_keys, set_clock
 
     address = observed.address
     if address is None:
@@ -295,6 +296,6 @@ def refresh_guest(
         with vm.step("set clock") as step:
             behind = set_clock(target, ssh)
             step.message = f"it was {behind:.0f} s behind" if behind else "it was right"
-    except (ProxmoxError, GuestUnreachable) as error:
+    except OrchestratorError as error:
         return str(error)
     return None

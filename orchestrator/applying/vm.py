@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from orchestrator.applying.limits import is_lock_timeout
+from orchestrator.errors import OrchestratorError
 from orchestrator.proxmox import LockTimeout, TaskFailed, TaskResult, Uncertain
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _TRIES = 8
 _PAUSE_SECONDS = 1.0
 
 
-class Stopped(Exception):
+class Stopped(OrchestratorError):
     """The machine cannot be brought further in this run: reason and remedy are in the text."""
 
 

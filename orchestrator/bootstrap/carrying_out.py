@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.bootstrap.account import COMMENT, Account
+from orchestrator.errors import OrchestratorError
 from orchestrator.proxmox import AlreadyExists, ProxmoxError
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster
 
 
-class CannotSetUp(Exception):
+class CannotSetUp(OrchestratorError):
     """It cannot go on: the text says why, and what to do."""
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli import session
+from orchestrator.operations import inventory as sites_file
+from orchestrator.operations import run as running
 
 if TYPE_CHECKING:
     from orchestrator.bootstrap import Account
@@ -69,7 +71,7 @@ def bootstrap(
         )
     if "@" in role or not role.strip() or " " in role:
         session.fail(f"--role {role!r}: a role's name is a word")
-    provider = session.open_provider(inventory)
+    provider = sites_file.open_provider(inventory)
     chosen = provider.sites.get(site)
     if chosen is None:
         session.fail(f"there is no site {site}: the inventory has {', '.join(sorted(provider.sites))}")
@@ -126,7 +128,7 @@ def _asked(name: str, site: Site) -> list[int]:
     from orchestrator.sites.secrets import SecretUnavailable, resolve
 
     try:
-        cluster = session.connect(name, site, resolve(site.api.token_secret), patience=Patience(attempts=1))
+        cluster = running.connect(name, site, resolve(site.api.token_secret), patience=Patience(attempts=1))
         release = major(str(cluster.get("/version")["version"]))
         cluster.close()
     except (ProxmoxError, SecretUnavailable):
@@ -164,7 +166,7 @@ def _carry_out(
         secret = session.answer_to(f"Secret of {admin}", hidden=True)
     out = session.console()
     try:
-        cluster = session.connect(name, site, secret, token_id=admin)
+        cluster = running.connect(name, site, secret, token_id=admin)
     except ValueError as error:
         session.fail(f"--run {admin}: {error}")
     try:
@@ -188,7 +190,7 @@ def _check(name: str, site: Site, secret_file: Path, account: Account) -> None:
     from orchestrator.proxmox import ProxmoxError
     from orchestrator.proxmox.privileges import read_held
 
-    cluster = session.connect(name, site, secret_file.read_text(encoding="utf-8").strip())
+    cluster = running.connect(name, site, secret_file.read_text(encoding="utf-8").strip())
     try:
         held = read_held(cluster)
     except ProxmoxError as error:

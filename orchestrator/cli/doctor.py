@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from orchestrator.cli import session
+from orchestrator.cli.progress import EVENTS
 from orchestrator.counting import counted
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from orchestrator.doctor import Finding
-    from orchestrator.resources.desired import DesiredMachine
-    from orchestrator.sites.model import Provider, Site
+from orchestrator.doctor import Finding, worst
+from orchestrator.operations import doctor as operation
+from orchestrator.operations.doctor import DoctorRequest
 
 _EXIT_CODES = {"ok": 0, "warning": 1, "error": 2}
-_UNKNOWN = 3
 _FORMAT_VERSION = 1
 
 
@@ -44,19 +39,10 @@ def doctor(
 
     Exit codes, as monitoring expects them: 0 all is well, 1 warnings, 2 errors, 3 the inventory cannot be read.
     """
-    from orchestrator.doctor import examine_here, worst
-
-    provider = _provider(inventory)
-    chosen = site or list(provider.sites)
-    for name in chosen:
-        if name not in provider.sites:
-            session.fail(f"there is no site {name}: the inventory has {', '.join(sorted(provider.sites))}")
-    desired = _desired(paths, provider)
-    with ThreadPoolExecutor(len(chosen), thread_name_prefix="site") as pool:
-        results = pool.map(
-            lambda name: _site(name, provider, [m for m in desired if m.site == name], guests=guests), chosen
-        )
-        findings = [*examine_here(provider), *(finding for found in results for finding in found)]
+    request = DoctorRequest(
+        inventory=inventory, paths=tuple(paths or ()), sites=tuple(site or ()), guests=guests
+    )
+    findings = operation.examine(request, EVENTS)
     severity = worst(findings)
     if output is session.OutputFormat.JSON:
         document = {
@@ -70,47 +56,10 @@ def doctor(
     raise typer.Exit(_EXIT_CODES[severity])
 
 
-def _provider(inventory: str | None) -> Provider:
-    try:
-        return session.open_provider(inventory)
-    except typer.Exit:
-        raise typer.Exit(_UNKNOWN) from None
-
-
-def _desired(paths: list[Path] | None, provider: Provider) -> tuple[DesiredMachine, ...]:
-    """What the files ask for, those without errors; nothing where there is no folder of files."""
-    if not paths and not any(session.DEFAULT_FOLDER.glob("**/*.yaml")):
-        return ()
-    desired, _ = session.open_sound_desired(paths, provider)
-    return desired
-
-
-def _site(name: str, provider: Provider, desired: list[DesiredMachine], *, guests: bool) -> list[Finding]:
-    from orchestrator.doctor import examine_site
-    from orchestrator.guests import SshSettings
-    from orchestrator.resources.kinds import needs_of_kinds
-
-    site: Site = provider.sites[name]
-    management = provider.management
-    key = Path(management.ssh_private_key)
-
-    ssh = SshSettings(private_key=key, proxy_command=management.ssh_proxy_command) if guests else None
-    return examine_site(
-        name,
-        site,
-        management,
-        connect=partial(session.connect, name, site),
-        extra=needs_of_kinds(desired),
-        ssh=ssh if ssh and key.is_file() else None,
-    )
-
-
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
 def _print(findings: Sequence[Finding]) -> None:
-    from rich.text import Text
-
     out = session.console()
     width = max(len(finding.subject) for finding in findings)
     for place in dict.fromkeys(finding.place for finding in findings):

@@ -15,11 +15,13 @@ from typing import Any, NoReturn
 import typer
 
 from orchestrator.cli import session
-from orchestrator.cli.local_errors import REMEDIES, reason
 from orchestrator.cli.main_options import WithMainOptions
 from orchestrator.cli.outlet import outlets
 from orchestrator.cli.speaking import voice
+from orchestrator.documents.problems import ProblemsFound
+from orchestrator.errors import REMEDIES, OrchestratorError, is_meant_for_people, told
 from orchestrator.interruption import ends_soon
+from orchestrator.operations import computer
 from orchestrator.redaction import secrets_of, without
 from orchestrator.shown import visible
 
@@ -56,10 +58,13 @@ def _end_by(error: Exception) -> NoReturn:
     written = without("".join(traceback.format_exception(error)), _secrets())
     if voice.verbose:
         sys.stderr.write(written)
-    if isinstance(error, OSError) and error.errno in REMEDIES:
-        _fail(reason(error))
-    if (said := _said(error)) is not None:
-        _fail(said)
+    if isinstance(error, ProblemsFound):
+        session.tell_problems(error.problems)
+        raise SystemExit(error.exit_code)
+    if is_meant_for_people(error):
+        _fail(
+            told(error), exit_code=getattr(error, "exit_code", 1), code=getattr(error, "code", "local-error")
+        )
     kind = type(error).__name__
     kept = _keep(written)
     _fail(
@@ -78,35 +83,20 @@ def _secrets() -> frozenset[str]:
     return frozenset({ping} - {""}).union(*(secrets_of(url) for url in urls if "://" in url))
 
 
-def _said(error: Exception) -> str | None:
-    """What an error says that is meant for people; None if it is none of those."""
-    from orchestrator.applying.lock import Held, LocksUnavailable
-    from orchestrator.applying.vm import Stopped
-    from orchestrator.history import HistoryUnavailable
-    from orchestrator.proxmox import ProxmoxError
-    from orchestrator.sites.secrets import SecretUnavailable
-
-    if isinstance(error, ProxmoxError):
-        text = str(error)
-        return text if not error.remedy or error.remedy in text else f"{text}: {error.remedy}"
-    meant = (HistoryUnavailable, Held, LocksUnavailable, Stopped, SecretUnavailable)
-    return str(error) if isinstance(error, meant) else None
-
-
 def _keep(written: str) -> Path | None:
     """Write a traceback where only this account reads it. Return the file; None if there is no room for it."""
     try:
-        folder = session.state_directory() / "internal-errors"
+        folder = computer.state_directory() / "internal-errors"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}.txt"
-        session.replace_file(path, visible(written, lines=True, longest=None), mode=0o600)
-    except (OSError, typer.Exit):
+        computer.replace_file(path, visible(written, lines=True, longest=None), mode=0o600)
+    except (OSError, OrchestratorError):
         return None
     return path
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, *, exit_code: int = 1, code: str = "internal-error") -> NoReturn:
     """Tell an error where no command is run any more, and end the program."""
     with suppress(typer.Exit):
-        session.fail(message)
-    raise SystemExit(1)
+        session.fail(message, code=code)
+    raise SystemExit(exit_code)

@@ -8,9 +8,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.cells import cell_len, set_cell_size
 
 from orchestrator.cli import session
+from orchestrator.contract.calendar import paris_time
 from orchestrator.counting import counted
+from orchestrator.operations.run import open_history
 from orchestrator.shown import visible
 
 if TYPE_CHECKING:
@@ -43,16 +46,11 @@ def history(
     """Show the history, the latest entry first. `verify` checks that nobody altered it (exit code 1: somebody did)."""
     if noted is not None and target != _VERIFY:
         session.fail("--noted belongs to `orchestrator history verify`")
-    from orchestrator.history import HistoryUnavailable, open_history
-
-    try:
-        with open_history(history or session.state_directory() / "history.db", create=False) as opened:
-            if target == _VERIFY:
-                _verify(opened, noted, format)
-            else:
-                _show(opened, target, limit, format)
-    except HistoryUnavailable as error:
-        session.fail(str(error))
+    with open_history(history, create=False) as opened:
+        if target == _VERIFY:
+            _verify(opened, noted, format)
+        else:
+            _show(opened, target, limit, format)
 
 
 def _verify(opened: History, noted: str | None, format: session.OutputFormat) -> None:
@@ -97,8 +95,6 @@ def _for_programs(entry: Entry) -> dict[str, object]:
 
 def _print(entries: list[Entry]) -> None:
     """One line an entry. Where the terminal is too narrow for the tasks, they go below, in one piece to copy."""
-    from rich.cells import cell_len, set_cell_size
-
     rows: list[tuple[str, ...]] = [("when", "who", "machine", "action", "result", "seconds", "why", "task")]
     rows += [_row(entry) for entry in entries]
     widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -117,8 +113,6 @@ def _print(entries: list[Entry]) -> None:
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
-    from orchestrator.contract.calendar import paris_time
-
     return (
         paris_time(entry.at, seconds=True),
         visible(entry.who),

@@ -15,6 +15,10 @@ import typer
 
 from orchestrator.cli import session
 from orchestrator.counting import counted
+from orchestrator.operations import computer, inputs
+from orchestrator.operations import inventory as sites_file
+from orchestrator.operations import run as running
+from orchestrator.operations.run import Events
 
 if TYPE_CHECKING:
     from orchestrator.guests import SshSettings
@@ -35,13 +39,6 @@ class LogFormat(StrEnum):
     AUTO = "auto"
     TEXT = "text"
     JSON = "json"
-
-
-class Language(StrEnum):
-    """The report's language."""
-
-    FR = "fr"
-    EN = "en"
 
 
 def nightly(
@@ -72,7 +69,7 @@ def nightly(
         Path | None,
         typer.Option(help="Also one report for each client, with nothing of others in it, into this folder."),
     ] = None,
-    language: Annotated[Language, typer.Option(help="The report's language.")] = Language.FR,
+    language: Annotated[session.Language, typer.Option(help="The report's language.")] = session.Language.FR,
     metrics_file: Annotated[
         Path | None, typer.Option(help="For Prometheus' node exporter: a .prom file in its textfile folder.")
     ] = None,
@@ -98,7 +95,7 @@ def nightly(
     from orchestrator.applying.lock import Held
     from orchestrator.cli.night_events import events
 
-    provider = session.open_provider(inventory)
+    provider = sites_file.open_provider(inventory)
     sites = _sites(provider, site)
     begin = _begin(at)
     _check_hours(begin, allowed=in_working_hours or dry_run)
@@ -106,23 +103,27 @@ def nightly(
     if at is not None and not dry_run:
         _wait_until(begin)
     outlets = Outlets(
-        folder=report_dir or session.state_directory() / "reports",
+        folder=report_dir or computer.state_directory() / "reports",
         clients=client_reports,
         metrics=metrics_file,
         ping=ping_url,
         language=language.value,
     )
     tell: Tell = _nothing
-    run: session.Run | None = None
+    run: running.Run | None = None
     with ExitStack() as held:
         try:
             if not dry_run:
-                run = held.enter_context(session.open_run(provider, "the night", only=sites))
+                run = held.enter_context(
+                    running.open_run(
+                        provider, "the night", only=sites, events=Events(notice=session.complain)
+                    )
+                )
                 run.locks.night()
                 run.begin()
             tell = held.enter_context(events(log_format.value))
             clusters = (
-                run.clusters if run else held.enter_context(session.open_clusters(provider, only=sites))
+                run.clusters if run else held.enter_context(running.open_clusters(provider, only=sites))
             )
             opened = held.enter_context(_open_history(history))
             from orchestrator.contract.calendar import night_of, window_closes
@@ -135,7 +136,7 @@ def nightly(
                 provider=provider,
                 desired={machine.key: machine for machine in desired},
                 clusters=clusters,
-                journal=session.journal(
+                journal=running.journal(
                     opened,
                     f"night of {night_of(started)}",
                     lambda client, machine, text: tell("action", client=client, machine=machine, text=text),
@@ -169,7 +170,7 @@ def nightly(
             report = _aborted(error, sites)
         well = _publish(report, outlets, tell)
     if run is not None:
-        run.end()
+        session.end_if(run.interrupted)
     if not well:
         raise typer.Exit(1)
 
@@ -197,16 +198,16 @@ def _desired(paths: list[Path] | None, provider: Provider) -> tuple[tuple[Desire
 
     A folder that is not there, or cannot be read, takes nobody's backup away: machines are cared for as last applied.
     """
-    missing = [path for path in paths or [session.DEFAULT_FOLDER] if not path.exists()]
+    missing = [path for path in paths or [sites_file.DEFAULT_FOLDER] if not path.exists()]
     told = [
         f"{path} does not exist, so no file was read: machines are cared for as last applied"
         for path in missing
     ]
-    there = [path for path in paths or [session.DEFAULT_FOLDER] if path.exists()]
+    there = [path for path in paths or [sites_file.DEFAULT_FOLDER] if path.exists()]
     if not there:
         return (), told
     try:
-        desired, problems = session.open_sound_desired(there, provider)
+        desired, problems = inputs.open_sound_desired(there, provider, session.tell_problems)
     except (OSError, ValueError, RecursionError) as error:
         return (), [
             *told,
@@ -223,7 +224,7 @@ def _open_history(path: str | None) -> History:
     """
     from orchestrator.history import open_history
 
-    return open_history(path or session.state_directory() / "history.db")
+    return open_history(path or computer.state_directory() / "history.db")
 
 
 def _why(error: BaseException) -> str:
@@ -246,7 +247,7 @@ def _aborted(error: BaseException, sites: list[str]) -> NightReport:
     session.complain(why, style="red")
     return NightReport(
         night=night_of(now),
-        run=session.run_name(now),
+        run=running.run_name(now),
         started_at=now,
         ended_at=now,
         sites=tuple(sorted(sites)),
@@ -261,9 +262,9 @@ def _ssh(provider: Provider, desired: tuple[DesiredMachine, ...], problems: list
     """
     if not any(machine.updates is not None for machine in desired):
         return None
-    key = session.home_path(provider.management.ssh_private_key)
+    key = computer.home_path(provider.management.ssh_private_key)
     if key.is_file():
-        return session.ssh_settings(provider)
+        return inputs.ssh_settings(provider)
     problems.append(
         f"the provider's SSH key {key} does not exist, so no machine is looked into or updated: correct "
         "management.ssh_private_key in the sites' file"
@@ -390,9 +391,9 @@ def _write_report(report: NightReport, outlets: Outlets, name: str) -> str:
             except Exception as error:
                 why = f"the whole report could not be made ({_problem(error)}): this is what is known of it"
                 bare = replace(report, lines=(), problems=(why, *report.problems))
-                session.replace_file(path, render_night(bare, form=form, language=outlets.language))
+                computer.replace_file(path, render_night(bare, form=form, language=outlets.language))
                 return why
-            session.replace_file(path, text)
+            computer.replace_file(path, text)
         except Exception as error:
             return f"the report could not be written: {_problem(error)}"
     return ""
@@ -411,7 +412,7 @@ def _write_client_reports(report: NightReport, outlets: Outlets, name: str) -> l
                 if not _FOLDER.fullmatch(client):
                     raise ValueError("this is not the name of a client")
                 text = render_night(report, form=form, language=outlets.language, client=client)
-                session.replace_file(path, text)
+                computer.replace_file(path, text)
             except Exception as error:
                 problems.append(f"the report for the client {client} could not be written: {_problem(error)}")
                 break

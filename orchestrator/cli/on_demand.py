@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer.main
 
@@ -12,24 +12,40 @@ from orchestrator.cli.ending import Commands
 from orchestrator.cli.main_options import WithMainOptions
 
 
-class _OnDemand(MutableMapping[str, Any]):
-    """Commands by their names.
+class Place(NamedTuple):
+    """Where a command is, and what lists say of it, so that it need not be loaded for them.
 
-    Args:
-        places: where each is: ``MODULE:NAME`` below :mod:`orchestrator.cli`, of a function or of a Typer.
+    Attributes:
+        where: ``MODULE:NAME`` below :mod:`orchestrator.cli`, of a function or of a Typer.
+        summary: at most 60 characters.
     """
 
-    def __init__(self, places: Mapping[str, str]) -> None:
+    where: str
+    summary: str
+
+
+class _Candidate(NamedTuple):
+    """What a shell is offered."""
+
+    value: str
+    help: str
+    type: str = "plain"
+
+
+class _OnDemand(MutableMapping[str, Any]):
+    """Commands by their names."""
+
+    def __init__(self, places: Mapping[str, Place]) -> None:
         self._places = dict(places)
         self._loaded: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._loaded:
-            self._loaded[name] = _load(name, self._places[name])
+            self._loaded[name] = _load(name, self._places[name].where)
         return self._loaded[name]
 
     def __setitem__(self, name: str, command: Any) -> None:
-        self._places.setdefault(name, "")
+        self._places.setdefault(name, Place("", ""))
         self._loaded[name] = command
 
     def __delitem__(self, name: str) -> None:
@@ -43,8 +59,8 @@ class _OnDemand(MutableMapping[str, Any]):
         return len(self._places)
 
 
-def _load(name: str, place: str) -> Any:
-    module, _, attribute = place.partition(":")
+def _load(name: str, where: str) -> Any:
+    module, _, attribute = where.partition(":")
     found = getattr(import_module(f"orchestrator.cli.{module}"), attribute)
     above = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     if isinstance(found, typer.Typer):
@@ -54,16 +70,25 @@ def _load(name: str, place: str) -> Any:
     return typer.main.get_group(above).commands[name]
 
 
-def commands_of(places: Mapping[str, str]) -> type[Commands]:
-    """The kind of group that has these commands.
-
-    Args:
-        places: where each is, as ``MODULE:NAME`` below :mod:`orchestrator.cli`, by its name.
-    """
+def commands_of(places: Mapping[str, Place]) -> type[Commands]:
+    """The kind of group that has these commands, by their names."""
 
     class CommandsOnDemand(Commands):
         def __init__(self, **options: Any) -> None:
             super().__init__(**options)
             self.commands = _OnDemand(places)
+
+        def format_commands(self, ctx: Any, formatter: Any) -> None:
+            """List the commands, without loading them."""
+            with formatter.section("Commands"):
+                formatter.write_dl([(name, place.summary) for name, place in places.items()])
+
+        def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+            """Complete the name of a command, without loading any."""
+            return [
+                _Candidate(name, place.summary)
+                for name, place in places.items()
+                if name.startswith(incomplete)
+            ] or super().shell_complete(ctx, incomplete)
 
     return CommandsOnDemand

@@ -8,10 +8,35 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli import planning, session
+from orchestrator.cli import session
+from orchestrator.cli.progress import EVENTS
+from orchestrator.operations import plan as operation
+from orchestrator.operations.plan_request import PlanRequest
 
 if TYPE_CHECKING:
     from orchestrator.planning.plan import Plan
+
+RestartNow = Annotated[
+    bool, typer.Option("--restart-now", help="Restart machines also outside their maintenance window.")
+]
+Quote = Annotated[
+    str | None,
+    typer.Option(metavar="REFERENCE", help="The accepted quote that covers what is charged (article 3.8.4)."),
+]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--class",
+        metavar="CLIENT/MACHINE=CLASS",
+        help="Class a machine's changes against the rules; goes into the history. May be repeated.",
+    ),
+]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="RISK:WHERE", help="Allow exactly what the plan refuses by itself. May be repeated."
+    ),
+]
 
 
 class PlanFormat(StrEnum):
@@ -27,16 +52,16 @@ def plan(
     paths: session.Paths = None,
     inventory: session.Inventory = None,
     only: session.Only = None,
-    restart_now: planning.RestartNow = False,
+    restart_now: RestartNow = False,
     guests: Annotated[
         bool,
         typer.Option(
             "--guests", help="Also look into the machines by SSH: rules, keys and packages changed by hand."
         ),
     ] = False,
-    quote: planning.Quote = None,
-    classes: planning.Classes = None,
-    allow: planning.Allow = None,
+    quote: Quote = None,
+    classes: Classes = None,
+    allow: Allow = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Save the plan, for `apply --plan FILE`.")
     ] = None,
@@ -52,25 +77,19 @@ def plan(
     history: session.HistoryPath = None,
 ) -> None:
     """Compare the files with the hypervisors and show every difference. Changes nothing."""
-    provider = session.open_provider(inventory)
-    with (
-        session.open_clusters(provider) as clusters,
-        planning.reading_ahead(clusters, paths, only) as ahead,
-    ):
-        chosen = planning.options(
-            paths,
-            only=only,
-            restart_now=restart_now,
-            guests=guests,
-            quote=quote,
-            classes=classes,
-            allow=allow,
-        )
-        asked = planning.request(provider, chosen)
-        used = planning.used_changes(history, asked.desired)
-        made = planning.prepare(asked, clusters, used, ahead).plan
-    if out is not None:
-        planning.save(out, chosen, provider, inventory or "", made)
+    request = PlanRequest(
+        inventory=inventory,
+        paths=tuple(paths or ()),
+        only=only,
+        restart_now=restart_now,
+        guests=guests,
+        quote=quote,
+        classes=tuple(classes or ()),
+        allow=tuple(allow or ()),
+        history=history,
+        save_to=out,
+    )
+    made = operation.plan(request, EVENTS)
     _print(made, format, show_unmanaged=show_unmanaged)
     if made.has_errors:
         raise typer.Exit(1)
@@ -80,14 +99,23 @@ def plan(
 
 def _print(made: Plan, format: PlanFormat, *, show_unmanaged: bool) -> None:
     if format is PlanFormat.TEXT:
-        planning.print_plan(made, show_unmanaged=show_unmanaged)
+        print_plan(made, show_unmanaged=show_unmanaged)
         return
+    # As what makes the plan, loaded while the sites answer.
     from orchestrator.planning.document import to_document
+    from orchestrator.planning.review import render_html, render_markdown
 
     document = to_document(made)
     if format is PlanFormat.JSON:
         session.echo_json(document.model_dump_json(indent=2))
-        return
-    from orchestrator.planning.review import render_html, render_markdown
+    else:
+        session.echo(render_markdown(document) if format is PlanFormat.MARKDOWN else render_html(document))
 
-    session.echo(render_markdown(document) if format is PlanFormat.MARKDOWN else render_html(document))
+
+def print_plan(plan: Plan, *, show_unmanaged: bool = False) -> None:
+    """Print a plan for people."""
+    from orchestrator.planning.text import render_plan  # loaded while the sites answer
+
+    out = session.console()
+    for line in render_plan(plan, show_unmanaged=show_unmanaged):
+        out.print(line)

@@ -1,15 +1,16 @@
-"""Progress of a run: one moving line a machine on a terminal, one line a step elsewhere."""
+"""What is told while an operation runs: notices, problems of files, and steps."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from orchestrator.cli import session
 from orchestrator.cli.speaking import LogFormat, voice
+from orchestrator.operations.run import Events, Show
 from orchestrator.shown import visible
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str, str, str], None]]:
-    """Yield a function that shows (client, machine, what it is at). Callable from any thread."""
+def progress() -> Iterator[Show]:
+    """One moving line per machine on a terminal, one line per step elsewhere."""
     out = session.console()
     if voice.quiet or voice.form is LogFormat.JSON:
         yield lambda _client, _machine, _text: None  # the log has every step
@@ -38,7 +39,7 @@ def progress() -> Iterator[Callable[[str, str, str], None]]:
 
 
 @contextmanager
-def _moving(out: Screen) -> Iterator[Callable[[str, str, str], None]]:
+def _moving(out: Screen) -> Iterator[Show]:
     from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
     bars = Progress(
@@ -62,3 +63,16 @@ def _moving(out: Screen) -> Iterator[Callable[[str, str, str], None]]:
 
     with bars:
         yield show
+
+
+@contextmanager
+def _one_by_one() -> Iterator[Show]:
+    out = session.console()
+    yield lambda client, machine, text: out.print(f"{client}/{machine}  {text}")
+
+
+EVENTS = Events(notice=session.complain, problems=session.tell_problems, steps=_one_by_one)
+"""For an operation on one machine."""
+
+PROGRESS = Events(notice=session.complain, problems=session.tell_problems, steps=progress)
+"""For an operation on many."""

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli import session
+from orchestrator.cli.progress import EVENTS
+from orchestrator.contract.calendar import paris_time
+from orchestrator.guests.rules import describe_changes, policy_from_data
+from orchestrator.operations import show as operation
+from orchestrator.proxmox import parse_disk
+from orchestrator.resources.backup import OFF, shown_retention
+from orchestrator.resources.notes import Mark
+from orchestrator.resources.observed import ObservedMachine
+from orchestrator.resources.snapshot import expires_at, owned
 
 if TYPE_CHECKING:
-    from orchestrator.resources.notes import Mark
-    from orchestrator.resources.observed import ObservedMachine
-    from orchestrator.resources.scope import Selection
-    from orchestrator.resources.unreadable import Unreadable
-
-_ENTRIES = 5
+    from orchestrator.history import Entry
 
 
 def show(
@@ -23,43 +28,23 @@ def show(
     history: session.HistoryPath = None,
 ) -> None:
     """Show machines as the hypervisors have them, with the last entries of their history. Reads no files."""
-    from orchestrator.resources.survey import Asked, observe_sites
-
-    provider = session.open_provider(inventory)
-    chosen = session.selection(target)
-    found: list[ObservedMachine] = []
-    seeming: list[Unreadable] = []
-    with session.open_clusters(provider) as clusters:
-        read = observe_sites(clusters, Asked(selection=chosen))
-    unread = [f"{site}: {why}" for site, why in read.failures.items()]
-    for observed in read.observed.values():
-        found += [m for m in observed.machines if m.mark and chosen.includes(m.mark.client, m.mark.machine)]
-        seeming += [item for item in observed.unreadable if _seems(item, chosen)]
+    seen = operation.show(target, inventory, history, EVENTS)
     out = session.console()
-    for machine in found:
-        _print(machine, history)
-    for item in seeming:
+    for machine in seen.machines:
+        _print(machine, seen.entries)
+    for item in seen.seeming:
         out.print(f"not touched: {item.subject}, {item.site}: {item.reason}", style="red")
-    for text in unread:
+    for text in seen.unread:
         out.print(f"not read: {text}", style="red")
-    if not found and not seeming:
+    if not seen.machines and not seen.seeming:
         session.fail(
-            f"no machine of ours is {target}" + (" at the sites that could be read" if unread else "")
+            f"no machine of ours is {target}" + (" at the sites that could be read" if seen.unread else "")
         )
-    if unread or any(item.holds_up for item in seeming):
+    if seen.unread or any(item.holds_up for item in seen.seeming):
         raise typer.Exit(1)
 
 
-def _seems(item: Unreadable, chosen: Selection) -> bool:
-    """Whether something that could not be read seems to be what is asked for, or a copy of it."""
-    if item.client is None or item.client != chosen.client:
-        return False
-    return chosen.machine is None or item.machine in (None, chosen.machine)
-
-
-def _print(machine: ObservedMachine, history: str | None) -> None:
-    from orchestrator.contract.calendar import paris_time
-
+def _print(machine: ObservedMachine, entries: Mapping[tuple[str, str], list[Entry]]) -> None:
     mark = machine.mark
     assert mark is not None  # noqa: S101  (only ours are shown)
     out = session.console()
@@ -67,18 +52,13 @@ def _print(machine: ObservedMachine, history: str | None) -> None:
     out.print(f"   contract {mark.contract}   {mark.offer}")
     for name, value in _facts(machine):
         out.print(f"  {name:<10} {value}")
-    with session.open_history(history) as opened:
-        entries = opened.entries(client=mark.client, machine=mark.machine, limit=_ENTRIES)
-    for index, entry in enumerate(entries):
+    for index, entry in enumerate(entries[mark.client, mark.machine]):
         label = "history" if index == 0 else ""
         when = paris_time(entry.at, seconds=True)
         out.print(f"  {label:<10} {when}  {entry.action}  {entry.result}  by {entry.who}")
 
 
 def _facts(machine: ObservedMachine) -> list[tuple[str, str]]:
-    from orchestrator.guests.rules import describe_changes, policy_from_data
-    from orchestrator.proxmox import parse_disk
-
     mark, config, summary = machine.mark, machine.config, machine.summary
     assert mark is not None  # noqa: S101
     state = summary.status if mark.ready else f"{summary.status}, its creation is not finished"
@@ -111,9 +91,6 @@ def _facts(machine: ObservedMachine) -> list[tuple[str, str]]:
 
 
 def _snapshots(machine: ObservedMachine) -> list[str]:
-    from orchestrator.contract.calendar import paris_time
-    from orchestrator.resources.snapshot import expires_at, owned
-
     return [
         f"{snapshot.name}, expires {paris_time(expires_at(snapshot))}"
         if owned(snapshot)
@@ -123,8 +100,6 @@ def _snapshots(machine: ObservedMachine) -> list[str]:
 
 
 def _backup(mark: Mark) -> str:
-    from orchestrator.resources.backup import OFF, shown_retention
-
     days = mark.applied.get("backup", OFF)
     if days == OFF:
         return "off"

@@ -5,20 +5,21 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
 from orchestrator.cli import session
+from orchestrator.cli.progress import EVENTS
 from orchestrator.cli.target import Files
+from orchestrator.contract.calendar import UPDATE_DELAY_HOURS, paris_time, working_hours_between
 from orchestrator.counting import counted
-
-if TYPE_CHECKING:
-    from orchestrator.guests.updates import DueUpdates
-    from orchestrator.history.delays import Delays
-    from orchestrator.resources.desired import DesiredMachine
-    from orchestrator.resources.notes import UpdateNote
+from orchestrator.guests.updates import DueUpdates
+from orchestrator.history.delays import Delays
+from orchestrator.operations.update import DueRequest, due_updates
+from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.notes import UpdateNote
 
 
 def updates(
@@ -43,34 +44,18 @@ def updates(
 
     The contract's average is 72 working hours from publication, or from the client's request (article 3.8.3).
     """
-    from orchestrator.applying.update_candidates import candidates
-    from orchestrator.cli.update import read_sites
-    from orchestrator.guests.updates import look_for_updates
-    from orchestrator.history.delays import delays
-
-    provider = session.open_provider(inventory)
-    desired = session.open_desired(files, provider)
-    chosen = session.selection(target)
-    session.check_selection(chosen, desired)
-    ssh = session.ssh_settings(provider)
-    wanted = [machine for machine in desired if chosen.includes(*machine.key) and machine.updates is not None]
-    now = dt.datetime.now(dt.UTC)
-    with session.open_clusters(provider) as clusters, session.open_history(history) as opened:
-        sites = read_sites(wanted, clusters, chosen)
-        machines, reasons = candidates(
-            wanted, sites, clusters, may_reboot=lambda machine: False, released=True
-        )
-        due = look_for_updates([machine.target() for machine in machines], ssh, refresh=not no_refresh)
-        measured = delays(opened, now, days=days, client=chosen.client, machine=chosen.machine)
-    held = {machine.key: note for machine in machines if (note := machine.held)}
+    request = DueRequest(target=target, inventory=inventory, files=tuple(files or ()), history=history)
+    seen = due_updates(request, days=days, refresh=not no_refresh, events=EVENTS)
+    found, measured = seen.found, seen.measured
+    held = {machine.key: note for machine in found.machines if (note := machine.held)}
     rows = [
         _row(
             machine,
-            due.get(machine.key, reasons.get(machine.key, "not looked at")),
+            found.due.get(machine.key, found.reasons.get(machine.key, "not inspected")),
             held.get(machine.key),
             measured,
         )
-        for machine in wanted
+        for machine in found.wanted
     ]
     if format is session.OutputFormat.JSON:
         session.echo_json(json.dumps({"machines": rows, "installed": measured.to_data()}, indent=2))
@@ -83,8 +68,6 @@ def updates(
 def _row(
     machine: DesiredMachine, found: DueUpdates | str, note: UpdateNote | None, measured: Delays
 ) -> dict[str, Any]:
-    from orchestrator.contract.calendar import working_hours_between
-
     now = dt.datetime.now(dt.UTC)
     packages = []
     for package in () if isinstance(found, str) else found.packages:
@@ -142,8 +125,6 @@ def due_lines(name: str, due: DueUpdates, *, security_only: bool = False) -> Ite
 
 
 def _print(rows: list[dict[str, Any]], measured: Delays, days: int) -> None:
-    from orchestrator.contract.calendar import UPDATE_DELAY_HOURS, paris_time
-
     out = session.console()
     for row in rows:
         name = f"{row['client']}/{row['machine']}"

@@ -9,6 +9,7 @@ import typer
 
 from orchestrator.cli import session
 from orchestrator.counting import counted
+from orchestrator.operations import inventory as sites_file
 
 if TYPE_CHECKING:
     from orchestrator.documents import Problem
@@ -33,16 +34,16 @@ def validate(
     from orchestrator.sites import load_provider
     from orchestrator.subscriptions import load
 
-    if not paths and not session.DEFAULT_FOLDER.is_dir():
-        session.fail(f"there is no folder ./{session.DEFAULT_FOLDER} here: name files or folders to check")
+    if not paths and not sites_file.DEFAULT_FOLDER.is_dir():
+        session.fail(f"there is no folder ./{sites_file.DEFAULT_FOLDER} here: name files or folders to check")
     provider = None
     problems: list[Problem] = []
     if inventory is not None:
         try:
-            provider = load_provider(session.find_inventory(inventory))
+            provider = load_provider(sites_file.find_inventory(inventory))
         except ProblemsFound as error:
             problems += error.problems
-    loaded = load(paths or [session.DEFAULT_FOLDER], provider)
+    loaded = load(paths or [sites_file.DEFAULT_FOLDER], provider)
     problems += loaded.problems
     if format is session.OutputFormat.JSON:
         session.echo_json(_as_json(problems, loaded.files))

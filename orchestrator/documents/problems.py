@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from orchestrator.counting import counted, plural
+from orchestrator.errors import OrchestratorError
 from orchestrator.shown import visible
 
 Severity = Literal["error", "warning"]
@@ -54,7 +55,7 @@ class Problem:
         return {name: value for name, value in asdict(self).items() if name != "unshown"}
 
 
-class ProblemsFound(Exception):
+class ProblemsFound(OrchestratorError):
     """A file cannot be used. Carries every problem that was found in it."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:

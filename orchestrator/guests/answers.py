@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from orchestrator.errors import BadValue
 from orchestrator.guests.limits import STDOUT_BYTES
 from orchestrator.guests.playbooks import TaskResult
 
@@ -22,7 +23,7 @@ _NUMBER = re.compile(r"[0-9]{1,19}")
 _HIGHEST = 2**63 - 1  # what databases hold
 
 
-class UnreadableAnswer(ValueError):
+class UnreadableAnswer(BadValue):
     """A machine's answer is not what its program prints. The text says in what; it holds little of the answer."""
 
 

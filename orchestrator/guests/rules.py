@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.errors import BadValue
 from orchestrator.shipped_files import template_folder
 from orchestrator.subscriptions.openings import (
     ANYWHERE,
@@ -194,7 +195,7 @@ def policy_from_data(data: Mapping[str, Any]) -> FirewallPolicy:
             form=form,
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(
+        raise BadValue(
             f"this is not a firewall policy that was recorded by this program: {str(error)[:200]}"
         ) from error
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import OrchestratorError
 from orchestrator.guests.trust import NoHostKey, learn_host_keys
 from orchestrator.proxmox import AgentNotRunning, ServerError, read_guest_file
 
@@ -30,7 +31,7 @@ _COUNTERS = 16
 """The counters of so many ext4 file systems are read: a call each."""
 
 
-class Unsound(Exception):
+class Unsound(OrchestratorError):
     """The machine is not what it should be; the text says in what."""
 
 

@@ -18,6 +18,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.errors import OrchestratorError
 from orchestrator.guests.limits import ANSWER_BYTES, CONNECTION_BYTES
 from orchestrator.guests.rules import SSH_PORT
 from orchestrator.guests.target import GuestTarget, SshSettings
@@ -36,7 +37,7 @@ _PROXY_SECONDS = 2.0
 logging.getLogger(_LOG).addHandler(logging.NullHandler())
 
 
-class GuestUnreachable(Exception):
+class GuestUnreachable(OrchestratorError):
     """No SSH connection to a guest; the message says which, why, and what to do."""
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from orchestrator.errors import OrchestratorError
 
-class HistoryUnavailable(Exception):
+
+class HistoryUnavailable(OrchestratorError):
     """The history cannot be opened, read or written. The text says where, why and what to do."""
 
 

@@ -2,17 +2,6 @@
 
 from __future__ import annotations
 
-from orchestrator.applying.lock import Held
-from orchestrator.applying.vm import Stopped
-from orchestrator.history import HistoryUnavailable
-from orchestrator.proxmox import ProxmoxError
+from orchestrator.errors import told as reason
 
-_LENGTH = 500
-
-
-def reason(error: BaseException) -> str:
-    """Why something failed, for the report. What nobody expected is told as a defect of the program."""
-    text = str(error)[:_LENGTH]
-    if isinstance(error, ProxmoxError | Stopped | HistoryUnavailable | Held):
-        return str(error)
-    return f"internal error, please report it: {type(error).__name__}: {text}"
+__all__ = ["reason"]

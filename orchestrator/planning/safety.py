@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.counting import counted
+from orchestrator.errors import OrchestratorError
 from orchestrator.planning.risk import Risk
 from orchestrator.planning.window import is_open
 from orchestrator.resources.change import Kind
@@ -33,7 +34,7 @@ Found = Iterator[tuple[str, str]]
 """Where a risk is, and in words how large."""
 
 
-class NoSuchRisk(ValueError):
+class NoSuchRisk(OrchestratorError):
     """``--allow`` names something that is no risk. The text says what there is."""
 
 

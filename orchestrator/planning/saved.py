@@ -16,6 +16,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from orchestrator.errors import OrchestratorError
 from orchestrator.planning.document import MachineDocument, PlanDocument
 from orchestrator.resources.change import QUIET, Kind
 
@@ -25,7 +26,7 @@ _YEARS = (1970, 2999)
 """As dates in files: what lies beyond cannot be calculated with."""
 
 
-class SavedPlanUnusable(Exception):
+class SavedPlanUnusable(OrchestratorError):
     """A saved plan cannot be read, or must not be applied. The text says why, and what to do."""
 
 

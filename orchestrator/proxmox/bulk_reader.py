@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from orchestrator.errors import OrchestratorError
 from orchestrator.proxmox.cluster_state import VmSummary, read_vm
 from orchestrator.proxmox.configuration_file import (
     ConfigurationFile,
@@ -45,7 +46,7 @@ _PASSWORD = re.compile(rb"^cipassword: ", re.MULTILINE)
 _LOG = logging.getLogger("orchestrator.calls")
 
 
-class FilesUnusable(Exception):
+class FilesUnusable(OrchestratorError):
     """The files could not be read, or are not to be believed; the message says why."""
 
 

@@ -15,8 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.errors import OrchestratorError
 
-class ProxmoxError(Exception):
+
+class ProxmoxError(OrchestratorError):
     """A call that did not do what it was asked.
 
     Attributes:
@@ -27,19 +29,16 @@ class ProxmoxError(Exception):
         remedy: what a person can do about it; may be empty.
     """
 
-    default_remedy = ""
-
     def __init__(
         self, text: str, *, site: str, call: str, status: int | None = None, remedy: str = ""
     ) -> None:
-        super().__init__(text)
-        self.text = text
+        super().__init__(text, remedy=remedy)
         self.site = site
         self.call = call
         self.status = status
-        self.remedy = remedy or self.default_remedy
 
-    def __str__(self) -> str:
+    def said(self) -> str:
+        """The place, what Proxmox said, and what to do."""
         told = f"{self.site}: {self.call}: {self.text}"
         return f"{told}: {self.remedy}" if self.remedy else told
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from orchestrator.errors import BadValue
 from orchestrator.proxmox.errors import tidy
 
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
@@ -73,7 +74,7 @@ class PropertyString:
             ValueError: the value holds a comma or a quote: it would be read as more than one key.
         """
         if set(value) & set(',"'):
-            raise ValueError(f"not a value of a property string: {key}={value!r}")
+            raise BadValue(f"not a value of a property string: {key}={value!r}")
         changed: list[str] = []
         done = False
         for part in self.parts:
@@ -124,7 +125,7 @@ def parse_property_string(text: str) -> dict[str, str]:
         elif index == 0:
             properties[""] = part
         else:
-            raise ValueError(f"not NAME=VALUE,…: {text!r} ({part!r} has no name)")
+            raise BadValue(f"not NAME=VALUE,…: {text!r} ({part!r} has no name)")
     return properties
 
 
@@ -136,7 +137,7 @@ def parse_disk_bytes(text: str) -> int:
     """
     found = _SIZE.fullmatch(text.strip())
     if not found:
-        raise ValueError(f"not a size of Proxmox: {text!r} (such as 104858K, 4G, 2T)")
+        raise BadValue(f"not a size of Proxmox: {text!r} (such as 104858K, 4G, 2T)")
     return int(float(found[1]) * _UNITS[found[2].upper()])
 
 
@@ -180,7 +181,7 @@ def parse_disk(value: str) -> Disk:
     options = parse_property_string(value)
     volume = options.pop("", None) or options.pop("file", None)
     if volume is None:
-        raise ValueError(f"not a drive: {value!r}")
+        raise BadValue(f"not a drive: {value!r}")
     size = options.pop("size", None)
     return Disk(volume=volume, size_bytes=parse_disk_bytes(size) if size else 0, options=options)
 

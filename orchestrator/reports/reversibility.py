@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.contract.life import REVERSIBILITY_DAYS, ContractLife, Standing
+from orchestrator.errors import OrchestratorError
 from orchestrator.pages import Form, fill
 from orchestrator.reports.language import Speech
 from orchestrator.reports.page import Cell, Column, Table, table_of
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.resources.observed import ObservedMachine
 
 
-class NoReversibility(Exception):
+class NoReversibility(OrchestratorError):
     """There is no reversibility, or none any more. The text says why, with the article."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import BadValue
 from orchestrator.proxmox import Disk, PropertyString, parse_disk, parse_property_string
 from orchestrator.resources.machine import applied, is_cloud_init, is_drive, new_mark
 from orchestrator.subscriptions.model import format_mebibytes
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _BUSES = ("scsi", "virtio", "sata", "ide")
 
 
-class Unfit(ValueError):
+class Unfit(BadValue):
     """The machine is not what its file says, or cannot be described by one. The text says how."""
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.contract.calendar import day_in_paris, night_of
 from orchestrator.contract.retention import Verdict, dated_later, judge
 from orchestrator.counting import counted, plural
+from orchestrator.errors import BadValue
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import ClusterState, StoredArchive
@@ -38,7 +39,7 @@ OFF = "off"
 """How a machine without backup reads in plans."""
 
 
-class BadArchiveMark(ValueError):
+class BadArchiveMark(BadValue):
     """An archive's notes claim to say whose it is, and cannot be believed. The text says why."""
 
 
@@ -384,7 +385,7 @@ def days_in_words(words: str | None) -> int | None:
         return None
     found = re.fullmatch(r"([1-9][0-9]{0,3}) days", words)
     if found is None or int(found[1]) > _MOST_DAYS:
-        raise ValueError(f"the retention that was last applied cannot be read from its mark: {words[:40]!r}")
+        raise BadValue(f"the retention that was last applied cannot be read from its mark: {words[:40]!r}")
     return int(found[1])
 
 

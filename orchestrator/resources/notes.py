@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from typing import Any, Literal, TypeVar
 
+from orchestrator.errors import BadValue
 from orchestrator.guests.keys import is_public_key
 from orchestrator.guests.rules import policy_from_data
 
@@ -50,7 +51,7 @@ _SECONDS = (0, 253_402_300_799)
 """Since the epoch, up to the end of the year 9999: the last that a date can hold."""
 
 
-class UnreadableMark(ValueError):
+class UnreadableMark(BadValue):
     """There is a mark, and it cannot be read. The text says why.
 
     Attributes:
@@ -504,11 +505,11 @@ def write_mark(mark: Mark, notes: str = "") -> str:
     try:
         parse_mark(text)
     except UnreadableMark as error:
-        raise ValueError(
+        raise BadValue(
             f"the notes of {mark.client}/{mark.machine} could not be read again, so they were not written: {error}"
         ) from error
     if len(text) > MAXIMUM_LENGTH:
-        raise ValueError(
+        raise BadValue(
             f"the notes of {mark.client}/{mark.machine} would be {len(text)} characters long; Proxmox stores "
             f"{MAXIMUM_LENGTH}: shorten the text beside the mark, or the list of open ports"
         )

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import OrchestratorError
+
 if TYPE_CHECKING:
     from orchestrator.sites.model import SecretReference
 
@@ -22,7 +24,7 @@ COMMAND_SECONDS = 60
 _LARGEST_BYTES = 64 * 1024
 
 
-class SecretUnavailable(Exception):
+class SecretUnavailable(OrchestratorError):
     """A secret cannot be had, or not safely. The text says where, why, and what to do."""
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from orchestrator.applying.lock_note import LOCK_POOL, read_note
-from orchestrator.cli import session
+from orchestrator.operations.run import connect
 from orchestrator.proxmox import (
     Cluster,
     ClusterState,
@@ -45,8 +45,7 @@ _QUIET_LOOKS = 2
 def clusters(run: Run) -> Iterator[dict[str, Cluster]]:
     """Every site's API, as the inventory's token."""
     made = {
-        name: session.connect(name, site, resolve(site.api.token_secret))
-        for name, site in run.provider.sites.items()
+        name: connect(name, site, resolve(site.api.token_secret)) for name, site in run.provider.sites.items()
     }
     try:
         yield made

@@ -15,7 +15,6 @@ from typing import Any
 
 from orchestrator.applying.apply import apply_plan
 from orchestrator.applying.freezing import FreezeWatch
-from orchestrator.cli import planning, session
 from orchestrator.history import open_history
 from orchestrator.nightly.due import BackupLine
 from orchestrator.nightly.endings import ContractLine
@@ -24,6 +23,8 @@ from orchestrator.nightly.result import NightReport
 from orchestrator.nightly.retention import RetentionLine
 from orchestrator.nightly.snapshots import SnapshotLine
 from orchestrator.nightly.storages import StorageLine
+from orchestrator.operations import preparing
+from orchestrator.operations.run import journal
 from orchestrator.planning.saved import PlanOptions
 from orchestrator.proxmox import Cluster, Patience
 from orchestrator.resources.backup import ArchiveMark, archive_notes, read_archive_mark
@@ -197,20 +198,20 @@ class ApplyRun(ReferenceRun):
 
     def run(self, *, again: bool = False, limits: Limits = LONG) -> Ending:
         """Plan and apply, as the command does."""
-        asked = planning.request(
+        asked = preparing.wanted(
             load_provider(self.desk.folder),
             PlanOptions(paths=[str(self.desk.folder / "subscriptions")], restart_now=True),
             settle_seconds=60,
         )
         with _client(self.fake, limits) as cluster, open_history(_history(self.desk)) as history:
             clusters = {"paris": cluster}
-            prepared = planning.prepare(asked, clusters, {})
+            prepared = preparing.prepare(asked, clusters, {})
             plan = prepared.plan
             outcomes = apply_plan(
                 plan,
                 clusters,
                 prepared.observed,
-                replace(session.journal(history, "test", lambda *_: None, clusters), gate=_gate(cluster)),
+                replace(journal(history, "test", lambda *_: None, clusters), gate=_gate(cluster)),
                 ssh=None,
                 restart_now=True,
                 pause=_hurry,

@@ -44,19 +44,19 @@ def test_a_saved_plan_is_applied_exactly_and_only_once(desk: Desk) -> None:
     assert str(desk.machines()["web-1"]["config"]["cores"]) == "2"
     desk.fakes["paris"].control("reset_calls")
     again = desk.apply("--plan", "saved.json")
-    assert again.code == 1 and "moved: dupont/web-1: the changes are not the same any more" in again.err, (
-        again
-    )
+    assert (
+        again.code == 1 and "changed since: dupont/web-1: the changes are not the same any more" in again.err
+    ), again
     assert _writes(desk) == []
 
 
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("file", "moved: file subscriptions/dupont.yaml was changed"),
-        ("new file", "moved: file subscriptions/martin.yaml is new"),
-        ("digest", "moved: dupont/web-1: its configuration was changed (digest"),
-        ("machine", "moved: dupont/web-1: nothing is left to do, somebody did it"),
+        ("file", "changed since: file subscriptions/dupont.yaml was changed"),
+        ("new file", "changed since: file subscriptions/martin.yaml is new"),
+        ("digest", "changed since: dupont/web-1: its configuration was changed (digest"),
+        ("machine", "changed since: dupont/web-1: nothing is left to do, somebody did it"),
         ("seal", "saved.json was changed after it was saved"),
         ("age", "more than 0 hours ago"),
         ("options", "saved.json says already what to plan for"),

@@ -31,7 +31,7 @@ from orchestrator.applying.lock import (
     Timing,
 )
 from orchestrator.applying.lock_note import LockNote, Process, read_note
-from orchestrator.cli.session import open_run
+from orchestrator.operations.run import open_run
 from orchestrator.proxmox import Cluster, ping_agent
 from orchestrator.sites import load_provider
 from tests.api.desk import Desk, machine, subscription

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli import planning
+from orchestrator.operations import preparing
 from orchestrator.planning.document import to_document
 from orchestrator.planning.review import render_markdown
 from orchestrator.planning.text import render_plan
@@ -91,8 +91,8 @@ class World:
         self.entries = self.cluster.get(VICTIM)
 
     def plan(self) -> Any:
-        asked = planning.Request(provider=self.provider, desired=self.desired)
-        plan = planning.prepare(asked, {"paris": self.cluster}, {}).plan  # type: ignore[dict-item]
+        asked = preparing.Wanted(provider=self.provider, desired=self.desired)
+        plan = preparing.prepare(asked, {"paris": self.cluster}, {}).plan  # type: ignore[dict-item]
         document = to_document(plan)
         assert list(render_plan(plan)) and render_markdown(document)
         return json.loads(document.model_dump_json())

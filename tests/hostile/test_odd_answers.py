@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from orchestrator.applying.journal import Journal
-from orchestrator.cli import planning
 from orchestrator.contract.calendar import window_closes
 from orchestrator.history import History, open_history
 from orchestrator.nightly.backups import BackupStep
 from orchestrator.nightly.context import Night
 from orchestrator.nightly.run import plan_night
 from orchestrator.nightly.step import Work
+from orchestrator.operations import preparing
 from orchestrator.planning.document import to_document
 from orchestrator.planning.saved import PlanOptions
 from orchestrator.planning.text import render_plan
@@ -65,7 +65,7 @@ class Estate:
             self._file("dupont", "web-1", "paris", "web-2"), self._file("martin", "shop-1", "lyon", "shop-2")
         )
         self.provider = load_provider(folder)
-        self.asked = planning.request(
+        self.asked = preparing.wanted(
             self.provider, PlanOptions(paths=[str(folder / "subscriptions")]), made_at=MONDAY_NIGHT
         )
         self.history = open_history(folder / "history.db")
@@ -85,7 +85,7 @@ class Estate:
 
     def plan(self) -> dict[str, Any]:
         """A plan, rendered in every form, as data."""
-        plan = planning.prepare(self.asked, self.clusters(), {}).plan
+        plan = preparing.prepare(self.asked, self.clusters(), {}).plan
         list(render_plan(plan, show_unmanaged=True))
         document: dict[str, Any] = json.loads(to_document(plan).model_dump_json())
         return document

@@ -21,7 +21,7 @@ from orchestrator.cli import progress, session
 from orchestrator.cli.history import history as history_command
 from orchestrator.cli.night_events import events
 from orchestrator.cli.outlet import outlets
-from orchestrator.cli.planning import print_plan
+from orchestrator.cli.plan import print_plan
 from orchestrator.cli.speaking import LogFormat, begin
 from orchestrator.documents import Problem
 from orchestrator.history import open_history

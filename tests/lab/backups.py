@@ -51,7 +51,7 @@ def log(api: Client, upid: str) -> str:
 
 def folder(api: Client) -> Path:
     """Where the storage stands."""
-    return Path(api.get(f"/storage/{STORE}")["path"])
+    return next(Path(entry["path"]) for entry in api.get("/storage") if entry["storage"] == STORE)
 
 
 def until(condition: Callable[[], bool]) -> None:

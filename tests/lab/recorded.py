@@ -171,7 +171,7 @@ class Bench:
     def _make_archive(self, volid: str) -> None:
         """Make a backup of a tiny machine, under the name that the call knows."""
         storage, _, name = volid.partition(":")
-        folder = Path(self.root.get(f"/storage/{storage}")["path"]) / "dump"
+        folder = storage_folders(self.root)[storage] / "dump"
         (folder / Path(name).name).unlink(missing_ok=True)
         before = set(folder.iterdir())
         self._arrange(190, exists=True)
@@ -189,7 +189,7 @@ class Bench:
         if line.method == "POST" and line.path == "/pools" and line.status == 200:
             if wanted in present:
                 self._empty(wanted)
-                self.root.call("DELETE", "/pools", {"poolid": wanted})
+                self.root.call("DELETE", f"/pools/{wanted}")
         elif wanted not in present:
             self.root.call("POST", "/pools", {"poolid": wanted})
         if line.method == "DELETE" and line.status == 200:
@@ -269,9 +269,14 @@ _STATES: tuple[tuple[str, Callable[[Bench, int, re.Match[str]], None]], ...] = (
 """What the words of a call and of its answer say of the machine."""
 
 
+def storage_folders(client: Client) -> dict[str, Path]:
+    """Where the storages stand."""
+    return {entry["storage"]: Path(entry["path"]) for entry in client.get("/storage")}
+
+
 def put_files(lab: Lab) -> None:
     """Put the files into the storages that some calls are about."""
-    storages = {entry["storage"]: Path(entry["path"]) for entry in lab.client(user="root").get("/storage")}
+    storages = storage_folders(lab.client(user="root"))
     image = storages["local"] / "import" / "debian12.qcow2"
     image.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(image), "16M"], check=True)

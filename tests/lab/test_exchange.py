@@ -12,8 +12,8 @@ from orchestrator.applying.in_place import Exchange, interrupted_copy
 from orchestrator.applying.journal import Journal
 from orchestrator.applying.restoring import Copy
 from orchestrator.applying.vm import Vm
-from orchestrator.cli.session import open_clusters
 from orchestrator.history import open_history
+from orchestrator.operations.run import open_clusters
 from orchestrator.proxmox import Cluster, read_cluster
 from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes
 from orchestrator.resources.notes import Mark, write_mark

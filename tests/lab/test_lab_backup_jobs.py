@@ -138,25 +138,6 @@ def test_stopped_task_leaves_no_archive_and_no_lock(api: Client, root: Client, r
     assert back_up(api).endswith(".vma"), "nothing in QEMU is in the next one's way"
 
 
-def test_suspended_guest_goes_on(api: Client, root: Client) -> None:
-    api.run("POST", f"{VM}/status/start")
-    upid = ask(api, mode="suspend")
-    assert api.end_of(upid) == "OK", log(api, upid)
-    assert "INFO: backup mode: suspend\n" in log(api, upid)
-    assert "INFO: suspending guest\n" in log(api, upid)
-    assert "INFO: resuming VM again after 0 seconds\n" in log(api, upid)
-
-
-def test_guest_that_does_not_go_down_fails_mode_stop_and_runs_on(lab: Lab, api: Client, root: Client) -> None:
-    api.run("POST", f"{VM}/status/start")
-    upid = ask(api, mode="stop", stopwait=0)
-    assert api.end_of(upid) == "job errors"
-    assert "ERROR: Backup of VM 100 failed - VM quit/powerdown failed - got timeout\n" in log(api, upid)
-    assert status(api) == ("running", None)
-    assert tell_qemu(lab, "query-status")["status"] == "running"
-    assert traces(api) == []
-
-
 def test_one_machine_that_fails_does_not_keep_the_others(api: Client, root: Client) -> None:
     upid = ask(api, vmid="999,100")
     assert api.end_of(upid) == "job errors"
@@ -200,33 +181,6 @@ def test_full_storage(lab: Lab, api: Client, root: Client, compress: str) -> Non
     assert status(api) == ("stopped", None)
 
 
-def test_older_archives_go_when_the_new_one_is_there(api: Client, root: Client) -> None:
-    first = back_up(api)
-    protected = back_up(api, protected=1)
-    upid = ask(root, **{"prune-backups": "keep-last=1"})
-    assert api.end_of(upid) == "OK"
-    assert "INFO: prune older backups with retention: keep-last=1\n" in log(api, upid)
-    assert f"INFO: removing backup '{first}'\n" in log(api, upid)
-    assert "INFO: pruned 1 backup(s) not covered by keep-retention policy\n" in log(api, upid)
-    assert len(archives(api)) == 2
-    assert protected in archives(api)
-    full = ask(root, remove=0, **{"prune-backups": "keep-last=1"})
-    assert api.end_of(full) == "job errors"
-    assert "There is a max backup limit of 1 enforced by the target storage" in log(api, full)
-
-
-def test_protected_archives_are_limited_without_datastore_allocate(api: Client, root: Client) -> None:
-    for second in range(5):
-        path = folder(api) / "dump" / f"vzdump-qemu-100-2026_01_01-00_00_0{second}.vma"
-        path.touch()
-        path.with_name(f"{path.name}.protected").touch()
-    upid = ask(api, protected=1)
-    assert api.end_of(upid) == "job errors"
-    text = f"The number of protected backups per guest is limited to 5 on storage '{STORE}'"
-    assert text in log(api, upid)
-    assert api.end_of(ask(root, protected=1)) == "OK"
-
-
 def test_notes(api: Client, root: Client) -> None:
     template = "{{cluster}}/{{node}}/{{vmid}}/{{guestname}} \\\\ {{literal }}\\nsecond"
     volid = back_up(api, **{"notes-template": template})
@@ -239,11 +193,7 @@ def test_notes(api: Client, root: Client) -> None:
     ("options", "status", "words"),
     [
         ({"bwlimit": 1}, 403, "Permission check failed (/, Sys.Modify)"),
-        (
-            {"prune-backups": "keep-last=1"},
-            403,
-            f"Permission check failed (/storage/{STORE}, Datastore.Allocate)",
-        ),
+        ({"mode": "suspend"}, 501, "Backup mode 'suspend' not implemented"),
         ({"compress": "lzo"}, 501, "Compression 'lzo' not implemented"),
         ({"vmid": ""}, 400, "property is missing"),
         ({"vmid": "1x"}, 400, "invalid format - value does not look like a valid VM ID\n"),

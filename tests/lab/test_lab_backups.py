@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -131,39 +128,6 @@ def test_what_is_refused(lab: Lab, api: Client) -> None:
     api.put(f"{_CONTENT}/{archive['volid']}", protected=1)
     removed = api.end_of(api.call("DELETE", f"{_CONTENT}/{archive['volid']}").data)
     assert removed.startswith("cannot remove protected volume")
-
-
-def test_prune_keeps_days_that_have_a_backup_and_what_is_protected(lab: Lab, api: Client) -> None:
-    path = _path(api, _backup(api)["volid"])
-    for day in ("20", "18", "15", "14"):
-        (path.parent / f"vzdump-qemu-100-2026_11_{day}-22_00_00.vma.zst").write_bytes(b"x")
-    old = f"{STORE}:backup/vzdump-qemu-100-2026_11_14-22_00_00.vma.zst"
-    api.put(f"{_CONTENT}/{old}", protected=1)
-    prune = "/nodes/pve1/storage/backup-lyon/prunebackups"
-    marks = {entry["volid"]: entry["mark"] for entry in api.get(prune, **{"prune-backups": "keep-daily=3"})}
-    assert sorted(marks.values()) == ["keep", "keep", "keep", "protected", "remove"]
-    api.run("DELETE", f"{prune}?prune-backups=keep-daily%3D3&vmid=100&type=qemu")
-    left = {archive["volid"] for archive in _archives(api)}
-    assert len(left) == 4 and old in left
-
-
-@pytest.fixture
-def small(lab: Lab, api: Client) -> Iterator[Path]:
-    """The backup storage on a file system of 8 MiB."""
-    folder = Path(api.get(f"/storage/{STORE}")["path"])
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], check=True)
-    (folder / "dump").mkdir()
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_a_full_storage_fails_the_backup_and_leaves_nothing(lab: Lab, api: Client, small: Path) -> None:
-    (small / "something").write_bytes(b"x" * (8 * 1024**2 - 16384))
-    write(image(lab, api), os.urandom(4 * 1024**2))
-    upid = api.call("POST", "/nodes/pve1/vzdump", {"vmid": 100, "storage": STORE, "compress": "zstd"}).data
-    assert api.end_of(upid) == "job errors"
-    assert "No space left on device" in "\n".join(_log(api, upid))
-    assert list((small / "dump").iterdir()) == [] and "lock" not in api.get(f"{VM}/config")
 
 
 def test_disks_change_their_owner_and_keep_their_content(lab: Lab, api: Client) -> None:

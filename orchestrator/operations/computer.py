@@ -1,0 +1,78 @@
+"""This computer and the account that the program runs under: who it is, where its files go."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from orchestrator.errors import RequestRefused
+from orchestrator.shown import visible
+
+_LONGEST_NAME = 100
+"""Characters of an account's name: whoever is stopped by a freeze or a lock reads it in one line."""
+
+
+def operator() -> str:
+    """Who runs this: the person behind sudo, or the account; its number if it has no name here."""
+    try:
+        name = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a container's account that /etc/passwd does not have
+        name = f"uid {os.getuid()}"
+    return visible(name, longest=_LONGEST_NAME)
+
+
+def state_directory() -> Path:
+    """Where the history and reports live: ``$XDG_STATE_HOME/orchestrator`` or ``~/.local/state/orchestrator``.
+
+    Raises:
+        RequestRefused: the account has no home.
+    """
+    home = os.environ.get("XDG_STATE_HOME")
+    if home:
+        return Path(home) / "orchestrator"
+    try:
+        return Path.home() / ".local" / "state" / "orchestrator"
+    except RuntimeError:
+        raise RequestRefused(
+            "the folder for the history and the locks is unknown, for this account has no home: set XDG_STATE_HOME to "
+            "a folder of its own"
+        ) from None
+
+
+def home_path(path: str | Path) -> Path:
+    """A path whose ``~`` is the account's home.
+
+    Raises:
+        RequestRefused: there is no such home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise RequestRefused(f"{path}: this computer knows no home for ~: write the whole path") from None
+
+
+def replace_file(path: Path, text: str, *, mode: int | None = None) -> None:
+    """Write a file whole or not at all: somebody may be reading the earlier one.
+
+    Args:
+        path: where; its folder is made.
+        text: what.
+        mode: who may read it; by default as the account's umask has it.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(text, encoding="utf-8")
+        if mode is not None:
+            fresh.chmod(mode)
+        fresh.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        # A full disk is noticed where no name is known any more.
+        raise OSError(error.errno, error.strerror, str(error.filename or path)) from error

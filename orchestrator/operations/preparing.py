@@ -1,0 +1,235 @@
+"""Making a plan: what it is limited to, what was decided for it, and the plan itself."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from orchestrator.applying.looking import look_into_guests
+from orchestrator.documents.files import YamlFile, yaml_files
+from orchestrator.errors import RequestRefused, local_reason
+from orchestrator.history.errors import HistoryMissing
+from orchestrator.operations.computer import operator, replace_file
+from orchestrator.operations.inputs import (
+    Tell,
+    check_selection,
+    open_desired,
+    selection,
+    ssh_settings,
+)
+from orchestrator.operations.inventory import DEFAULT_FOLDER, provider_name
+from orchestrator.operations.plan_request import PlanRequest
+from orchestrator.operations.run import open_history
+from orchestrator.planning.document import to_document
+from orchestrator.planning.interventions import NO_DECISIONS, Decisions, FreeUse, with_interventions
+from orchestrator.planning.plan import Plan, SiteFailure, make_plan
+from orchestrator.planning.safety import read_allowed, with_risks
+from orchestrator.planning.saved import PlanOptions, SavedPlan, hash_files
+from orchestrator.proxmox import Cluster
+from orchestrator.resources.change import ChangeClass
+from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.observed import ObservedSite
+from orchestrator.resources.reading_ahead import ReadingAhead
+from orchestrator.resources.scope import EVERYTHING, Selection
+from orchestrator.resources.survey import Asked, observe_sites
+from orchestrator.shown import json_safe
+from orchestrator.sites.model import Provider
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A plan with what it was made from."""
+
+    plan: Plan
+    observed: Mapping[str, ObservedSite]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a plan is asked for, read and checked before anything is looked at.
+
+    Attributes:
+        selection: what it is limited to.
+        decisions: quotes and classes.
+        allowed: what ``--allow`` names.
+        guests: look into the guests as well.
+        made_at: the moment to plan for; now if None.
+        settle_seconds: how long to wait for clones that an earlier, killed run asked for.
+    """
+
+    provider: Provider
+    desired: tuple[DesiredMachine, ...]
+    selection: Selection = EVERYTHING
+    restart_now: bool = False
+    guests: bool = False
+    decisions: Decisions = NO_DECISIONS
+    allowed: frozenset[str] = frozenset()
+    made_at: dt.datetime | None = None
+    settle_seconds: float = 0.0
+
+
+def wanted(
+    provider: Provider,
+    options: PlanOptions,
+    tell: Tell = lambda _: None,
+    *,
+    made_at: dt.datetime | None = None,
+    settle_seconds: float = 0.0,
+) -> Wanted:
+    """Read the clients' files and check the options.
+
+    Raises:
+        OrchestratorError: something is wrong with them.
+    """
+    desired = open_desired([Path(path) for path in options.paths], provider, tell)
+    chosen = selection(options.only)
+    check_selection(chosen, desired)
+    return Wanted(
+        provider=provider,
+        desired=desired,
+        selection=chosen,
+        restart_now=options.restart_now,
+        guests=options.guests,
+        decisions=Decisions(quote=options.quote, classes=_classes(options.classes)),
+        allowed=read_allowed(options.allow),
+        made_at=made_at,
+        settle_seconds=settle_seconds,
+    )
+
+
+def options_of(request: PlanRequest) -> PlanOptions:
+    """The options of a plan, as they are saved with it.
+
+    Raises:
+        RequestRefused: one is not written as it must be.
+    """
+    pairs = {}
+    for text in request.classes:
+        target, sign, name = text.partition("=")
+        if not sign or "/" not in target:
+            raise RequestRefused(f"--class {text}: say CLIENT/MACHINE=CLASS, such as dupont/web-1=standard")
+        pairs[target] = name
+    if request.quote is not None and not request.quote.strip():
+        raise RequestRefused("--quote is empty: name the accepted quote's reference")
+    return PlanOptions(
+        paths=[str(path) for path in request.paths or [DEFAULT_FOLDER]],
+        only=request.only,
+        restart_now=request.restart_now,
+        guests=request.guests,
+        quote=request.quote.strip() if request.quote else None,
+        classes=pairs,
+        allow=list(request.allow),
+    )
+
+
+def _classes(pairs: Mapping[str, str]) -> dict[tuple[str, str], ChangeClass]:
+    found = {}
+    for target, name in pairs.items():
+        client, _, machine = target.partition("/")
+        if name not in set(ChangeClass):
+            raise RequestRefused(
+                f"--class {target}={name}: the classes are {', '.join(ChangeClass)} (art. 3.8.4)"
+            )
+        found[client, machine] = ChangeClass(name)
+    return found
+
+
+def used_changes(history: str | None, desired: Iterable[DesiredMachine]) -> FreeUse:
+    """The month's free changes so far; none where there is no history yet, or no client has any (article 3.8.4).
+
+    The library of the database takes longer to load than a few machines to plan, so it is only loaded for an answer.
+    """
+    if not any(machine.change_terms for machine in desired):
+        return {}
+    from orchestrator.history.changes import free_changes
+
+    try:
+        with open_history(history, create=False) as opened:
+            return free_changes(opened, dt.datetime.now(dt.UTC))
+    except HistoryMissing:
+        return {}
+
+
+def prepare(
+    asked: Wanted, clusters: Mapping[str, Cluster], used: FreeUse, ahead: ReadingAhead | None = None
+) -> Prepared:
+    """Observe every site at once, plan, and say what the plan means: who pays, and what is dangerous about it.
+
+    Args:
+        asked: what the plan is asked for.
+        clusters: by site.
+        used: the month's free changes so far.
+        ahead: what is being read of them already.
+    """
+    chosen, decisions = asked.selection, asked.decisions
+    read = observe_sites(
+        clusters,
+        Asked(
+            desired=asked.desired,
+            selection=chosen,
+            everybody=asked.guests,
+            plan=True,
+            settle_seconds=asked.settle_seconds,
+        ),
+        ahead.look_at if ahead else None,
+    )
+    observed = read.observed
+    failures = [SiteFailure(site=site, reason=why) for site, why in read.failures.items()]
+    inside = None
+    if asked.guests:
+        ssh = ssh_settings(asked.provider)
+        inside = look_into_guests(asked.desired, observed, ssh, includes=chosen.includes)
+    plan = make_plan(
+        asked.desired,
+        observed,
+        asked.made_at or dt.datetime.now(dt.UTC),
+        selection=chosen,
+        restart_now=asked.restart_now,
+        failures=failures,
+        inside=inside,
+    )
+    if chosen.machine is not None and not plan.machines and not failures and not plan.unreadable:
+        raise RequestRefused(
+            f"{chosen.client} has no machine {chosen.machine}, neither in its file nor at its sites"
+        )
+    _check_classes(decisions, plan)
+    plan = with_interventions(plan, used, decisions)
+    plan = with_risks(plan, observed, asked.provider.safety, asked.allowed)
+    return Prepared(plan=plan, observed=observed)
+
+
+def _check_classes(decisions: Decisions, plan: Plan) -> None:
+    known = {machine.key for machine in plan.machines}
+    for key in decisions.classes:
+        if key not in known and not plan.failures and not plan.unreadable:
+            raise RequestRefused(f"--class {'/'.join(key)}: the plan has no such machine")
+
+
+def save(path: Path, chosen: PlanOptions, provider: Provider, inventory: str, plan: Plan) -> None:
+    """Save a plan, whole or not at all."""
+    saved = SavedPlan(
+        orchestrator=version("orchestrator"),
+        made_by=operator(),
+        inventory=inventory,
+        sites=provider_name(provider),
+        options=chosen,
+        files=files_of(chosen),
+        plan=to_document(plan),
+    )
+    try:
+        replace_file(path, json_safe(saved.sealed().model_dump_json(indent=1)) + "\n")
+    except OSError as error:
+        raise RequestRefused(f"the plan cannot be saved: {local_reason(error)}") from error
+
+
+def files_of(chosen: PlanOptions) -> dict[str, str]:
+    """The clients' files of a plan with their hashes."""
+    found = yaml_files([Path(path) for path in chosen.paths])
+    files = [file.path for file in found if isinstance(file, YamlFile)]
+    try:
+        return hash_files(files)
+    except OSError as error:
+        raise RequestRefused(f"a file cannot be read again: {local_reason(error)}") from error

@@ -1,0 +1,78 @@
+"""Machines as the hypervisors have them, and what was done to them last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.operations.inputs import selection
+from orchestrator.operations.inventory import open_provider
+from orchestrator.operations.run import SILENT, Events, open_clusters, open_history
+from orchestrator.resources.observed import ObservedMachine
+from orchestrator.resources.scope import Selection
+from orchestrator.resources.survey import Asked, observe_sites
+from orchestrator.resources.unreadable import Unreadable
+
+if TYPE_CHECKING:
+    from orchestrator.history import Entry
+
+_ENTRIES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What there is of a client, or of one machine.
+
+    Attributes:
+        machines: ours, as they are.
+        entries: the last entries of each one's history, the latest first, by client and machine.
+        seeming: what could not be read, and seems to be what was asked for, or a copy of it.
+        unread: sites that could not be read, and why.
+    """
+
+    machines: tuple[ObservedMachine, ...]
+    entries: Mapping[tuple[str, str], list[Entry]]
+    seeming: tuple[Unreadable, ...]
+    unread: tuple[str, ...]
+
+
+def show(target: str, inventory: str | None, history: str | None, events: Events = SILENT) -> Shown:
+    """Read a client's machines, or one.
+
+    Args:
+        target: ``CLIENT[/MACHINE]``.
+        inventory: where the sites' file is.
+        history: a file or URL; None: the usual one.
+        events: who is told what.
+
+    Raises:
+        OrchestratorError: the sites' file or the history cannot be used.
+    """
+    provider = open_provider(inventory)
+    chosen = selection(target)
+    with open_clusters(provider, notice=events.notice) as clusters:
+        read = observe_sites(clusters, Asked(selection=chosen))
+    found: list[ObservedMachine] = []
+    seeming: list[Unreadable] = []
+    for observed in read.observed.values():
+        found += [m for m in observed.machines if m.mark and chosen.includes(m.mark.client, m.mark.machine)]
+        seeming += [item for item in observed.unreadable if _seems(item, chosen)]
+    entries = {}
+    if found:
+        with open_history(history) as opened:
+            for key in ((m.mark.client, m.mark.machine) for m in found if m.mark):
+                entries[key] = opened.entries(client=key[0], machine=key[1], limit=_ENTRIES)
+    return Shown(
+        machines=tuple(found),
+        entries=entries,
+        seeming=tuple(seeming),
+        unread=tuple(f"{site}: {why}" for site, why in read.failures.items()),
+    )
+
+
+def _seems(item: Unreadable, chosen: Selection) -> bool:
+    """Whether something that could not be read seems to be what is asked for, or a copy of it."""
+    if item.client is None or item.client != chosen.client:
+        return False
+    return chosen.machine is None or item.machine in (None, chosen.machine)
