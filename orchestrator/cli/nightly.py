@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,14 +15,6 @@ from orchestrator.operations import night as operation
 from orchestrator.operations.computer import state_directory
 from orchestrator.operations.night import NightRequest
 from orchestrator.operations.publishing import Outlets
-
-
-class LogFormat(StrEnum):
-    """How the run tells what it does."""
-
-    AUTO = "auto"
-    TEXT = "text"
-    JSON = "json"
 
 
 def nightly(
@@ -68,9 +59,6 @@ def nightly(
     boot_timeout: Annotated[
         float, typer.Option(min=1, help="Seconds that a restored machine may take to boot.")
     ] = 600.0,
-    log_format: Annotated[
-        LogFormat, typer.Option(help="auto: text for a person who watches, else one JSON line an event.")
-    ] = LogFormat.AUTO,
     history: session.HistoryPath = None,
 ) -> None:
     """Snapshots, backups, retention, restore tests, and a report. Start it again after a kill: nothing is done twice.
@@ -98,7 +86,7 @@ def nightly(
         ping=ping_url,
         language=language.value,
     )
-    ended = operation.run(request, outlets, PROGRESS, lambda: events(log_format.value))
+    ended = operation.run(request, outlets, PROGRESS, events)
     session.end_if(ended.interrupted)
     if not ended.report.well:
         raise typer.Exit(1)

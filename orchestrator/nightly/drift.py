@@ -14,6 +14,7 @@ from orchestrator.nightly.step import Step
 from orchestrator.nightly.updates import UpdateStep
 from orchestrator.planning.inside import inside_changes
 from orchestrator.planning.plan import Plan, SiteFailure, make_plan
+from orchestrator.planning.words import sides
 from orchestrator.proxmox import ProxmoxError
 from orchestrator.reports.page import Section, table_of
 from orchestrator.resources.change import Change, Kind
@@ -147,13 +148,14 @@ def _lines(plan: Plan) -> Iterable[DriftLine]:
     for machine in plan.machines:
         for change in machine.changes:
             if change.drift or change.kind in (Kind.NOTICE, Kind.REFUSED):
+                before, after = sides(change)
                 yield DriftLine(
                     client=machine.client,
                     machine=machine.machine,
                     site=machine.site,
                     what=change.what,
-                    before=change.before,
-                    after=change.after,
+                    before=before,
+                    after=after,
                     why=change.why,
                 )
 
@@ -174,8 +176,8 @@ def drift_inside(seen: GuestsSeen) -> list[DriftLine]:
                 machine=machine.desired.name,
                 site=machine.observed.site,
                 what=change.what,
-                before=change.before,
-                after=change.after,
+                before=sides(change)[0],
+                after=sides(change)[1],
                 why=change.why or "changed inside the machine: orchestrator apply --guests undoes it",
             )
             for change in changes

@@ -131,7 +131,7 @@ class MachineStep(Step):
                 if (mark := machine.mark) is None:
                     continue
                 told.add((mark.client, mark.machine))
-                days, archives = self.work.night.known_backup_days(mark), machine.archives or ()
+                days, archives = self.work.night.backup_days(mark), machine.archives or ()
                 if days is not None or archives:
                     yield self._machine_line(
                         mark.client, mark.machine, mark.contract, machine.site, days, archives, mark.tested

@@ -119,11 +119,7 @@ def choose_tests(night: Night, readings: Mapping[str, SiteReading], today: dt.da
     for reading in readings.values():
         for machine in reading.observed.machines:
             mark = machine.mark
-            if (
-                mark is None
-                or night.known_backup_days(mark) is None
-                or night.out_of_service(mark.client, mark)
-            ):
+            if mark is None or night.backup_days(mark) is None or night.out_of_service(mark.client, mark):
                 continue
             if _tested_since(machine, mark.tested, today):
                 tonight += 1

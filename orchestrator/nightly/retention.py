@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.applying.backups import remove_archive
+from orchestrator.applying.archive_tasks import remove_archive
 from orchestrator.contract.calendar import day_in_paris, paris_time
 from orchestrator.contract.retention import Verdict
 from orchestrator.counting import counted
@@ -150,10 +150,7 @@ def over(night: Night, reading: SiteReading) -> list[tuple[tuple[str, str], Verd
         if night.out_of_service(key[0], mark):
             continue  # suspended: nothing is deleted (article 9)
         if mark is not None:
-            try:
-                days, in_file = night.backup_days(mark), not night.has_left(mark)
-            except ValueError:  # told by the plan of the backups: how long they are kept is not known
-                continue
+            days, in_file = night.backup_days(mark), not night.has_left(mark)
         else:  # its machine is not here any more, or not yet
             days, in_file = (desired.backup_days if desired else None), desired is not None
         found += [

@@ -16,6 +16,7 @@ from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import LineOfMachine
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import Failures
+from orchestrator.planning.words import sides
 from orchestrator.reports.page import Cell, Section, Tone, table_of
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.snapshot import (
@@ -92,7 +93,7 @@ class SnapshotStep(Step):
                 if change.kind is Kind.UNABLE:
                     yield Text(f"  ✗ {change.what} {_name(machine)}   {change.why}", "red")
                 else:
-                    yield Text(f"  + {change.what} {_name(machine)}   {change.after}", "green")
+                    yield Text(f"  + {change.what} {_name(machine)}   {sides(change)[1]}", "green")
 
     def run(self) -> None:
         """Note what an earlier run took, then take what is due."""

@@ -214,7 +214,7 @@ def _loads(night: Night, reading: SiteReading, storage: str, since: dt.datetime)
     """What each machine of the site adds to a storage and has there; a machine with several takes even shares."""
     for machine in reading.observed.machines:
         mark, archives = machine.mark, machine.archives or ()
-        days = night.known_backup_days(mark) if mark else None
+        days = night.backup_days(mark) if mark else None
         backup_storages = night.provider.sites[reading.observed.site].backup_storages
         names = [item.name for item in backup_storages] if days is not None else []
         share = expected_size(machine, night.clock()) / len(names) if storage in names else 0.0
