@@ -30,7 +30,7 @@ REMEDIES = Path(__file__).parent / "remedies.yaml"
 GAP = "…"
 """What stands for the part of a message that differs each time."""
 
-_FILES = ("documents", "subscriptions", "sites")
+_FILES = ("yaml_reader", "subscriptions", "sites")
 """Packages that read files: what they refuse is said by ``orchestrator validate``."""
 
 _BY_FILE = ("Finding", "Sentence", "Mistake", "Ambiguous", "Problem", "_no_line")
