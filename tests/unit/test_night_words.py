@@ -56,7 +56,8 @@ def test_no_event_of_a_night_lacks_its_sentence() -> None:
     from orchestrator.cli.night_words import _SENTENCES
 
     text = "\n".join(
-        path.read_text() for path in (*(FOLDER / "nightly").glob("*.py"), FOLDER / "cli" / "nightly.py")
+        path.read_text()
+        for path in (*(FOLDER / "nightly").glob("*.py"), *(FOLDER / "operations").glob("night*.py"))
     )
     told = set(re.findall(r"""tell\)?\(\s*"([a-z-]+)\"""", text)) | {"updated", "update-failed"}
     assert len(told) > 20 and told <= _SENTENCES.keys()
