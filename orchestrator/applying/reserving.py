@@ -19,7 +19,7 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.cloning import is_being_cloned
-from orchestrator.applying.vm import Stopped
+from orchestrator.applying.stopped import Stopped
 from orchestrator.errors import OrchestratorError
 from orchestrator.proxmox import NotFound, read_cluster, read_vm, side_by_side, where_is
 from orchestrator.resources.notes import read_mark
@@ -125,7 +125,7 @@ def _since(
         if mark is not None:
             made[mark.client, mark.machine] = vm.vmid
         owner = _Owner(f"VM {vm.vmid} ({vm.name})", (mark.client, mark.machine) if mark else None)
-        has = {*addresses_in(config), *([IPv4Address(mark.adopted)] if mark and mark.adopted else [])}
+        has = {*addresses_in(config), *([mark.adopted] if mark and mark.adopted else [])}
         for address in has - known:
             found[address].append(owner)
     return found, made

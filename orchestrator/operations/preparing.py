@@ -9,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from orchestrator.applying.looking import look_into_guests
-from orchestrator.documents.files import YamlFile, yaml_files
 from orchestrator.errors import RequestRefused, local_reason
 from orchestrator.history.errors import HistoryMissing
 from orchestrator.operations.computer import operator, replace_file
@@ -17,7 +16,6 @@ from orchestrator.operations.inputs import (
     Tell,
     check_selection,
     open_desired,
-    selection,
     ssh_settings,
 )
 from orchestrator.operations.inventory import DEFAULT_FOLDER, provider_name
@@ -31,12 +29,14 @@ from orchestrator.planning.saved import PlanOptions, SavedPlan, hash_files
 from orchestrator.proxmox import Cluster
 from orchestrator.resources.change import ChangeClass
 from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.kinds import EVERY_THING
 from orchestrator.resources.observed import ObservedSite
 from orchestrator.resources.reading_ahead import ReadingAhead
 from orchestrator.resources.scope import EVERYTHING, Selection
 from orchestrator.resources.survey import Asked, observe_sites
 from orchestrator.shown import json_safe
 from orchestrator.sites.model import Provider
+from orchestrator.yaml_reader.files import YamlFile, yaml_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ def wanted(
         OrchestratorError: something is wrong with them.
     """
     desired = open_desired([Path(path) for path in options.paths], provider, tell)
-    chosen = selection(options.only)
+    chosen = Selection.parse(options.only or "", EVERY_THING)
     check_selection(chosen, desired)
     return Wanted(
         provider=provider,
