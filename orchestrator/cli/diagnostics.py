@@ -34,22 +34,26 @@ _PLAIN = {
 
 
 class LogFormat(StrEnum):
-    """The form of what goes to standard error."""
+    """The form of all that is told besides results.
 
+    ``auto``: words; a night's events as JSON where nobody watches, for then they go into a log.
+    """
+
+    AUTO = "auto"
     TEXT = "text"
     JSON = "json"
 
 
 @dataclass
-class Voice:
+class Diagnostics:
     """What was chosen for this run of the program."""
 
-    form: LogFormat = LogFormat.TEXT
+    form: LogFormat = LogFormat.AUTO
     quiet: bool = False
     verbose: bool = False
 
 
-voice = Voice()
+diagnostics = Diagnostics()
 """Set once, before the command runs."""
 
 
@@ -74,7 +78,7 @@ class _Words(logging.Formatter):
 
 def begin(form: LogFormat, *, quiet: bool, verbose: bool) -> None:
     """Choose how this run speaks."""
-    voice.form, voice.quiet, voice.verbose = form, quiet, verbose
+    diagnostics.form, diagnostics.quiet, diagnostics.verbose = form, quiet, verbose
     logging.raiseExceptions = False  # a log that cannot be written must not print a traceback
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines() if form is LogFormat.JSON else _Words())
