@@ -1,10 +1,10 @@
 #!/bin/bash
-# Makes a Proxmox VE node of a Debian machine: packages, a bridge with NAT for guests, a second disk as the storage
+# Turns a Debian machine into a Proxmox VE node: packages, a bridge with NAT for guests, a second disk as the storage
 # of "another data centre", a template, and the role, user and token that the orchestrator uses.
 #
-# Every step looks first and does what is missing: run it again at any time. As root, in the machine itself.
-# The only things that it takes from outside are Proxmox's packages and their key, and a Debian cloud image, each
-# checked against a sum. What may be set in the environment stands in the first lines.
+# Every step checks first and only does what is missing, so you can run it again at any time, as root, in the machine
+# itself. It only downloads Proxmox's packages and their key, and a Debian cloud image, each checked against a checksum.
+# The environment variables that you can set are in the first lines.
 set -euo pipefail
 
 PVE_RELEASE="${PVE_RELEASE:-9}"                 # 8 on Debian 12, 9 on Debian 13
@@ -51,7 +51,7 @@ fail() { printf 'bootstrap: %s\n' "$*" >&2; exit 1; }
 # Fetch a file: an address, or a path (file://) where there is no network.
 fetch() { curl --fail --silent --show-error --location --retry 3 --output "$2" "$1"; }
 
-# Put standard input into a file, if that changes it; say whether it did.
+# Write standard input to a file if that changes it; say whether it did.
 put() {
   local fresh
   fresh=$(mktemp "$1.XXXXXX")
@@ -74,7 +74,7 @@ check_machine() {
   ip -4 -o address show | grep -q " $NODE_ADDRESS/" || fail "no interface has the address $NODE_ADDRESS"
 }
 
-# Proxmox takes the node's address from its host name; 127.0.1.1, which Debian writes there, will not do.
+# Proxmox takes the node's address from its host name; 127.0.1.1, which Debian writes there, does not work.
 name_node() {
   step "host name: $(hostname) is $NODE_ADDRESS"
   { grep -vE "^127\.0\.1\.1|[[:space:]]$(hostname)([[:space:]]|\$)" /etc/hosts || true
@@ -103,7 +103,7 @@ install_proxmox() {
   apt-get update
   echo "postfix postfix/main_mailer_type select Local only" | debconf-set-selections || true
   apt-get install --yes --no-install-recommends proxmox-ve
-  # It adds a repository that wants a subscription; without one every update would fail.
+  # It adds a repository that requires a subscription; without one every update would fail.
   rm -f /etc/apt/sources.list.d/pve-enterprise.list /etc/apt/sources.list.d/pve-enterprise.sources
 }
 
@@ -133,7 +133,7 @@ iface $GUEST_BRIDGE inet static
 	post-up nft -f /etc/network/orchestrator-nat.nft
 EOT
   fi
-  # At boot, and while packages are set up, something else may be at work on the network.
+  # At boot, and while packages are being set up, something else may be changing the network.
   for _ in $(seq 60); do
     ip -4 -o address show dev "$GUEST_BRIDGE" 2>/dev/null | grep -q " $GUEST_NET.1/" && return
     ifup "$GUEST_BRIDGE" || sleep 1
@@ -141,7 +141,7 @@ EOT
   fail "the bridge $GUEST_BRIDGE does not come up: see \`ifup -v $GUEST_BRIDGE\`"
 }
 
-# A disk of its own stands for the other data centre (article 3.5 of the contract: backups are stored elsewhere).
+# A separate disk represents the other data centre (article 3.5 of the contract: backups are stored elsewhere).
 mount_elsewhere() {
   if mountpoint -q /mnt/elsewhere; then
     step "backup storage: $(findmnt -n -o SOURCE /mnt/elsewhere)"
@@ -173,7 +173,7 @@ mount_elsewhere() {
   pvesm set local --content images,rootdir,iso,vztmpl,snippets
 }
 
-# By trying: /dev/kvm may be there, open, and run no guest. A boot sector says 42 on a port that ends QEMU with 85.
+# By testing: /dev/kvm may exist and open and still run no guest. A boot sector writes 42 to a port that ends QEMU with 85.
 detect_virtualization() {
   virtualization=emulated
   local probe code=0
@@ -207,7 +207,7 @@ make_template() {
   (cd "$folder" && sha512sum --check --status SUM) || { rm "$folder/$name"; fail "$IMAGE_URL has another sum than $IMAGE_SUMS_URL says"; }
   cp "$folder/$name" "$folder/template.qcow2"
   if [ "$IMAGE_HAS_AGENT" != yes ]; then
-    # The agent has to be in the image: installed at the first boot it would need a way to Debian's packages there.
+    # The agent has to be in the image: to install it at the first boot, each machine would need access to Debian's packages.
     apt-get install --yes --no-install-recommends libguestfs-tools
     LIBGUESTFS_BACKEND=direct virt-customize -a "$folder/template.qcow2" --install qemu-guest-agent --truncate /etc/machine-id
   fi
@@ -232,7 +232,7 @@ make_account() {
   mkdir -p "$HANDOVER"
   chmod 700 "$HANDOVER"
   if ! [ -s "$HANDOVER/token" ]; then
-    # Proxmox shows a secret once: one that was not kept is worth nothing.
+    # Proxmox shows a secret once: a token whose secret was not saved is useless.
     pveum user token remove orchestrator@pve apply 2>/dev/null || true
     (umask 077 && pveum user token add orchestrator@pve apply --privsep 0 --output-format json |
       sed -n 's/.*"value" *: *"\([^"]*\)".*/\1/p' >"$HANDOVER/token")
