@@ -7,6 +7,7 @@ was interrupted anywhere. A write of which nobody knows whether it took effect i
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Address
 
@@ -26,6 +27,7 @@ from orchestrator.planning.machine import leaving, machine_changes
 from orchestrator.proxmox import BadParameters
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.kinds import asked_of_kinds
 from orchestrator.resources.machine import CLOUD_INIT_KEYS, Edit, applied, edits, new_mark
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
@@ -47,6 +49,8 @@ def run_machine(work: MachineWork) -> ObservedMachine:
     standing = plan.desired.life.standing(work.around.now)
     if plan.observed and standing in (Standing.SUSPENDED, Standing.ENDED):
         return take_out_of_service(work, _unmoved(work))
+    if plan.apart:
+        return _bring_apart(work, plan.desired, _unmoved(work))
     observed = _unmoved(work) if plan.observed else make(work, plan.desired)
     observed = _snapshots(work, plan.desired, observed)
     observed = _configure(work, plan.desired, observed)
@@ -69,6 +73,8 @@ def _unmoved(work: MachineWork) -> ObservedMachine:
         restart_now=work.around.restart_now,
         inside=plan.inside,
     )
+    if plan.apart:
+        again = tuple(change for change in again if plan.apart.covers(change))
     if _words(again) != _words(plan.changes):
         raise Stopped(
             "its configuration was changed after the plan was made: plan again and review the difference"
@@ -76,7 +82,25 @@ def _unmoved(work: MachineWork) -> ObservedMachine:
     return observed
 
 
-def _words(changes: tuple[Change, ...]) -> list[tuple[str, str, str | None]]:
+def _bring_apart(work: MachineWork, desired: DesiredMachine, observed: ObservedMachine) -> ObservedMachine:
+    """Make what alone was asked for, and note what was: the rest of the machine is not as its file says."""
+    observed = bring_kinds(work, desired, _snapshots(work, desired, observed))
+    asked = {name: dict(values) for name, values in asked_of_kinds(desired).items()}
+
+    def noted(mark: Mark) -> Mark:
+        before = mark.applied
+        if before is None or work.plan.apart is None or work.plan.apart.thing not in {*asked, *before.kinds}:
+            return mark
+        thing = work.plan.apart.thing
+        kinds = {name: values for name, values in before.kinds.items() if name != thing}
+        return mark.with_(
+            applied=replace(before, kinds=kinds | ({thing: asked[thing]} if thing in asked else {}))
+        )
+
+    return work.note(observed, noted)
+
+
+def _words(changes: tuple[Change, ...]) -> list[tuple[str, str, object]]:
     return [(change.kind, change.what, change.after) for change in changes]
 
 
@@ -162,7 +186,7 @@ def _next_mark(
         contract=desired.contract,
         offer=str(desired.offer),
         slots={**mark.slots, **dict(edit.slot for edit in found if edit.slot)},
-        applied={**applied(desired, address), "power": desired.power},
+        applied=applied(desired, address),
         ready=mark.ready and not mark.retired,
         suspended=None if running else mark.suspended,  # that it has to be started is known until it runs
         retired=None,

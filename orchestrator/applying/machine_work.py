@@ -17,6 +17,7 @@ from orchestrator.applying.placement import Placement
 from orchestrator.applying.settle import settle
 from orchestrator.applying.vm import Vm
 from orchestrator.planning.plan import MachinePlan
+from orchestrator.planning.words import sides
 from orchestrator.proxmox import Cluster, ClusterState, read_pool_members, read_state, read_vm
 from orchestrator.resources.change import Change
 from orchestrator.resources.desired import DesiredMachine, pool_of
@@ -109,9 +110,7 @@ class MachineWork:
         notes = write_mark(mark, observed.config.effective("description") or "")
         with (
             self.around.limits.write(observed.site, observed.summary.node),
-            self.step(
-                "configure", changes={change.what: [change.before, change.after] for change in changes}
-            ),
+            self.step("configure", changes={change.what: list(sides(change)) for change in changes}),
         ):
             self.cluster.put(
                 f"/nodes/{observed.summary.node}/qemu/{observed.summary.vmid}/config",

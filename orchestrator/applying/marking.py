@@ -7,7 +7,8 @@ from collections.abc import Callable
 from orchestrator.applying.settle import settle
 from orchestrator.applying.vm import Stopped, Vm
 from orchestrator.proxmox import VmConfig, read_vm
-from orchestrator.resources.notes import Mark, UnreadableMark, parse_mark, write_mark
+from orchestrator.resources.marks import UnreadableMark
+from orchestrator.resources.notes import Mark, parse_mark, write_mark
 from orchestrator.resources.ownership import lacks_tags, other_number, tags_of
 
 
@@ -64,10 +65,10 @@ def change_mark(vm: Vm, change: Callable[[Mark], Mark]) -> None:
     def act(config: VmConfig) -> bool:
         notes = config.effective("description") or ""
         mark = own_mark(vm, config)
-        changed = change(mark)
-        if changed == mark:
-            return False
         try:
+            changed = change(mark)
+            if changed == mark:
+                return False
             text = write_mark(changed.with_(vmid=vm.vmid), notes)
         except ValueError as error:
             raise Stopped(str(error)) from error

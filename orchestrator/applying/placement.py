@@ -38,7 +38,7 @@ class Placement:
         promised = Counter(dict.fromkeys(nodes, 0))
         for vm in state.vms:
             promised[vm.node] += 0 if vm.template else vm.maxmem
-        memory = desired.memory * 1024 * 1024
+        memory = desired.file.memory * 1024 * 1024
 
         def load(place: Place) -> tuple[bool, int, float, str, bool, int]:
             total = promised[place.target] + self._placed[desired.site, place.target]

@@ -125,7 +125,7 @@ def _since(
         if mark is not None:
             made[mark.client, mark.machine] = vm.vmid
         owner = _Owner(f"VM {vm.vmid} ({vm.name})", (mark.client, mark.machine) if mark else None)
-        has = {*addresses_in(config), *([IPv4Address(mark.adopted)] if mark and mark.adopted else [])}
+        has = {*addresses_in(config), *([mark.adopted] if mark and mark.adopted else [])}
         for address in has - known:
             found[address].append(owner)
     return found, made

@@ -9,7 +9,7 @@ from orchestrator.applying.machine_power import shut_down
 from orchestrator.applying.machine_work import MachineWork
 from orchestrator.applying.vm import Stopped
 from orchestrator.contract.calendar import day_in_paris
-from orchestrator.resources.backup import ArchiveMark, days_in_words
+from orchestrator.resources.backup import ArchiveMark
 from orchestrator.resources.desired import OWNER_TAG, RETIRED_TAG, pool_of
 from orchestrator.resources.observed import ObservedMachine
 
@@ -51,7 +51,7 @@ def retire(work: MachineWork) -> ObservedMachine:
 def _last_backup(work: MachineWork, observed: ObservedMachine) -> None:
     """Back it up once more, stopped as it is now, where its backup was on when it was last applied."""
     mark, summary, around = observed.mark, observed.summary, work.around
-    days = days_in_words(mark.applied.get("backup")) if mark else None
+    days = mark.backup_days if mark else None
     if mark is None or days is None:
         return
     wanted = around.backup_storages.get(observed.site, ())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,11 +12,11 @@ from rich.cells import cell_len, set_cell_size
 from orchestrator.cli import session
 from orchestrator.contract.calendar import paris_time
 from orchestrator.counting import counted
-from orchestrator.operations.run import open_history
+from orchestrator.operations import history as operation
 from orchestrator.shown import visible
 
 if TYPE_CHECKING:
-    from orchestrator.history import Entry, History
+    from orchestrator.history import Entry, Verification
 
 _VERIFY = "verify"
 _NO_END = "no end was recorded: still under way, or interrupted; the task list of site {site} says which"
@@ -46,15 +45,19 @@ def history(
     """Show the history, the latest entry first. `verify` checks that nobody altered it (exit code 1: somebody did)."""
     if noted is not None and target != _VERIFY:
         session.fail("--noted belongs to `orchestrator history verify`")
-    with open_history(history, create=False) as opened:
-        if target == _VERIFY:
-            _verify(opened, noted, format)
-        else:
-            _show(opened, target, limit, format)
+    if target == _VERIFY:
+        _print_verification(operation.verify(noted, history=history), format, noted=noted is not None)
+        return
+    entries = operation.entries(target, limit=limit, history=history)
+    if format is session.OutputFormat.JSON:
+        session.echo_json(json.dumps([_for_programs(entry) for entry in entries], indent=2))
+    elif entries:
+        _print(entries)
+    else:
+        session.console().print(f"nothing was recorded{f' for {target}' if target else ''}")
 
 
-def _verify(opened: History, noted: str | None, format: session.OutputFormat) -> None:
-    found = opened.verify(_head(noted) if noted is not None else None)
+def _print_verification(found: Verification, format: session.OutputFormat, *, noted: bool) -> None:
     if format is session.OutputFormat.JSON:
         session.echo_json(json.dumps({**asdict(found), "head": f"{found.head[0]}:{found.head[1]}"}, indent=2))
         raise typer.Exit(0 if found.ok else 1)
@@ -65,28 +68,10 @@ def _verify(opened: History, noted: str | None, format: session.OutputFormat) ->
     out = session.console()
     out.print(f"{counted(found.count, 'entry', 'entries')}: none altered, removed or reordered")
     out.print(f"the last is {found.head[0]}:{found.head[1]}")
-    if noted is None:
+    if not noted:
         out.print(
             "note that elsewhere: `--noted` shows later whether the whole history was replaced or cut off"
         )
-
-
-def _head(noted: str) -> tuple[int, str]:
-    match = re.fullmatch(r"([0-9]{1,18}):([0-9a-f]{64})", noted.strip())
-    if not match:
-        session.fail(f"--noted {noted}: a number, a colon and 64 hexadecimal digits, as `verify` prints them")
-    return int(match[1]), match[2]
-
-
-def _show(opened: History, target: str | None, limit: int, format: session.OutputFormat) -> None:
-    client, _, machine = (target or "").partition("/")
-    entries = opened.entries(client=client or None, machine=machine or None, limit=limit)
-    if format is session.OutputFormat.JSON:
-        session.echo_json(json.dumps([_for_programs(entry) for entry in entries], indent=2))
-    elif entries:
-        _print(entries)
-    else:
-        session.console().print(f"nothing was recorded{f' for {target}' if target else ''}")
 
 
 def _for_programs(entry: Entry) -> dict[str, object]:

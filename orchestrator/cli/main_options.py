@@ -25,9 +25,9 @@ def main_options(
         LogFormat,
         typer.Option(
             envvar="ORCHESTRATOR_LOG_FORMAT",
-            help="Errors and steps on standard error: words, or one JSON object a line.",
+            help="Errors, steps, events: words or JSON lines. auto: words, but JSON for a night that nobody watches.",
         ),
-    ] = LogFormat.TEXT,
+    ] = LogFormat.AUTO,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress: results and errors alone.")
     ] = False,

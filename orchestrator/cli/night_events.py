@@ -35,13 +35,9 @@ _RESULTS = frozenset({"summary", "report-written", "storage-gone"})
 
 
 @contextmanager
-def events(form: str) -> Iterator[Tell]:
-    """Yield the function that is told of every event. Callable from any thread.
-
-    Args:
-        form: ``text``, ``json``, or ``auto``: text on a terminal, JSON elsewhere.
-    """
-    if form == "json" or (form == "auto" and (voice.form is LogFormat.JSON or not sys.stdout.isatty())):
+def events() -> Iterator[Tell]:
+    """Yield the function that is told of every event, in the form that was chosen. Callable from any thread."""
+    if voice.form is LogFormat.JSON or (voice.form is LogFormat.AUTO and not sys.stdout.isatty()):
         yield _json_lines()
     else:
         with _text_lines() as tell:

@@ -7,7 +7,6 @@ import re
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -31,14 +30,6 @@ if TYPE_CHECKING:
 
 _FOLDER = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 FORMS: tuple[Literal["md", "html"], ...] = ("md", "html")
-
-
-class LogFormat(StrEnum):
-    """How the run tells what it does."""
-
-    AUTO = "auto"
-    TEXT = "text"
-    JSON = "json"
 
 
 def nightly(
@@ -83,9 +74,6 @@ def nightly(
     boot_timeout: Annotated[
         float, typer.Option(min=1, help="Seconds that a restored machine may take to boot.")
     ] = 600.0,
-    log_format: Annotated[
-        LogFormat, typer.Option(help="auto: text for a person who watches, else one JSON line an event.")
-    ] = LogFormat.AUTO,
     history: session.HistoryPath = None,
 ) -> None:
     """Snapshots, backups, retention, restore tests, and a report. Start it again after a kill: nothing is done twice.
@@ -121,7 +109,7 @@ def nightly(
                 )
                 run.locks.night()
                 run.begin()
-            tell = held.enter_context(events(log_format.value))
+            tell = held.enter_context(events())
             clusters = (
                 run.clusters if run else held.enter_context(running.open_clusters(provider, only=sites))
             )

@@ -8,6 +8,10 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import session
+from orchestrator.documents.schema import json_schema
+from orchestrator.planning.document import PlanDocument
+from orchestrator.sites import Provider
+from orchestrator.subscriptions import Subscription
 
 
 def schema(
@@ -20,18 +24,10 @@ def schema(
 
     It knows keys, types and limits; what an offer allows is only checked by 'orchestrator validate'.
     """
-    from orchestrator.documents.schema import json_schema
-
     if sites:
-        from orchestrator.sites import Provider
-
         document = json_schema(Provider, title="Sites of a provider")
     elif plan:
-        from orchestrator.planning.document import PlanDocument
-
         document = PlanDocument.model_json_schema(mode="serialization")
     else:
-        from orchestrator.subscriptions import Subscription
-
         document = json_schema(Subscription, title="Subscription of a client")
     session.echo_json(json.dumps(document, indent=2, ensure_ascii=False))

@@ -49,7 +49,7 @@ Inventory = Annotated[
     ),
 ]
 Only = Annotated[
-    str | None, typer.Option(metavar="CLIENT[/MACHINE]", help="Only this client, or this machine.")
+    str | None, typer.Option(metavar="CLIENT[/MACHINE|/KIND/NAME]", help="Only this client, machine or item.")
 ]
 HistoryPath = Annotated[
     str | None,

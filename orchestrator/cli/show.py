@@ -13,7 +13,8 @@ from orchestrator.contract.calendar import paris_time
 from orchestrator.guests.rules import describe_changes, policy_from_data
 from orchestrator.operations import show as operation
 from orchestrator.proxmox import parse_disk
-from orchestrator.resources.backup import OFF, shown_retention
+from orchestrator.resources.attributes import ATTRIBUTES
+from orchestrator.resources.backup import retention_words
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.snapshot import expires_at, owned
@@ -68,8 +69,11 @@ def _facts(machine: ObservedMachine) -> list[tuple[str, str]]:
         ("state", state),
         ("where", f"VM {summary.vmid} on {summary.node}, {machine.site}"),
         ("address", str(machine.address or "none")),
-        ("vCPU", str(int(config.effective("cores") or 1) * int(config.effective("sockets") or 1))),
-        ("memory", f"{config.effective('memory')} MiB"),
+    ]
+    facts += [
+        (row.name, row.words(value))
+        for row in ATTRIBUTES
+        if row.shown and (value := row.read(config)) is not None
     ]
     for name, slot in mark.slots.items():
         value = config.effective(slot)
@@ -100,9 +104,9 @@ def _snapshots(machine: ObservedMachine) -> list[str]:
 
 
 def _backup(mark: Mark) -> str:
-    days = mark.applied.get("backup", OFF)
-    if days == OFF:
-        return "off"
-    return f"kept {shown_retention(days)}; " + (
+    days = retention_words(mark.backup_days)
+    if mark.backup_days is None:
+        return days
+    return f"kept {days}; " + (
         f"last restored and found sound on {mark.tested}" if mark.tested else "never restored"
     )

@@ -34,8 +34,12 @@ _PLAIN = {
 
 
 class LogFormat(StrEnum):
-    """The form of what goes to standard error."""
+    """The form of all that is told besides results.
 
+    ``auto``: words; a night's events as JSON where nobody watches, for then they go into a log.
+    """
+
+    AUTO = "auto"
     TEXT = "text"
     JSON = "json"
 
@@ -44,7 +48,7 @@ class LogFormat(StrEnum):
 class Voice:
     """What was chosen for this run of the program."""
 
-    form: LogFormat = LogFormat.TEXT
+    form: LogFormat = LogFormat.AUTO
     quiet: bool = False
     verbose: bool = False
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from orchestrator.cli import session
 from orchestrator.counting import counted
-from orchestrator.operations import inventory as sites_file
-
-if TYPE_CHECKING:
-    from orchestrator.documents import Problem
+from orchestrator.documents import render_problem
+from orchestrator.operations import validate as operation
+from orchestrator.operations.validate import Checked
 
 FORMAT_VERSION = 1
 """Version of the JSON output; it grows when a key changes its meaning or goes."""
@@ -30,53 +29,30 @@ def validate(
     Names of sites, networks and images, and the addresses' place in their networks, are checked only with an
     inventory. Exit code: 0 (there may be warnings), 1 where there is an error.
     """
-    from orchestrator.documents import ProblemsFound
-    from orchestrator.sites import load_provider
-    from orchestrator.subscriptions import load
-
-    if not paths and not sites_file.DEFAULT_FOLDER.is_dir():
-        session.fail(f"there is no folder ./{sites_file.DEFAULT_FOLDER} here: name files or folders to check")
-    provider = None
-    problems: list[Problem] = []
-    if inventory is not None:
-        try:
-            provider = load_provider(sites_file.find_inventory(inventory))
-        except ProblemsFound as error:
-            problems += error.problems
-    loaded = load(paths or [sites_file.DEFAULT_FOLDER], provider)
-    problems += loaded.problems
+    checked = operation.validate(paths or (), inventory)
     if format is session.OutputFormat.JSON:
-        session.echo_json(_as_json(problems, loaded.files))
+        session.echo_json(_as_json(checked))
     else:
-        _print(problems, loaded.files)
-    if _errors(problems):
+        _print(checked)
+    if checked.errors:
         raise typer.Exit(1)
 
 
-def _errors(problems: list[Problem]) -> int:
-    return sum(problem.severity == "error" for problem in problems)
-
-
-def _print(problems: list[Problem], files: int) -> None:
-    from orchestrator.documents import render_problem
-
-    for problem in problems:
+def _print(checked: Checked) -> None:
+    for problem in checked.problems:
         session.echo(render_problem(problem))
-    errors = _errors(problems)
-    warnings = len(problems) - errors
-    counts = counted(errors, "error") if errors else "no errors"
-    if warnings:
-        counts += f", {counted(warnings, 'warning')}"
-    session.echo(f"{counts} in {counted(files, 'file')}")
+    counts = counted(checked.errors, "error") if checked.errors else "no errors"
+    if checked.warnings:
+        counts += f", {counted(checked.warnings, 'warning')}"
+    session.echo(f"{counts} in {counted(checked.files, 'file')}")
 
 
-def _as_json(problems: list[Problem], files: int) -> str:
-    errors = _errors(problems)
+def _as_json(checked: Checked) -> str:
     document = {
         "version": FORMAT_VERSION,
-        "files": files,
-        "errors": errors,
-        "warnings": len(problems) - errors,
-        "problems": [problem.as_json() for problem in problems],
+        "files": checked.files,
+        "errors": checked.errors,
+        "warnings": checked.warnings,
+        "problems": [problem.as_json() for problem in checked.problems],
     }
     return json.dumps(document, indent=2, ensure_ascii=False)

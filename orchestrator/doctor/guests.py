@@ -35,7 +35,7 @@ def choose(cluster: Cluster, state: ClusterState, user: str) -> GuestTarget | No
         mark = read_mark(config.effective("description") or "")
         if mark is None or other_number(mark, vm.vmid) or not mark.ready or not mark.host_keys:
             continue
-        address = next((str(found) for found in addresses_in(config)), mark.adopted)
+        address = next((str(found) for found in (*addresses_in(config), mark.adopted) if found), None)
         if address:
             return GuestTarget(
                 client=mark.client,

@@ -80,7 +80,7 @@ class ForeignArchiveStep(Step):
     @staticmethod
     def sections(telling: Telling) -> Iterator[Section]:
         """They are the provider's affair."""
-        if telling.client is None:
+        if telling.provider:
             yield foreign_section(telling)
 
 
@@ -122,18 +122,13 @@ def foreign_section(telling: Telling) -> Section:
     """Archives on our storages that belong to no machine of ours."""
     speech, words = telling.speech, telling.speech.words
     columns = (
-        Column(words.storage),
-        Column(words.site),
+        words.storage,
+        words.site,
         Column(words.archives_count, figures=True),
         Column(words.volume, figures=True),
     )
     rows = [
-        (
-            Cell(line.storage),
-            Cell(line.site),
-            Cell(speech.number(line.archives)),
-            Cell(speech.size(line.size)),
-        )
+        (line.storage, line.site, speech.number(line.archives), speech.size(line.size))
         for line in telling.report.of(ForeignArchives)
     ]
     tables = table_of(words.foreign, columns, rows, note=words.foreign_left) + _unbelieved(telling)

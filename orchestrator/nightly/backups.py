@@ -101,17 +101,10 @@ class BackupStep(Step):
             ("missing", words.backup_missing, words.backup_missing_remedy, words.no_reason),
         ):
             # The reason of a missing one may be another client's, or a site's.
-            own_words = result == "missing" and telling.client is not None
-            found = (
-                (
-                    telling.name(line),
-                    line.site,
-                    words.backup_missing_client if own_words else line.message or default,
-                )
-                for line in telling.report.of(BackupLine)
-                if line.result == result
-            )
-            yield Failures(name, remedy, tuple(found), Urgency.BACKUP)
+            own_words = words.backup_missing_client if result == "missing" and not telling.provider else ""
+            lines = telling.report.of(BackupLine)
+            found = ((line, own_words or line.message or default) for line in lines if line.result == result)
+            yield telling.failures(name, remedy, found, Urgency.BACKUP)
 
     @staticmethod
     def facts(telling: Telling) -> Iterator[tuple[str, Cell]]:
@@ -121,7 +114,7 @@ class BackupStep(Step):
         good = [line for line in wanted if line.made]
         text = words.of.format(part=speech.number(len(good)), whole=speech.number(len(wanted)))
         earlier = sum(line.result == "earlier" for line in good)
-        if earlier and telling.client is None:
+        if earlier and telling.provider:
             text += f", {words.made_earlier(earlier)}"
         yield words.backups, Cell(text, "good" if len(good) == len(wanted) else "bad")
         yield words.night_volume, Cell(speech.size(sum(line.size for line in good)))

@@ -14,7 +14,6 @@ from orchestrator.applying.backups import SILENCE_SECONDS
 from orchestrator.applying.claims import Claims
 from orchestrator.applying.vm import Named, Vm
 from orchestrator.nightly.clocks import Clocks
-from orchestrator.resources.backup import days_in_words
 
 if TYPE_CHECKING:
     from orchestrator.applying.journal import Journal
@@ -131,21 +130,11 @@ class Night:
 
         The file's; where its client has no file that can be used, the one that was last applied: a mistake in a
         file, or a file that is not there, takes nobody's backup away.
-
-        Raises:
-            ValueError: what was last applied cannot be read from its mark, and no file says it.
         """
         desired = self.desired.get((mark.client, mark.machine))
         if desired is not None:
             return desired.backup_days
-        return None if self.has_left(mark) else days_in_words(mark.applied.get("backup"))
-
-    def known_backup_days(self, mark: Mark) -> int | None:
-        """As :meth:`backup_days`; None, too, where that is not known. Nothing may be removed on its word."""
-        try:
-            return self.backup_days(mark)
-        except ValueError:
-            return None
+        return None if self.has_left(mark) else mark.backup_days
 
     def vm(self, machine: ObservedMachine, mark: Named) -> Vm:
         """A machine, as steps address it."""

@@ -9,7 +9,7 @@ from orchestrator.contract.life import Standing
 from orchestrator.nightly.endings import ContractLine, Endings
 from orchestrator.nightly.step import Step
 from orchestrator.nightly.telling import Failures
-from orchestrator.reports.page import Cell, Column, Section, Tone, table_of
+from orchestrator.reports.page import Cell, Column, Row, Section, Tone, table_of
 
 if TYPE_CHECKING:
     from orchestrator.nightly.telling import Telling
@@ -42,42 +42,32 @@ class ContractStep(Step):
 
     @staticmethod
     def sections(telling: Telling) -> Iterator[Section]:
-        """Only if a contract is not simply in force."""
-        if telling.report.of(ContractLine):
-            yield contracts_section(telling)
-
-
-def contracts_section(telling: Telling) -> Section:
-    """The contracts that are not simply in force (articles 9 and 10); shown only if there are any."""
-    speech, words = telling.speech, telling.speech.words
-    standings = {
-        Standing.SUSPENDED: words.standing_suspended,
-        Standing.ENDING: words.standing_ending,
-        Standing.ENDED: words.standing_ended,
-    }
-    columns = [
-        Column(words.client),
-        Column(words.contract),
-        Column(words.state),
-        Column(words.last_day),
-        Column(words.working_days_left, figures=True),
-    ]
-    if telling.client is None:
-        columns.append(Column(words.remark))
-    rows = []
-    for line in telling.report.of(ContractLine):
-        ending = line.standing is Standing.ENDING
-        tone: Tone = "warn" if ending and line.days_left <= _SOON_DAYS else "plain"
-        cells = [
-            Cell(line.client),
-            Cell(line.contract),
-            Cell(standings[line.standing]),
-            Cell(speech.day(line.last_day) if line.last_day else words.nothing, tone),
-            Cell(speech.number(line.days_left) if line.last_day else words.nothing, tone),
+        """The contracts that are not simply in force (articles 9 and 10); shown only if there are any."""
+        speech, words, provider = telling.speech, telling.speech.words, telling.provider
+        standings = {
+            Standing.SUSPENDED: words.standing_suspended,
+            Standing.ENDING: words.standing_ending,
+            Standing.ENDED: words.standing_ended,
+        }
+        rows: list[Row] = []
+        for line in telling.report.of(ContractLine):
+            ending = line.standing is Standing.ENDING
+            tone: Tone = "warn" if ending and line.days_left <= _SOON_DAYS else "plain"
+            last, left = words.nothing, words.nothing
+            if line.last_day:
+                last, left = speech.day(line.last_day), speech.number(line.days_left)
+            remark = [Cell(line.message, "bad" if line.failed else "plain")] if provider else []
+            standing = standings[line.standing]
+            rows.append((line.client, line.contract, standing, Cell(last, tone), Cell(left, tone), *remark))
+        left_heading = Column(words.working_days_left, figures=True)
+        columns: list[Column | str] = [
+            words.client,
+            words.contract,
+            words.state,
+            words.last_day,
+            left_heading,
         ]
-        if telling.client is None:
-            cells.append(Cell(line.message, "bad" if line.failed else "plain"))
-        rows.append(tuple(cells))
-    return Section(
-        title=words.contracts, empty=words.nothing, tables=table_of(words.contracts, tuple(columns), rows)
-    )
+        columns += [words.remark] if provider else []
+        if rows:
+            tables = table_of(words.contracts, columns, rows)
+            yield Section(title=words.contracts, empty=words.nothing, tables=tables)

@@ -14,8 +14,9 @@ from orchestrator.nightly.step import Step
 from orchestrator.nightly.updates import UpdateStep
 from orchestrator.planning.inside import inside_changes
 from orchestrator.planning.plan import Plan, SiteFailure, make_plan
+from orchestrator.planning.words import sides
 from orchestrator.proxmox import ProxmoxError
-from orchestrator.reports.page import Cell, Column, Section, table_of
+from orchestrator.reports.page import Section, table_of
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.survey import read_for_plan
 
@@ -61,7 +62,20 @@ class DriftStep(Step):
     @staticmethod
     def sections(telling: Telling) -> Iterator[Section]:
         """What was changed outside the files."""
-        yield drift_section(telling)
+        words = telling.speech.words
+        columns = (words.machine, words.site, words.setting, words.found, words.in_the_file, words.why)
+        rows = [
+            (
+                telling.name(line),
+                line.site,
+                line.what,
+                line.before or words.nothing,
+                line.after or words.nothing,
+                line.why or "",
+            )
+            for line in telling.report.of(DriftLine)
+        ]
+        yield Section(title=words.drift, empty=words.no_drift, tables=table_of(words.drift, columns, rows))
 
 
 class DriftInsideStep(Step):
@@ -134,13 +148,14 @@ def _lines(plan: Plan) -> Iterable[DriftLine]:
     for machine in plan.machines:
         for change in machine.changes:
             if change.drift or change.kind in (Kind.NOTICE, Kind.REFUSED):
+                before, after = sides(change)
                 yield DriftLine(
                     client=machine.client,
                     machine=machine.machine,
                     site=machine.site,
                     what=change.what,
-                    before=change.before,
-                    after=change.after,
+                    before=before,
+                    after=after,
                     why=change.why,
                 )
 
@@ -161,36 +176,11 @@ def drift_inside(seen: GuestsSeen) -> list[DriftLine]:
                 machine=machine.desired.name,
                 site=machine.observed.site,
                 what=change.what,
-                before=change.before,
-                after=change.after,
+                before=sides(change)[0],
+                after=sides(change)[1],
                 why=change.why or "changed inside the machine: orchestrator apply --guests undoes it",
             )
             for change in changes
             if change.drift
         ]
     return lines
-
-
-def drift_section(telling: Telling) -> Section:
-    """What was changed outside the files."""
-    words = telling.speech.words
-    columns = (
-        Column(words.machine),
-        Column(words.site),
-        Column(words.setting),
-        Column(words.found),
-        Column(words.in_the_file),
-        Column(words.why),
-    )
-    rows = [
-        (
-            Cell(telling.name(line)),
-            Cell(line.site),
-            Cell(line.what),
-            Cell(line.before or words.nothing),
-            Cell(line.after or words.nothing),
-            Cell(line.why or ""),
-        )
-        for line in telling.report.of(DriftLine)
-    ]
-    return Section(title=words.drift, empty=words.no_drift, tables=table_of(words.drift, columns, rows))

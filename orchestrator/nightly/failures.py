@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from orchestrator.nightly.steps import REPORT
 from orchestrator.nightly.telling import Failures, Telling, Urgency
-from orchestrator.reports.page import Cell, Column, Section, Table
+from orchestrator.reports.page import Cell, Section, Table, table_of
 
 
 def failures_section(telling: Telling) -> Section:
     """The failures with their reasons; for the provider with their remedies."""
     words = telling.speech.words
-    tables = tuple(_table(telling, kind) for kind in _kinds(telling))
+    tables = tuple(table for kind in _kinds(telling) for table in _table(telling, kind))
     return Section(title=words.failures, empty=words.no_failures, tables=tables)
 
 
@@ -26,17 +26,15 @@ def culprits(telling: Telling, at_most: int) -> tuple[str, ...]:
     return (*all_of_them[:at_most], words.others(rest)) if rest > 0 else tuple(all_of_them)
 
 
-def _table(telling: Telling, kind: Failures) -> Table:
+def _table(telling: Telling, kind: Failures) -> tuple[Table, ...]:
     words = telling.speech.words
-    count = telling.speech.number(len(kind.found))
     named = any(what for what, _, _ in kind.found)
-    columns = (Column(words.what), Column(words.site), Column(words.reason))
-    rows = [(Cell(what), Cell(where), Cell(reason, "bad")) for what, where, reason in kind.found]
-    return Table(
-        caption=words.culprit.format(kind=kind.name, what=count),
-        columns=columns if named else columns[2:],
-        rows=tuple(rows) if named else tuple(row[2:] for row in rows),
-        note=words.what_to_do.format(remedy=kind.remedy) if kind.remedy and telling.client is None else "",
+    rows = [(what, where, Cell(reason, "bad")) for what, where, reason in kind.found]
+    return table_of(
+        words.culprit.format(kind=kind.name, what=telling.speech.number(len(rows))),
+        (words.what, words.site, words.reason) if named else (words.reason,),
+        rows if named else [row[2:] for row in rows],
+        note=words.what_to_do.format(remedy=kind.remedy) if kind.remedy and telling.provider else "",
     )
 
 

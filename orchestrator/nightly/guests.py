@@ -167,10 +167,7 @@ def _alerts(history: History, night: Night, found: GuestsSeen) -> dict[Key, Fire
 
 
 def _record(
-    history: History,
-    night: Night,
-    machines: Iterable[Updatable],
-    due: Mapping[Key, DueUpdates | str],
+    history: History, night: Night, machines: Iterable[Updatable], due: Mapping[Key, DueUpdates | str]
 ) -> None:
     """Note in the history what is due, where that has changed: since when an update waits is read from there."""
     known = history.latest_details(SEEN)
@@ -238,11 +235,7 @@ def _with_alerts(line: GuestLine, alerts: FirewallAlerts | None) -> GuestLine:
 
 
 def _line(
-    machine: Updatable,
-    due: DueUpdates | str,
-    ended: UpdateLine | None,
-    measured: Delays,
-    now: dt.datetime,
+    machine: Updatable, due: DueUpdates | str, ended: UpdateLine | None, measured: Delays, now: dt.datetime
 ) -> GuestLine:
     line = GuestLine(
         client=machine.desired.client,

@@ -44,20 +44,11 @@ class InspectionStep(Step):
     def failure_kinds(telling: Telling) -> Iterator[Failures]:
         """Machines that could not be inspected, or are not supervised."""
         words, lines = telling.speech.words, telling.report.of(GuestLine)
-        unseen = (
-            (telling.name(line), line.site, unseen_reason(telling, line)) for line in lines if line.unseen
-        )
-        yield Failures(words.guest_unseen, words.guest_unseen_remedy, tuple(unseen))
-        unsupervised = (
-            (
-                telling.name(line),
-                line.site,
-                line.unsupervised if telling.client is None else words.unsupervised_client,
-            )
-            for line in lines
-            if line.unsupervised
-        )
-        yield Failures(words.unsupervised, words.unsupervised_remedy, tuple(unsupervised))
+        unseen = ((line, unseen_reason(telling, line)) for line in lines if line.unseen)
+        yield telling.failures(words.guest_unseen, words.guest_unseen_remedy, unseen)
+        own_words = "" if telling.provider else words.unsupervised_client
+        bare = ((line, own_words or line.unsupervised) for line in lines if line.unsupervised)
+        yield telling.failures(words.unsupervised, words.unsupervised_remedy, bare)
 
     @staticmethod
     def sections(telling: Telling) -> Iterator[Section]:
@@ -111,7 +102,7 @@ def unseen_reason(telling: Telling, line: GuestLine) -> str:
     words = telling.speech.words
     if line.stopped:
         return words.guest_stopped
-    return line.problem if telling.client is None else words.guest_unseen_client
+    return line.problem if telling.provider else words.guest_unseen_client
 
 
 def firewall_section(telling: Telling) -> Section:
@@ -126,38 +117,22 @@ def _dropped_table(telling: Telling) -> tuple[Table, ...]:
     speech, words = telling.speech, telling.speech.words
     read = [(line.dropped, line) for line in telling.report.of(GuestLine) if line.dropped is not None]
     read.sort(key=lambda item: (-item[0], -(item[1].refused_ssh or 0), telling.name(item[1])))
-    if not read:
-        return ()
     rows = [
         (
-            Cell(telling.name(line)),
-            Cell(line.site),
-            Cell(speech.number(dropped)),
-            Cell(words.not_known if line.refused_ssh is None else speech.number(line.refused_ssh)),
-            Cell(_most(telling, line) or words.nothing),
+            telling.name(line),
+            line.site,
+            speech.number(dropped),
+            words.not_known if line.refused_ssh is None else speech.number(line.refused_ssh),
+            _most(telling, line) or words.nothing,
         )
         for dropped, line in read
     ]
-    return (
-        Table(
-            caption=words.firewall_since,
-            columns=(
-                Column(words.machine),
-                Column(words.site),
-                Column(words.dropped_packets, figures=True),
-                Column(words.refused_ssh, figures=True),
-                Column(words.dropped_most),
-            ),
-            rows=tuple(rows),
-            total=(
-                Cell(words.total),
-                Cell(""),
-                Cell(speech.number(sum(dropped for dropped, _ in read))),
-                Cell(speech.number(sum(line.refused_ssh or 0 for _, line in read))),
-                Cell(""),
-            ),
-        ),
-    )
+    packets, refused = Column(words.dropped_packets, figures=True), Column(words.refused_ssh, figures=True)
+    columns = (words.machine, words.site, packets, refused, words.dropped_most)
+    all_packets = speech.number(sum(dropped for dropped, _ in read))
+    all_refused = speech.number(sum(line.refused_ssh or 0 for _, line in read))
+    total = (words.total, "", all_packets, all_refused, "")
+    return table_of(words.firewall_since, columns, rows, total=total)
 
 
 def _most(telling: Telling, line: GuestLine) -> str:
@@ -169,8 +144,8 @@ def _unread_table(telling: Telling) -> tuple[Table, ...]:
     unread = [line for line in telling.report.of(GuestLine) if line.dropped is None]
     rows = [
         (
-            Cell(telling.name(line)),
-            Cell(line.site),
+            telling.name(line),
+            line.site,
             Cell(unseen_reason(telling, line) if line.problem else words.counters_unread, "warn"),
         )
         for line in unread
@@ -178,7 +153,7 @@ def _unread_table(telling: Telling) -> tuple[Table, ...]:
     shown = telling.client is None and any(not line.problem for line in unread)
     return table_of(
         words.firewall_unread,
-        (Column(words.machine), Column(words.site), Column(words.reason)),
+        (words.machine, words.site, words.reason),
         rows,
         note=words.what_to_do.format(remedy=words.counters_remedy) if shown else "",
     )

@@ -16,7 +16,7 @@ from orchestrator.nightly.result import Line, LineOfMachine
 from orchestrator.nightly.step import Step
 from orchestrator.nightly.telling import MACHINE, key
 from orchestrator.reports.language import seconds_between
-from orchestrator.reports.page import Cell, Column, Section, Table, table_of
+from orchestrator.reports.page import Cell, Column, Row, Section, Table, table_of
 from orchestrator.resources.backup import newest_good
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class MachineStep(Step):
                 if (mark := machine.mark) is None:
                     continue
                 told.add((mark.client, mark.machine))
-                days, archives = self.work.night.known_backup_days(mark), machine.archives or ()
+                days, archives = self.work.night.backup_days(mark), machine.archives or ()
                 if days is not None or archives:
                     yield self._machine_line(
                         mark.client, mark.machine, mark.contract, machine.site, days, archives, mark.tested
@@ -204,10 +204,9 @@ def machines_section(telling: Telling) -> Section:
     words = telling.speech.words
     tonight = {key(line): line for line in telling.report.of(BackupLine)}
     ordered = sorted(telling.report.of(MachineLine), key=lambda line: (line.client, line.machine, line.site))
-    tables = tuple(
-        _client_table(telling, client, list(lines), tonight)
-        for client, lines in groupby(ordered, key=lambda line: line.client)
-    )
+    tables: tuple[Table, ...] = ()
+    for client, lines in groupby(ordered, key=lambda line: line.client):
+        tables += _client_table(telling, client, list(lines), tonight)
     return Section(title=words.machines, empty=words.no_machines, tables=tables + _not_created(telling))
 
 
@@ -215,45 +214,39 @@ def _not_created(telling: Telling) -> tuple[Table, ...]:
     """Machines of the files that nobody has made yet: they get no backup, and that is no failure."""
     words = telling.speech.words
     rows = [
-        (Cell(telling.name(line)), Cell(line.site))
+        (telling.name(line), line.site)
         for line in telling.report.of(BackupLine)
         if line.result == "not-created"
     ]
-    return table_of(words.not_created, (Column(words.machine), Column(words.site)), rows)
+    return table_of(words.not_created, (words.machine, words.site), rows)
 
 
 def _client_table(
     telling: Telling, client: str, lines: list[MachineLine], tonight: dict[tuple[str, str, str], BackupLine]
-) -> Table:
+) -> tuple[Table, ...]:
     speech, words = telling.speech, telling.speech.words
-    blank = Cell("")
-    return Table(
-        caption=words.client_caption.format(
-            client=client, contracts=", ".join(sorted({line.contract for line in lines}))
-        ),
-        columns=(
-            Column(words.machine),
-            Column(words.site),
-            Column(words.newest_good),
-            Column(words.age),
-            Column(words.tonight),
+    contracts = ", ".join(sorted({line.contract for line in lines}))
+    kept = speech.number(sum(line.archives for line in lines))
+    size = speech.size(sum(line.size for line in lines))
+    return table_of(
+        words.client_caption.format(client=client, contracts=contracts),
+        (
+            words.machine,
+            words.site,
+            words.newest_good,
+            words.age,
+            words.tonight,
             Column(words.archives, figures=True),
             Column(words.backup_volume, figures=True),
-            Column(words.retention_period),
-            Column(words.last_test),
+            words.retention_period,
+            words.last_test,
         ),
-        rows=tuple(_machine_row(telling, line, tonight.get(key(line))) for line in lines),
-        total=(
-            Cell(words.total),
-            *[blank] * 4,
-            Cell(speech.number(sum(line.archives for line in lines))),
-            Cell(speech.size(sum(line.size for line in lines))),
-            *[blank] * 2,
-        ),
+        [_machine_row(telling, line, tonight.get(key(line))) for line in lines],
+        total=(words.total, "", "", "", "", kept, size, "", ""),
     )
 
 
-def _machine_row(telling: Telling, line: MachineLine, backup: BackupLine | None) -> tuple[Cell, ...]:
+def _machine_row(telling: Telling, line: MachineLine, backup: BackupLine | None) -> Row:
     speech, words = telling.speech, telling.speech.words
     due = line.retention_days is not None
     newest, age = Cell(words.no_good_backup, "bad" if due else "plain"), Cell(words.nothing)
@@ -267,14 +260,14 @@ def _machine_row(telling: Telling, line: MachineLine, backup: BackupLine | None)
     elif not due and not line.archives:  # there is nothing to restore
         tested = Cell(words.nothing)
     return (
-        Cell(line.machine),
-        Cell(line.site),
+        line.machine,
+        line.site,
         newest,
         age,
         _tonight(telling, backup, due=due),
-        Cell(speech.number(line.archives)),
-        Cell(speech.size(line.size)),
-        Cell(words.backup_off if line.retention_days is None else words.days(line.retention_days)),
+        speech.number(line.archives),
+        speech.size(line.size),
+        words.backup_off if line.retention_days is None else words.days(line.retention_days),
         tested,
     )
 

@@ -243,12 +243,7 @@ def _line(machine: DesiredMachine, result: str, message: str) -> BackupLine:
 
 
 def uninspected(
-    night: Night,
-    where: Whereabouts,
-    objections: Mapping[Key, str],
-    told: Iterable[GuestLine],
-    *,
-    why: str,
+    night: Night, where: Whereabouts, objections: Mapping[Key, str], told: Iterable[GuestLine], *, why: str
 ) -> Iterator[GuestLine]:
     """Every managed machine that should run and that nobody looked into, with the reason.
 

@@ -47,7 +47,7 @@ def only(report: NightReport, client: str) -> NightReport:
 
 def _page(telling: Telling) -> Page:
     speech, words, report = telling.speech, telling.speech.words, telling.report
-    title = words.title if telling.client is None else words.client_title
+    title = words.title if telling.provider else words.client_title
     verdict = words.all_well
     if report.failures:
         verdict = words.failures_count(report.failures)
@@ -77,6 +77,6 @@ def _facts(telling: Telling) -> tuple[tuple[str, Cell], ...]:
     facts += [(words.run, Cell(span)), (words.sites, Cell(", ".join(report.sites) or words.nothing))]
     if telling.incomplete:
         facts.append((words.remark, Cell(words.incomplete, "bad")))
-    if telling.client is None:
+    if telling.provider:
         facts.append((words.history_name, Cell(report.run)))
     return tuple(facts)

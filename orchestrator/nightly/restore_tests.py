@@ -11,15 +11,10 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from orchestrator.counting import counted
-from orchestrator.nightly.restore_testing import (
-    Candidate,
-    RestoreTestLine,
-    RestoreTests,
-    last_sound_test,
-)
+from orchestrator.nightly.restore_testing import Candidate, RestoreTestLine, RestoreTests, last_sound_test
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import Failures, Urgency
-from orchestrator.reports.page import Cell, Column, Section, Tone, table_of
+from orchestrator.reports.page import Cell, Section, Tone, table_of
 from orchestrator.resources.backup import newest_good
 
 if TYPE_CHECKING:
@@ -84,17 +79,32 @@ class RestoreTestStep(Step):
             ("failed", words.test_failed, words.test_failed_remedy),
             ("not-started", words.test_not_started, words.test_not_started_remedy),
         ):
-            found = (
-                (telling.name(line), line.site, line.message or words.no_reason)
-                for line in telling.report.of(RestoreTestLine)
-                if line.result == result
-            )
-            yield Failures(name, remedy, tuple(found), Urgency.BACKUP)
+            lines = telling.report.of(RestoreTestLine)
+            found = ((line, line.message) for line in lines if line.result == result)
+            yield telling.failures(name, remedy, found, Urgency.BACKUP)
 
     @staticmethod
     def sections(telling: Telling) -> Iterator[Section]:
         """The restore tests of this night."""
-        yield tests_section(telling)
+        speech, words = telling.speech, telling.speech.words
+        results: dict[str, tuple[str, Tone]] = {
+            "sound": (words.sound, "good"),
+            "failed": (words.failed, "bad"),
+            "not-started": (words.not_started, "warn"),
+        }
+        columns = (words.machine, words.site, words.taken_at, words.result, words.duration, words.finding)
+        rows = [
+            (
+                telling.name(line),
+                line.site,
+                speech.moment(line.taken_at),
+                Cell(*results[line.result]),
+                speech.duration(line.seconds) if line.result != "not-started" else words.nothing,
+                line.message,
+            )
+            for line in telling.report.of(RestoreTestLine)
+        ]
+        yield Section(title=words.tests, empty=words.no_tests, tables=table_of(words.tests, columns, rows))
 
 
 def choose_tests(night: Night, readings: Mapping[str, SiteReading], today: dt.date) -> list[Candidate]:
@@ -109,11 +119,7 @@ def choose_tests(night: Night, readings: Mapping[str, SiteReading], today: dt.da
     for reading in readings.values():
         for machine in reading.observed.machines:
             mark = machine.mark
-            if (
-                mark is None
-                or night.known_backup_days(mark) is None
-                or night.out_of_service(mark.client, mark)
-            ):
+            if mark is None or night.backup_days(mark) is None or night.out_of_service(mark.client, mark):
                 continue
             if _tested_since(machine, mark.tested, today):
                 tonight += 1
@@ -136,33 +142,3 @@ def _tested_since(machine: ObservedMachine, noted: dt.date | None, day: dt.date)
     """Whether a test ended since a day, well or not."""
     days = [archive.mark.test.on for archive in machine.archives or () if archive.mark.test]
     return any(on >= day for on in [*days, *([noted] if noted else [])])
-
-
-def tests_section(telling: Telling) -> Section:
-    """The restore tests of this night."""
-    speech, words = telling.speech, telling.speech.words
-    results: dict[str, tuple[str, Tone]] = {
-        "sound": (words.sound, "good"),
-        "failed": (words.failed, "bad"),
-        "not-started": (words.not_started, "warn"),
-    }
-    columns = (
-        Column(words.machine),
-        Column(words.site),
-        Column(words.taken_at),
-        Column(words.result),
-        Column(words.duration),
-        Column(words.finding),
-    )
-    rows = [
-        (
-            Cell(telling.name(line)),
-            Cell(line.site),
-            Cell(speech.moment(line.taken_at)),
-            Cell(*results[line.result]),
-            Cell(speech.duration(line.seconds) if line.result != "not-started" else words.nothing),
-            Cell(line.message),
-        )
-        for line in telling.report.of(RestoreTestLine)
-    ]
-    return Section(title=words.tests, empty=words.no_tests, tables=table_of(words.tests, columns, rows))

@@ -17,7 +17,7 @@ from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import LineOfMachine
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import Failures
-from orchestrator.reports.page import Cell, Column, Section, Tone, table_of
+from orchestrator.reports.page import Cell, Column, Row, Section, Tone, table_of
 from orchestrator.resources.backup import Archive, verdicts
 
 if TYPE_CHECKING:
@@ -93,18 +93,44 @@ class RetentionStep(Step):
     @staticmethod
     def failure_kinds(telling: Telling) -> Iterator[Failures]:
         """Archives that could not be removed."""
-        words = telling.speech.words
-        found = (
-            (telling.name(line), line.site, line.message or words.no_reason)
-            for line in telling.report.of(RetentionLine)
-            if line.result == "failed"
-        )
-        yield Failures(words.retention_failed, words.retention_failed_remedy, tuple(found))
+        words, lines = telling.speech.words, telling.report.of(RetentionLine)
+        found = ((line, line.message) for line in lines if line.result == "failed")
+        yield telling.failures(words.retention_failed, words.retention_failed_remedy, found)
 
     @staticmethod
     def sections(telling: Telling) -> Iterator[Section]:
-        """The backups whose days are over."""
-        yield retention_section(telling)
+        """The backups whose days are over, and what became of them; a client is not shown where they are."""
+        speech, words = telling.speech, telling.speech.words
+        results: dict[str, tuple[str, Tone]] = {
+            "removed": (words.archive_removed, "plain"),
+            "kept": (words.archive_kept, "plain"),
+            "failed": (words.failed, "bad"),
+        }
+        where = [words.archive] if telling.provider else []
+        volume = Column(words.volume, figures=True)
+        columns: tuple[Column | str, ...] = (
+            words.machine,
+            words.site,
+            words.taken_at,
+            volume,
+            words.result,
+            words.why,
+            *where,
+        )
+        rows: list[Row] = [
+            (
+                telling.name(line),
+                line.site,
+                speech.moment(line.taken_at),
+                speech.size(line.size),
+                Cell(*results[line.result]),
+                line.message,
+                *([line.volid] if telling.provider else []),
+            )
+            for line in telling.report.of(RetentionLine)
+        ]
+        tables = table_of(words.retention, columns, rows)
+        yield Section(title=words.retention, empty=words.no_retention, tables=tables)
 
 
 def over(night: Night, reading: SiteReading) -> list[tuple[tuple[str, str], Verdict[Archive]]]:
@@ -124,10 +150,7 @@ def over(night: Night, reading: SiteReading) -> list[tuple[tuple[str, str], Verd
         if night.out_of_service(key[0], mark):
             continue  # suspended: nothing is deleted (article 9)
         if mark is not None:
-            try:
-                days, in_file = night.backup_days(mark), not night.has_left(mark)
-            except ValueError:  # told by the plan of the backups: how long they are kept is not known
-                continue
+            days, in_file = night.backup_days(mark), not night.has_left(mark)
         else:  # its machine is not here any more, or not yet
             days, in_file = (desired.backup_days if desired else None), desired is not None
         found += [
@@ -190,38 +213,3 @@ def _line(
         result=result,
         message=message,
     )
-
-
-def retention_section(telling: Telling) -> Section:
-    """The backups whose days are over, and what became of them; a client is not shown where they lie."""
-    speech, words = telling.speech, telling.speech.words
-    results: dict[str, tuple[str, Tone]] = {
-        "removed": (words.archive_removed, "plain"),
-        "kept": (words.archive_kept, "plain"),
-        "failed": (words.failed, "bad"),
-    }
-    columns = [
-        Column(words.machine),
-        Column(words.site),
-        Column(words.taken_at),
-        Column(words.volume, figures=True),
-        Column(words.result),
-        Column(words.why),
-    ]
-    if telling.client is None:
-        columns.append(Column(words.archive))
-    rows = []
-    for line in telling.report.of(RetentionLine):
-        cells = [
-            Cell(telling.name(line)),
-            Cell(line.site),
-            Cell(speech.moment(line.taken_at)),
-            Cell(speech.size(line.size)),
-            Cell(*results[line.result]),
-            Cell(line.message),
-        ]
-        if telling.client is None:
-            cells.append(Cell(line.volid))
-        rows.append(tuple(cells))
-    tables = table_of(words.retention, tuple(columns), rows)
-    return Section(title=words.retention, empty=words.no_retention, tables=tables)

@@ -16,7 +16,8 @@ from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import LineOfMachine
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import Failures
-from orchestrator.reports.page import Cell, Column, Section, Tone, table_of
+from orchestrator.planning.words import sides
+from orchestrator.reports.page import Cell, Section, Tone, table_of
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.snapshot import (
     expired,
@@ -92,7 +93,7 @@ class SnapshotStep(Step):
                 if change.kind is Kind.UNABLE:
                     yield Text(f"  ✗ {change.what} {_name(machine)}   {change.why}", "red")
                 else:
-                    yield Text(f"  + {change.what} {_name(machine)}   {change.after}", "green")
+                    yield Text(f"  + {change.what} {_name(machine)}   {sides(change)[1]}", "green")
 
     def run(self) -> None:
         """Note what an earlier run took, then take what is due."""
@@ -120,7 +121,28 @@ class SnapshotStep(Step):
     @staticmethod
     def sections(telling: Telling) -> Iterator[Section]:
         """What became of snapshots."""
-        yield snapshots_section(telling)
+        speech, words = telling.speech, telling.speech.words
+        actions: dict[str, tuple[str, Tone]] = {
+            "taken": (words.snapshot_taken, "good"),
+            "removed": (words.snapshot_removed, "plain"),
+            "refused": (words.refused, "bad"),
+            "failed": (words.failed, "bad"),
+            "foreign": (words.snapshot_foreign, "warn"),
+        }
+        columns = (words.machine, words.site, words.snapshot, words.result, words.expires, words.remark)
+        rows = [
+            (
+                telling.name(line),
+                line.site,
+                line.snapshot,
+                Cell(*actions[line.action]),
+                words.nothing if line.expires_at is None else speech.moment(line.expires_at),
+                line.message,
+            )
+            for line in telling.report.of(SnapshotLine)
+        ]
+        tables = table_of(words.snapshots, columns, rows)
+        yield Section(title=words.snapshots, empty=words.no_snapshots, tables=tables)
 
 
 class ExpiryStep(Step):
@@ -274,11 +296,7 @@ def _take(
 
 
 def expire(
-    night: Night,
-    sites: Iterable[SiteReading],
-    limits: Limits,
-    *,
-    done: Collection[tuple[str, str, str]],
+    night: Night, sites: Iterable[SiteReading], limits: Limits, *, done: Collection[tuple[str, str, str]]
 ) -> list[SnapshotLine]:
     """Remove every snapshot of ours whose seven days are over, on every machine of ours where the clocks agree.
 
@@ -350,36 +368,3 @@ def _in_parallel(work: Callable[[T], list[SnapshotLine]], items: list[T]) -> lis
         return []
     with ThreadPoolExecutor(min(_WORKERS, len(items)), thread_name_prefix="snapshot") as pool:
         return [line for lines in pool.map(work, items) for line in lines]
-
-
-def snapshots_section(telling: Telling) -> Section:
-    """What became of snapshots."""
-    speech, words = telling.speech, telling.speech.words
-    actions: dict[str, tuple[str, Tone]] = {
-        "taken": (words.snapshot_taken, "good"),
-        "removed": (words.snapshot_removed, "plain"),
-        "refused": (words.refused, "bad"),
-        "failed": (words.failed, "bad"),
-        "foreign": (words.snapshot_foreign, "warn"),
-    }
-    columns = (
-        Column(words.machine),
-        Column(words.site),
-        Column(words.snapshot),
-        Column(words.result),
-        Column(words.expires),
-        Column(words.remark),
-    )
-    rows = [
-        (
-            Cell(telling.name(line)),
-            Cell(line.site),
-            Cell(line.snapshot),
-            Cell(*actions[line.action]),
-            Cell(words.nothing if line.expires_at is None else speech.moment(line.expires_at)),
-            Cell(line.message),
-        )
-        for line in telling.report.of(SnapshotLine)
-    ]
-    tables = table_of(words.snapshots, columns, rows)
-    return Section(title=words.snapshots, empty=words.no_snapshots, tables=tables)

@@ -101,7 +101,7 @@ class StorageStep(Step):
     @staticmethod
     def sections(telling: Telling) -> Iterator[Section]:
         """They are the provider's affair."""
-        if telling.client is None:
+        if telling.provider:
             yield storages_section(telling)
 
     @staticmethod
@@ -214,7 +214,7 @@ def _loads(night: Night, reading: SiteReading, storage: str, since: dt.datetime)
     """What each machine of the site adds to a storage and has there; a machine with several takes even shares."""
     for machine in reading.observed.machines:
         mark, archives = machine.mark, machine.archives or ()
-        days = night.known_backup_days(mark) if mark else None
+        days = night.backup_days(mark) if mark else None
         backup_storages = night.provider.sites[reading.observed.site].backup_storages
         names = [item.name for item in backup_storages] if days is not None else []
         share = expected_size(machine, night.clock()) / len(names) if storage in names else 0.0
@@ -258,14 +258,14 @@ def storages_section(telling: Telling) -> Section:
     """The storages: how full, what is wrong, and whether the coming nights fit."""
     speech, words = telling.speech, telling.speech.words
     columns = (
-        Column(words.storage),
-        Column(words.site),
-        Column(words.data_centre),
-        Column(words.purpose),
-        Column(words.state),
-        Column(words.fill),
-        Column(words.first_night_too_full),
-        Column(words.remark),
+        words.storage,
+        words.site,
+        words.data_centre,
+        words.purpose,
+        words.state,
+        words.fill,
+        words.first_night_too_full,
+        words.remark,
     )
     rows = []
     for line in telling.report.of(StorageLine):
@@ -277,10 +277,10 @@ def storages_section(telling: Telling) -> Section:
             fits = Cell(words.every_night_fits, "good")
         rows.append(
             (
-                Cell(line.name),
-                Cell(line.site),
-                Cell(line.stands_at),
-                Cell(words.purpose_backups if line.purpose == "backups" else words.purpose_machines),
+                line.name,
+                line.site,
+                line.stands_at,
+                words.purpose_backups if line.purpose == "backups" else words.purpose_machines,
                 Cell(words.state_available if available else line.status, "plain" if available else "bad"),
                 _fill(telling, line),
                 fits,

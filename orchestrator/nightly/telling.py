@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -33,6 +34,30 @@ class Telling:
     def name(self, line: LineOfMachine) -> str:
         """What a machine is called: a client needs not be told whose it is."""
         return line.machine if self.client is not None else f"{line.client}/{line.machine}"
+
+    @property
+    def provider(self) -> bool:
+        """Whether it is told to the provider."""
+        return self.client is None
+
+    def failures(
+        self,
+        name: str,
+        remedy: str,
+        found: Iterable[tuple[LineOfMachine, str]],
+        urgency: Urgency | None = None,
+    ) -> Failures:
+        """Machines that something failed at.
+
+        Args:
+            name: what failed.
+            remedy: what the provider does about it.
+            found: the lines, each with its reason; empty if none was given.
+            urgency: LATER if None.
+        """
+        none = self.speech.words.no_reason
+        rows = tuple((self.name(line), line.site, reason or none) for line, reason in found)
+        return Failures(name, remedy, rows, Urgency.LATER if urgency is None else urgency)
 
     @property
     def unknown(self) -> bool:

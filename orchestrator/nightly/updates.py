@@ -13,7 +13,7 @@ from orchestrator.nightly.guests import GuestLine, GuestsSeen, UpdateDelay
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import MACHINE, Failures, Urgency, key
 from orchestrator.nightly.update_round import UpdateLine, UpdatePlan, plan_updates
-from orchestrator.reports.page import Cell, Column, Section, Table, Tone, table_of
+from orchestrator.reports.page import Cell, Column, Row, Section, Table, Tone, table_of
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -98,12 +98,10 @@ class UpdateStep(Step):
         """Updates that failed tonight; who is held back was a failure of an earlier night."""
         for trouble in (*_HARMING, *_WAITING):
             name, remedy = trouble_words(telling, trouble)
-            found = tuple(
-                (telling.name(line), line.site, trouble_reason(telling, line))
-                for line in telling.report.of(UpdateLine)
-                if line.failed and line.result == trouble
-            )
-            yield Failures(name, remedy, found, Urgency.SERVICE if trouble in _HARMING else Urgency.LATER)
+            urgency = Urgency.SERVICE if trouble in _HARMING else Urgency.LATER
+            lines = (line for line in telling.report.of(UpdateLine) if line.failed and line.result == trouble)
+            found = ((line, trouble_reason(telling, line)) for line in lines)
+            yield telling.failures(name, remedy, found, urgency)
 
     @staticmethod
     def facts(telling: Telling) -> Iterator[tuple[str, Cell]]:
@@ -181,7 +179,8 @@ def updates_section(telling: Telling) -> Section:
     for trouble in _TROUBLES:
         tables += _trouble_table(telling, trouble)
     tables += _installed_table(telling) + _due_table(telling)
-    tables += tuple(_delay_table(telling, delay) for delay in report.of(UpdateDelay))
+    for delay in report.of(UpdateDelay):
+        tables += _delay_table(telling, delay)
     return Section(title=words.updates, empty=words.no_updates, tables=tables)
 
 
@@ -218,7 +217,7 @@ def trouble_words(telling: Telling, trouble: Trouble) -> tuple[str, str]:
         "held": (words.update_held, words.update_held_remedy),
         "not-started": (words.update_not_started, words.update_not_started_remedy),
     }[trouble]
-    return name, remedy if telling.client is None else ""
+    return name, remedy if telling.provider else ""
 
 
 def trouble_reason(telling: Telling, line: UpdateLine) -> str:
@@ -228,7 +227,7 @@ def trouble_reason(telling: Telling, line: UpdateLine) -> str:
     that broke off, names the machines of other clients.
     """
     words = telling.speech.words
-    if telling.client is None:
+    if telling.provider:
         return line.message or words.no_reason
     told = {
         "broken": words.update_broken_client,
@@ -246,16 +245,16 @@ def _trouble_table(telling: Telling, trouble: Trouble) -> tuple[Table, ...]:
     name, remedy = trouble_words(telling, trouble)
     begun = trouble != "not-started"
     columns = (
-        Column(words.machine),
-        Column(words.site),
-        Column(words.versions_tried if begun else words.maintenance_window),
-        Column(words.reason),
+        words.machine,
+        words.site,
+        words.versions_tried if begun else words.maintenance_window,
+        words.reason,
     )
     tone: Tone = "warn" if trouble == "held" else "bad"  # who is held back was a failure of an earlier night
     rows = [
         (
-            Cell(telling.name(line)),
-            Cell(line.site),
+            telling.name(line),
+            line.site,
             Cell(_shortened(telling, line.tried) or words.nothing) if begun else _window(telling, line),
             Cell(trouble_reason(telling, line), tone),
         )
@@ -269,34 +268,32 @@ def _installed_table(telling: Telling) -> tuple[Table, ...]:
     speech, words = telling.speech, telling.speech.words
     good = [line for line in telling.report.of(UpdateLine) if line.result in ("installed", "nothing-due")]
     told = [line for line in good if line.result == "installed" or line.reboot or line.restarted]
-    columns = [
-        Column(words.machine),
-        Column(words.site),
-        Column(words.maintenance_window),
+    columns: list[Column | str] = [
+        words.machine,
+        words.site,
+        words.maintenance_window,
         Column(words.wave, figures=True),
-        Column(words.packages),
-        Column(words.restart),
-        Column(words.duration),
+        words.packages,
+        words.restart,
+        words.duration,
+        *([words.remark] if telling.provider else []),
     ]
-    if telling.client is None:
-        columns.append(Column(words.remark))
-    rows = []
-    for line in told:
-        cells = [
-            Cell(telling.name(line)),
-            Cell(line.site),
+    rows: list[Row] = [
+        (
+            telling.name(line),
+            line.site,
             _window(telling, line),
-            Cell(speech.number(line.wave) if line.wave else words.nothing),
+            speech.number(line.wave) if line.wave else words.nothing,
             Cell(_packages(telling, line.installed), "good" if line.installed else "plain"),
             _restart(telling, line),
-            Cell(speech.duration(line.seconds)),
-        ]
-        if telling.client is None:
-            cells.append(Cell(line.message, "warn" if line.message else "plain"))
-        rows.append(tuple(cells))
+            speech.duration(line.seconds),
+            *([Cell(line.message, "warn" if line.message else "plain")] if telling.provider else []),
+        )
+        for line in told
+    ]
     rest = len(good) - len(told)
     return table_of(
-        words.updates_installed, tuple(columns), rows, note=words.machines_up_to_date(rest) if rest else ""
+        words.updates_installed, columns, rows, note=words.machines_up_to_date(rest) if rest else ""
     )
 
 
@@ -340,27 +337,27 @@ def _restart(telling: Telling, line: UpdateLine) -> Cell:
 def _due_table(telling: Telling) -> tuple[Table, ...]:
     words = telling.speech.words
     columns = (
-        Column(words.machine),
-        Column(words.site),
-        Column(words.updates_mode),
+        words.machine,
+        words.site,
+        words.updates_mode,
         Column(words.security_updates, figures=True),
         Column(words.other_updates, figures=True),
         Column(words.staying_updates, figures=True),
-        Column(words.oldest_waits),
-        Column(words.held_since),
-        Column(words.restart),
+        words.oldest_waits,
+        words.held_since,
+        words.restart,
     )
     rows = [_due_row(telling, line) for line in telling.report.of(GuestLine)]
     hours = telling.speech.working_hours(UPDATE_DELAY_HOURS)
     return table_of(words.updates_due, columns, rows, note=words.staying_meaning.format(hours=hours))
 
 
-def _due_row(telling: Telling, line: GuestLine) -> tuple[Cell, ...]:
+def _due_row(telling: Telling, line: GuestLine) -> Row:
     speech, words = telling.speech, telling.speech.words
-    counts = [
+    counts: list[Cell | str] = [
         Cell(speech.number(line.security), "warn" if line.security else "plain"),
-        Cell(speech.number(line.others)),
-        Cell(speech.number(line.staying)),
+        speech.number(line.others),
+        speech.number(line.staying),
     ]
     waits, restart = Cell(words.nothing), Cell(words.nothing)
     if line.waiting_hours is not None:
@@ -370,14 +367,14 @@ def _due_row(telling: Telling, line: GuestLine) -> tuple[Cell, ...]:
     if line.reboot is not None:
         restart = Cell(words.to_be_restarted.format(reason=line.reboot or words.no_reason), "warn")
     if line.problem:  # zeros would say that it is up to date
-        counts = [Cell(words.not_known, "bad" if line.unseen else "plain"), *[Cell(words.nothing)] * 2]
+        counts = [Cell(words.not_known, "bad" if line.unseen else "plain"), *[words.nothing] * 2]
     held = Cell(words.nothing)
     if line.held_since is not None:
         held = Cell(speech.moment(line.held_since), "warn")
     return (
-        Cell(telling.name(line)),
-        Cell(line.site),
-        Cell(words.updates_automatic if line.automatic else words.updates_on_request),
+        telling.name(line),
+        line.site,
+        words.updates_automatic if line.automatic else words.updates_on_request,
         *counts,
         waits,
         held,
@@ -385,26 +382,17 @@ def _due_row(telling: Telling, line: GuestLine) -> tuple[Cell, ...]:
     )
 
 
-def _delay_table(telling: Telling, delay: UpdateDelay) -> Table:
+def _delay_table(telling: Telling, delay: UpdateDelay) -> tuple[Table, ...]:
     speech, words = telling.speech, telling.speech.words
     average = Cell(words.not_known if delay.packages else words.nothing)
     if delay.average_hours is not None:
         kept = delay.average_hours <= UPDATE_DELAY_HOURS
         average = Cell(speech.working_hours(delay.average_hours), "good" if kept else "bad")
-    return Table(
-        caption=words.delay,
-        columns=(
-            Column(words.period),
-            Column(words.packages_installed, figures=True),
-            Column(words.average_delay),
-            Column(words.by_contract),
-        ),
-        rows=(
-            (
-                Cell(words.last_days(delay.days)),
-                Cell(speech.number(delay.packages)),
-                average,
-                Cell(speech.working_hours(UPDATE_DELAY_HOURS)),
-            ),
-        ),
+    installed = Column(words.packages_installed, figures=True)
+    columns = (words.period, installed, words.average_delay, words.by_contract)
+    contract = speech.working_hours(UPDATE_DELAY_HOURS)
+    return table_of(
+        words.delay,
+        columns,
+        [(words.last_days(delay.days), speech.number(delay.packages), average, contract)],
     )

@@ -17,7 +17,6 @@ from orchestrator.operations.computer import state_directory
 from orchestrator.operations.inputs import ssh_settings
 from orchestrator.operations.inventory import open_provider, provider_name
 from orchestrator.operations.run import SILENT, Events, open_clusters
-from orchestrator.resources.machine import EXCLUDED, NOTHING_EXCLUDED
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.survey import OURS, observe_sites
 from orchestrator.sites.model import Provider
@@ -69,7 +68,6 @@ def _host(machine: ObservedMachine, provider: Provider) -> InventoryHost | None:
         or machine.address is None
     ):
         return None
-    excluded = mark.applied.get(EXCLUDED, NOTHING_EXCLUDED)
     target = GuestTarget(
         client=mark.client,
         machine=mark.machine,
@@ -79,6 +77,6 @@ def _host(machine: ObservedMachine, provider: Provider) -> InventoryHost | None:
         policy=policy_from_data(mark.firewall),
         supervised=mark.supervised,
         supervised_before=mark.supervised,
-        exclude=() if excluded == NOTHING_EXCLUDED else tuple(excluded.split()),
+        exclude=mark.applied.update_exclude if mark.applied else (),
     )
     return InventoryHost(target=target, site=machine.site, offer=mark.offer)

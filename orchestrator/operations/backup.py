@@ -17,7 +17,7 @@ from orchestrator.operations.inputs import selection
 from orchestrator.operations.inventory import open_provider
 from orchestrator.operations.run import SILENT, Events, Run, open_clusters, open_run
 from orchestrator.operations.target import Found, MachineRequest, find_machine, vm_of
-from orchestrator.resources.backup import Archive, ArchiveMark, days_in_words, newest_good, verdicts
+from orchestrator.resources.backup import Archive, ArchiveMark, newest_good, verdicts
 from orchestrator.resources.holdings import SiteReading, with_archives
 from orchestrator.resources.scope import Selection
 from orchestrator.resources.survey import Asked, observe_sites
@@ -36,7 +36,7 @@ def now(request: MachineRequest, events: Events = SILENT) -> Archive:
         run.locks.clients([request.client])
         found = find_machine(request.target, run.clusters)
         with about(request.target):
-            days = days_in_words(found.mark.applied.get("backup"))
+            days = found.mark.backup_days
             if days is None:
                 raise RequestRefused(
                     "its backup is off; it is made on the client's request, machine by machine (art. 3.5): set backup "
@@ -250,6 +250,6 @@ def _judged(reading: SiteReading) -> Iterable[Kept]:
     }
     for (client, name), archives in reading.holdings.owned.items():
         mark = marks[client, name]
-        days = days_in_words(mark.applied.get("backup"))
+        days = mark.backup_days
         judged = verdicts(archives, moment, days=days, in_file=mark.retired is None)
         yield Kept(client=client, machine=name, site=reading.observed.site, days=days, verdicts=judged)

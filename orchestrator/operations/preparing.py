@@ -17,7 +17,6 @@ from orchestrator.operations.inputs import (
     Tell,
     check_selection,
     open_desired,
-    selection,
     ssh_settings,
 )
 from orchestrator.operations.inventory import DEFAULT_FOLDER, provider_name
@@ -31,6 +30,7 @@ from orchestrator.planning.saved import PlanOptions, SavedPlan, hash_files
 from orchestrator.proxmox import Cluster
 from orchestrator.resources.change import ChangeClass
 from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.kinds import EVERY_THING
 from orchestrator.resources.observed import ObservedSite
 from orchestrator.resources.reading_ahead import ReadingAhead
 from orchestrator.resources.scope import EVERYTHING, Selection
@@ -85,7 +85,7 @@ def wanted(
         OrchestratorError: something is wrong with them.
     """
     desired = open_desired([Path(path) for path in options.paths], provider, tell)
-    chosen = selection(options.only)
+    chosen = Selection.parse(options.only or "", EVERY_THING)
     check_selection(chosen, desired)
     return Wanted(
         provider=provider,

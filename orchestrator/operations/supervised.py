@@ -91,7 +91,7 @@ def _target(machine: ObservedMachine) -> dict[str, Any] | None:
     mark = machine.mark
     if mark is None or not mark.supervised or mark.retired or machine.address is None:
         return None
-    if mark.applied.get("power") == "stopped":
+    if mark.applied and mark.applied.power == "stopped":
         return None  # one that is down although its file says otherwise stays: it alerts
     return {
         "targets": [f"{machine.address}:{EXPORTER_PORT}"],

@@ -24,12 +24,12 @@ from orchestrator.operations.inventory import DEFAULT_FOLDER, open_provider
 from orchestrator.operations.run import SILENT, Events, open_clusters, open_history, run_name
 from orchestrator.planning.gaps import Gap, find_gaps
 from orchestrator.proxmox import Cluster, ProxmoxError, guest_interfaces
-from orchestrator.resources.adoption import disk_slots, memory_of, network_of, vcpus_of
+from orchestrator.resources.adoption import disk_slots
+from orchestrator.resources.attributes import ATTRIBUTES, network_of
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.survey import Asked, observe_sites
 from orchestrator.sites.model import Provider, Site, SiteNetwork
 from orchestrator.subscriptions.loading import load
-from orchestrator.subscriptions.model import format_mebibytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,8 +197,9 @@ def _describe(
         "adopt": summary.vmid,
         "image": image,
     }
-    described["vcpus"] = vcpus_of(config)
-    described["memory"] = format_mebibytes(memory_of(config))
+    for row in ATTRIBUTES:
+        if row.imported and (value := row.read(config)) is not None:
+            described[row.imported[0]] = row.imported[1](value)
     described["disks"] = [
         {"name": "system" if index == 0 else f"data-{index}", "size": f"{slot.gibibytes}GiB"}
         for index, slot in enumerate(slots)
@@ -211,7 +212,7 @@ def _describe(
 
 
 def _network(machine: ObservedMachine, site: Site) -> SiteNetwork:
-    bridge, vlan = network_of(machine.config)
+    bridge, vlan = network_of(machine.config) or (None, None)
     found = next((item for item in site.networks if (item.bridge, item.vlan) == (bridge, vlan)), None)
     if found is None:
         words = (

@@ -69,9 +69,7 @@ def with_leaving(site: ObservedSite, now: dt.datetime) -> ObservedSite:
     Proxmox forgets such an address at once; the guest takes up its new one at its next start.
     """
     still = {
-        IPv4Address(
-            machine.mark.leaving
-        ): f"{machine.summary.name} (VM {machine.summary.vmid}), until its restart,"
+        machine.mark.leaving: f"{machine.summary.name} (VM {machine.summary.vmid}), until its restart,"
         for machine in site.machines
         if machine.mark and machine.mark.leaving and cloud_init_waits(machine, machine.mark, now)
     }

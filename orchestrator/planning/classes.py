@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+from orchestrator.resources.attributes import ATTRIBUTES, BOOKKEEPING, OPTION, SIZE
 from orchestrator.resources.change import QUIET, Change, ChangeClass, Kind
 from orchestrator.resources.kinds import KINDS
 
@@ -74,12 +75,7 @@ RULES: tuple[ClassRule, ...] = (
         change_class=ChangeClass.SIGNIFICANT,
         reason="a machine comes back into service: tested and handed over again",
     ),
-    ClassRule(
-        kinds=_of(Kind.UPDATE),
-        what=("network", "address"),
-        change_class=ChangeClass.SIGNIFICANT,
-        reason="whoever talks to the machine must follow: planned and tested with the client",
-    ),
+    *(ClassRule(kinds=_of(Kind.UPDATE), what=(row.name,), **row.judged._asdict()) for row in ATTRIBUTES),
     *(
         ClassRule(
             kinds=_of(Kind.UPDATE),
@@ -91,32 +87,12 @@ RULES: tuple[ClassRule, ...] = (
     ),
     ClassRule(
         kinds=_of(Kind.UPDATE),
-        what=(
-            "tags",
-            "pool",
-            "settings",
-            "cloud-init drive",
-            "guest agent",
-            "user",
-            "name",
-            "contract",
-            "suspension",
-        ),
-        change_class=ChangeClass.STANDARD,
-        reason="the provider's own bookkeeping",
-        counted=False,
+        what=("tags", "pool", "settings", "cloud-init drive", "contract", "suspension"),
+        **BOOKKEEPING._asdict(),
     ),
+    ClassRule(kinds=_of(Kind.UPDATE), what=("disk *",), **SIZE._asdict()),
     ClassRule(
-        kinds=_of(Kind.UPDATE),
-        what=("vCPU", "memory", "disk *"),
-        change_class=ChangeClass.STANDARD,
-        reason="size, within the subscription: mastered, and nothing in the system is modified",
-    ),
-    ClassRule(
-        kinds=_of(Kind.UPDATE),
-        what=("backup", "updates excluded", "name servers", "offer", "SSH keys"),
-        change_class=ChangeClass.STANDARD,
-        reason="an option of the subscription",
+        kinds=_of(Kind.UPDATE), what=("backup", "updates excluded", "offer", "SSH keys"), **OPTION._asdict()
     ),
     ClassRule(
         kinds=_of(Kind.FIREWALL),

@@ -9,30 +9,24 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
 
 from orchestrator.contract.calendar import paris_time
 from orchestrator.counting import counted
 from orchestrator.planning.charges import Charge, Intervention
+from orchestrator.planning.items import Document, ItemDocument, Told, items_of
 from orchestrator.planning.plan import MachinePlan, Plan
 from orchestrator.planning.safety import RISKS
+from orchestrator.planning.words import sides
 from orchestrator.resources.change import Change, ChangeClass, Kind
 from orchestrator.resources.unreadable import Unreadable
-from orchestrator.shown import utf8
 
 FORMAT_VERSION = 2
 
-Told = Annotated[str, BeforeValidator(lambda text: utf8(text) if isinstance(text, str) else text)]
-"""A text that may come from a hypervisor or a guest: any character that JSON can hold."""
 
-
-class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ChangeDocument(_Document):
+class ChangeDocument(Document):
     """One difference between a file and the hypervisor."""
 
     kind: Kind = Field(description="what happens: create, update, restart, refused, …")
@@ -51,7 +45,7 @@ class ChangeDocument(_Document):
     why: Told | None = Field(description="reason and way out, for refusals and notices")
 
 
-class InterventionDocument(_Document):
+class InterventionDocument(Document):
     """What one machine's changes are to the contract's change management (article 3.8.4)."""
 
     change_class: ChangeClass = Field(description="the class that counts (article 3.8.4)")
@@ -61,7 +55,7 @@ class InterventionDocument(_Document):
     reason: Told = Field(description="why it has that class")
 
 
-class MachineDocument(_Document):
+class MachineDocument(Document):
     """One machine's part of the plan."""
 
     client: Told = Field(description="whose it is")
@@ -85,7 +79,7 @@ class MachineDocument(_Document):
     intervention: InterventionDocument | None = Field(description="null if nothing counts")
 
 
-class RiskDocument(_Document):
+class RiskDocument(Document):
     """Why the plan refuses itself, until it is allowed."""
 
     risk: str = Field(
@@ -97,7 +91,7 @@ class RiskDocument(_Document):
     allowed: bool = Field(description="named by --allow when the plan was made")
 
 
-class AllowanceDocument(_Document):
+class AllowanceDocument(Document):
     """A client's free standard changes of the month."""
 
     client: Told = Field(description="whose allowance")
@@ -107,14 +101,14 @@ class AllowanceDocument(_Document):
     left: int = Field(description="after this plan")
 
 
-class PoolDocument(_Document):
+class PoolDocument(Document):
     """A pool to create."""
 
     site: Told = Field(description="where")
     pool: Told = Field(description="its name in Proxmox: client-NAME")
 
 
-class UnmanagedDocument(_Document):
+class UnmanagedDocument(Document):
     """A machine that is not ours and is never touched."""
 
     site: Told = Field(description="where")
@@ -123,14 +117,14 @@ class UnmanagedDocument(_Document):
     node: Told = Field(description="where it runs")
 
 
-class FailureDocument(_Document):
+class FailureDocument(Document):
     """A site that could not be read."""
 
     site: Told = Field(description="whose machines are not planned")
     reason: Told = Field(description="what went wrong, and what to do")
 
 
-class UnreadableDocument(_Document):
+class UnreadableDocument(Document):
     """Something at a site that was read and that could not be read itself, or a machine that only claims to be ours."""
 
     site: Told = Field(description="where")
@@ -148,7 +142,7 @@ class UnreadableDocument(_Document):
     )
 
 
-class RestartsDocument(_Document):
+class RestartsDocument(Document):
     """Machines that restart at one time."""
 
     machines: int = Field(description="how many")
@@ -158,7 +152,7 @@ class RestartsDocument(_Document):
     at: dt.datetime | None = Field(description="when the window opens; null for others")
 
 
-class SummaryDocument(_Document):
+class SummaryDocument(Document):
     """Counts over the whole plan."""
 
     create: int = Field(description="new machines")
@@ -177,14 +171,18 @@ class SummaryDocument(_Document):
     quotes_missing: int = Field(description="machines that stay as they are until a quote is named")
 
 
-class PlanDocument(_Document):
+class PlanDocument(Document):
     """A plan."""
 
     format_version: int = Field(default=FORMAT_VERSION, description="of this form of plans")
     made_at: dt.datetime = Field(description="the moment that it was made for, with its offset")
     has_changes: bool = Field(description="whether apply would do anything")
     machines: list[MachineDocument] = Field(
-        description="every machine of the files, and those that left them"
+        description="every machine of the files, and those that left them, with the changes of all that belongs to "
+        "them in words; readers of values and of other things read items"
+    )
+    items: list[ItemDocument] = Field(
+        default_factory=list, description="everything that changes, is refused, waits or is worth knowing"
     )
     pools: list[PoolDocument] = Field(description="to be created")
     unmanaged: list[UnmanagedDocument] = Field(description="machines that are not ours")
@@ -199,7 +197,9 @@ class PlanDocument(_Document):
 
 
 def _change(change: Change) -> ChangeDocument:
-    return ChangeDocument(**{name: getattr(change, name) for name in ChangeDocument.model_fields})
+    before, after = sides(change)
+    told = {name: getattr(change, name) for name in ChangeDocument.model_fields}
+    return ChangeDocument(**{**told, "before": before, "after": after})
 
 
 def _machine(plan: MachinePlan) -> MachineDocument:
@@ -321,6 +321,7 @@ def to_document(plan: Plan) -> PlanDocument:
         made_at=plan.made_at,
         has_changes=plan.has_changes,
         machines=[_machine(machine) for machine in plan.machines],
+        items=list(items_of(plan)),
         pools=[PoolDocument(site=site, pool=pool) for site, pool in plan.pools],
         unmanaged=[
             UnmanagedDocument(site=site, vmid=vm.vmid, name=vm.name, node=vm.node)

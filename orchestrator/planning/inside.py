@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.keys import fingerprints
 from orchestrator.guests.rules import describe_changes, policy_from_data, policy_to_data
-from orchestrator.resources.change import BETWEEN_RULES, Change, Kind
+from orchestrator.resources.change import FIREWALL, MACHINE, SSH_KEYS, SUPERVISION, UPDATES, Change, Kind
 from orchestrator.resources.desired import DesiredMachine
-from orchestrator.resources.key_names import NamedKey, key_names, key_words
+from orchestrator.resources.key_names import NamedKey, key_names
 from orchestrator.resources.machine import keys_in_config
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.shown import quoted
 
 KEYS = "SSH keys"
-SUPERVISION = "supervision"
+_THINGS = {
+    FIREWALL: FIREWALL,
+    KEYS: SSH_KEYS,
+    SUPERVISION: SUPERVISION,
+    "updates": UPDATES,
+    "packages": UPDATES,
+}
 
 _SUPERVISED = "node exporter, for the provider's monitoring alone (art. 3.8.1)"
 
@@ -47,10 +54,10 @@ def inside_changes(
         return [Change(kind=Kind.NOTICE, what="guest", after="left alone", why=why)]
     found = [*_firewall(desired, mark), *_keys(desired, observed, mark), *_supervision(desired, mark)]
     if not reachable:
-        return [_waits(change) for change in found]
-    if reading is None:
-        return found
-    return [*found, *_drift(reading, {change.what for change in found})]
+        found = [_waits(change) for change in found]
+    elif reading is not None:
+        found += _drift(reading, {change.what for change in found})
+    return [replace(change, thing=_THINGS.get(change.what, MACHINE)) for change in found]
 
 
 def _waits(change: Change) -> Change:
@@ -59,16 +66,14 @@ def _waits(change: Change) -> Change:
         if change.kind is Kind.FIREWALL
         else "done when the machine has started"
     )
-    return Change(kind=Kind.WAITING, what=change.what, before=change.before, after=change.after, why=why)
+    return replace(change, kind=Kind.WAITING, why=why)
 
 
 def _firewall(desired: DesiredMachine, mark: Mark) -> Iterator[Change]:
     if mark.ready and mark.firewall == policy_to_data(desired.policy):
         return
     loaded = policy_from_data(mark.firewall) if mark.firewall else None
-    lines = describe_changes(loaded, desired.policy)
-    words = BETWEEN_RULES.join(lines) or "closed but for the provider"
-    yield Change(kind=Kind.FIREWALL, what="firewall", after=words)
+    yield Change(kind=Kind.FIREWALL, what=FIREWALL, after=tuple(describe_changes(loaded, desired.policy)))
 
 
 def keys_known(observed: ObservedMachine, mark: Mark) -> tuple[str, ...]:
@@ -90,7 +95,7 @@ def _keys(desired: DesiredMachine, observed: ObservedMachine, mark: Mark) -> Ite
     comments |= {key.fingerprint: key.comment for key in wanted}
     there = {NamedKey(item, comments.get(item, "")) for item in known}
     names = key_names([*there, *wanted])
-    before, after = key_words(there, wanted)
+    before, after = (tuple(sorted(keys)) or None for keys in (there, wanted))
     why = None
     gone = sorted(names[key] for key in there - wanted)
     if gone and not desired.direct_access:
@@ -119,7 +124,7 @@ def new_supervision(desired: DesiredMachine) -> Iterator[Change]:
     """The supervision of a machine that is to be made."""
     if desired.supervised:
         kind = Kind.GUEST if desired.power == "running" else Kind.WAITING
-        yield Change(kind=kind, what=SUPERVISION, after=_SUPERVISED)
+        yield Change(kind=kind, what=SUPERVISION, thing=SUPERVISION, after=_SUPERVISED)
 
 
 def _drift(reading: InsideReading, changing: set[str]) -> Iterator[Change]:
@@ -137,7 +142,7 @@ def _drift(reading: InsideReading, changing: set[str]) -> Iterator[Change]:
     if reading.problem:
         yield Change(kind=Kind.NOTICE, what="guest", after="not all could be looked at", why=reading.problem)
     for what, kind, lines in (
-        ("firewall", Kind.FIREWALL, reading.firewall),
+        (FIREWALL, Kind.FIREWALL, reading.firewall),
         (KEYS, Kind.GUEST, reading.keys),
         (SUPERVISION, Kind.GUEST, reading.supervision),
     ):
@@ -145,7 +150,7 @@ def _drift(reading: InsideReading, changing: set[str]) -> Iterator[Change]:
             yield Change(
                 kind=kind,
                 what=what,
-                before=BETWEEN_RULES.join(lines),
+                before=tuple(lines),
                 after="as its file says",
                 drift=True,
             )

@@ -12,21 +12,16 @@ from orchestrator.guests.inside import InsideReading
 from orchestrator.planning.inside import KEYS, inside_changes
 from orchestrator.planning.window import describe_restart, is_open, planned_restart
 from orchestrator.resources.backup import (
-    OFF,
     archives_going,
-    backup_words,
-    shown_retention,
     what_retention_does,
 )
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.change import BACKUP, SNAPSHOT, UPDATES, Change, Kind
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.kinds import KINDS
 from orchestrator.resources.machine import (
     EXCLUDED,
-    NOTHING_EXCLUDED,
     RESTART_KEYS,
     edits,
-    excluded_words,
     new_mark,
     pool_change,
 )
@@ -93,7 +88,10 @@ def _in_service(
     mark = observed.mark or new_mark(desired)
     found = edits(desired, observed, mark, address)
     restart = "now, as told" if restart_now else describe_restart(desired.window, now)
-    changes = list(snapshot_changes(desired, observed, mark, now))
+    changes = [
+        replace(change, thing=SNAPSHOT, part=change.what.removeprefix("snapshot "))
+        for change in snapshot_changes(desired, observed, mark, now)
+    ]
     at = None if restart_now else planned_restart(desired.window, now)
     changes += [
         _with_restart(edit.change, edit.params, observed, restart, at) for edit in found if edit.change
@@ -106,7 +104,7 @@ def _in_service(
     changes += _backup_changes(desired, observed, mark, now)
     changes += _exclusion_changes(desired, mark)
     changes += [
-        step.change
+        replace(step.change, thing=kind.name)
         for kind in KINDS
         if kind.name in observed.kinds
         for step in kind.steps(desired, observed, observed.kinds[kind.name])
@@ -129,7 +127,7 @@ def _settings(params: Mapping[str, str | int]) -> Change:
     return Change(
         kind=Kind.UPDATE,
         what="settings",
-        after=", ".join(f"{key}={value}" for key, value in params.items()),
+        after=dict(params),
         drift=True,
     )
 
@@ -153,32 +151,26 @@ def _mark_changes(desired: DesiredMachine, observed: ObservedMachine, mark: Mark
         if before != after
     ]
     if mark.suspended and observed.running:
-        before = f"suspended {mark.suspended}"
+        before = mark.suspended
         changes.append(Change(kind=Kind.UPDATE, what="suspension", before=before, after="over"))
     if mark.retired:
-        changes.append(
-            Change(
-                kind=Kind.UPDATE,
-                what="service",
-                before=f"retired {mark.retired}",
-                after="in service",
-            )
-        )
+        changes.append(Change(kind=Kind.UPDATE, what="service", before=mark.retired, after="in service"))
     return changes
 
 
 def _backup_changes(
     desired: DesiredMachine, observed: ObservedMachine, mark: Mark, now: dt.datetime
 ) -> list[Change]:
-    before, after = mark.applied.get("backup", OFF), backup_words(desired.backup_days)
+    before, after = mark.backup_days, desired.backup_days
     if before == after or not mark.applied:
         return []
     return [
         Change(
             kind=Kind.UPDATE,
-            what="backup",
-            before=shown_retention(before),
-            after=shown_retention(after),
+            what=BACKUP,
+            thing=BACKUP,
+            before=before,
+            after=after,
             erases=bool(archives_going(desired, observed.archives or (), now)),
             why=None if observed.archives is None else what_retention_does(desired, observed.archives, now),
         )
@@ -187,10 +179,10 @@ def _backup_changes(
 
 def _exclusion_changes(desired: DesiredMachine, mark: Mark) -> list[Change]:
     """Packages that updates leave alone: noted in the mark, for playbooks that are run by hand."""
-    before, after = mark.applied.get(EXCLUDED, NOTHING_EXCLUDED), excluded_words(desired.update_exclude)
+    before, after = mark.applied.update_exclude if mark.applied else (), desired.update_exclude
     if before == after or not mark.applied:
         return []
-    return [Change(kind=Kind.UPDATE, what=EXCLUDED, before=before, after=after)]
+    return [Change(kind=Kind.UPDATE, what=EXCLUDED, thing=UPDATES, before=before, after=after)]
 
 
 def cloud_init_waits(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> bool:
@@ -202,7 +194,9 @@ def cloud_init_waits(observed: ObservedMachine, mark: Mark, now: dt.datetime) ->
     )
 
 
-def leaving(observed: ObservedMachine, mark: Mark, address: IPv4Address, now: dt.datetime) -> str | None:
+def leaving(
+    observed: ObservedMachine, mark: Mark, address: IPv4Address, now: dt.datetime
+) -> IPv4Address | None:
     """The address that a running guest has besides its new one, until its next start; None if it has none.
 
     Args:
@@ -214,7 +208,7 @@ def leaving(observed: ObservedMachine, mark: Mark, address: IPv4Address, now: dt
     if mark.leaving is not None and cloud_init_waits(observed, mark, now):
         return mark.leaving  # it has been given several since
     before = observed.address
-    return None if before in (None, address) else str(before)
+    return None if before == address else before
 
 
 def _waiting(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> list[str]:
@@ -255,7 +249,7 @@ def _power_changes(
             return [
                 Change(kind=Kind.NOTICE, what="power", before="stopped", after="running", drift=True, why=why)
             ]
-        drift = in_service and mark.applied.get("power") == "running"
+        drift = in_service and mark.applied is not None and mark.applied.power == "running"
         return [_power(Kind.START, "stopped", "running", drift=drift)]
     if not late and not waiting:
         return []

@@ -10,7 +10,8 @@ from orchestrator.guests.rules import policy_to_data
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.machine import applied, new_mark
-from orchestrator.resources.notes import MAXIMUM_LENGTH, notes_length, without_marks
+from orchestrator.resources.marks import MAXIMUM_LENGTH
+from orchestrator.resources.notes import notes_length, without_marks
 from orchestrator.resources.observed import ObservedMachine
 
 _HOST_KEYS = 800

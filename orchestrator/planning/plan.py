@@ -31,16 +31,15 @@ from orchestrator.planning.refusals import (
 )
 from orchestrator.planning.risk import Risk
 from orchestrator.proxmox import VmSummary
-from orchestrator.resources.backup import backup_words, shown_retention
-from orchestrator.resources.change import BETWEEN_RULES, Change, Kind
+from orchestrator.resources.attributes import ATTRIBUTES
+from orchestrator.resources.change import FIREWALL, MACHINE, Address, Change, Kind, NewMachine
 from orchestrator.resources.desired import ChangeTerms, DesiredMachine, pool_of
-from orchestrator.resources.kinds import KINDS, asked_of_kinds
+from orchestrator.resources.kinds import APART, KINDS, asked_of_kinds
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.scope import EVERYTHING, Selection
 from orchestrator.resources.unreadable import Unreadable
 from orchestrator.shown import quoted
-from orchestrator.subscriptions.model import format_mebibytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +55,7 @@ class MachinePlan:
         inside: what was seen in the guest; None if nobody looked.
         intervention: what its changes are to the contract (article 3.8.4); None if nothing counts, or before
             :func:`orchestrator.planning.interventions.with_interventions`.
+        apart: what alone of the machine is made; None: all of it is.
         held_by: what could not be read and is, or may be, this machine: why it is refused; None if nothing is.
     """
 
@@ -74,11 +74,21 @@ class MachinePlan:
     inside: InsideReading | None = None
     intervention: Intervention | None = None
     held_by: Unreadable | None = None
+    apart: Selection | None = None
 
     @property
     def key(self) -> tuple[str, str]:
         """Client and machine."""
         return self.client, self.machine
+
+    @property
+    def items(self) -> dict[Address, tuple[Change, ...]]:
+        """Its changes by what they are made to, in their order."""
+        found: dict[Address, list[Change]] = defaultdict(list)
+        for change in self.changes:
+            name = f"{self.machine}:{change.part}" if change.part else self.machine
+            found[Address(client=self.client, kind=change.thing, name=name)].append(change)
+        return {address: tuple(changes) for address, changes in found.items()}
 
     @property
     def refused(self) -> bool:
@@ -235,6 +245,7 @@ def make_plan(
         for machine in selected
     ]
     plans += _retirements(wanted, observed, selection)
+    plans = [_narrowed(plan, selection) for plan in plans] if selection.thing else plans
     order = {
         client: index for index, client in enumerate(dict.fromkeys(machine.client for machine in wanted))
     }
@@ -249,6 +260,24 @@ def make_plan(
         frozen={name: site.state.frozen for name, site in observed.items() if site.state.frozen},
         unreadable=tuple(_concerning(observed.values(), selection)),
     )
+
+
+def _narrowed(plan: MachinePlan, selection: Selection) -> MachinePlan:
+    """The plan of a machine of which something alone was asked for. Nothing is made that was not."""
+    if plan.refused:
+        return plan
+    chosen = tuple(change for change in plan.changes if selection.covers(change))
+    others = [change.what for change in plan.changes if change.effective and not selection.covers(change)]
+    mark = plan.observed.mark if plan.observed else None
+    if selection.thing in APART and mark and mark.ready and mark.applied and mark.retired is None:
+        return replace(plan, changes=chosen, apart=selection)
+    if others and any(change.effective for change in chosen):
+        why = (
+            f"{', '.join(dict.fromkeys(others))} would be applied with it: of what belongs to a machine, only "
+            f"{' and '.join(APART)} can be applied alone. Select the machine: --only {plan.client}/{plan.machine}"
+        )
+        chosen = (Change(kind=Kind.REFUSED, what=MACHINE, after=plan.machine, why=why), *chosen)
+    return replace(plan, changes=chosen)
 
 
 def _names(wanted: Iterable[DesiredMachine], own: Iterable[tuple[str, str]]) -> Mapping[str, frozenset[str]]:
@@ -361,25 +390,28 @@ def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address 
         return (no_address(desired, site),)
     if refusal := address_conflict(desired, site, address):
         return (refusal,)
-    if impossible := tuple(change for kind in KINDS for change in kind.refusals(desired, site.state)):
+    if impossible := tuple(
+        replace(change, thing=kind.name) for kind in KINDS for change in kind.refusals(desired, site.state)
+    ):
         return impossible
     if refusal := notes_refusal(desired, None, address):
         return (refusal,)
-    disks = ", ".join(f"{name} {size} GiB" for name, size in desired.disks)
-    words = (
-        f"{desired.vcpus} vCPU, {format_mebibytes(desired.memory)}, {disks}, {address}, from {desired.image}"
+    made = NewMachine(
+        attributes={row.name: row.asked(desired, address) for row in ATTRIBUTES if row.created},
+        disks=dict(desired.disks),
+        address=address,
+        image=desired.image,
+        nodes=tuple(only_on(desired, site)),
+        backup_days=desired.backup_days,
+        kinds=asked_of_kinds(desired),
     )
-    if nodes := only_on(desired, site):
-        words += f", on {' or '.join(nodes)}, where its template is"
-    if desired.backup_days is not None:
-        words += f", backup {shown_retention(backup_words(desired.backup_days))}"
-    words += "".join(f", {asked}" for asked in asked_of_kinds(desired).values())
     return (
-        Change(kind=Kind.CREATE, what="machine", after=words),
+        Change(kind=Kind.CREATE, what="machine", after=made),
         Change(
             kind=Kind.FIREWALL if desired.power == "running" else Kind.WAITING,
-            what="firewall",
-            after=BETWEEN_RULES.join(describe_changes(None, desired.policy)) or "closed but for the provider",
+            what=FIREWALL,
+            thing=FIREWALL,
+            after=tuple(describe_changes(None, desired.policy)),
         ),
         *new_supervision(desired),
         *image_notices(desired, site),

@@ -12,7 +12,8 @@ from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.copies import COPY_TAG, read_copy_mark
 from orchestrator.resources.desired import DesiredMachine, pool_of
 from orchestrator.resources.image import absence, notes_on, places, restricted
-from orchestrator.resources.notes import UnreadableMark, parse_mark
+from orchestrator.resources.marks import UnreadableMark
+from orchestrator.resources.notes import parse_mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite, addresses_unknown
 from orchestrator.resources.ownership import client_of, tags_of
 from orchestrator.resources.unreadable import Unreadable, holding_up

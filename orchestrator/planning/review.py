@@ -18,7 +18,8 @@ from orchestrator.counting import counted
 from orchestrator.pages import fill
 from orchestrator.planning.charges import Charge
 from orchestrator.planning.document import restart_words, restarts, restarts_counted
-from orchestrator.resources.change import BETWEEN_RULES, QUIET, Kind, rules_of
+from orchestrator.planning.words import BETWEEN_RULES, rules_of
+from orchestrator.resources.change import QUIET, Kind
 from orchestrator.shown import markdown, quoted, shortened, visible
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ def _difference(change: ChangeDocument, longest: int | None = None, *, done: boo
     """Both sides; each rule of a firewall on a line of its own. No value makes a line of its own."""
     sides = [_in_one_line(text, longest) for text in (change.before, change.after) if text]
     words = " → ".join(sides)
-    if len(rules_of(change)) > 1:
+    if len(rules_of(change.what, change.before, change.after)) > 1:
         words = "\n→ ".join(side.replace(BETWEEN_RULES, "\n") for side in sides)
     return words + (f"; restart {change.restart}" if change.restart and done else "")
 

@@ -15,7 +15,8 @@ from orchestrator.planning.charges import Allowance, Charge
 from orchestrator.planning.classes import WORST_FIRST
 from orchestrator.planning.document import restart_words, restarts_counted, summary
 from orchestrator.planning.plan import MachinePlan, Plan, untold
-from orchestrator.resources.change import Change, Kind, rules_of
+from orchestrator.planning.words import rules_of, sides
+from orchestrator.resources.change import Change, Kind
 from orchestrator.shown import quoted, visible
 
 _SYMBOLS = {
@@ -124,7 +125,7 @@ def _subject(machine: MachinePlan, change: Change) -> str:
 
 def _line(machine: MachinePlan, change: Change, subject: str) -> Iterator[Text]:
     symbol, style = _SYMBOLS[change.kind]
-    rules = rules_of(change)
+    rules = rules_of(change.what, *sides(change))
     apart = len(rules) > 1 or sum(map(len, rules)) > _RULE_BESIDE
     difference = _rules_counted(change, len(rules)) if apart else _difference(change)
     text = Text.assemble("  ", (symbol, style), " ", subject, "   ", difference)
@@ -146,7 +147,7 @@ def _line(machine: MachinePlan, change: Change, subject: str) -> Iterator[Text]:
 def _not_done(machine: MachinePlan) -> Iterator[Text]:
     """What a refused machine's file asks for besides, apart from all that will happen."""
     for change in machine.not_done:
-        rules = rules_of(change)
+        rules = rules_of(change.what, *sides(change))
         apart = len(rules) > 1 or sum(map(len, rules)) > _RULE_BESIDE
         difference = _rules_counted(change, len(rules)) if apart else _difference(change)
         yield Text(f"      not done: {change.what} {machine.machine}   {difference}", "dim")
@@ -169,15 +170,12 @@ def _wrapped(rule: str) -> list[str]:
 def _rules_counted(change: Change, number: int) -> str:
     """What stands on a firewall's line where its rules stand below it."""
     words = counted(number, "rule")
-    return words if change.before is None else f"{words} → {change.after}"
+    before, after = sides(change)
+    return words if before is None else f"{words} → {after}"
 
 
 def _difference(change: Change) -> str:
-    if change.before is None:
-        return change.after or ""
-    if change.after is None:
-        return change.before
-    return f"{change.before} → {change.after}"
+    return " → ".join(side for side in sides(change) if side is not None)
 
 
 def _unreadable(plan: Plan) -> Iterator[Text]:

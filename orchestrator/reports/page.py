@@ -98,8 +98,40 @@ class Page:
     footer: str
 
 
+Row = Sequence[Cell | str]
+"""What stands in a row; a text is a plain cell."""
+
+
 def table_of(
-    caption: str, columns: tuple[Column, ...], rows: Sequence[tuple[Cell, ...]], *, note: str = ""
+    caption: str,
+    columns: Sequence[Column | str],
+    rows: Sequence[Row],
+    *,
+    total: Row | None = None,
+    note: str = "",
 ) -> tuple[Table, ...]:
-    """Return one table, or none if it would have no rows."""
-    return (Table(caption=caption, columns=columns, rows=tuple(rows), note=note),) if rows else ()
+    """Return one table, or none if it would have no rows.
+
+    Args:
+        caption: what it shows.
+        columns: their headings; a text is a column of texts.
+        rows: the first cell of each names it.
+        total: the last row, set apart.
+        note: a line below it.
+    """
+    if not rows:
+        return ()
+    headings = tuple(Column(column) if isinstance(column, str) else column for column in columns)
+    return (
+        Table(
+            caption=caption,
+            columns=headings,
+            rows=tuple(_cells(row) for row in rows),
+            total=None if total is None else _cells(total),
+            note=note,
+        ),
+    )
+
+
+def _cells(row: Row) -> tuple[Cell, ...]:
+    return tuple(Cell(cell) if isinstance(cell, str) else cell for cell in row)

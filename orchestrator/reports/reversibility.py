@@ -13,7 +13,8 @@ from orchestrator.pages import Form, fill
 from orchestrator.reports.language import Speech
 from orchestrator.reports.page import Cell, Column, Table, table_of
 from orchestrator.reports.words import Language
-from orchestrator.resources.adoption import disk_slots, memory_of, vcpus_of
+from orchestrator.resources.adoption import disk_slots
+from orchestrator.resources.attributes import memory_of, vcpus_of
 from orchestrator.shown import quoted
 
 if TYPE_CHECKING:
@@ -191,25 +192,25 @@ def _parts(plan: Reversibility, speech: Speech) -> list[Part]:
 def _machines(plan: Reversibility, speech: Speech) -> tuple[Table, ...]:
     words = speech.words
     columns = (
-        Column(words.machine),
-        Column(words.site),
-        Column(words.state),
-        Column(words.address),
+        words.machine,
+        words.site,
+        words.state,
+        words.address,
         Column(words.vcpus, figures=True),
         Column(words.memory, figures=True),
-        Column(words.disks),
+        words.disks,
         Column(words.hosted_volume, figures=True),
     )
     rows = [
         (
-            Cell(machine.name),
-            Cell(machine.site),
-            Cell(_state(machine, speech)),
-            Cell(machine.address or words.nothing),
-            Cell(speech.number(machine.vcpus)),
-            Cell(speech.size(machine.memory * 1024**2)),
-            Cell(", ".join(f"{name} {speech.size(size)}" for name, size in machine.disks) or words.nothing),
-            Cell(speech.size(_volume([machine]))),
+            machine.name,
+            machine.site,
+            _state(machine, speech),
+            machine.address or words.nothing,
+            speech.number(machine.vcpus),
+            speech.size(machine.memory * 1024**2),
+            ", ".join(f"{name} {speech.size(size)}" for name, size in machine.disks) or words.nothing,
+            speech.size(_volume([machine])),
         )
         for machine in plan.machines
     ]
@@ -242,10 +243,10 @@ def _copying(plan: Reversibility, speech: Speech) -> tuple[str, ...]:
 def _signatures(plan: Reversibility, speech: Speech) -> tuple[Table, ...]:
     words = speech.words
     columns = (
-        Column(words.party),
-        Column(words.signed_by),
-        Column(words.signed_on),
-        Column(words.signature),
+        words.party,
+        words.signed_by,
+        words.signed_on,
+        words.signature,
     )
     blank = (Cell(""), Cell(""), Cell(""))
     rows = [

@@ -8,9 +8,9 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import BadValue
-from orchestrator.proxmox import Disk, PropertyString, parse_disk, parse_property_string
+from orchestrator.proxmox import Disk, parse_disk, parse_property_string
+from orchestrator.resources.attributes import ATTRIBUTES
 from orchestrator.resources.machine import applied, is_cloud_init, is_drive, new_mark
-from orchestrator.subscriptions.model import format_mebibytes
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import VmConfig
@@ -59,24 +59,6 @@ def disk_slots(config: VmConfig) -> list[Slot]:
     return [Slot(name=name, disk=found[name]) for name in sorted(found, key=place)]
 
 
-def vcpus_of(config: VmConfig) -> int:
-    """How many virtual CPUs a machine has."""
-    return int(config.effective("cores") or 1) * int(config.effective("sockets") or 1)
-
-
-def memory_of(config: VmConfig) -> int:
-    """A machine's memory in MiB."""
-    memory = PropertyString.parse(config.effective("memory") or "", default_key="current")
-    return int(memory.get("current") or 512)
-
-
-def network_of(config: VmConfig) -> tuple[str | None, int | None]:
-    """The bridge and the VLAN of a machine's first network device; None where there is none."""
-    card = PropertyString.parse(config.effective("net0") or "", default_key="model")
-    tag = card.get("tag")
-    return card.get("bridge"), int(tag) if tag else None
-
-
 def adopted_mark(desired: DesiredMachine, observed: ObservedMachine, address: IPv4Address) -> Mark:
     """The mark that makes an existing machine the one of a file.
 
@@ -90,23 +72,25 @@ def adopted_mark(desired: DesiredMachine, observed: ObservedMachine, address: IP
     """
     config = observed.config
     slots = disk_slots(config)
-    network = desired.network
     sides: list[tuple[str, object, object]] = [
-        ("vCPU", vcpus_of(config), desired.vcpus),
-        ("memory", format_mebibytes(memory_of(config)), format_mebibytes(desired.memory)),
-        ("network", network_of(config), (network.bridge, network.vlan)),
         ("disks (GiB)", [slot.gibibytes for slot in slots], [size for _, size in desired.disks]),
         ("power", "running" if observed.running else "stopped", desired.power),
     ]
+    for row in ATTRIBUTES:
+        if row.adoptable:
+            found, asked = row.read(config), row.asked(desired, address)
+            sides.append((row.name, None if found is None else row.words(found), row.words(asked)))
     if observed.address is not None:
         sides.append(("address", observed.address, address))
-    differing = [f"{name} is {is_}, its file says {says}" for name, is_, says in sides if is_ != says]
+    differing = [
+        f"{name} is {is_ or 'none'}, its file says {says}" for name, is_, says in sides if is_ != says
+    ]
     if differing:
         raise Unfit("; ".join(differing))
     names = [name for name, _ in desired.disks]
     return new_mark(desired, observed.summary.vmid).with_(
         ready=True,
         slots={name: slot.name for name, slot in zip(names, slots, strict=True)},
-        applied={**applied(desired, address), "power": desired.power},
-        adopted=str(address),
+        applied=applied(desired, address),
+        adopted=address,
     )

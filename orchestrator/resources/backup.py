@@ -7,43 +7,54 @@ says in its notes whose it is, under which retention it was made, and how its re
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from sys import intern
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, Field
+from pydantic.dataclasses import dataclass as model
 
 from orchestrator.contract.calendar import day_in_paris, night_of
 from orchestrator.contract.retention import Verdict, dated_later, judge
 from orchestrator.counting import counted, plural
-from orchestrator.errors import BadValue
+from orchestrator.resources.marks import (
+    EXACT,
+    Codec,
+    Contract,
+    Day,
+    Label,
+    UnreadableMark,
+    Version,
+    Vmid,
+    matching,
+    printable,
+    require,
+)
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import ClusterState, StoredArchive
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.notes import Mark
 
-_MARK = re.compile(r"<!-- orchestrator-backup (\{.*?\}) -->", re.DOTALL)
-_OPENING = re.compile(r"<!--\s*orchestrator-backup\b")
-_LONGEST_NOTES = 8192
-"""No notes of ours are longer: what is, is not read."""
-_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_CONTRACT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._/#-]{0,62}[A-Za-z0-9])?")
-_VOLUME = re.compile(r"[!-~]{1,255}")
+_Shared = Annotated[Label, AfterValidator(intern)]
+"""A name that tens of thousands of archives have in common."""
+
+LONGEST_TEMPLATE = 1024
+"""Characters of vzdump's ``notes-template``."""
+
 _MOST_DAYS = 3660
 _FOUND_LENGTH = 200
 _NIGHT_SLACK = dt.timedelta(days=1)
-OFF = "off"
-"""How a machine without backup reads in plans."""
 
 
-class BadArchiveMark(BadValue):
-    """An archive's notes claim to say whose it is, and cannot be believed. The text says why."""
+def _found(text: str) -> str:
+    return printable(text[:_FOUND_LENGTH])
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@model(frozen=True, kw_only=True, slots=True, config=EXACT)
 class RestoreTest:
     """How an archive's restore test ended.
 
@@ -53,12 +64,12 @@ class RestoreTest:
         found: what was found, human-readable; printable, at most 200 characters.
     """
 
-    on: dt.date
+    on: Day
     sound: bool
-    found: str
+    found: Annotated[str, AfterValidator(_found)]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@model(frozen=True, kw_only=True, slots=True, config=EXACT)
 class ArchiveMark:
     """What the notes of an archive of ours say.
 
@@ -74,14 +85,15 @@ class ArchiveMark:
         volume: the volume's name without its storage; None until the notes are written again.
     """
 
-    client: str
-    machine: str
-    contract: str
-    days: int
+    v: Version = 3
+    client: _Shared
+    machine: _Shared
+    contract: Annotated[Contract, AfterValidator(intern)]
+    days: Annotated[int, Field(ge=1, le=_MOST_DAYS)]
     test: RestoreTest | None = None
-    vmid: int | None = None
-    night: dt.date | None = None
-    volume: str | None = None
+    vmid: Vmid | None = None
+    night: Day | None = None
+    volume: Annotated[str, matching(re.compile(r"[!-~]{1,255}"), "the name of a volume")] | None = None
 
     def bound_to(self, stored: StoredArchive) -> ArchiveMark:
         """The same mark, naming the archive that carries it."""
@@ -134,117 +146,38 @@ class Archive:
         return self.stored.size > 0 and (self.mark.test is None or self.mark.test.sound)
 
 
+def _earlier(version: int, data: dict[str, Any]) -> dict[str, Any]:
+    """A mark of version 1, which named neither VM nor night, or 2; its restore test stood in three fields."""
+    found: dict[str, Any] = {
+        name: data[name] for name in ("client", "machine", "contract", "days") if name in data
+    }
+    if version > 1:
+        require(data, "vmid", "night")
+        found |= {name: data.get(name) for name in ("vmid", "night", "volume")}
+    if data.get("tested") is not None:
+        found["test"] = {"on": data["tested"], "sound": data.get("sound"), "found": data.get("found")}
+    return found
+
+
+_CODEC = Codec(name="orchestrator-backup", form=ArchiveMark, earlier=_earlier)
+parse_archive_mark = _CODEC.parse
+read_archive_mark = _CODEC.read
+
+
 def archive_notes(mark: ArchiveMark) -> str:
     """The notes of an archive: words for people and the mark, in one line: lists of Proxmox show the first alone.
 
     What a guest said about itself (the result of a restore test) stands in the JSON of the mark and nowhere else.
     """
-    data: dict[str, Any] = {
-        "v": 1 if mark.vmid is None or mark.night is None else 2,
-        "client": mark.client,
-        "machine": mark.machine,
-        "contract": mark.contract,
-        "days": mark.days,
-    }
-    if mark.vmid is not None and mark.night is not None:
-        data |= {"vmid": mark.vmid, "night": mark.night.isoformat(), "volume": mark.volume}
     line = f"{mark.client} / {mark.machine}, contract {mark.contract}, kept {counted(mark.days, 'day')}"
     if mark.test is not None:
-        found = _printable(mark.test.found)
-        data |= {"tested": mark.test.on.isoformat(), "sound": mark.test.sound, "found": found}
         line += f"; restore test {mark.test.on}: {'sound' if mark.test.sound else 'FAILED'}"
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"))
-    # "--" and ">" would end the comment early, "{{" is a variable to vzdump; JSON may escape any character.
-    for sign, escaped in (("--", "-\\u002d"), (">", "\\u003e"), ("{{", "{\\u007b")):
-        text = text.replace(sign, escaped)
-    return f"{re.sub('[^A-Za-z0-9 ._/#,:;-]', '?', line)} <!-- orchestrator-backup {text} -->"
-
-
-def _printable(text: str) -> str:
-    """A text as it may stand in notes and lists: nothing but printable characters, and not too many."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text[:_FOUND_LENGTH])
+    return f"{re.sub('[^A-Za-z0-9 ._/#,:;-]', '?', line)} {_CODEC.comment(mark)}"
 
 
 def notes_template(mark: ArchiveMark) -> str:
-    r"""The notes as vzdump's ``notes-template`` wants them: at most 1,024 characters, ``\`` doubled."""
+    r"""The notes as vzdump's ``notes-template`` wants them, which :data:`LONGEST_TEMPLATE` limits: ``\`` doubled."""
     return archive_notes(mark).replace("\\", "\\\\")
-
-
-def read_archive_mark(notes: str) -> ArchiveMark | None:
-    """The mark in an archive's notes; None if there is none, or none that can be believed."""
-    try:
-        return parse_archive_mark(notes)
-    except BadArchiveMark:
-        return None
-
-
-def parse_archive_mark(notes: str) -> ArchiveMark | None:
-    """The mark in an archive's notes; None if they have none.
-
-    Raises:
-        BadArchiveMark: there is something like one: two of them, or one that this program does not write.
-    """
-    if len(openings := _OPENING.findall(notes)) != 1:
-        if openings:
-            raise BadArchiveMark("its notes hold two marks")
-        return None
-    found = _MARK.search(notes)
-    if found is None or len(notes) > _LONGEST_NOTES:
-        raise BadArchiveMark("its mark is cut off")
-    try:
-        return _parse(json.loads(found[1]))
-    except RecursionError:
-        raise BadArchiveMark("its mark cannot be read: nested too deeply") from None
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        wrong = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise BadArchiveMark(f"its mark cannot be read: {_printable(wrong)}") from None
-
-
-def _parse(data: Any) -> ArchiveMark:
-    """Check every value of a mark. Raises ValueError, KeyError or TypeError."""
-    version = data["v"]
-    if type(version) is not int or version not in (1, 2):
-        raise ValueError("it is of another version of this program")
-    vmid = night = volume = test = None
-    if version == 2:
-        vmid = _number(data, "vmid", 100, 999_999_999)
-        night = _day(data["night"])
-        volume = data["volume"] if data["volume"] is None else _text(data, "volume", _VOLUME)
-    if data.get("tested") is not None:
-        found, sound = data["found"], data["sound"]
-        if type(sound) is not bool or type(found) is not str:
-            raise ValueError("its restore test is not told as this program tells it")
-        test = RestoreTest(on=_day(data["tested"]), sound=sound, found=_printable(found))
-    return ArchiveMark(
-        client=intern(_text(data, "client", _LABEL)),  # shared: a night holds tens of thousands of these
-        machine=intern(_text(data, "machine", _LABEL)),
-        contract=intern(_text(data, "contract", _CONTRACT)),
-        days=_number(data, "days", 1, _MOST_DAYS),
-        test=test,
-        vmid=vmid,
-        night=night,
-        volume=volume,
-    )
-
-
-def _text(data: Any, key: str, pattern: re.Pattern[str]) -> str:
-    value = data[key]
-    if type(value) is not str or not pattern.fullmatch(value):
-        raise ValueError(f"{key} is not valid")
-    return value
-
-
-def _number(data: Any, key: str, least: int, most: int) -> int:
-    value = data[key]
-    if type(value) is not int or not least <= value <= most:
-        raise ValueError(f"{key} is not valid")
-    return value
-
-
-def _day(value: Any) -> dt.date:
-    if type(value) is not str or not re.fullmatch(r"20\d\d-\d\d-\d\d", value, re.ASCII):
-        raise ValueError("a date is not valid")
-    return dt.date.fromisoformat(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,7 +241,7 @@ def attribute(
         clients = frozenset({holder.client}) if holder else (holders or {}).get(item.vmid, frozenset())
         try:
             mark = _believed(item, clients)
-        except BadArchiveMark as error:
+        except UnreadableMark as error:
             disbelieved.append(Disbelieved(stored=item, reason=str(error)))
             mark = None
         if mark and (mark.client, mark.machine) not in keys and holder and holder.client == mark.client:
@@ -330,15 +263,18 @@ def _believed(stored: StoredArchive, clients: frozenset[str]) -> ArchiveMark | N
     """The mark of an archive, if it is that archive's.
 
     Raises:
-        BadArchiveMark: it is not, or its VM belongs to another client.
+        UnreadableMark: it is not, or its VM belongs to another client.
     """
-    mark = parse_archive_mark(stored.notes)
+    try:
+        mark = parse_archive_mark(stored.notes)
+    except UnreadableMark as error:
+        raise UnreadableMark(f"its mark cannot be read: {error}") from None
     if mark is None:
         return None
     if why := mark.objection(stored):
-        raise BadArchiveMark(why)
+        raise UnreadableMark(why)
     if clients and mark.client not in clients:
-        raise BadArchiveMark(
+        raise UnreadableMark(
             f"its mark names the client {mark.client}, but VM {stored.vmid} belongs to {', '.join(sorted(clients))}"
         )
     return mark
@@ -365,28 +301,9 @@ def newest_good(archives: Iterable[Archive], now: dt.datetime) -> Archive | None
     return max(good, key=lambda archive: archive.taken_at) if good else None
 
 
-def backup_words(days: int | None) -> str:
-    """How a retention is kept in marks: ``31 days``, ``off``."""
-    return OFF if days is None else f"{days} days"
-
-
-def shown_retention(words: str) -> str:
-    """What :func:`backup_words` made, for people: marks have ``1 days``."""
-    return "1 day" if words == "1 days" else words
-
-
-def days_in_words(words: str | None) -> int | None:
-    """The retention behind :func:`backup_words`; None for ``off``, and for None.
-
-    Raises:
-        ValueError: it is neither: whoever wrote it, it says no number of days.
-    """
-    if words is None or words in ("", OFF):
-        return None
-    found = re.fullmatch(r"([1-9][0-9]{0,3}) days", words)
-    if found is None or int(found[1]) > _MOST_DAYS:
-        raise BadValue(f"the retention that was last applied cannot be read from its mark: {words[:40]!r}")
-    return int(found[1])
+def retention_words(days: int | None) -> str:
+    """How long backups are kept, for people: ``31 days``, ``off``."""
+    return "off" if days is None else counted(days, "day")
 
 
 def what_retention_does(desired: DesiredMachine, archives: tuple[Archive, ...], now: dt.datetime) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from ipaddress import IPv4Address
+
+Asked = Mapping[str, bool | int | str | None]
+"""What a file asks of a kind of thing that belongs to a machine, as values."""
 
 
 class Kind(StrEnum):
@@ -35,14 +39,53 @@ class Kind(StrEnum):
     """Refused as well, but by itself: the machine's other changes are made."""
 
 
-BETWEEN_RULES = "; "
-"""What stands between the rules of a firewall's change: no rule holds it. Where there is room, each has its line."""
-
 FIREWALL = "firewall"
 """What a firewall's change changes."""
 
 QUIET = frozenset({Kind.WAITING, Kind.NOTICE, Kind.REFUSED, Kind.UNABLE})
 """Kinds that ``apply`` does nothing for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewMachine:
+    """A machine that is to be made, as the other side of its creation.
+
+    Attributes:
+        attributes: values by attribute (:mod:`orchestrator.resources.attributes`).
+        disks: GiB, by name.
+        nodes: the only ones where it can be made; empty where any will do.
+        kinds: what is asked of each kind of thing that belongs to it, by the kind's name.
+    """
+
+    attributes: Mapping[str, object]
+    disks: Mapping[str, int]
+    address: IPv4Address
+    image: str
+    nodes: tuple[str, ...] = ()
+    backup_days: int | None = None
+    kinds: Mapping[str, Asked] = field(default_factory=dict)
+
+
+MACHINE, SNAPSHOT, BACKUP, UPDATES = "machine", "snapshot", "backup", "updates"
+SUPERVISION, SSH_KEYS = "supervision", "keys"
+THINGS = (MACHINE, SNAPSHOT, BACKUP, UPDATES, FIREWALL, SSH_KEYS, SUPERVISION)
+"""What changes are attributes of, besides the kinds of :mod:`orchestrator.resources.kinds`: the KIND of addresses."""
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Address:
+    """What a change is made to: ``CLIENT/KIND/NAME``, as plans name it and ``--only`` takes it.
+
+    Attributes:
+        name: the machine's; of one of several things of a machine ``MACHINE:PART``.
+    """
+
+    client: str
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.client}/{self.kind}/{self.name}"
 
 
 class ChangeClass(StrEnum):
@@ -55,13 +98,15 @@ class ChangeClass(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One difference, with both sides in words that a reviewer reads.
+    """One difference, as data: :mod:`orchestrator.planning.words` says it to people.
 
     Attributes:
         kind: what kind of difference.
-        what: the thing that changes: ``memory``, ``disk data``, ``firewall``.
-        before: the observed side, or None where there is none.
-        after: the desired side, or None where there is none.
+        what: the attribute that changes: ``memory``, ``disk data``, ``firewall``.
+        thing: what kind of thing it is an attribute of: the machine itself, or something that belongs to it.
+        part: which of several such things of the machine: a snapshot's name; None where there is one.
+        before: the observed side, a value; None where there is none. Of which type follows from ``what``.
+        after: the desired side.
         change_class: standard, significant or major (article 3.8.4); None where nothing is made. Given by
             :mod:`orchestrator.planning.classes`.
         class_reason: why it has that class.
@@ -74,8 +119,10 @@ class Change:
 
     kind: Kind
     what: str
-    before: str | None = None
-    after: str | None = None
+    thing: str = MACHINE
+    part: str | None = None
+    before: object = None
+    after: object = None
     change_class: ChangeClass | None = None
     class_reason: str | None = None
     drift: bool = False
@@ -88,25 +135,3 @@ class Change:
     def effective(self) -> bool:
         """Whether ``apply`` does something for it."""
         return self.kind not in QUIET
-
-
-class _Sides(Protocol):
-    """A change, or the document of one."""
-
-    @property
-    def what(self) -> str: ...
-    @property
-    def before(self) -> str | None: ...
-    @property
-    def after(self) -> str | None: ...
-
-
-def rules_of(change: _Sides) -> list[str]:
-    """The rules that a firewall's change speaks of, in its order; none for other changes.
-
-    What was found in a guest, against its file, stands on the side of what is there.
-    """
-    if change.what != FIREWALL:
-        return []
-    text = change.after if change.before is None else change.before
-    return text.split(BETWEEN_RULES) if text else []

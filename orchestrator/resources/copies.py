@@ -9,11 +9,12 @@ its own; and a copy stands in the pool of the client whose archive it was made o
 
 from __future__ import annotations
 
-import datetime as dt
-import json
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic.dataclasses import dataclass as model
+
+from orchestrator.resources.marks import EXACT, Codec, Label, Moment, Version, Vmid, matching
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import VmSummary
@@ -23,15 +24,8 @@ COPY_TAG = "orchestrator-copy"
 
 Purpose = Literal["restore-test", "restored", "in-place"]
 
-_MARK = re.compile(r"<!-- orchestrator-copy (\{.*?\}) -->", re.DOTALL)
-_OPENING = re.compile(r"<!--\s*orchestrator-copy\b")
-_LONGEST_NOTES = 8192
-_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_VOLID = re.compile(r"[!-~]{1,512}")
-_BOOT = re.compile(r"[A-Za-z0-9=;,]{0,512}")
 
-
-@dataclass(frozen=True, kw_only=True)
+@model(frozen=True, kw_only=True, slots=True, config=EXACT)
 class CopyMark:
     """What the notes of a copy say.
 
@@ -45,13 +39,14 @@ class CopyMark:
         vmid: the VM that the mark was written for; None in marks of version 1.
     """
 
+    v: Version = 3
     purpose: Purpose
-    client: str
-    machine: str
-    volid: str
-    made_at: dt.datetime
-    boot: str | None = None
-    vmid: int | None = None
+    client: Label
+    machine: Label
+    volid: Annotated[str, matching(re.compile(r"[!-~]{1,512}"), "an archive")]
+    made_at: Moment
+    boot: Annotated[str, matching(re.compile(r"[A-Za-z0-9=;,]{0,512}"), "a boot order")] | None = None
+    vmid: Vmid | None = None
 
     def objection(self, vm: VmSummary) -> str:
         """Why a VM that carries this mark is not the copy it speaks of; empty if it is."""
@@ -66,69 +61,20 @@ class CopyMark:
         return ""
 
 
+def _earlier(version: int, data: dict[str, Any]) -> dict[str, Any]:
+    """A mark of version 1, which named no VM, or 2."""
+    return data if version > 1 else {**data, "vmid": None}
+
+
+_CODEC = Codec(name="orchestrator-copy", form=CopyMark, earlier=_earlier)
+read_copy_mark = _CODEC.read
+
+
 def copy_notes(mark: CopyMark) -> str:
     """The notes of a copy: a line for people, and the mark."""
-    data: dict[str, Any] = {
-        "v": 1 if mark.vmid is None else 2,
-        "purpose": mark.purpose,
-        "client": mark.client,
-        "machine": mark.machine,
-        "volid": mark.volid,
-        "made_at": mark.made_at.isoformat(),
-        "boot": mark.boot,
-    }
-    if mark.vmid is not None:
-        data["vmid"] = mark.vmid
-    text = (
-        json.dumps(data, sort_keys=True, separators=(",", ":"))
-        .replace("--", "-\\u002d")
-        .replace(">", "\\u003e")
-    )
     kind = {
         "restore-test": "restore test, removed by itself",
         "restored": "restored beside the original",
         "in-place": "on its way into the original",
     }[mark.purpose]
-    return f"Copy of {mark.client} / {mark.machine} from {mark.volid}: {kind}.\n\n<!-- orchestrator-copy {text} -->"
-
-
-def read_copy_mark(notes: str) -> CopyMark | None:
-    """The mark in a copy's notes; None if there is none that can be believed: none, two, or one not written by us."""
-    found = _MARK.search(notes)
-    if not found or len(_OPENING.findall(notes)) != 1 or len(notes) > _LONGEST_NOTES:
-        return None
-    try:
-        return _parse(json.loads(found[1]))
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return None
-
-
-def _parse(data: Any) -> CopyMark:
-    """Check every value of a mark. Raises ValueError, KeyError or TypeError."""
-    if type(data["v"]) is not int or data["v"] not in (1, 2):
-        raise ValueError("version")
-    vmid = data["vmid"] if data["v"] == 2 else None
-    if vmid is not None and (type(vmid) is not int or not 100 <= vmid <= 999_999_999):
-        raise ValueError("vmid")
-    if type(data["purpose"]) is not str or data["purpose"] not in get_args(Purpose):
-        raise ValueError("purpose")
-    boot = data.get("boot")
-    made_at = dt.datetime.fromisoformat(_text(data, "made_at", re.compile(r"[0-9T:.+Z-]{1,40}", re.ASCII)))
-    if made_at.utcoffset() is None:
-        raise ValueError("made_at")
-    return CopyMark(
-        purpose=cast("Purpose", data["purpose"]),
-        client=_text(data, "client", _LABEL),
-        machine=_text(data, "machine", _LABEL),
-        volid=_text(data, "volid", _VOLID),
-        made_at=made_at,
-        boot=None if boot is None else _text(data, "boot", _BOOT),
-        vmid=vmid,
-    )
-
-
-def _text(data: Any, key: str, pattern: re.Pattern[str]) -> str:
-    value = data[key]
-    if type(value) is not str or not pattern.fullmatch(value):
-        raise ValueError(key)
-    return value
+    return f"Copy of {mark.client} / {mark.machine} from {mark.volid}: {kind}.\n\n{_CODEC.comment(mark)}"

@@ -80,7 +80,7 @@ class DesiredMachine:
     """One machine as its file and the site's file want it.
 
     Attributes:
-        memory: MiB.
+        file: its part of the file, for what is taken as it stands there.
         disks: (name, GiB), the system disk first.
         address: None where the file says ``auto``.
         ssh_keys: public keys of the provider and, where the client may have access, of the client; their comments
@@ -113,8 +113,7 @@ class DesiredMachine:
     template: str
     storage: str
     disk_format: Literal["raw", "qcow2"] | None
-    vcpus: int
-    memory: int
+    file: Machine
     disks: tuple[tuple[str, int], ...]
     network: SiteNetwork
     address: IPv4Address | None
@@ -185,8 +184,7 @@ def _desired(
         template=site.images[machine.image].template,
         storage=site.storage,
         disk_format=site.disk_format,
-        vcpus=machine.vcpus,
-        memory=machine.memory,
+        file=machine,
         disks=tuple((disk.name, disk.size) for disk in machine.disks),
         network=network,
         address=None if machine.address == "auto" else machine.address,

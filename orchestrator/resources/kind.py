@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, ClusterState, Need
-    from orchestrator.resources.change import Change, ChangeClass
+    from orchestrator.resources.change import Asked, Change, ChangeClass
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.notes import Mark
     from orchestrator.resources.observed import ObservedMachine
@@ -63,8 +63,12 @@ class ResourceKind(ABC, Generic[Found]):
     leaving: ClassVar[str] = ""
 
     @abstractmethod
-    def asked(self, desired: DesiredMachine) -> str:
-        """What a file asks for, for people; empty if nothing. The mark keeps it, to tell drift from an edit."""
+    def asked(self, desired: DesiredMachine) -> Asked:
+        """What a file asks for; empty if nothing. The mark keeps it, to tell drift from an edit."""
+
+    @abstractmethod
+    def words(self, asked: Asked) -> str:
+        """What a file asks for, for people."""
 
     @abstractmethod
     def read(
@@ -101,11 +105,12 @@ class ResourceKind(ABC, Generic[Found]):
 
     def concerns(self, machine: ObservedMachine, desired: DesiredMachine | None) -> bool:
         """Whether a machine of ours has something of it, or is to have."""
-        asked = desired is not None and self.asked(desired) != ""
+        asked = desired is not None and bool(self.asked(desired))
         return asked or (machine.mark is not None and self.noted(machine.mark))
 
     def as_applied(self, desired: DesiredMachine, mark: Mark) -> bool:
         """Whether the file asked for the same when it was last applied, and got it: a difference is drift then."""
         asked = self.asked(desired)
-        got = mark == self.note(mark, there=asked != "")
-        return mark.ready and got and mark.applied.get(self.name, "") == asked
+        got = mark == self.note(mark, there=bool(asked))
+        noted = mark.applied.kinds.get(self.name, {}) if mark.applied else {}
+        return mark.ready and got and noted == asked

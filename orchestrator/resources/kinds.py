@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.proxmox import ProxmoxError, TlsRefused, TokenRefused, Unreachable
+from orchestrator.resources.change import SNAPSHOT, THINGS
 from orchestrator.resources.ownership import claimed
 from orchestrator.resources.redundancy import REDUNDANCY
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, Need
+    from orchestrator.resources.change import Asked
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.kind import ResourceKind
     from orchestrator.resources.observed import ObservedMachine, ObservedSite
@@ -19,9 +21,15 @@ if TYPE_CHECKING:
 KINDS: tuple[ResourceKind[Any], ...] = (REDUNDANCY,)
 """In the order in which they are made."""
 
+APART = (SNAPSHOT, *(kind.name for kind in KINDS))
+"""What can be applied without the rest of its machine."""
 
-def asked_of_kinds(desired: DesiredMachine) -> dict[str, str]:
-    """What a file asks of each kind, for people, by the kind's name."""
+EVERY_THING = (*THINGS, *(kind.name for kind in KINDS))
+"""Every kind of thing that a change can be made to."""
+
+
+def asked_of_kinds(desired: DesiredMachine) -> dict[str, Asked]:
+    """What a file asks of each kind, by the kind's name."""
     return {kind.name: asked for kind in KINDS if (asked := kind.asked(desired))}
 
 

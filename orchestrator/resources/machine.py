@@ -1,8 +1,9 @@
 """A machine's configuration: which edits lead from what Proxmox has to what the file asks for.
 
-One function an attribute: what is compared, how it reads in a plan, what is sent to Proxmox. Edits are
-computed from the observed side every time, so a half-finished creation is finished by the same code that
-changes an old machine, and repeating an edit that was made is no edit.
+Settings are compared row by row of the table of attributes (:mod:`orchestrator.resources.attributes`); what depends on
+the machine's mark as well has a function of its own here. Edits are computed from the observed side every time, so a
+half-finished creation is finished by the same code that changes an old machine, and repeating an edit that was made is
+no edit.
 
 Nothing here can erase or replace. What Proxmox cannot change in place yields a refusal with a way out.
 """
@@ -11,20 +12,19 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.guests.keys import is_public_key
-from orchestrator.proxmox import PropertyString, disk_objection, parse_disk
-from orchestrator.resources.backup import backup_words
-from orchestrator.resources.change import Change, Kind
+from orchestrator.proxmox import disk_objection, parse_disk
+from orchestrator.resources.attributes import ATTRIBUTES, Applied, Attribute
+from orchestrator.resources.change import SSH_KEYS, Change, Kind
 from orchestrator.resources.desired import DesiredMachine, pool_of
-from orchestrator.resources.key_names import NamedKey, key_words
+from orchestrator.resources.key_names import NamedKey
 from orchestrator.resources.kinds import asked_of_kinds
 from orchestrator.resources.notes import Mark
-from orchestrator.subscriptions.model import format_mebibytes
 
 if TYPE_CHECKING:
     from orchestrator.resources.observed import ObservedMachine
@@ -42,18 +42,7 @@ _CLOUD_INIT_DRIVE = re.compile(r"[^,]*[:/](?:vm-\d+-)?cloudinit(?:\.\w+)?(?:,|$)
 _SCSI = re.compile(r"scsi\d+")
 _GIB = 1024**3
 
-RESTART_KEYS = frozenset(
-    {
-        "cores",
-        "sockets",
-        "memory",
-        "net0",
-        "ipconfig0",
-        "nameserver",
-        "ciuser",
-        "agent",
-    }
-)
+RESTART_KEYS = frozenset(key for attribute in ATTRIBUTES for key in attribute.at_restart)
 """Settings that a running machine takes up at its next start only (hotplug aside)."""
 
 CLOUD_INIT_KEYS = frozenset({"ipconfig0", "nameserver", "ciuser"})
@@ -90,105 +79,37 @@ class _Sides:
     def read(self, key: str) -> str | None:
         return self.observed.config.effective(key)
 
-    def properties(self, key: str, default_key: str = "") -> PropertyString:
-        return PropertyString.parse(self.read(key) or "", default_key=default_key)
-
     def taken(self, slot: str) -> bool:
         """Whether something is in a slot, waits for it, or is noted to belong there."""
         config = self.observed.config
         return slot in config.current or slot in config.pending or slot in self.mark.slots.values()
 
-    def update(self, what: str, before: str | None, after: str | None, *, noted: str | None = None) -> Change:
-        """A change; ``noted`` is what the mark holds for it, where that is not ``after``."""
-        return Change(
-            kind=Kind.UPDATE,
-            what=what,
-            before=before,
-            after=after,
-            drift=self.mark.ready and self.mark.applied.get(what) == (noted or after),
+    def was_applied(self, noted: str, value: object) -> bool:
+        """Whether the file asked for this value when it was last applied: what differs was changed outside then."""
+        return (
+            self.mark.ready and self.mark.applied is not None and getattr(self.mark.applied, noted) == value
         )
 
+    def update(self, what: str, before: object, after: object, *, drift: bool = False) -> Change:
+        """A change of this machine."""
+        return Change(kind=Kind.UPDATE, what=what, before=before, after=after, drift=drift)
 
-def _vcpus(sides: _Sides) -> Iterator[Edit]:
-    cores, sockets = int(sides.read("cores") or 1), int(sides.read("sockets") or 1)
-    if cores * sockets != sides.desired.vcpus:
+    def disk(self, name: str, before: int | None, size: int) -> Change:
+        """A change of a disk; sizes in bytes, and in GiB."""
+        asked = self.mark.applied.disks.get(name) if self.mark.ready and self.mark.applied else None
+        return self.update(f"disk {name}", before, size * _GIB, drift=asked == size)
+
+
+def _setting(attribute: Attribute[Any], sides: _Sides) -> Iterator[Edit]:
+    """The comparison of one row of the table."""
+    config, wanted = sides.observed.config, attribute.asked(sides.desired, sides.address)
+    found = attribute.read(config)
+    if wanted is not None and found != wanted:
+        noted = attribute.noted and (attribute.noted[0], attribute.noted[1](wanted))
         change = sides.update(
-            "vCPU", str(cores * sockets), str(sides.desired.vcpus)
-        )  # one socket: what most licences count
-        yield Edit(change=change, params={"cores": sides.desired.vcpus, "sockets": 1})
-
-
-def _memory(sides: _Sides) -> Iterator[Edit]:
-    properties = sides.properties("memory", "current")
-    observed = int(properties.get("current") or 512)
-    if observed != sides.desired.memory:
-        change = sides.update("memory", format_mebibytes(observed), format_mebibytes(sides.desired.memory))
-        yield Edit(
-            change=change, params={"memory": str(properties.with_("current", str(sides.desired.memory)))}
+            attribute.name, found, wanted, drift=noted is not None and sides.was_applied(*noted)
         )
-
-
-def _name(sides: _Sides) -> Iterator[Edit]:
-    if sides.read("name") != sides.desired.name:
-        change = sides.update("name", sides.read("name"), sides.desired.name)
-        yield Edit(change=change, params={"name": sides.desired.name})
-
-
-def _network(sides: _Sides) -> Iterator[Edit]:
-    card = PropertyString.parse(sides.read("net0") or "virtio", default_key="model")
-    network = sides.desired.network
-    bridge, tag = card.get("bridge"), card.get("tag")
-    wanted_tag = str(network.vlan) if network.vlan else None
-    if (bridge, tag) != (network.bridge, wanted_tag):
-        before = _network_words(bridge, tag) if bridge else None
-        card = card.with_("bridge", network.bridge)
-        card = card.with_("tag", wanted_tag) if wanted_tag else card.without("tag")
-        change = sides.update("network", before, _network_words(network.bridge, wanted_tag))
-        yield Edit(change=change, params={"net0": str(card)})
-
-
-def _network_words(bridge: str | None, tag: str | None) -> str:
-    return f"{bridge} VLAN {tag}" if tag else str(bridge)
-
-
-def _address(sides: _Sides) -> Iterator[Edit]:
-    """The IPv4 address and its gateway. What else is set there (IPv6) is not the file's, and stays."""
-    network = sides.desired.network
-    found = sides.properties("ipconfig0")
-    wanted = {
-        "ip": f"{sides.address}/{network.subnet.prefixlen}",
-        "gw": str(network.gateway) if network.gateway else None,
-    }
-    changed = found
-    for key, value in wanted.items():
-        if found.get(key) != value:
-            changed = changed.without(key) if value is None else changed.with_(key, value)
-    if changed == found:
-        return
-    before = (found.get("ip") or "").partition("/")[0] or None
-    after = str(sides.address)
-    if before == after:
-        before, after = (_way_words(found.get("ip"), found.get("gw")), _way_words(wanted["ip"], wanted["gw"]))
-    change = sides.update("address", before, after, noted=str(sides.address))
-    yield Edit(change=change, params={"ipconfig0": str(changed)})
-
-
-def _way_words(address: str | None, gateway: str | None) -> str:
-    return f"{address} via {gateway}" if gateway else f"{address} without a gateway"
-
-
-def _nameservers(sides: _Sides) -> Iterator[Edit]:
-    servers = " ".join(str(server) for server in sides.desired.network.nameservers)
-    observed = " ".join(re.split(r"[\s,;]+", (sides.read("nameserver") or "").strip()))
-    if servers and observed != servers:
-        change = sides.update("name servers", observed or None, servers)
-        yield Edit(change=change, params={"nameserver": servers})
-
-
-def _user(sides: _Sides) -> Iterator[Edit]:
-    if sides.read("ciuser") != sides.desired.user:
-        change = sides.update("user", sides.read("ciuser"), sides.desired.user)
-        yield Edit(change=change, params={"ciuser": sides.desired.user})
+        yield Edit(change=change, params=attribute.write(config, wanted))
 
 
 def keys_in_config(observed: ObservedMachine) -> tuple[str, ...]:
@@ -207,13 +128,14 @@ def _ssh_keys(sides: _Sides) -> Iterator[Edit]:
     wanted = {NamedKey.of(key) for key in sides.desired.ssh_keys}
     if observed == wanted:
         return
-    before, after = key_words(observed, wanted)
+    before, after = (tuple(sorted(keys)) or None for keys in (observed, wanted))
     offer = sides.desired.offer
     if sides.mark.ready and not offer.terms.keys:
         yield Edit(
             change=Change(
                 kind=Kind.NOTICE,
                 what="SSH keys",
+                thing=SSH_KEYS,
                 before=before,
                 after=after,
                 why="keys are installed at delivery; managing them afterwards is not part of "
@@ -222,7 +144,7 @@ def _ssh_keys(sides: _Sides) -> Iterator[Edit]:
         )
         return
     lines = "\n".join(sides.desired.ssh_keys)
-    change = sides.update("SSH keys", before, after)
+    change = Change(kind=Kind.UPDATE, what="SSH keys", thing=SSH_KEYS, before=before, after=after)
     yield Edit(change=change, params={"sshkeys": urllib.parse.quote(lines, safe="")})
 
 
@@ -269,10 +191,6 @@ def _unseen(sides: _Sides) -> Iterator[Edit]:
         wanted["kvm"] = 0  # Proxmox starts no machine with KVM where there is none
     if differing := {key: value for key, value in wanted.items() if sides.read(key) != str(value)}:
         yield Edit(change=None, params=dict(differing))
-    agent = sides.properties("agent", "enabled")
-    if not agent.is_on("enabled"):
-        change = sides.update("guest agent", "off" if agent.parts else None, "on")
-        yield Edit(change=change, params={"agent": str(agent.with_("enabled", "1"))})
 
 
 def _tags(sides: _Sides) -> Iterator[Edit]:
@@ -281,7 +199,7 @@ def _tags(sides: _Sides) -> Iterator[Edit]:
     kept = observed if sides.mark.ready else frozenset()
     wanted = (kept | sides.desired.tags) - {"retired"}
     if observed != wanted:
-        change = sides.update("tags", ", ".join(sorted(observed)) or None, ", ".join(sorted(wanted)))
+        change = sides.update("tags", tuple(sorted(observed)) or None, tuple(sorted(wanted)))
         yield Edit(change=change, params={"tags": ";".join(sorted(wanted))})
 
 
@@ -308,11 +226,11 @@ def _new_disk(sides: _Sides, name: str, size: int, slot: str | None) -> Edit:
         vmid = sides.observed.summary.vmid
         why = f"VM {vmid} has no free SCSI slot for it: detach a drive that nobody needs, or make fewer, larger disks"
     if slot is None or why:
-        return Edit(change=Change(kind=Kind.REFUSED, what=f"disk {name}", after=f"{size}GiB", why=why))
+        return Edit(change=Change(kind=Kind.REFUSED, what=f"disk {name}", after=size * _GIB, why=why))
     value = f"{desired.storage}:{size}"
     if desired.disk_format:
         value += f",format={desired.disk_format}"
-    change = sides.update(f"disk {name}", None, f"{size}GiB")
+    change = sides.disk(name, None, size)
     return Edit(change=change, params={slot: value, **_controller(sides)}, slot=(name, slot))
 
 
@@ -336,7 +254,7 @@ def _existing_disk(sides: _Sides, name: str, size: int, slot: str) -> Iterator[E
                 kind=Kind.REFUSED,
                 what=f"disk {name}",
                 before=None,
-                after=f"{size}GiB",
+                after=size * _GIB,
                 drift=True,
                 why=f"{slot} of VM {sides.observed.summary.vmid} no longer holds this disk: somebody detached it. "
                 "Attach it again in Proxmox (an unused disk of the machine), then plan again; "
@@ -348,7 +266,7 @@ def _existing_disk(sides: _Sides, name: str, size: int, slot: str) -> Iterator[E
     if sides.mark.adopted:  # a file knows whole GiB only
         observed = observed // _GIB * _GIB
     if observed < size * _GIB:
-        change = sides.update(f"disk {name}", size_words(observed), f"{size}GiB")
+        change = sides.disk(name, observed, size)
         yield Edit(change=change, resize=(slot, size), slot=(name, slot))
     elif observed > size * _GIB:
         fresh = not sides.mark.applied and sides.desired.disks[0][0] == name
@@ -362,8 +280,8 @@ def _existing_disk(sides: _Sides, name: str, size: int, slot: str) -> Iterator[E
             change=Change(
                 kind=Kind.REFUSED,
                 what=f"disk {name}",
-                before=size_words(observed),
-                after=f"{size}GiB",
+                before=observed,
+                after=size * _GIB,
                 why=why,
             )
         )
@@ -406,25 +324,11 @@ def _image(sides: _Sides) -> Iterator[Edit]:
         )
 
 
-_ATTRIBUTES: tuple[Callable[[_Sides], Iterator[Edit]], ...] = (
-    _image,
-    _name,
-    _vcpus,
-    _memory,
-    _network,
-    _address,
-    _nameservers,
-    _user,
-    _ssh_keys,
-    _cloud_init_drive,
-    _unseen,
-    _tags,
-    _disks,
-)
+_BESIDE = (_ssh_keys, _cloud_init_drive, _unseen, _tags, _disks)
+"""What is no row of the table: it depends on the mark, or on what else is in the configuration."""
 
-
-_ADOPTED = (_image, _vcpus, _memory, _network, _tags, _disks)
-"""What is compared of a machine that was taken over: how it was delivered was not our business."""
+_BESIDE_ADOPTED = (_tags, _disks)
+"""Those that are compared of a machine that was taken over: how it was delivered was not our business."""
 
 
 def edits(desired: DesiredMachine, observed: ObservedMachine, mark: Mark, address: IPv4Address) -> list[Edit]:
@@ -437,8 +341,13 @@ def edits(desired: DesiredMachine, observed: ObservedMachine, mark: Mark, addres
         address: the address that it has or shall have.
     """
     sides = _Sides(desired=desired, observed=observed, mark=mark, address=address)
-    attributes = _ADOPTED if mark.adopted else _ATTRIBUTES
-    return [edit for attribute in attributes for edit in attribute(sides)]
+    found = [*_image(sides)]
+    for attribute in ATTRIBUTES:
+        if attribute.adoptable or not mark.adopted:
+            found += _setting(attribute, sides)
+    for beside in _BESIDE_ADOPTED if mark.adopted else _BESIDE:
+        found += beside(sides)
+    return found
 
 
 def new_mark(desired: DesiredMachine, vmid: int | None = None, *, system_slot: str = SYSTEM_SLOT) -> Mark:
@@ -461,32 +370,24 @@ def new_mark(desired: DesiredMachine, vmid: int | None = None, *, system_slot: s
 
 
 EXCLUDED = "updates excluded"
-NOTHING_EXCLUDED = "none"
-"""How the mark and plans name the packages that no update touches."""
+"""How plans name the packages that no update touches."""
 
 
-def excluded_words(patterns: tuple[str, ...]) -> str:
-    """Packages that no update touches, as the mark keeps them: parted by blanks."""
-    return " ".join(patterns) or NOTHING_EXCLUDED
-
-
-def applied(desired: DesiredMachine, address: IPv4Address) -> dict[str, str]:
-    """What the file asks for, in the words of the changes: noted when applied, to tell drift from an edit."""
-    words = {
-        "vCPU": str(desired.vcpus),
-        "memory": format_mebibytes(desired.memory),
-        "name": desired.name,
-        "network": _network_words(
-            desired.network.bridge, str(desired.network.vlan) if desired.network.vlan else None
-        ),
-        "address": str(address),
+def applied(desired: DesiredMachine, address: IPv4Address) -> Applied:
+    """What is noted once a machine is as its file says, with the address that it has."""
+    noted = {
+        row.noted[0]: row.noted[1](value)
+        for row in ATTRIBUTES
+        if row.noted and (value := row.asked(desired, address)) is not None
     }
-    words["backup"] = backup_words(desired.backup_days)
-    if desired.update_exclude:
-        words[EXCLUDED] = excluded_words(desired.update_exclude)
-    words |= asked_of_kinds(desired)
-    words |= {f"disk {name}": f"{size}GiB" for name, size in desired.disks}
-    return words
+    return Applied(
+        **noted,
+        backup_days=desired.backup_days,
+        update_exclude=desired.update_exclude,
+        kinds={name: dict(asked) for name, asked in asked_of_kinds(desired).items()},
+        disks=dict(desired.disks),
+        power=desired.power,
+    )
 
 
 def pool_change(desired: DesiredMachine, observed: ObservedMachine) -> Change | None:

@@ -26,7 +26,8 @@ from orchestrator.proxmox import (
     where_is,
 )
 from orchestrator.resources.desired import RETIRED_TAG
-from orchestrator.resources.notes import Mark, UnreadableMark, parse_mark
+from orchestrator.resources.marks import UnreadableMark
+from orchestrator.resources.notes import Mark, parse_mark
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.oddity import oddity
 from orchestrator.resources.ownership import claimed, client_of

@@ -47,7 +47,7 @@ class ObservedMachine:
     @cached_property
     def addresses(self) -> tuple[IPv4Address, ...]:
         """Every static IPv4 address that it is configured with, and the one that it was taken over with."""
-        adopted = [IPv4Address(self.mark.adopted)] if self.mark and self.mark.adopted else []
+        adopted = [self.mark.adopted] if self.mark and self.mark.adopted else []
         return (*addresses_in(self.config), *adopted)
 
     @property

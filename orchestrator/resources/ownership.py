@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from orchestrator.counting import plural
@@ -168,5 +167,5 @@ def claimed(machine: ObservedMachine, mark: Mark, reason: str, *, copy: bool = F
         client=mark.client,
         machine=mark.machine,
         copy=copy,
-        addresses=(*machine.addresses, *([IPv4Address(mark.leaving)] if mark.leaving else [])),
+        addresses=(*machine.addresses, *([mark.leaving] if mark.leaving else [])),
     )

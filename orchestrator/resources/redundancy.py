@@ -23,7 +23,7 @@ from orchestrator.proxmox import (
     read_redundancy,
     storage_type,
 )
-from orchestrator.resources.change import Change, ChangeClass, Kind
+from orchestrator.resources.change import Asked, Change, ChangeClass, Kind
 from orchestrator.resources.desired import Redundancy
 from orchestrator.resources.kind import Call, Params, ResourceKind, Step
 
@@ -201,12 +201,16 @@ class RedundancyKind(ResourceKind[ObservedRedundancy]):
     needs = (*HARDWARE_NEEDS, *SECOND_SITE_NEEDS)
     leaving = "the HA manager lets go of it, replicated copies stay"
 
-    def asked(self, desired: DesiredMachine) -> str:
-        """What a file asks for, for people; empty if nothing."""
-        words = [HARDWARE] if desired.redundancy.hardware else []
-        if desired.redundancy.second_site:
-            words.append(f"{SECOND_SITE} {desired.redundancy.second_site}")
-        return ", ".join(words)
+    def asked(self, desired: DesiredMachine) -> Asked:
+        """What a file asks for; empty if nothing."""
+        wanted = desired.redundancy
+        hardware: Asked = {"hardware": True} if wanted.hardware else {}
+        return {**hardware, **({"second_site": wanted.second_site} if wanted.second_site else {})}
+
+    def words(self, asked: Asked) -> str:
+        """What a file asks for, for people."""
+        second_site = f"{SECOND_SITE} {asked['second_site']}" if asked.get("second_site") else ""
+        return ", ".join(filter(None, [HARDWARE if asked.get("hardware") else "", second_site]))
 
     def needed(self, desired: DesiredMachine) -> Collection[Need]:
         """The privileges that it needs for what a file asks."""

@@ -13,12 +13,15 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import RequestRefused
+from orchestrator.resources.change import MACHINE
 from orchestrator.resources.desired import OWNER_TAG
 from orchestrator.resources.ownership import CLIENT_POOL
 from orchestrator.resources.register import needs_register
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import VmSummary
+    from orchestrator.resources.change import Change
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.observed import ObservedSite
 
@@ -77,14 +80,48 @@ def certain_owner(vm: VmSummary) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What a run is limited to: everything, one client, or one machine (``--only CLIENT[/MACHINE]``)."""
+    """What a run is limited to: everything, a client, a machine, or something of one (``--only``).
+
+    Attributes:
+        thing: of which kind the something is; None: all of the machine.
+        part: which of several; None: all.
+    """
 
     client: str | None = None
     machine: str | None = None
+    thing: str | None = None
+    part: str | None = None
+
+    @classmethod
+    def parse(cls, text: str, things: Collection[str]) -> Selection:
+        """Read ``CLIENT``, ``CLIENT/MACHINE`` or ``CLIENT/KIND/NAME``.
+
+        Args:
+            text: what somebody wrote.
+            things: the kinds that there are.
+
+        Raises:
+            RequestRefused: it has more parts, or names no such kind.
+        """
+        client, *rest = text.split("/")
+        if len(rest) < 2:
+            return cls(client=client or None, machine=rest[0] or None if rest else None)
+        if len(rest) > 2 or rest[0] not in things:
+            raise RequestRefused(
+                f"{text} selects nothing: name CLIENT, CLIENT/MACHINE or CLIENT/KIND/NAME, KIND one of "
+                f"{', '.join(things)}, NAME as the plan's items name it"
+            )
+        machine, _, part = rest[1].partition(":")
+        thing = None if rest[0] == MACHINE else rest[0]
+        return cls(client=client, machine=machine, thing=thing, part=part or None)
 
     def includes(self, client: str, machine: str) -> bool:
         """Whether a machine is in the selection."""
         return self.client in (None, client) and self.machine in (None, machine)
+
+    def covers(self, change: Change) -> bool:
+        """Whether a change of a machine that it includes is in the selection."""
+        return self.thing in (None, change.thing) and self.part in (None, change.part)
 
 
 EVERYTHING = Selection()

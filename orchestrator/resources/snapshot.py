@@ -7,16 +7,18 @@ machine may have, because the contract counts snapshots, not hands; they are sho
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic.dataclasses import dataclass as model
 
 from orchestrator.contract.calendar import PARIS, WORK_STARTS, add_calendar_days, day_in_paris, paris_time
 from orchestrator.contract.snapshots import SNAPSHOT_DAYS, SNAPSHOTS_AT_A_TIME
 from orchestrator.proxmox import VmSnapshot, can_snapshot, parse_disk
 from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.marks import EXACT, VERSION, Codec, Day, Version, same
 
 if TYPE_CHECKING:
     from orchestrator.resources.desired import DesiredMachine
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from orchestrator.resources.observed import ObservedMachine
     from orchestrator.subscriptions.model import DeclaredSnapshot
 
-_MARK = re.compile(r"<!-- orchestrator-snapshot (\{.*?\}) -->", re.DOTALL)
 _DISK_KEY = re.compile(r"(?:scsi|virtio|sata|ide|efidisk|tpmstate)\d+")
 
 
@@ -52,32 +53,40 @@ def expires_at(snapshot: VmSnapshot) -> dt.datetime:
     return add_calendar_days(snapshot.taken_at, SNAPSHOT_DAYS)
 
 
+@model(frozen=True, kw_only=True, slots=True, config=EXACT)
+class SnapshotMark:
+    """What the description of a snapshot of ours says.
+
+    Attributes:
+        declared: the day that the file names; None if it was made on demand.
+        update: whether it was taken before an update.
+    """
+
+    v: Version = 3
+    declared: Day | None = None
+    update: bool = False
+
+
+_CODEC = Codec(name="orchestrator-snapshot", form=SnapshotMark, earlier=same, versions=(1, VERSION))
+
+
 def snapshot_description(
     client: str, machine: str, *, declared_for: dt.date | None, for_update: bool = False
 ) -> str:
     """The description of a snapshot of ours, with its mark."""
-    data: dict[str, Any] = {"v": 1, "declared": declared_for.isoformat() if declared_for else None}
     why = f"declared for {declared_for}" if declared_for else "on demand"
     if for_update:
-        data["update"] = True
         why = "before an update"
-    return (
-        f"{client} / {machine}, {why}, kept {SNAPSHOT_DAYS} days (art. 3.2, 3.3). "
-        f"<!-- orchestrator-snapshot {json.dumps(data, separators=(',', ':'))} -->"
-    )
+    mark = _CODEC.comment(SnapshotMark(declared=declared_for, update=for_update))
+    return f"{client} / {machine}, {why}, kept {SNAPSHOT_DAYS} days (art. 3.2, 3.3). {mark}"
 
 
 def owned(snapshot: VmSnapshot) -> OwnedSnapshot | None:
     """The snapshot as ours; None if somebody else made it."""
-    found = _MARK.search(snapshot.description)
-    if not found:
+    mark = _CODEC.read(snapshot.description)
+    if mark is None:
         return None
-    try:
-        data = json.loads(found[1])
-        day = dt.date.fromisoformat(data["declared"]) if data["declared"] else None
-    except (ValueError, KeyError, TypeError):
-        return None
-    return OwnedSnapshot(snapshot=snapshot, declared_for=day, for_update=bool(data.get("update")))
+    return OwnedSnapshot(snapshot=snapshot, declared_for=mark.declared, for_update=mark.update)
 
 
 def days_of(now: dt.datetime) -> frozenset[dt.date]:
@@ -91,7 +100,7 @@ def days_of(now: dt.datetime) -> frozenset[dt.date]:
 
 def was_taken(declared: DeclaredSnapshot, mark: Mark, snapshots: Iterable[VmSnapshot]) -> bool:
     """Whether a declared snapshot was taken once, whatever became of it since."""
-    if mark.snapshots.get(declared.name) == declared.taken_on.isoformat():
+    if mark.snapshots.get(declared.name) == declared.taken_on:
         return True
     mine = (owned(snapshot) for snapshot in snapshots if snapshot.name == declared.name)
     return any(item is not None and item.declared_for == declared.taken_on for item in mine)
@@ -101,7 +110,7 @@ def with_taken(mark: Mark, desired: DesiredMachine, declared: DeclaredSnapshot) 
     """The mark with a declared snapshot noted as taken; what the file no longer declares is forgotten."""
     still = {item.name for item in desired.snapshots}
     kept = {name: day for name, day in mark.snapshots.items() if name in still}
-    return mark.with_(snapshots={**kept, declared.name: declared.taken_on.isoformat()})
+    return mark.with_(snapshots={**kept, declared.name: declared.taken_on})
 
 
 def expired(snapshots: Iterable[VmSnapshot], now: dt.datetime) -> tuple[OwnedSnapshot, ...]:
@@ -165,7 +174,7 @@ def snapshot_changes(
         yield Change(
             kind=Kind.EXPIRE,
             what=f"snapshot {item.snapshot.name}",
-            before=f"taken {paris_time(item.snapshot.taken_at)}",
+            before=item.snapshot.taken_at,
             after=f"removed: {SNAPSHOT_DAYS} days old (art. 3.2)",
         )
     days = days_of(now)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import ProxmoxError
-from orchestrator.resources.backup import OFF, backup_words
 from orchestrator.resources.holdings import SiteReading, with_archives
 from orchestrator.resources.image import with_templates
 from orchestrator.resources.kinds import with_kinds
@@ -154,7 +153,7 @@ def read_for_plan(
         and (key := (machine.mark.client, machine.mark.machine)) in here
         and machine.archives is None
         and machine.mark.applied
-        and machine.mark.applied.get("backup", OFF) != backup_words(here[key].backup_days)
+        and machine.mark.backup_days != here[key].backup_days
     ]
     if not changed:
         return observed

@@ -242,7 +242,7 @@ def test_drift_is_named_and_set_back(desk: Desk) -> None:
     desk.write(subscription("dupont", [machine("web-1", vcpus=2)]))
     assert desk.apply().code == 0
     vm = desk.machines()["web-1"]
-    notes = vm["config"]["description"].replace('"ready":false', '"ready":true')
+    notes = vm["config"]["description"].replace('"slots"', '"ready":true,"slots"')
     desk.fakes["paris"].control("set_config", vmid=vm["vmid"], cores=1, description=notes)
     changes = {c["what"]: c for item in desk.plan()["machines"] for c in item["changes"]}
     assert changes["vCPU"]["drift"] and (changes["vCPU"]["before"], changes["vCPU"]["after"]) == ("1", "2")

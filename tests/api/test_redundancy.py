@@ -371,3 +371,38 @@ def test_an_apply_killed_at_any_write_is_finished_by_the_next(
         else:
             pytest.fail("the run makes more writes than were tried")
     assert killed >= 5
+
+
+def test_one_item_of_a_machine_is_applied_alone_where_that_can_be_done(estate: Estate) -> None:
+    """``--only`` takes addresses as the plan's items have them; what was changed by hand afterwards is drift."""
+    estate.ask(None)
+    estate.settled()
+    estate.ask(BOTH, memory="2GiB")
+    items = {item["address"]: item for item in estate.plan()["items"]}
+    assert items.keys() == {"dupont/machine/web-1", "dupont/redundancy/web-1"}
+    (memory,) = (c for c in items["dupont/machine/web-1"]["changes"] if c["attribute"] == "memory")
+    assert (memory["before"], memory["after"], memory["effect"], memory["drift"]) == (
+        1024,
+        2048,
+        "update",
+        False,
+    )
+    alone = estate.plan("--only", "dupont/redundancy/web-1")
+    assert [item["address"] for item in alone["items"]] == ["dupont/redundancy/web-1"]
+    assert estate.apply("--only", "dupont/redundancy/web-1").code == 0
+    assert estate.made["resources"] and "memory" not in estate.machines()["web-1"]["pending"]
+    assert {item["address"] for item in estate.plan()["items"]} == {"dupont/machine/web-1"}
+    mark = read_mark(estate.machines()["web-1"]["config"]["description"])
+    assert mark and mark.applied and mark.applied.memory == 1024 and mark.applied.kinds["redundancy"]
+
+
+def test_what_cannot_be_applied_alone_is_refused_with_what_to_select(estate: Estate) -> None:
+    estate.ask(None)
+    estate.settled()
+    ports = {"firewall": {"open": [{"port": 443, "protocol": "tcp", "from": "any"}]}}
+    estate.ask(None, memory="2GiB", **ports)
+    answer = estate.apply("--only", "dupont/firewall/web-1")
+    assert answer.code == 1 and "Select the machine: --only dupont/web-1" in answer.out, answer
+    assert "memory" not in estate.machines()["web-1"]["pending"]
+    wrong = estate.run("plan", "--only", "dupont/disk/web-1")
+    assert wrong.code == 1 and "KIND one of machine, snapshot" in wrong.err, wrong

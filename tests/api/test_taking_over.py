@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -122,6 +123,16 @@ def test_what_was_taken_over_is_edited_like_any_other_and_keeps_its_disks(desk: 
     now = _config(desk)
     assert str(now["memory"]) == "4096" and "size=40G" in now["virtio0"] and now["name"] == "Web01.dupont.fr"
     assert not desk.plan()["has_changes"]
+
+
+def test_show_tells_what_a_machine_has_where_its_configuration_says_nothing(desk: Desk) -> None:
+    """Case: ``memory None MiB``. Proxmox gives such a machine 512 MiB."""
+    _add(desk, memory=None)
+    out = ("--out", "subscriptions/dupont.yaml")
+    assert desk.run("import", "pve1/500", *IMPORT, "--address", "203.0.113.50", *out).code == 0
+    assert desk.apply().code == 0
+    shown = desk.run("show", "dupont").out
+    assert re.search(r"memory +512MiB", shown) and "None" not in shown, shown
 
 
 @pytest.mark.parametrize(

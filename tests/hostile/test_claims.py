@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
@@ -77,7 +78,7 @@ def test_a_clone_of_our_machine_is_a_stranger_and_the_machine_itself_goes_on(des
     answer = desk.apply()
     assert answer.code == 0, answer
     mark = read_mark(_vms(desk)[105]["config"]["description"])
-    assert mark and (mark.machine, mark.vmid, mark.adopted) == ("web-2", 105, "203.0.113.60")
+    assert mark and (mark.machine, mark.vmid, mark.adopted) == ("web-2", 105, IPv4Address("203.0.113.60"))
     assert desk.plan()["unreadable"] == []
 
 
@@ -124,7 +125,7 @@ SPOILT = {
     "other-pool": "it is in the pool other, not in client-dupont: `pvesh set /pools/client-dupont --vms {} --allow",
     "no-tag": "it lacks the tag client-dupont: add them in Proxmox",
     "no-notes": "it bears our tags, and its notes carry no mark of ours (were they overwritten?)",
-    "bad-mark": 'our mark in its notes cannot be read: its restart_due is "soon", not a whole number',
+    "bad-mark": 'our mark in its notes cannot be read: its restart_due is "soon": Input should be a valid integer',
     "two-marks": "there are 2 marks, and there may only be one",
     "odd-disk": "its configuration cannot be understood: scsi0: ",
     "template": "was made a template",
@@ -142,7 +143,7 @@ def _spoil(desk: Desk) -> dict[str, int]:
     cluster.put("/pools", poolid="other", vms=ids["other-pool"])
     fake.control("set_config", vmid=ids["no-tag"], tags="orchestrator")
     _notes(desk, ids["no-notes"], lambda _: "web server, ask Jean")
-    _notes(desk, ids["bad-mark"], lambda text: text.replace('"restart_due":null', '"restart_due":"soon"'))
+    _notes(desk, ids["bad-mark"], lambda text: text.replace('"slots"', '"restart_due":"soon","slots"'))
     _notes(desk, ids["two-marks"], lambda text: text + text)
     _notes(desk, ids["other-client"], lambda text: text.replace('"client":"dupont"', '"client":"martin"'))
     fake.control("set_config", vmid=ids["odd-disk"], scsi0="local:100/x.qcow2,size=large")

@@ -160,7 +160,7 @@ def test_odd_marks_are_their_machines_alone(world: World) -> None:
     mark = json.loads(text)
     mark["update"] = {
         "state": "held",
-        "since": 1_790_000_000,
+        "since": "2026-09-21T14:13:20Z",
         "snapshot": "s1",
         "reason": "x",
         "packages": ["a 1"],

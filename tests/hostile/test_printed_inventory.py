@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
-from orchestrator.resources.machine import EXCLUDED
 from orchestrator.resources.notes import read_mark, write_mark
 from tests.api.desk import CLIENT_KEY, HOST_KEY, Desk, machine, subscription
 
@@ -23,8 +23,8 @@ def test_a_machine_with_a_user_that_is_none_is_left_out_and_told_and_the_others_
     desk.put_in_service("app-1", "db-1", firewall=True, host_keys=(OTHER_KEY,))
     vms = desk.machines()
     mark = read_mark(vms["db-1"]["config"]["description"])
-    assert mark is not None
-    excluding = mark.with_(applied={**mark.applied, EXCLUDED: LURE})
+    assert mark is not None and mark.applied is not None
+    excluding = mark.with_(applied=replace(mark.applied, update_exclude=tuple(LURE.split())))
     written: dict[str, dict[str, Any]] = {
         "app-1": {"ciuser": f"root; id {LURE}"},
         "db-1": {"description": write_mark(excluding, vms["db-1"]["config"]["description"])},

@@ -174,7 +174,7 @@ def test_messages_events_steps_and_logs(form: LogFormat, tmp_path: Path) -> None
                 session.tell_problems([_problem(text)])
                 logging.getLogger("orchestrator.steps").error("step", extra={"fields": {"message": text}})
                 logging.getLogger("urllib3.connection").warning("bad header: %s", text)
-                with events(form.value) as tell:
+                with events() as tell:
                     tell("backup-failed", client=text, machine=text, reason=text)
                     tell("summary", text=text)
                 with progress.progress() as show:

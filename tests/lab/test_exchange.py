@@ -15,6 +15,7 @@ from orchestrator.applying.vm import Vm
 from orchestrator.history import open_history
 from orchestrator.operations.run import open_clusters
 from orchestrator.proxmox import Cluster, read_cluster
+from orchestrator.resources.attributes import Applied
 from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes
 from orchestrator.resources.notes import Mark, write_mark
 from orchestrator.sites import load_provider
@@ -34,7 +35,7 @@ def pair(lab: Lab, api: Client, tmp_path: Path) -> Iterator[tuple[Vm, Copy]]:
         contract="C-1",
         offer="cloud-vm-advanced",
         image="debian-12",
-        applied={"memory": "512MiB"},
+        applied=Applied(memory=512),
         vmid=100,
     )
     api.put(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
 
+from orchestrator.guests.keys import fingerprints
+from orchestrator.guests.rules import policy_to_data
 from orchestrator.history import open_history
 from orchestrator.history.changes import CHANGE, free_changes
 from orchestrator.planning.charges import Charge
@@ -55,6 +58,26 @@ def _plan(before: dict[str, Any], after: dict[str, Any], *, now: dt.datetime = N
     observed = world.observed()
     plan = make_plan(desired([after]), observed, now, **options)
     return with_risks(plan, observed, PROVIDER.safety)
+
+
+def test_memory_that_was_changed_by_hand_is_drift_however_the_mark_of_an_earlier_version_worded_it() -> None:
+    """Case: the mark says ``1 GiB`` where the wording of a later version is ``1GiB``: nothing is charged."""
+    file = _file({"web": {}})
+    world = World.empty()
+    (machine,) = desired([file])
+    world.clone(machine)
+    world.make(machine, IPv4Address("203.0.113.10"))
+    config = world.configs[machine.key]
+    mark = {
+        "v": 2, "vmid": 100, "client": "dupont", "machine": "web", "contract": "C-1", "offer": "cloud-vm-advanced",
+        "image": "debian-12", "ready": True, "slots": {"system": "scsi0"}, "host_keys": [], "snapshots": {},
+        "firewall": policy_to_data(machine.policy), "keys": list(fingerprints(machine.ssh_keys)), "supervised": True,
+        "applied": {"vCPU": "1", "memory": "1 GiB", "disk system": "4 GiB", "backup": "off", "power": "running"},
+    }  # fmt: skip
+    config |= {"description": f"<!-- orchestrator {json.dumps(mark)} -->", "memory": "2048"}
+    plan = make_plan(desired([file]), world.observed(), NOW)
+    (change,) = (item for item in plan.machines[0].effective if item.what == "memory")
+    assert change.drift and _charges(plan) == {}, plan.machines[0].changes
 
 
 def _charges(plan: Plan, used: Any = (), decisions: Decisions | None = None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.keys import fingerprint
 from orchestrator.guests.updates import DuePackage, DueUpdates
 from orchestrator.planning.inside import inside_changes
+from orchestrator.planning.words import sides
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.desired import DesiredMachine, desired_machines
 from orchestrator.resources.notes import Mark
@@ -70,7 +71,7 @@ def test_a_new_key_is_a_change_inside_and_a_stopped_machine_gets_it_at_its_start
     observed, mark = _observed(desired, desired.ssh_keys[0])
     (change,) = inside_changes(desired, observed, mark, None, reachable=True)
     assert (change.kind, change.what) == (Kind.GUEST, "SSH keys")
-    assert change.after is not None and "alice@dupont" in change.after
+    assert "alice@dupont" in str(sides(change)[1])
     (waiting,) = inside_changes(desired, observed, mark, None, reachable=False)
     assert waiting.kind is Kind.WAITING and waiting.why == "done when the machine has started"
 

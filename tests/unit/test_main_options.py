@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ def test_h_is_help_everywhere(words: list[str]) -> None:
 
 @pytest.mark.parametrize("words", list(_every_command())[1:], ids="-".join)
 def test_every_command_takes_the_main_options_after_its_name(words: list[str]) -> None:
-    shown = CliRunner().invoke(app, [*words, "--quiet", "-v", "--version"])
+    # One option, one meaning: `nightly` had a --log-format of its own, with other values.
+    shown = CliRunner().invoke(app, [*words, "--quiet", "-v", "--log-format", "auto", "--version"])
     assert shown.exit_code == 0 and shown.stdout.startswith("orchestrator "), shown.output
 
 
@@ -48,3 +50,11 @@ def test_an_option_means_the_same_before_and_after(tmp_path: Path, monkeypatch: 
     after = CliRunner().invoke(app, [*plan, "--log-format", "text"]).stderr
     assert after.startswith("error  "), "what is written last to the command counts, and not the environment"
     assert json.loads(CliRunner().invoke(app, plan).stderr)["level"] == "error"
+
+
+@pytest.mark.parametrize("words", [words for words in _every_command() if len(words) == 1], ids="-".join)
+def test_a_list_of_commands_says_what_each_does_in_one_line(words: list[str]) -> None:
+    """The list is not made of the commands, which need not be loaded for it; it is as they are."""
+    listed = CliRunner().invoke(app, ["--help"]).stdout
+    (line,) = re.findall(rf"(?m)^  {words[0]} +(\S.*)$", listed)
+    assert line.endswith(".") and 10 < len(line) <= 60, "on one line, and whole"

@@ -2,8 +2,11 @@
 
 import base64
 import datetime as dt
+import json
 import re
-from ipaddress import IPv4Network
+from dataclasses import fields
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,10 +14,10 @@ from hypothesis import strategies as st
 
 from orchestrator.guests.keys import fingerprint
 from orchestrator.guests.rules import FirewallPolicy, policy_to_data
+from orchestrator.resources.attributes import Applied
+from orchestrator.resources.marks import MAXIMUM_LENGTH, UnreadableMark
 from orchestrator.resources.notes import (
-    MAXIMUM_LENGTH,
     Mark,
-    UnreadableMark,
     UpdateNote,
     parse_mark,
     read_mark,
@@ -33,6 +36,7 @@ _keys = st.binary(min_size=32, max_size=32).map(
 _networks = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 32)).map(
     lambda pair: IPv4Network(pair, strict=False)
 )
+_days = st.dates(dt.date(2000, 1, 1), dt.date(2999, 12, 31))
 _updates = st.builds(
     UpdateNote,
     state=st.sampled_from(["running", "going-back", "held"]),
@@ -41,17 +45,32 @@ _updates = st.builds(
     reason=_texts,
     packages=st.lists(_texts, max_size=3).map(tuple),
 )
-marks = st.builds(
-    Mark,
-    vmid=st.none() | st.integers(100, 999_999_999),
-    client=_names,
-    machine=_names,
-    contract=_texts,
-    offer=st.sampled_from(["cloud-vm-essential", "cloud-vm-advanced"]),
-    image=_texts,
-    ready=st.booleans(),
-    slots=st.dictionaries(_names, st.sampled_from(["scsi0", "scsi30", "virtio2", "ide0"]), max_size=4),
-    firewall=st.none()
+_applied: dict[str, st.SearchStrategy[Any]] = {
+    "vcpus": st.none() | st.integers(1, 512),
+    "memory": st.none() | st.integers(128, 2**24),
+    "name": st.none() | _names,
+    "network": st.none() | st.tuples(_names, st.none() | st.integers(1, 4094)),
+    "address": st.none() | st.ip_addresses(v=4),
+    "backup_days": st.none() | st.integers(1, 3660),
+    "update_exclude": st.lists(_texts, max_size=3).map(tuple),
+    "kinds": st.dictionaries(
+        _names,
+        st.dictionaries(_names, st.none() | st.booleans() | st.integers(-5, 5) | _texts, max_size=2),
+        max_size=2,
+    ),
+    "disks": st.dictionaries(_names, st.integers(1, 65536), max_size=3),
+    "power": st.sampled_from([None, "running", "stopped"]),
+}
+_fields: dict[str, st.SearchStrategy[Any]] = {
+    "vmid": st.none() | st.integers(100, 999_999_999),
+    "client": _names,
+    "machine": _names,
+    "contract": st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9 ._/#-]{0,62}[A-Za-z0-9])?", fullmatch=True),
+    "offer": st.sampled_from(["cloud-vm-essential", "cloud-vm-advanced"]),
+    "image": _texts,
+    "ready": st.booleans(),
+    "slots": st.dictionaries(_names, st.sampled_from(["scsi0", "scsi30", "virtio2", "ide0"]), max_size=4),
+    "firewall": st.none()
     | st.builds(
         lambda allowed, management: policy_to_data(
             FirewallPolicy(allowed_from=tuple(allowed), management=tuple(management))
@@ -59,22 +78,27 @@ marks = st.builds(
         st.lists(_networks, max_size=3),
         st.lists(_networks, max_size=3),
     ),
-    host_keys=st.lists(_keys, max_size=2).map(tuple),
-    applied=st.dictionaries(_texts.filter(lambda key: key != "backup"), _texts, max_size=4)
-    | st.just({"backup": "31 days"}),
-    restart_due=st.none() | st.integers(0, 4_000_000_000),
-    snapshots=st.dictionaries(_names, st.dates().map(str), max_size=3),
-    keys=st.none() | st.lists(_keys.map(fingerprint), max_size=3).map(tuple),
-    supervised=st.booleans(),
-    update=st.none() | _updates,
-    tested=st.none() | st.dates(),
-    suspended=st.none() | st.dates(),
-    adopted=st.none() | st.ip_addresses(v=4).map(str),
-    leaving=st.none() | st.ip_addresses(v=4).map(str),
-    redundant=st.booleans(),
-    retired=st.none() | st.dates(),
-)
+    "host_keys": st.lists(_keys, max_size=2).map(tuple),
+    "applied": st.none() | st.builds(Applied, **_applied),
+    "restart_due": st.none() | st.integers(0, 4_000_000_000),
+    "snapshots": st.dictionaries(st.from_regex(r"[a-z][a-z0-9-]{1,20}", fullmatch=True), _days, max_size=3),
+    "keys": st.none() | st.lists(_keys.map(fingerprint), max_size=3).map(tuple),
+    "supervised": st.booleans(),
+    "update": st.none() | _updates,
+    "tested": st.none() | _days,
+    "suspended": st.none() | _days,
+    "adopted": st.none() | st.ip_addresses(v=4),
+    "leaving": st.none() | st.ip_addresses(v=4),
+    "redundant": st.booleans(),
+    "retired": st.none() | _days,
+}
+marks = st.builds(Mark, **_fields)
 _others = st.text(max_size=300).filter(lambda notes: "<!--" not in notes)
+
+
+def test_every_field_of_every_model_is_generated() -> None:
+    assert _fields.keys() == {field.name for field in fields(Mark)} - {"v"}
+    assert _applied.keys() == {field.name for field in fields(Applied)}
 
 
 @given(mark=marks, notes=_others)
@@ -106,27 +130,42 @@ def test_notes_of_others_carry_no_mark() -> None:
         assert parse_mark(notes) is None
 
 
+def _with(field: str) -> str:
+    """A mark with something else in place of its VM's number."""
+    return write_mark(MARK).replace('"vmid":100', field)
+
+
 @pytest.mark.parametrize(
     ("notes", "why"),
     [
         ("<!-- orchestrator {} -->", "it is of version null"),
-        ('<!-- orchestrator {"v": 99} -->', "it is of version 99, and this program reads 1 and 2"),
+        ('<!-- orchestrator {"v": 99} -->', "it is of version 99, and this program reads up to 3"),
+        ('<!-- orchestrator {"v": true} -->', "it is of version true"),
         ("<!-- orchestrator", "it is damaged"),
         ("<!-- orchestrator soon -->", "it is damaged"),
         (write_mark(MARK) * 2, "there are 2 marks, and there may only be one"),
-        (write_mark(MARK).replace('"vmid":100', '"vmid":"100"'), 'its vmid is "100", not a whole number'),
-        (write_mark(MARK).replace(',"vmid":100', ""), "it has no vmid"),
-        (write_mark(MARK).replace('"firewall":null', '"firewall":{"x":1}'), 'its firewall is {"x": 1}, not'),
-        (write_mark(MARK).replace('"host_keys":[]', '"host_keys":["ssh-rsa x"]'), "its host_keys is"),
+        (_with('"vmid":"100"'), 'its vmid is "100": Input should be a valid integer'),
+        (_with('"vmid":100.0'), "its vmid is 100.0"),
+        (_with('"vmid":true'), "its vmid is true"),
+        (_with('"vmid":100').replace('"image":"debian-12",', ""), "it has no image"),
+        (_with('"vmid":100').replace('"v":3', '"v":2').replace(',"vmid":100', ""), "it has no vmid"),
+        (_with('"vmid":100,"beside":1'), "its beside is 1"),
+        (_with('"firewall":{"x":1}'), 'its firewall is {"x": 1}, not a firewall policy'),
+        (_with('"host_keys":["ssh-rsa x"]'), 'its host_keys.0 is "ssh-rsa x", not a public SSH key'),
+        (_with('"update":{"state":"held","since":1e20}'), "its update.since is 1e+20"),
+        (_with('"applied":{"memory":"1GiB"}'), 'its applied.memory is "1GiB"'),
         (
-            write_mark(MARK).replace('"update":null', '"update":{"state":"held","since":1e20}'),
-            "its update.since is 1e+20, not a whole number",
+            _with('"vmid":100,"applied":{"memory":1024}').replace('"v":3', '"v":2'),
+            "its applied is not what was applied",
         ),
         (
-            write_mark(MARK).replace('"ready":false', '"ready":NaN'),
-            "it is no longer the JSON that was written",
+            _with('"vmid":100,"applied":{"backup":"soon"}').replace('"v":3', '"v":2'),
+            "its applied.backup is not a number",
         ),
-        (write_mark(MARK).replace('"ready":false', f'"ready":{"[" * 9000}{"]" * 9000}'), "it is damaged"),
+        (_with('"tested":"9999-12-31"'), 'its tested is "9999-12-31"'),
+        (_with('"ready":NaN'), "it is no longer the JSON that was written"),
+        (_with('"ready":true,"ready":false'), "it is no longer the JSON that was written"),
+        (_with(f'"ready":{"[" * 9000}{"]" * 9000}'), "it is damaged"),
     ],
 )
 def test_a_mark_that_cannot_be_read_says_why(notes: str, why: str) -> None:
@@ -136,7 +175,9 @@ def test_a_mark_that_cannot_be_read_says_why(notes: str, why: str) -> None:
 
 
 def test_what_can_still_be_read_of_a_mark_says_whose_it_claims_to_be() -> None:
-    damaged = write_mark(MARK.with_(adopted="192.0.2.7")).replace('"ready":false', '"ready":"soon"')
+    damaged = write_mark(MARK.with_(adopted=IPv4Address("192.0.2.7"))).replace(
+        '"v":3', '"v":3,"ready":"soon"'
+    )
     with pytest.raises(UnreadableMark) as caught:
         parse_mark(damaged)
     error = caught.value
@@ -148,9 +189,9 @@ def test_what_can_still_be_read_of_a_mark_says_whose_it_claims_to_be() -> None:
     )
 
 
-def test_what_could_not_be_read_again_is_not_written() -> None:
-    with pytest.raises(ValueError, match="could not be read again, so they were not written"):
-        write_mark(MARK.with_(host_keys=("<script>",)))
+def test_what_could_not_be_read_again_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match=r"web-1: its host_keys\.0 is .*, not a public SSH key"):
+        MARK.with_(host_keys=("<script>",))
 
 
 def test_notes_are_cleaned_of_marks_before_another_one_is_written() -> None:
@@ -169,24 +210,51 @@ def test_notes_longer_than_proxmox_stores_are_refused() -> None:
 
 
 def test_the_mark_is_invisible_in_markdown_and_survives_hostile_names() -> None:
-    written = write_mark(MARK.with_(contract="a --> b -- c", retired=dt.date(2026, 11, 23)))
+    written = write_mark(MARK.with_(image="a --> b -- {{ c", retired=dt.date(2026, 11, 23)))
     assert written.split("<!-- orchestrator ")[1].count("-->") == 1
     read = read_mark(written)
-    assert read is not None and read.contract == "a --> b -- c"
+    assert read is not None and read.image == "a --> b -- {{ c"
 
 
 def test_whatever_a_file_may_ask_for_fits_into_a_mark() -> None:
     """Up to a hundred names of packages, as one text."""
-    packages = " ".join(f"linux-image-{number}-of-somebody*" for number in range(100))
-    mark = MARK.with_(applied={"updates without": packages})
+    packages = tuple(f"linux-image-{number}-of-somebody*" for number in range(100))
+    mark = MARK.with_(applied=Applied(update_exclude=packages))
     assert read_mark(write_mark(mark)) == mark
 
 
 def test_a_host_key_that_an_earlier_version_took_from_a_guest_as_it_was_is_left_out() -> None:
     """Its administrator wrote the file: the machine would be nobody's, and get no backup, because of it."""
     sound = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMt/0c/A2mkpeBwnYhdfuXiHPCyxJ0Ng1AQweBcPRbpF"
-    notes = write_mark(MARK.with_(vmid=None, host_keys=(sound,))).replace(
-        f'"{sound}"', f'"ssh-dss AAAAB3NzaC1kc3M=","{sound}","\\u001b[2J x"'
+    notes = _with('"vmid":null').replace(
+        '"v":3', f'"v":1,"host_keys":["ssh-dss AAAAB3NzaC1kc3M=","{sound}","\\u001b[2J x"]'
     )
     mark = parse_mark(notes)
     assert mark and mark.host_keys == (sound,)
+
+
+def test_what_earlier_versions_noted_in_words_is_read_as_values() -> None:
+    words = {
+        "vCPU": "2", "memory": "1 GiB", "name": "web-1", "network": "vmbr1 VLAN 7", "address": "10.1.0.10",
+        "backup": "31 days", "updates excluded": "linux-* docker-ce",
+        "redundancy": "redundant hardware, second site lyon",
+        "disk system": "20GiB", "disk data": "somehow", "power": "running", "of later": "x",
+    }  # fmt: skip
+    old = {
+        "v": 2, "vmid": 100, "client": "dupont", "machine": "web-1", "contract": "C-1", "offer": "cloud-vm-advanced",
+        "image": "debian-12", "ready": True, "slots": {"system": "scsi0"}, "firewall": None, "host_keys": [],
+        "applied": words, "restart_due": 7, "snapshots": {"before": "2026-11-20"}, "keys": None, "supervised": False,
+        "update": {"state": "held", "since": 1_700_000_000, "snapshot": None, "reason": "no", "packages": []},
+        "tested": "2026-11-20", "suspended": None, "adopted": "10.1.0.10", "redundant": True, "retired": None,
+    }  # fmt: skip
+    mark = parse_mark(f"<!-- orchestrator {json.dumps(old)} -->")
+    assert mark is not None and mark.applied == Applied(
+        vcpus=2, memory=1024, name="web-1", network=("vmbr1", 7), address=IPv4Address("10.1.0.10"), backup_days=31,
+        update_exclude=("linux-*", "docker-ce"), disks={"system": 20}, power="running",
+        kinds={"redundancy": {"hardware": True, "second_site": "lyon"}},
+    )  # fmt: skip
+    assert mark.snapshots == {"before": dt.date(2026, 11, 20)} and mark.adopted == IPv4Address("10.1.0.10")
+    assert mark.update and mark.update.since == dt.datetime.fromtimestamp(1_700_000_000, dt.UTC)
+    assert '"v":3' in write_mark(mark) and parse_mark(write_mark(mark)) == mark, (
+        "the next write makes it one of today"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -12,7 +13,8 @@ import pytest
 from orchestrator.guests.rules import policy_to_data
 from orchestrator.planning.notes_room import notes_refusal
 from orchestrator.planning.plan import MachinePlan, make_plan
-from orchestrator.resources.notes import MAXIMUM_LENGTH, write_mark
+from orchestrator.resources.marks import MAXIMUM_LENGTH
+from orchestrator.resources.notes import write_mark
 from orchestrator.resources.observed import ObservedMachine
 from tests.unit.plan_worlds import World, desired
 
@@ -75,6 +77,14 @@ def test_a_machine_with_long_notes_is_taken_over_only_if_its_mark_fits(
         assert f"{characters} characters of others" == refusal.before and "shorten" in str(refusal.why)
 
 
+def _key(kind: str, *sizes: int) -> str:
+    """A public key of these numbers of bytes."""
+    parts = [kind.encode(), *(b"\1" * size for size in sizes)]
+    return (
+        f"{kind} {base64.b64encode(b''.join(len(part).to_bytes(4, 'big') + part for part in parts)).decode()}"
+    )
+
+
 @pytest.mark.parametrize("ports", range(150, 301, 10))
 def test_what_the_plan_lets_through_fits(ports: int) -> None:
     """A real guest's host keys, and all that a delivered machine has noted."""
@@ -83,7 +93,7 @@ def test_what_the_plan_lets_through_fits(ports: int) -> None:
         world = _existing([])
         mark = world.machine(machine.key).mark
         assert mark is not None
-        keys = tuple(f"{kind} {'A' * size}" for kind, size in (("ssh-ed25519", 68), ("ssh-rsa", 544)))
+        keys = (_key("ssh-ed25519", 32), _key("ssh-rsa", 3, 385))
         noted = mark.with_(firewall=policy_to_data(machine.policy), host_keys=keys, ready=True)
         assert len(write_mark(noted)) <= MAXIMUM_LENGTH
 

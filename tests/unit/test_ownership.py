@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.proxmox import VmConfig, VmSummary
+from orchestrator.resources.attributes import Applied
 from orchestrator.resources.notes import Mark, write_mark
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.ownership import sort_out
@@ -20,7 +21,7 @@ MARK = Mark(
     contract="C",
     offer="cloud-vm-advanced",
     image="d",
-    applied={"memory": "1GiB"},
+    applied=Applied(memory=1024),
 )
 
 
@@ -63,7 +64,7 @@ def test_ours_is_what_agrees_in_mark_pool_tags_and_number() -> None:
 
 
 def test_a_creation_that_was_interrupted_is_ours_before_it_has_its_tags_and_its_pool() -> None:
-    begun = MARK.with_(vmid=100, applied={})
+    begun = MARK.with_(vmid=100, applied=None)
     assert ids(vm(100, begun, tags="image")) == ({100}, {})
     assert ids(vm(100, begun, tags="image", pool=None, lock="clone")) == ({100}, {})
     assert ids(vm(100, begun, tags="image", pool=None)) == (set(), {100: False})

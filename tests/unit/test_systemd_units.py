@@ -17,6 +17,7 @@ import typer
 import yaml
 
 from orchestrator.cli import app
+from orchestrator.cli.speaking import LogFormat, voice
 from orchestrator.contract.calendar import PARIS, window_closes
 from orchestrator.nightly.guests import UpdateDelay
 from orchestrator.nightly.metrics import write_metrics
@@ -78,7 +79,8 @@ def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path) -> None:
     assert done.returncode == 0
 
 
-def test_the_command_takes_the_service_s_options() -> None:
+def test_the_command_takes_the_service_s_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voice, "form", LogFormat.AUTO)
     group = typer.main.get_command(app)
     assert COMMAND[1] == "nightly"
     context = typer.Context(group)
@@ -86,7 +88,7 @@ def test_the_command_takes_the_service_s_options() -> None:
     taken = nightly.make_context("nightly", COMMAND[2:], parent=context).params
     assert taken["metrics_file"] == Path(option("--metrics-file"))
     assert taken["paths"] == [Path("/etc/orchestrator/subscriptions")]
-    assert taken["log_format"] == "json"
+    assert option("--log-format") == "json" and voice.form is LogFormat.JSON
 
 
 def test_every_option_in_the_documentation_exists() -> None:

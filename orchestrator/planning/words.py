@@ -1,0 +1,90 @@
+"""Both sides of a change in words: the one place where values of plans become text for people.
+
+Rewording anything here changes words and nothing else: no mark holds them and nothing compares them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+
+from orchestrator.contract.calendar import paris_time
+from orchestrator.resources.attributes import BY_NAME
+from orchestrator.resources.backup import retention_words
+from orchestrator.resources.change import BACKUP, FIREWALL, Change, NewMachine
+from orchestrator.resources.key_names import NamedKey, key_words
+from orchestrator.resources.kinds import KINDS
+from orchestrator.resources.machine import EXCLUDED, size_words
+
+BETWEEN_RULES = "; "
+"""What stands between the rules of a firewall's change: no rule holds it. Where there is room, each has its line."""
+
+_BETWEEN = {EXCLUDED: " ", "tags": ", "}
+_SINCE = {"suspension": "suspended ", "service": "retired "}
+_NOTHING = {BACKUP: "off", EXCLUDED: "none", FIREWALL: "closed but for the provider"}
+"""How nothing reads where it is a value of its own."""
+
+
+def sides(change: Change) -> tuple[str | None, str | None]:
+    """What is there and what is asked for; None where there is nothing. Two values that differ read differently."""
+    before, after = change.before, change.after
+    if any(isinstance(side, tuple) and side and isinstance(side[0], NamedKey) for side in (before, after)):
+        return key_words(_keys(before), _keys(after))
+    first, second = _words(change.what, before), _words(change.what, after)
+    attribute = BY_NAME.get(change.what)
+    if first == second and attribute and attribute.change_words and before is not None and after is not None:
+        return attribute.change_words(before), attribute.change_words(after)
+    return first, second
+
+
+def _created(new: NewMachine) -> Iterator[str]:
+    for name, value in new.attributes.items():
+        if (words := BY_NAME[name].created) and value is not None:
+            yield words(value)
+    yield from (f"{name} {size} GiB" for name, size in new.disks.items())
+    yield str(new.address)
+    yield f"from {new.image}"
+    if new.nodes:
+        yield f"on {' or '.join(new.nodes)}, where its template is"
+    if new.backup_days is not None:
+        yield f"backup {retention_words(new.backup_days)}"
+    yield from (kind.words(new.kinds[kind.name]) for kind in KINDS if kind.name in new.kinds)
+
+
+def _keys(side: object) -> tuple[NamedKey, ...]:
+    return side if isinstance(side, tuple) else ()
+
+
+def _words(what: str, value: object) -> str | None:
+    if value is None:
+        return _NOTHING.get(what) if what == BACKUP else None
+    if isinstance(value, str):
+        return value
+    if what in BY_NAME:
+        return BY_NAME[what].words(value)
+    if what.startswith("disk ") and isinstance(value, int):
+        return size_words(value)
+    if what == BACKUP and isinstance(value, int):
+        return retention_words(value)
+    if isinstance(value, NewMachine):
+        return ", ".join(_created(value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={item}" for key, item in value.items())
+    if isinstance(value, dt.datetime):
+        return f"taken {paris_time(value)}"
+    if isinstance(value, dt.date):
+        return f"{_SINCE.get(what, '')}{value}"
+    if isinstance(value, Sequence):
+        return _BETWEEN.get(what, BETWEEN_RULES).join(map(str, value)) or _NOTHING.get(what)
+    return str(value)
+
+
+def rules_of(what: str, before: str | None, after: str | None) -> list[str]:
+    """The rules that a firewall's change speaks of, in its order; none for other changes. Both sides in words.
+
+    What was found in a guest, against its file, stands on the side of what is there.
+    """
+    if what != FIREWALL:
+        return []
+    text = after if before is None else before
+    return text.split(BETWEEN_RULES) if text else []
