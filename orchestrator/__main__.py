@@ -5,7 +5,7 @@ import os
 import sys
 
 from orchestrator.cli import app
-from orchestrator.cli.speaking import write_on_any_terminal
+from orchestrator.cli.diagnostics import write_on_any_terminal
 
 
 def tune_collector() -> None:

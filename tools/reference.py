@@ -17,7 +17,7 @@ from typing import Any
 import typer
 from pydantic import BaseModel
 
-from orchestrator.documents.shape import shape_at
+from orchestrator.yaml_reader.shape import shape_at
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 _NOTE = "<!-- Written by `make reference`. Change the program, not this page. -->\n"
@@ -391,10 +391,10 @@ def _parameter(item: Any, context: typer.Context) -> str:
 def pages() -> dict[str, str]:
     """Every page of the folder, by its name."""
     from orchestrator.cli import app
-    from orchestrator.documents.schema import json_schema
     from orchestrator.planning.document import PlanDocument
     from orchestrator.sites import Provider
     from orchestrator.subscriptions import Subscription
+    from orchestrator.yaml_reader.schema import json_schema
 
     return {
         "subscription.md": keys_page(

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from orchestrator.applying.cloning import is_being_cloned
 from orchestrator.applying.limits import is_lock_timeout
-from orchestrator.applying.vm import Stopped
+from orchestrator.applying.settle import PAUSE_SECONDS, ROUNDS
+from orchestrator.applying.stopped import Stopped
+from orchestrator.applying.vm import TASK_SECONDS
 from orchestrator.proxmox import (
     AlreadyExists,
     LockTimeout,
@@ -33,10 +35,7 @@ if TYPE_CHECKING:
     from orchestrator.applying.limits import Turn
     from orchestrator.applying.machine_work import MachineWork
 
-_ROUNDS = 8
 _CLONE_TRIES = 20
-_TASK_SECONDS = 3600.0
-_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE = 15.0
 
 
@@ -105,7 +104,7 @@ class _Clone:
         if desired.disk_format:
             params["format"] = desired.disk_format
         mark = new_mark(desired, system_slot=place.system_slot)
-        pause = _PAUSE_SECONDS
+        pause = PAUSE_SECONDS
         for attempt in range(1, _CLONE_TRIES + 1):
             try:
                 vmid, upid = self._ask_for_clone(mark, path, params)
@@ -113,7 +112,7 @@ class _Clone:
                     step.upid = upid
                     step.ended(
                         self.work.cluster.wait_for_task(
-                            upid, timeout_seconds=_TASK_SECONDS, expected_seconds=turn.usual_seconds
+                            upid, timeout_seconds=TASK_SECONDS, expected_seconds=turn.usual_seconds
                         )
                     )
                 return vmid, upid is not None
@@ -148,12 +147,12 @@ class _Clone:
 
         A request that was under way all the time, or arrives late, meets the machine that the other one made.
         """
-        deadline = time.monotonic() + _TASK_SECONDS
+        deadline = time.monotonic() + TASK_SECONDS
         tries = 0
-        while tries < _ROUNDS and time.monotonic() < deadline:
+        while tries < ROUNDS and time.monotonic() < deadline:
             if self._find(vmid):
                 return
-            self.work.around.pause(_PAUSE_SECONDS)
+            self.work.around.pause(PAUSE_SECONDS)
             if is_being_cloned(
                 self.work.cluster, vmid
             ):  # by this request, or by somebody's: its end will tell
@@ -203,17 +202,17 @@ class _Clone:
             vmid: its number.
             node: where it is for sure, its clone having ended; None if it may be on its way there from the image's.
         """
-        deadline = time.monotonic() + _TASK_SECONDS
+        deadline = time.monotonic() + TASK_SECONDS
         missed = 0
         while time.monotonic() < deadline:
             found = self._at(node, vmid) if node is not None and not missed else self._find(vmid)
             if found is None:  # for a moment, it may be on its way from the image's node to its own
                 missed += 1
-                if missed == _ROUNDS:
+                if missed == ROUNDS:
                     raise Stopped(
                         f"the clone VM {vmid} disappeared: see the task log on the node; apply again"
                     )
             elif found.summary.lock not in ("clone", "create"):
                 return found
-            self.work.around.pause(_PAUSE_SECONDS)
+            self.work.around.pause(PAUSE_SECONDS)
         raise Stopped(f"VM {vmid} is still locked by its clone: see the task log on the node")

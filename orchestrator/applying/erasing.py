@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.applying.high_availability import kept_aside
 from orchestrator.applying.marking import own_mark
-from orchestrator.applying.vm import Stopped, Vm
+from orchestrator.applying.stopped import Stopped
+from orchestrator.applying.vm import Vm
 from orchestrator.proxmox import (
     NotFound,
     TaskFailed,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from orchestrator.applying.vm import Stopped
+from orchestrator.applying.stopped import Stopped
 from orchestrator.proxmox import FREEZE_POOL, AlreadyExists, NotFound, Uncertain, read_frozen
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from orchestrator.applying.vm import Stopped
+from orchestrator.applying.stopped import Stopped
 from orchestrator.proxmox import BadParameters, DigestMismatch, read_vm
 
 if TYPE_CHECKING:

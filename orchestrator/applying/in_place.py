@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.applying.high_availability import kept_aside
 from orchestrator.applying.marking import assure_ours
 from orchestrator.applying.restoring import Copy, config_of
-from orchestrator.applying.vm import TASK_SECONDS, Stopped, Vm
+from orchestrator.applying.stopped import Stopped
+from orchestrator.applying.vm import TASK_SECONDS, Vm
 from orchestrator.proxmox import TaskFailed, is_ha_managed, parse_disk, ping_agent
 from orchestrator.resources.copies import COPY_TAG, read_copy_mark
 

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Self
 
 from orchestrator.applying.freezing import EVERYWHERE, Frozen
 from orchestrator.applying.lock_note import LOCK_POOL, LockNote, Process, read_note
-from orchestrator.applying.vm import Stopped
+from orchestrator.applying.stopped import Stopped
 from orchestrator.errors import OrchestratorError
 from orchestrator.proxmox import AlreadyExists, NotFound, ProxmoxError, Uncertain, frozen_by, read_pools
 

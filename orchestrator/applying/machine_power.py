@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator.applying.high_availability import kept_aside
 from orchestrator.applying.limits import is_lock_timeout
 from orchestrator.applying.machine_work import MachineWork
-from orchestrator.applying.vm import Stopped
+from orchestrator.applying.stopped import Stopped
 from orchestrator.planning.machine import machine_changes
 from orchestrator.proxmox import TaskFailed
 from orchestrator.resources.change import Kind

@@ -19,8 +19,9 @@ from orchestrator.applying.machine_work import MachineWork
 from orchestrator.applying.retirement import retire, take_out_of_service
 from orchestrator.applying.settle import settle
 from orchestrator.applying.snapshots import remove_expired, take_snapshot
+from orchestrator.applying.stopped import Stopped
 from orchestrator.applying.takeover import take_over
-from orchestrator.applying.vm import TASK_SECONDS, Stopped
+from orchestrator.applying.vm import TASK_SECONDS
 from orchestrator.contract.life import Standing
 from orchestrator.planning.inside import keys_known
 from orchestrator.planning.machine import leaving, machine_changes

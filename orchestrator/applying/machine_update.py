@@ -23,7 +23,7 @@ from orchestrator.applying.vm import Vm
 from orchestrator.contract.calendar import PARIS, paris_time
 from orchestrator.errors import told
 from orchestrator.guests import GuestTarget, SshSettings
-from orchestrator.guests.updates import UpdateOrder, UpdateResult
+from orchestrator.guests.packages import UpdateOrder, UpdateResult
 from orchestrator.history.delays import INSTALLED
 from orchestrator.proxmox import VmSnapshot, ping_agent, read_snapshots, read_vm
 from orchestrator.resources.notes import Mark, UpdateNote

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from orchestrator.applying.settle import settle
-from orchestrator.applying.vm import Stopped, Vm
+from orchestrator.applying.stopped import Stopped
+from orchestrator.applying.vm import Vm
 from orchestrator.proxmox import VmConfig, read_vm
 from orchestrator.resources.marks import UnreadableMark
 from orchestrator.resources.notes import Mark, parse_mark, write_mark

@@ -19,7 +19,7 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.cloning import is_being_cloned
-from orchestrator.applying.vm import Stopped
+from orchestrator.applying.stopped import Stopped
 from orchestrator.errors import OrchestratorError
 from orchestrator.proxmox import NotFound, read_cluster, read_vm, side_by_side, where_is
 from orchestrator.resources.notes import read_mark

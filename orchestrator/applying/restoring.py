@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.applying.limits import is_lock_timeout
-from orchestrator.applying.vm import TASK_SECONDS, Stopped
+from orchestrator.applying.stopped import Stopped
+from orchestrator.applying.vm import TASK_SECONDS
 from orchestrator.proxmox import (
     AlreadyExists,
     NotFound,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from orchestrator.applying.backups import make_backup
+from orchestrator.applying.archive_tasks import make_backup
 from orchestrator.applying.clock import clock_of
 from orchestrator.applying.kinds_run import let_go
 from orchestrator.applying.machine_power import shut_down
 from orchestrator.applying.machine_work import MachineWork
-from orchestrator.applying.vm import Stopped
+from orchestrator.applying.stopped import Stopped
 from orchestrator.contract.calendar import day_in_paris
 from orchestrator.resources.backup import ArchiveMark
 from orchestrator.resources.desired import OWNER_TAG, RETIRED_TAG, pool_of

@@ -15,7 +15,8 @@ from orchestrator.applying.machine_work import MachineWork, Surroundings, Waitin
 from orchestrator.applying.marking import change_mark
 from orchestrator.applying.placement import Placement
 from orchestrator.applying.snapshots import roll_back
-from orchestrator.applying.vm import Stopped, Vm
+from orchestrator.applying.stopped import Stopped
+from orchestrator.applying.vm import Vm
 from orchestrator.errors import OrchestratorError
 from orchestrator.guests.keys import fingerprints
 from orchestrator.planning.plan import MachinePlan

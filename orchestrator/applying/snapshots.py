@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from orchestrator.applying.clock import clock_objection
 from orchestrator.applying.marking import assure_ours
-from orchestrator.applying.vm import Stopped, Vm
+from orchestrator.applying.stopped import Stopped
+from orchestrator.applying.vm import Vm
 from orchestrator.proxmox import VmSnapshot, read_snapshots
 from orchestrator.resources.snapshot import expired, no_room, owned, snapshot_description
 

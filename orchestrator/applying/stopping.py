@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from itertools import count
 from types import FrameType
 
-from orchestrator.applying.vm import Stopped
+from orchestrator.applying.stopped import Stopped
 from orchestrator.interruption import end_at_once, end_soon
 
 LEAVE_SECONDS = 30.0

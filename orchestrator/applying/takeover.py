@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.applying.machine_work import MachineWork
-from orchestrator.applying.vm import Stopped
+from orchestrator.applying.stopped import Stopped
 from orchestrator.proxmox import DigestMismatch, Uncertain
 from orchestrator.resources.adoption import adopted_mark
 from orchestrator.resources.copies import COPY_TAG

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from orchestrator.guests.updates import InstalledPackage
+    from orchestrator.guests.packages import InstalledPackage
 
 Ending = Literal[
     "installed",

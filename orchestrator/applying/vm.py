@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from orchestrator.applying.limits import is_lock_timeout
-from orchestrator.errors import OrchestratorError
 from orchestrator.proxmox import LockTimeout, TaskFailed, TaskResult, Uncertain
 
 if TYPE_CHECKING:
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
 TASK_SECONDS = 3600.0
 _TRIES = 8
 _PAUSE_SECONDS = 1.0
-
-
-class Stopped(OrchestratorError):
-    """The machine cannot be brought further in this run: reason and remedy are in the text."""
 
 
 class Named(Protocol):

@@ -12,7 +12,7 @@ from orchestrator.applying.apply import Outcome
 from orchestrator.cli import plan as planning
 from orchestrator.cli import session
 from orchestrator.cli.progress import PROGRESS
-from orchestrator.cli.target import BootTimeout, Reason, Yes, confirmed
+from orchestrator.cli.shared_options import BootTimeout, Reason, Yes, confirmed
 from orchestrator.operations import apply as operation
 from orchestrator.operations.apply import ApplyRequest
 from orchestrator.planning.plan import Plan, untold

@@ -10,12 +10,12 @@ import typer
 from orchestrator.cli import session
 from orchestrator.cli.backup_lists import list_archives, show_volume
 from orchestrator.cli.progress import EVENTS
-from orchestrator.cli.target import BootTimeout, Files, Reason, Target
+from orchestrator.cli.shared_options import BootTimeout, Files, Reason, Target
 from orchestrator.contract.calendar import paris_time
 from orchestrator.operations import backup, restore
 from orchestrator.operations.backup import VerifyRequest
+from orchestrator.operations.named_machine import MachineRequest
 from orchestrator.operations.restore import BesideRequest, InPlaceRequest
-from orchestrator.operations.target import MachineRequest
 from orchestrator.resources.backup import Archive
 
 app = typer.Typer(

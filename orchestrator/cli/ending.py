@@ -15,15 +15,15 @@ from typing import Any, NoReturn
 import typer
 
 from orchestrator.cli import session
+from orchestrator.cli.diagnostics import diagnostics
 from orchestrator.cli.main_options import WithMainOptions
 from orchestrator.cli.outlet import outlets
-from orchestrator.cli.speaking import voice
-from orchestrator.documents.problems import ProblemsFound
 from orchestrator.errors import REMEDIES, OrchestratorError, is_meant_for_people, told
 from orchestrator.interruption import ends_soon
 from orchestrator.operations import computer
 from orchestrator.redaction import secrets_of, without
 from orchestrator.shown import visible
+from orchestrator.yaml_reader.problems import ProblemsFound
 
 
 class Commands(WithMainOptions):
@@ -56,7 +56,7 @@ def end(work: Callable[[], Any]) -> Any:
 
 def _end_by(error: Exception) -> NoReturn:
     written = without("".join(traceback.format_exception(error)), _secrets())
-    if voice.verbose:
+    if diagnostics.verbose:
         sys.stderr.write(written)
     if isinstance(error, ProblemsFound):
         session.tell_problems(error.problems)

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from orchestrator.cli import session
-from orchestrator.cli.speaking import LogFormat, begin, voice
+from orchestrator.cli.diagnostics import LogFormat, begin, diagnostics
 
 
 def _show_version(asked: bool) -> None:
@@ -80,7 +80,11 @@ def _after(parameter: Any) -> Any:
 def _take_up(ctx: Any, parameter: Any, value: Any) -> Any:
     source = ctx.get_parameter_source(parameter.name)
     if source is not None and source.name == "COMMANDLINE":
-        chosen: dict[str, Any] = {"log_format": voice.form, "quiet": voice.quiet, "verbose": voice.verbose}
+        chosen: dict[str, Any] = {
+            "log_format": diagnostics.form,
+            "quiet": diagnostics.quiet,
+            "verbose": diagnostics.verbose,
+        }
         chosen[parameter.name] = value
         begin(LogFormat(chosen["log_format"]), quiet=bool(chosen["quiet"]), verbose=bool(chosen["verbose"]))
     return value

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli import session
+from orchestrator.cli.diagnostics import LogFormat, diagnostics, json_for
 from orchestrator.cli.night_words import BEGINS, ENDS, sentence
-from orchestrator.cli.speaking import LogFormat, json_for, voice
 from orchestrator.shown import visible
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _RESULTS = frozenset({"summary", "report-written", "storage-gone"})
 @contextmanager
 def events() -> Iterator[Tell]:
     """Yield the function that is told of every event, in the form that was chosen. Callable from any thread."""
-    if voice.form is LogFormat.JSON or (voice.form is LogFormat.AUTO and not sys.stdout.isatty()):
+    if diagnostics.form is LogFormat.JSON or (diagnostics.form is LogFormat.AUTO and not sys.stdout.isatty()):
         yield _json_lines()
     else:
         with _text_lines() as tell:
@@ -50,7 +50,7 @@ def _failed(event: str, fields: dict[str, Any]) -> bool:
 
 def _left_out(event: str, fields: dict[str, Any]) -> bool:
     """Whether ``--quiet`` leaves an event out: what is neither a result nor an error."""
-    return voice.quiet and event not in _RESULTS and not _failed(event, fields)
+    return diagnostics.quiet and event not in _RESULTS and not _failed(event, fields)
 
 
 def _json_lines() -> Tell:
@@ -72,7 +72,7 @@ def _json_lines() -> Tell:
 def _text_lines() -> Iterator[Tell]:
     out = session.console()
     lines = _Lines(out)
-    if not out.is_terminal or voice.quiet:
+    if not out.is_terminal or diagnostics.quiet:
         yield lines.tell
         return
     with out.status("beginning", spinner="dots") as status:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from orchestrator.cli import session
-from orchestrator.cli.speaking import LogFormat, voice
+from orchestrator.cli.diagnostics import LogFormat, diagnostics
 from orchestrator.operations.run import Events, Show
 from orchestrator.shown import visible
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def progress() -> Iterator[Show]:
     """One moving line per machine on a terminal, one line per step elsewhere."""
     out = session.console()
-    if voice.quiet or voice.form is LogFormat.JSON:
+    if diagnostics.quiet or diagnostics.form is LogFormat.JSON:
         yield lambda _client, _machine, _text: None  # the log has every step
     elif out.is_terminal:
         with _moving(out) as show:

@@ -10,7 +10,7 @@ import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
-from orchestrator.cli.target import Files
+from orchestrator.cli.shared_options import Files
 from orchestrator.operations import reversibility as operation
 from orchestrator.operations.reversibility import ReversibilityRequest
 

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import session
-from orchestrator.documents.schema import json_schema
 from orchestrator.planning.document import PlanDocument
 from orchestrator.sites import Provider
 from orchestrator.subscriptions import Subscription
+from orchestrator.yaml_reader.schema import json_schema
 
 
 def schema(

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from orchestrator.cli.speaking import LogFormat, json_for, voice
-from orchestrator.documents.problems import Problem, render_problem
+from orchestrator.cli.diagnostics import LogFormat, diagnostics, json_for
 from orchestrator.interruption import EXIT_CODE
 from orchestrator.shown import hanging, said_once, visible
+from orchestrator.yaml_reader.problems import Problem, render_problem
 
 if TYPE_CHECKING:
     from orchestrator.cli.screen import Screen
@@ -63,7 +63,7 @@ _BEGINS_AS_ERROR = re.compile(r"(?i)^(?:error: *)+")
 def fail(message: str, *, code: str = "request-refused") -> NoReturn:
     """Print an error and end with exit code 1; the log also has its code (:mod:`orchestrator.errors`)."""
     message = _BEGINS_AS_ERROR.sub("", said_once(message))
-    if voice.form is LogFormat.JSON:
+    if diagnostics.form is LogFormat.JSON:
         logging.getLogger("orchestrator.cli").error(
             "error", extra={"fields": {"message": message, "code": code}}
         )
@@ -83,7 +83,7 @@ def end_if(interrupted: bool) -> None:
 def complain(message: str, *, style: str | None = None) -> None:
     """Tell on standard error what went wrong, and go on."""
     message = said_once(message)
-    if voice.form is LogFormat.JSON:
+    if diagnostics.form is LogFormat.JSON:
         fields = {"message": message.strip()}
         logging.getLogger("orchestrator.cli").error("error", extra={"fields": fields})
     else:
@@ -135,7 +135,7 @@ def tell_problems(problems: Iterable[Problem]) -> None:
     log = logging.getLogger("orchestrator.cli")
     out = console(stderr=True)
     for problem in problems:
-        if voice.form is LogFormat.JSON:
+        if diagnostics.form is LogFormat.JSON:
             fields = problem.as_json()
             del (
                 fields["severity"],

@@ -10,7 +10,7 @@ import typer
 from orchestrator.applying.rollback import Loss
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
-from orchestrator.cli.target import BootTimeout, Files, Reason, Target, Yes, confirmed
+from orchestrator.cli.shared_options import BootTimeout, Files, Reason, Target, Yes, confirmed
 from orchestrator.contract.calendar import paris_time
 from orchestrator.operations import snapshot as snapshots
 from orchestrator.operations.snapshot import RollbackRequest, SnapshotRequest

@@ -11,7 +11,7 @@ import typer
 from orchestrator.applying.update_outcome import MachineUpdate
 from orchestrator.cli import session
 from orchestrator.cli.progress import PROGRESS
-from orchestrator.cli.target import Files, Reason, Yes, confirmed
+from orchestrator.cli.shared_options import Files, Reason, Yes, confirmed
 from orchestrator.cli.updates import due_lines
 from orchestrator.contract.calendar import PARIS
 from orchestrator.counting import counted, plural

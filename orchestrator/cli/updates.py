@@ -12,10 +12,10 @@ from rich.text import Text
 
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
-from orchestrator.cli.target import Files
+from orchestrator.cli.shared_options import Files
 from orchestrator.contract.calendar import UPDATE_DELAY_HOURS, paris_time, working_hours_between
 from orchestrator.counting import counted
-from orchestrator.guests.updates import DueUpdates
+from orchestrator.guests.packages import DueUpdates
 from orchestrator.history.delays import Delays
 from orchestrator.operations.update import DueRequest, due_updates
 from orchestrator.resources.desired import DesiredMachine

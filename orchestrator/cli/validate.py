@@ -9,9 +9,9 @@ import typer
 
 from orchestrator.cli import session
 from orchestrator.counting import counted
-from orchestrator.documents import render_problem
 from orchestrator.operations import validate as operation
 from orchestrator.operations.validate import Checked
+from orchestrator.yaml_reader import render_problem
 
 FORMAT_VERSION = 1
 """Version of the JSON output; it grows when a key changes its meaning or goes."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orchestrator.guests.alerts import FirewallAlerts
-    from orchestrator.guests.updates import DueUpdates
+    from orchestrator.guests.packages import DueUpdates
 
 
 @dataclass(frozen=True, kw_only=True)

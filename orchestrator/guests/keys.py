@@ -12,12 +12,12 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from orchestrator.documents.public_keys import parse_public_key
 from orchestrator.guests.answers import UnreadableAnswer, first_line, lines_of, told
 from orchestrator.guests.outcome import PartOutcome, has_timed_out, reason_of
 from orchestrator.guests.pace import why_too_late
 from orchestrator.guests.playbooks import TaskResult
 from orchestrator.guests.target import GuestTarget, SshSettings
+from orchestrator.yaml_reader.public_keys import parse_public_key
 
 BRING = "Bring the SSH keys to what is wanted"
 """The task that changes the keys, or in check mode tells what would change."""

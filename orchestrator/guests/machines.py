@@ -12,9 +12,9 @@ from orchestrator.guests.alerts import alerts_in
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.inventory import host_name
 from orchestrator.guests.outcome import PartOutcome, is_other_host_key, reason_of
+from orchestrator.guests.packages import due_in
 from orchestrator.guests.playbooks import MACHINES_AT_ONCE, TaskResult, run_playbook
 from orchestrator.guests.target import GuestTarget, SshSettings
-from orchestrator.guests.updates import due_in
 
 FIREWALL, KEYS, SUPERVISION = "firewall", "SSH keys", "supervision"
 PARTS = (FIREWALL, KEYS, SUPERVISION)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.documents.public_keys import parse_public_key
 from orchestrator.proxmox import ServerError, read_guest_file
+from orchestrator.yaml_reader.public_keys import parse_public_key
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster

@@ -7,14 +7,15 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.applying.backups import (
+from orchestrator.applying.archive_tasks import (
     adopt_backup,
     await_unlocked,
     find_backup,
     make_backup,
     running_backups,
 )
-from orchestrator.applying.vm import Stopped, Vm
+from orchestrator.applying.stopped import Stopped
+from orchestrator.applying.vm import Vm
 from orchestrator.contract.calendar import night_begins, night_of
 from orchestrator.nightly.due import BackupLine, BackupPlan, Due, backup_line
 from orchestrator.nightly.fence import reason

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -139,8 +139,3 @@ class Clocks:
 
 def _words(moment: dt.datetime) -> str:
     return paris_time(moment, seconds=True)
-
-
-def kept_for(clocks: Clocks, sites: Iterable[str]) -> dict[str, str]:
-    """The sites where nothing may be removed, and why."""
-    return {site: why for site in sites if (why := clocks.objection(site))}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.applying.backups import SILENCE_SECONDS
+from orchestrator.applying.archive_tasks import SILENCE_SECONDS
 from orchestrator.applying.claims import Claims
 from orchestrator.applying.vm import Named, Vm
 from orchestrator.nightly.clocks import Clocks

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from orchestrator.applying.backups import running_backups
+from orchestrator.applying.archive_tasks import running_backups
 from orchestrator.contract.calendar import night_begins, night_of
 from orchestrator.contract.retention import dated_later
 from orchestrator.nightly.fence import reason

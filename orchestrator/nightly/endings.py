@@ -20,9 +20,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.applying.backups import remove_archive
+from orchestrator.applying.archive_tasks import remove_archive
 from orchestrator.applying.erasing import erase_machine, leftovers_of, remove_pool, unlisted_places
-from orchestrator.applying.vm import Stopped
+from orchestrator.applying.stopped import Stopped
 from orchestrator.contract.calendar import night_of
 from orchestrator.contract.life import ContractLife, Standing
 from orchestrator.counting import counted

@@ -13,7 +13,7 @@ from orchestrator.contract.calendar import working_hours_between
 from orchestrator.counting import counted
 from orchestrator.guests.alerts import FirewallAlerts, since_last
 from orchestrator.guests.inside import InsideReading
-from orchestrator.guests.updates import DueUpdates
+from orchestrator.guests.packages import DueUpdates
 from orchestrator.history.delays import SEEN, Delays, delays
 from orchestrator.history.details import same_as_recorded
 from orchestrator.nightly.fence import reason

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.applying.backups import note_test
+from orchestrator.applying.archive_tasks import note_test
 from orchestrator.applying.marking import change_mark
 from orchestrator.applying.restoring import (
     Copy,
@@ -25,7 +25,8 @@ from orchestrator.applying.restoring import (
     remove_shells,
     restore_copy,
 )
-from orchestrator.applying.vm import Stopped, Vm
+from orchestrator.applying.stopped import Stopped
+from orchestrator.applying.vm import Vm
 from orchestrator.contract.calendar import day_in_paris
 from orchestrator.guests.soundness import Unsound, examine, own_name
 from orchestrator.history import HistoryUnavailable

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.applying.backups import remove_archive
+from orchestrator.applying.archive_tasks import remove_archive
 from orchestrator.contract.calendar import day_in_paris, paris_time
 from orchestrator.contract.retention import Verdict
 from orchestrator.counting import counted

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 from orchestrator.applying.machine_update import Updatable, UpdateTerms
 from orchestrator.applying.update_candidates import candidates, held_in_words, window_in_words
 from orchestrator.applying.update_outcome import MachineUpdate
-from orchestrator.applying.updates import UpdateRun
+from orchestrator.applying.update_waves import UpdateRun
 from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import LineOfMachine
 from orchestrator.planning.window import current_or_next, is_open
 
 if TYPE_CHECKING:
     from orchestrator.guests import SshSettings
-    from orchestrator.guests.updates import DueUpdates
+    from orchestrator.guests.packages import DueUpdates
     from orchestrator.nightly.context import Night
     from orchestrator.resources.holdings import SiteReading
 

@@ -18,7 +18,7 @@ from orchestrator.reports.page import Cell, Column, Row, Section, Table, Tone, t
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from orchestrator.guests.updates import InstalledPackage
+    from orchestrator.guests.packages import InstalledPackage
     from orchestrator.nightly.result import NightReport
     from orchestrator.nightly.telling import Telling
     from orchestrator.reports.figures import Figures

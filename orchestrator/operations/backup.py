@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.applying.backups import make_backup
+from orchestrator.applying.archive_tasks import make_backup
 from orchestrator.applying.clock import clock_of
 from orchestrator.contract.retention import Verdict
 from orchestrator.errors import RequestRefused, about
@@ -15,8 +15,8 @@ from orchestrator.nightly.context import Night
 from orchestrator.nightly.restore_testing import Candidate, RestoreTestLine, RestoreTests, last_sound_test
 from orchestrator.operations.inputs import selection
 from orchestrator.operations.inventory import open_provider
+from orchestrator.operations.named_machine import Found, MachineRequest, find_machine, vm_of
 from orchestrator.operations.run import SILENT, Events, Run, open_clusters, open_run
-from orchestrator.operations.target import Found, MachineRequest, find_machine, vm_of
 from orchestrator.resources.backup import Archive, ArchiveMark, newest_good, verdicts
 from orchestrator.resources.holdings import SiteReading, with_archives
 from orchestrator.resources.scope import Selection

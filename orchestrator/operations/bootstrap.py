@@ -11,7 +11,6 @@ from orchestrator.bootstrap.bulk_reading import node_lines
 from orchestrator.doctor import Finding
 from orchestrator.doctor.access import judge_privileges
 from orchestrator.doctor.findings import Place
-from orchestrator.documents.public_keys import parse_public_key
 from orchestrator.errors import OrchestratorError, RequestRefused
 from orchestrator.operations.inventory import open_provider, site_of
 from orchestrator.operations.run import connect
@@ -20,6 +19,7 @@ from orchestrator.proxmox.privileges import major, read_held
 from orchestrator.resources.redundancy import REDUNDANCY
 from orchestrator.sites.model import BulkReading, Site
 from orchestrator.sites.secrets import resolve
+from orchestrator.yaml_reader.public_keys import parse_public_key
 
 RELEASES = (8, 9)
 """Major versions of Proxmox VE."""

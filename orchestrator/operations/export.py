@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.applying.exporting import disks_of, export_disk, write_sums
 from orchestrator.applying.journal import Journal
-from orchestrator.applying.vm import Stopped
+from orchestrator.applying.stopped import Stopped
 from orchestrator.errors import OrchestratorError, RequestRefused, local_reason
 from orchestrator.operations.inputs import check_selection, open_desired, selection
 from orchestrator.operations.inventory import open_provider

@@ -14,7 +14,6 @@ from typing import Literal
 
 from orchestrator.applying import freezing
 from orchestrator.contract.calendar import paris_time
-from orchestrator.documents import ProblemsFound
 from orchestrator.errors import RequestRefused, told
 from orchestrator.operations.computer import operator
 from orchestrator.operations.inventory import find_inventory
@@ -23,6 +22,7 @@ from orchestrator.proxmox import Cluster
 from orchestrator.sites.loading import load_apis, load_provider
 from orchestrator.sites.model import Api
 from orchestrator.sites.secrets import resolve
+from orchestrator.yaml_reader import ProblemsFound
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from orchestrator.documents import Problem
 from orchestrator.errors import RequestRefused
 from orchestrator.guests import SshSettings
 from orchestrator.operations.computer import home_path
@@ -15,6 +14,7 @@ from orchestrator.resources.scope import Selection
 from orchestrator.sites.model import Provider
 from orchestrator.subscriptions.loading import Loaded, load
 from orchestrator.subscriptions.model import Subscription
+from orchestrator.yaml_reader import Problem
 
 Tell = Callable[[Sequence[Problem]], None]
 """Called with the problems of files."""

@@ -9,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from orchestrator.applying.looking import look_into_guests
-from orchestrator.documents.files import YamlFile, yaml_files
 from orchestrator.errors import RequestRefused, local_reason
 from orchestrator.history.errors import HistoryMissing
 from orchestrator.operations.computer import operator, replace_file
@@ -37,6 +36,7 @@ from orchestrator.resources.scope import EVERYTHING, Selection
 from orchestrator.resources.survey import Asked, observe_sites
 from orchestrator.shown import json_safe
 from orchestrator.sites.model import Provider
+from orchestrator.yaml_reader.files import YamlFile, yaml_files
 
 
 @dataclass(frozen=True, kw_only=True)

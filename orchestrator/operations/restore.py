@@ -16,13 +16,14 @@ from orchestrator.applying.in_place import (
 )
 from orchestrator.applying.restoring import Copy, cannot_restore, choose_node, remove_copy, restore_copy
 from orchestrator.applying.rollback import forget_guest, refresh_guest, remember_guest
-from orchestrator.applying.vm import Stopped, Vm
+from orchestrator.applying.stopped import Stopped
+from orchestrator.applying.vm import Vm
 from orchestrator.errors import RequestRefused, about
 from orchestrator.operations.backup import archives_at, choose
 from orchestrator.operations.inputs import open_desired, ssh_settings
 from orchestrator.operations.inventory import open_provider
+from orchestrator.operations.named_machine import Found, MachineRequest, find_machine, vm_of, wanted
 from orchestrator.operations.run import SILENT, Events, Run, open_run
-from orchestrator.operations.target import Found, MachineRequest, find_machine, vm_of, wanted
 from orchestrator.proxmox import ProxmoxError
 from orchestrator.resources.backup import Archive
 from orchestrator.resources.copies import CopyMark

@@ -14,7 +14,6 @@ from orchestrator.applying.journal import Journal
 from orchestrator.applying.lock import RunLocks
 from orchestrator.applying.lock_note import holder_text
 from orchestrator.applying.stopping import LEAVE_SECONDS, Signals, Stopping
-from orchestrator.documents import Problem
 from orchestrator.errors import OrchestratorError
 from orchestrator.history.opening import open_history as open_history_at
 from orchestrator.interruption import EXIT_CODE
@@ -23,6 +22,7 @@ from orchestrator.proxmox import Cluster, UnusableCluster
 from orchestrator.proxmox.bulk_reader import BulkReader
 from orchestrator.sites.model import Api, Provider, Site
 from orchestrator.sites.secrets import SecretUnavailable, resolve
+from orchestrator.yaml_reader import Problem
 
 if TYPE_CHECKING:
     from orchestrator.history import History

@@ -20,8 +20,8 @@ from orchestrator.contract.snapshots import name_objection
 from orchestrator.errors import RequestRefused, about
 from orchestrator.operations.inputs import open_desired, ssh_settings
 from orchestrator.operations.inventory import open_provider
+from orchestrator.operations.named_machine import Found, MachineRequest, find_machine, vm_of, wanted
 from orchestrator.operations.run import SILENT, Events, open_clusters, open_run
-from orchestrator.operations.target import Found, MachineRequest, find_machine, vm_of, wanted
 from orchestrator.proxmox import VmSnapshot
 from orchestrator.resources.snapshot import owned, unable
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from orchestrator.applying.machine_update import Updatable, UpdateTerms
 from orchestrator.applying.update_candidates import candidates
 from orchestrator.applying.update_outcome import MachineUpdate
-from orchestrator.applying.updates import UpdateRun, has_work
+from orchestrator.applying.update_waves import UpdateRun, has_work
 from orchestrator.errors import RequestRefused
-from orchestrator.guests.updates import DueUpdates, look_for_updates
+from orchestrator.guests.packages import DueUpdates, look_for_updates
 from orchestrator.history.delays import Delays, delays
 from orchestrator.operations.inputs import check_selection, open_desired, selection, ssh_settings
 from orchestrator.operations.inventory import open_provider

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.documents import Problem, ProblemsFound
 from orchestrator.errors import RequestRefused
 from orchestrator.operations.inventory import DEFAULT_FOLDER, open_provider
 from orchestrator.subscriptions.loading import load
+from orchestrator.yaml_reader import Problem, ProblemsFound
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 from orchestrator.contract.life import ContractLife
 from orchestrator.contract.offers import Offer
 from orchestrator.contract.probation import probation_ends
-from orchestrator.documents.public_keys import parse_public_key
 from orchestrator.guests.rules import FirewallPolicy, policy_of
 from orchestrator.subscriptions.model import MaintenanceWindow
+from orchestrator.yaml_reader.public_keys import parse_public_key
 
 if TYPE_CHECKING:
     from orchestrator.sites.model import BackupStorage, Provider, Site, SiteNetwork

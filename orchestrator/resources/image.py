@@ -20,7 +20,7 @@ from orchestrator.proxmox import (
     read_vm,
     storage_type,
 )
-from orchestrator.resources.adoption import Slot, disk_slots
+from orchestrator.resources.adoption import disk_slots
 from orchestrator.resources.machine import image_needs, is_cloud_init, is_drive, size_words
 from orchestrator.resources.observed import Template
 
@@ -117,15 +117,6 @@ def system_slot(config: VmConfig) -> str | None:
     """
     slots = disk_slots(config)
     return slots[0].name if slots else None
-
-
-def further_disks(config: VmConfig) -> list[Slot]:
-    """The disks of a template besides its system disk: each machine gets a copy of them.
-
-    Raises:
-        ValueError: a drive of it cannot be understood.
-    """
-    return disk_slots(config)[1:]
 
 
 def template_defects(vm: VmSummary, config: VmConfig) -> list[Defect]:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from orchestrator.documents.checking import check
-from orchestrator.documents.files import read_trusted_text
-from orchestrator.documents.problems import Problem, ProblemsFound, count_errors, first_problems
-from orchestrator.documents.reading import read
-from orchestrator.documents.shape import keys_of
 from orchestrator.sites.model import Api, Provider
 from orchestrator.sites.rules import check_sites
+from orchestrator.yaml_reader.checking import check
+from orchestrator.yaml_reader.files import read_trusted_text
+from orchestrator.yaml_reader.problems import Problem, ProblemsFound, count_errors, first_problems
+from orchestrator.yaml_reader.reading import read
+from orchestrator.yaml_reader.shape import keys_of
 
 FILE_NAME = "sites.yaml"
 

@@ -18,8 +18,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from orchestrator.documents.problems import shorten
-from orchestrator.documents.values import (
+from orchestrator.yaml_reader.problems import shorten
+from orchestrator.yaml_reader.values import (
     DnsLabel,
     HostAddress,
     Network,

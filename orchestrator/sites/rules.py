@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.documents.checking import Finding
-from orchestrator.documents.places import YamlPath
 from orchestrator.sites.model import Provider, SiteNetwork
+from orchestrator.yaml_reader.checking import Finding
+from orchestrator.yaml_reader.places import YamlPath
 
 
 def check_sites(provider: Provider) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from orchestrator.documents import Problem, render_problem
+from orchestrator.yaml_reader import Problem, render_problem
 
 if TYPE_CHECKING:
     from orchestrator.subscriptions.loading import Loaded, LoadedSubscription, load

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address
 
-from orchestrator.documents.checking import Checked, Finding
-from orchestrator.documents.places import YamlPath
-from orchestrator.documents.problems import Problem
 from orchestrator.subscriptions.model import Subscription
 from orchestrator.subscriptions.offers import machines_with_path
+from orchestrator.yaml_reader.checking import Checked, Finding
+from orchestrator.yaml_reader.places import YamlPath
+from orchestrator.yaml_reader.problems import Problem
 
 
 def across_files(files: Sequence[Checked[Subscription]]) -> list[Problem]:

@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.documents.checking import Checked, check
-from orchestrator.documents.files import read_text, yaml_files
-from orchestrator.documents.places import YamlPath
-from orchestrator.documents.problems import Problem, count_errors, first_problems
-from orchestrator.documents.reading import Document, read
-from orchestrator.documents.shape import keys_of
 from orchestrator.subscriptions.across import across_files
 from orchestrator.subscriptions.model import Subscription
 from orchestrator.subscriptions.offers import check_offers
 from orchestrator.subscriptions.placement import check_placement
+from orchestrator.yaml_reader.checking import Checked, check
+from orchestrator.yaml_reader.files import read_text, yaml_files
+from orchestrator.yaml_reader.places import YamlPath
+from orchestrator.yaml_reader.problems import Problem, count_errors, first_problems
+from orchestrator.yaml_reader.reading import Document, read
+from orchestrator.yaml_reader.shape import keys_of
 
 if TYPE_CHECKING:
     from orchestrator.sites.model import Provider

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from orchestrator.contract.offers import Offer
 from orchestrator.contract.snapshots import NAME_PATTERN, NAME_WORDS
-from orchestrator.documents.values import (
+from orchestrator.yaml_reader.values import (
     Address,
     Date,
     Day,

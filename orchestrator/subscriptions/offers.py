@@ -15,10 +15,10 @@ from orchestrator.contract.calendar import WORK_ENDS, WORK_STARTS
 from orchestrator.contract.offers import RETENTIONS, Offer, Terms
 from orchestrator.contract.snapshots import RESERVED_NAMES, SNAPSHOT_LIFE, SNAPSHOTS_AT_A_TIME
 from orchestrator.counting import counted
-from orchestrator.documents.checking import Finding
-from orchestrator.documents.places import YamlPath
 from orchestrator.subscriptions.model import Machine, MaintenanceWindow, Subscription
 from orchestrator.subscriptions.openings import Opening, sources_over_ports
+from orchestrator.yaml_reader.checking import Finding
+from orchestrator.yaml_reader.places import YamlPath
 
 MOST_SOURCES = 50_000
 """Sources of a machine's firewall, counted for each stretch of ports within which nothing begins or ends."""

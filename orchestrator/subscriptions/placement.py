@@ -6,10 +6,10 @@ import difflib
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from orchestrator.documents.checking import Finding
-from orchestrator.documents.places import YamlPath
 from orchestrator.subscriptions.model import Machine, Subscription
 from orchestrator.subscriptions.offers import machines_with_path
+from orchestrator.yaml_reader.checking import Finding
+from orchestrator.yaml_reader.places import YamlPath
 
 if TYPE_CHECKING:
     from orchestrator.sites.model import Provider, Site, SiteNetwork

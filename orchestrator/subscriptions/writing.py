@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from orchestrator.documents.scalars import read_plain
+from orchestrator.yaml_reader.scalars import read_plain
 
 if TYPE_CHECKING:
     from orchestrator.subscriptions.model import Subscription

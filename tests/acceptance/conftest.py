@@ -8,8 +8,8 @@ from types import FrameType
 
 import pytest
 
-from orchestrator.documents import ProblemsFound, render_problem
 from orchestrator.proxmox import read_cluster
+from orchestrator.yaml_reader import ProblemsFound, render_problem
 from tests.acceptance.cleaning import clean, clusters
 from tests.acceptance.settings import INVENTORY, Run, read_run
 from tests.acceptance.workplace import Workplace

@@ -16,7 +16,7 @@ from orchestrator.applying.journal import Journal
 from orchestrator.applying.machine_update import OneUpdate, Updatable, UpdateTerms
 from orchestrator.applying.update_outcome import MachineUpdate
 from orchestrator.guests import SshSettings
-from orchestrator.guests.updates import UpdateOrder, UpdateResult
+from orchestrator.guests.packages import UpdateOrder, UpdateResult
 from orchestrator.history import History, open_history
 from orchestrator.proxmox import read_snapshots
 from orchestrator.resources.desired import desired_machines

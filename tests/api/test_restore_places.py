@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.applying.backups import make_backup
+from orchestrator.applying.archive_tasks import make_backup
 from orchestrator.applying.in_place import interrupted_copy
 from orchestrator.applying.journal import Journal
 from orchestrator.applying.restoring import Copy, choose_node, leftovers, remove_copy

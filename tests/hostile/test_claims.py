@@ -85,7 +85,8 @@ def test_a_clone_of_our_machine_is_a_stranger_and_the_machine_itself_goes_on(des
 def test_the_end_of_a_contract_erases_what_is_ours_and_never_a_clone(desk: Desk) -> None:
     from orchestrator.applying.erasing import erase_machine
     from orchestrator.applying.journal import Journal
-    from orchestrator.applying.vm import Stopped, Vm
+    from orchestrator.applying.stopped import Stopped
+    from orchestrator.applying.vm import Vm
     from orchestrator.history import open_history
 
     night = NightDesk(desk)

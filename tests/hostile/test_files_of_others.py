@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
-from orchestrator.documents.files import LARGEST_BYTES, YamlFile, read_text, yaml_files
-from orchestrator.documents.problems import MOST_PROBLEMS, Problem
-from orchestrator.documents.reading import MOST_ITEMS
 from orchestrator.subscriptions import load
+from orchestrator.yaml_reader.files import LARGEST_BYTES, YamlFile, read_text, yaml_files
+from orchestrator.yaml_reader.problems import MOST_PROBLEMS, Problem
+from orchestrator.yaml_reader.reading import MOST_ITEMS
 from tests.unit.subscription_texts import HEAD, MACHINE, file_of, load_text, machine
 
 GOOD = file_of(MACHINE)

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.guests import FirewallPolicy, GuestTarget, alerts, firewall, keys, supervision, updates
+from orchestrator.guests import FirewallPolicy, GuestTarget, alerts, firewall, keys, packages, supervision
 from orchestrator.guests.alerts import FirewallAlerts, alerts_in, since_last
 from orchestrator.guests.answers import LONGEST_WORDS, MOST_DIFFERENCES
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.limits import STDOUT_BYTES
 from orchestrator.guests.machines import _reading as reading_of
+from orchestrator.guests.packages import MOST_PACKAGES
 from orchestrator.guests.playbooks import TaskResult
 from orchestrator.guests.rules import policy_from_data, policy_to_data
 from orchestrator.guests.trust import NoHostKey, learn_host_keys
-from orchestrator.guests.updates import MOST_PACKAGES
 from orchestrator.proxmox import Cluster
 from tests.api.fakepve_handle import FakePve
 from tests.unit.firewall_policies import policies
@@ -145,7 +145,7 @@ def test_any_answer_is_a_reading_or_a_reason_of_a_size(said: dict[str, Any], kin
 @given(_texts, st.sampled_from(["ok", "failed", "unreachable"]), st.sampled_from([None, 0, 3, 4]))
 def test_any_answer_to_an_installation_is_a_result(text: str, kind: str, rc: int | None) -> None:
     result = TaskResult(host="h", task=LOOKED, kind=kind, result={"stdout": text, "stderr": text, "rc": rc})
-    found = updates._result(TARGET, {LOOKED: result}, "")
+    found = packages._result(TARGET, {LOOKED: result}, "")
     assert len(found.installed) <= MOST_PACKAGES
     json.dumps([package.to_data() for package in found.installed])
 
@@ -157,7 +157,7 @@ def test_an_installation_that_says_nonsense_counts_with_what_can_be_read() -> No
         "installed zlib 1 2 regular 9000000000000000000\n"
         "installed bash 1 2 regular ²\n"
     )
-    said = updates._said(TaskResult(host="h", task=LOOKED, kind="ok", result={"stdout": text}))
+    said = packages._said(TaskResult(host="h", task=LOOKED, kind="ok", result={"stdout": text}))
     assert [(package.name, package.published is not None) for package in said.installed] == [
         ("openssl", True),
         ("zlib", False),

@@ -8,7 +8,8 @@ import pytest
 
 from orchestrator.applying.erasing import erase_machine
 from orchestrator.applying.journal import Journal
-from orchestrator.applying.vm import Stopped, Vm
+from orchestrator.applying.stopped import Stopped
+from orchestrator.applying.vm import Vm
 from orchestrator.history import open_history
 from tests.api.desk import Desk, machine, subscription
 

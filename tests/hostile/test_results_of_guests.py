@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from orchestrator.guests import GuestTarget, configure_machines
 from orchestrator.guests.inventory import host_name
+from orchestrator.guests.packages import UpdateOrder, install_updates
 from orchestrator.guests.playbooks import TaskResult, parse_result, run_playbook
-from orchestrator.guests.updates import UpdateOrder, install_updates
 from tests.lab.hostile_shell import give_shell, say
 from tests.lab.namespace_guest import NamespaceGuest, namespace_guest, opening, policy, unique_name
 

@@ -18,12 +18,11 @@ from hypothesis import HealthCheck, example, given, settings
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.cli import progress, session
+from orchestrator.cli.diagnostics import LogFormat, begin
 from orchestrator.cli.history import history as history_command
 from orchestrator.cli.night_events import events
 from orchestrator.cli.outlet import outlets
 from orchestrator.cli.plan import print_plan
-from orchestrator.cli.speaking import LogFormat, begin
-from orchestrator.documents import Problem
 from orchestrator.history import open_history
 from orchestrator.nightly.machines import MachineLine
 from orchestrator.nightly.metrics import write_metrics
@@ -37,6 +36,7 @@ from orchestrator.planning.risk import Risk
 from orchestrator.proxmox import VmSummary
 from orchestrator.resources.change import Change, ChangeClass, Kind
 from orchestrator.shown import markdown
+from orchestrator.yaml_reader import Problem
 from tests.hostile_texts import ATTACKS, CONTROLS, HOSTILE, assert_only_text, shape, unseen
 from tests.unit.night_samples import any_night
 from tests.unit.report_readers import Reader

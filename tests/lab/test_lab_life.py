@@ -16,7 +16,7 @@ import pytest
 
 from lab.network import namespace_of
 from orchestrator.applying.exporting import export_disk
-from orchestrator.applying.vm import Stopped
+from orchestrator.applying.stopped import Stopped
 from orchestrator.sites.model import NodeAccess
 from tests.lab.lab_handle import TINY, Client, Lab
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.guests import SshSettings
-from orchestrator.guests.updates import (
+from orchestrator.guests.packages import (
     DueUpdates,
     UpdateOrder,
     UpdateResult,

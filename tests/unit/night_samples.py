@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from orchestrator.contract.calendar import PARIS
-from orchestrator.guests.updates import InstalledPackage
+from orchestrator.guests.packages import InstalledPackage
 from orchestrator.nightly.archives import ForeignArchives, UnbelievedArchive
 from orchestrator.nightly.drift import DriftLine
 from orchestrator.nightly.due import BackupForecast, BackupLine

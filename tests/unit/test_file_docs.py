@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from orchestrator.documents.schema import json_schema
 from orchestrator.sites import Provider, load_provider
 from orchestrator.subscriptions import Subscription
+from orchestrator.yaml_reader.schema import json_schema
 from tests.unit.subscription_texts import load_text
 
 DOCS = Path(__file__).parents[2] / "docs"

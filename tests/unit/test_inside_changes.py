@@ -11,7 +11,7 @@ import pytest
 from orchestrator.contract.offers import Offer
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.keys import fingerprint
-from orchestrator.guests.updates import DuePackage, DueUpdates
+from orchestrator.guests.packages import DuePackage, DueUpdates
 from orchestrator.planning.inside import inside_changes
 from orchestrator.planning.words import sides
 from orchestrator.resources.change import Change, Kind

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.documents import composing, reading
-from orchestrator.documents.composing import DEEPEST
-from orchestrator.documents.files import LARGEST_BYTES
 from orchestrator.subscriptions import load, render_problem
+from orchestrator.yaml_reader import composing, reading
+from orchestrator.yaml_reader.composing import DEEPEST
+from orchestrator.yaml_reader.files import LARGEST_BYTES
 from tests.unit.subscription_texts import HEAD, KEY, MACHINE, file_of, load_text, marked
 
 GOOD = file_of(MACHINE)

@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
-from orchestrator.documents.places import lines_of
 from orchestrator.resources.desired import desired_machines
 from orchestrator.sites import Provider, load_provider
 from orchestrator.subscriptions import Problem, load, render_problem
+from orchestrator.yaml_reader.places import lines_of
 from tests.unit.mutations import mutate
 from tests.unit.subscription_texts import HEAD, MACHINE, file_of, machine
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import night_events, session
+from orchestrator.cli.diagnostics import LogFormat, diagnostics
 from orchestrator.cli.night_events import events
 from orchestrator.cli.night_words import sentence
 from orchestrator.cli.screen import Screen
-from orchestrator.cli.speaking import LogFormat, voice
 
 FOLDER = Path(__file__).parents[2] / "orchestrator"
 
@@ -75,7 +75,7 @@ def test_a_terminal_also_sees_what_is_under_way(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(
         night_events._Lines, "_moving", _recorded(night_events._Lines._moving, seen), raising=True
     )
-    monkeypatch.setattr(voice, "form", LogFormat.TEXT)
+    monkeypatch.setattr(diagnostics, "form", LogFormat.TEXT)
     with events() as tell:
         for event, fields, _ in NIGHT:
             tell(event, **fields)

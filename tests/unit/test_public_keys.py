@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from orchestrator.documents.public_keys import KEY_TYPES, parse_public_key
-from orchestrator.documents.values import SshPublicKey
+from orchestrator.yaml_reader.public_keys import KEY_TYPES, parse_public_key
+from orchestrator.yaml_reader.values import SshPublicKey
 from tests.unit.subscription_texts import KEY
 
 _POINTS = {  # the generators (FIPS 186-4, D.1.2): points that are surely on their curves

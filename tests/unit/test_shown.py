@@ -130,7 +130,7 @@ def test_only_the_places_that_make_text_safe_write_to_the_standard_streams() -> 
         for path in root.rglob("*.py")
         if any(direct.search(line) and "isatty" not in line for line in path.read_text().splitlines())
     }
-    makers = ("ending", "night_events", "outlet", "screen", "session", "speaking")
+    makers = ("ending", "night_events", "outlet", "screen", "session", "diagnostics")
     assert found <= {f"cli/{name}.py" for name in makers}
 
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.documents import Problem, ProblemsFound, render_problem
 from orchestrator.sites import SecretReference, SecretUnavailable, SiteNetwork, free_addresses, load_provider
 from orchestrator.sites.secrets import resolve
+from orchestrator.yaml_reader import Problem, ProblemsFound, render_problem
 from tests.unit.subscription_texts import KEY, marked
 
 SITES = f"""\

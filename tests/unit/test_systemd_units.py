@@ -17,7 +17,7 @@ import typer
 import yaml
 
 from orchestrator.cli import app
-from orchestrator.cli.speaking import LogFormat, voice
+from orchestrator.cli.diagnostics import LogFormat, diagnostics
 from orchestrator.contract.calendar import PARIS, window_closes
 from orchestrator.nightly.guests import UpdateDelay
 from orchestrator.nightly.metrics import write_metrics
@@ -80,7 +80,7 @@ def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path) -> None:
 
 
 def test_the_command_takes_the_service_s_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voice, "form", LogFormat.AUTO)
+    monkeypatch.setattr(diagnostics, "form", LogFormat.AUTO)
     group = typer.main.get_command(app)
     assert COMMAND[1] == "nightly"
     context = typer.Context(group)
@@ -88,7 +88,7 @@ def test_the_command_takes_the_service_s_options(monkeypatch: pytest.MonkeyPatch
     taken = nightly.make_context("nightly", COMMAND[2:], parent=context).params
     assert taken["metrics_file"] == Path(option("--metrics-file"))
     assert taken["paths"] == [Path("/etc/orchestrator/subscriptions")]
-    assert option("--log-format") == "json" and voice.form is LogFormat.JSON
+    assert option("--log-format") == "json" and diagnostics.form is LogFormat.JSON
 
 
 def test_every_option_in_the_documentation_exists() -> None:

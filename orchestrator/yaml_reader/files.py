@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.documents.places import position
-from orchestrator.documents.problems import Problem
 from orchestrator.shown import visible
+from orchestrator.yaml_reader.places import position
+from orchestrator.yaml_reader.problems import Problem
 
 LARGEST_BYTES = 1024 * 1024
 """A client with a thousand machines has some 400 KiB; a disk image named by mistake has more."""

@@ -45,7 +45,7 @@ class LogFormat(StrEnum):
 
 
 @dataclass
-class Voice:
+class Diagnostics:
     """What was chosen for this run of the program."""
 
     form: LogFormat = LogFormat.AUTO
@@ -53,7 +53,7 @@ class Voice:
     verbose: bool = False
 
 
-voice = Voice()
+diagnostics = Diagnostics()
 """Set once, before the command runs."""
 
 
@@ -78,7 +78,7 @@ class _Words(logging.Formatter):
 
 def begin(form: LogFormat, *, quiet: bool, verbose: bool) -> None:
     """Choose how this run speaks."""
-    voice.form, voice.quiet, voice.verbose = form, quiet, verbose
+    diagnostics.form, diagnostics.quiet, diagnostics.verbose = form, quiet, verbose
     logging.raiseExceptions = False  # a log that cannot be written must not print a traceback
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines() if form is LogFormat.JSON else _Words())

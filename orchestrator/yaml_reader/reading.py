@@ -20,9 +20,9 @@ from typing import Any
 
 import yaml
 
-from orchestrator.documents.composing import PLAIN, QUOTED, compose, find_forbidden
-from orchestrator.documents.malformed import explain
-from orchestrator.documents.places import (
+from orchestrator.yaml_reader.composing import PLAIN, QUOTED, compose, find_forbidden
+from orchestrator.yaml_reader.malformed import explain
+from orchestrator.yaml_reader.places import (
     Mark,
     YamlPath,
     has_item,
@@ -31,9 +31,9 @@ from orchestrator.documents.places import (
     mark_of_value,
     start_of_value,
 )
-from orchestrator.documents.problems import MOST_PROBLEMS, Problem, Severity, first_problems, shorten
-from orchestrator.documents.scalars import Ambiguous, read_plain
-from orchestrator.documents.spaces import find_structural
+from orchestrator.yaml_reader.problems import MOST_PROBLEMS, Problem, Severity, first_problems, shorten
+from orchestrator.yaml_reader.scalars import Ambiguous, read_plain
+from orchestrator.yaml_reader.spaces import find_structural
 
 _LONGEST_LINE = 2000
 """Characters of a line that problems carry: a file may be one line."""

@@ -5,6 +5,6 @@ What subscription files and site files share. Nothing here knows what a subscrip
 Importing this package is cheap; pydantic and PyYAML are only loaded by the modules that need them.
 """
 
-from orchestrator.documents.problems import Problem, ProblemsFound, render_problem
+from orchestrator.yaml_reader.problems import Problem, ProblemsFound, render_problem
 
 __all__ = ["Problem", "ProblemsFound", "render_problem"]

@@ -15,8 +15,8 @@ from yaml.parser import Parser
 from yaml.reader import Reader
 from yaml.scanner import Scanner
 
-from orchestrator.documents.places import Mark, lines_of
-from orchestrator.documents.problems import shorten
+from orchestrator.yaml_reader.places import Mark, lines_of
+from orchestrator.yaml_reader.problems import shorten
 
 PLAIN = "plain"
 QUOTED = "quoted"

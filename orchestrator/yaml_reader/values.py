@@ -15,8 +15,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
 
-from orchestrator.documents.problems import shorten
-from orchestrator.documents.public_keys import LONGEST_LINE, PATTERN, parse_public_key
+from orchestrator.yaml_reader.problems import shorten
+from orchestrator.yaml_reader.public_keys import LONGEST_LINE, PATTERN, parse_public_key
 
 _SIZE = re.compile(r"(?P<number>[0-9]{1,9}) ?(?P<unit>[MGT]iB)")
 _MEANT_SIZE = re.compile(

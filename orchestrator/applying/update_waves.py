@@ -11,7 +11,7 @@ from orchestrator.applying.claims import Claims
 from orchestrator.applying.machine_update import OneUpdate, Updatable, UpdateTerms
 from orchestrator.applying.stopping import Interrupted
 from orchestrator.applying.update_outcome import MachineUpdate
-from orchestrator.guests.updates import DueUpdates, UpdateOrder, UpdateResult, install_updates
+from orchestrator.guests.packages import DueUpdates, UpdateOrder, UpdateResult, install_updates
 from orchestrator.planning.waves import Course
 
 _WORKERS = 8

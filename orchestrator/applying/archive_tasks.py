@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestrator.applying.vm import Stopped, Vm
+from orchestrator.applying.stopped import Stopped
+from orchestrator.applying.vm import Vm
 from orchestrator.contract.calendar import night_of
 from orchestrator.proxmox import (
     LockTimeout,

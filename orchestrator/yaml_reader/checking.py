@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.documents.places import YamlPath, has_item
-from orchestrator.documents.problems import MOST_PROBLEMS, Problem, Severity, first_problems
-from orchestrator.documents.reading import Document, hides_secret
-from orchestrator.documents.sentences import Sentence, instead_of_switch, sentence
-from orchestrator.documents.shape import shape_at
+from orchestrator.yaml_reader.places import YamlPath, has_item
+from orchestrator.yaml_reader.problems import MOST_PROBLEMS, Problem, Severity, first_problems
+from orchestrator.yaml_reader.reading import Document, hides_secret
+from orchestrator.yaml_reader.sentences import Sentence, instead_of_switch, sentence
+from orchestrator.yaml_reader.shape import shape_at
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

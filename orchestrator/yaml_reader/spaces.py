@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from orchestrator.documents.places import Mark, lines_of
+from orchestrator.yaml_reader.places import Mark, lines_of
 
 _ODD = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 ODD_SPACE = re.compile(f"[{_ODD}]")

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 
 from orchestrator.counting import counted
-from orchestrator.documents.places import YamlPath, has_item
-from orchestrator.documents.problems import shorten
-from orchestrator.documents.reading import hides_secret
-from orchestrator.documents.shape import Shape, homes_of, keys_of, shape_at
-from orchestrator.documents.spaces import INSTEAD, ODD_SPACE, named
+from orchestrator.yaml_reader.places import YamlPath, has_item
+from orchestrator.yaml_reader.problems import shorten
+from orchestrator.yaml_reader.reading import hides_secret
+from orchestrator.yaml_reader.shape import Shape, homes_of, keys_of, shape_at
+from orchestrator.yaml_reader.spaces import INSTEAD, ODD_SPACE, named
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import yaml
 from yaml.reader import Reader, ReaderError
 
-from orchestrator.documents.places import Mark, lines_of, position
+from orchestrator.yaml_reader.places import Mark, lines_of, position
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from orchestrator.documents.places import YamlPath
+from orchestrator.yaml_reader.places import YamlPath
 
 _STAND_INS: dict[object, object] = {
     str: "text",
