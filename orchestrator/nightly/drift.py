@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.nightly.fence import reason
+from orchestrator.errors import told as reason
 from orchestrator.nightly.guests import GuestsSeen
 from orchestrator.nightly.result import LineOfMachine
 from orchestrator.nightly.step import Step

@@ -304,7 +304,7 @@ def _complaints(report: NightReport) -> Iterator[str]:
         if contract.failed:
             yield contract.message
     for storage in report.of(StorageLine):
-        if not storage.healthy:
+        if storage.failed:
             yield f"storage {storage.name}: {storage.message}"
 
 

@@ -77,7 +77,7 @@ def test_a_storage_that_cannot_be_used_is_told_and_nothing_is_lost(
     assert all(told in line.message for line in report.of(BackupLine)), report.of(BackupLine)
     assert [archive["volid"] for archive in night.archives()] == [archive["volid"] for archive in before]
     health = next(line for line in report.of(StorageLine) if line.name == STORE)
-    assert health.healthy is ("temporary directory" in told), (
+    assert health.failed is not ("temporary directory" in told), (
         "that a storage is read-only shows only when written to"
     )
 

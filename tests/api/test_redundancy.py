@@ -207,7 +207,9 @@ def test_the_night_backs_up_a_machine_whose_redundancy_cannot_be_read(nine: Esta
     )
     night = nine.run("nightly", "--dry-run", "--in-working-hours")
     assert night.code == 1 and "+ backup dupont/web-1" in night.out, night
-    assert "drift of VM 100 web-1" in night.out and "is not known: its redundancy could not be read" in night.out
+    assert (
+        "drift of VM 100 web-1" in night.out and "is not known: its redundancy could not be read" in night.out
+    )
 
 
 def test_what_others_configured_is_taken_as_it_is(nine: Estate) -> None:
