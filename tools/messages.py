@@ -238,7 +238,7 @@ class Program:
             if isinstance(node, ast.FunctionDef) and _WHY.match(ast.get_docstring(node) or ""):
                 for text in self._reasons(module, node):
                     yield Message(text, _section_of(module.package), place)
-            if isinstance(node, ast.Tuple) and module.package == "documents":
+            if isinstance(node, ast.Tuple) and module.package == "yaml_reader":
                 for text, allowed in self._pairs(module, node):
                     yield Message(text, "Files", place, "The file is not as its format wants it.", allowed)
 

@@ -264,12 +264,12 @@ def _begin(at: str | None) -> dt.datetime:
         try:
             moment = dt.datetime.combine(now.date(), dt.time.fromisoformat(at.zfill(5)), PARIS)
         except ValueError:
-            raise RequestRefused(f"--at {at} is no time of day: write 22:00") from None
+            raise RequestRefused(f"--at {at} is not a valid time of day: write 22:00") from None
         return moment if moment >= now else moment + dt.timedelta(days=1)
     try:
         moment = dt.datetime.fromisoformat(at)
     except ValueError:
-        raise RequestRefused(f"--at {at} is no time: write 22:00, or 2026-11-23T22:00") from None
+        raise RequestRefused(f"--at {at} is not a valid time: write 22:00, or 2026-11-23T22:00") from None
     return moment.astimezone(PARIS) if moment.tzinfo else moment.replace(tzinfo=PARIS)
 
 
