@@ -10,7 +10,7 @@ import pytest
 from orchestrator.nightly.due import BackupLine
 from orchestrator.nightly.restore_testing import RestoreTestLine
 from orchestrator.nightly.result import NightReport
-from orchestrator.nightly.storages import StorageLine
+from orchestrator.nightly.storage_step import StorageLine
 from orchestrator.proxmox import TaskFailed
 from orchestrator.resources.backup import read_archive_mark
 from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes
