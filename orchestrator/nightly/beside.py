@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from orchestrator.nightly.fence import reason
-from orchestrator.nightly.guests import GuestsSeen, look
+from orchestrator.errors import told as reason
+from orchestrator.nightly.guest_look import GuestsSeen, look
 from orchestrator.nightly.update_round import UpdateLine, UpdatePlan, UpdateRound, not_started
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from orchestrator.applying.clock import TOLERANCE
 from orchestrator.contract.calendar import paris_time
 from orchestrator.counting import counted
-from orchestrator.nightly.fence import reason
+from orchestrator.errors import told as reason
 from orchestrator.proxmox import ProxmoxError
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from orchestrator.applying.stopped import Stopped
 from orchestrator.contract.calendar import night_of
 from orchestrator.contract.life import ContractLife, Standing
 from orchestrator.counting import counted
+from orchestrator.errors import told as reason
 from orchestrator.history import HistoryUnavailable
-from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import LineOfClient
 from orchestrator.proxmox import ProxmoxError
 from orchestrator.shown import quoted
@@ -72,11 +72,6 @@ class ContractLine(LineOfClient):
     days_left: int
     message: str
     failed: bool = False
-
-    @property
-    def failures(self) -> int:
-        """How many things went wrong."""
-        return int(self.failed)
 
 
 def may_erase(

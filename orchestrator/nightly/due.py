@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from orchestrator.applying.archive_tasks import running_backups
 from orchestrator.contract.calendar import night_begins, night_of
 from orchestrator.contract.retention import dated_later
-from orchestrator.nightly.fence import reason
+from orchestrator.errors import told as reason
 from orchestrator.nightly.result import Line, LineOfMachine
 from orchestrator.nightly.schedule import Job, lower_bound, simulate
 from orchestrator.proxmox import parse_disk
@@ -48,8 +48,8 @@ class BackupLine(LineOfMachine):
 
     sighting: ClassVar[bool] = True
 
-    node: str
-    storage: str
+    node: str = ""
+    storage: str = ""
     result: Literal["done", "earlier", "failed", "not-started", "missing", "not-created"]
     message: str = ""
     started_at: dt.datetime | None = None
@@ -62,11 +62,6 @@ class BackupLine(LineOfMachine):
     def failed(self) -> bool:
         """Whether a backup that should have been made was not."""
         return self.result in ("failed", "not-started", "missing")
-
-    @property
-    def failures(self) -> int:
-        """How many things went wrong."""
-        return int(self.failed)
 
     @property
     def made(self) -> bool:

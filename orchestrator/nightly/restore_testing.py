@@ -28,9 +28,9 @@ from orchestrator.applying.restoring import (
 from orchestrator.applying.stopped import Stopped
 from orchestrator.applying.vm import Vm
 from orchestrator.contract.calendar import day_in_paris
+from orchestrator.errors import told as reason
 from orchestrator.guests.soundness import Unsound, examine, own_name
 from orchestrator.history import HistoryUnavailable
-from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import LineOfMachine
 from orchestrator.proxmox import (
     Locked,
@@ -76,9 +76,9 @@ class RestoreTestLine(LineOfMachine):
     seconds: float = 0.0
 
     @property
-    def failures(self) -> int:
-        """How many things went wrong."""
-        return int(self.result in ("failed", "not-started"))
+    def failed(self) -> bool:
+        """Whether it tells of a failure."""
+        return self.result in ("failed", "not-started")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from orchestrator.applying.limits import Limits
 from orchestrator.contract.calendar import night_of
-from orchestrator.nightly.fence import reason
+from orchestrator.errors import told as reason
 
 if TYPE_CHECKING:
     from rich.text import Text

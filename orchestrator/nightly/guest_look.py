@@ -11,12 +11,12 @@ from orchestrator.applying.looking import look_into_guests
 from orchestrator.applying.machine_update import Updatable
 from orchestrator.contract.calendar import working_hours_between
 from orchestrator.counting import counted
+from orchestrator.errors import told as reason
 from orchestrator.guests.alerts import FirewallAlerts, since_last
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.packages import DueUpdates
 from orchestrator.history.delays import SEEN, Delays, delays
 from orchestrator.history.details import same_as_recorded
-from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import Line, LineOfMachine
 from orchestrator.nightly.update_round import UpdateLine
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.freezing import Frozen
-from orchestrator.nightly.fence import reason
+from orchestrator.errors import told as reason
 from orchestrator.nightly.result import NightReport
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.steps import STEPS

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.nightly.fence import reason
+from orchestrator.errors import told as reason
 from orchestrator.nightly.result import Line
 from orchestrator.nightly.step import Step
 from orchestrator.reports.page import Cell, Column, Section, Table, table_of

@@ -13,7 +13,7 @@ from orchestrator.applying.archive_tasks import remove_archive
 from orchestrator.contract.calendar import day_in_paris, paris_time
 from orchestrator.contract.retention import Verdict
 from orchestrator.counting import counted
-from orchestrator.nightly.fence import reason
+from orchestrator.errors import told as reason
 from orchestrator.nightly.result import LineOfMachine
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import Failures
@@ -49,9 +49,9 @@ class RetentionLine(LineOfMachine):
     message: str = ""
 
     @property
-    def failures(self) -> int:
-        """How many things went wrong."""
-        return int(self.result == "failed")
+    def failed(self) -> bool:
+        """Whether it tells of a failure."""
+        return self.result == "failed"
 
 
 class RetentionStep(Step):

@@ -12,7 +12,7 @@ from orchestrator.applying.limits import Limits
 from orchestrator.applying.marking import change_mark
 from orchestrator.applying.snapshots import remove_snapshot, take_snapshot
 from orchestrator.contract.calendar import day_in_paris
-from orchestrator.nightly.fence import reason
+from orchestrator.errors import told as reason
 from orchestrator.nightly.result import LineOfMachine
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import Failures
@@ -61,9 +61,9 @@ class SnapshotLine(LineOfMachine):
     expires_at: dt.datetime | None = None
 
     @property
-    def failures(self) -> int:
-        """How many things went wrong."""
-        return int(self.action in ("failed", "refused"))
+    def failed(self) -> bool:
+        """Whether it tells of a failure."""
+        return self.action in ("failed", "refused")
 
 
 class SnapshotStep(Step):
