@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from orchestrator.applying.clock import TOLERANCE
 from orchestrator.contract.calendar import paris_time
 from orchestrator.counting import counted
+from orchestrator.errors import Reason
 from orchestrator.nightly.fence import reason
 from orchestrator.proxmox import ProxmoxError
 
@@ -47,12 +48,12 @@ class Clocks:
         self._ahead: dict[str, dt.timedelta] = {}
         self._began: dt.datetime | None = None
 
-    def objection(self, site: str) -> str:
+    def objection(self, site: str) -> Reason:
         """Why nothing may be removed at a site; empty if the clocks agree."""
         with self._guard:
             return self._own or self._sites.get(site, "")
 
-    def anywhere(self) -> str:
+    def anywhere(self) -> Reason:
         """Why nothing may be removed that concerns every site; empty if all clocks agree."""
         with self._guard:
             return self._own or "; ".join(self._sites.values())

@@ -11,6 +11,7 @@ from orchestrator.applying.looking import look_into_guests
 from orchestrator.applying.machine_update import Updatable
 from orchestrator.contract.calendar import working_hours_between
 from orchestrator.counting import counted
+from orchestrator.errors import Reason
 from orchestrator.guests.alerts import FirewallAlerts, since_last
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.packages import DueUpdates
@@ -219,7 +220,7 @@ def _bare(machine: Updatable, problem: str) -> GuestLine:
     )
 
 
-def _unsupervised(machine: Updatable, inside: InsideReading) -> str:
+def _unsupervised(machine: Updatable, inside: InsideReading) -> Reason:
     """Why a machine that should be supervised is not; empty if it is, or need not be, or nobody could look."""
     if not machine.desired.supervised or inside.problem:
         return ""
