@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +9,12 @@ import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.night_events import events
-from orchestrator.cli.progress import EVENTS
-from orchestrator.contract.calendar import PARIS
+from orchestrator.cli.progress import PROGRESS
 from orchestrator.nightly.preview import render_night_plan
 from orchestrator.operations import night as operation
+from orchestrator.operations.computer import state_directory
 from orchestrator.operations.night import NightRequest
+from orchestrator.operations.publishing import Outlets
 
 
 def nightly(
@@ -70,37 +69,24 @@ def nightly(
         inventory=inventory,
         paths=tuple(paths or ()),
         sites=tuple(site or ()),
-        begin=_begin(at) if at is not None else None,
+        at=at,
         in_working_hours=in_working_hours,
-        reports=report_dir,
-        client_reports=client_reports,
-        language=language.value,
-        metrics=metrics_file,
-        ping=ping_url,
         boot_seconds=boot_timeout,
         history=history,
     )
     if dry_run:
-        found = operation.preview(request, events, EVENTS)
-        for line in render_night_plan(found.plan, found.closes_at):
+        work = operation.preview(request, PROGRESS)
+        for line in render_night_plan(work):
             session.console().print(line)
-        raise typer.Exit(1 if found.plan.problems else 0)
-    ended = operation.night(request, events, EVENTS)
+        raise typer.Exit(1 if work.problems else 0)
+    outlets = Outlets(
+        folder=report_dir or state_directory() / "reports",
+        clients=client_reports,
+        metrics=metrics_file,
+        ping=ping_url,
+        language=language.value,
+    )
+    ended = operation.run(request, outlets, PROGRESS, events)
     session.end_if(ended.interrupted)
     if not ended.report.well:
         raise typer.Exit(1)
-
-
-def _begin(at: str) -> dt.datetime:
-    now = dt.datetime.now(PARIS)
-    if re.fullmatch(r"\d{1,2}:\d{2}", at):
-        try:
-            moment = dt.datetime.combine(now.date(), dt.time.fromisoformat(at.zfill(5)), PARIS)
-        except ValueError:
-            session.fail(f"--at {at} is not a valid time of day: write 22:00")
-        return moment if moment >= now else moment + dt.timedelta(days=1)
-    try:
-        moment = dt.datetime.fromisoformat(at)
-    except ValueError:
-        session.fail(f"--at {at} is not a valid time: write 22:00, or 2026-11-23T22:00")
-    return moment.astimezone(PARIS) if moment.tzinfo else moment.replace(tzinfo=PARIS)

@@ -1,26 +1,26 @@
-"""The night: its work at every site, and its report. Started again after a kill, it does nothing twice."""
+"""A night at every site, or at some: what it would do, and doing it. It ends with a report, whatever happens."""
 
 from __future__ import annotations
 
 import datetime as dt
+import re
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.applying.lock import Held
-from orchestrator.contract.calendar import in_working_hours, night_of, paris_time, window_closes
+from orchestrator.contract.calendar import PARIS, in_working_hours, night_of, paris_time, window_closes
 from orchestrator.errors import RequestRefused, told
-from orchestrator.guests import SshSettings
-from orchestrator.nightly.context import Night, Tell, nobody_else
+from orchestrator.nightly.context import Night, Tell
 from orchestrator.nightly.result import NightReport
 from orchestrator.nightly.run import carry_out, plan_night
-from orchestrator.operations.computer import home_path, state_directory
+from orchestrator.operations.computer import home_path
 from orchestrator.operations.inputs import open_sound_desired, ssh_settings
-from orchestrator.operations.inventory import DEFAULT_FOLDER, open_provider
-from orchestrator.operations.night_reports import Outlets, publish
+from orchestrator.operations.inventory import DEFAULT_FOLDER, open_provider, site_of
+from orchestrator.operations.publishing import Outlets, publish
 from orchestrator.operations.run import (
     SILENT,
     Events,
@@ -31,33 +31,29 @@ from orchestrator.operations.run import (
     open_run,
     run_name,
 )
-from orchestrator.proxmox import Cluster
-from orchestrator.resources.desired import DesiredMachine
-from orchestrator.sites.model import Provider
 
 if TYPE_CHECKING:
-    from orchestrator.history import History
+    from orchestrator.applying.journal import Journal
+    from orchestrator.guests import SshSettings
     from orchestrator.nightly.step import Work
+    from orchestrator.proxmox import Cluster
+    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.sites.model import Provider
 
-Telling = Callable[[], AbstractContextManager[Tell]]
-"""Entered when there is something to tell; gives what is called with every event."""
+_LONGEST_SLEEP = 30.0
+"""Seconds: the clock may be set while a night waits to begin, the computer may have slept."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NightRequest:
-    """Which night.
+    """What a night is asked for.
 
     Attributes:
         inventory: where the sites' file is.
-        paths: subscription files or folders.
+        paths: subscription files or folders; the usual folder if there are none.
         sites: only these; all if there are none.
-        begin: when it begins (aware); None: now.
-        in_working_hours: also in working hours (article 3.5 says outside).
-        reports: a folder for the report; None: in the state directory.
-        client_reports: a folder for one report per client; None: none are written.
-        language: the reports'.
-        metrics: a file for Prometheus' node exporter; None: none is written.
-        ping: the address of a dead man's switch; None: none is called.
+        at: when it begins, ``22:00`` or ``2026-11-23T22:00`` in Paris; None: now.
+        in_working_hours: whether it may run Monday to Friday from 08:00 to 18:00 (article 3.5 says outside).
         boot_seconds: how long a restored machine may take to boot.
         history: a file or URL; None: the usual one.
     """
@@ -65,156 +61,92 @@ class NightRequest:
     inventory: str | None
     paths: tuple[Path, ...] = ()
     sites: tuple[str, ...] = ()
-    begin: dt.datetime | None = None
+    at: str | None = None
     in_working_hours: bool = False
-    reports: Path | None = None
-    client_reports: Path | None = None
-    language: Literal["fr", "en"] = "fr"
-    metrics: Path | None = None
-    ping: str | None = None
     boot_seconds: float = 600.0
     history: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preview:
-    """What a night would do.
-
-    Attributes:
-        closes_at: when its window closes.
-    """
-
-    plan: Work
-    closes_at: dt.datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class NightEnd:
+class NightEnded:
     """How a night ended.
 
     Attributes:
-        report: with what went wrong when it was written.
-        interrupted: somebody asked for the end.
+        report: of all that was done, with what could not be written among its problems.
+        interrupted: whether somebody asked for its end.
     """
 
     report: NightReport
     interrupted: bool
 
 
-def preview(request: NightRequest, telling: Telling, events: Events = SILENT) -> Preview:
-    """Say what a night would do that began now, or at the time that was asked for. Nothing is changed.
+def preview(request: NightRequest, events: Events = SILENT) -> Work:
+    """Read every site and decide what a night would do. Changes nothing.
 
     Raises:
-        OrchestratorError: that cannot be known.
+        OrchestratorError: it cannot be decided: see the text.
     """
-    provider = open_provider(request.inventory)
-    sites = _sites(provider, request.sites)
-    desired, problems = _desired(request.paths, provider, events)
-    started = request.begin or _now()
+    asked = _Asked.of(request, events, at_any_time=True)
     with (
-        telling() as tell,
-        open_clusters(provider, only=sites, notice=events.notice) as clusters,
+        open_clusters(asked.provider, only=asked.sites, notice=events.notice) as clusters,
         open_history(request.history) as history,
     ):
-        planned = _night(request, provider, desired, problems, tell, clusters, history, started)
-        return Preview(plan=plan_night(planned, history), closes_at=planned.closes_at)
+        steps = journal(history, f"night of {night_of(asked.begin)}", _nothing, clusters)
+        return plan_night(replace(asked.night(clusters, steps), clock=lambda: asked.begin), history)
 
 
-def night(request: NightRequest, telling: Telling, events: Events = SILENT) -> NightEnd:
-    """Do a night's work, and write its report: a night ends with a report, whatever happens.
+def run(
+    request: NightRequest,
+    outlets: Outlets,
+    events: Events = SILENT,
+    log: Callable[[], AbstractContextManager[Tell]] = lambda: nullcontext(_nothing),
+) -> NightEnded:
+    """Do a night's work, and publish its report. What a run that was killed has done is not done twice.
 
     Args:
-        request: which.
-        telling: told of what is done, while it is.
-        events: who is told what else.
+        request: what it is asked for.
+        outlets: where the report goes.
+        events: who is told what.
+        log: entered once the night has begun; gives what is told of every event of it.
 
     Raises:
-        OrchestratorError: it was not begun: it is in working hours, another one is running, the sites' file is wrong.
+        OrchestratorError: the request cannot be fulfilled, or another night is at work: that one writes the report.
     """
-    provider = open_provider(request.inventory)
-    sites = _sites(provider, request.sites)
-    _check_hours(request.begin or _now(), allowed=request.in_working_hours)
-    desired, problems = _desired(request.paths, provider, events)
-    if request.begin is not None:
-        _wait_until(request.begin)
-    outlets = Outlets(
-        folder=request.reports or state_directory() / "reports",
-        clients=request.client_reports,
-        metrics=request.metrics,
-        ping=request.ping,
-        language=request.language,
-    )
+    asked = _Asked.of(request, events)
+    if request.at is not None:
+        _wait_until(asked.begin)
+    begun: Run | None = None
     tell: Tell = _nothing
     with ExitStack() as held:
-        run: Run | None = None
         try:
-            opening = open_run(
-                provider,
-                "the night",
-                only=sites,
-                history=request.history,
-                events=Events(notice=events.notice),
+            only, place = asked.sites, request.history
+            begun = held.enter_context(
+                open_run(asked.provider, "the night", only=only, history=place, events=events)
             )
-            run = held.enter_context(opening)
-            run.locks.night()
-            run.begin()
-            tell = _quietly(held.enter_context(telling()))
-            begun = _night(request, provider, desired, problems, tell, run.clusters, run.history, None, run)
-            report = carry_out(plan_night(begun, run.history))
-        except Held:  # that run writes the report
+            begun.locks.night()
+            begun.begin()
+            tell = _quietly(held.enter_context(log()))
+            report = _carry_out(asked, begun, tell)
+        except Held:
             raise
         except Exception as error:
-            report = _aborted(error, sites, events)
-        report = publish(report, outlets, tell=tell, notice=events.notice)
-        return NightEnd(report=report, interrupted=run is not None and run.interrupted)
+            report = _aborted(error, asked.sites)
+            events.notice(report.problems[0])
+        report = publish(report, outlets, tell, events.notice)
+    return NightEnded(report=report, interrupted=begun is not None and begun.interrupted)
 
 
-def _night(
-    request: NightRequest,
-    provider: Provider,
-    desired: tuple[DesiredMachine, ...],
-    problems: list[str],
-    tell: Tell,
-    clusters: Mapping[str, Cluster],
-    history: History,
-    frozen_at: dt.datetime | None,
-    run: Run | None = None,
-) -> Night:
-    """The night as its steps have it.
-
-    Args:
-        frozen_at: the moment that a preview is about; None: time passes.
-    """
-    started = frozen_at or _now()
-    ssh = _ssh(provider, desired, problems)
-    return Night(
-        provider=provider,
-        desired={machine.key: machine for machine in desired},
-        clusters=dict(clusters),
-        journal=journal(
-            history,
-            f"night of {night_of(started)}",
-            lambda client, machine, text: tell("action", client=client, machine=machine, text=text),
-            clusters,
-            run=run,
-        ),
-        clock=(lambda: started) if frozen_at else _now,
-        wall_clock=_now,
-        tell=tell,
-        closes_at=window_closes(started),
-        file_problems=tuple(problems),
-        boot_seconds=request.boot_seconds,
-        ssh=ssh,
-        changing=run.locks.changing if run else nobody_else,
+def _carry_out(asked: _Asked, begun: Run, tell: Tell) -> NightReport:
+    steps = begun.journal(
+        f"night of {night_of(_now())}",
+        show=lambda client, machine, text: tell("action", client=client, machine=machine, text=text),
     )
+    night = replace(asked.night(begun.clusters, steps), tell=tell, changing=begun.locks.changing)
+    return carry_out(plan_night(night, begun.history))
 
 
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
-
-
-def _nothing(event: str, **fields: Any) -> None:
-    """Where nobody listens yet."""
+def _nothing(*_: object, **__: object) -> None:
+    """Where nobody listens."""
 
 
 def _quietly(tell: Tell) -> Tell:
@@ -227,6 +159,62 @@ def _quietly(tell: Tell) -> Tell:
     return quietly
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """A request, read."""
+
+    provider: Provider
+    sites: tuple[str, ...]
+    begin: dt.datetime
+    desired: tuple[DesiredMachine, ...]
+    problems: tuple[str, ...]
+    ssh: SshSettings | None
+    boot_seconds: float
+
+    @classmethod
+    def of(cls, request: NightRequest, events: Events, *, at_any_time: bool = False) -> _Asked:
+        provider = open_provider(request.inventory)
+        for name in request.sites:
+            site_of(provider, name)
+        begin = _begin(request.at)
+        if in_working_hours(begin) and not (request.in_working_hours or at_any_time):
+            raise RequestRefused(
+                f"{paris_time(begin, weekday=True)} is in working hours (Monday to Friday 08:00-18:00, French public "
+                "holidays excepted): backups are made outside them (art. 3.5). Run it tonight, or give "
+                "--in-working-hours"
+            )
+        desired, problems = _desired(request.paths, provider, events)
+        return cls(
+            provider=provider,
+            sites=tuple(dict.fromkeys(request.sites)) or tuple(provider.sites),
+            begin=begin,
+            desired=desired,
+            ssh=_ssh(provider, desired, problems),
+            problems=tuple(problems),
+            boot_seconds=request.boot_seconds,
+        )
+
+    def night(self, clusters: Mapping[str, Cluster], steps: Journal) -> Night:
+        """The night, as it begins now."""
+        return Night(
+            provider=self.provider,
+            desired={machine.key: machine for machine in self.desired},
+            clusters=clusters,
+            journal=steps,
+            clock=_now,
+            wall_clock=_now,
+            tell=_nothing,
+            closes_at=window_closes(self.begin),
+            file_problems=self.problems,
+            boot_seconds=self.boot_seconds,
+            ssh=self.ssh,
+        )
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
 def _desired(
     paths: tuple[Path, ...], provider: Provider, events: Events
 ) -> tuple[tuple[DesiredMachine, ...], list[str]]:
@@ -234,37 +222,21 @@ def _desired(
 
     A folder that is not there, or cannot be read, takes nobody's backup away: machines are cared for as last applied.
     """
-    missing = [path for path in paths or (DEFAULT_FOLDER,) if not path.exists()]
-    missed = [
+    chosen = paths or (DEFAULT_FOLDER,)
+    problems = [
         f"{path} does not exist, so no file was read: machines are cared for as last applied"
-        for path in missing
+        for path in chosen
+        if not path.exists()
     ]
-    there = [path for path in paths or (DEFAULT_FOLDER,) if path.exists()]
+    there = [path for path in chosen if path.exists()]
     if not there:
-        return (), missed
+        return (), problems
     try:
-        desired, problems = open_sound_desired(there, provider, events.problems)
-    except Exception as error:
-        return (), [
-            *missed,
-            f"the files could not be read, machines are cared for as last applied: {told(error)}",
-        ]
-    return desired, [*missed, *problems]
-
-
-def _aborted(error: BaseException, sites: list[str], events: Events) -> NightReport:
-    """The report of a night that could not begin or was aborted: a night ends with a report, whatever happens."""
-    now = _now()
-    why = f"the night was aborted, so no backup may have been made: {told(error)}"
-    events.notice(why)
-    return NightReport(
-        night=night_of(now),
-        run=run_name(now),
-        started_at=now,
-        ended_at=now,
-        sites=tuple(sorted(sites)),
-        problems=(why,),
-    )
+        desired, more = open_sound_desired(there, provider, events.problems)
+    except (OSError, ValueError, RecursionError) as error:
+        why = f"the files could not be read, machines are cared for as last applied: {told(error)}"
+        return (), [*problems, why]
+    return desired, [*problems, *more]
 
 
 def _ssh(provider: Provider, desired: tuple[DesiredMachine, ...], problems: list[str]) -> SshSettings | None:
@@ -284,25 +256,36 @@ def _ssh(provider: Provider, desired: tuple[DesiredMachine, ...], problems: list
     return None
 
 
-def _sites(provider: Provider, chosen: tuple[str, ...]) -> list[str]:
-    unknown = [name for name in chosen if name not in provider.sites]
-    if unknown:
-        raise RequestRefused(
-            f"there is no site {', '.join(unknown)}: the inventory has {', '.join(provider.sites)}"
-        )
-    return list(dict.fromkeys(chosen)) if chosen else list(provider.sites)
-
-
-def _check_hours(begin: dt.datetime, *, allowed: bool) -> None:
-    if in_working_hours(begin) and not allowed:
-        raise RequestRefused(
-            f"{paris_time(begin, weekday=True)} is in working hours (Monday to Friday 08:00-18:00, French public "
-            "holidays excepted): backups are made outside them (art. 3.5). Run it tonight, or give --in-working-hours"
-        )
+def _begin(at: str | None) -> dt.datetime:
+    now = dt.datetime.now(PARIS)
+    if at is None:
+        return now
+    if re.fullmatch(r"\d{1,2}:\d{2}", at):
+        try:
+            moment = dt.datetime.combine(now.date(), dt.time.fromisoformat(at.zfill(5)), PARIS)
+        except ValueError:
+            raise RequestRefused(f"--at {at} is not a valid time of day: write 22:00") from None
+        return moment if moment >= now else moment + dt.timedelta(days=1)
+    try:
+        moment = dt.datetime.fromisoformat(at)
+    except ValueError:
+        raise RequestRefused(f"--at {at} is not a valid time: write 22:00, or 2026-11-23T22:00") from None
+    return moment.astimezone(PARIS) if moment.tzinfo else moment.replace(tzinfo=PARIS)
 
 
 def _wait_until(begin: dt.datetime) -> None:
-    while (left := (begin - dt.datetime.now(dt.UTC)).total_seconds()) > 0:
-        time.sleep(
-            min(left, 30.0)
-        )  # short sleeps: the clock may be set meanwhile, the machine may have slept
+    while (left := (begin - _now()).total_seconds()) > 0:
+        time.sleep(min(left, _LONGEST_SLEEP))
+
+
+def _aborted(error: Exception, sites: tuple[str, ...]) -> NightReport:
+    """The report of a night that could not begin or was aborted."""
+    now = _now()
+    return NightReport(
+        night=night_of(now),
+        run=run_name(now),
+        started_at=now,
+        ended_at=now,
+        sites=tuple(sorted(sites)),
+        problems=(f"the night was aborted, so no backup may have been made: {told(error)}",),
+    )

@@ -19,7 +19,7 @@ from orchestrator.planning.charges import Charge, Intervention
 from orchestrator.planning.items import Document, ItemDocument, Told, items_of
 from orchestrator.planning.plan import MachinePlan, Plan
 from orchestrator.planning.safety import RISKS
-from orchestrator.planning.words import sides
+from orchestrator.planning.words import sides, when_words
 from orchestrator.resources.change import Change, ChangeClass, Kind
 from orchestrator.resources.unreadable import Unreadable
 
@@ -199,7 +199,7 @@ class PlanDocument(Document):
 def _change(change: Change) -> ChangeDocument:
     before, after = sides(change)
     told = {name: getattr(change, name) for name in ChangeDocument.model_fields}
-    return ChangeDocument(**{**told, "before": before, "after": after})
+    return ChangeDocument(**{**told, "before": before, "after": after, "restart": when_words(change.restart)})
 
 
 def _machine(plan: MachinePlan) -> MachineDocument:

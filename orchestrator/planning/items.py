@@ -34,6 +34,9 @@ class ItemChangeDocument(Document):
     change_class: ChangeClass | None = Field(description="article 3.8.4")
     drift: bool = Field(description="the hypervisor was changed, not the file")
     risk: Literal["erase", "restart", "retire"] | None = Field(description="of the change by itself")
+    restart: Literal["now", "window", "not-planned"] | None = Field(
+        description="when the machine restarts for it"
+    )
     restart_at: dt.datetime | None = Field(description="when the window of a planned restart opens")
     why: Told | None = Field(description="reason and way out, for refusals and notices")
 
@@ -76,6 +79,7 @@ def _item(address: Address, site: str, changes: Iterable[Change], *, done: bool)
                 change_class=change.change_class,
                 drift=change.drift,
                 risk="erase" if change.erases else _RISKS.get(change.kind),
+                restart=change.restart.when if change.restart else None,
                 restart_at=change.restart_at,
                 why=change.why,
             )

@@ -10,12 +10,12 @@ from ipaddress import IPv4Address
 from orchestrator.contract.life import Standing
 from orchestrator.guests.inside import InsideReading
 from orchestrator.planning.inside import KEYS, inside_changes
-from orchestrator.planning.window import describe_restart, is_open, planned_restart
+from orchestrator.planning.window import is_open, restart_of
 from orchestrator.resources.backup import (
     archives_going,
     what_retention_does,
 )
-from orchestrator.resources.change import BACKUP, SNAPSHOT, UPDATES, Change, Kind
+from orchestrator.resources.change import BACKUP, SNAPSHOT, UPDATES, Change, Kind, Restart
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.kinds import KINDS
 from orchestrator.resources.machine import (
@@ -87,15 +87,12 @@ def _in_service(
 ) -> tuple[Change, ...]:
     mark = observed.mark or new_mark(desired)
     found = edits(desired, observed, mark, address)
-    restart = "now, as told" if restart_now else describe_restart(desired.window, now)
+    restart = restart_of(desired.window, now, told=restart_now)
     changes = [
         replace(change, thing=SNAPSHOT, part=change.what.removeprefix("snapshot "))
         for change in snapshot_changes(desired, observed, mark, now)
     ]
-    at = None if restart_now else planned_restart(desired.window, now)
-    changes += [
-        _with_restart(edit.change, edit.params, observed, restart, at) for edit in found if edit.change
-    ]
+    changes += [_with_restart(edit.change, edit.params, observed, restart) for edit in found if edit.change]
     if any(edit.change is None for edit in found) and mark.ready and not mark.suspended:
         changes += [_settings(edit.params) for edit in found if edit.change is None and edit.params]
     if pool := pool_change(desired, observed):
@@ -136,11 +133,10 @@ def _with_restart(
     change: Change,
     params: Mapping[str, str | int],
     observed: ObservedMachine,
-    restart: str,
-    at: dt.datetime | None,
+    restart: Restart,
 ) -> Change:
     needs_one = change.kind is Kind.UPDATE and observed.running and params.keys() & RESTART_KEYS
-    return replace(change, restart=restart, restart_at=at) if needs_one else change
+    return replace(change, restart=restart) if needs_one else change
 
 
 def _mark_changes(desired: DesiredMachine, observed: ObservedMachine, mark: Mark) -> list[Change]:
@@ -211,13 +207,14 @@ def leaving(
     return None if before == address else before
 
 
-def _waiting(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> list[str]:
-    """What is set already and waits for the next start, in words."""
+def _waiting(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> Mapping[str, str] | None:
+    """What is set already and waits for the next start, empty if it is cloud-init's; None if nothing waits."""
     if not observed.running:
-        return []
-    pending = sorted(observed.config.pending.keys() & RESTART_KEYS)
-    words = [f"{key} {observed.config.pending[key]}" for key in pending]
-    return words or (["settings of cloud-init"] if cloud_init_waits(observed, mark, now) else [])
+        return None
+    pending = {
+        key: observed.config.pending[key] for key in sorted(observed.config.pending.keys() & RESTART_KEYS)
+    }
+    return pending if pending or cloud_init_waits(observed, mark, now) else None
 
 
 _POWER = frozenset({Kind.START, Kind.STOP, Kind.RESTART, Kind.EXPIRE})
@@ -231,7 +228,7 @@ def _power_changes(
     now: dt.datetime,
     *,
     late: bool,
-    waiting: list[str],
+    waiting: Mapping[str, str] | None,
     restart_now: bool,
 ) -> list[Change]:
     if desired.power == "stopped":
@@ -251,27 +248,19 @@ def _power_changes(
             ]
         drift = in_service and mark.applied is not None and mark.applied.power == "running"
         return [_power(Kind.START, "stopped", "running", drift=drift)]
-    if not late and not waiting:
+    if not late and waiting is None:
         return []
     if restart_now or is_open(desired.window, now):
-        words = "now, as told" if restart_now else describe_restart(desired.window, now)
-        return [
-            Change(
-                kind=Kind.RESTART,
-                what="restart",
-                after="takes up the new settings",
-                restart=words,
-            )
-        ]
-    if not waiting:
+        at = restart_of(desired.window, now, told=restart_now)
+        return [Change(kind=Kind.RESTART, what="restart", after="takes up the new settings", restart=at)]
+    if waiting is None:
         return []
     return [
         Change(
             kind=Kind.WAITING,
             what="restart",
-            after=", ".join(waiting),
-            restart=describe_restart(desired.window, now),
-            restart_at=planned_restart(desired.window, now),
+            after=waiting,
+            restart=restart_of(desired.window, now),
             why=f"set already; to restart it at once: `{_restart_command(desired)}`",
         )
     ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from ipaddress import IPv4Address
 
 from orchestrator.counting import counted
 from orchestrator.guests.keys import fingerprints
 from orchestrator.guests.rules import policy_to_data
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.backup import LONGEST_TEMPLATE, ArchiveMark, notes_template
+from orchestrator.resources.change import BACKUP, Change, Kind
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.machine import applied, new_mark
 from orchestrator.resources.marks import MAXIMUM_LENGTH
@@ -26,6 +28,19 @@ NOTED = frozenset({Kind.UPDATE, Kind.FIREWALL, Kind.GUEST})
 _HIGHEST_VMID = 999_999_999
 
 
+def _archive_length(desired: DesiredMachine) -> int:
+    """How many characters the notes of its archives have when they are asked for; each hyphen pair counts as eight."""
+    mark = ArchiveMark(
+        client=desired.client,
+        machine=desired.name,
+        contract=desired.contract,
+        days=desired.backup_days or 1,
+        vmid=_HIGHEST_VMID,
+        night=dt.date(2999, 12, 31),
+    )
+    return len(notes_template(mark))
+
+
 def notes_refusal(
     desired: DesiredMachine, observed: ObservedMachine | None, address: IPv4Address
 ) -> Change | None:
@@ -38,6 +53,15 @@ def notes_refusal(
         observed: the machine; None if it is to be made.
         address: that it has or gets.
     """
+    if desired.backup_days is not None and (length := _archive_length(desired)) > LONGEST_TEMPLATE:
+        return Change(
+            kind=Kind.REFUSED,
+            what=BACKUP,
+            thing=BACKUP,
+            after=desired.backup_days,
+            why=f"the notes of its archives would need {length} characters, and vzdump takes {LONGEST_TEMPLATE}: use "
+            "fewer double hyphens in the names of client and machine and in the contract's reference",
+        )
     notes = (observed.config.effective("description") or "") if observed else ""
     mark = observed.mark if observed else None
     if mark is None:  # new, or of others: it gets a mark in place of any other

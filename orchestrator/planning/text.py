@@ -15,7 +15,7 @@ from orchestrator.planning.charges import Allowance, Charge
 from orchestrator.planning.classes import WORST_FIRST
 from orchestrator.planning.document import restart_words, restarts_counted, summary
 from orchestrator.planning.plan import MachinePlan, Plan, untold
-from orchestrator.planning.words import rules_of, sides
+from orchestrator.planning.words import rules_of, sides, when_words
 from orchestrator.resources.change import Change, Kind
 from orchestrator.shown import quoted, visible
 
@@ -130,7 +130,7 @@ def _line(machine: MachinePlan, change: Change, subject: str) -> Iterator[Text]:
     difference = _rules_counted(change, len(rules)) if apart else _difference(change)
     text = Text.assemble("  ", (symbol, style), " ", subject, "   ", difference)
     if change.restart:
-        text.append(f"   restart {change.restart}", "magenta")
+        text.append(f"   restart {when_words(change.restart)}", "magenta")
     if change.change_class and not machine.refused:
         text.append(f"   {change.change_class}", "dim")
     if machine.lacks_quote and change.effective:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from orchestrator.contract.calendar import PARIS, day_in_paris, paris_time
+from orchestrator.contract.calendar import PARIS, day_in_paris
+from orchestrator.resources.change import Restart
 
 if TYPE_CHECKING:
     from orchestrator.subscriptions.model import MaintenanceWindow
@@ -41,19 +42,17 @@ def is_open(window: MaintenanceWindow | None, now: dt.datetime) -> bool:
     return window is not None and current_or_next(window, now)[0] <= now
 
 
-def planned_restart(window: MaintenanceWindow | None, now: dt.datetime) -> dt.datetime | None:
-    """When the next window opens; None if it is open at ``now`` (aware), or none was agreed."""
-    if window is None:
-        return None
-    start, _ = current_or_next(window, now)
-    return start.astimezone(PARIS) if start > now else None
+def restart_of(window: MaintenanceWindow | None, now: dt.datetime, *, told: bool = False) -> Restart:
+    """When a machine with this window restarts, seen from ``now`` (aware).
 
-
-def describe_restart(window: MaintenanceWindow | None, now: dt.datetime) -> str:
-    """Say when a machine will be restarted: ``in the window, Tue 2026-11-24 22:00 CET``."""
+    Args:
+        told: at once, in any case.
+    """
+    if told:
+        return Restart(when="now")
     if window is None:
-        return "not planned (no maintenance window agreed)"
+        return Restart(when="not-planned")
     start, end = current_or_next(window, now)
     if start <= now:
-        return f"now (window open until {paris_time(end)})"
-    return f"in the window, {paris_time(start, weekday=True)}"
+        return Restart(when="now", closes=end)
+    return Restart(when="window", opens=start.astimezone(PARIS))

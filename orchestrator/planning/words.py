@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from orchestrator.contract.calendar import paris_time
 from orchestrator.resources.attributes import BY_NAME
 from orchestrator.resources.backup import retention_words
-from orchestrator.resources.change import BACKUP, FIREWALL, Change, NewMachine
+from orchestrator.resources.change import BACKUP, FIREWALL, Change, NewMachine, Restart
 from orchestrator.resources.key_names import NamedKey, key_words
 from orchestrator.resources.kinds import KINDS
 from orchestrator.resources.machine import EXCLUDED, size_words
@@ -68,6 +68,8 @@ def _words(what: str, value: object) -> str | None:
         return retention_words(value)
     if isinstance(value, NewMachine):
         return ", ".join(_created(value))
+    if what == "restart" and isinstance(value, Mapping):
+        return ", ".join(f"{key} {item}" for key, item in value.items()) or "settings of cloud-init"
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={item}" for key, item in value.items())
     if isinstance(value, dt.datetime):
@@ -77,6 +79,17 @@ def _words(what: str, value: object) -> str | None:
     if isinstance(value, Sequence):
         return _BETWEEN.get(what, BETWEEN_RULES).join(map(str, value)) or _NOTHING.get(what)
     return str(value)
+
+
+def when_words(restart: Restart | None) -> str | None:
+    """When a machine restarts: ``in the window, Tue 2026-11-24 22:00 CET``; None if it does not."""
+    if restart is None:
+        return None
+    if restart.opens is not None:
+        return f"in the window, {paris_time(restart.opens, weekday=True)}"
+    if restart.closes is not None:
+        return f"now (window open until {paris_time(restart.closes)})"
+    return "now, as told" if restart.when == "now" else "not planned (no maintenance window agreed)"
 
 
 def rules_of(what: str, before: str | None, after: str | None) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address
+from typing import Literal
 
 Asked = Mapping[str, bool | int | str | None]
 """What a file asks of a kind of thing that belongs to a machine, as values."""
@@ -97,6 +98,21 @@ class ChangeClass(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Restart:
+    """When a machine restarts for a change.
+
+    Attributes:
+        when: in this run, in its next maintenance window, or nobody knows, for no window was agreed.
+        opens: when the next window opens (aware).
+        closes: when the window that is open now closes (aware); None where a restart is told in any case.
+    """
+
+    when: Literal["now", "window", "not-planned"]
+    opens: dt.datetime | None = None
+    closes: dt.datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Change:
     """One difference, as data: :mod:`orchestrator.planning.words` says it to people.
 
@@ -111,8 +127,7 @@ class Change:
             :mod:`orchestrator.planning.classes`.
         class_reason: why it has that class.
         drift: true if the hypervisor differs though what we last applied did not ask for it.
-        restart: when the machine restarts for it, in words; None if it does not.
-        restart_at: when the window of a planned restart opens (aware); None if it is done now, not planned, or none.
+        restart: when the machine restarts for it; None if it does not.
         erases: whether data goes that would have stayed without the change: never a machine's own.
         why: reason and way out, for refusals and notices; may name an article.
     """
@@ -126,10 +141,14 @@ class Change:
     change_class: ChangeClass | None = None
     class_reason: str | None = None
     drift: bool = False
-    restart: str | None = None
-    restart_at: dt.datetime | None = None
+    restart: Restart | None = None
     erases: bool = False
     why: str | None = None
+
+    @property
+    def restart_at(self) -> dt.datetime | None:
+        """When the window of a planned restart opens (aware); None if it is done now, not planned, or none."""
+        return self.restart.opens if self.restart else None
 
     @property
     def effective(self) -> bool:

@@ -70,7 +70,7 @@ def _face() -> Iterator[_Said]:
 
 def _plan_of(text: str) -> Plan:
     """A plan that has the text in every place that a file, a mark or an answer fills."""
-    change = Change(kind=Kind.UPDATE, what=text, before=text, after=text, why=text, restart=text, drift=True)
+    change = Change(kind=Kind.UPDATE, what=text, before=text, after=text, why=text, drift=True)
     changes = (change, Change(kind=Kind.REFUSED, what=text, before=None, after=text, why=text))
     machine = MachinePlan(
         client=text,

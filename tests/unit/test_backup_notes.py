@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import replace
+import json
+from dataclasses import fields, replace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.proxmox import VmSnapshot
 from orchestrator.resources.backup import (
     ArchiveMark,
     RestoreTest,
@@ -16,7 +19,8 @@ from orchestrator.resources.backup import (
     read_archive_mark,
 )
 from orchestrator.resources.copies import CopyMark, copy_notes, read_copy_mark
-from orchestrator.resources.notes import read_mark
+from orchestrator.resources.notes import Mark, read_mark
+from orchestrator.resources.snapshot import SnapshotMark, owned, snapshot_description
 
 _names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True)
 _references = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9 ._/#-]{0,60}[A-Za-z0-9])?", fullmatch=True)
@@ -65,13 +69,59 @@ def test_other_notes_are_nobodys(text: str) -> None:
     assert read_archive_mark(f"<!-- orchestrator-backup {text} -->") is None
 
 
-@given(
-    _names, _names, st.datetimes(dt.datetime(2020, 1, 1), dt.datetime(2040, 1, 1), timezones=st.just(dt.UTC))
+_copies = st.builds(
+    CopyMark,
+    purpose=st.sampled_from(["restore-test", "restored", "in-place"]),
+    client=_names,
+    machine=_names,
+    volid=st.from_regex(r"[!-~]{1,100}", fullmatch=True),
+    made_at=st.datetimes(dt.datetime(2020, 1, 1), dt.datetime(2040, 1, 1), timezones=st.just(dt.UTC)),
+    boot=st.none() | st.from_regex(r"[A-Za-z0-9=;,]{0,40}", fullmatch=True),
+    vmid=st.none() | st.integers(100, 999_999_999),
 )
-def test_a_copy_is_marked_as_a_copy_and_never_as_the_original(
-    client: str, machine: str, at: dt.datetime
-) -> None:
-    volid = "backup-lyon:backup/vzdump-qemu-100-2026_11_23-22_00_00.vma.zst"
-    mark = CopyMark(purpose="restore-test", client=client, machine=machine, volid=volid, made_at=at, vmid=150)
+
+
+@given(_copies)
+def test_a_copy_is_marked_as_a_copy_and_never_as_the_original(mark: CopyMark) -> None:
     notes = copy_notes(mark)
     assert read_copy_mark(notes) == mark and read_mark(notes) is None and read_archive_mark(notes) is None
+
+
+@given(st.none() | st.dates(dt.date(2000, 1, 1), dt.date(2999, 12, 31)), st.booleans())
+def test_a_snapshot_of_ours_says_what_it_was_taken_for(declared: dt.date | None, update: bool) -> None:
+    description = snapshot_description("dupont", "web-1", declared_for=declared, for_update=update)
+    found = owned(_snapshot(description))
+    assert found is not None and (found.declared_for, found.for_update) == (declared, update)
+    early = '<!-- orchestrator-snapshot {"v":1,"declared":"2026-11-20","update":true} -->'
+    of_earlier_version = owned(_snapshot(early))
+    assert of_earlier_version is not None and of_earlier_version.declared_for == dt.date(2026, 11, 20)
+
+
+def _snapshot(description: str) -> VmSnapshot:
+    taken_at = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
+    return VmSnapshot(name="x", taken_at=taken_at, description=description, parent=None)
+
+
+_leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
+_json = st.recursive(
+    _leaves | st.just("9999-12-31"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+_fields_of_any_mark = sorted(
+    {field.name for model in (Mark, ArchiveMark, CopyMark, SnapshotMark) for field in fields(model)}
+    | {"tested", "sound", "found"}
+)
+
+
+@given(
+    st.sampled_from(["", "-backup", "-copy", "-snapshot"]),
+    st.sampled_from([1, 2, 3]),
+    st.dictionaries(st.sampled_from(_fields_of_any_mark), _json),
+)
+def test_whatever_somebody_writes_as_a_mark_is_read_or_is_none(
+    name: str, v: int, data: dict[str, Any]
+) -> None:
+    notes = f"<!-- orchestrator{name} {json.dumps({**data, 'v': v})} -->"
+    for read in (read_mark, read_archive_mark, read_copy_mark, lambda text: owned(_snapshot(text))):
+        read(notes)

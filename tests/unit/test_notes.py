@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import fields
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from hypothesis import given
@@ -45,10 +45,9 @@ _updates = st.builds(
     reason=_texts,
     packages=st.lists(_texts, max_size=3).map(tuple),
 )
+_plain = {int | None: st.none() | st.integers(1, 2**24), str | None: st.none() | _texts}
 _applied: dict[str, st.SearchStrategy[Any]] = {
-    "vcpus": st.none() | st.integers(1, 512),
-    "memory": st.none() | st.integers(128, 2**24),
-    "name": st.none() | _names,
+    **{name: _plain[hint] for name, hint in get_type_hints(Applied).items() if hint in _plain},
     "network": st.none() | st.tuples(_names, st.none() | st.integers(1, 4094)),
     "address": st.none() | st.ip_addresses(v=4),
     "backup_days": st.none() | st.integers(1, 3660),

@@ -98,6 +98,18 @@ def test_what_the_plan_lets_through_fits(ports: int) -> None:
         assert len(write_mark(noted)) <= MAXIMUM_LENGTH
 
 
+def test_names_that_the_notes_of_archives_cannot_hold_are_refused_where_there_is_backup() -> None:
+    dashes = "a" + "-" * 61 + "a"
+    (machine,) = desired([_file([])])
+    long = replace(machine, client=dashes, name=dashes, contract=dashes, backup_days=7)
+    refusal = notes_refusal(long, None, ADDRESS)
+    assert refusal is not None and "vzdump takes 1024" in str(refusal.why)
+    assert notes_refusal(replace(long, backup_days=None), None, ADDRESS) is None
+    assert (
+        notes_refusal(replace(long, client="a" * 63, name="b" * 63, contract="C" * 64), None, ADDRESS) is None
+    )
+
+
 def test_a_machine_with_full_notes_is_stopped_all_the_same() -> None:
     world = _existing([])
     suspended = _file(PORTS, status="suspended", suspension={"since": "2026-11-02", "reference": "LRAR-1"})

@@ -6,7 +6,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from orchestrator.contract.calendar import PARIS
-from orchestrator.planning.window import current_or_next, describe_restart, is_open
+from orchestrator.planning.window import current_or_next, is_open, restart_of
+from orchestrator.planning.words import when_words
 from orchestrator.subscriptions.model import MaintenanceWindow
 
 TUESDAY_NIGHT = MaintenanceWindow.model_validate({"days": ["tuesday"], "from": "22:00", "to": "02:00"})
@@ -36,11 +37,11 @@ def test_no_window_is_never_open() -> None:
 
 def test_next_window_is_named_with_its_day() -> None:
     assert (
-        describe_restart(TUESDAY_NIGHT, paris("2026-11-23T09:00"))
+        when_words(restart_of(TUESDAY_NIGHT, paris("2026-11-23T09:00")))
         == "in the window, Tue 2026-11-24 22:00 CET"
     )
     assert (
-        describe_restart(TUESDAY_NIGHT, paris("2026-11-24T23:00"))
+        when_words(restart_of(TUESDAY_NIGHT, paris("2026-11-24T23:00")))
         == "now (window open until 2026-11-25 02:00 CET)"
     )
 

@@ -1,4 +1,4 @@
-"""What a night leaves behind: its reports, figures for monitoring, the ping of a dead man's switch."""
+"""What a night leaves behind: its report, one for each client, figures, a ping. One that fails stops no other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from orchestrator.counting import counted
-from orchestrator.errors import BadValue, told
+from orchestrator.errors import told
 from orchestrator.nightly.context import Tell
 from orchestrator.nightly.due import BackupLine
 from orchestrator.nightly.metrics import write_metrics
@@ -18,9 +18,8 @@ from orchestrator.nightly.result import NightReport
 from orchestrator.operations.computer import replace_file
 from orchestrator.reports.ping import ping
 
-FORMS: tuple[Literal["md", "html"], ...] = ("md", "html")
-
 _FOLDER = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_FORMS: tuple[Literal["md", "html"], ...] = ("md", "html")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,48 +28,50 @@ class Outlets:
 
     Attributes:
         folder: the report, as Markdown and HTML.
-        clients: a folder for one report a client; None: none are written.
+        clients: a folder for one report per client; None: none are written.
         metrics: a file for Prometheus' node exporter; None: none is written.
         ping: the dead man's switch; None: none is called.
+        language: of the reports.
     """
 
     folder: Path
-    clients: Path | None
-    metrics: Path | None
-    ping: str | None
-    language: Literal["fr", "en"]
+    clients: Path | None = None
+    metrics: Path | None = None
+    ping: str | None = None
+    language: Literal["fr", "en"] = "fr"
 
 
-def publish(
-    report: NightReport, outlets: Outlets, *, tell: Tell, notice: Callable[[str], None]
-) -> NightReport:
-    """Write report and metrics, ping, and tell the summary. What cannot be written is told, and stops nothing else.
+def publish(report: NightReport, outlets: Outlets, tell: Tell, notice: Callable[[str], None]) -> NightReport:
+    """Write report and metrics, ping, and tell the summary.
+
+    Args:
+        report: the night.
+        outlets: where it goes.
+        tell: told of the report and the summary.
+        notice: told of what could not be written.
 
     Returns:
-        Whether the night was well, and its report and metrics were written.
+        The report with what could not be written as its problems.
     """
     name = f"night-{report.night}" + ("" if len(report.sites) != 1 else f"-{report.sites[0]}")
-    problems = _write_client_reports(report, outlets, name) if outlets.clients is not None else []
-    report = _with_problems(report, problems)
-    if trouble := _write_report(report, outlets, name):
+    problems = _write_client_reports(report, outlets, name)
+    if trouble := _write_report(_with_problems(report, problems), outlets, name):
         problems.append(trouble)
-        report = _with_problems(report, [trouble])
     else:
         tell("report-written", file=f"{outlets.folder / name}.html")
     if outlets.metrics is not None:
         try:
-            write_metrics(report, outlets.metrics)
+            write_metrics(_with_problems(report, problems), outlets.metrics)
         except Exception as error:
-            problems.append(f"the metrics could not be written: {told(error)}")
-            report = _with_problems(report, problems[-1:])
+            problems.append(f"the metrics could not be written: {_problem(error)}")
+    report = _with_problems(report, problems)
     for problem in problems:
         notice(problem)
     if outlets.ping and (unsent := ping(outlets.ping, well=report.well)):
         notice(unsent)
     wanted = [line for line in report.of(BackupLine) if line.result != "not-created"]
     done = sum(line.made for line in wanted)
-    failures = counted(report.failures, "failure")
-    ending = "all went well" if report.well else f"{failures}: see the report"
+    ending = "all went well" if report.well else f"{counted(report.failures, 'failure')}: see the report"
     tell("summary", text=f"night of {report.night}: {done} of {counted(len(wanted), 'backup')}, {ending}")
     return report
 
@@ -79,37 +80,42 @@ def _with_problems(report: NightReport, problems: list[str]) -> NightReport:
     return replace(report, problems=(*report.problems, *problems))
 
 
+def _problem(error: Exception) -> str:
+    return str(error) if isinstance(error, OSError) else told(error)
+
+
 def _write_report(report: NightReport, outlets: Outlets, name: str) -> str:
     """Write the provider's report. If it cannot be made of all that is known, it says so and tells the problems."""
-    for form in FORMS:
+    for form in _FORMS:
         path = outlets.folder / f"{name}.{form}"
         try:
             try:
                 text = render_night(report, form=form, language=outlets.language)
             except Exception as error:
-                why = f"the whole report could not be made ({told(error)}): this is what is known of it"
+                why = f"the whole report could not be made ({_problem(error)}): this is what is known of it"
                 bare = replace(report, lines=(), problems=(why, *report.problems))
                 replace_file(path, render_night(bare, form=form, language=outlets.language))
                 return why
             replace_file(path, text)
         except Exception as error:
-            return f"the report could not be written: {told(error)}"
+            return f"the report could not be written: {_problem(error)}"
     return ""
 
 
 def _write_client_reports(report: NightReport, outlets: Outlets, name: str) -> list[str]:
     """Write one report for each client. One that cannot be written is a problem of its own."""
-    assert outlets.clients is not None  # noqa: S101  (asked by the caller)
+    if outlets.clients is None:
+        return []
     problems = []
     for client in sorted(report.clients):
-        for form in FORMS:
+        for form in _FORMS:
             path = outlets.clients / client / f"{name}.{form}"
             try:
                 if not _FOLDER.fullmatch(client):
-                    raise BadValue("this is not the name of a client")
+                    raise ValueError("this is not the name of a client")
                 text = render_night(report, form=form, language=outlets.language, client=client)
                 replace_file(path, text)
             except Exception as error:
-                problems.append(f"the report for the client {client} could not be written: {told(error)}")
+                problems.append(f"the report for the client {client} could not be written: {_problem(error)}")
                 break
     return problems
