@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 from orchestrator.applying.clock import TOLERANCE
 from orchestrator.contract.calendar import paris_time
 from orchestrator.counting import counted
-from orchestrator.errors import Reason
-from orchestrator.nightly.fence import reason
+from orchestrator.errors import Reason, told
 from orchestrator.proxmox import ProxmoxError
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class Clocks:
         try:
             last = next(iter(history.entries(limit=1)), None)
         except Exception as error:
-            return self._own_is_wrong(f"the history's last entry could not be read: {reason(error)}")
+            return self._own_is_wrong(f"the history's last entry could not be read: {told(error)}")
         if last is None:
             return []
         if last.at > now + self._tolerance:
@@ -112,7 +111,7 @@ class Clocks:
         try:
             ahead = dt.timedelta(seconds=cluster.clock_offset(lambda: clock().timestamp()))
         except (ProxmoxError, ValueError, OverflowError) as error:
-            why = f"the clock of {site} could not be read ({reason(error)})"
+            why = f"the clock of {site} could not be read ({told(error)})"
         else:
             now = clock()
             with self._guard:
