@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.applying.limits import is_lock_timeout
 from orchestrator.applying.stopped import Stopped
 from orchestrator.applying.vm import TASK_SECONDS
+from orchestrator.errors import Reason
 from orchestrator.proxmox import (
     AlreadyExists,
     NotFound,
@@ -95,7 +96,7 @@ def choose_node(
 
 def cannot_restore(
     state: ClusterState, name: str, storage: str, archive_storage: str, archive_node: str
-) -> str | None:
+) -> Reason | None:
     """Why a node cannot restore an archive: it is away, or lacks a storage. None if it can. As :func:`choose_node`."""
     if not any(node.name == name and not node.off for node in state.nodes):
         return "it is not online"

@@ -26,10 +26,8 @@ from orchestrator.applying.stopped import Stopped
 from orchestrator.contract.calendar import night_of
 from orchestrator.contract.life import ContractLife, Standing
 from orchestrator.counting import counted
-from orchestrator.errors import told as reason
-from orchestrator.history import HistoryUnavailable
+from orchestrator.errors import OrchestratorError, told
 from orchestrator.nightly.result import LineOfClient
-from orchestrator.proxmox import ProxmoxError
 from orchestrator.shown import quoted
 
 if TYPE_CHECKING:
@@ -149,7 +147,7 @@ class Endings:
                 if standing is Standing.ENDED:
                     message, failed = self._end(client, life, noted, readings)
             except Exception as error:
-                message, failed = reason(error), True
+                message, failed = told(error), True
             lines.append(
                 ContractLine(
                     client=client,
@@ -263,7 +261,7 @@ class Endings:
         try:
             erase_machine(self._night.vm(machine, mark), contract=life.reference)
         except Exception as error:
-            return [f"{mark.machine} (VM {machine.summary.vmid}): {reason(error)}"]
+            return [f"{mark.machine} (VM {machine.summary.vmid}): {told(error)}"]
         return []
 
     def _erase_archive(
@@ -286,7 +284,7 @@ class Endings:
                 reason=f"the contract ended on {life.last_day} (art. 10)",
             )
         except Exception as error:
-            return [f"{volid}: {reason(error)}"]
+            return [f"{volid}: {told(error)}"]
         return []
 
     def _finish(
@@ -320,7 +318,7 @@ class Endings:
                 if left:
                     raise Stopped("still there, and not ours to erase: " + "; ".join(left))
                 step.message = "no machine, disk, archive or pool of the client is left"
-        except (ProxmoxError, Stopped, HistoryUnavailable) as error:
+        except OrchestratorError as error:
             return str(error), True
         return "everything was erased, and nothing is left; the file can be taken out", False
 

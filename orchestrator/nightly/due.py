@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from orchestrator.applying.archive_tasks import running_backups
 from orchestrator.contract.calendar import night_begins, night_of
 from orchestrator.contract.retention import dated_later
-from orchestrator.errors import told as reason
+from orchestrator.errors import told
 from orchestrator.nightly.result import Line, LineOfMachine
 from orchestrator.nightly.schedule import Job, lower_bound, simulate
 from orchestrator.proxmox import parse_disk
@@ -148,7 +148,7 @@ def plan_backups(
                 wanted = _wanted(night, machine)
                 found = _one(night, reading, machine, wanted, since, last_seconds) if wanted else None
             except Exception as error:  # whatever one machine stumbles over, the others are backed up
-                found = _failed(machine, reason(error))
+                found = _failed(machine, told(error))
             if isinstance(found, BackupLine):
                 settled.append(found)
             elif found is not None and (twin := due.get(found.job.key)):
@@ -250,7 +250,7 @@ def _with_begun(
             # What runs there is not known, so nothing is begun there: it might be done twice.
             for key in here:
                 item = due.pop(key)
-                problems.append(backup_line(item.mark, item.machine, "", "failed", message=reason(error)))
+                problems.append(backup_line(item.mark, item.machine, "", "failed", message=told(error)))
             continue
         for key in here:
             upid = begun.get(due[key].machine.summary.vmid)

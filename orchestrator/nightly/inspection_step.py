@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import Reason
 from orchestrator.nightly.guest_look import GuestLine, GuestsSeen, UpdateDelay, guest_lines
 from orchestrator.nightly.missing import uninspected, whereabouts
 from orchestrator.nightly.step import Step
@@ -97,7 +98,7 @@ class InspectionStep(Step):
                 refused.labels(*labels).set(line.refused_ssh)
 
 
-def unseen_reason(telling: Telling, line: GuestLine) -> str:
+def unseen_reason(telling: Telling, line: GuestLine) -> Reason:
     """Why a machine could not be looked into; in our own words for a client, see :func:`trouble_reason`."""
     words = telling.speech.words
     if line.stopped:

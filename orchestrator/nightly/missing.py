@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from orchestrator.contract.calendar import day_in_paris
 from orchestrator.counting import counted, plural
+from orchestrator.errors import Reason
 from orchestrator.nightly.due import BackupLine
 from orchestrator.nightly.guest_look import GuestLine
 from orchestrator.nightly.step import Step
@@ -68,7 +69,7 @@ class Whereabouts:
         for client, name in (*night.desired, *self._ours):
             self._names.setdefault(client, set()).add(name)
 
-    def trouble(self, machine: DesiredMachine) -> str:
+    def trouble(self, machine: DesiredMachine) -> Reason:
         """Why a machine cannot be cared for where its file says it is.
 
         Returns:

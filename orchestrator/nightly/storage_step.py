@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from orchestrator.contract.calendar import night_begins
 from orchestrator.contract.retention import dated_later
-from orchestrator.errors import told as reason
+from orchestrator.errors import told
 from orchestrator.nightly.due import expected_size
 from orchestrator.nightly.forecast import Forecast, Load, forecast
 from orchestrator.nightly.result import Line
@@ -126,7 +126,7 @@ def storage_lines(night: Night, readings: Mapping[str, SiteReading], tonight: dt
             lines += _of_site(night, reading, tonight)
         except Exception as error:  # one site's figures take nobody else's away
             own = night.provider.sites[site].storage
-            text = f"its figures could not be read: {reason(error)}"
+            text = f"its figures could not be read: {told(error)}"
             lines.append(_line(site, own, site, "machines", None, text))
     return lines
 
