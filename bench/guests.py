@@ -32,7 +32,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchestrator.guests import GuestTarget, SshSettings, write_known_hosts
+from orchestrator.guests import Guest, SshSettings, write_known_hosts
 from orchestrator.guests.inventory import host_name, host_variables
 from orchestrator.guests.keys import BRING, fingerprint
 from orchestrator.guests.playbooks import run_playbook
@@ -60,13 +60,13 @@ exec /usr/sbin/sshd -D -E "$folder/sshd.log"
 _UNSHARED = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
 
 
-def _target(folder: Path, number: int, address: str) -> GuestTarget:
+def _target(folder: Path, number: int, address: str) -> Guest:
     """A machine as the orchestrator knows it: the provider and Alice may log in, Bob no longer."""
     host_key = (folder / "etc/ssh/ssh_host_ed25519_key.pub").read_text()
     provider, alice, bob = (
         (folder / f"{name}.pub").read_text().strip() for name in ("user_key", "alice", "bob")
     )
-    return GuestTarget(
+    return Guest(
         client="bench",
         machine=f"m{number}",
         address=address,
@@ -78,7 +78,7 @@ def _target(folder: Path, number: int, address: str) -> GuestTarget:
     )
 
 
-def _ours(targets: Sequence[GuestTarget], ssh: SshSettings) -> list[str]:
+def _ours(targets: Sequence[Guest], ssh: SshSettings) -> list[str]:
     """Run our playbook; what it says of each machine's firewall and keys."""
     run = run_playbook("machine.yml", targets, ssh)
     said = [
@@ -91,7 +91,7 @@ def _ours(targets: Sequence[GuestTarget], ssh: SshSettings) -> list[str]:
     return said
 
 
-def _stock(targets: Sequence[GuestTarget], ssh: SshSettings, folder: Path) -> list[str]:
+def _stock(targets: Sequence[Guest], ssh: SshSettings, folder: Path) -> list[str]:
     """Run the stock playbook; how many changes it made on each machine."""
     work = folder / "stock"
     work.mkdir(exist_ok=True)

@@ -30,7 +30,7 @@ REMEDIES = Path(__file__).parent / "remedies.yaml"
 GAP = "…"
 """What stands for the part of a message that differs each time."""
 
-_FILES = ("documents", "subscriptions", "sites")
+_FILES = ("yaml_reader", "subscriptions", "sites")
 """Packages that read files: what they refuse is said by ``orchestrator validate``."""
 
 _BY_FILE = ("Finding", "Sentence", "Mistake", "Ambiguous", "Problem", "_no_line")
@@ -238,7 +238,7 @@ class Program:
             if isinstance(node, ast.FunctionDef) and _WHY.match(ast.get_docstring(node) or ""):
                 for text in self._reasons(module, node):
                     yield Message(text, _section_of(module.package), place)
-            if isinstance(node, ast.Tuple) and module.package == "documents":
+            if isinstance(node, ast.Tuple) and module.package == "yaml_reader":
                 for text, allowed in self._pairs(module, node):
                     yield Message(text, "Files", place, "The file is not as its format wants it.", allowed)
 

@@ -6,13 +6,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from orchestrator.applying.guest_target import target_of
+from orchestrator.applying.guest_of_machine import guest_of
 from orchestrator.applying.host_keys import Holders, KeyHolder, key_objection
 from orchestrator.applying.machine_work import Waiting
 from orchestrator.applying.stopping import Interrupted
 from orchestrator.errors import OrchestratorError, told
 from orchestrator.guests import (
-    GuestTarget,
+    Guest,
     PartOutcome,
     SshSettings,
     learn_host_keys,
@@ -45,8 +45,8 @@ def configure_guests(
         For each machine None if all went well, else the reason.
     """
     results: dict[tuple[str, str], str | None] = {}
-    targets: list[GuestTarget] = []
-    found: list[tuple[Waiting, GuestTarget]] = []
+    targets: list[Guest] = []
+    found: list[tuple[Waiting, Guest]] = []
     if not machines:
         return results
     with ThreadPoolExecutor(len(machines), thread_name_prefix="boot") as pool:
@@ -79,7 +79,7 @@ def configure_guests(
     return results
 
 
-def _holders(found: list[tuple[Waiting, GuestTarget]]) -> Holders:
+def _holders(found: list[tuple[Waiting, Guest]]) -> Holders:
     """Who is known by which host key: as the marks have it, and as the guests of this run have just told."""
     sent = next((machine for machine, target in found if _entrusts(machine, target)), None)
     known = dict(sent.work.around.key_holders()) if sent else {}
@@ -91,15 +91,13 @@ def _holders(found: list[tuple[Waiting, GuestTarget]]) -> Holders:
     return known
 
 
-def _entrusts(machine: Waiting, target: GuestTarget) -> bool:
+def _entrusts(machine: Waiting, target: Guest) -> bool:
     """Whether something is sent to a guest, or a host key is trusted that its mark does not have yet."""
     mark = machine.observed.mark
     return machine.inside or mark is None or not set(target.host_keys) <= set(mark.host_keys)
 
 
-def _await_guest(
-    machine: Waiting, ssh: SshSettings, boot_seconds: float
-) -> tuple[GuestTarget | None, str | None]:
+def _await_guest(machine: Waiting, ssh: SshSettings, boot_seconds: float) -> tuple[Guest | None, str | None]:
     around, summary = machine.work.around, machine.observed.summary
     cluster = machine.work.cluster
     around.journal.show(*machine.key, "wait for the guest to boot")
@@ -113,7 +111,7 @@ def _await_guest(
                     f"look at its console on {summary.node}; the machine is kept, apply again goes on from here"
                 )
             around.pause(_POLL_SECONDS)
-        target = target_of(
+        target = guest_of(
             machine.desired,
             machine.observed,
             machine.observed.mark or new_mark(machine.desired),
@@ -145,7 +143,7 @@ def _host_keys(machine: Waiting, deadline: float) -> tuple[str, ...]:
             pause(_POLL_SECONDS)
 
 
-def _note_host_keys(machine: Waiting, target: GuestTarget) -> str | None:
+def _note_host_keys(machine: Waiting, target: Guest) -> str | None:
     """A restart can bring new host keys: cloud-init makes them anew when its settings have changed."""
     try:
         machine.work.note(machine.observed, lambda mark: mark.with_(host_keys=target.host_keys))
@@ -154,7 +152,7 @@ def _note_host_keys(machine: Waiting, target: GuestTarget) -> str | None:
     return None
 
 
-def _note(machine: Waiting, target: GuestTarget, outcomes: dict[str, PartOutcome]) -> str | None:
+def _note(machine: Waiting, target: Guest, outcomes: dict[str, PartOutcome]) -> str | None:
     """Record what happened in the guest, and in the mark what is known of it now."""
     desired, journal = machine.desired, machine.work.around.journal
     details: dict[str, dict[str, Any]] = {
@@ -188,7 +186,7 @@ def _note(machine: Waiting, target: GuestTarget, outcomes: dict[str, PartOutcome
     return problem
 
 
-def _with_parts(mark: Mark, target: GuestTarget, good: set[str]) -> Mark:
+def _with_parts(mark: Mark, target: Guest, good: set[str]) -> Mark:
     """The mark with what was brought into the guest. A machine is in service once its firewall is loaded."""
     if FIREWALL in good:
         mark = mark.with_(firewall=policy_to_data(target.policy), host_keys=target.host_keys, ready=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from orchestrator.applying.guest_target import target_of
+from orchestrator.applying.guest_of_machine import guest_of
 from orchestrator.applying.host_keys import key_holders, key_objection
-from orchestrator.guests import GuestTarget, SshSettings, look_into_machines
+from orchestrator.guests import Guest, SshSettings, look_into_machines
 from orchestrator.guests.inside import InsideReading
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.observed import ObservedSite
@@ -42,7 +42,7 @@ def look_into_guests(
         if machine.mark and machine.mark.ready and not machine.mark.retired and machine.running
     }
     holders = key_holders(observed.values())
-    targets: list[GuestTarget] = []
+    targets: list[Guest] = []
     seen: dict[tuple[str, str], InsideReading] = {}
     for item in desired:
         machine = machines.get(item.key)
@@ -53,7 +53,7 @@ def look_into_guests(
             continue
         try:
             targets.append(
-                target_of(
+                guest_of(
                     item,
                     machine,
                     machine.mark,

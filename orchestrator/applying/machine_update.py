@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.applying.clock import clock_objection
-from orchestrator.applying.guest_target import target_of
+from orchestrator.applying.guest_of_machine import guest_of
 from orchestrator.applying.marking import change_mark, own_mark
 from orchestrator.applying.rollback import go_back, refresh_guest
 from orchestrator.applying.snapshots import remove_snapshot, take_snapshot
@@ -22,7 +22,7 @@ from orchestrator.applying.update_outcome import Ending, MachineUpdate
 from orchestrator.applying.vm import Vm
 from orchestrator.contract.calendar import PARIS, paris_time
 from orchestrator.errors import told
-from orchestrator.guests import GuestTarget, SshSettings
+from orchestrator.guests import Guest, SshSettings
 from orchestrator.guests.packages import UpdateOrder, UpdateResult
 from orchestrator.history.delays import INSTALLED
 from orchestrator.proxmox import VmSnapshot, ping_agent, read_snapshots, read_vm
@@ -79,10 +79,10 @@ class Updatable:
         """Since when and why it is held back from automatic updates; None if it is not."""
         return self.mark.update if self.mark.update is not None and self.mark.update.state == "held" else None
 
-    def target(self) -> GuestTarget:
+    def target(self) -> Guest:
         """The guest, with the host keys that were learnt when it was last applied."""
         address = str(self.observed.address)
-        return target_of(
+        return guest_of(
             self.desired, self.observed, self.mark, address=address, host_keys=self.mark.host_keys
         )
 

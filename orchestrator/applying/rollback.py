@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.applying.guest_target import target_of
+from orchestrator.applying.guest_of_machine import guest_of
 from orchestrator.applying.host_keys import key_holders
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.machine_work import MachineWork, Surroundings, Waiting
@@ -287,7 +287,7 @@ def refresh_guest(
     if problem is not None:
         return problem
     try:
-        target = target_of(
+        target = guest_of(
             desired,
             observed,
             observed.mark or new_mark(desired),

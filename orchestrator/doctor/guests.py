@@ -13,7 +13,7 @@ from orchestrator.resources.ownership import other_number
 from orchestrator.resources.static_addresses import addresses_in
 
 if TYPE_CHECKING:
-    from orchestrator.guests import GuestTarget, SshSettings
+    from orchestrator.guests import Guest, SshSettings
     from orchestrator.proxmox import Cluster, ClusterState
     from orchestrator.sites.model import Management
     from orchestrator.subscriptions.openings import IPAddress
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 _SUBJECT = "SSH to machines"
 
 
-def choose(cluster: Cluster, state: ClusterState, user: str) -> GuestTarget | None:
+def choose(cluster: Cluster, state: ClusterState, user: str) -> Guest | None:
     """A machine to try: one of ours that runs, was delivered, and whose host keys are known. A call for each look."""
-    from orchestrator.guests import FirewallPolicy, GuestTarget
+    from orchestrator.guests import FirewallPolicy, Guest
 
     for vm in sorted(state.vms, key=lambda vm: vm.vmid):
         if OWNER_TAG not in vm.tags or vm.on is not True or vm.node in state.nodes_off:
@@ -37,7 +37,7 @@ def choose(cluster: Cluster, state: ClusterState, user: str) -> GuestTarget | No
             continue
         address = next((str(found) for found in (*addresses_in(config), mark.adopted) if found), None)
         if address:
-            return GuestTarget(
+            return Guest(
                 client=mark.client,
                 machine=mark.machine,
                 address=address,
@@ -48,7 +48,7 @@ def choose(cluster: Cluster, state: ClusterState, user: str) -> GuestTarget | No
     return None
 
 
-def enter(place: Place, target: GuestTarget, management: Management, ssh: SshSettings) -> Iterator[Finding]:
+def enter(place: Place, target: Guest, management: Management, ssh: SshSettings) -> Iterator[Finding]:
     """Log in, change nothing, and say whether the firewall of machines knows where we come from."""
     from orchestrator.guests import GuestUnreachable, source_address_seen
 

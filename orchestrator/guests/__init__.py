@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orchestrator.guests.clock import set_clock
+    from orchestrator.guests.guest import Guest, SshSettings
     from orchestrator.guests.inventory import InventoryHost, dynamic_inventory, write_known_hosts
     from orchestrator.guests.machines import configure_machines, look_into_machines
     from orchestrator.guests.outcome import PartOutcome
@@ -30,12 +31,11 @@ if TYPE_CHECKING:
         source_address_seen,
         wait_for_ssh,
     )
-    from orchestrator.guests.target import GuestTarget, SshSettings
     from orchestrator.guests.trust import known_hosts_line, learn_host_keys
 
 __all__ = [
     "FirewallPolicy",
-    "GuestTarget",
+    "Guest",
     "GuestUnreachable",
     "HostKeyMismatch",
     "InventoryHost",
@@ -63,12 +63,12 @@ __all__ = [
 _HOMES = {
     "PartOutcome": "outcome",
     "FirewallPolicy": "rules",
-    "GuestTarget": "target",
+    "Guest": "guest",
     "GuestUnreachable": "ssh",
     "HostKeyMismatch": "ssh",
     "InventoryHost": "inventory",
     "LoginRefused": "ssh",
-    "SshSettings": "target",
+    "SshSettings": "guest",
     "admits_ssh_from": "rules",
     "configure_machines": "machines",
     "look_into_machines": "machines",

@@ -6,15 +6,15 @@ import re
 import time
 from collections.abc import Callable
 
+from orchestrator.guests.guest import Guest, SshSettings
 from orchestrator.guests.pace import Pace
 from orchestrator.guests.ssh import GuestUnreachable, connected
-from orchestrator.guests.target import GuestTarget, SshSettings
 
 _TOLERANCE_SECONDS = 2.0
 _MEASURED_SECONDS = 3.0
 
 
-def set_clock(target: GuestTarget, ssh: SshSettings) -> float:
+def set_clock(target: Guest, ssh: SshSettings) -> float:
     """Set a guest's clock to ours if they differ by more than two seconds.
 
     Returns:
@@ -45,7 +45,7 @@ def set_clock(target: GuestTarget, ssh: SshSettings) -> float:
     return behind
 
 
-def _pace(uptime: Callable[[], str], target: GuestTarget) -> Pace:
+def _pace(uptime: Callable[[], str], target: Guest) -> Pace:
     """How fast a guest's clock runs, by what it says of its uptime twice."""
     begun = time.monotonic()
     first, asked = _reading(uptime().split(".")[0], target), time.monotonic()
@@ -54,7 +54,7 @@ def _pace(uptime: Callable[[], str], target: GuestTarget) -> Pace:
     return Pace(inside=second - first, here=ended - asked, here_at_most=ended - begun)
 
 
-def _reading(text: str, target: GuestTarget) -> float:
+def _reading(text: str, target: Guest) -> float:
     found = re.fullmatch(r"\s*(-?[0-9]{1,12})\s*", text, re.ASCII)
     if found is None:
         raise GuestUnreachable(

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from orchestrator.guests.answers import first_line, lines_of, told
+from orchestrator.guests.guest import Guest, SshSettings
 from orchestrator.guests.outcome import PartOutcome, Status, has_timed_out, reason_of
 from orchestrator.guests.pace import why_too_late
 from orchestrator.guests.playbooks import TaskResult
 from orchestrator.guests.rules import admits_ssh_from
 from orchestrator.guests.ssh import GuestUnreachable, HostKeyMismatch, source_address_seen
-from orchestrator.guests.target import GuestTarget, SshSettings
 from orchestrator.subscriptions.openings import written
 
 LOAD = "Load the rules, the way back armed"
@@ -26,7 +26,7 @@ _REPORT = "Report on the firewall"
 
 
 def firewall_objection(
-    target: GuestTarget, ssh: SshSettings, tell: Callable[[tuple[str, str], str], None]
+    target: Guest, ssh: SshSettings, tell: Callable[[tuple[str, str], str], None]
 ) -> PartOutcome | None:
     """Why the rules must not be sent to a machine; None if they may. It is asked where it sees us come from."""
     if not target.policy.management:
@@ -60,7 +60,7 @@ def _refused(message: str) -> PartOutcome:
     return PartOutcome(status="refused", message=message)
 
 
-def outcome(target: GuestTarget, results: Mapping[str, TaskResult], output: str) -> PartOutcome:
+def outcome(target: Guest, results: Mapping[str, TaskResult], output: str) -> PartOutcome:
     """Read from what the tasks of the play said how the firewall fared in one guest.
 
     Args:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.guests import bounded_ssh, limits
+from orchestrator.guests.guest import Guest, SshSettings
 from orchestrator.guests.rules import policy_to_data, render
-from orchestrator.guests.target import GuestTarget, SshSettings
 from orchestrator.guests.trust import is_host_key, known_hosts_line
 
 
@@ -26,12 +26,12 @@ from orchestrator.guests.trust import is_host_key, known_hosts_line
 class InventoryHost:
     """A machine in the inventory, and the groups that it belongs to."""
 
-    target: GuestTarget
+    target: Guest
     site: str
     offer: str
 
 
-def host_name(target: GuestTarget) -> str:
+def host_name(target: Guest) -> str:
     """The machine's name in Ansible: ``MACHINE.CLIENT`` (a slash would not be one)."""
     return f"{target.machine}.{target.client}"
 
@@ -76,7 +76,7 @@ def dynamic_inventory(
     }
 
 
-def host_variables(target: GuestTarget, ssh: SshSettings, known_hosts: Path) -> dict[str, Any]:
+def host_variables(target: Guest, ssh: SshSettings, known_hosts: Path) -> dict[str, Any]:
     """Return what Ansible must know of one machine. The private key is named by its path."""
     return {
         "ansible_host": target.address,
@@ -104,7 +104,7 @@ def host_variables(target: GuestTarget, ssh: SshSettings, known_hosts: Path) -> 
     }
 
 
-def _connection_name(target: GuestTarget, ssh: SshSettings) -> str:
+def _connection_name(target: Guest, ssh: SshSettings) -> str:
     """The name of a machine's shared connection, which nobody else may use.
 
     Ansible names it by address, port and user. Where two machines have one address (another network, another run, a
@@ -120,7 +120,7 @@ def _connection_name(target: GuestTarget, ssh: SshSettings) -> str:
     return hashlib.sha256("\n".join(who).encode()).hexdigest()[:16]
 
 
-def _ssh_arguments(target: GuestTarget, ssh: SshSettings, known_hosts: Path) -> str:
+def _ssh_arguments(target: Guest, ssh: SshSettings, known_hosts: Path) -> str:
     """Options for OpenSSH. What stands in a user's own configuration or known hosts has no say."""
     options = [
         f"HostKeyAlias={host_name(target)}",
@@ -137,7 +137,7 @@ def _ssh_arguments(target: GuestTarget, ssh: SshSettings, known_hosts: Path) -> 
     return shlex.join(["-F", "/dev/null", *(part for option in options for part in ("-o", option))])
 
 
-def write_known_hosts(path: Path, targets: Iterable[GuestTarget]) -> None:
+def write_known_hosts(path: Path, targets: Iterable[Guest]) -> None:
     """Write the file that trusts each machine's host keys for that machine, and for nobody else.
 
     A machine is named there as in the inventory, not by its address: two machines in two networks may have one.

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from orchestrator.guests.answers import UnreadableAnswer, first_line, lines_of, told
+from orchestrator.guests.guest import Guest, SshSettings
 from orchestrator.guests.outcome import PartOutcome, has_timed_out, reason_of
 from orchestrator.guests.pace import why_too_late
 from orchestrator.guests.playbooks import TaskResult
-from orchestrator.guests.target import GuestTarget, SshSettings
 from orchestrator.yaml_reader.public_keys import parse_public_key
 
 BRING = "Bring the SSH keys to what is wanted"
@@ -70,7 +70,7 @@ def fingerprints(public_keys: Iterable[str]) -> tuple[str, ...]:
     return tuple(map(fingerprint, public_keys))
 
 
-def key_objection(target: GuestTarget, ssh: SshSettings) -> str | None:
+def key_objection(target: Guest, ssh: SshSettings) -> str | None:
     """Say why a machine's keys must not be sent to it; None if they may.
 
     The key that we connect with must be among those that stay, or removing one could shut us out. A machine whose
@@ -96,7 +96,7 @@ def key_objection(target: GuestTarget, ssh: SshSettings) -> str | None:
     )
 
 
-def outcome(target: GuestTarget, results: Mapping[str, TaskResult]) -> PartOutcome | None:
+def outcome(target: Guest, results: Mapping[str, TaskResult]) -> PartOutcome | None:
     """Read from what the tasks of the play said how the keys fared in one guest.
 
     Args:

@@ -9,12 +9,12 @@ from dataclasses import replace
 
 from orchestrator.guests import firewall, keys, supervision
 from orchestrator.guests.alerts import alerts_in
+from orchestrator.guests.guest import Guest, SshSettings
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.inventory import host_name
 from orchestrator.guests.outcome import PartOutcome, is_other_host_key, reason_of
 from orchestrator.guests.packages import due_in
 from orchestrator.guests.playbooks import MACHINES_AT_ONCE, TaskResult, run_playbook
-from orchestrator.guests.target import GuestTarget, SshSettings
 
 FIREWALL, KEYS, SUPERVISION = "firewall", "SSH keys", "supervision"
 PARTS = (FIREWALL, KEYS, SUPERVISION)
@@ -24,7 +24,7 @@ Key = tuple[str, str]
 
 
 def configure_machines(
-    targets: Sequence[GuestTarget],
+    targets: Sequence[Guest],
     ssh: SshSettings,
     *,
     on_event: Callable[[Key, str], None] | None = None,
@@ -80,7 +80,7 @@ def configure_machines(
 
 
 def look_into_machines(
-    targets: Sequence[GuestTarget],
+    targets: Sequence[Guest],
     ssh: SshSettings,
     *,
     refresh: bool = False,
@@ -107,7 +107,7 @@ def look_into_machines(
     return {target.key: _reading(target, run.of(host_name(target)), run.output) for target in targets}
 
 
-def _concerns(part: str, target: GuestTarget) -> bool:
+def _concerns(part: str, target: Guest) -> bool:
     """Whether there is anything to do about a part in a machine. Ansible tells the start of skipped tasks too."""
     if part == KEYS:
         return bool(target.keys)
@@ -115,7 +115,7 @@ def _concerns(part: str, target: GuestTarget) -> bool:
 
 
 def _objection(
-    target: GuestTarget, ssh: SshSettings, tell: Callable[[Key, str], None]
+    target: Guest, ssh: SshSettings, tell: Callable[[Key, str], None]
 ) -> dict[str, PartOutcome] | None:
     """Why nothing must be sent to a machine; None if it may."""
     if objection := firewall.firewall_objection(target, ssh, tell):
@@ -125,7 +125,7 @@ def _objection(
     return None
 
 
-def _outcomes(target: GuestTarget, results: Mapping[str, TaskResult], output: str) -> dict[str, PartOutcome]:
+def _outcomes(target: Guest, results: Mapping[str, TaskResult], output: str) -> dict[str, PartOutcome]:
     found = {FIREWALL: firewall.outcome(target, results, output)}
     for part, outcome in (
         (KEYS, keys.outcome(target, results)),
@@ -136,7 +136,7 @@ def _outcomes(target: GuestTarget, results: Mapping[str, TaskResult], output: st
     return found
 
 
-def _reading(target: GuestTarget, results: Mapping[str, TaskResult], output: str) -> InsideReading:
+def _reading(target: Guest, results: Mapping[str, TaskResult], output: str) -> InsideReading:
     """What was seen. Where one part could not be looked at, what was seen of the others counts all the same."""
     outcomes = _outcomes(target, results, output)
     due = due_in(target, results)

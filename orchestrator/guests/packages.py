@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from orchestrator.guests.answers import UnreadableAnswer, lines_of, shortened, told, whole_number
+from orchestrator.guests.guest import Guest, SshSettings
 from orchestrator.guests.inventory import host_name
 from orchestrator.guests.limits import REASON_CHARACTERS
 from orchestrator.guests.outcome import reason_of
 from orchestrator.guests.playbooks import TaskResult, run_playbook
-from orchestrator.guests.target import GuestTarget, SshSettings
 
 _INSTALL = "Install what is due"
 _RESTART = "Restart because of the updates"
@@ -146,7 +146,7 @@ class UpdateResult:
 
 
 def look_for_updates(
-    targets: Sequence[GuestTarget],
+    targets: Sequence[Guest],
     ssh: SshSettings,
     *,
     refresh: bool = True,
@@ -177,7 +177,7 @@ def look_for_updates(
     return found
 
 
-def due_in(target: GuestTarget, results: Mapping[str, TaskResult]) -> DueUpdates | str | None:
+def due_in(target: Guest, results: Mapping[str, TaskResult]) -> DueUpdates | str | None:
     """What the playbook said in check mode; the reason if it could not; None if it did not get there."""
     result = results.get(_INSTALL)
     if result is None:
@@ -233,7 +233,7 @@ def _is_security(sort: str) -> bool:
 
 
 def install_updates(
-    targets: Sequence[GuestTarget],
+    targets: Sequence[Guest],
     orders: Mapping[tuple[str, str], UpdateOrder],
     ssh: SshSettings,
     *,
@@ -278,7 +278,7 @@ def install_updates(
     return outcomes
 
 
-def _result(target: GuestTarget, results: Mapping[str, TaskResult], output: str) -> UpdateResult:
+def _result(target: Guest, results: Mapping[str, TaskResult], output: str) -> UpdateResult:
     """Read from what the tasks of the playbook said how it went in one guest."""
     install = results.get(_INSTALL)
     if install is None:

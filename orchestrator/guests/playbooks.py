@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.guests import limits
+from orchestrator.guests.guest import Guest, SshSettings
 from orchestrator.guests.inventory import (
     InventoryHost,
     dynamic_inventory,
@@ -29,7 +30,6 @@ from orchestrator.guests.inventory import (
     write_known_hosts,
 )
 from orchestrator.guests.run_folder import run_folder
-from orchestrator.guests.target import GuestTarget, SshSettings
 from orchestrator.shipped_files import playbook_folder
 
 MACHINES_AT_ONCE = 20
@@ -82,7 +82,7 @@ class PlaybookRun:
 
 def run_playbook(
     name: str,
-    targets: Sequence[GuestTarget],
+    targets: Sequence[Guest],
     ssh: SshSettings,
     *,
     check: bool = False,
@@ -132,7 +132,7 @@ def run_playbook(
     )
 
 
-def taking_turns(targets: Sequence[GuestTarget]) -> list[GuestTarget]:
+def taking_turns(targets: Sequence[Guest]) -> list[Guest]:
     """Return machines in the order in which they are begun: each client's first one before anybody's second one.
 
     Only so many are worked on at once. If a client's machines hang, those of others are not behind all of them.
@@ -305,7 +305,7 @@ def _ansible(command: list[str], folder: Path) -> Iterator[tuple[subprocess.Pope
 
 
 def _inventory(
-    targets: Iterable[GuestTarget],
+    targets: Iterable[Guest],
     ssh: SshSettings,
     known_hosts: Path,
     more: Mapping[tuple[str, str], Mapping[str, Any]],

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import OrchestratorError
+from orchestrator.guests.guest import Guest, SshSettings
 from orchestrator.guests.limits import ANSWER_BYTES, CONNECTION_BYTES
 from orchestrator.guests.rules import SSH_PORT
-from orchestrator.guests.target import GuestTarget, SshSettings
 from orchestrator.guests.trust import is_host_key
 from orchestrator.subscriptions.openings import IPAddress
 
@@ -49,7 +49,7 @@ class LoginRefused(GuestUnreachable):
     """The guest is there and does not accept the provider's key."""
 
 
-def source_address_seen(target: GuestTarget, ssh: SshSettings) -> IPAddress:
+def source_address_seen(target: Guest, ssh: SshSettings) -> IPAddress:
     """Return the address that the guest sees our connections come from (a proxy or NAT may be between).
 
     Raises:
@@ -70,7 +70,7 @@ def source_address_seen(target: GuestTarget, ssh: SshSettings) -> IPAddress:
 
 
 def wait_for_ssh(
-    target: GuestTarget,
+    target: Guest,
     ssh: SshSettings,
     timeout_seconds: float,
     *,
@@ -178,7 +178,7 @@ class Connection:
 
 
 @contextmanager
-def connected(target: GuestTarget, ssh: SshSettings) -> Iterator[Connection]:
+def connected(target: Guest, ssh: SshSettings) -> Iterator[Connection]:
     """Hold a connection to a guest.
 
     Raises:
@@ -254,7 +254,7 @@ def _unreachable(where: str, reason: str) -> GuestUnreachable:
 
 
 @contextmanager
-def _socket_to(target: GuestTarget, ssh: SshSettings, where: str) -> Iterator[socket.socket]:
+def _socket_to(target: Guest, ssh: SshSettings, where: str) -> Iterator[socket.socket]:
     """A connection to the guest's SSH server, direct or through the proxy command.
 
     paramiko has a ProxyCommand of its own; it spins when the command ends early. A pair of sockets does not.
@@ -290,6 +290,6 @@ def _socket_to(target: GuestTarget, ssh: SshSettings, where: str) -> Iterator[so
                 proxy.wait()
 
 
-def _expanded(command: str, target: GuestTarget) -> str:
+def _expanded(command: str, target: Guest) -> str:
     values = {"%%": "%", "%h": target.address, "%n": target.address, "%p": str(SSH_PORT), "%r": target.user}
     return re.sub("%[%hnpr]", lambda match: values[match[0]], command)

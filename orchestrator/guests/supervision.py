@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.guests.answers import UnreadableAnswer, lines_of, told
+from orchestrator.guests.guest import Guest
 from orchestrator.guests.outcome import PartOutcome, has_timed_out, reason_of
 from orchestrator.guests.playbooks import TaskResult
-from orchestrator.guests.target import GuestTarget
 
 SUPERVISE = "Bring the supervision to what is wanted"
 """The task that installs, starts or stops the node exporter, or in check mode tells what differs."""
 
 
-def outcome(target: GuestTarget, results: Mapping[str, TaskResult]) -> PartOutcome | None:
+def outcome(target: Guest, results: Mapping[str, TaskResult]) -> PartOutcome | None:
     """Read from what the task said how the supervision fared in one guest.
 
     Args:

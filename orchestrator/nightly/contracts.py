@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from orchestrator.contract.life import Standing
-from orchestrator.nightly.endings import ContractLine, Endings
+from orchestrator.nightly.contract_ends import ContractLine, Endings
 from orchestrator.nightly.step import Step
 from orchestrator.nightly.telling import Failures
 from orchestrator.reports.page import Cell, Column, Row, Section, Tone, table_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 
 from rich.text import Text
@@ -11,11 +10,11 @@ from orchestrator.contract.calendar import paris_time
 from orchestrator.nightly.step import Work
 
 
-def render_night_plan(work: Work, closes_at: dt.datetime) -> Iterator[Text]:
+def render_night_plan(work: Work) -> Iterator[Text]:
     """Yield the lines of a night's plan, in the order of the work."""
     yield Text(
         f"night of {work.tonight}: begins {paris_time(work.started_at, weekday=True)}, "
-        f"window closes {paris_time(closes_at, weekday=True)}",
+        f"window closes {paris_time(work.night.closes_at, weekday=True)}",
         "bold",
     )
     for problem in work.problems:

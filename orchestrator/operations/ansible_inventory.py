@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.applying.host_keys import key_holders, key_objection
 from orchestrator.errors import BadValue, RequestRefused
 from orchestrator.guests import (
-    GuestTarget,
+    Guest,
     InventoryHost,
     dynamic_inventory,
     policy_from_data,
@@ -68,7 +68,7 @@ def _host(machine: ObservedMachine, provider: Provider) -> InventoryHost | None:
         or machine.address is None
     ):
         return None
-    target = GuestTarget(
+    target = Guest(
         client=mark.client,
         machine=mark.machine,
         address=str(machine.address),

@@ -16,8 +16,8 @@ from typing import Any
 from orchestrator.applying.apply import apply_plan
 from orchestrator.applying.freezing import FreezeWatch
 from orchestrator.history import open_history
+from orchestrator.nightly.contract_ends import ContractLine
 from orchestrator.nightly.due import BackupLine
-from orchestrator.nightly.endings import ContractLine
 from orchestrator.nightly.restore_testing import RestoreTestLine
 from orchestrator.nightly.result import NightReport
 from orchestrator.nightly.retention import RetentionLine

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from orchestrator.contract.calendar import add_working_days
+from orchestrator.nightly.contract_ends import ContractLine
 from orchestrator.nightly.due import BackupLine
-from orchestrator.nightly.endings import ContractLine
 from orchestrator.nightly.restore_testing import RestoreTestLine
 from orchestrator.nightly.result import NightReport
 from orchestrator.nightly.retention import RetentionLine

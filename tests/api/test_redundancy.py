@@ -196,6 +196,22 @@ def test_what_somebody_took_away_is_drift_and_comes_back(estate: Estate) -> None
     assert {job["target"] for job in estate.made["jobs"].values()} == {"pve2", "pve-lyon"}
 
 
+def test_the_night_backs_up_a_machine_whose_redundancy_cannot_be_read(nine: Estate) -> None:
+    nine.sites["paris"]["backup_storages"] = [{"name": "store", "site": "lyon"}]
+    nine.write_sites()
+    nine.fake.add_storage("store", shared=True)
+    nine.ask(BOTH, backup={"retention_days": 7})
+    nine.settled()
+    nine.fake.fault(
+        "GET", "/cluster/ha/resources", "error", status=403, text="Permission check failed", times=9
+    )
+    night = nine.run("nightly", "--dry-run", "--in-working-hours")
+    assert night.code == 1 and "+ backup dupont/web-1" in night.out, night
+    assert (
+        "drift of VM 100 web-1" in night.out and "is not known: its redundancy could not be read" in night.out
+    )
+
+
 def test_what_others_configured_is_taken_as_it_is(nine: Estate) -> None:
     nine.use("ceph")
     nine.ask(None)

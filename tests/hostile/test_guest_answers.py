@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.guests import FirewallPolicy, GuestTarget, alerts, firewall, keys, packages, supervision
+from orchestrator.guests import FirewallPolicy, Guest, alerts, firewall, keys, packages, supervision
 from orchestrator.guests.alerts import FirewallAlerts, alerts_in, since_last
 from orchestrator.guests.answers import LONGEST_WORDS, MOST_DIFFERENCES
 from orchestrator.guests.inside import InsideReading
@@ -26,7 +26,7 @@ from tests.api.fakepve_handle import FakePve
 from tests.unit.firewall_policies import policies
 from tests.unit.subscription_texts import KEY
 
-TARGET = GuestTarget(
+TARGET = Guest(
     client="dupont",
     machine="web-1",
     address="192.0.2.10",

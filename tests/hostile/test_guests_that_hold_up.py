@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.guests import (
-    GuestTarget,
+    Guest,
     GuestUnreachable,
     SshSettings,
     configure_machines,
@@ -57,12 +57,12 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NamespaceGuest]:
 
 
 @pytest.fixture
-def good(guest: NamespaceGuest) -> GuestTarget:
+def good(guest: NamespaceGuest) -> Guest:
     return guest.target(policy(opening(443)))
 
 
 @pytest.fixture
-def bad(good: GuestTarget) -> list[GuestTarget]:
+def bad(good: Guest) -> list[Guest]:
     """Machines of another client, each of which hangs or floods in its own way."""
     shells = [replace(good, client="martin", machine=user, user=user) for user in SHELLS]
     numbered = enumerate(ROADS)
@@ -77,7 +77,7 @@ def ssh(guest: NamespaceGuest) -> SshSettings:
 
 
 def test_each_is_told_with_its_reason_and_the_others_are_done(
-    good: GuestTarget, bad: list[GuestTarget], ssh: SshSettings
+    good: Guest, bad: list[Guest], ssh: SshSettings
 ) -> None:
     outcomes = configure_machines([*bad, good], ssh)
     found = outcomes.pop(good.key)["firewall"]
@@ -90,7 +90,7 @@ def test_each_is_told_with_its_reason_and_the_others_are_done(
 
 
 def test_so_does_ansible(
-    good: GuestTarget, bad: list[GuestTarget], ssh: SshSettings, monkeypatch: pytest.MonkeyPatch
+    good: Guest, bad: list[Guest], ssh: SshSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "COMMAND_SECONDS", 20)
     largest_before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of other tests, in kilobytes
@@ -106,12 +106,12 @@ def test_so_does_ansible(
     assert largest == largest_before or largest < 300_000, "no process grows with what a guest prints"
 
 
-def fared(run: PlaybookRun, target: GuestTarget) -> str:
+def fared(run: PlaybookRun, target: Guest) -> str:
     return outcome(target, run.of(host_name(target)), run.output).status
 
 
 def test_a_run_has_an_end_and_what_was_reported_until_then_counts(
-    good: GuestTarget, bad: list[GuestTarget], ssh: SshSettings
+    good: Guest, bad: list[Guest], ssh: SshSettings
 ) -> None:
     sleeper = bad[0]
     run = run_playbook("firewall.yml", [sleeper, good], ssh, run_seconds=15)
@@ -121,7 +121,7 @@ def test_a_run_has_an_end_and_what_was_reported_until_then_counts(
 
 
 def test_a_look_says_why_it_saw_nothing(
-    bad: list[GuestTarget], ssh: SshSettings, monkeypatch: pytest.MonkeyPatch
+    bad: list[Guest], ssh: SshSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "COMMAND_SECONDS", 8)
     readings = look_into_machines(bad[:2], ssh)
@@ -132,11 +132,11 @@ def test_a_look_says_why_it_saw_nothing(
 
 
 def test_nor_does_a_connection_of_our_own_wait_or_read_without_end(
-    bad: list[GuestTarget], ssh: SshSettings
+    bad: list[Guest], ssh: SshSettings
 ) -> None:
     short = replace(ssh, connect_timeout_seconds=6)
 
-    def attempt(target: GuestTarget) -> str:
+    def attempt(target: Guest) -> str:
         with pytest.raises(GuestUnreachable) as told:
             source_address_seen(target, short)
         if target.user == "starter":  # it is only too loud for our taste
@@ -156,7 +156,7 @@ def test_nor_does_a_connection_of_our_own_wait_or_read_without_end(
         wait_for_ssh(bad[-1], short, timeout_seconds=0)
 
 
-def test_the_machines_of_one_client_are_not_all_before_those_of_others(good: GuestTarget) -> None:
+def test_the_machines_of_one_client_are_not_all_before_those_of_others(good: Guest) -> None:
     """Some twenty are worked on at once: so many that hang would hold up everybody behind them."""
     hanging = [replace(good, client="aaa", machine=f"web-{number}") for number in range(60)]
     others = [replace(good, client=client) for client in ("dupont", "martin")]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.guests import GuestTarget, configure_machines
+from orchestrator.guests import Guest, configure_machines
 from orchestrator.guests.inventory import host_name
 from orchestrator.guests.packages import UpdateOrder, install_updates
 from orchestrator.guests.playbooks import TaskResult, parse_result, run_playbook
@@ -33,7 +33,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NamespaceGuest]:
 
 
 @pytest.fixture
-def victim(guest: NamespaceGuest) -> GuestTarget:
+def victim(guest: NamespaceGuest) -> Guest:
     """A client's machine in which neither the firewall nor an update works."""
     give_shell(
         guest,
@@ -75,7 +75,7 @@ def forgeries(*hosts: str) -> str:
 
 
 @pytest.fixture
-def attacker(guest: NamespaceGuest, victim: GuestTarget) -> GuestTarget:
+def attacker(guest: NamespaceGuest, victim: Guest) -> Guest:
     """Another client's machine, which tells what became of the victim's: before, and after that is known."""
     printed = say(guest, "forgeries", forgeries(host_name(victim), "web-9.nobody", "localhost"))
     everywhere = f"{printed}; {printed} >&2; for out in /proc/self/fd/*; do {printed} >$out; done 2>/dev/null"
@@ -89,7 +89,7 @@ def attacker(guest: NamespaceGuest, victim: GuestTarget) -> GuestTarget:
 
 
 def test_a_guest_forges_no_result_of_another_machine(
-    guest: NamespaceGuest, victim: GuestTarget, attacker: GuestTarget
+    guest: NamespaceGuest, victim: Guest, attacker: Guest
 ) -> None:
     told: list[TaskResult] = []
     run = run_playbook("firewall.yml", [attacker, victim], guest.ssh(), on_result=told.append)
@@ -104,7 +104,7 @@ def test_a_guest_forges_no_result_of_another_machine(
 
 
 def test_a_firewall_that_was_not_loaded_stays_so_whatever_another_guest_says(
-    guest: NamespaceGuest, victim: GuestTarget, attacker: GuestTarget
+    guest: NamespaceGuest, victim: Guest, attacker: Guest
 ) -> None:
     outcomes = configure_machines([attacker, victim], guest.ssh())
     assert {key[0]: parts["firewall"].status for key, parts in outcomes.items()} == {
@@ -115,7 +115,7 @@ def test_a_firewall_that_was_not_loaded_stays_so_whatever_another_guest_says(
 
 
 def test_an_update_that_failed_before_anything_changed_stays_so(
-    guest: NamespaceGuest, victim: GuestTarget, attacker: GuestTarget
+    guest: NamespaceGuest, victim: Guest, attacker: Guest
 ) -> None:
     """Told as broken or unwell, it would be rolled back; told as well, it would count as done."""
     orders = {target.key: UpdateOrder() for target in (attacker, victim)}

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from orchestrator.guests import (
-    GuestTarget,
+    Guest,
     InventoryHost,
     SshSettings,
     dynamic_inventory,
@@ -30,7 +30,7 @@ from tests.lab.namespace_guest import NamespaceGuest, namespace_guest, policy, u
 PRODUCT = str(1234567 * 7)
 TEXTS = {
     field.name: str(field.type)
-    for field in fields(GuestTarget)
+    for field in fields(Guest)
     if field.type not in ("bool", "FirewallPolicy")  # what holds no text of anybody's
 }
 """The fields of a machine that hold texts, with their types."""
@@ -56,7 +56,7 @@ def trap(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def targets(guest: NamespaceGuest, trap: Path) -> list[GuestTarget]:
+def targets(guest: NamespaceGuest, trap: Path) -> list[Guest]:
     """A machine for each field that holds texts, with a lure in it; all answer with lures, whatever they are asked."""
     answer = say(guest, "lure", lure(trap, "answer"))
     give_shell(
@@ -94,7 +94,7 @@ esac""",
 def test_every_text_that_ansible_is_given_is_marked_as_no_template(trap: Path) -> None:
     """By the document itself: a variable that is new is covered as soon as it is there."""
     lists: dict[str, Any] = {name: (lure(trap, name),) for name, hint in TEXTS.items() if hint != "str"}
-    target = GuestTarget(
+    target = Guest(
         client="dupont", machine="web-1", address="192.0.2.1", user="admin", policy=policy(), **lists
     )
     host = InventoryHost(target=target, site=lure(trap, "site"), offer=lure(trap, "offer"))
@@ -119,7 +119,7 @@ def bare_texts(value: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("playbook", sorted(path.name for path in playbook_folder().glob("*.yml")))
 def test_nothing_is_evaluated_in_any_playbook(
-    guest: NamespaceGuest, targets: list[GuestTarget], trap: Path, playbook: str
+    guest: NamespaceGuest, targets: list[Guest], trap: Path, playbook: str
 ) -> None:
     more = {"update_reboot": True, "update_scope": lure(trap, "scope"), "more": [{"a": lure(trap, "more")}]}
     run = run_playbook(
@@ -137,7 +137,7 @@ def test_nothing_is_evaluated_in_any_playbook(
     }, "each machine was asked, and answered with its lure"
 
 
-def test_nor_by_hand(guest: NamespaceGuest, targets: list[GuestTarget], trap: Path, tmp_path: Path) -> None:
+def test_nor_by_hand(guest: NamespaceGuest, targets: list[Guest], trap: Path, tmp_path: Path) -> None:
     """What `orchestrator inventory` prints, with ansible-playbook as an engineer runs it."""
     hosts = [InventoryHost(target=target, site="paris", offer="cloud-vm-advanced") for target in targets]
     write_known_hosts(tmp_path / "known_hosts", targets)

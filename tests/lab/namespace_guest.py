@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 
-from orchestrator.guests import FirewallPolicy, GuestTarget, PartOutcome, SshSettings, configure_machines
+from orchestrator.guests import FirewallPolicy, Guest, PartOutcome, SshSettings, configure_machines
 from orchestrator.subscriptions.openings import Opening
 
 _HERE = Path(__file__).parent
@@ -43,7 +43,7 @@ ADMIN_ID = 1000
 
 
 def apply_firewalls(
-    targets: Sequence[GuestTarget],
+    targets: Sequence[Guest],
     ssh: SshSettings,
     *,
     on_event: Callable[[tuple[str, str], str], None] | None = None,
@@ -209,12 +209,10 @@ class NamespaceGuest:
             rollback_seconds=rollback_seconds,
         )
 
-    def target(
-        self, wanted: FirewallPolicy, *, address: str = GUEST, host_key: str | None = None
-    ) -> GuestTarget:
+    def target(self, wanted: FirewallPolicy, *, address: str = GUEST, host_key: str | None = None) -> Guest:
         """The guest as the orchestrator knows it."""
         key = host_key or (self.folder / "etc/ssh/ssh_host_ed25519_key.pub").read_text()
-        return GuestTarget(
+        return Guest(
             client="dupont",
             machine="web-1",
             address=address,

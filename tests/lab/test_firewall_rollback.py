@@ -18,7 +18,7 @@ import pytest
 
 from orchestrator.guests import (
     FirewallPolicy,
-    GuestTarget,
+    Guest,
     GuestUnreachable,
     InventoryHost,
     SshSettings,
@@ -68,9 +68,7 @@ def guest(running: NamespaceGuest) -> NamespaceGuest:
     return running
 
 
-def by_hand(
-    target: GuestTarget, ssh: SshSettings, folder: Path, *options: str
-) -> subprocess.CompletedProcess[str]:
+def by_hand(target: Guest, ssh: SshSettings, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run the playbook as an engineer does: ansible-playbook with the dynamic inventory."""
     write_known_hosts(folder / "known_hosts", [target])
     host = InventoryHost(target=target, site="paris", offer="cloud-vm-advanced")

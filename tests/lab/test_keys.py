@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from orchestrator.guests import GuestTarget, LoginRefused, PartOutcome, SshSettings, source_address_seen
+from orchestrator.guests import Guest, LoginRefused, PartOutcome, SshSettings, source_address_seen
 from orchestrator.guests.keys import fingerprint, foreign_keys, outcome
 from orchestrator.guests.playbooks import TaskResult, run_playbook
 from orchestrator.shipped_files import playbook_folder
@@ -85,7 +85,7 @@ def key(guest: NamespaceGuest, name: str) -> str:
 
 def target(
     guest: NamespaceGuest, *wanted: str, former: tuple[str, ...] = (), host_key: str | None = None
-) -> GuestTarget:
+) -> Guest:
     """The guest whose keys are to be the provider's and those of some names, and of others no longer."""
     return replace(
         guest.target(policy(), host_key=host_key),
@@ -96,7 +96,7 @@ def target(
 
 
 def bring(
-    wanted: GuestTarget, ssh: SshSettings, *, check: bool = False
+    wanted: Guest, ssh: SshSettings, *, check: bool = False
 ) -> tuple[PartOutcome, Mapping[str, TaskResult]]:
     """Run the playbook; what became of the keys, and what its tasks said."""
     run = run_playbook("keys.yml", [wanted], ssh, check=check)
@@ -118,7 +118,7 @@ def apply(
     )
 
 
-def sent(wanted: GuestTarget) -> str:
+def sent(wanted: Guest) -> str:
     return "\n".join((*wanted.keys, *wanted.former_keys)) + "\n"
 
 

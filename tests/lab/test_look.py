@@ -11,8 +11,8 @@ import pytest
 
 from orchestrator.guests import SshSettings, configure_machines, look_into_machines
 from orchestrator.guests.alerts import FirewallAlerts, parse_alerts, since_last
+from orchestrator.guests.guest import Guest
 from orchestrator.guests.inside import InsideReading
-from orchestrator.guests.target import GuestTarget
 from tests.lab.namespace_guest import (
     CLIENT,
     MANAGEMENT,
@@ -36,7 +36,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NamespaceGuest]:
 
 
 @pytest.fixture(scope="module")
-def target(guest: NamespaceGuest) -> GuestTarget:
+def target(guest: NamespaceGuest) -> Guest:
     """The guest, brought to what it is to be: one open port, a client's key, monitoring."""
     make_key(guest.folder / "alice")
     keys = tuple((guest.folder / name).read_text().strip() for name in ("user_key.pub", "alice.pub"))
@@ -50,7 +50,7 @@ def target(guest: NamespaceGuest) -> GuestTarget:
     return found
 
 
-def look(guest: NamespaceGuest, target: GuestTarget, ssh: SshSettings | None = None) -> InsideReading:
+def look(guest: NamespaceGuest, target: Guest, ssh: SshSettings | None = None) -> InsideReading:
     return look_into_machines([target], ssh or guest.ssh())[target.key]
 
 
@@ -61,7 +61,7 @@ def alerts(guest: NamespaceGuest) -> FirewallAlerts:
 
 
 def test_a_right_machine_shows_nothing_and_a_second_run_changes_nothing(
-    guest: NamespaceGuest, target: GuestTarget
+    guest: NamespaceGuest, target: Guest
 ) -> None:
     reading = look(guest, target)
     assert (reading.problem, reading.firewall, reading.keys, reading.foreign_keys) == ("", (), (), ())
@@ -70,14 +70,14 @@ def test_a_right_machine_shows_nothing_and_a_second_run_changes_nothing(
     assert {outcome.status for outcome in again.values()} == {"unchanged"}
 
 
-def test_only_the_monitoring_reads_the_exporter(guest: NamespaceGuest, target: GuestTarget) -> None:
+def test_only_the_monitoring_reads_the_exporter(guest: NamespaceGuest, target: Guest) -> None:
     # Nothing listens there: what the firewall lets in is told so, what it drops is not answered.
     asked = [("tcp", CLIENT, 9100), ("tcp", STRANGER, 9100), ("tcp", MANAGEMENT, 9100)]
     assert guest.probe(*asked) == ["closed", "dropped", "dropped"]
 
 
 def test_rules_and_keys_changed_by_hand_are_shown_and_brought_back(
-    guest: NamespaceGuest, target: GuestTarget
+    guest: NamespaceGuest, target: Guest
 ) -> None:
     table = ("inet", "orchestrator", "input")
     guest.inside("nft", "insert", "rule", *table, "tcp", "dport", "3389", "accept")
@@ -98,7 +98,7 @@ def test_rules_and_keys_changed_by_hand_are_shown_and_brought_back(
 
 
 def test_what_the_firewall_drops_is_counted_and_begins_anew_with_new_rules(
-    guest: NamespaceGuest, target: GuestTarget
+    guest: NamespaceGuest, target: Guest
 ) -> None:
     before = alerts(guest)
     assert (
@@ -171,7 +171,7 @@ def says(guest: NamespaceGuest, program: str, *lines: str) -> None:
     guest.inside("sh", "-c", f"cat >{path}; chmod 755 {path}", text=text)
 
 
-def test_what_was_dropped_most_in_the_last_day_is_named(guest: NamespaceGuest, target: GuestTarget) -> None:
+def test_what_was_dropped_most_in_the_last_day_is_named(guest: NamespaceGuest, target: Guest) -> None:
     counted = [_TCP] * 6 + [_SIX] * 5 + [_UDP] * 4 + [_ICMP] * 3 + [_GRE] * 2 + [_TCP.replace("3389", "25")]
     says(guest, "journalctl", _OTHER, *counted)
     assert alerts(guest).top == (
@@ -183,9 +183,7 @@ def test_what_was_dropped_most_in_the_last_day_is_named(guest: NamespaceGuest, t
     )
 
 
-def test_without_a_journal_of_the_kernel_its_own_buffer_is_read(
-    guest: NamespaceGuest, target: GuestTarget
-) -> None:
+def test_without_a_journal_of_the_kernel_its_own_buffer_is_read(guest: NamespaceGuest, target: Guest) -> None:
     says(guest, "journalctl")
     uptime = float(guest.inside("cat", "/proc/uptime").stdout.split()[0])
     now, yesterday = f"[{uptime:12.6f}] ", f"[{uptime - 90_000:12.6f}] "

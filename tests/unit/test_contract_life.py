@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator.contract.calendar import PARIS, add_working_days, is_working_day, working_days_after
 from orchestrator.contract.life import REVERSIBILITY_DAYS, ContractLife, Standing
-from orchestrator.nightly.endings import Notice, may_erase, to_note
+from orchestrator.nightly.contract_ends import Notice, may_erase, to_note
 from orchestrator.resources.desired import life_of
 from orchestrator.subscriptions.model import Subscription
 from orchestrator.subscriptions.offers import check_offers

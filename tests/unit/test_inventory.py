@@ -17,7 +17,7 @@ import pytest
 
 from orchestrator.guests import (
     FirewallPolicy,
-    GuestTarget,
+    Guest,
     InventoryHost,
     SshSettings,
     dynamic_inventory,
@@ -40,7 +40,7 @@ HOST_KEYS = (host_key(1), host_key(2))
 
 
 def host(client: str, machine: str, *, user: str = "admin") -> InventoryHost:
-    target = GuestTarget(
+    target = Guest(
         client=client,
         machine=machine,
         address="192.0.2.10",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.guests import FirewallPolicy, GuestTarget, SshSettings
+from orchestrator.guests import FirewallPolicy, Guest, SshSettings
 from orchestrator.guests.inventory import host_variables
 from orchestrator.guests.keys import fingerprint, fingerprints, key_objection, outcome
 
@@ -23,8 +23,8 @@ def make_key(folder: Path, kind: str, bits: str) -> tuple[Path, str]:
     return path, path.with_name(f"{path.name}.pub").read_text()
 
 
-def target(*keys: str) -> GuestTarget:
-    return GuestTarget(
+def target(*keys: str) -> Guest:
+    return Guest(
         client="dupont",
         machine="web-1",
         address="192.0.2.10",

@@ -56,7 +56,7 @@ def test_no_event_of_a_night_lacks_its_sentence() -> None:
     from orchestrator.cli.night_words import _SENTENCES
 
     text = "\n".join(
-        path.read_text() for path in (*(FOLDER / "nightly").glob("*.py"), FOLDER / "cli" / "nightly.py")
+        path.read_text() for part in ("nightly", "operations") for path in (FOLDER / part).glob("*.py")
     )
     told = set(re.findall(r"""tell\)?\(\s*"([a-z-]+)\"""", text)) | {"updated", "update-failed"}
     assert len(told) > 20 and told <= _SENTENCES.keys()

@@ -19,7 +19,7 @@ _MADE_ELSEWHERE = {
     "orchestrator/contract/calendar.py": "the function itself",
     "orchestrator/reports/language.py": "the reports' two languages, with the zone",
     "orchestrator/cli/ending.py": "the name of a file",
-    "orchestrator/cli/session.py": "the name of a run, in the history's hashes",
+    "orchestrator/operations/run.py": "the name of a run, in the history's hashes",
     "orchestrator/applying/machine_update.py": "the name of a snapshot",
 }
 """Where else a time becomes text, and what text it is."""

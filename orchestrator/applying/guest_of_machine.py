@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.guests import GuestTarget
+from orchestrator.guests import Guest
 from orchestrator.guests.keys import fingerprints
 from orchestrator.planning.inside import keys_known
 from orchestrator.resources.notes import Mark
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from orchestrator.resources.observed import ObservedMachine
 
 
-def target_of(
+def guest_of(
     desired: DesiredMachine,
     observed: ObservedMachine,
     mark: Mark,
     *,
     address: str,
     host_keys: tuple[str, ...],
-) -> GuestTarget:
+) -> Guest:
     """Return the guest of a machine, with everything that its file asks for.
 
     Args:
@@ -35,7 +35,7 @@ def target_of(
     keys = desired.ssh_keys if desired.offer.terms.keys else ()
     wanted = fingerprints(keys)
     former = tuple(item for item in keys_known(observed, mark) if item not in wanted) if keys else ()
-    return GuestTarget(
+    return Guest(
         client=desired.client,
         machine=desired.name,
         address=address,

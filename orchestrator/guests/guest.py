@@ -17,7 +17,7 @@ _USER = re.compile("[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class GuestTarget:
+class Guest:
     """One machine, as seen by what works inside it.
 
     Attributes:
