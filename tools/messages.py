@@ -88,8 +88,9 @@ class Module:
 
     @property
     def package(self) -> str:
-        """The folder below ``orchestrator``."""
-        return self.path.parent.name
+        """The folder below ``orchestrator``, also of a module that is deeper in it."""
+        _, below, package = self.path.parent.as_posix().rpartition("/orchestrator/")
+        return package.partition("/")[0] if below else self.path.parent.name
 
     @functools.cached_property
     def constants(self) -> dict[str, ast.expr]:

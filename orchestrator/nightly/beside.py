@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import told
-from orchestrator.nightly.guests import GuestsSeen, look
+from orchestrator.nightly.guest_look import GuestsSeen, look
 from orchestrator.nightly.update_round import UpdateLine, UpdatePlan, UpdateRound, not_started
 
 if TYPE_CHECKING:

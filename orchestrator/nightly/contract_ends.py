@@ -71,11 +71,6 @@ class ContractLine(LineOfClient):
     message: str
     failed: bool = False
 
-    @property
-    def failures(self) -> int:
-        """How many things went wrong."""
-        return int(self.failed)
-
 
 def may_erase(
     client: str,

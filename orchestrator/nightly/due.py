@@ -48,8 +48,8 @@ class BackupLine(LineOfMachine):
 
     sighting: ClassVar[bool] = True
 
-    node: str
-    storage: str
+    node: str = ""
+    storage: str = ""
     result: Literal["done", "earlier", "failed", "not-started", "missing", "not-created"]
     message: str = ""
     started_at: dt.datetime | None = None
@@ -62,11 +62,6 @@ class BackupLine(LineOfMachine):
     def failed(self) -> bool:
         """Whether a backup that should have been made was not."""
         return self.result in ("failed", "not-started", "missing")
-
-    @property
-    def failures(self) -> int:
-        """How many things went wrong."""
-        return int(self.failed)
 
     @property
     def made(self) -> bool:

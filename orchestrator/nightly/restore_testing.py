@@ -73,9 +73,9 @@ class RestoreTestLine(LineOfMachine):
     seconds: float = 0.0
 
     @property
-    def failures(self) -> int:
-        """How many things went wrong."""
-        return int(self.result in ("failed", "not-started"))
+    def failed(self) -> bool:
+        """Whether it tells of a failure."""
+        return self.result in ("failed", "not-started")
 
 
 @dataclass(frozen=True, kw_only=True)

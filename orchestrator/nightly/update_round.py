@@ -44,11 +44,6 @@ class UpdateLine(MachineUpdate, LineOfMachine):
         """Whether somebody has to do something about it that nobody knew of yesterday."""
         return not self.well and self.result != "held"
 
-    @property
-    def failures(self) -> int:
-        """How many things went wrong."""
-        return int(self.failed)
-
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedUpdate:

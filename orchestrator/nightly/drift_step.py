@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from orchestrator.errors import told
-from orchestrator.nightly.guests import GuestsSeen
+from orchestrator.nightly.guest_look import GuestsSeen
 from orchestrator.nightly.result import LineOfMachine
 from orchestrator.nightly.step import Step
-from orchestrator.nightly.updates import UpdateStep
+from orchestrator.nightly.update_step import UpdateStep
 from orchestrator.planning.inside import inside_changes
 from orchestrator.planning.plan import Plan, SiteFailure, make_plan
 from orchestrator.planning.words import sides

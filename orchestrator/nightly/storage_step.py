@@ -68,14 +68,9 @@ class StorageLine(Line):
     message: str = ""
 
     @property
-    def healthy(self) -> bool:
-        """Whether nothing is wrong with it."""
-        return not self.message
-
-    @property
-    def failures(self) -> int:
-        """How many things went wrong."""
-        return int(not self.healthy)
+    def failed(self) -> bool:
+        """Whether something is wrong with it."""
+        return bool(self.message)
 
 
 class StorageStep(Step):
@@ -92,9 +87,7 @@ class StorageStep(Step):
         """Storages in trouble."""
         words = telling.speech.words
         found = (
-            (line.name, line.site, line.message)
-            for line in telling.report.of(StorageLine)
-            if not line.healthy
+            (line.name, line.site, line.message) for line in telling.report.of(StorageLine) if line.failed
         )
         yield Failures(words.storage_unwell, words.storage_unwell_remedy, tuple(found), Urgency.BACKUP)
 

@@ -61,9 +61,9 @@ class SnapshotLine(LineOfMachine):
     expires_at: dt.datetime | None = None
 
     @property
-    def failures(self) -> int:
-        """How many things went wrong."""
-        return int(self.action in ("failed", "refused"))
+    def failed(self) -> bool:
+        """Whether it tells of a failure."""
+        return self.action in ("failed", "refused")
 
 
 class SnapshotStep(Step):

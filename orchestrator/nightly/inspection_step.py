@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import Reason
-from orchestrator.nightly.guests import GuestLine, GuestsSeen, UpdateDelay, guest_lines
+from orchestrator.nightly.guest_look import GuestLine, GuestsSeen, UpdateDelay, guest_lines
 from orchestrator.nightly.missing import uninspected, whereabouts
 from orchestrator.nightly.step import Step
 from orchestrator.nightly.telling import MACHINE, Failures, key
 from orchestrator.nightly.update_round import UpdateLine
-from orchestrator.nightly.updates import UpdateStep, managed
+from orchestrator.nightly.update_step import UpdateStep, managed
 from orchestrator.reports.page import Cell, Column, Section, Table, table_of
 
 if TYPE_CHECKING:

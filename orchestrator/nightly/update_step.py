@@ -12,7 +12,7 @@ from orchestrator.contract.calendar import UPDATE_DELAY_HOURS
 from orchestrator.counting import counted
 from orchestrator.errors import Reason
 from orchestrator.nightly.beside import GuestWork
-from orchestrator.nightly.guests import GuestLine, GuestsSeen, UpdateDelay
+from orchestrator.nightly.guest_look import GuestLine, GuestsSeen, UpdateDelay
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import MACHINE, Failures, Urgency, key
 from orchestrator.nightly.update_round import UpdateLine, UpdatePlan, plan_updates

@@ -49,9 +49,9 @@ class RetentionLine(LineOfMachine):
     message: str = ""
 
     @property
-    def failures(self) -> int:
-        """How many things went wrong."""
-        return int(self.result == "failed")
+    def failed(self) -> bool:
+        """Whether it tells of a failure."""
+        return self.result == "failed"
 
 
 class RetentionStep(Step):
