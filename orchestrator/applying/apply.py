@@ -17,6 +17,7 @@ from orchestrator.applying.machine_work import MachineWork, Surroundings, Waitin
 from orchestrator.applying.numbers import Numbers
 from orchestrator.applying.placement import Placement
 from orchestrator.applying.reserving import reserve_addresses
+from orchestrator.applying.settle import PAUSE_SECONDS
 from orchestrator.applying.stopping import Interrupted
 from orchestrator.errors import OrchestratorError, told
 from orchestrator.history import HistoryUnavailable
@@ -36,7 +37,6 @@ _INSIDE = frozenset({Kind.FIREWALL, Kind.GUEST})
 """Changes that are made inside the guest."""
 
 _POOL_TRIES = 3
-_PAUSE_SECONDS = 1.0
 _WORKERS = 32
 """Machines at a time. Most of a worker's time is waiting; what Proxmox is asked for is limited elsewhere."""
 
@@ -220,7 +220,7 @@ def _make_pool(around: Surroundings, site: str, pool: str, *, comment: str) -> N
         except Uncertain:  # made or not: asked for again, it is there afterwards
             if attempt == _POOL_TRIES:
                 raise
-            around.pause(_PAUSE_SECONDS)
+            around.pause(PAUSE_SECONDS)
 
 
 def _refusal(machine: MachinePlan) -> Outcome:

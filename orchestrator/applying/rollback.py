@@ -17,7 +17,7 @@ from orchestrator.applying.placement import Placement
 from orchestrator.applying.snapshots import roll_back
 from orchestrator.applying.stopped import Stopped
 from orchestrator.applying.vm import Vm
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, Reason
 from orchestrator.guests.keys import fingerprints
 from orchestrator.planning.plan import MachinePlan
 from orchestrator.proxmox import Disk, ProxmoxError, VmSnapshot, newest_only, parse_disk
@@ -95,7 +95,7 @@ def _newer(snapshots: Sequence[VmSnapshot], snapshot: VmSnapshot) -> list[VmSnap
     ]
 
 
-def address_of_another(vm: Vm, machine: ObservedMachine, loss: Loss) -> str | None:
+def address_of_another(vm: Vm, machine: ObservedMachine, loss: Loss) -> Reason | None:
     """Why a machine must not have the address again that it had at a snapshot; None if it may, or has it still.
 
     Reads the whole site, but only where the address changed.
@@ -137,7 +137,7 @@ def _disk_words(key: str, value: str) -> str | None:
     return None if disk.is_cdrom else f"{key} ({size_words(disk.size_bytes)})"
 
 
-def cannot_go_back(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> str | None:
+def cannot_go_back(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> Reason | None:
     """Why a machine cannot be brought back to a snapshot, and what to do; None if it can.
 
     ZFS, and volumes chained as snapshots, go back to the newest snapshot only: Proxmox says so when the rollback has

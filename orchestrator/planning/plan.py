@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 
 from orchestrator.contract.life import Standing
+from orchestrator.errors import Reason
 from orchestrator.guests.inside import InsideReading
 from orchestrator.planning.addresses import choose_addresses, with_leaving
 from orchestrator.planning.charges import Allowance, Charge, Intervention
@@ -344,7 +345,7 @@ def _machine_plan(
     return replace(_plan(desired, machine, address, changes), inside=inside)
 
 
-def _ending(desired: DesiredMachine, now: dt.datetime) -> str:
+def _ending(desired: DesiredMachine, now: dt.datetime) -> Reason:
     """Why nothing new is made for a client that gives its services up."""
     life = desired.life
     if life.standing(now) is not Standing.ENDING:

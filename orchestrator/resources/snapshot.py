@@ -16,6 +16,7 @@ from pydantic.dataclasses import dataclass as model
 
 from orchestrator.contract.calendar import PARIS, WORK_STARTS, add_calendar_days, day_in_paris, paris_time
 from orchestrator.contract.snapshots import SNAPSHOT_DAYS, SNAPSHOTS_AT_A_TIME
+from orchestrator.errors import Reason
 from orchestrator.proxmox import VmSnapshot, can_snapshot, parse_disk
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.marks import EXACT, VERSION, Codec, Day, Version, same
@@ -119,7 +120,7 @@ def expired(snapshots: Iterable[VmSnapshot], now: dt.datetime) -> tuple[OwnedSna
     return tuple(item for item in mine if item is not None and item.expires_at <= now)
 
 
-def no_room(snapshots: Iterable[VmSnapshot]) -> str | None:
+def no_room(snapshots: Iterable[VmSnapshot]) -> Reason | None:
     """Why no further snapshot may be taken: the two that there are, and when they go. None if there is room."""
     there = list(snapshots)
     if len(there) < SNAPSHOTS_AT_A_TIME:
@@ -138,7 +139,7 @@ def _described(snapshot: VmSnapshot) -> str:
     return f"{snapshot.name} (expires {paris_time(expires_at(snapshot))})"
 
 
-def unable(observed: ObservedMachine, types: dict[str, str]) -> str | None:
+def unable(observed: ObservedMachine, types: dict[str, str]) -> Reason | None:
     """Why a machine cannot be snapshotted: the disks whose storage and format cannot. None if it can, or who knows.
 
     Args:

@@ -13,7 +13,7 @@ from orchestrator.applying.archive_tasks import remove_archive
 from orchestrator.contract.calendar import day_in_paris, paris_time
 from orchestrator.contract.retention import Verdict
 from orchestrator.counting import counted
-from orchestrator.nightly.fence import reason
+from orchestrator.errors import told
 from orchestrator.nightly.result import LineOfMachine
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import Failures
@@ -49,9 +49,9 @@ class RetentionLine(LineOfMachine):
     message: str = ""
 
     @property
-    def failures(self) -> int:
-        """How many things went wrong."""
-        return int(self.result == "failed")
+    def failed(self) -> bool:
+        """Whether it tells of a failure."""
+        return self.result == "failed"
 
 
 class RetentionStep(Step):
@@ -193,7 +193,7 @@ def _one(night: Night, key: tuple[str, str], verdict: Verdict[Archive]) -> Reten
     try:
         remove_archive(night.clusters[archive.site], night.journal, archive, client, machine, reason=because)
     except Exception as error:  # whatever one archive stumbles over, the others go on
-        why = reason(error)
+        why = told(error)
         night.tell("archive-failed", client=client, machine=machine, archive=archive.stored.volid, reason=why)
         return _line(key, archive, "failed", why)
     night.tell("archive-removed", client=client, machine=machine, archive=archive.stored.volid)

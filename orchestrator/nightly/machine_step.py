@@ -80,14 +80,7 @@ class MachineStep(Step):
         told = {key(line) for line in report.of(BackupLine)}
         for line in report.of(MachineLine):
             if line.retention_days is not None and key(line) not in told:
-                yield BackupLine(
-                    client=line.client,
-                    machine=line.machine,
-                    site=line.site,
-                    node="",
-                    storage="",
-                    result="missing",
-                )
+                yield BackupLine(client=line.client, machine=line.machine, site=line.site, result="missing")
 
     @staticmethod
     def figures(report: NightReport, figures: Figures) -> None:

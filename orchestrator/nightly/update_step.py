@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 from orchestrator.applying.update_candidates import window_in_words
 from orchestrator.contract.calendar import UPDATE_DELAY_HOURS
 from orchestrator.counting import counted
+from orchestrator.errors import Reason
 from orchestrator.nightly.beside import GuestWork
-from orchestrator.nightly.guests import GuestLine, GuestsSeen, UpdateDelay
+from orchestrator.nightly.guest_look import GuestLine, GuestsSeen, UpdateDelay
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import MACHINE, Failures, Urgency, key
 from orchestrator.nightly.update_round import UpdateLine, UpdatePlan, plan_updates
@@ -220,7 +221,7 @@ def trouble_words(telling: Telling, trouble: Trouble) -> tuple[str, str]:
     return name, remedy if telling.provider else ""
 
 
-def trouble_reason(telling: Telling, line: UpdateLine) -> str:
+def trouble_reason(telling: Telling, line: UpdateLine) -> Reason:
     """Why a machine's updates went wrong.
 
     A client is told in our own words: the messages are the provider's, and that of a stopped wave, or of an Ansible run
