@@ -10,7 +10,7 @@ from rich.text import Text
 from orchestrator.contract.calendar import paris_time
 from orchestrator.counting import counted
 from orchestrator.nightly.backup_run import BackupRun
-from orchestrator.nightly.due import BackupForecast, BackupLine, BackupPlan, plan_backups
+from orchestrator.nightly.due_backups import BackupForecast, BackupLine, BackupPlan, plan_backups
 from orchestrator.nightly.missing import missing_backups, missing_of_broken_files, whereabouts
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import MACHINE, Failures, Urgency, key
