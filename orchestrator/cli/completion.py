@@ -27,7 +27,7 @@ def answer_shells() -> None:
 
 
 def completion(shell: Annotated[Shell, typer.Argument(help="The shell.")]) -> None:
-    """Print a script that completes commands and options in a shell.
+    """Print a shell completion script.
 
     eval "$(orchestrator completion bash)"                                in ~/.bashrc
     orchestrator completion zsh > "${fpath[1]}/_orchestrator"
