@@ -13,13 +13,17 @@ import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from orchestrator.redaction import without_secrets
 
 _LOG = logging.getLogger("orchestrator.defects")
 _LONGEST = 500
 """Characters of a defect's own text that are shown."""
+
+
+Reason = Annotated[str, "why something cannot be, for people"]
+"""What a function returns that says why something cannot be. Its texts are messages: they stand in docs/messages.md."""
 
 
 class OrchestratorError(Exception):

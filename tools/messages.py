@@ -42,9 +42,6 @@ _TELLING = ("fail", "_fail", "refused", "_refused", "not_started")
 _LISTS = ("problems", "_problems", "unread")
 """Lists of what went wrong, which reports show."""
 
-_WHY = re.compile(r"Why |Yield what cannot be had|Since when and why")
-"""How functions are described that say why something cannot be."""
-
 _WRITE_IT = (
     "Write it as the message says; every key with an example: [subscription files](reference/subscription.md), \
 [site files](reference/sites.md)."
@@ -91,8 +88,9 @@ class Module:
 
     @property
     def package(self) -> str:
-        """The folder below ``orchestrator``."""
-        return self.path.parent.name
+        """The folder below ``orchestrator``, also of a module that is deeper in it."""
+        _, below, package = self.path.parent.as_posix().rpartition("/orchestrator/")
+        return package.partition("/")[0] if below else self.path.parent.name
 
     @functools.cached_property
     def constants(self) -> dict[str, ast.expr]:
@@ -169,6 +167,13 @@ def _says_something(text: str) -> bool:
     return len(re.findall(r"[A-Za-z]{2,}", text.replace(GAP, " "))) >= 2
 
 
+def _gives_reasons(function: ast.FunctionDef) -> bool:
+    """Whether a function's type says that it gives reasons (:data:`orchestrator.errors.Reason`)."""
+    return function.returns is not None and any(
+        isinstance(part, ast.Name) and part.id == "Reason" for part in ast.walk(function.returns)
+    )
+
+
 def _called(node: ast.Call) -> str:
     return ast.unparse(node.func).rpartition(".")[2]
 
@@ -235,7 +240,7 @@ class Program:
                 for text, section, means, remedy in self._call(module, node):
                     if _says_something(tidy(text)):
                         yield Message(tidy(text), section, place, means, remedy)
-            if isinstance(node, ast.FunctionDef) and _WHY.match(ast.get_docstring(node) or ""):
+            if isinstance(node, ast.FunctionDef) and _gives_reasons(node):
                 for text in self._reasons(module, node):
                     yield Message(text, _section_of(module.package), place)
             if isinstance(node, ast.Tuple) and module.package == "yaml_reader":

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from orchestrator.applying.guests_stage import configure_guests
 from orchestrator.applying.host_keys import EveryHolder
 from orchestrator.applying.journal import Journal
 from orchestrator.applying.limits import Limits
@@ -17,6 +18,7 @@ from orchestrator.applying.machine_work import MachineWork, Surroundings, Waitin
 from orchestrator.applying.numbers import Numbers
 from orchestrator.applying.placement import Placement
 from orchestrator.applying.reserving import reserve_addresses
+from orchestrator.applying.settle import PAUSE_SECONDS
 from orchestrator.applying.stopping import Interrupted
 from orchestrator.errors import OrchestratorError, told
 from orchestrator.history import HistoryUnavailable
@@ -36,7 +38,6 @@ _INSIDE = frozenset({Kind.FIREWALL, Kind.GUEST})
 """Changes that are made inside the guest."""
 
 _POOL_TRIES = 3
-_PAUSE_SECONDS = 1.0
 _WORKERS = 32
 """Machines at a time. Most of a worker's time is waiting; what Proxmox is asked for is limited elsewhere."""
 
@@ -220,7 +221,7 @@ def _make_pool(around: Surroundings, site: str, pool: str, *, comment: str) -> N
         except Uncertain:  # made or not: asked for again, it is there afterwards
             if attempt == _POOL_TRIES:
                 raise
-            around.pause(_PAUSE_SECONDS)
+            around.pause(PAUSE_SECONDS)
 
 
 def _refusal(machine: MachinePlan) -> Outcome:
@@ -295,8 +296,6 @@ def _guests_part(waiting: list[Waiting], ssh: SshSettings | None, boot_seconds: 
         return []
     if ssh is None:
         return [_left_alone(machine) for machine in waiting]
-    from orchestrator.applying.guests_stage import configure_guests  # Ansible is slow to import
-
     problems = configure_guests(waiting, ssh, boot_seconds=boot_seconds)
     outcomes = []
     for machine in waiting:

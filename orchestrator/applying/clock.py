@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import Reason
 from orchestrator.proxmox import ProxmoxError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def clock_of(cluster: Cluster, clock: Callable[[], dt.datetime]) -> Callable[[],
     return lambda: clock() + ahead
 
 
-def clock_objection(cluster: Cluster, clock: Callable[[], dt.datetime]) -> str:
+def clock_objection(cluster: Cluster, clock: Callable[[], dt.datetime]) -> Reason:
     """Why what looks expired at a site must not be removed now: one call.
 
     Args:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from orchestrator.applying.settle import PAUSE_SECONDS
 from orchestrator.applying.stopped import Stopped
 from orchestrator.proxmox import BadParameters, DigestMismatch, read_vm
 
@@ -19,7 +20,6 @@ _AT_THE_NEXT_START = frozenset({"memory", "cores", "sockets"})
 _CARD = re.compile(r"net\d+")
 _REFUSED = "hotplug problem - "
 _TRIES = 3
-_PAUSE_SECONDS = 1.0
 
 
 def after_refusal(vm: Vm, error: BadParameters, notes: str) -> None:
@@ -68,4 +68,4 @@ def _take_back(vm: Vm, keys: list[str], notes: str) -> None:
         except DigestMismatch:
             if attempt == _TRIES:
                 raise
-            vm.pause(_PAUSE_SECONDS)
+            vm.pause(PAUSE_SECONDS)

@@ -19,6 +19,7 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.cloning import is_being_cloned
+from orchestrator.applying.settle import PAUSE_SECONDS
 from orchestrator.applying.stopped import Stopped
 from orchestrator.errors import OrchestratorError
 from orchestrator.proxmox import NotFound, read_cluster, read_vm, side_by_side, where_is
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 _CLONE_SECONDS = 3600.0
 """As long as a clone of one's own is waited for."""
-
-_PAUSE_SECONDS = 1.0
 
 
 def reserve_addresses(
@@ -151,7 +150,7 @@ def _await_clones(cluster: Cluster, before: ObservedSite) -> None:
                     f"VM {vm.vmid} on {vm.node} is still being cloned, and may be one of these machines: see its task "
                     "in Proxmox, then apply again"
                 )
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(PAUSE_SECONDS)
 
 
 def _left_alone(vm: VmSummary, before: ObservedSite) -> bool:

@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.applying.limits import is_lock_timeout
+from orchestrator.applying.settle import PAUSE_SECONDS
 from orchestrator.applying.stopped import Stopped
 from orchestrator.applying.vm import TASK_SECONDS
+from orchestrator.errors import Reason
 from orchestrator.proxmox import (
     AlreadyExists,
     NotFound,
@@ -38,7 +40,6 @@ _RESTORE_SECONDS = 24 * 3600.0
 _NIC = re.compile(r"net\d+")
 _SHELL_KEYS = frozenset({"digest", "lock", "memory", "meta"})
 _TRIES = 20
-_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE = 15.0
 _LOOKS = 30
 _STOP_SECONDS = 300.0
@@ -95,7 +96,7 @@ def choose_node(
 
 def cannot_restore(
     state: ClusterState, name: str, storage: str, archive_storage: str, archive_node: str
-) -> str | None:
+) -> Reason | None:
     """Why a node cannot restore an archive: it is away, or lacks a storage. None if it can. As :func:`choose_node`."""
     if not any(node.name == name and not node.off for node in state.nodes):
         return "it is not online"
@@ -180,7 +181,7 @@ def _ask_for_restore(
     Returns:
         The mark as it was written: it names the VM.
     """
-    wait = _PAUSE_SECONDS
+    wait = PAUSE_SECONDS
     for attempt in range(1, _TRIES + 1):
         vmid = cluster.free_vmid()
         own = replace(mark, vmid=vmid)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.guest_of_machine import guest_of
+from orchestrator.applying.guests_stage import configure_guests
 from orchestrator.applying.host_keys import key_holders
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.machine_work import MachineWork, Surroundings, Waiting
@@ -17,7 +18,8 @@ from orchestrator.applying.placement import Placement
 from orchestrator.applying.snapshots import roll_back
 from orchestrator.applying.stopped import Stopped
 from orchestrator.applying.vm import Vm
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, Reason
+from orchestrator.guests import learn_host_keys, set_clock
 from orchestrator.guests.keys import fingerprints
 from orchestrator.planning.plan import MachinePlan
 from orchestrator.proxmox import Disk, ProxmoxError, VmSnapshot, newest_only, parse_disk
@@ -95,7 +97,7 @@ def _newer(snapshots: Sequence[VmSnapshot], snapshot: VmSnapshot) -> list[VmSnap
     ]
 
 
-def address_of_another(vm: Vm, machine: ObservedMachine, loss: Loss) -> str | None:
+def address_of_another(vm: Vm, machine: ObservedMachine, loss: Loss) -> Reason | None:
     """Why a machine must not have the address again that it had at a snapshot; None if it may, or has it still.
 
     Reads the whole site, but only where the address changed.
@@ -137,7 +139,7 @@ def _disk_words(key: str, value: str) -> str | None:
     return None if disk.is_cdrom else f"{key} ({size_words(disk.size_bytes)})"
 
 
-def cannot_go_back(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> str | None:
+def cannot_go_back(vm: Vm, machine: ObservedMachine, snapshot: VmSnapshot) -> Reason | None:
     """Why a machine cannot be brought back to a snapshot, and what to do; None if it can.
 
     ZFS, and volumes chained as snapshots, go back to the newest snapshot only: Proxmox says so when the rollback has
@@ -246,9 +248,6 @@ def refresh_guest(
     Returns:
         None if all went well, else the reason.
     """
-    from orchestrator.applying.guests_stage import configure_guests  # Ansible is slow to import
-    from orchestrator.guests import learn_host_keys, set_clock
-
     address = observed.address
     if address is None:
         return "the machine has no address that could be reached"

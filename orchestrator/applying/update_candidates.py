@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from orchestrator.applying.host_keys import EveryHolder, key_objection
 from orchestrator.applying.machine_update import Updatable
 from orchestrator.contract.calendar import paris_time
+from orchestrator.errors import Reason
 from orchestrator.proxmox import ProxmoxError
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.notes import UpdateNote
@@ -78,7 +79,7 @@ def candidates(
     return found, reasons
 
 
-def _objection(machine: DesiredMachine, own: list[ObservedMachine], *, released: bool) -> str | None:
+def _objection(machine: DesiredMachine, own: list[ObservedMachine], *, released: bool) -> Reason | None:
     """Why a machine gets no updates; None if it may."""
     if machine.updates is None:
         return "installing updates is part of the managed services, which its client's file does not have (art. 3.8.3)"
@@ -100,7 +101,7 @@ def _objection(machine: DesiredMachine, own: list[ObservedMachine], *, released:
     return None
 
 
-def held_in_words(machine: DesiredMachine, note: UpdateNote) -> str:
+def held_in_words(machine: DesiredMachine, note: UpdateNote) -> Reason:
     """Since when and why a machine is held back, and how that ends."""
     tried = f" (tried: {', '.join(note.packages)})" if note.packages else ""
     return (

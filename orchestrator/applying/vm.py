@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from orchestrator.applying.limits import is_lock_timeout
+from orchestrator.applying.settle import PAUSE_SECONDS, ROUNDS
 from orchestrator.proxmox import LockTimeout, TaskFailed, TaskResult, Uncertain
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from orchestrator.resources.observed import ObservedMachine
 
 TASK_SECONDS = 3600.0
-_TRIES = 8
-_PAUSE_SECONDS = 1.0
 
 
 class Named(Protocol):
@@ -112,7 +111,7 @@ class Vm:
             TaskFailed, TaskTimeout, Uncertain, ProxmoxError: as the task ended.
         """
         expected = turn.usual_seconds if turn else None
-        for attempt in range(1, _TRIES + 1):
+        for attempt in range(1, ROUNDS + 1):
             try:
                 result = self.cluster.run_task(
                     method, path, params=params, timeout_seconds=timeout_seconds, expected_seconds=expected
@@ -121,15 +120,15 @@ class Vm:
                 if isinstance(error, TaskFailed) and done():
                     return None  # an earlier request, whose answer was lost, had done it
                 locked = is_lock_timeout(error)
-                if attempt == _TRIES or (isinstance(error, TaskFailed) and not locked):
+                if attempt == ROUNDS or (isinstance(error, TaskFailed) and not locked):
                     raise
             else:
                 step.ended(result)
                 return result
             if turn and locked:
-                turn.again(partial(self.pause, _PAUSE_SECONDS))
+                turn.again(partial(self.pause, PAUSE_SECONDS))
             else:
-                self.pause(_PAUSE_SECONDS)
+                self.pause(PAUSE_SECONDS)
             if done():
                 return None
         raise AssertionError("the last attempt returns or raises")

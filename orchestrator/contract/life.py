@@ -13,6 +13,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from orchestrator.contract.calendar import add_working_days, day_in_paris, working_days_after
+from orchestrator.errors import Reason
 from orchestrator.shown import quoted
 
 REVERSIBILITY_DAYS = 30
@@ -74,7 +75,7 @@ class ContractLife:
             return 0
         return working_days_after(day_in_paris(moment), self.last_day)
 
-    def why(self, moment: dt.datetime) -> str:
+    def why(self, moment: dt.datetime) -> Reason:
         """Why its machines are not in service, in words; empty if they are."""
         standing = self.standing(moment)
         notice = f"notice of {self.notice} ({quoted(self.notice_reference)})"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import re
 
+from orchestrator.errors import Reason
+
 SNAPSHOTS_AT_A_TIME = 2
 """Articles 3.2 and 3.3: at most two snapshots of a machine at a time."""
 
@@ -24,7 +26,7 @@ RESERVED_NAMES = ("current", "pending")
 _NAME = re.compile(NAME_PATTERN.replace("$", r"\Z"))
 
 
-def name_objection(name: str) -> str | None:
+def name_objection(name: str) -> Reason | None:
     """Why Proxmox would refuse a snapshot's name, and what to write; None if it takes it."""
     if not _NAME.match(name):
         return f"a snapshot cannot be called '{name}': a name has {NAME_WORDS}"

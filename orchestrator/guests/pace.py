@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from orchestrator.errors import Reason
 from orchestrator.guests.playbooks import TaskResult
 
 TOO_FAST = 1.5
@@ -54,7 +55,7 @@ def pace_between(first: TaskResult, second: TaskResult) -> Pace | None:
 
 def why_too_late(
     what: str, changed: TaskResult, confirmed: TaskResult | None, afterwards: TaskResult | None
-) -> str | None:
+) -> Reason | None:
     """Why a change was undone before it could be confirmed, where the guest's pace is the reason; else None.
 
     Args:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from orchestrator.errors import Reason
 from orchestrator.guests.answers import UnreadableAnswer, lines_of, shortened, told, whole_number
 from orchestrator.guests.guest import Guest, SshSettings
 from orchestrator.guests.inventory import host_name
@@ -320,7 +321,7 @@ def _result(target: Guest, results: Mapping[str, TaskResult], output: str) -> Up
     return said
 
 
-def _why(result: TaskResult) -> str:
+def _why(result: TaskResult) -> Reason:
     """Why a task failed; one that Ansible gave up waiting for says so."""
     if result.kind == "failed" and result.result.get("rc") is None and "stderr" not in result.result:
         return (

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import Reason
 from orchestrator.guests import limits
 from orchestrator.guests.guest import Guest, SshSettings
 from orchestrator.guests.inventory import (
@@ -260,7 +261,7 @@ _ANSWER: Mapping[str, type] = {
 }
 
 
-def _reason(reading: _Reading, returncode: int | None, gave_up_after: float | None) -> str:
+def _reason(reading: _Reading, returncode: int | None, gave_up_after: float | None) -> Reason:
     """Why a machine was not reported on. What Ansible printed counts only if no machine could have a say in it."""
     if gave_up_after is not None:
         return (

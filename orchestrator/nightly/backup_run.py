@@ -17,8 +17,8 @@ from orchestrator.applying.archive_tasks import (
 from orchestrator.applying.stopped import Stopped
 from orchestrator.applying.vm import Vm
 from orchestrator.contract.calendar import night_begins, night_of
-from orchestrator.nightly.due import BackupLine, BackupPlan, Due, backup_line
-from orchestrator.nightly.fence import reason
+from orchestrator.errors import told
+from orchestrator.nightly.due_backups import BackupLine, BackupPlan, Due, backup_line
 from orchestrator.nightly.schedule import Assignment, Dispatcher, Job
 from orchestrator.proxmox import ProxmoxError, StorageFull, TaskFailed
 from orchestrator.resources.backup import Archive
@@ -176,7 +176,7 @@ class BackupRun:
             vm = night.vm(machine, mark)
             archive = self._archive(vm, due, assignment.storage, started)
         except Exception as error:  # whatever one machine stumbles over, the others go on
-            why = reason(error)
+            why = told(error)
             night.tell("backup-failed", client=mark.client, machine=mark.machine, reason=why)
             line = backup_line(mark, machine, assignment.storage, "failed", message=why)
             return replace(line, started_at=started), _passes(error)

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from orchestrator.nightly.fence import reason
-from orchestrator.nightly.guests import GuestsSeen, look
+from orchestrator.errors import told
+from orchestrator.nightly.guest_look import GuestsSeen, look
 from orchestrator.nightly.update_round import UpdateLine, UpdatePlan, UpdateRound, not_started
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class GuestWork:
             )
         lines, problem = updates.outcome()
         if problem is not None:
-            problems.append(f"updates: the step was aborted: {reason(problem)}")
+            problems.append(f"updates: the step was aborted: {told(problem)}")
         return seen_or_why, lines, problems
 
     @property
@@ -125,7 +125,7 @@ class GuestWork:
             seen = look(self._night, self._readings, self._plan.managed, self._history)
         except Exception as error:
             with self._guard:
-                self._why = f"the step was aborted: {reason(error)}"
+                self._why = f"the step was aborted: {told(error)}"
             self._looked.set()
             return
         with self._guard:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from orchestrator.applying.clock import TOLERANCE
 from orchestrator.contract.calendar import paris_time
 from orchestrator.counting import counted
-from orchestrator.nightly.fence import reason
+from orchestrator.errors import Reason, told
 from orchestrator.proxmox import ProxmoxError
 
 if TYPE_CHECKING:
@@ -47,12 +47,12 @@ class Clocks:
         self._ahead: dict[str, dt.timedelta] = {}
         self._began: dt.datetime | None = None
 
-    def objection(self, site: str) -> str:
+    def objection(self, site: str) -> Reason:
         """Why nothing may be removed at a site; empty if the clocks agree."""
         with self._guard:
             return self._own or self._sites.get(site, "")
 
-    def anywhere(self) -> str:
+    def anywhere(self) -> Reason:
         """Why nothing may be removed that concerns every site; empty if all clocks agree."""
         with self._guard:
             return self._own or "; ".join(self._sites.values())
@@ -71,7 +71,7 @@ class Clocks:
         try:
             last = next(iter(history.entries(limit=1)), None)
         except Exception as error:
-            return self._own_is_wrong(f"the history's last entry could not be read: {reason(error)}")
+            return self._own_is_wrong(f"the history's last entry could not be read: {told(error)}")
         if last is None:
             return []
         if last.at > now + self._tolerance:
@@ -111,7 +111,7 @@ class Clocks:
         try:
             ahead = dt.timedelta(seconds=cluster.clock_offset(lambda: clock().timestamp()))
         except (ProxmoxError, ValueError, OverflowError) as error:
-            why = f"the clock of {site} could not be read ({reason(error)})"
+            why = f"the clock of {site} could not be read ({told(error)})"
         else:
             now = clock()
             with self._guard:

@@ -26,10 +26,8 @@ from orchestrator.applying.stopped import Stopped
 from orchestrator.contract.calendar import night_of
 from orchestrator.contract.life import ContractLife, Standing
 from orchestrator.counting import counted
-from orchestrator.history import HistoryUnavailable
-from orchestrator.nightly.fence import reason
+from orchestrator.errors import OrchestratorError, told
 from orchestrator.nightly.result import LineOfClient
-from orchestrator.proxmox import ProxmoxError
 from orchestrator.shown import quoted
 
 if TYPE_CHECKING:
@@ -72,11 +70,6 @@ class ContractLine(LineOfClient):
     days_left: int
     message: str
     failed: bool = False
-
-    @property
-    def failures(self) -> int:
-        """How many things went wrong."""
-        return int(self.failed)
 
 
 def may_erase(
@@ -154,7 +147,7 @@ class Endings:
                 if standing is Standing.ENDED:
                     message, failed = self._end(client, life, noted, readings)
             except Exception as error:
-                message, failed = reason(error), True
+                message, failed = told(error), True
             lines.append(
                 ContractLine(
                     client=client,
@@ -268,7 +261,7 @@ class Endings:
         try:
             erase_machine(self._night.vm(machine, mark), contract=life.reference)
         except Exception as error:
-            return [f"{mark.machine} (VM {machine.summary.vmid}): {reason(error)}"]
+            return [f"{mark.machine} (VM {machine.summary.vmid}): {told(error)}"]
         return []
 
     def _erase_archive(
@@ -291,7 +284,7 @@ class Endings:
                 reason=f"the contract ended on {life.last_day} (art. 10)",
             )
         except Exception as error:
-            return [f"{volid}: {reason(error)}"]
+            return [f"{volid}: {told(error)}"]
         return []
 
     def _finish(
@@ -325,7 +318,7 @@ class Endings:
                 if left:
                     raise Stopped("still there, and not ours to erase: " + "; ".join(left))
                 step.message = "no machine, disk, archive or pool of the client is left"
-        except (ProxmoxError, Stopped, HistoryUnavailable) as error:
+        except OrchestratorError as error:
             return str(error), True
         return "everything was erased, and nothing is left; the file can be taken out", False
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from orchestrator.contract.calendar import day_in_paris
 from orchestrator.counting import counted, plural
-from orchestrator.nightly.due import BackupLine
-from orchestrator.nightly.guests import GuestLine
+from orchestrator.errors import Reason
+from orchestrator.nightly.due_backups import BackupLine
+from orchestrator.nightly.guest_look import GuestLine
 from orchestrator.nightly.step import Step
 from orchestrator.resources.desired import pool_of
 from orchestrator.resources.unreadable import holding_up
@@ -68,7 +69,7 @@ class Whereabouts:
         for client, name in (*night.desired, *self._ours):
             self._names.setdefault(client, set()).add(name)
 
-    def trouble(self, machine: DesiredMachine) -> str:
+    def trouble(self, machine: DesiredMachine) -> Reason:
         """Why a machine cannot be cared for where its file says it is.
 
         Returns:
@@ -219,25 +220,15 @@ def missing_of_broken_files(
                 found.setdefault(key, text)
         for key, text in sorted(found.items()):
             if key[0] not in clients and key not in known | seen:
-                yield BackupLine(
-                    client=key[0],
-                    machine=key[1],
-                    site=site,
-                    node="",
-                    storage="",
-                    result="missing",
-                    message=text,
-                )
+                yield BackupLine(client=key[0], machine=key[1], site=site, result="missing", message=text)
 
 
-def _line(machine: DesiredMachine, result: str, message: str) -> BackupLine:
+def _line(machine: DesiredMachine, result: Literal["missing", "not-created"], message: str) -> BackupLine:
     return BackupLine(
         client=machine.client,
         machine=machine.name,
         site=machine.site,
-        node="",
-        storage="",
-        result="missing" if result == "missing" else "not-created",
+        result=result,
         message=message,
     )
 

@@ -25,19 +25,16 @@ from orchestrator.applying.restoring import (
     remove_shells,
     restore_copy,
 )
-from orchestrator.applying.stopped import Stopped
 from orchestrator.applying.vm import Vm
 from orchestrator.contract.calendar import day_in_paris
+from orchestrator.errors import OrchestratorError, told
 from orchestrator.guests.soundness import Unsound, examine, own_name
-from orchestrator.history import HistoryUnavailable
-from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import LineOfMachine
 from orchestrator.proxmox import (
     Locked,
     LockTimeout,
     NotFound,
     PermissionDenied,
-    ProxmoxError,
     StorageFull,
     TaskFailed,
     ping_agent,
@@ -76,9 +73,9 @@ class RestoreTestLine(LineOfMachine):
     seconds: float = 0.0
 
     @property
-    def failures(self) -> int:
-        """How many things went wrong."""
-        return int(self.result in ("failed", "not-started"))
+    def failed(self) -> bool:
+        """Whether it tells of a failure."""
+        return self.result in ("failed", "not-started")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +123,7 @@ class RestoreTests:
                             remove_copy(copy)
             except Exception as error:
                 self.problems.append(
-                    f"{site}: a copy of an earlier restore test could not be removed: {reason(error)}"
+                    f"{site}: a copy of an earlier restore test could not be removed: {told(error)}"
                 )
 
     def note_earlier(self) -> None:
@@ -164,7 +161,7 @@ class RestoreTests:
         try:
             return self.test(candidate)
         except Exception as error:
-            return self._line(candidate, "failed", reason(error), 0.0)
+            return self._line(candidate, "failed", told(error), 0.0)
 
     def test(self, candidate: Candidate) -> RestoreTestLine:
         """Test one archive, and write down how it ended."""
@@ -191,7 +188,7 @@ class RestoreTests:
                     return self._ended(candidate, False, str(error), started)
                 # What is judged bad is no backup any more: a node's hiccup must not decide that.
                 night.tell("restore-test-repeated", client=client, machine=machine, reason=str(error))
-            except (ProxmoxError, Stopped, HistoryUnavailable) as error:
+            except OrchestratorError as error:
                 return self._ended(candidate, None, str(error), started)
             else:
                 return self._ended(candidate, True, found, started)
@@ -259,7 +256,7 @@ class RestoreTests:
             cluster = self._night.clusters[machine.site]
             try:
                 return known | {own_name(cluster, machine.summary.node, machine.summary.vmid)}
-            except (ProxmoxError, Unsound):
+            except OrchestratorError:
                 return known
 
         return names
@@ -273,7 +270,7 @@ class RestoreTests:
         except Exception as error:
             self.problems.append(
                 f"{copy.site}: VM {copy.vmid}, the copy of {copy.mark.client}/{copy.mark.machine} for its restore "
-                f"test, could not be removed, the next night tries again: {reason(error)}"
+                f"test, could not be removed, the next night tries again: {told(error)}"
             )
 
     def _boot(self, copy: Copy) -> float:
@@ -324,7 +321,7 @@ class RestoreTests:
     def _unwritten(self, client: str, machine: str, error: Exception) -> None:
         self.problems.append(
             f"the result of the restore test of {client}/{machine} could not be written down everywhere, the next "
-            f"night does so, or tests it again: {reason(error)}"
+            f"night does so, or tests it again: {told(error)}"
         )
 
     def _line(self, candidate: Candidate, result: _Result, message: str, seconds: float) -> RestoreTestLine:

@@ -18,9 +18,14 @@ class Line:
     sighting: ClassVar[bool] = False
 
     @property
+    def failed(self) -> bool:
+        """Whether it tells of a failure."""
+        return False
+
+    @property
     def failures(self) -> int:
         """How many things went wrong."""
-        return 0
+        return int(self.failed)
 
     def concerns(self, client: str) -> bool:
         """Whether it may be told to a client: lines about sites or about everybody may not."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from orchestrator.applying.limits import Limits
 from orchestrator.contract.calendar import night_of
-from orchestrator.nightly.fence import reason
+from orchestrator.errors import told
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -83,7 +83,7 @@ class Work:
         try:
             return decide()
         except Exception as error:
-            self.problems.append(f"{name}: the step was aborted: {reason(error)}")
+            self.problems.append(f"{name}: the step was aborted: {told(error)}")
             return otherwise
 
 

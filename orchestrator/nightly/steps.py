@@ -5,20 +5,20 @@ A new step is one file (:mod:`orchestrator.nightly.step`) and its place here.
 
 from __future__ import annotations
 
-from orchestrator.nightly.archives import ForeignArchiveStep, ReadArchivesStep
-from orchestrator.nightly.backups import BackupLineStep, BackupsAfterUpdatesStep, BackupStep
-from orchestrator.nightly.clock_check import ClockAgainStep, ClockStep
-from orchestrator.nightly.contracts import ContractStep
-from orchestrator.nightly.drift import DriftInsideStep, DriftStep
-from orchestrator.nightly.inspections import InspectionStep
-from orchestrator.nightly.machines import MachineStep
+from orchestrator.nightly.archive_step import ForeignArchiveStep, ReadArchivesStep
+from orchestrator.nightly.backup_step import BackupLineStep, BackupsAfterUpdatesStep, BackupStep
+from orchestrator.nightly.clock_step import ClockAgainStep, ClockStep
+from orchestrator.nightly.contract_step import ContractStep
+from orchestrator.nightly.drift_step import DriftInsideStep, DriftStep
+from orchestrator.nightly.inspection_step import InspectionStep
+from orchestrator.nightly.machine_step import MachineStep
 from orchestrator.nightly.missing import UnreadMachineStep
-from orchestrator.nightly.restore_tests import RestoreTestStep
-from orchestrator.nightly.retention import RetentionStep
-from orchestrator.nightly.snapshots import ExpiryStep, ForeignSnapshotStep, SnapshotStep
+from orchestrator.nightly.restore_test_step import RestoreTestStep
+from orchestrator.nightly.retention_step import RetentionStep
+from orchestrator.nightly.snapshot_step import ExpiryStep, ForeignSnapshotStep, SnapshotStep
 from orchestrator.nightly.step import Step
-from orchestrator.nightly.storages import StorageStep
-from orchestrator.nightly.updates import LookStep, UpdateStep
+from orchestrator.nightly.storage_step import StorageStep
+from orchestrator.nightly.update_step import LookStep, UpdateStep
 
 STEPS: tuple[type[Step], ...] = (
     ClockStep,

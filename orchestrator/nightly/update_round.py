@@ -16,7 +16,7 @@ from orchestrator.applying.machine_update import Updatable, UpdateTerms
 from orchestrator.applying.update_candidates import candidates, held_in_words, window_in_words
 from orchestrator.applying.update_outcome import MachineUpdate
 from orchestrator.applying.update_waves import UpdateRun
-from orchestrator.nightly.fence import reason
+from orchestrator.errors import told
 from orchestrator.nightly.result import LineOfMachine
 from orchestrator.planning.window import current_or_next, is_open
 
@@ -43,11 +43,6 @@ class UpdateLine(MachineUpdate, LineOfMachine):
     def failed(self) -> bool:
         """Whether somebody has to do something about it that nobody knew of yesterday."""
         return not self.well and self.result != "held"
-
-    @property
-    def failures(self) -> int:
-        """How many things went wrong."""
-        return int(self.failed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +101,7 @@ def plan_updates(night: Night, readings: Mapping[str, SiteReading]) -> UpdatePla
             if (one := _planned(night, machine)) is not None:
                 planned.append(one)
         except Exception as error:  # one machine's odd window stops no other
-            objections[machine.key] = reason(error)
+            objections[machine.key] = told(error)
     return UpdatePlan(
         managed=tuple(item for item in found if item.observed.running and item.key not in objections),
         planned=tuple(planned),

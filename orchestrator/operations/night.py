@@ -15,8 +15,8 @@ from orchestrator.applying.lock import Held
 from orchestrator.contract.calendar import PARIS, in_working_hours, night_of, paris_time, window_closes
 from orchestrator.errors import RequestRefused, told
 from orchestrator.nightly.context import Night, Tell
+from orchestrator.nightly.night_run import carry_out, plan_night
 from orchestrator.nightly.result import NightReport
-from orchestrator.nightly.run import carry_out, plan_night
 from orchestrator.operations.computer import home_path
 from orchestrator.operations.inputs import open_sound_desired, ssh_settings
 from orchestrator.operations.inventory import DEFAULT_FOLDER, open_provider, site_of

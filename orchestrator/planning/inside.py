@@ -25,8 +25,6 @@ _THINGS = {
     "packages": UPDATES,
 }
 
-_SUPERVISED = "node exporter, for the provider's monitoring alone (art. 3.8.1)"
-
 
 def inside_changes(
     desired: DesiredMachine,
@@ -115,8 +113,8 @@ def _supervision(desired: DesiredMachine, mark: Mark) -> Iterator[Change]:
     yield Change(
         kind=Kind.GUEST,
         what=SUPERVISION,
-        before=_SUPERVISED if mark.supervised else None,
-        after=_SUPERVISED if desired.supervised else "none: it is no longer part of the subscription",
+        before=mark.supervised or None,
+        after=desired.supervised,
     )
 
 
@@ -124,7 +122,7 @@ def new_supervision(desired: DesiredMachine) -> Iterator[Change]:
     """The supervision of a machine that is to be made."""
     if desired.supervised:
         kind = Kind.GUEST if desired.power == "running" else Kind.WAITING
-        yield Change(kind=kind, what=SUPERVISION, thing=SUPERVISION, after=_SUPERVISED)
+        yield Change(kind=kind, what=SUPERVISION, thing=SUPERVISION, after=True)
 
 
 def _drift(reading: InsideReading, changing: set[str]) -> Iterator[Change]:

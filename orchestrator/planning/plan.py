@@ -9,32 +9,25 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 
 from orchestrator.contract.life import Standing
+from orchestrator.errors import Reason
 from orchestrator.guests.inside import InsideReading
-from orchestrator.guests.rules import describe_changes
 from orchestrator.planning.addresses import choose_addresses, with_leaving
 from orchestrator.planning.charges import Allowance, Charge, Intervention
 from orchestrator.planning.classes import classified
-from orchestrator.planning.inside import new_supervision
+from orchestrator.planning.creation import adoption, creation
 from orchestrator.planning.machine import machine_changes
 from orchestrator.planning.notes_room import NOTED, notes_refusal
 from orchestrator.planning.refusals import (
-    address_conflict,
-    adoption_refusal,
     identity_refusal,
-    image_notices,
-    image_refusal,
     locked,
-    namesake,
     no_address,
-    only_on,
     unread,
 )
 from orchestrator.planning.risk import Risk
 from orchestrator.proxmox import VmSummary
-from orchestrator.resources.attributes import ATTRIBUTES
-from orchestrator.resources.change import FIREWALL, MACHINE, Address, Change, Kind, NewMachine
+from orchestrator.resources.change import MACHINE, Address, Change, Kind
 from orchestrator.resources.desired import ChangeTerms, DesiredMachine, pool_of
-from orchestrator.resources.kinds import APART, KINDS, asked_of_kinds
+from orchestrator.resources.kinds import APART, KINDS
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.scope import EVERYTHING, Selection
@@ -337,9 +330,9 @@ def _machine_plan(
             held_by=held.item,
         )
     if not own and desired.adopt is not None:
-        return _plan(desired, adopting, address, (_adoption(desired, site, adopting, address),))
+        return _plan(desired, adopting, address, (adoption(desired, site, adopting, address),))
     if not own:
-        changes = _creation(desired, site, address)
+        changes = creation(desired, site, address)
         return _plan(desired, None, address, changes)
     if refusal := identity_refusal(desired, own, site, address):
         return _plan(desired, own[0], address, (refusal,))
@@ -352,7 +345,7 @@ def _machine_plan(
     return replace(_plan(desired, machine, address, changes), inside=inside)
 
 
-def _ending(desired: DesiredMachine, now: dt.datetime) -> str:
+def _ending(desired: DesiredMachine, now: dt.datetime) -> Reason:
     """Why nothing new is made for a client that gives its services up."""
     life = desired.life
     if life.standing(now) is not Standing.ENDING:
@@ -380,58 +373,6 @@ def _plan(
         changes=classified(changes),
         desired=desired,
         observed=observed,
-    )
-
-
-def _creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address | None) -> tuple[Change, ...]:
-    if refusal := namesake(desired, site) or image_refusal(desired, site):
-        return (refusal,)
-    if address is None:
-        return (no_address(desired, site),)
-    if refusal := address_conflict(desired, site, address):
-        return (refusal,)
-    if impossible := tuple(
-        replace(change, thing=kind.name) for kind in KINDS for change in kind.refusals(desired, site.state)
-    ):
-        return impossible
-    if refusal := notes_refusal(desired, None, address):
-        return (refusal,)
-    made = NewMachine(
-        attributes={row.name: row.asked(desired, address) for row in ATTRIBUTES if row.created},
-        disks=dict(desired.disks),
-        address=address,
-        image=desired.image,
-        nodes=tuple(only_on(desired, site)),
-        backup_days=desired.backup_days,
-        kinds=asked_of_kinds(desired),
-    )
-    return (
-        Change(kind=Kind.CREATE, what="machine", after=made),
-        Change(
-            kind=Kind.FIREWALL if desired.power == "running" else Kind.WAITING,
-            what=FIREWALL,
-            thing=FIREWALL,
-            after=tuple(describe_changes(None, desired.policy)),
-        ),
-        *new_supervision(desired),
-        *image_notices(desired, site),
-    )
-
-
-def _adoption(
-    desired: DesiredMachine, site: ObservedSite, found: ObservedMachine | None, address: IPv4Address | None
-) -> Change:
-    """Article 4.2: the machine is ours from now on; nothing of it changes but its notes, tags and pool."""
-    refusal = adoption_refusal(desired, site, found, address)
-    if refusal is not None or found is None:
-        return refusal or no_address(desired, site)
-    summary = found.summary
-    return Change(
-        kind=Kind.ADOPT,
-        what="machine",
-        before=f"VM {summary.vmid} {summary.name} on {summary.node}",
-        after="taken over as it is",
-        why="only its notes, tags and pool change; its guest is left alone until apply --guests",
     )
 
 

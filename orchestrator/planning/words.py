@@ -9,9 +9,10 @@ import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 
 from orchestrator.contract.calendar import paris_time
+from orchestrator.contract.snapshots import SNAPSHOT_DAYS
 from orchestrator.resources.attributes import BY_NAME
 from orchestrator.resources.backup import retention_words
-from orchestrator.resources.change import BACKUP, FIREWALL, Change, NewMachine, Restart
+from orchestrator.resources.change import BACKUP, FIREWALL, SUPERVISION, Change, Kind, NewMachine, Restart
 from orchestrator.resources.key_names import NamedKey, key_words
 from orchestrator.resources.kinds import KINDS
 from orchestrator.resources.machine import EXCLUDED, size_words
@@ -20,6 +21,10 @@ BETWEEN_RULES = "; "
 """What stands between the rules of a firewall's change: no rule holds it. Where there is room, each has its line."""
 
 _BETWEEN = {EXCLUDED: " ", "tags": ", "}
+_SUPERVISED: Mapping[object, str] = {
+    True: "node exporter, for the provider's monitoring alone (art. 3.8.1)",
+    False: "none: it is no longer part of the subscription",
+}
 _SINCE = {"suspension": "suspended ", "service": "retired "}
 _NOTHING = {BACKUP: "off", EXCLUDED: "none", FIREWALL: "closed but for the provider"}
 """How nothing reads where it is a value of its own."""
@@ -28,6 +33,10 @@ _NOTHING = {BACKUP: "off", EXCLUDED: "none", FIREWALL: "closed but for the provi
 def sides(change: Change) -> tuple[str | None, str | None]:
     """What is there and what is asked for; None where there is nothing. Two values that differ read differently."""
     before, after = change.before, change.after
+    if change.what.startswith("snapshot "):
+        return _snapshot(change)
+    if change.what == SUPERVISION and not isinstance(before, tuple):
+        return _SUPERVISED.get(before), _SUPERVISED.get(after)
     if any(isinstance(side, tuple) and side and isinstance(side[0], NamedKey) for side in (before, after)):
         return key_words(_keys(before), _keys(after))
     first, second = _words(change.what, before), _words(change.what, after)
@@ -35,6 +44,16 @@ def sides(change: Change) -> tuple[str | None, str | None]:
     if first == second and attribute and attribute.change_words and before is not None and after is not None:
         return attribute.change_words(before), attribute.change_words(after)
     return first, second
+
+
+def _snapshot(change: Change) -> tuple[str | None, str | None]:
+    if isinstance(change.before, dt.datetime):
+        return f"taken {paris_time(change.before)}", f"removed: {SNAPSHOT_DAYS} days old (art. 3.2)"
+    if not isinstance(change.after, dt.date):
+        return None, None
+    if change.kind is Kind.SNAPSHOT:
+        return None, f"taken, kept {SNAPSHOT_DAYS} days"
+    return None, f"missed on {change.after}" if change.kind is Kind.NOTICE else f"on {change.after}"
 
 
 def _created(new: NewMachine) -> Iterator[str]:
@@ -72,8 +91,6 @@ def _words(what: str, value: object) -> str | None:
         return ", ".join(f"{key} {item}" for key, item in value.items()) or "settings of cloud-init"
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={item}" for key, item in value.items())
-    if isinstance(value, dt.datetime):
-        return f"taken {paris_time(value)}"
     if isinstance(value, dt.date):
         return f"{_SINCE.get(what, '')}{value}"
     if isinstance(value, Sequence):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from orchestrator.errors import Reason
 from orchestrator.proxmox.answers import NoAnswer, Refusal, Unfit, parse_body, parse_http_date
 from orchestrator.proxmox.budget import Budget, Limits, TooMuch, TooSlow
 from orchestrator.proxmox.tls import trusting
@@ -229,7 +230,7 @@ def _no_answer(error: OSError, budget: Budget) -> NoAnswer:
     return NoAnswer(f"the connection broke: {text}", sent=sent, hung_up=isinstance(error, HungUp))
 
 
-def _no_connection(cause: BaseException | None) -> str:
+def _no_connection(cause: BaseException | None) -> Reason:
     """Why there is no connection."""
     if isinstance(cause, socket.gaierror):
         return "its name cannot be resolved"

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.errors import Reason
+
 _FILES = frozenset({"raw", "qcow2", "vmdk"})
 _RAW = frozenset({"raw"})
 _NONE: frozenset[str] = frozenset()
@@ -63,7 +65,7 @@ def storage_type(kind: str) -> StorageType:
     return STORAGE_TYPES.get(kind, StorageType(formats=_NONE))
 
 
-def disk_objection(storage: str, kind: str, disk_format: str | None) -> str | None:
+def disk_objection(storage: str, kind: str, disk_format: str | None) -> Reason | None:
     """Why no disk can be made on a storage: what it is, and what to do. None if one can, or the type is not known.
 
     Args:

@@ -20,6 +20,7 @@ from pydantic.dataclasses import dataclass as model
 from orchestrator.contract.calendar import day_in_paris, night_of
 from orchestrator.contract.retention import Verdict, dated_later, judge
 from orchestrator.counting import counted, plural
+from orchestrator.errors import Reason
 from orchestrator.resources.marks import (
     EXACT,
     Codec,
@@ -101,7 +102,7 @@ class ArchiveMark:
             self, vmid=stored.vmid, night=night_of(stored.taken_at), volume=_volume_name(stored.volid)
         )
 
-    def objection(self, stored: StoredArchive) -> str:
+    def objection(self, stored: StoredArchive) -> Reason:
         """Why this is not the mark of that archive; empty if it may be."""
         if self.vmid is not None and self.vmid != stored.vmid:
             return f"its mark is that of an archive of VM {self.vmid}"

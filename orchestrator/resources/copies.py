@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic.dataclasses import dataclass as model
 
+from orchestrator.errors import Reason
 from orchestrator.resources.marks import EXACT, Codec, Label, Moment, Version, Vmid, matching
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class CopyMark:
     boot: Annotated[str, matching(re.compile(r"[A-Za-z0-9=;,]{0,512}"), "a boot order")] | None = None
     vmid: Vmid | None = None
 
-    def objection(self, vm: VmSummary) -> str:
+    def objection(self, vm: VmSummary) -> Reason:
         """Why a VM that carries this mark is not the copy it speaks of; empty if it is."""
         if self.vmid is not None and self.vmid != vm.vmid:
             return f"its mark was written for VM {self.vmid}"

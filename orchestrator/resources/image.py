@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.counting import counted, plural
+from orchestrator.errors import Reason
 from orchestrator.proxmox import (
     NotFound,
     PropertyString,
@@ -296,7 +297,7 @@ def _storages_of(config: VmConfig) -> set[str]:
     return {storage for value in drives if (storage := parse_disk(value).storage)}
 
 
-def _storage_objection(storage: StorageSummary | None, desired: DesiredMachine, node: str) -> str | None:
+def _storage_objection(storage: StorageSummary | None, desired: DesiredMachine, node: str) -> Reason | None:
     """Why the machine's disks cannot be made on a node: not one flag, but all that Proxmox looks at."""
     name = desired.storage
     if storage is None:
@@ -318,7 +319,7 @@ def _storage_objection(storage: StorageSummary | None, desired: DesiredMachine, 
     return None
 
 
-def absence(desired: DesiredMachine, state: ClusterState) -> str:
+def absence(desired: DesiredMachine, state: ClusterState) -> Reason:
     """Why no template of that name was found, and what to do: it may only be that nobody can see it now."""
     image, template, site = desired.image, desired.template, desired.site
     named = [vm for vm in state.vms if vm.name == template]

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.errors import Reason
 from orchestrator.guests.keys import is_public_key
 from orchestrator.proxmox import disk_objection, parse_disk
 from orchestrator.resources.attributes import ATTRIBUTES, Applied, Attribute
@@ -289,7 +290,7 @@ def _existing_disk(sides: _Sides, name: str, size: int, slot: str) -> Iterator[E
         yield Edit(change=None, slot=(name, slot))
 
 
-def image_needs(image: str, size: int) -> str:
+def image_needs(image: str, size: int) -> Reason:
     """Why a system disk is too small for its image, and what to do.
 
     Args:

@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from orchestrator.counting import plural
+from orchestrator.errors import Reason
 from orchestrator.resources.desired import OWNER_TAG, pool_of
 from orchestrator.resources.unreadable import Unreadable
 
@@ -39,7 +40,7 @@ def tags_of(config: VmConfig) -> frozenset[str]:
     return frozenset(tag.lower() for tag in text.replace(",", ";").replace(" ", ";").split(";") if tag)
 
 
-def other_number(mark: Mark, vmid: int) -> str | None:
+def other_number(mark: Mark, vmid: int) -> Reason | None:
     """Why a mark is not that of the VM in whose notes it stands; None if it is, or does not say."""
     if mark.vmid in (None, vmid):
         return None
@@ -81,7 +82,7 @@ def _copied(mark: Mark, summary: VmSummary) -> str:
     )
 
 
-def disagreement(machine: ObservedMachine, mark: Mark) -> str | None:
+def disagreement(machine: ObservedMachine, mark: Mark) -> Reason | None:
     """Why a machine is not what its mark says, and what to do; None if everything agrees."""
     if other_number(mark, machine.summary.vmid):
         return _copied(mark, machine.summary)

@@ -16,6 +16,7 @@ from pydantic.dataclasses import dataclass as model
 
 from orchestrator.contract.calendar import PARIS, WORK_STARTS, add_calendar_days, day_in_paris, paris_time
 from orchestrator.contract.snapshots import SNAPSHOT_DAYS, SNAPSHOTS_AT_A_TIME
+from orchestrator.errors import Reason
 from orchestrator.proxmox import VmSnapshot, can_snapshot, parse_disk
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.marks import EXACT, VERSION, Codec, Day, Version, same
@@ -119,7 +120,7 @@ def expired(snapshots: Iterable[VmSnapshot], now: dt.datetime) -> tuple[OwnedSna
     return tuple(item for item in mine if item is not None and item.expires_at <= now)
 
 
-def no_room(snapshots: Iterable[VmSnapshot]) -> str | None:
+def no_room(snapshots: Iterable[VmSnapshot]) -> Reason | None:
     """Why no further snapshot may be taken: the two that there are, and when they go. None if there is room."""
     there = list(snapshots)
     if len(there) < SNAPSHOTS_AT_A_TIME:
@@ -138,7 +139,7 @@ def _described(snapshot: VmSnapshot) -> str:
     return f"{snapshot.name} (expires {paris_time(expires_at(snapshot))})"
 
 
-def unable(observed: ObservedMachine, types: dict[str, str]) -> str | None:
+def unable(observed: ObservedMachine, types: dict[str, str]) -> Reason | None:
     """Why a machine cannot be snapshotted: the disks whose storage and format cannot. None if it can, or who knows.
 
     Args:
@@ -175,7 +176,6 @@ def snapshot_changes(
             kind=Kind.EXPIRE,
             what=f"snapshot {item.snapshot.name}",
             before=item.snapshot.taken_at,
-            after=f"removed: {SNAPSHOT_DAYS} days old (art. 3.2)",
         )
     days = days_of(now)
     for declared in desired.snapshots:
@@ -199,26 +199,22 @@ def _declared(
         if last_day - declared.taken_on > dt.timedelta(days=SNAPSHOT_DAYS):
             return None  # it would have expired by now
         why = "it was not taken on its day; `orchestrator snapshot create` takes one now, another day takes it then"
-        return Change(kind=Kind.NOTICE, what=what, after=f"missed on {declared.taken_on}", why=why)
+        return Change(kind=Kind.NOTICE, what=what, after=declared.taken_on, why=why)
     reason = unable(observed, observed.storage_types)
     if reason is not None:
-        return Change(kind=Kind.UNABLE, what=what, after=f"on {declared.taken_on}", why=reason)
+        return Change(kind=Kind.UNABLE, what=what, after=declared.taken_on, why=reason)
     if declared.taken_on > last_day:
         return None
     if not mark.ready:
         why = "taken by tonight's run, or the next apply, once the machine is in service"
-        return Change(kind=Kind.WAITING, what=what, after=f"on {declared.taken_on}", why=why)
+        return Change(kind=Kind.WAITING, what=what, after=declared.taken_on, why=why)
     if any(snapshot.name == declared.name for snapshot in there):
         why = "a snapshot of that name is there already and is not this one: choose another name"
-        return Change(kind=Kind.UNABLE, what=what, after=f"on {declared.taken_on}", why=why)
+        return Change(kind=Kind.UNABLE, what=what, after=declared.taken_on, why=why)
     if (full := no_room(there)) is not None:
-        return Change(kind=Kind.UNABLE, what=what, after=f"on {declared.taken_on}", why=full)
+        return Change(kind=Kind.UNABLE, what=what, after=declared.taken_on, why=full)
     there.append(_imagined(declared))
-    return Change(
-        kind=Kind.SNAPSHOT,
-        what=what,
-        after=f"taken, kept {SNAPSHOT_DAYS} days",
-    )
+    return Change(kind=Kind.SNAPSHOT, what=what, after=declared.taken_on)
 
 
 def _imagined(declared: DeclaredSnapshot) -> VmSnapshot:

@@ -17,12 +17,12 @@ from orchestrator.applying.apply import apply_plan
 from orchestrator.applying.freezing import FreezeWatch
 from orchestrator.history import open_history
 from orchestrator.nightly.contract_ends import ContractLine
-from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.restore_testing import RestoreTestLine
 from orchestrator.nightly.result import NightReport
-from orchestrator.nightly.retention import RetentionLine
-from orchestrator.nightly.snapshots import SnapshotLine
-from orchestrator.nightly.storages import StorageLine
+from orchestrator.nightly.retention_step import RetentionLine
+from orchestrator.nightly.snapshot_step import SnapshotLine
+from orchestrator.nightly.storage_step import StorageLine
 from orchestrator.operations import preparing
 from orchestrator.operations.run import journal
 from orchestrator.planning.saved import PlanOptions
@@ -304,7 +304,7 @@ def _complaints(report: NightReport) -> Iterator[str]:
         if contract.failed:
             yield contract.message
     for storage in report.of(StorageLine):
-        if not storage.healthy:
+        if storage.failed:
             yield f"storage {storage.name}: {storage.message}"
 
 

@@ -18,8 +18,8 @@ from orchestrator.guests import SshSettings
 from orchestrator.history import open_history
 from orchestrator.nightly.clocks import Clocks
 from orchestrator.nightly.context import Night
+from orchestrator.nightly.night_run import carry_out, plan_night
 from orchestrator.nightly.result import NightReport
-from orchestrator.nightly.run import carry_out, plan_night
 from orchestrator.nightly.step import Work
 from orchestrator.proxmox import Cluster, Patience
 from orchestrator.resources.desired import desired_machines

@@ -10,10 +10,10 @@ import pytest
 
 from orchestrator.contract.calendar import add_working_days
 from orchestrator.nightly.contract_ends import ContractLine
-from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.restore_testing import RestoreTestLine
 from orchestrator.nightly.result import NightReport
-from orchestrator.nightly.retention import RetentionLine
+from orchestrator.nightly.retention_step import RetentionLine
 from orchestrator.resources.backup import ArchiveMark, archive_notes
 from orchestrator.resources.notes import Mark, read_mark
 from orchestrator.resources.snapshot import snapshot_description

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from orchestrator.contract.calendar import night_begins, night_of
-from orchestrator.nightly.archives import ForeignArchives
-from orchestrator.nightly.backups import BackupStep
-from orchestrator.nightly.due import BackupLine
-from orchestrator.nightly.machines import MachineLine
+from orchestrator.nightly.archive_step import ForeignArchives
+from orchestrator.nightly.backup_step import BackupStep
+from orchestrator.nightly.due_backups import BackupLine
+from orchestrator.nightly.machine_step import MachineLine
 from orchestrator.nightly.restore_testing import RestoreTestLine
-from orchestrator.nightly.retention import RetentionLine
-from orchestrator.nightly.snapshots import SnapshotLine
+from orchestrator.nightly.retention_step import RetentionLine
+from orchestrator.nightly.snapshot_step import SnapshotLine
 from orchestrator.resources.backup import ArchiveMark, archive_notes, read_archive_mark
 from tests.api.desk import Desk
 from tests.api.night_desk import MONDAY_NIGHT, PARIS, STORE, NightDesk

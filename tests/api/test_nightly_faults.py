@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.restore_testing import RestoreTestLine
 from orchestrator.nightly.result import NightReport
-from orchestrator.nightly.storages import StorageLine
+from orchestrator.nightly.storage_step import StorageLine
 from orchestrator.proxmox import TaskFailed
 from orchestrator.resources.backup import read_archive_mark
 from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes
@@ -77,7 +77,7 @@ def test_a_storage_that_cannot_be_used_is_told_and_nothing_is_lost(
     assert all(told in line.message for line in report.of(BackupLine)), report.of(BackupLine)
     assert [archive["volid"] for archive in night.archives()] == [archive["volid"] for archive in before]
     health = next(line for line in report.of(StorageLine) if line.name == STORE)
-    assert health.healthy is ("temporary directory" in told), (
+    assert health.failed is not ("temporary directory" in told), (
         "that a storage is read-only shows only when written to"
     )
 

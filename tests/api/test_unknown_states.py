@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.applying.apply import apply_plan
 from orchestrator.applying.journal import Journal
 from orchestrator.history import open_history
-from orchestrator.nightly.storages import StorageLine
+from orchestrator.nightly.storage_step import StorageLine
 from orchestrator.planning.plan import make_plan
 from orchestrator.resources.observing import observe
 from tests.api.desk import Desk, machine, subscription

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.nightly.archives import UnbelievedArchive
-from orchestrator.nightly.machines import MachineLine
+from orchestrator.nightly.archive_step import UnbelievedArchive
+from orchestrator.nightly.machine_step import MachineLine
 from orchestrator.resources.backup import ArchiveMark, archive_notes, read_archive_mark
 from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes
 from tests.api.desk import Desk, machine, subscription

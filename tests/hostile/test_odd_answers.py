@@ -15,9 +15,9 @@ import pytest
 from orchestrator.applying.journal import Journal
 from orchestrator.contract.calendar import window_closes
 from orchestrator.history import History, open_history
-from orchestrator.nightly.backups import BackupStep
+from orchestrator.nightly.backup_step import BackupStep
 from orchestrator.nightly.context import Night
-from orchestrator.nightly.run import plan_night
+from orchestrator.nightly.night_run import plan_night
 from orchestrator.nightly.step import Work
 from orchestrator.operations import preparing
 from orchestrator.planning.document import to_document

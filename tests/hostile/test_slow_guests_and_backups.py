@@ -11,10 +11,10 @@ import time
 import yaml
 
 from orchestrator.guests import SshSettings
-from orchestrator.nightly.due import BackupLine
-from orchestrator.nightly.guests import GuestLine
+from orchestrator.nightly.due_backups import BackupLine
+from orchestrator.nightly.guest_look import GuestLine
 from orchestrator.nightly.update_round import UpdateLine
-from orchestrator.nightly.updates import UpdateStep
+from orchestrator.nightly.update_step import UpdateStep
 from tests.api.desk import Desk, machine, subscription
 from tests.api.night_desk import AGENT, MONDAY_NIGHT, NightDesk
 

@@ -24,7 +24,7 @@ from orchestrator.cli.night_events import events
 from orchestrator.cli.outlet import outlets
 from orchestrator.cli.plan import print_plan
 from orchestrator.history import open_history
-from orchestrator.nightly.machines import MachineLine
+from orchestrator.nightly.machine_step import MachineLine
 from orchestrator.nightly.metrics import write_metrics
 from orchestrator.nightly.report import render_night
 from orchestrator.nightly.result import NightReport

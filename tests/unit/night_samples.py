@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 
 from orchestrator.contract.calendar import PARIS
 from orchestrator.guests.packages import InstalledPackage
-from orchestrator.nightly.archives import ForeignArchives, UnbelievedArchive
-from orchestrator.nightly.drift import DriftLine
-from orchestrator.nightly.due import BackupForecast, BackupLine
-from orchestrator.nightly.guests import GuestLine, UpdateDelay
-from orchestrator.nightly.machines import MachineLine
+from orchestrator.nightly.archive_step import ForeignArchives, UnbelievedArchive
+from orchestrator.nightly.drift_step import DriftLine
+from orchestrator.nightly.due_backups import BackupForecast, BackupLine
+from orchestrator.nightly.guest_look import GuestLine, UpdateDelay
+from orchestrator.nightly.machine_step import MachineLine
 from orchestrator.nightly.restore_testing import RestoreTestLine
 from orchestrator.nightly.result import NightReport
-from orchestrator.nightly.retention import RetentionLine
-from orchestrator.nightly.snapshots import SnapshotLine
-from orchestrator.nightly.storages import StorageLine
+from orchestrator.nightly.retention_step import RetentionLine
+from orchestrator.nightly.snapshot_step import SnapshotLine
+from orchestrator.nightly.storage_step import StorageLine
 from orchestrator.nightly.update_round import UpdateLine
 from tests.hostile_texts import HOSTILE
 

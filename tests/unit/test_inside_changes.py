@@ -107,7 +107,10 @@ def test_managed_services_that_end_switch_the_supervision_off() -> None:
     desired = _desired(level=None)
     observed, mark = _observed(desired)
     (change,) = inside_changes(desired, observed, mark.with_(supervised=True), None, reachable=True)
-    assert (change.what, change.after) == ("supervision", "none: it is no longer part of the subscription")
+    assert (change.what, sides(change)[1]) == (
+        "supervision",
+        "none: it is no longer part of the subscription",
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,12 @@ from hypothesis import assume, given, settings
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.contract.calendar import PARIS
-from orchestrator.nightly.due import BackupLine
-from orchestrator.nightly.guests import GuestLine, UpdateDelay
-from orchestrator.nightly.machines import MachineLine
+from orchestrator.nightly.due_backups import BackupLine
+from orchestrator.nightly.guest_look import GuestLine, UpdateDelay
+from orchestrator.nightly.machine_step import MachineLine
 from orchestrator.nightly.metrics import LAST_SUCCESS, write_metrics
 from orchestrator.nightly.result import NightReport
-from orchestrator.nightly.storages import StorageLine
+from orchestrator.nightly.storage_step import StorageLine
 from orchestrator.nightly.update_round import UpdateLine
 from orchestrator.shown import label
 from tests.unit.night_samples import (

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.contract.calendar import PARIS
-from orchestrator.nightly.due import BackupForecast
+from orchestrator.nightly.due_backups import BackupForecast
 from orchestrator.nightly.report import render_night
 from orchestrator.nightly.result import LineOfMachine
-from orchestrator.nightly.storages import StorageLine
+from orchestrator.nightly.storage_step import StorageLine
 from orchestrator.pages import Form
 from orchestrator.reports.words import Language
 from tests.unit.night_samples import (

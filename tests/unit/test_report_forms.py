@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.nightly.drift import DriftLine
+from orchestrator.nightly.drift_step import DriftLine
 from orchestrator.nightly.report import render_night
 from orchestrator.nightly.result import NightReport
 from orchestrator.pages import Form

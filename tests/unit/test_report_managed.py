@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.nightly.guests import GuestLine, UpdateDelay
+from orchestrator.nightly.guest_look import GuestLine, UpdateDelay
 from orchestrator.nightly.report import render_night
 from orchestrator.nightly.result import LineOfMachine, NightReport
 from orchestrator.nightly.update_round import UpdateLine

@@ -44,3 +44,29 @@ except HistoryMissing:
     assert "orchestrator.history.opening" in modules
     assert not {"sqlalchemy", "sqlite3"} & modules
     assert not list(tmp_path.iterdir())
+
+
+def test_help_loads_no_command_and_nothing_that_commands_are_made_of(tmp_path: Path) -> None:
+    modules = loaded(_RUN, "--help", folder=tmp_path)
+    assert not {"pydantic", "yaml", "rich.console", "sqlalchemy", "paramiko"} & modules
+    heavy = (
+        "operations.run",
+        "proxmox",
+        "planning",
+        "resources",
+        "applying",
+        "nightly",
+        "cli.plan",
+        "cli.apply",
+    )
+    assert not {name for name in heavy if f"orchestrator.{name}" in modules}
+
+
+def test_a_plan_looks_into_the_sites_before_it_loads_what_makes_it(tmp_path: Path) -> None:
+    """Hypervisors take their time: while they answer, planning is loaded."""
+    code = "import sys, orchestrator.cli.plan; print(*sorted(sys.modules), file=sys.stderr)"
+    modules = loaded(code, folder=tmp_path)
+    assert "orchestrator.operations.plan" in modules
+    assert not {
+        name for name in modules if name.startswith(("orchestrator.planning", "orchestrator.resources."))
+    }

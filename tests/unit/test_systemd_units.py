@@ -19,7 +19,7 @@ import yaml
 from orchestrator.cli import app
 from orchestrator.cli.diagnostics import LogFormat, diagnostics
 from orchestrator.contract.calendar import PARIS, window_closes
-from orchestrator.nightly.guests import UpdateDelay
+from orchestrator.nightly.guest_look import UpdateDelay
 from orchestrator.nightly.metrics import write_metrics
 from orchestrator.sites.model import SecretReference
 from orchestrator.sites.secrets import resolve

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import Reason
 from orchestrator.proxmox import (
     RedundancySettings,
     storage_type,
@@ -73,7 +74,7 @@ def ground_of(desired: DesiredMachine, state: ClusterState) -> Ground:
     )
 
 
-def obstacles(wanted: Redundancy, ground: Ground) -> Iterator[tuple[str, str]]:
+def obstacles(wanted: Redundancy, ground: Ground) -> Iterator[tuple[str, Reason]]:
     """Yield what cannot be had here: its name, and the reason with the way out."""
     if wanted.hardware:
         if not ground.shared and not ground.replicable:

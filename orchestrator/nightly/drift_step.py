@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.nightly.fence import reason
-from orchestrator.nightly.guests import GuestsSeen
+from rich.text import Text
+
+from orchestrator.errors import told
+from orchestrator.nightly.guest_look import GuestsSeen
 from orchestrator.nightly.result import LineOfMachine
 from orchestrator.nightly.step import Step
-from orchestrator.nightly.updates import UpdateStep
+from orchestrator.nightly.update_step import UpdateStep
 from orchestrator.planning.inside import inside_changes
 from orchestrator.planning.plan import Plan, SiteFailure, make_plan
 from orchestrator.planning.words import sides
@@ -21,8 +23,6 @@ from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.survey import read_for_plan
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from orchestrator.nightly.context import Night
     from orchestrator.nightly.telling import Telling
     from orchestrator.resources.holdings import SiteReading
@@ -51,8 +51,6 @@ class DriftStep(Step):
 
     def preview(self) -> Iterator[Text]:
         """What differs."""
-        from rich.text import Text
-
         for line in self.work.lines:
             if isinstance(line, DriftLine):
                 sides = " → ".join(side for side in (line.before, line.after) if side)
@@ -117,7 +115,7 @@ def drift_lines(
             try:
                 found = list(_lines(make_plan([machine], observed, now, failures=unread)))
             except Exception as error:
-                problems.append(f"drift of {machine.client}/{machine.name}: {reason(error)}")
+                problems.append(f"drift of {machine.client}/{machine.name}: {told(error)}")
                 continue
             lines += [line for line in found if (line.client, line.machine) == machine.key]
         return lines
@@ -169,7 +167,7 @@ def drift_inside(seen: GuestsSeen) -> list[DriftLine]:
                 machine.desired, machine.observed, machine.mark, seen.of(machine.key), reachable=True
             )
         except Exception as error:
-            changes = [Change(kind=Kind.NOTICE, what="guest", why=reason(error), drift=True)]
+            changes = [Change(kind=Kind.NOTICE, what="guest", why=told(error), drift=True)]
         lines += [
             DriftLine(
                 client=machine.desired.client,

@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, ClassVar
 
 from orchestrator.contract.calendar import PARIS
-from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.restore_testing import last_sound_test
 from orchestrator.nightly.result import Line, LineOfMachine
 from orchestrator.nightly.step import Step
@@ -80,14 +80,7 @@ class MachineStep(Step):
         told = {key(line) for line in report.of(BackupLine)}
         for line in report.of(MachineLine):
             if line.retention_days is not None and key(line) not in told:
-                yield BackupLine(
-                    client=line.client,
-                    machine=line.machine,
-                    site=line.site,
-                    node="",
-                    storage="",
-                    result="missing",
-                )
+                yield BackupLine(client=line.client, machine=line.machine, site=line.site, result="missing")
 
     @staticmethod
     def figures(report: NightReport, figures: Figures) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.freezing import Frozen
-from orchestrator.nightly.fence import reason
+from orchestrator.errors import told
 from orchestrator.nightly.result import NightReport
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.steps import STEPS
@@ -115,5 +115,5 @@ def _run(work: Work, step: Step) -> None:
     try:
         step.run()
     except Exception as error:
-        work.problems.append(f"{step.name}: the step was aborted: {reason(error)}")
-        work.night.tell("step-failed", name=step.name, reason=reason(error))
+        work.problems.append(f"{step.name}: the step was aborted: {told(error)}")
+        work.night.tell("step-failed", name=step.name, reason=told(error))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from orchestrator.applying.archive_tasks import running_backups
 from orchestrator.contract.calendar import night_begins, night_of
 from orchestrator.contract.retention import dated_later
-from orchestrator.nightly.fence import reason
+from orchestrator.errors import told
 from orchestrator.nightly.result import Line, LineOfMachine
 from orchestrator.nightly.schedule import Job, lower_bound, simulate
 from orchestrator.proxmox import parse_disk
@@ -48,8 +48,8 @@ class BackupLine(LineOfMachine):
 
     sighting: ClassVar[bool] = True
 
-    node: str
-    storage: str
+    node: str = ""
+    storage: str = ""
     result: Literal["done", "earlier", "failed", "not-started", "missing", "not-created"]
     message: str = ""
     started_at: dt.datetime | None = None
@@ -62,11 +62,6 @@ class BackupLine(LineOfMachine):
     def failed(self) -> bool:
         """Whether a backup that should have been made was not."""
         return self.result in ("failed", "not-started", "missing")
-
-    @property
-    def failures(self) -> int:
-        """How many things went wrong."""
-        return int(self.failed)
 
     @property
     def made(self) -> bool:
@@ -153,7 +148,7 @@ def plan_backups(
                 wanted = _wanted(night, machine)
                 found = _one(night, reading, machine, wanted, since, last_seconds) if wanted else None
             except Exception as error:  # whatever one machine stumbles over, the others are backed up
-                found = _failed(machine, reason(error))
+                found = _failed(machine, told(error))
             if isinstance(found, BackupLine):
                 settled.append(found)
             elif found is not None and (twin := due.get(found.job.key)):
@@ -255,7 +250,7 @@ def _with_begun(
             # What runs there is not known, so nothing is begun there: it might be done twice.
             for key in here:
                 item = due.pop(key)
-                problems.append(backup_line(item.mark, item.machine, "", "failed", message=reason(error)))
+                problems.append(backup_line(item.mark, item.machine, "", "failed", message=told(error)))
             continue
         for key in here:
             upid = begun.get(due[key].machine.summary.vmid)

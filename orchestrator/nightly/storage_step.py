@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 from orchestrator.contract.calendar import night_begins
 from orchestrator.contract.retention import dated_later
-from orchestrator.nightly.due import expected_size
-from orchestrator.nightly.fence import reason
+from orchestrator.errors import told
+from orchestrator.nightly.due_backups import expected_size
 from orchestrator.nightly.forecast import Forecast, Load, forecast
 from orchestrator.nightly.result import Line
 from orchestrator.nightly.step import Step
@@ -68,14 +68,9 @@ class StorageLine(Line):
     message: str = ""
 
     @property
-    def healthy(self) -> bool:
-        """Whether nothing is wrong with it."""
-        return not self.message
-
-    @property
-    def failures(self) -> int:
-        """How many things went wrong."""
-        return int(not self.healthy)
+    def failed(self) -> bool:
+        """Whether something is wrong with it."""
+        return bool(self.message)
 
 
 class StorageStep(Step):
@@ -92,9 +87,7 @@ class StorageStep(Step):
         """Storages in trouble."""
         words = telling.speech.words
         found = (
-            (line.name, line.site, line.message)
-            for line in telling.report.of(StorageLine)
-            if not line.healthy
+            (line.name, line.site, line.message) for line in telling.report.of(StorageLine) if line.failed
         )
         yield Failures(words.storage_unwell, words.storage_unwell_remedy, tuple(found), Urgency.BACKUP)
 
@@ -133,7 +126,7 @@ def storage_lines(night: Night, readings: Mapping[str, SiteReading], tonight: dt
             lines += _of_site(night, reading, tonight)
         except Exception as error:  # one site's figures take nobody else's away
             own = night.provider.sites[site].storage
-            text = f"its figures could not be read: {reason(error)}"
+            text = f"its figures could not be read: {told(error)}"
             lines.append(_line(site, own, site, "machines", None, text))
     return lines
 

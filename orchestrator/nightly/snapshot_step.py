@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from rich.text import Text
+
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.marking import change_mark
 from orchestrator.applying.snapshots import remove_snapshot, take_snapshot
 from orchestrator.contract.calendar import day_in_paris
-from orchestrator.nightly.fence import reason
+from orchestrator.errors import told
 from orchestrator.nightly.result import LineOfMachine
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import Failures
@@ -29,8 +31,6 @@ from orchestrator.resources.snapshot import (
 )
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from orchestrator.nightly.context import Night
     from orchestrator.nightly.telling import Telling
     from orchestrator.resources.desired import DesiredMachine
@@ -61,9 +61,9 @@ class SnapshotLine(LineOfMachine):
     expires_at: dt.datetime | None = None
 
     @property
-    def failures(self) -> int:
-        """How many things went wrong."""
-        return int(self.action in ("failed", "refused"))
+    def failed(self) -> bool:
+        """Whether it tells of a failure."""
+        return self.action in ("failed", "refused")
 
 
 class SnapshotStep(Step):
@@ -86,8 +86,6 @@ class SnapshotStep(Step):
 
     def preview(self) -> Iterator[Text]:
         """What would be taken."""
-        from rich.text import Text
-
         for machine, changes in self.due:
             for change in changes:
                 if change.kind is Kind.UNABLE:
@@ -166,8 +164,6 @@ class ExpiryStep(Step):
 
     def preview(self) -> Iterator[Text]:
         """What would be removed."""
-        from rich.text import Text
-
         for machine, snapshot in self._expiring:
             yield Text(
                 f"  - snapshot {snapshot} {_name(machine)}   its seven days are over (art. 3.2)", "red"
@@ -210,7 +206,7 @@ def due_snapshots(night: Night, sites: Iterable[SiteReading]) -> list[tuple[Obse
                 if change.kind in (Kind.SNAPSHOT, Kind.UNABLE)
             ]
         except Exception as error:
-            failed = Change(kind=Kind.UNABLE, what="snapshot *", why=reason(error))
+            failed = Change(kind=Kind.UNABLE, what="snapshot *", why=told(error))
             changes = [failed] if desired.snapshots else []
         if changes:
             found.append((machine, changes))
@@ -256,7 +252,7 @@ def note_taken(night: Night, sites: Iterable[SiteReading], limits: Limits) -> li
             with limits.write(machine.site, machine.summary.node):
                 change_mark(night.vm(machine, mark), lambda now: with_taken(now, desired, declared))
         except Exception as error:  # whatever one machine stumbles over, the others go on
-            text = f"it was taken, but that could not be noted: {reason(error)}"
+            text = f"it was taken, but that could not be noted: {told(error)}"
             return [_line(mark, machine.site, declared.name, "failed", text)]
         return []
 
@@ -281,7 +277,7 @@ def _take(
             taken = take_snapshot(vm, name, declared_for=declared.taken_on)
             change_mark(vm, lambda now: with_taken(now, desired, declared))
     except Exception as error:
-        why = reason(error)
+        why = told(error)
         night.tell("snapshot-failed", client=mark.client, machine=mark.machine, reason=why)
         return _line(mark, machine.site, name, "failed", why)
     night.tell("snapshot-taken", client=mark.client, machine=mark.machine, snapshot=name)
@@ -328,7 +324,7 @@ def _expire(
             with limits.write(machine.site, machine.summary.node):
                 remove_snapshot(vm, name, action="expire snapshot")
         except Exception as error:
-            why = reason(error)
+            why = told(error)
             night.tell("snapshot-failed", client=mark.client, machine=mark.machine, reason=why)
             lines.append(_line(mark, machine.site, name, "failed", f"could not be removed: {why}"))
         else:

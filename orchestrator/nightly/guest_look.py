@@ -11,12 +11,12 @@ from orchestrator.applying.looking import look_into_guests
 from orchestrator.applying.machine_update import Updatable
 from orchestrator.contract.calendar import working_hours_between
 from orchestrator.counting import counted
+from orchestrator.errors import Reason, told
 from orchestrator.guests.alerts import FirewallAlerts, since_last
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.packages import DueUpdates
 from orchestrator.history.delays import SEEN, Delays, delays
 from orchestrator.history.details import same_as_recorded
-from orchestrator.nightly.fence import reason
 from orchestrator.nightly.result import Line, LineOfMachine
 from orchestrator.nightly.update_round import UpdateLine
 
@@ -202,7 +202,7 @@ def guest_lines(
         try:
             line = _line(machine, found, ended.get(machine.key), measured, now)
         except Exception as error:  # one machine's odd answer takes no other's line away
-            line = _bare(machine, reason(error))
+            line = _bare(machine, told(error))
         line = replace(line, unsupervised=_unsupervised(machine, seen.of(machine.key)))
         lines.append(_with_alerts(line, seen.alerts.get(machine.key)))
     hours = measured.average_hours
@@ -219,7 +219,7 @@ def _bare(machine: Updatable, problem: str) -> GuestLine:
     )
 
 
-def _unsupervised(machine: Updatable, inside: InsideReading) -> str:
+def _unsupervised(machine: Updatable, inside: InsideReading) -> Reason:
     """Why a machine that should be supervised is not; empty if it is, or need not be, or nobody could look."""
     if not machine.desired.supervised or inside.problem:
         return ""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.nightly.fence import reason
+from orchestrator.errors import told
 from orchestrator.nightly.result import Line
 from orchestrator.nightly.step import Step
 from orchestrator.reports.page import Cell, Column, Section, Table, table_of
@@ -58,7 +58,7 @@ class ReadArchivesStep(Step):
             try:
                 fresh = with_archives(night.clusters[site], bare, storages, night.desired)
             except Exception as error:  # nothing of that site is known then, and nothing is removed there
-                fresh = SiteReading(observed=bare, unread=dict.fromkeys(storages, reason(error)))
+                fresh = SiteReading(observed=bare, unread=dict.fromkeys(storages, told(error)))
             readings[site] = fresh
             self.work.problems += [
                 f"backup storage {storage} of {site} went away during the night: {why}"

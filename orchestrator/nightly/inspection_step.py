@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from orchestrator.nightly.guests import GuestLine, GuestsSeen, UpdateDelay, guest_lines
+from orchestrator.errors import Reason
+from orchestrator.nightly.guest_look import GuestLine, GuestsSeen, UpdateDelay, guest_lines
 from orchestrator.nightly.missing import uninspected, whereabouts
 from orchestrator.nightly.step import Step
 from orchestrator.nightly.telling import MACHINE, Failures, key
 from orchestrator.nightly.update_round import UpdateLine
-from orchestrator.nightly.updates import UpdateStep, managed
+from orchestrator.nightly.update_step import UpdateStep, managed
 from orchestrator.reports.page import Cell, Column, Section, Table, table_of
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class InspectionStep(Step):
                 refused.labels(*labels).set(line.refused_ssh)
 
 
-def unseen_reason(telling: Telling, line: GuestLine) -> str:
+def unseen_reason(telling: Telling, line: GuestLine) -> Reason:
     """Why a machine could not be looked into; in our own words for a client, see :func:`trouble_reason`."""
     words = telling.speech.words
     if line.stopped:

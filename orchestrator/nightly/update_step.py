@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from rich.text import Text
+
 from orchestrator.applying.update_candidates import window_in_words
 from orchestrator.contract.calendar import UPDATE_DELAY_HOURS
 from orchestrator.counting import counted
+from orchestrator.errors import Reason
 from orchestrator.nightly.beside import GuestWork
-from orchestrator.nightly.guests import GuestLine, GuestsSeen, UpdateDelay
+from orchestrator.nightly.guest_look import GuestLine, GuestsSeen, UpdateDelay
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import MACHINE, Failures, Urgency, key
 from orchestrator.nightly.update_round import UpdateLine, UpdatePlan, plan_updates
 from orchestrator.reports.page import Cell, Column, Row, Section, Table, Tone, table_of
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from orchestrator.guests.packages import InstalledPackage
     from orchestrator.nightly.result import NightReport
     from orchestrator.nightly.telling import Telling
@@ -63,8 +64,6 @@ class UpdateStep(Step):
 
     def preview(self) -> Iterator[Text]:
         """The machines whose turn it is, and those that are held back."""
-        from rich.text import Text
-
         for update in self.plan.planned:
             client, name = update.machine.key
             when = (
@@ -220,7 +219,7 @@ def trouble_words(telling: Telling, trouble: Trouble) -> tuple[str, str]:
     return name, remedy if telling.provider else ""
 
 
-def trouble_reason(telling: Telling, line: UpdateLine) -> str:
+def trouble_reason(telling: Telling, line: UpdateLine) -> Reason:
     """Why a machine's updates went wrong.
 
     A client is told in our own words: the messages are the provider's, and that of a stopped wave, or of an Ansible run

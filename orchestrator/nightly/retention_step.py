@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from rich.text import Text
+
 from orchestrator.applying.archive_tasks import remove_archive
 from orchestrator.contract.calendar import day_in_paris, paris_time
 from orchestrator.contract.retention import Verdict
 from orchestrator.counting import counted
-from orchestrator.nightly.fence import reason
+from orchestrator.errors import told
 from orchestrator.nightly.result import LineOfMachine
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import Failures
@@ -21,8 +23,6 @@ from orchestrator.reports.page import Cell, Column, Row, Section, Tone, table_of
 from orchestrator.resources.backup import Archive, verdicts
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from orchestrator.nightly.context import Night
     from orchestrator.nightly.telling import Telling
     from orchestrator.resources.holdings import SiteReading
@@ -49,9 +49,9 @@ class RetentionLine(LineOfMachine):
     message: str = ""
 
     @property
-    def failures(self) -> int:
-        """How many things went wrong."""
-        return int(self.result == "failed")
+    def failed(self) -> bool:
+        """Whether it tells of a failure."""
+        return self.result == "failed"
 
 
 class RetentionStep(Step):
@@ -71,8 +71,6 @@ class RetentionStep(Step):
 
     def preview(self) -> Iterator[Text]:
         """What would be removed, and what would stay."""
-        from rich.text import Text
-
         for (client, name), verdict in self._over:
             stored = verdict.archive.stored
             if verdict.goes:
@@ -193,7 +191,7 @@ def _one(night: Night, key: tuple[str, str], verdict: Verdict[Archive]) -> Reten
     try:
         remove_archive(night.clusters[archive.site], night.journal, archive, client, machine, reason=because)
     except Exception as error:  # whatever one archive stumbles over, the others go on
-        why = reason(error)
+        why = told(error)
         night.tell("archive-failed", client=client, machine=machine, archive=archive.stored.volid, reason=why)
         return _line(key, archive, "failed", why)
     night.tell("archive-removed", client=client, machine=machine, archive=archive.stored.volid)

@@ -1,0 +1,83 @@
+"""A machine that is not there yet: it is made, or an existing one is taken over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+from orchestrator.guests.rules import describe_changes
+from orchestrator.planning.inside import new_supervision
+from orchestrator.planning.notes_room import notes_refusal
+from orchestrator.planning.refusals import (
+    address_conflict,
+    adoption_refusal,
+    image_notices,
+    image_refusal,
+    namesake,
+    no_address,
+    only_on,
+)
+from orchestrator.resources.attributes import ATTRIBUTES
+from orchestrator.resources.change import FIREWALL, Change, Kind, NewMachine
+from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.kinds import KINDS, asked_of_kinds
+from orchestrator.resources.observed import ObservedMachine, ObservedSite
+
+
+def creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address | None) -> tuple[Change, ...]:
+    """What making a machine takes, or why it cannot be made.
+
+    Args:
+        desired: the file's side.
+        site: where it would be made.
+        address: that was chosen for it; None if none could be.
+    """
+    if refusal := namesake(desired, site) or image_refusal(desired, site):
+        return (refusal,)
+    if address is None:
+        return (no_address(desired, site),)
+    if refusal := address_conflict(desired, site, address):
+        return (refusal,)
+    if impossible := tuple(
+        replace(change, thing=kind.name) for kind in KINDS for change in kind.refusals(desired, site.state)
+    ):
+        return impossible
+    if refusal := notes_refusal(desired, None, address):
+        return (refusal,)
+    made = NewMachine(
+        attributes={row.name: row.asked(desired, address) for row in ATTRIBUTES if row.created},
+        disks=dict(desired.disks),
+        address=address,
+        image=desired.image,
+        nodes=tuple(only_on(desired, site)),
+        backup_days=desired.backup_days,
+        kinds=asked_of_kinds(desired),
+    )
+    return (
+        Change(kind=Kind.CREATE, what="machine", after=made),
+        Change(
+            kind=Kind.FIREWALL if desired.power == "running" else Kind.WAITING,
+            what=FIREWALL,
+            thing=FIREWALL,
+            after=tuple(describe_changes(None, desired.policy)),
+        ),
+        *new_supervision(desired),
+        *image_notices(desired, site),
+    )
+
+
+def adoption(
+    desired: DesiredMachine, site: ObservedSite, found: ObservedMachine | None, address: IPv4Address | None
+) -> Change:
+    """Article 4.2: the machine is ours from now on; nothing of it changes but its notes, tags and pool."""
+    refusal = adoption_refusal(desired, site, found, address)
+    if refusal is not None or found is None:
+        return refusal or no_address(desired, site)
+    summary = found.summary
+    return Change(
+        kind=Kind.ADOPT,
+        what="machine",
+        before=f"VM {summary.vmid} {summary.name} on {summary.node}",
+        after="taken over as it is",
+        why="only its notes, tags and pool change; its guest is left alone until apply --guests",
+    )
