@@ -14,33 +14,35 @@ from orchestrator.cli.on_demand import Place, commands_of
 app = typer.Typer(
     cls=commands_of(
         {
-            "validate": Place(
-                "validate:validate", "Check clients' files, show every error. Needs no network."
-            ),
-            "plan": Place("plan:plan", "Show what apply would change, and change nothing."),
+            "validate": Place("validate:validate", "Check clients' files and report every error, offline."),
+            "plan": Place("plan:plan", "Show what would change. Changes nothing."),
             "apply": Place("apply:apply", "Show the plan, ask, and apply it."),
             "nightly": Place(
-                "nightly:nightly", "Snapshots, backups, retention, restore tests, and a report."
+                "nightly:nightly", "Run the nightly backups, updates, restore tests and report."
             ),
-            "update": Place("update:update", "Install updates in machines now, on request."),
-            "updates": Place("updates:updates", "Show due updates, and how long installing took."),
-            "show": Place("show:show", "Show machines as the hypervisors have them."),
-            "history": Place("history:history", "Show or verify what was done, the latest first."),
-            "freeze": Place("freeze:freeze", "Stop every change at every site at once."),
+            "update": Place("update:update", "Install updates now, with snapshot and rollback."),
+            "updates": Place("updates:updates", "Show due updates, held-back machines and average delays."),
+            "show": Place("show:show", "Show machines as they are, with their latest history."),
+            "history": Place("history:history", "Show the history, or verify that nobody altered it."),
+            "freeze": Place("freeze:freeze", "Stop all changes at every site at once, backups included."),
             "thaw": Place("freeze:thaw", "Resume changes at every site."),
             "reversibility": Place(
                 "reversibility:reversibility", "Write a client's reversibility plan (article 10)."
             ),
             "export": Place("export:export", "Copy the disks of stopped machines as qcow2 files."),
-            "inventory": Place("inventory:inventory", "Print our machines as an inventory for Ansible."),
-            "targets": Place("targets:targets", "Print supervised machines for Prometheus."),
-            "schema": Place("schema:schema", "Print the JSON Schema of the files."),
-            "bootstrap": Place("bootstrap:bootstrap", "Create role, user and token in a cluster."),
-            "doctor": Place("doctor:doctor", "Check every site and this computer."),
-            "completion": Place("completion:completion", "Print a script for completion in a shell."),
-            "import": Place("taking_over:import_", "Describe existing machines as a subscription file."),
-            "snapshot": Place("snapshot:app", "Snapshots of one machine."),
-            "backup": Place("backup:app", "Backups of machines: make, list, verify, restore."),
+            "inventory": Place("inventory:inventory", "Print a dynamic Ansible inventory of our machines."),
+            "targets": Place("targets:targets", "Print the supervised machines for Prometheus (file_sd)."),
+            "schema": Place("schema:schema", "Print a JSON Schema, for editors and other programs."),
+            "bootstrap": Place(
+                "bootstrap:bootstrap", "Print or run the commands that create role, user and token."
+            ),
+            "doctor": Place("doctor:doctor", "Check every site and this computer. Changes nothing."),
+            "completion": Place("completion:completion", "Print a shell completion script."),
+            "import": Place(
+                "taking_over:import_", "Describe existing machines in a file, to take them over."
+            ),
+            "snapshot": Place("snapshot:app", "Take, list, delete and roll back snapshots of a machine."),
+            "backup": Place("backup:app", "Make, list, verify and restore backups."),
         }
     ),
     no_args_is_help=True,

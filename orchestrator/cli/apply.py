@@ -22,8 +22,8 @@ Guests = Annotated[
     bool | None,
     typer.Option(
         "--guests/--no-guests",
-        help="Look into the machines first, and undo what was changed there by hand; or leave guests alone "
-        "altogether.  [default: guests get what their files changed]",
+        help="Inspect the machines first and undo what was changed there by hand; or skip guests altogether.  "
+        "[default: guests get what their files changed]",
     ),
 ]
 
@@ -38,10 +38,12 @@ def apply(
     allow: planning.Allow = None,
     plan: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Apply exactly this saved plan, or refuse and say what moved."),
+        typer.Option(
+            metavar="FILE", help="Apply exactly this saved plan, or refuse and say what changed since."
+        ),
     ] = None,
     max_plan_age: Annotated[
-        float, typer.Option(min=0, metavar="HOURS", help="With --plan: refuse a plan that is older.")
+        float, typer.Option(min=0, metavar="HOURS", help="With --plan: refuse an older plan.")
     ] = 24.0,
     yes: Yes = False,
     reason: Reason = "subscription change",
@@ -49,9 +51,10 @@ def apply(
     boot_timeout: BootTimeout = 600.0,
     history: session.HistoryPath = None,
 ) -> None:
-    """Make the machines what the files ask for. Shows the plan first and asks.
+    """Show the plan, ask, and apply it.
 
-    Interrupt it anywhere: what runs is finished or left to Proxmox, and the next run goes on from there.
+    It may be interrupted at any point: running tasks are finished or left to Proxmox, and the next run continues
+    from there.
     """
     if plan is not None and (paths or only or restart_now or quote or classes or allow or guests):
         session.fail(

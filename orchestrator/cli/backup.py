@@ -18,9 +18,7 @@ from orchestrator.operations.named_machine import MachineRequest
 from orchestrator.operations.restore import BesideRequest, InPlaceRequest
 from orchestrator.resources.backup import Archive
 
-app = typer.Typer(
-    no_args_is_help=True, help="Make, list, show the volume of, verify and restore backups of machines."
-)
+app = typer.Typer(no_args_is_help=True, help="Make, list, verify and restore backups.")
 
 _GIB = 1024**3
 _VM_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
@@ -43,7 +41,10 @@ def now(
     reason: Reason = "backup on demand",
     history: session.HistoryPath = None,
 ) -> None:
-    """Back a machine up now, to a storage at another site. A running guest goes on."""
+    """Back up a machine now, to a storage at another site.
+
+    A running machine keeps running.
+    """
     request = MachineRequest(target=target, inventory=inventory, reason=reason, history=history)
     made = backup.now(request, EVENTS)
     session.console().print(f"{made.stored.volid}   {made.stored.size / _GIB:.2f} GiB")
@@ -58,7 +59,10 @@ def verify(
     boot_timeout: BootTimeout = 600.0,
     history: session.HistoryPath = None,
 ) -> None:
-    """Restore an archive into an unplugged copy, boot it, look at it, and erase the copy: a restore test now."""
+    """Test an archive: restore it to a copy and boot it.
+
+    The copy has no network; it is inspected, then erased.
+    """
     request = VerifyRequest(
         target=target,
         inventory=inventory,
@@ -82,7 +86,7 @@ def restore_(
     target: Target,
     archive: Chosen = None,
     as_: Annotated[
-        str | None, typer.Option("--as", metavar="NAME", help="Beside the original, under this name.")
+        str | None, typer.Option("--as", metavar="NAME", help="Restore beside the original, under this name.")
     ] = None,
     in_place: Annotated[
         bool,
@@ -93,7 +97,8 @@ def restore_(
     confirm: Annotated[
         str | None,
         typer.Option(
-            metavar="CLIENT/MACHINE", help="With --in-place, where nobody can answer: its name again."
+            metavar="CLIENT/MACHINE",
+            help="With --in-place, when not running interactively: the machine's name again.",
         ),
     ] = None,
     files: Files = None,
@@ -102,7 +107,10 @@ def restore_(
     boot_timeout: BootTimeout = 600.0,
     history: session.HistoryPath = None,
 ) -> None:
-    """Restore an archive beside the original (--as NAME), or into it (--in-place)."""
+    """Restore an archive beside the machine or into it.
+
+    Beside the original with --as NAME, into it with --in-place.
+    """
     if (as_ is None) is not in_place:
         session.fail("say where: --as NAME restores beside the original, --in-place into it")
     if as_ is None:

@@ -30,7 +30,7 @@ def list_archives(
     inventory: session.Inventory = None,
     format: Format = session.OutputFormat.TEXT,
 ) -> None:
-    """Show archives: when they were made, until when they are kept, and how their restore tests ended."""
+    """List archives, their expiry and restore test results."""
     found = backup.listed(target, inventory, EVENTS)
     if format is session.OutputFormat.JSON:
         session.echo_json(json.dumps([_document(item) for item in found.kept], indent=2, default=str))
@@ -58,7 +58,10 @@ def show_volume(
     inventory: session.Inventory = None,
     format: Format = session.OutputFormat.TEXT,
 ) -> None:
-    """Show the volume of the backups, machine by machine and client by client (article 3.5)."""
+    """Show the size of backups, by machine and client.
+
+    Article 3.5.
+    """
     found = backup.listed(target, inventory, EVENTS)
     clients: dict[str, int] = {}
     for item in found.kept:

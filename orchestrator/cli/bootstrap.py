@@ -21,7 +21,7 @@ def bootstrap(
     inventory: session.Inventory = None,
     pve: Annotated[
         int | None,
-        typer.Option(metavar="8|9", help="The major version of Proxmox VE, if it cannot be asked."),
+        typer.Option(metavar="8|9", help="The major version of Proxmox VE, if the cluster cannot be asked."),
     ] = None,
     role: Annotated[str, typer.Option(help="The name of the role.")] = "Orchestrator",
     redundancy: Annotated[
@@ -39,7 +39,7 @@ def bootstrap(
         str | None,
         typer.Option(
             metavar="ADMIN_TOKEN",
-            help=f"Carry it out, as this administrator's token; its secret is asked for, or is in {_ADMIN_SECRET}.",
+            help=f"Run them with this administrator's token; its secret is asked for, or read from {_ADMIN_SECRET}.",
         ),
     ] = None,
     secret_file: Annotated[
@@ -48,15 +48,13 @@ def bootstrap(
     ] = None,
     renew_token: Annotated[
         bool,
-        typer.Option(
-            "--renew-token", help="Make an existing token again: the old secret is worth nothing then."
-        ),
+        typer.Option("--renew-token", help="Create an existing token again; its old secret stops working."),
     ] = False,
 ) -> None:
-    """Print the lines that give a cluster the role, the user and the token of the orchestrator; or carry them out.
+    """Print or run the commands that create role, user and token.
 
-    Nothing is changed without --run. What is there already is left, what is missing is added; afterwards
-    the token's privileges are looked at, as `orchestrator doctor` does.
+    Nothing is changed without --run. What exists already is kept, what is missing is added; afterwards the token's
+    privileges are checked, as `orchestrator doctor` does.
 
       orchestrator bootstrap paris --pve 9                  the lines for a node's shell
       orchestrator bootstrap paris --run 'root@pam!setup'   over the API

@@ -26,18 +26,20 @@ def doctor(
     site: Annotated[
         list[str] | None, typer.Option(metavar="SITE", help="Only this site. May be repeated.")
     ] = None,
-    guests: Annotated[bool, typer.Option("--guests/--no-guests", help="Enter one machine by SSH.")] = True,
+    guests: Annotated[
+        bool, typer.Option("--guests/--no-guests", help="Also connect to one machine by SSH.")
+    ] = True,
     output: Annotated[
         session.OutputFormat, typer.Option("--format", help="For people or for programs.")
     ] = session.OutputFormat.TEXT,
 ) -> None:
-    """Look at every site and at this computer, change nothing, and say what is wrong and what to do.
+    """Check every site and this computer. Changes nothing.
 
-    Reachability, certificate, version, quorum, each privilege, storages, backups in another data centre, templates,
-    bridges, clocks, the way into machines, Ansible. Clients' files are read where there are any: what they use
-    decides which privileges are needed.
+    Says what is wrong and how to fix it: reachability, certificate, version, quorum, each privilege, storages, backups
+    in another data centre, templates, bridges, clocks, access to machines, Ansible. Clients' files are read if there
+    are any: what they use decides which privileges are needed.
 
-    Exit codes, as monitoring expects them: 0 all is well, 1 warnings, 2 errors, 3 the inventory cannot be read.
+    Exit codes, as monitoring expects them: 0 no problem, 1 warnings, 2 errors, 3 the inventory cannot be read.
     """
     request = DoctorRequest(
         inventory=inventory, paths=tuple(paths or ()), sites=tuple(site or ()), guests=guests

@@ -21,12 +21,13 @@ def export(
         typer.Option("--files", help="Subscription files or folders.  [default: ./subscriptions]"),
     ] = None,
     inventory: session.Inventory = None,
-    reason: Annotated[str, typer.Option(help="Why: goes into the history.")] = "export of disks on request",
+    reason: Annotated[str, typer.Option(help="Why: recorded in the history.")] = "export of disks on request",
     history: session.HistoryPath = None,
 ) -> None:
-    """Copy the disks of machines that do not run, as qcow2 files with SHA256SUMS. Changes nothing in Proxmox.
+    """Copy the disks of stopped machines as qcow2 files.
 
-    Goes to the nodes by SSH (node_access in the sites' file): the API hands out no disk. May be repeated.
+    With SHA256SUMS beside them. Changes nothing in Proxmox. It connects to the nodes by SSH (node_access in the site
+    file), for the API does not export disks. May be repeated.
     """
     request = ExportRequest(
         target=target,

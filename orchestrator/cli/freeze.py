@@ -12,24 +12,27 @@ from orchestrator.operations.freeze import FreezeRequest, freeze_or_thaw
 
 
 def freeze(
-    reason: Annotated[str, typer.Argument(help="Why: everybody who is stopped reads it.")],
+    reason: Annotated[str, typer.Argument(help="Why: shown to everybody whose run is stopped.")],
     inventory: session.Inventory = None,
     history: session.HistoryPath = None,
 ) -> None:
-    """Stop every change at every site at once: applies, updates, restores, the night with its backups.
+    """Stop all changes at every site at once, backups included.
 
-    It stands in Proxmox, as a pool at each site, so it also stops what is run on other computers; runs under way stop
-    before their next step. Exit code 1 if a site could not be frozen, or the history could not be written.
+    The freeze is a pool in Proxmox at each site, so it also stops runs on other computers. Current runs stop before
+    their next step. Exit code 1 if a site could not be frozen, or the history could not be written.
     """
     _everywhere(FreezeRequest(action="freeze", why=reason, inventory=inventory, history=history))
 
 
 def thaw(
-    reason: Annotated[str, typer.Option(help="Why: goes into the history.")] = "changes may go on",
+    reason: Annotated[str, typer.Option(help="Why: recorded in the history.")] = "resume changes",
     inventory: session.Inventory = None,
     history: session.HistoryPath = None,
 ) -> None:
-    """Resume changes at every site. Says who had stopped them."""
+    """Resume changes at every site.
+
+    Says who had stopped them.
+    """
     _everywhere(FreezeRequest(action="thaw", why=reason, inventory=inventory, history=history))
 
 

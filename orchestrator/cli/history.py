@@ -27,7 +27,7 @@ def history(
         str | None,
         typer.Argument(
             metavar="[CLIENT[/MACHINE]|verify]",
-            help="Whose; or `verify`: check the whole chain (a client of that name is `verify/`).",
+            help="A client or machine; or `verify`: check the whole chain (a client of that name is `verify/`).",
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many entries at most.")] = 50,
@@ -42,7 +42,10 @@ def history(
     ] = None,
     history: session.HistoryPath = None,
 ) -> None:
-    """Show the history, the latest entry first. `verify` checks that nobody altered it (exit code 1: somebody did)."""
+    """Show the history, or verify that nobody altered it.
+
+    The latest entry comes first. `verify` checks the whole chain; exit code 1: somebody altered it.
+    """
     if noted is not None and target != _VERIFY:
         session.fail("--noted belongs to `orchestrator history verify`")
     if target == _VERIFY:

@@ -19,9 +19,9 @@ def inventory(
     ] = None,
     inventory: session.Inventory = None,
 ) -> None:
-    """Print our machines as a dynamic inventory for Ansible, with the host keys that are to be trusted.
+    """Print a dynamic Ansible inventory of our machines.
 
-    Machines whose firewall was never loaded, retired ones and those that do not run are left out.
+    With the host keys to trust. Machines whose firewall was never loaded, retired and stopped ones are left out.
     """
     if list_ == (host is not None):
         session.fail("ask for --list, or for one --host")

@@ -25,11 +25,11 @@ def main_options(
         LogFormat,
         typer.Option(
             envvar="ORCHESTRATOR_LOG_FORMAT",
-            help="Errors, steps, events: words or JSON lines. auto: words, but JSON for a night that nobody watches.",
+            help="Errors, steps, events: text or JSON lines. auto: text, but JSON for an unattended nightly run.",
         ),
     ] = LogFormat.AUTO,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress: results and errors alone.")
+        bool, typer.Option("--quiet", "-q", help="No progress, only results and errors.")
     ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Every step and every call to Proxmox, on standard error.")

@@ -25,35 +25,35 @@ def nightly(
     ] = None,
     at: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Begin at this time (22:00, or 2026-11-23T22:00, Europe/Paris)."),
+        typer.Option(metavar="TIME", help="Start at this time (22:00, or 2026-11-23T22:00, Europe/Paris)."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what the night would do now, or at --at; change nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be done now, or at --at; change nothing.")
     ] = False,
     in_working_hours: Annotated[
         bool,
         typer.Option(
             "--in-working-hours",
-            help="Run also Monday to Friday from 08:00 to 18:00 (article 3.5 says outside).",
+            help="Also run Monday to Friday, 08:00 to 18:00 (article 3.5 asks for other hours).",
         ),
     ] = False,
     report_dir: Annotated[
         Path | None,
-        typer.Option(help="Where the report goes, as Markdown and HTML.  [default: state directory]"),
+        typer.Option(help="Folder for the report, in Markdown and HTML.  [default: state directory]"),
     ] = None,
     client_reports: Annotated[
         Path | None,
-        typer.Option(help="Also one report for each client, with nothing of others in it, into this folder."),
+        typer.Option(help="Also write a report per client, without other clients' data, to this folder."),
     ] = None,
     language: Annotated[session.Language, typer.Option(help="The report's language.")] = session.Language.FR,
     metrics_file: Annotated[
-        Path | None, typer.Option(help="For Prometheus' node exporter: a .prom file in its textfile folder.")
+        Path | None, typer.Option(help="A .prom file in the textfile folder of Prometheus' node exporter.")
     ] = None,
     ping_url: Annotated[
         str | None,
         typer.Option(
             envvar="ORCHESTRATOR_PING_URL",
-            help="Dead man's switch: called when the night went well, /fail if not.",
+            help="Dead man's switch: called on success, with /fail appended on failure.",
         ),
     ] = None,
     boot_timeout: Annotated[
@@ -61,9 +61,11 @@ def nightly(
     ] = 600.0,
     history: session.HistoryPath = None,
 ) -> None:
-    """Snapshots, backups, retention, restore tests, and a report. Start it again after a kill: nothing is done twice.
+    """Run the nightly backups, updates, restore tests and report.
 
-    Exit code 0: all went well; 1: something failed, or the night could not begin.
+    It may be started again after it was killed: nothing is done twice.
+
+    Exit code 0: everything succeeded; 1: something failed, or the nightly jobs could not start.
     """
     request = NightRequest(
         inventory=inventory,

@@ -21,20 +21,20 @@ RestartNow = Annotated[
 ]
 Quote = Annotated[
     str | None,
-    typer.Option(metavar="REFERENCE", help="The accepted quote that covers what is charged (article 3.8.4)."),
+    typer.Option(metavar="REFERENCE", help="The accepted quote that covers charged changes (article 3.8.4)."),
 ]
 Classes = Annotated[
     list[str] | None,
     typer.Option(
         "--class",
         metavar="CLIENT/MACHINE=CLASS",
-        help="Class a machine's changes against the rules; goes into the history. May be repeated.",
+        help="Override the class of a machine's changes; recorded in the history. May be repeated.",
     ),
 ]
 Allow = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="RISK:WHERE", help="Allow exactly what the plan refuses by itself. May be repeated."
+        metavar="RISK:WHERE", help="Allow exactly this risk above the safety limits. May be repeated."
     ),
 ]
 
@@ -56,7 +56,7 @@ def plan(
     guests: Annotated[
         bool,
         typer.Option(
-            "--guests", help="Also look into the machines by SSH: rules, keys and packages changed by hand."
+            "--guests", help="Also inspect the machines by SSH: rules, keys and packages changed by hand."
         ),
     ] = False,
     quote: Quote = None,
@@ -76,7 +76,10 @@ def plan(
     ] = PlanFormat.TEXT,
     history: session.HistoryPath = None,
 ) -> None:
-    """Compare the files with the hypervisors and show every difference. Changes nothing."""
+    """Show what would change. Changes nothing.
+
+    Compares the files with what the hypervisors have, and shows every difference.
+    """
     request = PlanRequest(
         inventory=inventory,
         paths=tuple(paths or ()),

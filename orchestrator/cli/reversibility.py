@@ -23,20 +23,20 @@ class DocumentFormat(StrEnum):
 
 
 def reversibility(
-    client: Annotated[str, typer.Argument(help="Whose contract ends.")],
+    client: Annotated[str, typer.Argument(help="The client whose contract ends.")],
     files: Files = None,
-    language: Annotated[session.Language, typer.Option(help="The client's.")] = session.Language.FR,
-    format: Annotated[DocumentFormat, typer.Option(help="Of the document.")] = DocumentFormat.MARKDOWN,
+    language: Annotated[session.Language, typer.Option(help="The client's language.")] = session.Language.FR,
+    format: Annotated[DocumentFormat, typer.Option(help="The document's format.")] = DocumentFormat.MARKDOWN,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write this file, whole or not at all, instead of printing."),
     ] = None,
     inventory: session.Inventory = None,
 ) -> None:
-    """Draw up a client's reversibility plan: days, machines, disks, how to copy, what happens then (article 10).
+    """Write a client's reversibility plan (article 10).
 
-    Refused while nobody ended the contract, in default of payment, and when the thirty working days are over. Changes
-    nothing.
+    It names the days, the machines and their disks, how to copy them, and what happens afterwards. Refused before the
+    contract is ended, in default of payment, and once the thirty working days are over. Changes nothing.
     """
     request = ReversibilityRequest(
         client=client,

@@ -20,9 +20,10 @@ def schema(
     ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="The schema of plans in JSON instead.")] = False,
 ) -> None:
-    """Print the JSON Schema (2020-12) of subscription files. Editors complete and check files with it.
+    """Print a JSON Schema, for editors and other programs.
 
-    It knows keys, types and limits; what an offer allows is only checked by 'orchestrator validate'.
+    JSON Schema 2020-12 of subscription files; editors complete and check files with it. It knows keys, types and
+    limits; what an offer allows is only checked by 'orchestrator validate'.
     """
     if sites:
         document = json_schema(Provider, title="Sites of a provider")

@@ -10,8 +10,8 @@ import typer
 from orchestrator.cli import session
 
 Target = Annotated[str, typer.Argument(metavar="CLIENT/MACHINE", help="One machine.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Reason = Annotated[str, typer.Option(help="Why: goes into the history (article 3.8.1).")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+Reason = Annotated[str, typer.Option(help="Why: recorded in the history (article 3.8.1).")]
 Files = Annotated[
     list[Path] | None,
     typer.Option("--files", "-f", help="Subscription files or folders.  [default: ./subscriptions]"),

@@ -28,7 +28,10 @@ def show(
     inventory: session.Inventory = None,
     history: session.HistoryPath = None,
 ) -> None:
-    """Show machines as the hypervisors have them, with the last entries of their history. Reads no files."""
+    """Show machines as they are, with their latest history.
+
+    Reads the hypervisors and the history, no subscription files.
+    """
     seen = operation.show(target, inventory, history, EVENTS)
     out = session.console()
     for machine in seen.machines:

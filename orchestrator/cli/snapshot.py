@@ -17,7 +17,7 @@ from orchestrator.operations.snapshot import RollbackRequest, SnapshotRequest
 from orchestrator.proxmox import VmSnapshot
 from orchestrator.resources.snapshot import expires_at, owned
 
-app = typer.Typer(no_args_is_help=True, help="Take, list, remove, or go back to snapshots of one machine.")
+app = typer.Typer(no_args_is_help=True, help="Take, list, delete and roll back snapshots of a machine.")
 
 
 Name = Annotated[
@@ -33,7 +33,7 @@ def create(
     reason: Reason = "snapshot on demand",
     history: session.HistoryPath = None,
 ) -> None:
-    """Take a snapshot now. It is kept seven days; at most two at a time."""
+    """Take a snapshot now; kept seven days, at most two."""
     request = SnapshotRequest(target=target, name=name, inventory=inventory, reason=reason, history=history)
     taken = snapshots.create(request, EVENTS)
     session.console().print(
@@ -49,7 +49,10 @@ def list_(
         session.OutputFormat, typer.Option(help="For people or for programs.")
     ] = session.OutputFormat.TEXT,
 ) -> None:
-    """Show the snapshots of a machine, others' included, and when ours expire."""
+    """List a machine's snapshots, and when ours expire.
+
+    Snapshots that others made are listed too.
+    """
     found = snapshots.snapshots_of(target, inventory, EVENTS)
     if format is session.OutputFormat.JSON:
         session.echo_json(json.dumps([_for_programs(snapshot) for snapshot in found], indent=2))
@@ -90,7 +93,10 @@ def delete(
     reason: Reason = "snapshot removed on demand",
     history: session.HistoryPath = None,
 ) -> None:
-    """Remove a snapshot of ours before its seven days are over. The machine stays as it is."""
+    """Delete one of our snapshots before it expires.
+
+    The machine stays as it is.
+    """
     request = SnapshotRequest(target=target, name=name, inventory=inventory, reason=reason, history=history)
     question = f"Remove the snapshot {name} of {target}?"
     if snapshots.delete(request, lambda: confirmed(question, yes=yes), EVENTS):
@@ -108,7 +114,10 @@ def rollback(
     boot_timeout: BootTimeout = 600.0,
     history: session.HistoryPath = None,
 ) -> None:
-    """Bring a machine back to a snapshot. Says what is lost and asks; a running machine runs again afterwards."""
+    """Roll a machine back to a snapshot. Shows the loss and asks.
+
+    A running machine is started again afterwards.
+    """
     request = RollbackRequest(
         target=target,
         name=name,

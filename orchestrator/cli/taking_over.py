@@ -22,11 +22,11 @@ _TEXTS = {
 
 def import_(
     machines: Annotated[list[str], typer.Argument(metavar="NODE/VMID...", help="The machines to take over.")],
-    client: Annotated[str, typer.Option(help="Whose they are.")],
+    client: Annotated[str, typer.Option(help="The client they belong to.")],
     contract: Annotated[str, typer.Option(metavar="REFERENCE", help="The contract's number.")],
     starts: Annotated[str, typer.Option(metavar="DATE", help="The contract's first day.")],
     site: Annotated[
-        str | None, typer.Option(help="Where they are.  [default: the inventory's only site]")
+        str | None, typer.Option(help="The site they are at.  [default: the inventory's only site]")
     ] = None,
     offer: Annotated[str, typer.Option(help="The offer that they run under.")] = "cloud-vm-advanced",
     image: Annotated[
@@ -34,22 +34,26 @@ def import_(
         typer.Option(help="The site's image that is closest to what they run.  [default: its first]"),
     ] = None,
     address: Annotated[
-        str | None, typer.Option(help="Of the one machine, where neither Proxmox nor its agent knows it.")
+        str | None,
+        typer.Option(help="Address of the one machine, if neither Proxmox nor its agent knows it."),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Where the file goes.  [default: subscriptions/CLIENT.yaml]"),
+        typer.Option(metavar="FILE", help="The file to write.  [default: subscriptions/CLIENT.yaml]"),
     ] = None,
-    language: Annotated[session.Language, typer.Option(help="Of the report of gaps.")] = session.Language.FR,
+    language: Annotated[
+        session.Language, typer.Option(help="Language of the report of gaps.")
+    ] = session.Language.FR,
     format: Annotated[
         session.OutputFormat, typer.Option(help="For people or for programs.")
     ] = session.OutputFormat.TEXT,
     inventory: session.Inventory = None,
     history: session.HistoryPath = None,
 ) -> None:
-    """Write the file that describes existing machines, and report their gaps (article 4.2). Changes nothing in Proxmox.
+    """Describe existing machines in a file, to take them over.
 
-    `plan` then shows that they would be taken over as they are, `apply` does it, and the plan after that is empty.
+    Also reports their gaps against the offer (article 4.2). Changes nothing in Proxmox. `plan` then shows that they
+    would be taken over as they are, `apply` does it, and the plan after that is empty.
     """
     request = TakeOverRequest(
         machines=tuple(machines),

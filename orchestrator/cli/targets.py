@@ -19,11 +19,11 @@ def targets(
         typer.Option(help="Write this file, whole or not at all, instead of printing."),
     ] = None,
 ) -> None:
-    """Print the supervised machines for Prometheus' file_sd: address and labels.
+    """Print the supervised machines for Prometheus (file_sd).
 
-    A machine is there from the apply that installed its node exporter until the one that switched it off, and while
-    its file wants it to run. The alert rules in templates/prometheus expect the job name "machines". One that cannot
-    be read now stays as the file of --output has it, and the exit code is 1.
+    Each with its address and labels. A machine is listed from the apply that installed its node exporter until the one
+    that disabled it, and while its file wants it to run. The alert rules in templates/prometheus expect the job name
+    "machines". A machine that cannot be read now stays as the file of --output has it, and the exit code is 1.
     """
     found = supervised(inventory, output, EVENTS)
     if output is None:

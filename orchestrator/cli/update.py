@@ -22,12 +22,14 @@ from orchestrator.operations.update import DueFound, UpdateRequest
 def update(
     target: Annotated[str, typer.Argument(metavar="CLIENT[/MACHINE]", help="A client, or one machine.")],
     security_only: Annotated[
-        bool, typer.Option("--security-only", help="Leave the other updates for later.")
+        bool, typer.Option("--security-only", help="Install security updates only.")
     ] = False,
     check: Annotated[bool, typer.Option("--check", help="Show what is due; install nothing.")] = False,
     release: Annotated[
         bool,
-        typer.Option("--release", help="Somebody has looked: also machines that are held back."),
+        typer.Option(
+            "--release", help="Also update machines that are held back; somebody has inspected them."
+        ),
     ] = False,
     restart_now: Annotated[
         bool,
@@ -35,7 +37,7 @@ def update(
     ] = False,
     requested: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="When the client asked for it (2026-11-23T09:00); now, if absent."),
+        typer.Option(metavar="TIME", help="When the client asked for it (2026-11-23T09:00).  [default: now]"),
     ] = None,
     files: Files = None,
     inventory: session.Inventory = None,
@@ -49,9 +51,11 @@ def update(
     ] = 60.0,
     history: session.HistoryPath = None,
 ) -> None:
-    """Install updates now: a snapshot first, in waves, back where a machine is not well afterwards.
+    """Install updates now, with snapshot and rollback.
 
-    Exit code 0: all is well; 1: a machine was not updated, or is not well.
+    Machines are updated in waves. One that is unhealthy afterwards is rolled back to its snapshot.
+
+    Exit code 0: everything succeeded; 1: a machine was not updated, or is unhealthy.
     """
     request = UpdateRequest(
         target=target,

@@ -29,20 +29,21 @@ def updates(
     files: Files = None,
     inventory: session.Inventory = None,
     days: Annotated[
-        int, typer.Option(min=1, max=3660, help="How far back installed updates are counted.")
+        int, typer.Option(min=1, max=3660, help="Count updates installed in the last so many days.")
     ] = 90,
     no_refresh: Annotated[
         bool,
-        typer.Option("--no-refresh", help="Use the package lists that the machines have: quicker."),
+        typer.Option("--no-refresh", help="Do not refresh the machines' package lists first: faster."),
     ] = False,
     format: Annotated[
         session.OutputFormat, typer.Option(help="For people or for programs.")
     ] = session.OutputFormat.TEXT,
     history: session.HistoryPath = None,
 ) -> None:
-    """Show what is due in every managed machine, security updates apart, and the delay of those installed.
+    """Show due updates, held-back machines and average delays.
 
-    The contract's average is 72 working hours from publication, or from the client's request (article 3.8.3).
+    Security updates are shown separately. The contract's average is 72 working hours from publication, or from the
+    client's request (article 3.8.3).
     """
     request = DueRequest(target=target, inventory=inventory, files=tuple(files or ()), history=history)
     seen = due_updates(request, days=days, refresh=not no_refresh, events=EVENTS)

@@ -24,10 +24,10 @@ def validate(
         session.OutputFormat, typer.Option(help="For people or for programs.")
     ] = session.OutputFormat.TEXT,
 ) -> None:
-    """Check the clients' files and show every error of every file. Needs no network and no hypervisor.
+    """Check clients' files and report every error, offline.
 
-    Names of sites, networks and images, and the addresses' place in their networks, are checked only with an
-    inventory. Exit code: 0 (there may be warnings), 1 where there is an error.
+    Needs no network and no hypervisor. Names of sites, networks and images, and whether addresses are in their
+    networks, are checked only with an inventory. Exit code: 0 (there may be warnings), 1 where there is an error.
     """
     checked = operation.validate(paths or (), inventory)
     if format is session.OutputFormat.JSON:

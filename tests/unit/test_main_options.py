@@ -58,3 +58,13 @@ def test_a_list_of_commands_says_what_each_does_in_one_line(words: list[str]) ->
     listed = CliRunner().invoke(app, ["--help"]).stdout
     (line,) = re.findall(rf"(?m)^  {words[0]} +(\S.*)$", listed)
     assert line.endswith(".") and 10 < len(line) <= 60, "on one line, and whole"
+
+
+@pytest.mark.parametrize("words", list(_every_command())[1:], ids="-".join)
+def test_the_first_line_of_help_says_in_sixty_characters_what_the_command_does(words: list[str]) -> None:
+    shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "120"}).stdout
+    first = [line.strip() for line in shown.splitlines() if line.strip()][1]  # after the usage
+    assert first.endswith(".") and len(first) <= 60
+    listed = CliRunner().invoke(app, [*words[:-1], "--help"], env={"COLUMNS": "120"}).stdout
+    (summary,) = re.findall(rf"(?m)^  {words[-1]} +(\S.*)$", listed)
+    assert first.startswith(summary), "the list of commands says the same"
