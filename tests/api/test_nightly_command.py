@@ -41,7 +41,9 @@ def test_it_does_not_begin_in_working_hours_unless_told(night: NightDesk) -> Non
     for moment in ("2026-11-11T10:00", "2026-11-28T10:00", "2026-11-24T07:00", "2026-11-24T18:00"):
         shown = night.desk.run("nightly", "--dry-run", "--at", moment)
         assert shown.code == 0, "a public holiday, a Saturday, the early morning, the evening"
-    assert night.desk.run("nightly", "--at", "tonight").err.startswith("error  --at tonight is no time")
+    assert night.desk.run("nightly", "--at", "tonight").err.startswith(
+        "error  --at tonight is not a valid time"
+    )
     assert "there is no site nowhere" in night.desk.run("nightly", "--site", "nowhere").err
 
 
