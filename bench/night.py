@@ -27,7 +27,7 @@ from orchestrator.applying.journal import Journal
 from orchestrator.history import open_history
 from orchestrator.nightly.backup_step import BackupStep
 from orchestrator.nightly.context import Night
-from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.night_run import carry_out, plan_night
 from orchestrator.nightly.retention_step import RetentionLine
 from orchestrator.nightly.schedule import Job, lower_bound

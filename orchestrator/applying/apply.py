@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from orchestrator.applying.guests_stage import configure_guests
 from orchestrator.applying.host_keys import EveryHolder
 from orchestrator.applying.journal import Journal
 from orchestrator.applying.limits import Limits
@@ -295,8 +296,6 @@ def _guests_part(waiting: list[Waiting], ssh: SshSettings | None, boot_seconds: 
         return []
     if ssh is None:
         return [_left_alone(machine) for machine in waiting]
-    from orchestrator.applying.guests_stage import configure_guests  # Ansible is slow to import
-
     problems = configure_guests(waiting, ssh, boot_seconds=boot_seconds)
     outcomes = []
     for machine in waiting:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.guest_of_machine import guest_of
+from orchestrator.applying.guests_stage import configure_guests
 from orchestrator.applying.host_keys import key_holders
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.machine_work import MachineWork, Surroundings, Waiting
@@ -18,6 +19,7 @@ from orchestrator.applying.snapshots import roll_back
 from orchestrator.applying.stopped import Stopped
 from orchestrator.applying.vm import Vm
 from orchestrator.errors import OrchestratorError, Reason
+from orchestrator.guests import learn_host_keys, set_clock
 from orchestrator.guests.keys import fingerprints
 from orchestrator.planning.plan import MachinePlan
 from orchestrator.proxmox import Disk, ProxmoxError, VmSnapshot, newest_only, parse_disk
@@ -246,9 +248,6 @@ def refresh_guest(
     Returns:
         None if all went well, else the reason.
     """
-    from orchestrator.applying.guests_stage import configure_guests  # Ansible is slow to import
-    from orchestrator.guests import learn_host_keys, set_clock
-
     address = observed.address
     if address is None:
         return "the machine has no address that could be reached"

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+from typer._completion_shared import get_completion_script
 
 from orchestrator.cli import session
 
@@ -32,8 +33,6 @@ def completion(shell: Annotated[Shell, typer.Argument(help="The shell.")]) -> No
     orchestrator completion zsh > "${fpath[1]}/_orchestrator"
     orchestrator completion fish > ~/.config/fish/completions/orchestrator.fish
     """
-    from typer._completion_shared import get_completion_script
-
     session.echo(
         get_completion_script(
             prog_name="orchestrator", complete_var="_ORCHESTRATOR_COMPLETE", shell=shell.value

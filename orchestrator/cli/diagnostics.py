@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import sys
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TextIO
@@ -121,7 +122,5 @@ def json_for(stream: TextIO, text: str) -> str:
 
 
 def _nearest(character: str) -> str:
-    import unicodedata
-
     bare = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
     return _PLAIN.get(character) or bare or "?"

@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rich.text import Text
+
 from orchestrator.cli import session
 from orchestrator.cli.diagnostics import LogFormat, diagnostics, json_for
 from orchestrator.cli.night_words import BEGINS, ENDS, sentence
+from orchestrator.contract.calendar import paris_time
 from orchestrator.shown import visible
 
 if TYPE_CHECKING:
     from rich.status import Status
-    from rich.text import Text
 
     from orchestrator.cli.screen import Screen
     from orchestrator.nightly.context import Tell
@@ -99,8 +101,6 @@ class _Lines:
 
     def tell(self, event: str, **fields: Any) -> None:
         """Tell of an event. Callable from any thread."""
-        from orchestrator.contract.calendar import paris_time
-
         where = "/".join(str(fields.pop(key)) for key in ("client", "machine") if fields.get(key))
         with self._guard:
             self._follow(event, where, fields)
@@ -132,8 +132,6 @@ class _Lines:
         self.status.update(self._moving())
 
     def _moving(self) -> Text:
-        from rich.text import Text
-
         named = [f"{where} {words}" for where, words in list(self._under_way.items())[:_NAMED]]
         if more := len(self._under_way) - len(named):
             named.append(f"{more} more")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from orchestrator.doctor.findings import Finding, Place
+from orchestrator.guests import FirewallPolicy, Guest, GuestUnreachable, SshSettings, source_address_seen
 from orchestrator.proxmox import NotFound, read_vm
 from orchestrator.resources.desired import OWNER_TAG
 from orchestrator.resources.notes import read_mark
@@ -13,7 +14,6 @@ from orchestrator.resources.ownership import other_number
 from orchestrator.resources.static_addresses import addresses_in
 
 if TYPE_CHECKING:
-    from orchestrator.guests import Guest, SshSettings
     from orchestrator.proxmox import Cluster, ClusterState
     from orchestrator.sites.model import Management
     from orchestrator.subscriptions.openings import IPAddress
@@ -23,8 +23,6 @@ _SUBJECT = "SSH to machines"
 
 def choose(cluster: Cluster, state: ClusterState, user: str) -> Guest | None:
     """A machine to try: one of ours that runs, was delivered, and whose host keys are known. A call for each look."""
-    from orchestrator.guests import FirewallPolicy, Guest
-
     for vm in sorted(state.vms, key=lambda vm: vm.vmid):
         if OWNER_TAG not in vm.tags or vm.on is not True or vm.node in state.nodes_off:
             continue
@@ -50,8 +48,6 @@ def choose(cluster: Cluster, state: ClusterState, user: str) -> Guest | None:
 
 def enter(place: Place, target: Guest, management: Management, ssh: SshSettings) -> Iterator[Finding]:
     """Log in, change nothing, and say whether the firewall of machines knows where we come from."""
-    from orchestrator.guests import GuestUnreachable, source_address_seen
-
     try:
         seen = source_address_seen(target, ssh)
     except GuestUnreachable as error:

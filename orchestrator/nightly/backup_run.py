@@ -18,7 +18,7 @@ from orchestrator.applying.stopped import Stopped
 from orchestrator.applying.vm import Vm
 from orchestrator.contract.calendar import night_begins, night_of
 from orchestrator.errors import told
-from orchestrator.nightly.due import BackupLine, BackupPlan, Due, backup_line
+from orchestrator.nightly.due_backups import BackupLine, BackupPlan, Due, backup_line
 from orchestrator.nightly.schedule import Assignment, Dispatcher, Job
 from orchestrator.proxmox import ProxmoxError, StorageFull, TaskFailed
 from orchestrator.resources.backup import Archive

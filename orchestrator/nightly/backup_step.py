@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from rich.text import Text
+
 from orchestrator.contract.calendar import paris_time
 from orchestrator.counting import counted
 from orchestrator.nightly.backup_run import BackupRun
-from orchestrator.nightly.due import BackupForecast, BackupLine, BackupPlan, plan_backups
+from orchestrator.nightly.due_backups import BackupForecast, BackupLine, BackupPlan, plan_backups
 from orchestrator.nightly.missing import missing_backups, missing_of_broken_files, whereabouts
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import MACHINE, Failures, Urgency, key
 from orchestrator.reports.page import Cell
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from orchestrator.nightly.result import NightReport
     from orchestrator.nightly.telling import Telling
     from orchestrator.reports.figures import Figures
@@ -52,8 +52,6 @@ class BackupStep(Step):
 
     def preview(self) -> Iterator[Text]:
         """What would be made, the longest first, and whether it fits into the window."""
-        from rich.text import Text
-
         for line in self.plan.settled:
             if line.result == "failed":
                 yield Text(f"  ✗ backup {line.client}/{line.machine}   {line.message}", "red")

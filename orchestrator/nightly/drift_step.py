@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
 from orchestrator.errors import told
 from orchestrator.nightly.guest_look import GuestsSeen
 from orchestrator.nightly.result import LineOfMachine
@@ -21,8 +23,6 @@ from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.survey import read_for_plan
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from orchestrator.nightly.context import Night
     from orchestrator.nightly.telling import Telling
     from orchestrator.resources.holdings import SiteReading
@@ -51,8 +51,6 @@ class DriftStep(Step):
 
     def preview(self) -> Iterator[Text]:
         """What differs."""
-        from rich.text import Text
-
         for line in self.work.lines:
             if isinstance(line, DriftLine):
                 sides = " → ".join(side for side in (line.before, line.after) if side)

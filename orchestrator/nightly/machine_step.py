@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, ClassVar
 
 from orchestrator.contract.calendar import PARIS
-from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.restore_testing import last_sound_test
 from orchestrator.nightly.result import Line, LineOfMachine
 from orchestrator.nightly.step import Step

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from orchestrator.contract.calendar import day_in_paris
 from orchestrator.counting import counted, plural
 from orchestrator.errors import Reason
-from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.guest_look import GuestLine
 from orchestrator.nightly.step import Step
 from orchestrator.resources.desired import pool_of

@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
 from orchestrator.counting import counted
 from orchestrator.nightly.restore_testing import Candidate, RestoreTestLine, RestoreTests, last_sound_test
 from orchestrator.nightly.step import Step, Work
@@ -18,8 +20,6 @@ from orchestrator.reports.page import Cell, Section, Tone, table_of
 from orchestrator.resources.backup import newest_good
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from orchestrator.nightly.context import Night
     from orchestrator.nightly.telling import Telling
     from orchestrator.resources.holdings import SiteReading
@@ -48,8 +48,6 @@ class RestoreTestStep(Step):
 
     def preview(self) -> Iterator[Text]:
         """The sample."""
-        from rich.text import Text
-
         for test in self._chosen:
             mark = test.archive.mark
             last = f"last on {test.tested_on}" if test.tested_on else "never restored"

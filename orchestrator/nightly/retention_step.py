@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from rich.text import Text
+
 from orchestrator.applying.archive_tasks import remove_archive
 from orchestrator.contract.calendar import day_in_paris, paris_time
 from orchestrator.contract.retention import Verdict
@@ -21,8 +23,6 @@ from orchestrator.reports.page import Cell, Column, Row, Section, Tone, table_of
 from orchestrator.resources.backup import Archive, verdicts
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from orchestrator.nightly.context import Night
     from orchestrator.nightly.telling import Telling
     from orchestrator.resources.holdings import SiteReading
@@ -71,8 +71,6 @@ class RetentionStep(Step):
 
     def preview(self) -> Iterator[Text]:
         """What would be removed, and what would stay."""
-        from rich.text import Text
-
         for (client, name), verdict in self._over:
             stored = verdict.archive.stored
             if verdict.goes:

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from rich.text import Text
+
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.marking import change_mark
 from orchestrator.applying.snapshots import remove_snapshot, take_snapshot
@@ -29,8 +31,6 @@ from orchestrator.resources.snapshot import (
 )
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from orchestrator.nightly.context import Night
     from orchestrator.nightly.telling import Telling
     from orchestrator.resources.desired import DesiredMachine
@@ -86,8 +86,6 @@ class SnapshotStep(Step):
 
     def preview(self) -> Iterator[Text]:
         """What would be taken."""
-        from rich.text import Text
-
         for machine, changes in self.due:
             for change in changes:
                 if change.kind is Kind.UNABLE:
@@ -166,8 +164,6 @@ class ExpiryStep(Step):
 
     def preview(self) -> Iterator[Text]:
         """What would be removed."""
-        from rich.text import Text
-
         for machine, snapshot in self._expiring:
             yield Text(
                 f"  - snapshot {snapshot} {_name(machine)}   its seven days are over (art. 3.2)", "red"

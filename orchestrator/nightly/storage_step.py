@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from orchestrator.contract.calendar import night_begins
 from orchestrator.contract.retention import dated_later
 from orchestrator.errors import told
-from orchestrator.nightly.due import expected_size
+from orchestrator.nightly.due_backups import expected_size
 from orchestrator.nightly.forecast import Forecast, Load, forecast
 from orchestrator.nightly.result import Line
 from orchestrator.nightly.step import Step

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from rich.text import Text
+
 from orchestrator.applying.update_candidates import window_in_words
 from orchestrator.contract.calendar import UPDATE_DELAY_HOURS
 from orchestrator.counting import counted
@@ -17,8 +19,6 @@ from orchestrator.nightly.update_round import UpdateLine, UpdatePlan, plan_updat
 from orchestrator.reports.page import Cell, Column, Row, Section, Table, Tone, table_of
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from orchestrator.guests.packages import InstalledPackage
     from orchestrator.nightly.result import NightReport
     from orchestrator.nightly.telling import Telling
@@ -64,8 +64,6 @@ class UpdateStep(Step):
 
     def preview(self) -> Iterator[Text]:
         """The machines whose turn it is, and those that are held back."""
-        from rich.text import Text
-
         for update in self.plan.planned:
             client, name = update.machine.key
             when = (

@@ -11,7 +11,7 @@ from typing import Literal
 from orchestrator.counting import counted
 from orchestrator.errors import told
 from orchestrator.nightly.context import Tell
-from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.metrics import write_metrics
 from orchestrator.nightly.report import render_night
 from orchestrator.nightly.result import NightReport

@@ -9,13 +9,13 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
 from orchestrator.contract.calendar import paris_time
 from orchestrator.counting import counted
-from orchestrator.planning.charges import Charge, Intervention
+from orchestrator.planning.charges import Charge
 from orchestrator.planning.items import Document, ItemDocument, Told, items_of
 from orchestrator.planning.plan import MachinePlan, Plan
 from orchestrator.planning.safety import RISKS
@@ -24,6 +24,8 @@ from orchestrator.resources.change import Change, ChangeClass, Kind
 from orchestrator.resources.unreadable import Unreadable
 
 FORMAT_VERSION = 2
+
+Part = TypeVar("Part", bound=Document)
 
 
 class ChangeDocument(Document):
@@ -196,34 +198,27 @@ class PlanDocument(Document):
     summary: SummaryDocument
 
 
+def _from(form: type[Part], data: object, **others: Any) -> Part:
+    """A part of the document, with what has the same name in the plan, and some others."""
+    same = {name: getattr(data, name) for name in form.model_fields if name not in others}
+    return form(**same, **others)
+
+
 def _change(change: Change) -> ChangeDocument:
     before, after = sides(change)
-    told = {name: getattr(change, name) for name in ChangeDocument.model_fields}
-    return ChangeDocument(**{**told, "before": before, "after": after, "restart": when_words(change.restart)})
+    return _from(ChangeDocument, change, before=before, after=after, restart=when_words(change.restart))
 
 
 def _machine(plan: MachinePlan) -> MachineDocument:
-    return MachineDocument(
-        client=plan.client,
-        machine=plan.machine,
-        site=plan.site,
-        offer=plan.offer,
-        contract=plan.contract,
-        vmid=plan.vmid,
-        node=plan.node,
-        digest=plan.digest,
+    held = plan.intervention
+    return _from(
+        MachineDocument,
+        plan,
         address=str(plan.address) if plan.address else None,
-        refused=plan.refused,
         changes=[_change(change) for change in plan.shown],
         not_done=[_change(change) for change in plan.not_done],
-        intervention=_intervention(plan.intervention),
+        intervention=_from(InterventionDocument, held) if held else None,
     )
-
-
-def _intervention(held: Intervention | None) -> InterventionDocument | None:
-    if held is None:
-        return None
-    return InterventionDocument(**{name: getattr(held, name) for name in InterventionDocument.model_fields})
 
 
 def restarts(
@@ -330,33 +325,13 @@ def to_document(plan: Plan) -> PlanDocument:
         ],
         failures=[FailureDocument(site=failure.site, reason=failure.reason) for failure in plan.failures],
         unreadable=[
-            UnreadableDocument(
-                site=item.site,
-                kind=item.kind,
-                name=item.name,
-                vmid=item.vmid,
-                node=item.node,
-                client=item.client,
-                machine=item.machine,
-                copy_of_ours=item.copy,
-                reason=item.reason,
-                refuses=_refused_for(item, plan),
-            )
+            _from(UnreadableDocument, item, copy_of_ours=item.copy, refuses=_refused_for(item, plan))
             for item in plan.unreadable
         ],
         frozen=dict(plan.frozen),
-        dangers=[
-            RiskDocument(**{name: getattr(risk, name) for name in RiskDocument.model_fields})
-            for risk in plan.risks
-        ],
+        dangers=[_from(RiskDocument, risk) for risk in plan.risks],
         allowances=[
-            AllowanceDocument(
-                client=client,
-                per_month=allowance.per_month,
-                used=allowance.used,
-                planned=allowance.planned,
-                left=allowance.left,
-            )
+            _from(AllowanceDocument, allowance, client=client)
             for client, allowance in sorted(plan.allowances.items())
         ],
         summary=summary(plan),

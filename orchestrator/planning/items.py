@@ -21,7 +21,7 @@ Told = Annotated[str, BeforeValidator(lambda text: utf8(text) if isinstance(text
 class Document(BaseModel):
     """A part of a plan in the published format."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class ItemChangeDocument(Document):

@@ -31,7 +31,7 @@ class SavedPlanUnusable(OrchestratorError):
 
 
 class _Saved(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class PlanOptions(_Saved):

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.contract.calendar import add_working_days
 from orchestrator.nightly.contract_ends import ContractLine
-from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.restore_testing import RestoreTestLine
 from orchestrator.nightly.result import NightReport
 from orchestrator.nightly.retention_step import RetentionLine

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.contract.calendar import night_begins, night_of
 from orchestrator.nightly.archive_step import ForeignArchives
 from orchestrator.nightly.backup_step import BackupStep
-from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.machine_step import MachineLine
 from orchestrator.nightly.restore_testing import RestoreTestLine
 from orchestrator.nightly.retention_step import RetentionLine

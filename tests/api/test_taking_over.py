@@ -12,7 +12,7 @@ import yaml
 from orchestrator.contract.probation import probation_ends
 from orchestrator.history import open_history
 from orchestrator.nightly.drift_step import DriftLine
-from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.restore_testing import RestoreTestLine
 from orchestrator.resources.notes import read_mark
 from tests.api.desk import Desk, machine, subscription

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.resources.notes import read_mark, write_mark
 from tests.api.desk import Desk, machine, subscription
 from tests.api.night_desk import NightDesk

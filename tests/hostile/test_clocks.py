@@ -10,7 +10,7 @@ import pytest
 from orchestrator.contract.calendar import add_working_days
 from orchestrator.contract.retention import judge
 from orchestrator.nightly.contract_ends import ContractLine
-from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.result import NightReport
 from orchestrator.nightly.retention_step import RetentionLine
 from orchestrator.resources.backup import ArchiveMark, archive_notes

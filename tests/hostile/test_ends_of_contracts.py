@@ -40,7 +40,7 @@ def _line(night: NightDesk, days: int) -> ContractLine:
 def _archive(night: NightDesk, vmid: int, notes_of: str | None) -> dict[str, Any]:
     """An archive of a VM, with the notes of a machine of the client's."""
     made_at = (MONDAY_NIGHT - _DAY).timestamp()
-    mark = ArchiveMark(client="dupont", machine=notes_of or "", contract="C-dupont", days=7)
+    mark = ArchiveMark(client="dupont", machine=notes_of or "nobody", contract="C-dupont", days=7)
     return {
         "storage": STORE,
         "vmid": vmid,

@@ -11,7 +11,7 @@ import time
 import yaml
 
 from orchestrator.guests import SshSettings
-from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.guest_look import GuestLine
 from orchestrator.nightly.update_round import UpdateLine
 from orchestrator.nightly.update_step import UpdateStep

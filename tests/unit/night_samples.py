@@ -12,7 +12,7 @@ from orchestrator.contract.calendar import PARIS
 from orchestrator.guests.packages import InstalledPackage
 from orchestrator.nightly.archive_step import ForeignArchives, UnbelievedArchive
 from orchestrator.nightly.drift_step import DriftLine
-from orchestrator.nightly.due import BackupForecast, BackupLine
+from orchestrator.nightly.due_backups import BackupForecast, BackupLine
 from orchestrator.nightly.guest_look import GuestLine, UpdateDelay
 from orchestrator.nightly.machine_step import MachineLine
 from orchestrator.nightly.restore_testing import RestoreTestLine

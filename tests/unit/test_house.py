@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import subprocess
 import sys
@@ -43,3 +44,9 @@ def test_what_breaks_the_house_is_noticed(module: str, text: str, tmp_path: Path
     done = _lint(tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     assert Path(module).parent.name in done.stdout
+
+
+@pytest.mark.parametrize("package", ["guests", "history", "sites", "subscriptions"])
+def test_names_that_are_loaded_on_first_use_are_where_they_are_looked_for(package: str) -> None:
+    loaded = importlib.import_module(f"orchestrator.{package}")
+    assert all(getattr(loaded, name) for name in loaded.__all__)

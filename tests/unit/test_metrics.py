@@ -17,7 +17,7 @@ from hypothesis import assume, given, settings
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.contract.calendar import PARIS
-from orchestrator.nightly.due import BackupLine
+from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.guest_look import GuestLine, UpdateDelay
 from orchestrator.nightly.machine_step import MachineLine
 from orchestrator.nightly.metrics import LAST_SUCCESS, write_metrics

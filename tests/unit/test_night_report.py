@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.contract.calendar import PARIS
-from orchestrator.nightly.due import BackupForecast
+from orchestrator.nightly.due_backups import BackupForecast
 from orchestrator.nightly.report import render_night
 from orchestrator.nightly.result import LineOfMachine
 from orchestrator.nightly.storage_step import StorageLine
