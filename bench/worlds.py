@@ -63,7 +63,7 @@ def settled(folder: Path, fake: FakePve, machines: int, *, nodes: int = 1) -> De
 
 
 def point_at(desk: Desk, urls: Sequence[str]) -> None:
-    """Let the sites file name these addresses: the first one as the site's, all of them as those of the nodes."""
+    """Let the site file name these addresses: the first one as the site's, all of them as those of the nodes."""
     api = desk.sites["paris"]["api"]
     api["url"] = urls[0]
     api.pop("nodes", None)

@@ -245,7 +245,9 @@ class Program:
                     yield Message(text, _section_of(module.package), place)
             if isinstance(node, ast.Tuple) and module.package == "yaml_reader":
                 for text, allowed in self._pairs(module, node):
-                    yield Message(text, "Files", place, "The file is not as its format wants it.", allowed)
+                    yield Message(
+                        text, "Files", place, "The file does not have the expected format.", allowed
+                    )
 
     @staticmethod
     def _pairs(module: Module, node: ast.Tuple) -> Iterator[tuple[str, str]]:
@@ -257,7 +259,7 @@ class Program:
         remedy = " Or: ".join(text for text in dict.fromkeys(allowed) if _says_something(text))
         for text in found:
             if " " in text and _says_something(text):
-                yield text, remedy or "What belongs there stands under the line."
+                yield text, remedy or "What belongs there is under the line."
 
     @staticmethod
     def _reasons(module: Module, function: ast.FunctionDef) -> Iterator[str]:
@@ -293,7 +295,7 @@ class Program:
                 yield text, _section_of(module.package), *self._of_kind(name)
         elif name in ("ValueError", "PydanticCustomError") and module.package in _FILES:
             for text in module.texts(node.args[1 if name == "PydanticCustomError" else 0]):
-                yield text, "Files", "The value is not written as its key wants it.", _WRITE_IT
+                yield text, "Files", "The value does not have the form that its key expects.", _WRITE_IT
         elif (
             module.package in ("applying", "guests") and (said := _argument(node, 99, "message")) is not None
         ):
@@ -335,13 +337,15 @@ class Program:
         remedy = " Or: ".join(text for text in dict.fromkeys(allowed) if _says_something(text))
         for text in module.texts(_argument(node, first, "message")):
             means = (
-                module.rule_around(node) if name == "Finding" else "The file is not as its format wants it."
+                module.rule_around(node)
+                if name == "Finding"
+                else "The file does not have the expected format."
             )
             yield (
                 text.replace("{}", GAP),
                 "Files",
                 means,
-                remedy or "What belongs there stands under the line.",
+                remedy or "What belongs there is under the line.",
             )
 
 
@@ -415,19 +419,19 @@ def remedies() -> dict[str, Remedy]:
 
 _SECTIONS = {
     "Files": "What `orchestrator validate` and every command that reads files says about a client's file or a "
-    "sites' file. Each comes with its place, the line, and what is allowed; all of all files in one run.",
-    "Plans": "Refused changes (✗ in a plan): nothing at all is done to that machine. And saved plans "
+    "site file. Each comes with its place, the line, and what is allowed; one run reports all errors of all files.",
+    "Plans": "Refused changes (✗ in a plan): nothing is done to that machine. And saved plans "
     "that cannot be used. A line that begins with `refused: change:`, `restart:`, `retire:`, `erase:` or "
-    "`outside-window:` is a plan that refuses itself: [safety](safety.md).",
-    "Changes": "Why `apply`, a restore, a snapshot or an update stopped at one machine. Others went on; the next "
-    "run of the same command finishes what was begun.",
-    "Guests": "What happened on the way into a machine by SSH, or inside it.",
-    "Nights": "Problems in the report of a night.",
+    "`outside-window:` is a risk of a plan that exceeds the safety limits: [safety](safety.md).",
+    "Changes": "Why `apply`, a restore, a snapshot or an update stopped at one machine. The others continued; the "
+    "next run of the same command finishes what was started.",
+    "Guests": "What happened while connecting to a machine by SSH, or inside it.",
+    "Nights": "Problems in the nightly report.",
     "Commands": "Why a command ended before, or instead of, doing what it was asked.",
-    "Examination": "What `orchestrator doctor` finds, with the remedy that it gives: [what it looks at](doctor.md).",
-    "Secrets": "Why a token's secret could not be had. No such message holds any of the secret.",
+    "Examination": "What `orchestrator doctor` finds, and how to fix it: [what it checks](doctor.md).",
+    "Secrets": "Why a token's secret could not be read. No message contains any part of the secret.",
     "History": "Why the history could not be written or read. Without it nothing is changed.",
-    "Proxmox": "What the way to Proxmox's API may say. All begin with the site and the call.",
+    "Proxmox": "Errors of the connection to Proxmox's API. All begin with the site and the call.",
 }
 
 
@@ -440,10 +444,10 @@ def page() -> str:
         "<!-- Written by `make reference`, from the program and tools/remedies.yaml. -->\n",
         textwrap.dedent(
             """\
-            Every error message of the program. Search for the part of yours that names nothing of yours: `…` stands
+            Every error message of the program. Search for a part of yours that contains no names or values: `…` stands
             for what differs each time. Many begin with a client and a machine, or a site; that is left out here. Each
-            message says itself what to do; here is why it comes, and what else helps. What becomes of a fault in the
-            middle of a change stands in [faults](faults.md).
+            message says what to do; this page adds why it occurs and what else helps. What happens after a fault in the
+            middle of a change is in [faults](faults.md).
             """
         ),
     ]
@@ -455,11 +459,11 @@ def page() -> str:
                 parts.append(_entry([message.text], said.means, said.remedy))
     parts.append("## What Proxmox itself says\n")
     parts.append(
-        "Proxmox's own words, in an answer or at the end of a task's log, and what the orchestrator takes them for. "
-        "The first that fits counts.\n"
+        "Proxmox's own words, in an answer or at the end of a task's log, and how the orchestrator reads them. "
+        "The first match counts.\n"
     )
     parts += [_entry(*rule) for rule in proxmox_rules()]
-    parts.append("Whatever else it says is one of these:\n")
+    parts.append("Everything else is one of these:\n")
     parts += [_entry([_plain(name)], means, remedy) for name, means, remedy in proxmox_kinds()]
     return "\n".join(parts)
 

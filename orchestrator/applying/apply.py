@@ -287,7 +287,7 @@ def _left_alone(machine: Waiting) -> Outcome:
     client, name = machine.key
     if not machine.inside:
         return Outcome(client=client, machine=name, result="done")
-    message = "the guest was left alone, as asked: nothing in it was changed"
+    message = "the guest was skipped, as requested: nothing in it was changed"
     return Outcome(client=client, machine=name, result="partly", message=message)
 
 

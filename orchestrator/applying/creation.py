@@ -160,7 +160,9 @@ class _Clone:
             tries += 1
             with suppress(AlreadyExists, Uncertain):
                 self.work.cluster.post(path, params=params)
-        raise Stopped("nobody knows whether its clone was begun: look at the node's tasks, then apply again")
+        raise Stopped(
+            "it is unknown whether its clone was started: look at the node's tasks, then apply again"
+        )
 
     def _find(self, vmid: int) -> ObservedMachine | None:
         """The machine, wherever it is by now; None if no VM has its number and its mark."""

@@ -54,8 +54,8 @@ def erase_machine(vm: Vm, *, contract: str) -> None:
             return
         if (marked := own_mark(vm, config).contract) != contract:
             raise Stopped(
-                f"VM {vm.vmid} on {vm.node} carries the contract {marked} now, not {contract}: it is left alone; look "
-                "at its notes"
+                f"VM {vm.vmid} on {vm.node} carries the contract {marked} now, not {contract}: it was skipped; "
+                "check its notes"
             )
         if vm.vmid not in _members(vm):
             raise Stopped(

@@ -1,6 +1,6 @@
 """Copying a machine's disks from its node, as qcow2 files with checksums (article 10).
 
-Proxmox's API hands out no disk, so this goes to the node by SSH, with the host key that the sites' file names. The node
+Proxmox's API hands out no disk, so this goes to the node by SSH, with the host key that the site file names. The node
 finds the volume (``pvesm path``), writes a qcow2 file of it into /var/tmp, sums it and sends it; the sum is computed
 anew here. An interrupted copy leaves nothing that the next one does not replace.
 
@@ -148,7 +148,7 @@ def _ssh(access: NodeAccess, node: str) -> list[str]:
     if where is None:
         known = ", ".join(sorted(access.addresses)) or "none"
         raise Stopped(
-            f"the sites' file does not say where {node} is reached: node_access.addresses has {known}"
+            f"the site file does not say where {node} is reached: node_access.addresses has {known}"
         )
     host, _, port = where.partition(":")
     options = {

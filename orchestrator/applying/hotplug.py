@@ -53,7 +53,7 @@ def after_refusal(vm: Vm, error: BadParameters, notes: str) -> None:
         ) from error
     _take_back(vm, cards, notes)
     raise Stopped(
-        f"the running machine did not take a setting, which was taken back: {told}: correct it in the sites file or "
+        f"the running machine did not take a setting, which was taken back: {told}: correct it in the site file or "
         "in Proxmox, then apply again"
     ) from error
 

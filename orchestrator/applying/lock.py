@@ -269,7 +269,7 @@ class _SiteLock:
         if there is not None and there.site != self.note.site:
             raise LocksUnavailable(
                 f"the sites {there.site} and {self.note.site} of the inventory are one cluster: name each cluster once "
-                "in the sites' file"
+                "in the site file"
             )
 
     def renew(self) -> None:

@@ -234,7 +234,7 @@ class OneUpdate:
         return replace(
             result,
             status="unreachable",
-            message=f"an earlier run was killed in the middle of this update, and it could not be gone on with: "
+            message=f"an earlier run was killed in the middle of this update, and it could not be continued: "
             f"{result.message}",
         )
 
@@ -298,7 +298,7 @@ class OneUpdate:
                 f"(orchestrator snapshot rollback {name} {snapshot.name}); {_HELD}"
             )
         why = self._note.reason or "it is gone"
-        return f"there is no snapshot to go back to ({why}): mend it in the machine; {_HELD}"
+        return f"there is no snapshot to go back to ({why}): repair it in the machine; {_HELD}"
 
     # What is noted, and where
 

@@ -36,8 +36,8 @@ def own_mark(vm: Vm, config: VmConfig) -> Mark:
 
 def _lost(vm: Vm, why: str) -> Stopped:
     return Stopped(
-        f"VM {vm.vmid} on {vm.node} is no longer surely {vm.client}/{vm.machine}: {why}; nothing more is done to it. "
-        "Put its notes and tags back, or plan again"
+        f"VM {vm.vmid} on {vm.node} is no longer certain to be {vm.client}/{vm.machine}: {why}; nothing more is done "
+        "to it. Put its notes and tags back, or plan again"
     )
 
 

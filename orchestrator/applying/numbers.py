@@ -49,7 +49,7 @@ class Numbers:
                     "every free VM id was given to a machine of this run already",
                     site=self._cluster.site,
                     call="the choice of a VM id",
-                    remedy="widen `vmids` of the site in the sites file",
+                    remedy="widen `vmids` of the site in the site file",
                 )
             self._given.add(number)
             return number

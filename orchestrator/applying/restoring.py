@@ -249,7 +249,7 @@ def _unplug(copy: Copy) -> None:
     config = copy.cluster.get(f"{copy.path}/config")
     if read_copy_mark(str(config.get("description") or "")) != copy.mark:
         raise Stopped(
-            f"VM {copy.vmid} on {copy.node} is not the copy that was asked for: it is left alone; look at its notes"
+            f"VM {copy.vmid} on {copy.node} is not the copy that was asked for: it was skipped; check its notes"
         )
     cards = {key: PropertyString.parse(str(value)) for key, value in config.items() if _NIC.fullmatch(key)}
     plugged = {
@@ -280,7 +280,7 @@ def remove_copy(copy: Copy) -> None:
         tags = re.split(r"[;, ]+", str(config.get("tags") or ""))
         if now != mark or now.purpose == "restored" or COPY_TAG not in tags:
             raise Stopped(
-                f"VM {copy.vmid} on {copy.node} is not the copy that it was: it is left alone; look at its notes"
+                f"VM {copy.vmid} on {copy.node} is not the copy that it was: it was skipped; check its notes"
             )
         if cluster.get(f"{copy.path}/status/current")["status"] != "stopped":
             cluster.run_task("POST", f"{copy.path}/status/stop", timeout_seconds=_STOP_SECONDS)

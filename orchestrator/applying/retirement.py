@@ -67,7 +67,7 @@ def _last_backup(work: MachineWork, observed: ObservedMachine) -> None:
     ]
     if not fit:
         raise Stopped(
-            f"none of its backup storages ({', '.join(wanted) or 'none in the sites file'}) is available on "
+            f"none of its backup storages ({', '.join(wanted) or 'none in the site file'}) is available on "
             f"{summary.node}, so it gets no last backup: it is stopped and kept; apply again when one is"
         )
     roomiest = max(fit, key=lambda storage: storage.maxdisk - storage.disk)

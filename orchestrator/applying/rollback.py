@@ -118,7 +118,7 @@ def address_of_another(vm: Vm, machine: ObservedMachine, loss: Loss) -> Reason |
             )
     if unknown := addresses_unknown(site):
         return (
-            f"it would have {former[0]} again, and nobody knows whether that is free: addresses could not be read "
+            f"it would have {former[0]} again, and it is unknown whether that is free: addresses could not be read "
             f"({'; '.join(unknown[:_LISTED])}). See that they can be read, then run this again"
         )
     return None

@@ -84,7 +84,7 @@ class UpdateRun:
         if not (self.terms.released and machine.held):
             return machine.ended("nothing-due", reboot=due.reboot)
         problem = OneUpdate(machine, self.terms).release()
-        return problem or machine.ended("nothing-due", reboot=due.reboot, message="held back no more")
+        return problem or machine.ended("nothing-due", reboot=due.reboot, message="no longer held back")
 
     def _wave(
         self, group: Sequence[Updatable], number: int, *, wait: bool

@@ -105,5 +105,7 @@ def _secret_of(admin: str) -> str:
     if secret:
         return secret
     if not session.interactive():
-        session.fail(f"the administrator's secret is not in {_ADMIN_SECRET}, and nobody is there to be asked")
+        session.fail(
+            f"the administrator's secret is not in {_ADMIN_SECRET}, and this is not an interactive terminal"
+        )
     return session.answer_to(f"Secret of {admin}", hidden=True)

@@ -41,7 +41,7 @@ def judge_addresses(
 
     Args:
         place: the site.
-        api: as the sites file has it.
+        api: as the site file has it.
         shaken: how each handshake ended, by node.
         known: the nodes of the cluster; empty if they could not be read.
         foreign: addresses at which another cluster answers, and what tells it.
@@ -54,20 +54,20 @@ def judge_addresses(
             yield place.error(
                 subject,
                 f"the cluster has no node {node}; it has {', '.join(sorted(known))}",
-                "correct api.nodes in the sites file",
+                "correct api.nodes in the site file",
             )
         elif ended.expires is None and ended.refused is None:
             yield place.warning(
                 subject,
                 f"no connection to {api.nodes[node]}: {ended.reason}; the other addresses are used instead",
                 "see that the node is up, that pveproxy runs there (systemctl status pveproxy), and that no firewall "
-                "is in between; the address is api.nodes of the sites file",
+                "is in between; the address is api.nodes of the site file",
             )
         elif why := foreign.get(api.nodes[node]):
             yield place.error(
                 subject,
                 f"{api.nodes[node]} is not used: {why}",
-                "correct api.nodes in the sites file; a node that was taken out of the cluster is to be wiped, for it "
+                "correct api.nodes in the site file; a node that was taken out of the cluster is to be wiped, for it "
                 "still has the cluster's keys",
             )
         else:

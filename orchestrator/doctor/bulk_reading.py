@@ -1,4 +1,4 @@
-"""Whether all configurations can be read at once, where the sites file asks for it."""
+"""Whether all configurations can be read at once, where the site file asks for it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def judge_bulk_reading(place: Place, cluster: Cluster, vms: Collection[VmSummary
             yield place.warning(
                 subject,
                 f"the configurations cannot be read, so plans ask the API for every machine: {error}",
-                "set it up as docs/bulk-reading.md says, or take bulk_reading out of the sites file",
+                "set it up as docs/bulk-reading.md says, or take bulk_reading out of the site file",
             )
         else:
             yield place.ok(

@@ -104,7 +104,7 @@ def judge(
             "API",
             f"no connection to {url}: {shaken.reason}",
             "see that the node is up, that pveproxy runs there (systemctl status pveproxy), and that no firewall is in "
-            "between; the host and port are api.url of the sites file",
+            "between; the host and port are api.url of the site file",
         )
     elif shaken.refused == _EXPIRED:
         yield place.error(subject, f"it has expired ({shaken.reason})", renew)

@@ -138,7 +138,7 @@ def judge_bridges(
                 subject,
                 f"{', '.join(without)} has none that the token may use; the network {', '.join(networks)} needs it",
                 "make it there (Node > System > Network), give the token SDN.Use on it, or correct `bridge` in the "
-                "sites file",
+                "site file",
             )
         elif bridges:
             yield place.ok(subject, f"on {', '.join(sorted(bridges))}")

@@ -58,7 +58,7 @@ def examine_site(
 
     Args:
         name: of the site.
-        site: what the sites file says of it.
+        site: what the site file says of it.
         management: how machines are reached.
         connect: makes a client of the API, given the token's secret.
         extra: privileges that are needed besides, for what files ask there.
@@ -86,7 +86,7 @@ def examine_site(
     except SecretUnavailable as error:
         findings.append(
             place.error(
-                "token", f"its secret cannot be had: {error}", "see token_secret in docs/site-file.md"
+                "token", f"its secret could not be read: {error}", "see token_secret in docs/site-file.md"
             )
         )
         return findings
@@ -170,7 +170,7 @@ def _second_sites(place: Place, site: Site, state: ClusterState) -> Iterator[Fin
             yield place.error(
                 f"second site {second}",
                 f"the cluster has no node {', '.join(strange)}; it has {', '.join(sorted(known))}",
-                "correct second_sites in the sites file",
+                "correct second_sites in the site file",
             )
         else:
             yield place.ok(f"second site {second}", ", ".join(nodes.nodes))

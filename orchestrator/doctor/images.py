@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 def judge_images(
     place: Place, site: Site, vms: Sequence[VmSummary], configs: Mapping[int, VmConfig | ProxmoxError]
 ) -> Iterator[Finding]:
-    """Look at each image of the sites file.
+    """Look at each image of the site file.
 
     Args:
         place: the site.
-        site: what the sites file says.
+        site: what the site file says.
         vms: the cluster's VMs.
         configs: of the templates, by VM id, or why one could not be read.
     """
@@ -33,14 +33,14 @@ def judge_images(
         subject = f"image {name}"
         if not templates:
             what = (
-                f"VM {found[0].vmid} {image.template} is no template"
+                f"VM {found[0].vmid} {image.template} is not a template"
                 if found
                 else f"no template is called {image.template}"
             )
             remedy = (
                 f"`qm template {found[0].vmid}` on {found[0].node}"
                 if found
-                else "make one (docs/proxmox.md), or correct `images` in the sites file"
+                else "make one (docs/proxmox.md), or correct `images` in the site file"
             )
             unnamed = sum(not vm.named and vm.on is None for vm in vms)
             if unnamed and not found:

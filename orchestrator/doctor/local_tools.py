@@ -79,10 +79,10 @@ def judge_keys(provider: Provider) -> Iterator[Finding]:
         yield _PLACE.error(
             subject,
             f"{path} does not belong to management.ssh_public_key: machines would be made that nobody can enter",
-            f"`ssh-keygen -y -f {path}` prints the right public key for the sites file",
+            f"`ssh-keygen -y -f {path}` prints the right public key for the site file",
         )
     else:
-        yield _PLACE.ok(subject, f"{path}, and its public half in the sites file")
+        yield _PLACE.ok(subject, f"{path}, and its public half in the site file")
     for name, site in provider.sites.items():
         if site.node_access is None:
             continue
@@ -108,7 +108,7 @@ def _unusable(path: Path) -> tuple[str, str] | None:
     except OSError as error:
         return (
             f"{path} cannot be read: {error.strerror}",
-            "make it with ssh-keygen, or correct the path in the sites file",
+            "make it with ssh-keygen, or correct the path in the site file",
         )
     if stat.S_IMODE(about.st_mode) & 0o077:
         return f"{path} can be read by others", f"chmod 600 {path}"

@@ -29,7 +29,7 @@ def judge_storages(
 
     Args:
         place: the site.
-        site: what the sites file says.
+        site: what the site file says.
         storages: as the cluster lists them, one entry a node.
         home: the site's nodes that are online.
         settings: the storages' own settings, by name, as far as the token may see them.
@@ -69,7 +69,7 @@ def _usable(
             subject,
             f"the cluster has none of that name, or it is disabled, or the token lacks Datastore.Audit on it; "
             f"{purpose} have no place",
-            "add or enable it (Datacenter > Storage), or correct the sites file",
+            "add or enable it (Datacenter > Storage), or correct the site file",
         )
         return
     if content not in entries[0].content:
@@ -128,7 +128,7 @@ def _snapshots(place: Place, site: Site, kind: str) -> Iterator[Finding]:
     else:
         yield place.error(
             subject,
-            f"{kind} with {chosen or 'raw'} disks cannot: no snapshots (art. 3.2), and updates without a way back",
+            f"{kind} with {chosen or 'raw'} disks cannot: no snapshots (art. 3.2), and updates without rollback",
             "set disk_format: qcow2 for the site where the storage keeps files; else use LVM-thin, ZFS or Ceph",
         )
 
@@ -146,8 +146,8 @@ def _elsewhere(
     if name == site.storage:
         yield place.error(
             subject,
-            f"it is also the storage of the machines' disks, so it cannot stand at {where}",
-            "name a storage that stands in the other data centre (art. 3.5)",
+            f"it is also the storage of the machines' disks, so it cannot be at {where}",
+            "name a storage in the other data centre (art. 3.5)",
         )
     elif storage_type(entry.kind).folder and not entry.shared and not settings.get("is_mountpoint"):
         yield place.warning(
@@ -158,4 +158,4 @@ def _elsewhere(
             "is not mounted; or use NFS, CIFS or a Proxmox Backup Server",
         )
     else:
-        yield place.ok(subject, f"{entry.kind}, said to stand at {where} (art. 3.5)")
+        yield place.ok(subject, f"{entry.kind}, said to be at {where} (art. 3.5)")

@@ -79,7 +79,7 @@ def parse_alerts(lines: Iterable[str]) -> FirewallAlerts | None:
             counters[word] = whole_number(count, word), whole_number(volume, f"the bytes of {word}")
         elif word == "since":
             if not _TOKEN.fullmatch(rest):
-                raise UnreadableAnswer("the name of its counters is none")
+                raise UnreadableAnswer("the name of its counters is invalid")
             since = rest
         elif word == "top":
             count, *what = _fields(word, fields, 4)
@@ -110,7 +110,7 @@ def _dropped(source: str, protocol: str, port: str) -> str:
         address = source if source == "-" else ipaddress.ip_address(source).compressed
     except ValueError:
         raise UnreadableAnswer(
-            f"the source of dropped packets is no address: {shortened(source, 40)!a}"
+            f"the source of dropped packets is not an address: {shortened(source, 40)!a}"
         ) from None
     if not _PROTOCOL.fullmatch(protocol) or not _PORT.fullmatch(port):
         raise UnreadableAnswer(

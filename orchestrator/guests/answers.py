@@ -36,7 +36,7 @@ def lines_of(result: TaskResult, key: str = "stdout") -> list[str]:
     said = result.result.get(key)
     text = "" if said is None else said
     if not isinstance(text, str):
-        raise UnreadableAnswer("its answer is no text")
+        raise UnreadableAnswer("its answer is not text")
     if len(text) > STDOUT_BYTES:
         raise UnreadableAnswer(
             f"its answer has {len(text)} characters, and {STDOUT_BYTES} at most make sense"
@@ -64,7 +64,7 @@ def whole_number(text: str, what: str) -> int:
     """
     if _NUMBER.fullmatch(text) and int(text) <= _HIGHEST:
         return int(text)
-    raise UnreadableAnswer(f"{what} is no number: {shortened(text, 40)!a}")
+    raise UnreadableAnswer(f"{what} is not a number: {shortened(text, 40)!a}")
 
 
 def shortened(text: str, length: int = LONGEST_WORDS) -> str:

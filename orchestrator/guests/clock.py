@@ -58,7 +58,7 @@ def _reading(text: str, target: Guest) -> float:
     found = re.fullmatch(r"\s*(-?[0-9]{1,12})\s*", text, re.ASCII)
     if found is None:
         raise GuestUnreachable(
-            f"{target.name}: the guest does not tell its time ({text.strip()[:100]!r}): see that the shell of "
+            f"{target.name}: the guest did not report its time ({text.strip()[:100]!r}): see that the shell of "
             f"{target.user} prints nothing of its own"
         )
     return float(found[1])

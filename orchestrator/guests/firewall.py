@@ -36,7 +36,7 @@ def firewall_objection(
         )
     if not target.host_keys:
         return _refused(
-            f"{target.name}: its SSH host keys are not known, and nobody is trusted on first use: let them be learnt "
+            f"{target.name}: its SSH host keys are not known, and no key is trusted on first use: let them be learnt "
             "through the hypervisor (guest agent)"
         )
     tell(target.key, "see where the guest sees us come from")

@@ -84,7 +84,7 @@ def key_objection(target: Guest, ssh: SshSettings) -> str | None:
         ours = paramiko.PKey.from_path(ssh.private_key)
     except (OSError, ValueError, TypeError, paramiko.SSHException, paramiko.pkey.UnknownKeyType) as error:
         return (
-            f"{target.name}: the private key {ssh.private_key} cannot be read ({error}), so nobody knows whether the "
+            f"{target.name}: the private key {ssh.private_key} cannot be read ({error}), so it is unknown whether the "
             "wanted keys would let the provider in: see that it is there and has no passphrase. Nothing was sent"
         )
     own = fingerprint(f"{ours.get_name()} {ours.get_base64()}")

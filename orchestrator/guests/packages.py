@@ -204,7 +204,9 @@ def parse_due(lines: Iterable[str]) -> DueUpdates:
         if word == "due":
             name, old, new, sort, state = _package(rest, 5)
             if state not in ("ready", "held", "excluded", "kept-back"):
-                raise UnreadableAnswer(f"the package {name} is {shortened(state, 40)!a}, which is no state")
+                raise UnreadableAnswer(
+                    f"the package {name} is {shortened(state, 40)!a}, which is not a valid state"
+                )
             if len(packages) == MOST_PACKAGES:
                 raise UnreadableAnswer(f"more than {MOST_PACKAGES} packages are due")
             packages.append(

@@ -211,7 +211,7 @@ class _Reading:
     def _read(self, line: bytes) -> None:
         result = parse_result(line)
         if result is None:
-            self._drop(f"what is no result: {line[:100]!r}")
+            self._drop(f"what is not a result: {line[:100]!r}")
         elif result.host not in self._hosts:
             self._drop(f"a result of {result.host[:100]!r}, which was not asked")
         else:

@@ -85,7 +85,7 @@ def own_name(cluster: Cluster, node: str, vmid: int) -> str:
     """
     text = read_guest_file(cluster, node, vmid, "/etc/hostname").strip()
     if len(text) > _NAME_LENGTH:
-        raise Unsound(f"its /etc/hostname holds {len(text)} characters, which is no host name")
+        raise Unsound(f"its /etc/hostname holds {len(text)} characters, which is not a valid host name")
     return _NOT_IN_NAMES.sub("?", text.lower())
 
 

@@ -218,7 +218,7 @@ def connected(target: Guest, ssh: SshSettings) -> Iterator[Connection]:
                 raise _unreachable(where, sock.ended_because or str(error)) from None
             raise LoginRefused(
                 f"{where}: the guest does not accept the key {ssh.private_key}: see that management.ssh_public_key "
-                "is its public half and stands in the guest's authorized_keys"
+                "is its public half and is in the guest's authorized_keys"
             ) from None
         except (paramiko.SSHException, OSError, EOFError) as error:
             if "not found in known_hosts" in str(error):

@@ -85,7 +85,7 @@ class History:
             HistoryUnavailable: it could not be written.
         """
         if result not in RESULTS:
-            raise ValueError(f"{result!r} is no result: there are {', '.join(RESULTS)}")
+            raise ValueError(f"{result!r} is not a valid result: there are {', '.join(RESULTS)}")
         if not (math.isfinite(seconds) and seconds >= 0):
             raise ValueError(f"an action takes 0 seconds or more, not {seconds}")
         texts = {

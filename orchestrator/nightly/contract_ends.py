@@ -6,7 +6,7 @@ This is the only place of the whole program that erases a client's machine. Ever
 - the contract's reference in the file is the one in the machine's own mark;
 - the thirty working days after the notice are over, by the French calendar;
 - an earlier night has recorded that very notice in the history: a mistake made today erases nothing tonight;
-- the provider's sites file says ``erasure: true``; else the night only says what it would erase;
+- the provider's site file says ``erasure: true``; else the night only says what it would erase;
 - this computer's clock, the clocks of all sites and the history agree on the time.
 
 A file that is missing, broken or out of its folder ends nothing.
@@ -104,7 +104,7 @@ def may_erase(
         for item in noted
     ):
         return "no earlier night has recorded this notice: the next one erases"
-    return "" if allowed else "the sites' file does not say erasure: true"
+    return "" if allowed else "the site file does not say erasure: true"
 
 
 def to_note(client: str, life: ContractLife, noted: Iterable[Notice], night: dt.date) -> Notice | None:

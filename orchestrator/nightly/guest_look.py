@@ -101,7 +101,7 @@ class GuestsSeen:
     """What was seen in the managed machines.
 
     Attributes:
-        machines: those that were looked into.
+        machines: those that were inspected.
         inside: what was seen in each.
         alerts: what their firewalls dropped since the last night; none where that could not be read.
     """
@@ -112,7 +112,7 @@ class GuestsSeen:
 
     def of(self, key: Key) -> InsideReading:
         """What was seen in a machine."""
-        return self.inside.get(key) or InsideReading(problem="nobody looked into it")
+        return self.inside.get(key) or InsideReading(problem="not inspected")
 
     @property
     def due(self) -> dict[Key, DueUpdates | str]:
@@ -198,7 +198,7 @@ def guest_lines(
     due = seen.due
     lines: list[GuestLine | UpdateDelay] = []
     for machine in seen.machines:
-        found = due.get(machine.key, "nobody looked into it")
+        found = due.get(machine.key, "not inspected")
         try:
             line = _line(machine, found, ended.get(machine.key), measured, now)
         except Exception as error:  # one machine's odd answer takes no other's line away

@@ -62,17 +62,17 @@ class InspectionStep(Step):
         """What is due in the machines that were looked into, supervision, and what their firewalls counted."""
         pending = figures.gauge(
             "orchestrator_updates_pending",
-            "Updates still due after the last night, security updates apart; managed machines that were looked into",
+            "Updates still due after the last night, security updates apart; managed machines that were inspected",
             (*MACHINE, "security"),
         )
         reboot = figures.gauge(
             "orchestrator_reboot_required",
-            "1 if a managed machine still has to be restarted after the last night; those that were looked into",
+            "1 if a managed machine still has to be restarted after the last night; those that were inspected",
             MACHINE,
         )
         unsupervised = figures.gauge(
             "orchestrator_supervision_missing",
-            "1 if a machine that should be supervised is not, or could not be looked into in the last night",
+            "1 if a machine that should be supervised is not, or could not be inspected in the last night",
             MACHINE,
         )
         dropped = figures.gauge(
@@ -99,7 +99,7 @@ class InspectionStep(Step):
 
 
 def unseen_reason(telling: Telling, line: GuestLine) -> Reason:
-    """Why a machine could not be looked into; in our own words for a client, see :func:`trouble_reason`."""
+    """Why a machine could not be inspected; in our own words for a client, see :func:`trouble_reason`."""
     words = telling.speech.words
     if line.stopped:
         return words.guest_stopped

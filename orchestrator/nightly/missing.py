@@ -261,7 +261,7 @@ def uninspected(
             machine=machine.name,
             site=machine.site,
             automatic=machine.updates == "automatic",
-            problem=reason or objections.get(key) or why or "nobody looked into it",
+            problem=reason or objections.get(key) or why or "not inspected",
             stopped=not reason and where.shut_down(machine),
         )
 

@@ -320,8 +320,8 @@ class RestoreTests:
 
     def _unwritten(self, client: str, machine: str, error: Exception) -> None:
         self.problems.append(
-            f"the result of the restore test of {client}/{machine} could not be written down everywhere, the next "
-            f"night does so, or tests it again: {told(error)}"
+            f"the result of the restore test of {client}/{machine} could not be recorded everywhere; the next "
+            f"night records it or tests it again: {told(error)}"
         )
 
     def _line(self, candidate: Candidate, result: _Result, message: str, seconds: float) -> RestoreTestLine:

@@ -179,7 +179,7 @@ def _one(night: Night, key: tuple[str, str], verdict: Verdict[Archive]) -> Reten
     archive = verdict.archive
     if verdict.dated_later:
         text = (
-            f"its date is in the future ({paris_time(archive.taken_at)}), so nobody knows how "
+            f"its date is in the future ({paris_time(archive.taken_at)}), so it is unknown how "
             "old it is: it is kept and does not count as a backup; the clock of its node was wrong; remove it in "
             "Proxmox when newer ones are there"
         )

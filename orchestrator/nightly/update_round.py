@@ -159,7 +159,7 @@ class UpdateRound:
         """
         lines = list(self._lines)
         told = {(line.client, line.machine) for line in lines}
-        why = "nobody can tell how its update ended: the round was aborted, or has not ended"
+        why = "it is unknown how its update ended: the round was aborted, or has not ended"
         lines += [not_started(item, why) for item in self._plan.planned if item.machine.key not in told]
         return lines, self._problem
 

@@ -207,11 +207,11 @@ def listed(target: str | None, inventory: str | None, events: Events = SILENT) -
 
     Args:
         target: ``CLIENT[/MACHINE]``; None: everybody's.
-        inventory: where the sites' file is.
+        inventory: where the site file is.
         events: who is told what.
 
     Raises:
-        OrchestratorError: the sites' file cannot be used.
+        OrchestratorError: the site file cannot be used.
     """
     provider = open_provider(inventory)
     chosen = selection(target)

@@ -31,7 +31,7 @@ class BootstrapRequest:
 
     Attributes:
         site: the site's name.
-        inventory: where the sites' file is.
+        inventory: where the site file is.
         pve: the major version of Proxmox VE; None: it is asked.
         role: the name of the role.
         redundancy: with the privileges for redundancy.
@@ -127,7 +127,7 @@ def make_account(
         request: which account.
         administrator: who makes it.
         show: called with each thing that was looked at or done.
-        secret_file: where a new token's secret goes; None: where the sites' file says.
+        secret_file: where a new token's secret goes; None: where the site file says.
         renew: make an existing token again.
 
     Returns:
@@ -140,7 +140,7 @@ def make_account(
     target = secret_file or site.api.token_secret.file
     if target is None:
         raise RequestRefused(
-            f"token_secret of {request.site} is no file: say with --secret-file where a new token's secret goes"
+            f"token_secret of {request.site} is not a file: say with --secret-file where a new token's secret goes"
         )
     secret = administrator.secret()
     try:

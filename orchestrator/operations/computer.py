@@ -50,7 +50,7 @@ def home_path(path: str | Path) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise RequestRefused(f"{path}: this computer knows no home for ~: write the whole path") from None
+        raise RequestRefused(f"{path}: this computer has no home folder for ~: write the full path") from None
 
 
 def replace_file(path: Path, text: str, *, mode: int | None = None) -> None:

@@ -19,7 +19,7 @@ from orchestrator.resources.kinds import needs_of_kinds
 from orchestrator.sites.model import Provider
 
 NO_INVENTORY = 3
-"""Exit code, as monitoring expects it: unknown, for the sites' file cannot be read."""
+"""Exit code, as monitoring expects it: unknown, for the site file cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class DoctorRequest:
     """What to examine.
 
     Attributes:
-        inventory: where the sites' file is.
+        inventory: where the site file is.
         paths: subscription files or folders: what they use decides which privileges are needed.
         sites: only these; all if there are none.
         guests: enter one machine by SSH.
@@ -43,7 +43,7 @@ def examine(request: DoctorRequest, events: Events = SILENT) -> list[Finding]:
     """Examine this computer and the sites, all at once.
 
     Raises:
-        OrchestratorError: the sites' file cannot be read, or has no such site.
+        OrchestratorError: the site file cannot be read, or has no such site.
     """
     try:
         provider = open_provider(request.inventory)

@@ -29,7 +29,7 @@ class ExportRequest:
     Attributes:
         target: ``CLIENT[/MACHINE]``.
         folder: where the files go; made if it is not there.
-        inventory: where the sites' file is.
+        inventory: where the site file is.
         files: subscription files or folders.
         reason: why; the history keeps it.
         history: a file or URL; None: the usual one.
@@ -122,7 +122,7 @@ def _one(
     file = folder / f"{mark.client}-{mark.machine}-{disk}.qcow2"
     try:
         if access is None:
-            raise Stopped(f"the sites' file has no node_access for {machine.site}")
+            raise Stopped(f"the site file has no node_access for {machine.site}")
         if machine.running:
             raise Stopped("it runs, and its disks change while they are read: stop it first")
         copied = export_disk(access, machine.summary.node, volume, file)

@@ -31,7 +31,7 @@ class FreezeRequest:
 
     Attributes:
         why: everybody who is stopped reads it, and the history keeps it.
-        inventory: where the sites' file is.
+        inventory: where the site file is.
         history: a file or URL; None: the usual one.
     """
 
@@ -96,18 +96,18 @@ def _thaw(cluster: Cluster) -> str:
 
 
 def _apis(request: FreezeRequest, events: Events) -> dict[str, Api | None]:
-    """How the sites are reached. Errors elsewhere in the sites' file are told, and stop nothing."""
+    """How the sites are reached. Errors elsewhere in the site file are told, and stop nothing."""
     path = find_inventory(request.inventory)
     try:
         return {name: site.api for name, site in load_provider(path).sites.items()}
     except ProblemsFound as error:
         events.problems(error.problems)
     except Exception as error:
-        events.notice(f"the sites' file could not be read whole: {told(error)}")
+        events.notice(f"the site file could not be read whole: {told(error)}")
     apis = load_apis(path)
     if not apis:
         raise RequestRefused(
-            "the sites' file names no site that could be reached: correct it, and run the same command again"
+            "the site file names no site that could be reached: correct it, and run the same command again"
         )
     return apis
 
@@ -115,7 +115,7 @@ def _apis(request: FreezeRequest, events: Events) -> dict[str, Api | None]:
 def _at_site(site: str, api: Api | None, who: str) -> SiteFrozen:
     """Do it at one site. Whatever goes wrong is this site's alone."""
     if api is None:
-        return SiteFrozen(site=site, words="NOT reached: its api in the sites' file has errors", done=False)
+        return SiteFrozen(site=site, words="NOT reached: its api in the site file has errors", done=False)
     try:
         cluster = connect_api(site, api, resolve(api.token_secret))
         try:

@@ -103,6 +103,6 @@ def ssh_settings(provider: Provider) -> SshSettings:
     key = home_path(management.ssh_private_key)
     if not key.is_file():
         raise RequestRefused(
-            f"the provider's SSH key {key} does not exist: correct management.ssh_private_key in the sites' file"
+            f"the provider's SSH key {key} does not exist: correct management.ssh_private_key in the site file"
         )
     return SshSettings(private_key=key, proxy_command=management.ssh_proxy_command)

@@ -1,4 +1,4 @@
-"""The sites' file, and where files are by default. Little is loaded for it: a plan begins to read the sites early."""
+"""The site file, and where files are by default. Little is loaded for it: a plan begins to read the sites early."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def find_inventory(name: str | None) -> Path:
 
 
 def open_provider(inventory: str | None) -> Provider:
-    """Read the sites' file.
+    """Read the site file.
 
     Raises:
         RequestRefused: there is none.

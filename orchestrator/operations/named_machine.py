@@ -23,7 +23,7 @@ class MachineRequest:
 
     Attributes:
         target: ``CLIENT/MACHINE``.
-        inventory: where the sites' file is.
+        inventory: where the site file is.
         reason: why; the history keeps it (article 3.8.1).
         history: a file or URL; None: the usual one.
     """

@@ -49,7 +49,7 @@ class NightRequest:
     """What a night is asked for.
 
     Attributes:
-        inventory: where the sites' file is.
+        inventory: where the site file is.
         paths: subscription files or folders; the usual folder if there are none.
         sites: only these; all if there are none.
         at: when it begins, ``22:00`` or ``2026-11-23T22:00`` in Paris; None: now.
@@ -250,8 +250,8 @@ def _ssh(provider: Provider, desired: tuple[DesiredMachine, ...], problems: list
     if key.is_file():
         return ssh_settings(provider)
     problems.append(
-        f"the provider's SSH key {key} does not exist, so no machine is looked into or updated: correct "
-        "management.ssh_private_key in the sites' file"
+        f"the provider's SSH key {key} does not exist, so no machine is inspected or updated: correct "
+        "management.ssh_private_key in the site file"
     )
     return None
 

@@ -11,7 +11,7 @@ class PlanRequest:
     """What to plan for.
 
     Attributes:
-        inventory: where the sites' file is.
+        inventory: where the site file is.
         paths: subscription files or folders.
         only: ``CLIENT[/MACHINE]``; None: everything.
         restart_now: restart machines also outside their maintenance window.

@@ -170,7 +170,7 @@ class _InPlace:
         if copy is None:
             self._assure_readable(chosen)
             if not agree(chosen):
-                raise RequestRefused("nobody agreed: nothing was changed")
+                raise RequestRefused("not confirmed, nothing was changed")
             self.run.begin()
             return self._restore(chosen)
         if self.request.volid is not None and copy.mark.volid != chosen.stored.volid:

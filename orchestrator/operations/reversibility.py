@@ -34,7 +34,7 @@ class ReversibilityRequest:
 
     Attributes:
         client: whose contract ends.
-        inventory: where the sites' file is.
+        inventory: where the site file is.
         files: subscription files or folders.
         output: a file for the plan; None: none is written.
     """

@@ -205,9 +205,9 @@ def connect(name: str, site: Site, secret: str, **other: Any) -> Cluster:
 
     Args:
         name: of the site.
-        site: what the sites file says of it.
+        site: what the site file says of it.
         secret: the token's.
-        other: what is not as the sites file says: ``token_id``, ``patience``.
+        other: what is not as the site file says: ``token_id``, ``patience``.
 
     Raises:
         ValueError: ``token_id`` is none.
@@ -231,7 +231,7 @@ def connect_api(name: str, api: Api, secret: str, **other: Any) -> Cluster:
 
 
 def _bulk_reader(site: Site) -> BulkReader | None:
-    """What reads the configurations of a site's machines at once; None if the sites file names nothing."""
+    """What reads the configurations of a site's machines at once; None if the site file names nothing."""
     chosen = site.bulk_reading
     if chosen is None:
         return None

@@ -42,12 +42,12 @@ def show(target: str, inventory: str | None, history: str | None, events: Events
 
     Args:
         target: ``CLIENT[/MACHINE]``.
-        inventory: where the sites' file is.
+        inventory: where the site file is.
         history: a file or URL; None: the usual one.
         events: who is told what.
 
     Raises:
-        OrchestratorError: the sites' file or the history cannot be used.
+        OrchestratorError: the site file or the history cannot be used.
     """
     provider = open_provider(inventory)
     chosen = selection(target)

@@ -38,7 +38,7 @@ def supervised(inventory: str | None, output: Path | None, events: Events = SILE
     """List the supervised machines, and write the list.
 
     Args:
-        inventory: where the sites' file is.
+        inventory: where the site file is.
         output: the file that Prometheus reads; None: none is written.
         events: who is told what.
 

@@ -39,7 +39,7 @@ class TakeOverRequest:
     Attributes:
         machines: ``NODE/VMID`` each.
         client, contract, starts: whose they are, the contract's number, its first day.
-        inventory: where the sites' file is.
+        inventory: where the site file is.
         site: where they are; None: the only site.
         offer: that they run under.
         image: the site's image that is closest to what they run; None: its first.
@@ -165,7 +165,7 @@ def _found(observed: ObservedSite, node: str, vmid: int) -> ObservedMachine:
     for vm in observed.state.vms:
         if vm.vmid == vmid and vm.template:
             raise RequestRefused(
-                f"VM {vmid} is a template: templates are named in the sites' file, not taken over"
+                f"VM {vmid} is a template: templates are named in the site file, not taken over"
             )
     unread = next((item for item in observed.unreadable if item.vmid == vmid), None)
     if unread is not None:
@@ -219,7 +219,7 @@ def _network(machine: ObservedMachine, site: Site) -> SiteNetwork:
             f"bridge {bridge}" + (f", VLAN {vlan}" if vlan else "") if bridge else "no network device net0"
         )
         raise RequestRefused(
-            f"VM {machine.summary.vmid} is on {words}, which is no network of the site: describe it in the sites' file"
+            f"VM {machine.summary.vmid} is on {words}, which is not a network of the site: describe it in the site file"
         )
     return found
 
@@ -232,7 +232,7 @@ def _address(
         try:
             found = IPv4Address(given)
         except ValueError:
-            raise RequestRefused(f"--address {given} is no IPv4 address") from None
+            raise RequestRefused(f"--address {given} is not a valid IPv4 address") from None
     if found is None and machine.running:
         try:
             seen = guest_interfaces(cluster, machine.summary.node, vmid)

@@ -34,7 +34,7 @@ class DueRequest:
 
     Attributes:
         target: ``CLIENT[/MACHINE]``; None: everybody's.
-        inventory: where the sites' file is.
+        inventory: where the site file is.
         files: subscription files or folders.
         history: a file or URL; None: the usual one.
     """

@@ -36,7 +36,7 @@ class Checked:
 
 
 def validate(paths: Sequence[Path], inventory: str | None) -> Checked:
-    """Check clients' files, and the sites' file if one is named.
+    """Check clients' files, and the site file if one is named.
 
     Raises:
         RequestRefused: there is nothing to check.

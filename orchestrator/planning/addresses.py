@@ -1,7 +1,7 @@
 """Which address a machine gets. The hypervisor's own records are the register of addresses.
 
 A machine that could not be read has an address all the same. So while there is one at a site, ``address: auto`` gets
-nothing new there: no address is surely free. An address that a file names is another matter: a person chose it.
+nothing new there: no address is known to be free. An address that a file names is another matter: a person chose it.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ class MachineDocument(Document):
 
 
 class RiskDocument(Document):
-    """Why the plan refuses itself, until it is allowed."""
+    """A risk above the safety limits: nothing is applied until it is allowed."""
 
     risk: str = Field(
         json_schema_extra={"enum": [*RISKS]}, description=" or ".join(", ".join(RISKS).rsplit(", ", 1))

@@ -167,7 +167,7 @@ def _disks(machine: ObservedMachine) -> Iterator[Gap]:
                 "agrandir au Gio entier",
             ),
             (
-                f"size is no whole number of GiB: {', '.join(fractions)}; the file has the lower one",
+                f"size is not a whole number of GiB: {', '.join(fractions)}; the file has the lower one",
                 "grow it to a whole GiB",
             ),
         )

@@ -124,8 +124,8 @@ def no_address(desired: DesiredMachine, site: ObservedSite) -> Change:
             kind=Kind.REFUSED,
             what="address",
             after="auto",
-            why=f"no address at {site.site} is surely free: those of some machines could not be read ({listed}). See "
-            "that they can be read, and plan again; or name an address in the file that you know to be free",
+            why=f"no address at {site.site} is known to be free: those of some machines could not be read ({listed}). "
+            "See that they can be read, and plan again; or name an address in the file that you know to be free",
         )
     first, last = desired.network.range
     return Change(
@@ -133,7 +133,7 @@ def no_address(desired: DesiredMachine, site: ObservedSite) -> Change:
         what="address",
         after="auto",
         why=f"no address is free in {first}-{last} of the network {desired.network.name}: widen the range in the "
-        "site's file",
+        "site file",
     )
 
 
@@ -162,7 +162,7 @@ def identity_refusal(
         sites = " and ".join(sorted(m.site for m in own))
         why = (
             f"{sites} both list VM {machine.summary.vmid} on {machine.summary.node} with the same configuration: if "
-            "they are one cluster, name it once in the sites' file; if one is a copy, take our mark out of its notes"
+            "they are one cluster, name it once in the site file; if one is a copy, take our mark out of its notes"
         )
         return Change(kind=Kind.REFUSED, what="machine", after=desired.name, why=why)
     if len(own) > 1:

@@ -91,7 +91,7 @@ def read_saved(path: Path) -> SavedPlan:
         if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
             raise SavedPlanUnusable(f"{path} cannot be read: not a file: {again}")
         if status.st_size > MAXIMUM_BYTES:
-            raise SavedPlanUnusable(f"{path} is no saved plan: it is larger than any: {again}")
+            raise SavedPlanUnusable(f"{path} is not a saved plan: it is larger than any: {again}")
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise SavedPlanUnusable(f"{path} cannot be read: {error}: {again}") from error
@@ -104,11 +104,11 @@ def read_saved(path: Path) -> SavedPlan:
             else {"loc": (), "msg": "nested too deeply"}
         )
         place = ".".join(map(str, first["loc"])) or "the whole file"
-        raise SavedPlanUnusable(f"{path} is no saved plan: {place}: {first['msg']}: {again}") from error
+        raise SavedPlanUnusable(f"{path} is not a saved plan: {place}: {first['msg']}: {again}") from error
     made_at = saved.made_at
     if made_at.utcoffset() is None or not _YEARS[0] <= made_at.year <= _YEARS[1]:
         raise SavedPlanUnusable(
-            f"{path} is no saved plan: plan.made_at: {made_at} is not a time of one: {again}"
+            f"{path} is not a saved plan: plan.made_at: {made_at} is not a time of one: {again}"
         )
     if saved.saved_version != SAVED_VERSION:
         raise SavedPlanUnusable(

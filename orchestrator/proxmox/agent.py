@@ -71,7 +71,7 @@ def interfaces(cluster: Cluster, node: str, vmid: int) -> tuple[GuestInterface, 
         # Old agents, and agents told to block the command, answer with an error object where a list is due.
         why = refusal.get("desc") or refusal.get("class") if isinstance(refusal, dict) else refusal
         raise AgentNotRunning(
-            f"the guest agent does not tell the network interfaces: {tidy(str(why), 200)}",
+            f"the guest agent did not report the network interfaces: {tidy(str(why), 200)}",
             site=cluster.site,
             call=f"GET {call}",
             remedy="see which commands the agent in the guest blocks, and how old it is",

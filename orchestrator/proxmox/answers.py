@@ -59,7 +59,7 @@ def parse_body(status: int, reason: str, content: bytearray, limits: Limits) -> 
     """
     body = _parse(content, limits)
     if 300 <= status < 400:
-        raise NoAnswer("it redirects elsewhere, so it is no Proxmox API", sent=False)
+        raise NoAnswer("it redirects elsewhere, so it is not a Proxmox API", sent=False)
     if status < 400:
         if not isinstance(body, dict) or "data" not in body:
             raise Refusal(502, "the answer is not from a Proxmox API (is a proxy in between?)", {})
@@ -97,7 +97,7 @@ def _values(body: bytes | bytearray) -> int:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise Unfit(f"the answer has a number that is none: {name}")
+    raise Unfit(f"the answer has an invalid number: {name}")
 
 
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)

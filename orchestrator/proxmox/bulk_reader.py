@@ -96,7 +96,7 @@ class BulkReader:
         """As :meth:`for_machines`, for any number of them.
 
         Raises:
-            FilesUnusable: the files could not be read, or tell otherwise than the API.
+            FilesUnusable: the files could not be read, or disagree with the API.
         """
         files = self.read()
         found = {vm.vmid: told for vm in vms if (told := files.get((vm.node, vm.vmid)))}
@@ -109,7 +109,7 @@ class BulkReader:
         """Ask the API for a few machines.
 
         Raises:
-            FilesUnusable: it tells otherwise, or nothing at all.
+            FilesUnusable: it disagrees with the API, or says nothing.
         """
         confirmed = 0
         for vm in random.sample(vms, min(SAMPLE, len(vms))):
@@ -119,7 +119,7 @@ class BulkReader:
                 continue
             if not same_configuration(told, files[vm.vmid].config):
                 raise FilesUnusable(
-                    f"they tell otherwise of VM {vm.vmid} than the API does (was it changed at this moment, or has the "
+                    f"they disagree with the API about VM {vm.vmid} (was it changed at this moment, or has the "
                     "node that was read lost the cluster?)"
                 )
             confirmed += 1
@@ -223,7 +223,7 @@ def parse_stream(content: bytes) -> dict[tuple[str, int], ConfigurationFile]:
         By node and VM id; files that are to be asked of the API are left out.
 
     Raises:
-        FilesUnusable: it is something else, or breaks off.
+        FilesUnusable: it is something else, or truncated.
     """
     line, place = _line(content, 0)
     if line != b"configurations 1":
@@ -238,7 +238,7 @@ def parse_stream(content: bytes) -> dict[tuple[str, int], ConfigurationFile]:
         if line == b"end %d" % count:
             return files
         if not (found := _HEAD.fullmatch(line)):
-            raise FilesUnusable("what came breaks off, or was mixed with something else")
+            raise FilesUnusable("the output is truncated, or mixed with something else")
         node, vmid, digest, length = (part.decode() for part in found.groups())
         text = content[place : place + int(length)]
         place += int(length)
@@ -253,5 +253,5 @@ def parse_stream(content: bytes) -> dict[tuple[str, int], ConfigurationFile]:
 def _line(content: bytes, place: int) -> tuple[bytes, int]:
     end = content.find(b"\n", place, place + _LONGEST_LINE)
     if end < 0:
-        raise FilesUnusable("what came breaks off")
+        raise FilesUnusable("the output is truncated")
     return content[place:end], end + 1

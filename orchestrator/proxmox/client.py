@@ -65,7 +65,7 @@ class Cluster(Calls):
                 f"no VM id is free in {first}-{last}",
                 site=self.site,
                 call="GET /cluster/resources",
-                remedy="widen `vmids` of the site in the sites file",
+                remedy="widen `vmids` of the site in the site file",
             )
         return free
 
@@ -270,7 +270,7 @@ class UnusableCluster(Cluster):
 
         Args:
             site: the site's name.
-            url, token_id: as the sites file has them, right or wrong.
+            url, token_id: as the site file has them, right or wrong.
             reason: why it cannot be used, and what to do.
         """
         super().__init__(site=site, url="https://unusable.invalid", token_id=_NOBODY, token_secret="")
@@ -280,7 +280,7 @@ class UnusableCluster(Cluster):
 
     @property
     def token_id(self) -> str:
-        """As the sites file has it."""
+        """As the site file has it."""
         return self._token_id
 
     def __repr__(self) -> str:

@@ -65,7 +65,7 @@ class Uncertain(ProxmoxError):
 class Unusable(ProxmoxError):
     """What this computer has of the site (token, CA file, address of the API) cannot be used. Nothing was sent."""
 
-    default_remedy = "correct `api` of this site in the sites file; the other sites are not concerned"
+    default_remedy = "correct `api` of this site in the site file; the other sites are not concerned"
 
 
 class BadAnswer(ProxmoxError):
@@ -119,7 +119,7 @@ class BadParameters(ProxmoxError):
 
     errors: Mapping[str, str] = {}
     default_remedy = (
-        "check that what the site's file names (storages, bridges, images) is there, and that this is Proxmox VE "
+        "check that what the site file names (storages, bridges, images) is there, and that this is Proxmox VE "
         "8 or 9"
     )
 
@@ -127,7 +127,7 @@ class BadParameters(ProxmoxError):
 class NotFound(ProxmoxError):
     """The VM, storage, pool, snapshot, volume or node does not exist."""
 
-    default_remedy = "if somebody removed it meanwhile, run the same command again: it looks anew"
+    default_remedy = "if somebody removed it meanwhile, run the same command again: it looks again"
 
 
 class NoFreeId(ProxmoxError):
@@ -137,7 +137,7 @@ class NoFreeId(ProxmoxError):
 class AlreadyExists(ProxmoxError):
     """The VM id, pool or snapshot name is taken."""
 
-    default_remedy = "if somebody made it meanwhile, run the same command again: it looks anew"
+    default_remedy = "if somebody made it meanwhile, run the same command again: it looks again"
 
 
 class DigestMismatch(ProxmoxError):
@@ -187,13 +187,13 @@ class AgentNotRunning(ProxmoxError):
 class NotRunning(ProxmoxError):
     """The VM is not running."""
 
-    default_remedy = "if somebody stopped it meanwhile, run the same command again: it looks anew"
+    default_remedy = "if somebody stopped it meanwhile, run the same command again: it looks again"
 
 
 class AlreadyRunning(ProxmoxError):
     """The VM runs already."""
 
-    default_remedy = "if somebody started it meanwhile, run the same command again: it looks anew"
+    default_remedy = "if somebody started it meanwhile, run the same command again: it looks again"
 
 
 class NotImplementedByServer(ProxmoxError):
@@ -350,12 +350,12 @@ _RULES = (
     _rule(
         r"cannot use unmanaged resource\(s\)",
         NotFound,
-        "its HA resource went away meanwhile: run the same command again, it looks anew",
+        "its HA resource went away meanwhile: run the same command again, it looks again",
     ),
     _rule(
         r"cannot use non-existent node\(s\)",
         NotFound,
-        "a node of the site's file is not in the cluster: correct the nodes in the sites file",
+        "a node of the site file is not in the cluster: correct the nodes in the site file",
     ),
     _rule(
         r"belongs already to pool '(?:[^']+)'",

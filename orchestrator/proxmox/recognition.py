@@ -22,7 +22,7 @@ Nodes = Mapping[str, str]
 """The fingerprints of a cluster's nodes by their names; empty where none is told."""
 
 _ENOUGH_NAMES = 2
-"""So many nodes of the sites file a cluster has that is believed while the site's own address is silent."""
+"""So many nodes of the site file a cluster has that is believed while the site's own address is silent."""
 
 
 class Foreign(NoAnswer):
@@ -39,7 +39,7 @@ class Recognition:
 
         Args:
             addresses: those of the cluster.
-            named: the nodes that the sites file names.
+            named: the nodes that the site file names.
             list_nodes: asks an address for ``GET /nodes``; raises ``NoAnswer`` or a ``ProxmoxError``.
         """
         self._addresses = addresses

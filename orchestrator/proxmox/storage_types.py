@@ -79,12 +79,12 @@ def disk_objection(storage: str, kind: str, disk_format: str | None) -> Reason |
     if not known.formats:
         return (
             f"the storage {storage} is of type {kind}, on which Proxmox makes no disks: name another one as `storage` "
-            "in the site's file"
+            "in the site file"
         )
     if disk_format is not None and disk_format not in known.formats:
         return (
             f"the storage {storage} is of type {kind}, which has no {disk_format} disks (it has "
-            f"{', '.join(sorted(known.formats))}): take disk_format out of the site's file, or correct it"
+            f"{', '.join(sorted(known.formats))}): take disk_format out of the site file, or correct it"
         )
     return None
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def trusting(ca_file: Path | None, *, verify: bool) -> ssl.SSLContext:
-    """The context of connections that trust whom a site's file says.
+    """The context of connections that trust whom a site file says.
 
     Args:
         ca_file: whom (PEM); the system's certificates if None. The environment (``SSL_CERT_FILE``) has no say.

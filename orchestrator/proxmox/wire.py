@@ -229,7 +229,7 @@ class Wire:
                 if len(body) > longest:
                     raise TooMuch("the answer is too long")
         if unpack and not unpack.eof and body:
-            raise Garbled("the compressed answer breaks off")
+            raise Garbled("the compressed answer is truncated")
         return body
 
     def _parts(self, head: _Head) -> Iterator[bytearray]:
@@ -257,7 +257,7 @@ class Wire:
     def _exactly(self, count: int) -> Iterator[bytearray]:
         while count:
             if not self._buffer and not self._more():
-                raise Garbled(f"the answer breaks off: {count} bytes are missing")
+                raise Garbled(f"the answer is truncated: {count} bytes are missing")
             part = self._taken(count)
             count -= len(part)
             yield part
@@ -286,7 +286,7 @@ class Wire:
             if searched > _LONGEST_LINE:
                 raise Garbled(f"a line of the answer has more than {_LONGEST_LINE} bytes")
             if not self._more():
-                raise Garbled("the answer breaks off")
+                raise Garbled("the answer is truncated")
         line = self._taken(end)
         del self._buffer[:2]
         return line

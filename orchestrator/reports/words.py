@@ -215,13 +215,13 @@ class Words:
     update_broken_remedy = Text(
         fr="réparer la machine, exclure le paquet en cause (updates.exclude dans le fichier), puis orchestrator update "
         "CLIENT/MACHINE --release ; d’ici là ses mises à jour automatiques sont bloquées",
-        en="mend the machine, exclude the package at fault (updates.exclude in the file), then orchestrator update "
+        en="repair the machine, exclude the package at fault (updates.exclude in the file), then orchestrator update "
         "CLIENT/MACHINE --release; until then it is held back from automatic updates",
     )
     update_broken_client = Text(
         fr="la machine ne fonctionne plus comme avant ses mises à jour, et rien ne permettait de la ramener en "
         "arrière ; le Prestataire la répare",
-        en="the machine does not run as before its updates, and there was no way back; the provider mends it",
+        en="the machine does not run as before its updates, and could not be rolled back; the provider is repairing it",
     )
     update_unreachable = Text(
         fr="Machine perdue de vue pendant ses mises à jour", en="Machine lost sight of during its updates"
@@ -278,16 +278,16 @@ class Words:
     )
     update_held_client = Text(
         fr="une mise à jour précédente a mal fini ; les suivantes attendent que le Prestataire l’ait examinée",
-        en="an earlier update did not end well; the next ones wait until the provider has looked into it",
+        en="an earlier update did not end well; the next ones wait until the provider has investigated",
     )
-    guest_unseen = Text(fr="Machine non examinée", en="Machine not looked into")
+    guest_unseen = Text(fr="Machine non examinée", en="Machine not inspected")
     guest_unseen_remedy = Text(
         fr="corriger la cause, puis orchestrator updates CLIENT/MACHINE : la machine est examinée à nouveau",
-        en="correct the cause, then orchestrator updates CLIENT/MACHINE: the machine is looked into again",
+        en="correct the cause, then orchestrator updates CLIENT/MACHINE: the machine is inspected again",
     )
     guest_unseen_client = Text(
         fr="la machine n’a pas pu être examinée cette nuit ; le Prestataire cherche pourquoi",
-        en="the machine could not be looked into tonight; the provider finds out why",
+        en="the machine could not be inspected tonight; the provider is investigating",
     )
     guest_stopped = Text(
         fr="la machine est arrêtée : elle n’a pas été examinée",
@@ -359,7 +359,7 @@ class Words:
     firewall = Text(fr="Alertes du pare-feu", en="Firewall alerts")
     no_firewall = Text(
         fr="Aucun pare-feu lu : aucune machine infogérée n’a été examinée cette nuit.",
-        en="No firewall was read: no managed machine was looked into tonight.",
+        en="No firewall was read: no managed machine was inspected tonight.",
     )
     firewall_since = Text(fr="Depuis la nuit précédente", en="Since the last night")
     dropped_packets = Text(fr="Paquets rejetés", en="Packets dropped")

@@ -343,7 +343,7 @@ def listed_at(state: ClusterState, names: Iterable[str]) -> list[tuple[str, str]
 
     Args:
         state: the cluster.
-        names: the backup storages of the site's file.
+        names: the backup storages of the site file.
 
     Returns:
         Pairs of node and storage.

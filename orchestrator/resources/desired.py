@@ -77,7 +77,7 @@ class Redundancy:
 
 @dataclass(frozen=True, kw_only=True)
 class DesiredMachine:
-    """One machine as its file and the site's file want it.
+    """One machine as its file and the site file want it.
 
     Attributes:
         file: its part of the file, for what is taken as it stands there.

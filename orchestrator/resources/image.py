@@ -271,7 +271,7 @@ def _targets(template: Template, desired: DesiredMachine, state: ClusterState) -
     assert template.config is not None  # noqa: S101  (else it is not usable)
     home = template.summary.node
     if home in desired.foreign_nodes:
-        return [], f"{home} stands at another site: keep a copy of the template on a node of {desired.site}"
+        return [], f"{home} is at another site: keep a copy of the template on a node of {desired.site}"
     there = {
         (storage.name, storage.node): storage for storage in state.storages if storage.name == desired.storage
     }
@@ -302,7 +302,7 @@ def _storage_objection(storage: StorageSummary | None, desired: DesiredMachine, 
     name = desired.storage
     if storage is None:
         return (
-            f"the storage {name} of the site's file is not on {node} (it is not there, disabled, or restricted to "
+            f"the storage {name} of the site file is not on {node} (it is not there, disabled, or restricted to "
             "other nodes): see Datacenter > Storage, or have a copy of the template on a node that has it"
         )
     if not storage.usable:
@@ -329,7 +329,7 @@ def absence(desired: DesiredMachine, state: ClusterState) -> Reason:
         vm = named[0]
         return (
             f"the image {image} needs a template called {template} at {site}; VM {vm.vmid} on {vm.node} has the name "
-            f"and is no template: `qm template {vm.vmid}` there"
+            f"and is not a template: `qm template {vm.vmid}` there"
         )
     if unnamed:
         where = ", ".join(sorted(set(unnamed)))
@@ -341,7 +341,7 @@ def absence(desired: DesiredMachine, state: ClusterState) -> Reason:
     templates = ", ".join(sorted({vm.name for vm in state.vms if vm.template})) or "none"
     return (
         f"the image {image} needs a template called {template} at {site}, which has {templates}: make the template, "
-        "or correct `images` in the site's file"
+        "or correct `images` in the site file"
     )
 
 

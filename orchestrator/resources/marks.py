@@ -248,7 +248,7 @@ def described(error: ValidationError) -> str:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _no_double(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

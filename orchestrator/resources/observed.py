@@ -102,7 +102,7 @@ class ObservedSite:
 
 
 def addresses_unknown(site: ObservedSite) -> list[str]:
-    """What has addresses that nobody knows, for people: as long as there is any, no address is surely free."""
+    """What has addresses that nobody knows, for people: as long as there is any, no address is known to be free."""
     guests = [vm for vm in (*site.state.vms, *site.state.containers) if not vm.template]
     found = []
     for node in sorted(site.silent):

@@ -33,7 +33,7 @@ def load_provider(path: Path) -> Provider:
     text = read_trusted_text(file)
     if isinstance(text, Problem):
         raise ProblemsFound([text])
-    document = read(text, str(file), keys=keys_of(Provider), kind="sites file")
+    document = read(text, str(file), keys=keys_of(Provider), kind="site file")
     checked = check(document, Provider, {"folder": file.absolute().parent})
     problems = [*checked.problems]
     if checked.value is not None:
@@ -56,7 +56,7 @@ def load_apis(path: Path) -> dict[str, Api | None]:
     text = read_trusted_text(file)
     data = None
     if not isinstance(text, Problem):
-        data = read(text, str(file), keys=keys_of(Provider), kind="sites file").data
+        data = read(text, str(file), keys=keys_of(Provider), kind="site file").data
     sites = data.get("sites") if isinstance(data, dict) else None
     if not isinstance(sites, dict):
         return {}

@@ -75,7 +75,7 @@ def _ipv6(text: str) -> None:
     try:
         address = ipaddress.IPv6Address(text)
     except ValueError:
-        raise ValueError(f"{shorten(text)} is no IPv6 address") from None
+        raise ValueError(f"{shorten(text)} is not a valid IPv6 address") from None
     if address.scope_id is not None:
         raise ValueError("an address with the name of an interface (%) has no certificate: name another one")
     if address.ipv4_mapped is not None:
@@ -109,13 +109,13 @@ def _anchor(path: Path, info: ValidationInfo) -> Path:
         path = path.expanduser()
     except RuntimeError:
         user = shorten(path.parts[0].removeprefix("~")) or "whoever runs this"
-        raise ValueError(f"this computer knows no home of {user}: write the path from / on") from None
+        raise ValueError(f"this computer has no home folder of {user}: write the path from / on") from None
     return folder / path if isinstance(folder, Path) else path
 
 
 def _no_literal_secret(value: object) -> object:
     if isinstance(value, (str, int, float)):
-        raise PydanticCustomError("literal_secret", "say where the secret is to be had: " + _REFERENCES)
+        raise PydanticCustomError("literal_secret", "say where to get the secret: " + _REFERENCES)
     return value
 
 
@@ -134,7 +134,7 @@ AnchoredPath = Annotated[Path, AfterValidator(_anchor)]
 
 
 class SecretReference(Strict):
-    """Where a secret is to be had: exactly one of the three. The secret itself never stands in a file."""
+    """Where to get a secret: exactly one of the three. The secret itself never stands in a file."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -363,7 +363,7 @@ class Limit(Strict):
 
 
 class Safety(Strict):
-    """Above these limits a plan refuses itself, until ``--allow`` names what may happen."""
+    """Safety limits: nothing of a plan that exceeds them is applied until ``--allow`` names the risk."""
 
     change: Limit = Limit(percent=50, machines=10)
     restart: Limit = Limit(percent=34, machines=3)

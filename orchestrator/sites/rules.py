@@ -40,7 +40,7 @@ def backups_are_stored_elsewhere(provider: Provider) -> Iterator[Finding]:
             if storage.site == name:
                 yield Finding(
                     ("sites", name, "backup_storages", index, "site"),
-                    f"the backup storage {storage.name} stands at {name}, where the machines are",
+                    f"the backup storage {storage.name} is at {name}, where the machines are",
                     "name a storage at another site: backups are stored in another data centre",
                     "3.5",
                 )
@@ -97,8 +97,8 @@ def second_sites_are_elsewhere(provider: Provider) -> Iterator[Finding]:
                 yield Finding(path, found, "name another data centre", "3.2", key=True)
             for index, node in enumerate(nodes.nodes):
                 if node in seen:
-                    found = f"the node {node} stands at {seen[node]} already"
-                    yield Finding((*path, "nodes", index), found, "a node stands at one site", "3.2")
+                    found = f"the node {node} is already at {seen[node]}"
+                    yield Finding((*path, "nodes", index), found, "a node is at one site only", "3.2")
                 seen.setdefault(node, second)
 
 

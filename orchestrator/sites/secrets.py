@@ -25,7 +25,7 @@ _LARGEST_BYTES = 64 * 1024
 
 
 class SecretUnavailable(OrchestratorError):
-    """A secret cannot be had, or not safely. The text says where, why, and what to do."""
+    """A secret could not be read, or not safely. The text says where, why, and what to do."""
 
 
 def resolve(reference: SecretReference) -> str:

@@ -113,7 +113,7 @@ def status_agrees_with_its_dates(subscription: Subscription) -> Iterator[Finding
         if day is not None and day < contract.starts:
             yield Finding(
                 ("contract", key, name),
-                f"{day} lies before the contract, which starts on {contract.starts}",
+                f"{day} is before the contract, which starts on {contract.starts}",
                 "correct one of the two dates",
                 relies_on=(("contract", "starts"),),
             )
@@ -207,7 +207,7 @@ def second_site_is_another_site(subscription: Subscription) -> Iterator[Finding]
         if redundancy.second_site == subscription.contract.site:
             yield Finding(
                 (*path, "redundancy", "second_site"),
-                f"the second site is {subscription.contract.site}, where the machine stands already",
+                f"the second site is {subscription.contract.site}, which is where the machine is",
                 "name another site than contract.site: the redundancy is on two distinct sites",
                 "3.2",
                 relies_on=(place, ("contract", "site")),

@@ -47,7 +47,7 @@ def _second_site(path: YamlPath, machine: Machine, name: str, site: Site) -> Ite
     yield Finding(
         where,
         f"site {name} has no second site",
-        f"Proxmox replicates inside one cluster: name the nodes of {name}'s that stand at {second} in the sites "
+        f"Proxmox replicates inside one cluster: name the nodes of {name}'s that are at {second} in the site "
         f"file, second_sites: {{ {second}: {{ nodes: [NODE] }} }}, or take the option out; backups go to another data "
         "centre in any case",
         "3.2",

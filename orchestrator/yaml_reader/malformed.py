@@ -28,7 +28,7 @@ _SENTENCES: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "mapping values are not allowed",
-        "a colon that cannot stand here",
+        "a colon that is not allowed here",
         "give the key its own line and the indentation "
         "of its neighbours, or put text that contains ': ' in quotes",
     ),
@@ -94,7 +94,7 @@ _SENTENCES: tuple[tuple[str, str, str], ...] = (
         "a value that does not begin here",
         "put text that begins with one of , ] } in quotes",
     ),
-    ("found unexpected ':'", "a colon that cannot stand here", "put text that contains a colon in quotes"),
+    ("found unexpected ':'", "a colon that is not allowed here", "put text that contains a colon in quotes"),
 )
 
 

@@ -243,9 +243,7 @@ class _Construction:
                 self.mistakes.append(
                     (
                         (*path, key),
-                        "a key stands twice here"
-                        if hides_secret(path)
-                        else f"the key {shorten(key)} stands twice here",
+                        "duplicate key" if hides_secret(path) else f"duplicate key {shorten(key)}",
                         f"line {lines[key] + 1} has it already: keep one of the two",
                         True,
                         Mark.of(key_node),

@@ -78,7 +78,7 @@ def sentence(error: ErrorDetails, model: type[BaseModel], data: object) -> Sente
     path = tuple(error["loc"])
     context = error.get("ctx", {})
     if path and path[-1] == "[key]":
-        shown = f"the name {_show(path[-2])} cannot stand here"
+        shown = f"the name {_show(path[-2])} is not allowed here"
         return Sentence(
             path[:-1], shown, "lower-case letters, digits and '-', a letter first", key=True, misnamed=True
         )
@@ -91,7 +91,7 @@ def sentence(error: ErrorDetails, model: type[BaseModel], data: object) -> Sente
     if error["type"] == "missing":
         return _missing(path, shape)
     if error["type"] == "literal_secret":
-        return Sentence(path, f"{_name(path)} stands in the file", error["msg"], hide=True)
+        return Sentence(path, f"{_name(path)} is written in the file", error["msg"], hide=True)
     error = {**error, "input": _found(data, path, error["input"], hide)}
     message, allowed = _wrong_value(error, _name(path), shape)
     whole = error["type"] == "value_error" and isinstance(error["input"], dict)

@@ -83,7 +83,7 @@ def test_files_that_tell_otherwise_than_the_api_are_not_used(
         path.write_text(path.read_text().replace("203.0.113.10/24", "203.0.113.77/24"))
     answer = large.run("plan")
     assert "203.0.113.11" in answer.out
-    assert "tell otherwise of VM 1" in answer.err
+    assert "disagree with the API about VM 1" in answer.err
     assert _reads(fakepve) >= _OTHERS
 
 

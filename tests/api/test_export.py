@@ -28,7 +28,7 @@ class SshNode:
     port: int
 
     def access(self, **changes: Any) -> dict[str, Any]:
-        """How the sites' file tells about it."""
+        """How the site file tells about it."""
         return {
             "ssh_private_key": str(self.folder / "user"),
             "ssh_known_hosts": str(self.folder / "known_hosts"),

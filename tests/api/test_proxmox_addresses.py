@@ -170,7 +170,7 @@ def test_while_the_sites_address_is_off_those_that_agree_with_each_other_serve(
 def test_a_node_that_was_taken_out_of_the_cluster_does_not_stand_in_for_it(
     nodes: Nodes, copied: FakePve
 ) -> None:
-    """It has only itself; that the sites file names it does not count."""
+    """It has only itself; that the site file names it does not count."""
     nodes.off("pve1")
     alone = nodes.fake.cluster(nodes={"pve3": copied.url}, patience=IMPATIENT)
     with pytest.raises(Unreachable):

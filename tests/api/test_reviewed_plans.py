@@ -61,7 +61,7 @@ def test_a_saved_plan_is_applied_exactly_and_only_once(desk: Desk) -> None:
         ("age", "more than 0 hours ago"),
         ("options", "saved.json says already what to plan for"),
         ("sites", "was made for the sites of"),
-        ("text", "saved.json is no saved plan"),
+        ("text", "saved.json is not a saved plan"),
         ("gone", "saved.json cannot be read"),
     ],
 )

@@ -143,7 +143,7 @@ def test_show_tells_what_a_machine_has_where_its_configuration_says_nothing(desk
         ({}, ["pve1/9000"], "VM 9000 is a template"),
         ({}, ["500"], "say NODE/VMID"),
         ({}, ["pve1/500"], "the address of VM 500 is not known"),
-        ({}, ["pve1/500", "--address", "x"], "is no IPv4 address"),
+        ({}, ["pve1/500", "--address", "x"], "is not a valid IPv4 address"),
         ({}, ["pve1/500", "--address", "10.9.9.9"], "is not in the subnet"),
         ({}, ["pve1/500", "--address", "203.0.113.50", "--image", "bsd"], "the site has no image bsd"),
         ({}, ["pve1/500", "--address", "203.0.113.50", "--offer", "gold"], "cannot be described by a file"),

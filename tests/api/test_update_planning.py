@@ -62,7 +62,7 @@ def test_a_missing_ssh_key_is_a_problem_of_the_night_and_stops_nothing_else(serv
     events = [json.loads(line) for line in answer.out.splitlines() if line.startswith("{")]
     assert [event["failures"] for event in events if event["event"] == "night-ended"] == [3]
     report = next((served.folder / "state/orchestrator/reports").glob("*.md")).read_text()
-    assert "so no machine is looked into or updated" in report
+    assert "so no machine is inspected or updated" in report
 
 
 def test_a_machine_that_is_held_back_says_why_and_what_to_do(served: Desk) -> None:

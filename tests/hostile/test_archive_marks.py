@@ -97,7 +97,7 @@ def test_a_guest_that_puts_a_mark_into_its_host_name_reaches_no_archive_but_its_
     answer = night.desk.run("backup", "verify", "mallory/evil-1", "--archive", own["volid"])
     assert (
         answer.code == 1
-        and "100000 characters, which is no host name" in answer.err
+        and "100000 characters, which is not a valid host name" in answer.err
         and "AAAA" not in answer.err
     )
     listed = night.desk.run("backup", "list", "victim/web-1").out

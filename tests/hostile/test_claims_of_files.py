@@ -52,7 +52,7 @@ def test_a_saved_plan_with_a_forged_time_is_refused(desk: Desk, made_at: str) ->
     data["plan"]["made_at"] = made_at
     path.write_text(SavedPlan.model_validate(data).sealed().model_dump_json())
     answer = desk.run("apply", "--plan", "plan.json", "--yes", "--no-guests")
-    assert answer.code == 1 and "plan.json is no saved plan: plan.made_at" in answer.err, answer
+    assert answer.code == 1 and "plan.json is not a saved plan: plan.made_at" in answer.err, answer
     assert desk.machines() == {}
 
 

@@ -63,7 +63,7 @@ def test_a_private_key_in_the_place_of_a_public_one_is_not_shown(tmp_path: Path)
     key = json.dumps(f"-----BEGIN OPENSSH PRIVATE KEY-----\n{SECRET}")
     text = GOOD.replace("    - ssh-ed25519", f"    - {key}\n    - ssh-ed25519")
     (problem,) = load_text(tmp_path, text).problems
-    assert "stands in the file" in problem.message and "public half" in problem.allowed
+    assert "is written in the file" in problem.message and "public half" in problem.allowed
     assert SECRET not in json.dumps(problem.as_json())
 
 

@@ -40,7 +40,7 @@ def test_a_machine_that_migrates_while_it_is_read_is_neither_gone_nor_made_again
     fake.fault("GET", "/nodes/pve2/qemu/100/pending", "error", text=gone, times=99)
     answer = desk.apply()
     assert answer.code == 1 and "its node pve2 does not have it" in answer.out, answer
-    assert "no address at paris is surely free" in answer.out, answer
+    assert "no address at paris is known to be free" in answer.out, answer
     assert sorted(desk.machines()) == ["old-web-server", "vm-500", "web-2"], "nothing is made beside it"
     fake.control("clear_faults")
     assert desk.apply().code == 0

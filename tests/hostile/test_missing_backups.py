@@ -102,7 +102,7 @@ def test_every_machine_of_a_sound_file_is_backed_up_or_is_a_failure_with_its_nam
     assert "could not be backed up tonight" in client
     assert 'backup_failed_tonight{client="dupont",machine="soon-1"' not in metrics
     assert all("Not created or taken over yet" in text for text in (report, client))
-    assert "managed/srv-1" in report and "Machine not looked into" in report
+    assert "managed/srv-1" in report and "Machine not inspected" in report
     assert 'orchestrator_supervision_missing{client="managed",machine="srv-1",site="paris"} 1.0' in metrics
     managed = next((night.desk.folder / "clients" / "managed").glob("*.md")).read_text()
     assert 'orchestrator_supervision_missing{client="managed",machine="off-1",site="paris"} 0.0' in metrics

@@ -36,7 +36,7 @@ def test_what_a_node_that_is_off_has_is_known_by_the_list_and_the_other_nodes_go
         "named-1": False,
     }
     assert "is off: bring it back" in by_name[away]["changes"][0]["why"]
-    assert "no address at paris is surely free" in by_name["auto-1"]["changes"][0]["why"]
+    assert "no address at paris is known to be free" in by_name["auto-1"]["changes"][0]["why"]
     assert [(item["kind"], item["name"]) for item in document["unreadable"]] == [
         ("node", "pve2"),
         ("machine", away),

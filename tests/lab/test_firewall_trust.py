@@ -95,7 +95,7 @@ def test_a_machine_without_known_host_keys_is_refused(guest: NamespaceGuest) -> 
     target = dataclasses.replace(guest.target(policy()), host_keys=())
     outcome = apply_firewalls([target], guest.ssh())[KEY]
     assert outcome.status == "refused"
-    assert "nobody is trusted on first use" in outcome.message
+    assert "no key is trusted on first use" in outcome.message
 
 
 def test_a_key_that_the_guest_does_not_know_is_told_as_such(guest: NamespaceGuest, other_key: Path) -> None:

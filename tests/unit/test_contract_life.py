@@ -74,7 +74,7 @@ def test_the_days_that_are_left_run_out_on_the_last_day(notice: dt.date, later: 
         ),
         (
             {"status": "terminated", "termination": {"notice": "2020-06-01", "reference": "L"}},
-            "2020-06-01 lies before the contract",
+            "2020-06-01 is before the contract",
         ),
     ],
 )

@@ -179,7 +179,7 @@ def test_what_is_not_known_of_a_type_is_no_reason(kind: str, disk_format: Litera
 def test_a_node_of_another_site_neither_gives_nor_takes() -> None:
     desired = replace(_desired(), foreign_nodes=frozenset({"n1", "n3"}))
     found, reasons = places(desired, _state(*_EVERYWHERE), (_template(),))
-    assert not found and "n1 stands at another site" in reasons[0]
+    assert not found and "n1 is at another site" in reasons[0]
     found, _ = places(desired, _state(*_EVERYWHERE), (_template(), _template("n2", 9002)))
     assert [(place.template.vmid, place.target) for place in found] == [(9002, "n2")]
 

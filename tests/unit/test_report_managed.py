@@ -204,7 +204,7 @@ def test_a_machine_that_could_not_be_looked_into_is_not_said_to_be_up_to_date() 
     rows = {row[0]: row[3:6] for row in reader.table("Still due")[1:]}
     assert rows["martin/old-1"] == ["not known", "–", "–"]
     assert ["martin/old-1", "paris", "SSH failed: no route to host"] in reader.table(
-        "Machine not looked into: 2"
+        "Machine not inspected: 2"
     )
 
 

@@ -128,7 +128,7 @@ def test_a_literal_secret_is_refused_at_its_place_and_never_shown(tmp_path: Path
 
 def test_a_literal_secret_is_answered_with_the_three_ways(tmp_path: Path) -> None:
     (problem,) = problems_of(tmp_path, SITES.replace("{ env: PVE_PARIS }", SECRET))
-    assert problem.message == "token_secret stands in the file"
+    assert problem.message == "token_secret is written in the file"
     assert all(
         way in problem.allowed
         for way in ("{ env: NAME }", "{ file: PATH }", "{ command: [PROGRAM, ARGUMENT] }")
@@ -144,7 +144,7 @@ def test_a_password_under_an_unknown_key_is_not_shown_either(tmp_path: Path) -> 
 
 EDITS = [
     # What is replaced in the good file, by what (the place marked), part of the message, the article.
-    ("site: lyon }", "site: «paris» }", "storage backup-lyon stands at paris, where the machines are", "3.5"),
+    ("site: lyon }", "site: «paris» }", "storage backup-lyon is at paris, where the machines are", "3.5"),
     ("url: https://pve.example.net:8006", "url: «http://pve.example.net:8006»", "url cannot be", None),
     ("https://pve.example.net:8006", "«https://pve.example.net:99999»", "url cannot be", None),
     ("https://pve.example.net:8006", "«https://pve.example.net:0»", "url cannot be", None),
@@ -162,7 +162,7 @@ EDITS = [
     ("token_id: orchestrator@pve!apply", "token_id: «root»", "token_id cannot be", None),
     ("token_secret: { env: PVE_PARIS }", "«token_secret»: { env: A, file: b }", "do not fit together", None),
     ("{ env: PVE_PARIS }", "{ env: «A-B» }", "env cannot be", None),
-    ("keys/id_ed25519", "«'-----BEGIN PRIVATE KEY-----'»", "ssh_private_key stands in the file", None),
+    ("keys/id_ed25519", "«'-----BEGIN PRIVATE KEY-----'»", "ssh_private_key is written in the file", None),
     ("gateway: 203.0.113.1", "gateway: «203.0.114.1»", "gateway cannot be", None),
     ("203.0.113.10-203.0.113.200", "«203.0.113.10-203.0.114.9»", "range cannot be", None),
     ("203.0.113.10-203.0.113.200", "«203.0.113.9-203.0.113.8»", "range cannot be", None),
@@ -171,12 +171,12 @@ EDITS = [
     ("10.1.0.0/16, range: 10.1.0.10-10.1.9.200", "«203.0.113.0/25», range: 203.0.113.3-203.0.113.4",
      "overlaps", None),
     ("vlan: 7", "vlan: «5000»", "vlan cannot be 5000", None),
-    ("images: { debian-12", "images: { «Debian»", 'the name "Debian" cannot stand here', None),
+    ("images: { debian-12", "images: { «Debian»", 'the name "Debian" is not allowed here', None),
     ("ca_file: ca.pem", "verify_tls: «\"no\"»", 'verify_tls is the text "no"', None),
     ("storage: local", "«storages»: local", "unknown key storages", None),
     ("storage: local\n    networks", "storage: local\n    vmids: «9-1»\n    networks", "vmids cannot be", None),
     ("second_sites: { lyon:", "second_sites: { «paris»:", "the second site of paris is paris itself", "3.2"),
-    ("pve-l1, pve-l2", "pve-l1, «pve-l1»", "the node pve-l1 stands at lyon already", "3.2"),
+    ("pve-l1, pve-l2", "pve-l1, «pve-l1»", "the node pve-l1 is already at lyon", "3.2"),
 ]  # fmt: skip
 
 

@@ -143,7 +143,7 @@ class RedundancyKind(ResourceKind[ObservedRedundancy]):
         if wanted.asked and sides.node not in home:
             why = (
                 f"it runs on {sides.node}, which is not at {found.ground.site}: it was moved after a failure. Migrate "
-                f"it back to {' or '.join(home) or 'a node of its site'}; its redundancy is left alone meanwhile"
+                f"it back to {' or '.join(home) or 'a node of its site'}; its redundancy is skipped until then"
             )
             return [
                 *steps,
