@@ -125,12 +125,12 @@ def _read_for_plan(
     night: Night, readings: Mapping[str, SiteReading], problems: list[str]
 ) -> dict[str, ObservedSite]:
     """The sites with what a plan needs besides. The other steps do without it, so its failure is drift's alone."""
+    # Nothing is made or repaired for a client that is out of service, so nothing more is read for it.
+    wanted = [machine for machine in night.desired.values() if not night.out_of_service(machine.client)]
     observed = {}
     for site, reading in readings.items():
         try:
-            observed[site] = read_for_plan(
-                night.clusters[site], reading.observed, list(night.desired.values())
-            )
+            observed[site] = read_for_plan(night.clusters[site], reading.observed, wanted)
         except ProxmoxError as error:
             problems.append(f"drift at {site} is not known: {error}")
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from types import FrameType
 
 import pytest
@@ -13,6 +13,17 @@ from orchestrator.yaml_reader import ProblemsFound, render_problem
 from tests.acceptance.cleaning import clean, clusters
 from tests.acceptance.settings import INVENTORY, Run, read_run
 from tests.acceptance.workplace import Workplace
+
+FAILED = pytest.StashKey[bool]()
+"""Whether a test failed, for what comes after it."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep how a test ended."""
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:

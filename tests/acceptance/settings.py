@@ -33,6 +33,7 @@ class Settings(BaseModel):
     image: str | None = Field(default=None, description="what they are made of; default: the site's first")
     vmids: str = Field(default="990000-990999", description="numbers that nothing else uses")
     memory: str = "512MiB"
+    more_memory: str = Field(default="640MiB", description="what one machine gets at a restart")
     system_disk: str = Field(default="4GiB", description="not smaller than the image's")
     data_disk: str = "1GiB"
     boot_seconds: int = Field(default=600, description="how long a restored machine may take to boot")

@@ -157,6 +157,17 @@ class Workplace:
         """A machine's address."""
         return str(next(item for item in self.plan()["machines"] if item["machine"] == name)["address"])
 
+    def free_address(self) -> str:
+        """An address of the site's range that nobody has: what a plan gives to one machine more."""
+        machines = self.file["services"][0]["machines"]
+        machines.append(self._machine(f"{self.web}-2"))
+        self.write()
+        try:
+            return self.address(f"{self.web}-2")
+        finally:
+            machines.pop()
+            self.write()
+
     def inside(self, name: str, script: str) -> Answer:
         """Run a script in a machine, by SSH with the host key that the hypervisor told of."""
         answer = self.run("inventory", "--host", f"{name}.{self.client}")
@@ -174,16 +185,20 @@ class Workplace:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SSH_SECONDS)
         return Answer(done.returncode, done.stdout, done.stderr)
 
-    def reaches(self, address: str, port: int) -> bool:
-        """Whether the probe machine can open a TCP connection to an address."""
-        done = self.inside(self.probe, f"timeout 5 bash -c ': < /dev/tcp/{address}/{port}'")
-        assert done.code in (0, 1, 124), done
-        return done.code == 0
+    def reached(self, address: str, *ports: int) -> set[int]:
+        """The ports of an address to which the probe machine can open a TCP connection."""
+        one = f"timeout 5 bash -c ': < /dev/tcp/{address}/'$port && echo $port"
+        asked = f"for port in {' '.join(map(str, ports))}; do ({one}) 2>/dev/null & done; wait"
+        done = self.inside(self.probe, asked)
+        assert done.code == 0, done
+        return {int(port) for port in done.out.split()}
 
     def serve(self, name: str, *ports: int) -> None:
         """Let something listen in a machine until its next boot: cloud images have Python and nothing else."""
-        for port in ports:
-            start = f"sudo systemd-run --quiet --unit acceptance-{port} python3 -m http.server {port}"
-            waits = f"timeout 60 sh -c \"until ss -Hltn 'sport = :{port}' | grep -q .; do sleep 0.2; done\""
-            done = self.inside(name, f"{start} && {waits}")
-            assert done.code == 0, done
+        listens = (
+            f"import signal, socket; kept = [socket.create_server(('', p)) for p in {ports}]; signal.pause()"
+        )
+        start = f"sudo systemd-run --quiet --unit acceptance-{ports[0]} python3 -c {shlex.quote(listens)}"
+        waits = f"timeout 60 sh -c \"until ss -Hltn 'sport = :{ports[-1]}' | grep -q .; do sleep 0.2; done\""
+        done = self.inside(name, f"{start} && {waits}")
+        assert done.code == 0, done

@@ -20,7 +20,7 @@ from orchestrator.guests.packages import UpdateOrder, UpdateResult
 from orchestrator.history import History, open_history
 from orchestrator.proxmox import read_snapshots
 from orchestrator.resources.desired import desired_machines
-from orchestrator.resources.notes import Mark, UpdateNote, read_mark, write_mark
+from orchestrator.resources.notes import Mark, read_mark, write_mark
 from orchestrator.resources.observing import observe
 from orchestrator.sites import load_provider
 from orchestrator.subscriptions import load
@@ -188,7 +188,7 @@ def test_a_way_back_that_was_killed_is_gone_to_its_end_and_not_twice(bench: Benc
     now = bench.mark().update
     assert now is not None
     # As a run leaves it that is killed after the rollback: the mark has forgotten the firewall already.
-    bench.note(update=UpdateNote(**{**vars(now), "state": "going-back", "reason": "it broke"}), firewall=None)
+    bench.note(update=replace(now, state="going-back", reason="it broke"), firewall=None)
     ended = bench.update().begin()
     assert isinstance(ended, MachineUpdate) and ended.result == "rolled-back", ended
     assert bench.rollbacks() == 0, "what was written since is not lost"

@@ -1,4 +1,4 @@
-"""A lab with two clients' files applied to it: real machines, for the tests of what the orchestrator does."""
+"""A lab with clients' files applied to it: real machines, for the tests of what the orchestrator does."""
 
 from __future__ import annotations
 
@@ -17,32 +17,12 @@ from testinfra.host import Host
 
 from lab.image import ensure_image
 from lab.network import namespace_of
-from tests.api.desk import CLIENT_KEY, Answer, machine, subscription
+from tests.api.desk import Answer
 from tests.lab.lab_handle import Lab
 
 PARIS, LYON = "10.94.1", "10.94.2"
-CLIENT, STRANGER = ".2", ".3"
-"""Host parts of the addresses on each bridge that tests connect from: the client's, and somebody else's."""
-
-
-def files() -> dict[str, dict[str, Any]]:
-    """The clients' files at the beginning, by client."""
-    web_disks = [{"name": "system", "size": "4GiB"}, {"name": "data", "size": "1GiB"}]
-    web_open = {"open": [{"port": 80, "protocol": "tcp", "from": "any"}]}
-    db_open = {"open": [{"port": 5432, "protocol": "tcp", "from": [f"{PARIS}{CLIENT}/32"]}]}
-    dupont = subscription(
-        "dupont",
-        [
-            machine("web-1", vcpus=2, memory="512MiB", disks=web_disks, firewall=web_open),
-            machine("db-1", memory="512MiB", firewall=db_open),
-        ],
-    )
-    martin = subscription(
-        "martin", [machine("shop-1", memory="512MiB")], offer="cloud-vm-essential", site="lyon"
-    )
-    for item, prefix in ((dupont, PARIS), (martin, LYON)):
-        item["administration"] = {"ssh_keys": [CLIENT_KEY], "allowed_from": [f"{prefix}{CLIENT}/32"]}
-    return {"dupont": dupont, "martin": martin}
+CLIENT = ".2"
+"""Host part of the address on each bridge that tests connect from as the client."""
 
 
 class Stage:
@@ -51,7 +31,8 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.lab = Lab(folder / "lab", f"{PARIS}.0/24,{LYON}.0/24")
-        self.files = files()
+        self.files: dict[str, dict[str, Any]] = {}
+        """The clients' files, by client."""
 
     def open(self) -> None:
         """Start the lab with the guest image."""
@@ -71,16 +52,6 @@ class Stage:
             path = self.folder / "subscriptions" / f"{client}.yaml"
             plain = json.loads(json.dumps(content))  # what two machines share is written out twice
             path.write_text(yaml.safe_dump(plain, sort_keys=False))
-
-    def machine(self, client: str, name: str) -> dict[str, Any]:
-        """A machine of the files, to be edited."""
-        found: dict[str, Any] = next(
-            item
-            for service in self.files[client]["services"]
-            for item in service["machines"]
-            if item["name"] == name
-        )
-        return found
 
     def environment(self) -> dict[str, str]:
         """What the command runs with."""
@@ -154,13 +125,6 @@ class Stage:
             address,
         ]
         return subprocess.run([*command, str(port)], check=False, capture_output=True).returncode == 0
-
-    def listen(self, name: str, port: int) -> None:
-        """Let something serve a port in a guest (nothing does in a fresh one), until its next boot."""
-        serves = f"until ss -Hltn 'sport = :{port}' | grep -q .; do sleep 0.2; done"
-        start = f"sudo systemd-run --unit listener-{port} nc -lk {port}"
-        done = self.inside(name).run(f'{start} && timeout 60 sh -c "{serves}"')
-        assert done.rc == 0, done
 
     def close(self) -> None:
         """End the lab with all its traces."""

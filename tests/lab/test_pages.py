@@ -1,174 +1,224 @@
-"""The commands of the first hour, and of the restore at three in the morning, as their pages have them.
+"""A client's first hour and the restore at three in the morning, as their pages have them, and what goes wrong then.
 
-Every block marked ``console`` is typed into one shell, line by line, against a lab with a real guest. What a page shows
-of an answer must be in it, in that order; ``…`` stands for anything. A ``yaml`` block whose first line names a file is
-that file. A command must end with 0, unless the page asks for its exit code next.
-
-Only the lab's own place is another one than in the pages: its name, ports and folder, so that a running one is not met.
+One lab and one booted guest for the whole module: ``ferrand/web-1`` of the first hour.
 """
 
 from __future__ import annotations
 
-import os
-import re
+import json
 import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import pytest
-from markdown_it import MarkdownIt
+import yaml
 
 from lab.image import ensure_image
-from tests.lab.lab_handle import ROOT, Lab
+from lab.vma import CLUSTER, VmaReader, VmaWriter
+from tests.lab.lab_handle import Client
+from tests.lab.pages import Shell, Step, follow, missing, steps
+from tests.lab.stage import Stage
 
-END = "\x1e"
-
-
-@dataclass(frozen=True)
-class Step:
-    """A command of a page with the lines of its answer that the page shows, or a file with its content."""
-
-    place: str
-    command: str = ""
-    shown: tuple[str, ...] = ()
-    file: str = ""
-    content: str = ""
+_NAME = "ferrand/web-1"
+_HOST = "web-1.ferrand"
+_FILE = "/home/admin/precious"
 
 
-def steps(page: str) -> list[Step]:
-    """What a page has its reader do."""
-    found: list[Step] = []
-    text = (ROOT / "docs" / page).read_text()
-    for token in MarkdownIt("commonmark").parse(text):
-        if token.type != "fence" or token.map is None:
-            continue
-        place = f"docs/{page}:{token.map[0] + 1}"
-        if token.info == "yaml" and (named := re.match(r"# (subscriptions/\S+)\n", token.content)):
-            found.append(Step(place, file=named[1], content=token.content))
-        if token.info == "console":
-            assert token.content.startswith("$ "), place
-            for part in re.split(r"(?m)^\$ ", token.content)[1:]:
-                command, *shown = part.rstrip("\n").split("\n")
-                found.append(Step(place, command=command, shown=tuple(shown)))
-    return found
-
-
-class Shell:
-    """A shell in a folder, with the lab's place put in for the page's."""
-
-    def __init__(self, folder: Path, lab: Lab) -> None:
-        ports = ",".join(map(str, lab.ports))
-        self._places = (
-            (
-                "lab start --name first-hour",
-                f"lab start --name {lab.name} --state-dir {lab.state} --ports {ports}",
-            ),
-            ("lab stop --name first-hour", f"lab stop --name {lab.name} --state-dir {lab.state}"),
-            ("/var/lib/orchestrator-lab/first-hour", str(lab.state)),
-            ("first-hour", lab.name),
-        )
-        self.folder = folder
-        environment = {
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
-            "XDG_STATE_HOME": str(folder / "state"),
-            "ANSIBLE_HOME": str(folder / "ansible"),
-            "COLUMNS": "200",
-        }
-        self._bash = subprocess.Popen(
-            ["bash", "--norc"], cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-
-    def here(self, text: str) -> str:
-        """A text of the page, with the places of this test's lab."""
-        for theirs, ours in self._places:
-            text = text.replace(theirs, ours)
-        return text
-
-    def type(self, command: str) -> tuple[int, str]:
-        """Run a command; return its exit code and what it printed."""
-        assert self._bash.stdin is not None and self._bash.stdout is not None
-        line = f"{{ {self.here(command)}\n}} </dev/null; code=$?; printf '{END}%s\\n' $code; (exit $code)\n"
-        self._bash.stdin.write(line)
-        self._bash.stdin.flush()
-        said: list[str] = []
-        for answer in self._bash.stdout:
-            before, end, code = answer.partition(END)
-            said.append(before)
-            if end:
-                return int(code), "".join(said)
-        raise AssertionError(f"the shell ended at {command}: {said}")
-
-    def close(self) -> None:
-        """End it."""
-        assert self._bash.stdin is not None
-        self._bash.stdin.close()
-        self._bash.wait(timeout=10)
-
-
-def missing(shown: tuple[str, ...], said: str) -> str | None:
-    """The first line that a page shows and the answer does not have after those before it."""
-    lines = iter(" ".join(line.split()) for line in said.splitlines())
-    for line in shown:
-        pattern = ".*".join(re.escape(part) for part in re.split(r"\s*…\s*", " ".join(line.split())))
-        if pattern and not any(re.fullmatch(pattern, found) for found in lines):
-            return line
-    return None
-
-
-def follow(shell: Shell, page: list[Step]) -> None:
-    """Do what a page says, and compare."""
-    for step, following in zip(page, [*page[1:], None], strict=True):
-        if step.file:
-            (shell.folder / step.file).write_text(step.content)
-            continue
-        code, said = shell.type(step.command)
-        asked = following is not None and following.command == "echo $?"
-        assert code == 0 or asked, (step.place, step.command, code, said)
-        lacking = missing(tuple(map(shell.here, step.shown)), said)
-        assert lacking is None, f"{step.place}: `{step.command}` does not say\n{lacking}\nbut\n{said}"
+def first_hour() -> tuple[list[Step], list[Step], list[Step]]:
+    """The first hour until a machine runs, its night with a restore, and how the lab is taken away."""
+    page = steps("first-hour.md")
+    night = next(
+        number for number, step in enumerate(page) if step.command.startswith("orchestrator nightly")
+    )
+    last = next(number for number, step in enumerate(page) if step.command.startswith("python -m lab stop"))
+    assert 0 < night < last
+    return page[:night], page[night:last], page[last:]
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Where the pages are followed; their own commands start the lab."""
     ensure_image()
-    folder = tmp_path_factory.mktemp("pages")
-    lab = Lab(folder / "lab")
-    opened = Shell(folder, lab)
-    try:
-        yield opened
-    finally:
-        opened.close()
-        if lab.state.exists():
-            lab.stop()
+    made = Stage(tmp_path_factory.mktemp("pages"))
+    yield made
+    if made.lab.state.exists():
+        made.close()
 
 
-def first_hour() -> tuple[list[Step], list[Step]]:
-    """The first hour until the reader has enough, and how the lab is taken away."""
-    page = steps("first-hour.md")
-    last = next(number for number, step in enumerate(page) if step.command.startswith("python -m lab stop"))
-    return page[:last], page[last:]
+@pytest.fixture(scope="module")
+def shell(stage: Stage) -> Iterator[Shell]:
+    opened = Shell(stage.folder, stage.lab)
+    yield opened
+    opened.close()
 
 
-def test_the_first_hour(shell: Shell) -> None:
-    page = first_hour()[0]
-    assert len(page) > 20
-    follow(shell, page)
+@pytest.fixture(scope="module")
+def running(shell: Shell, stage: Stage) -> Stage:
+    """The machine of the first hour runs."""
+    follow(shell, first_hour()[0])
+    return stage
 
 
-def test_the_restore_at_three_in_the_morning(shell: Shell) -> None:
+@pytest.fixture(scope="module")
+def backed_up(running: Stage, shell: Shell) -> Stage:
+    """The night of the first hour has passed: there is an archive, which was tested."""
+    _write(running, "worth-keeping")
+    follow(shell, first_hour()[1])
+    return running
+
+
+@pytest.fixture
+def api(running: Stage) -> Client:
+    return running.lab.client()
+
+
+def _vm(api: Client, name: str = "web-1") -> dict[str, Any]:
+    return next(vm for vm in api.machines() if vm["name"] == name)
+
+
+def _config(api: Client, name: str = "web-1") -> dict[str, Any]:
+    vm = _vm(api, name)
+    found: dict[str, Any] = api.get(f"/nodes/{vm['node']}/qemu/{vm['vmid']}/config")
+    return found
+
+
+def _machines(api: Client) -> set[str]:
+    """The machines, without the copies that the pages let be made."""
+    return {vm["name"] for vm in api.machines() if not vm["template"]} - {"web-1-yesterday", "web-1-3am"}
+
+
+def _archive(api: Client, volid: str) -> Path:
+    return Path(api.get(f"/nodes/{_vm(api)['node']}/storage/backup-lyon/content/{volid}")["path"])
+
+
+def _write(stage: Stage, text: str) -> None:
+    done = stage.inside(_HOST).run(f"echo {text} > {_FILE} && sync")
+    assert done.rc == 0, done
+
+
+def _content(stage: Stage) -> str | None:
+    found = stage.inside(_HOST).run(f"cat {_FILE}")
+    return found.stdout.strip() if found.rc == 0 else None
+
+
+def test_the_first_hour_until_a_machine_runs_that_is_what_its_file_says(running: Stage) -> None:
+    web = running.inside(_HOST)
+    assert web.run("hostname; nproc").stdout.split() == ["web-1", "2"]
+    assert int(web.run("df --output=size --block-size=1M / | tail -1").stdout) > 3500, (
+        "the root file system has its disk"
+    )
+    assert web.run("sudo -n true").rc == 0
+    assert "admin@ferrand" in web.file("/home/admin/.ssh/authorized_keys").content_string
+    table = web.run("sudo nft list table inet orchestrator").stdout
+    assert "policy drop" in table and "443" in table
+
+
+def test_nothing_is_wrong_with_the_lab_and_its_guests_can_ask_what_updates_are_due(running: Stage) -> None:
+    looked = running.run("doctor")
+    assert looked.code == 0, looked
+    file = running.folder / "subscriptions" / "ferrand.yaml"
+    text = file.read_text()
+    window = {"days": ["tuesday"], "from": "22:00", "to": "23:30"}
+    supervised = {"managed_services": {"level": "supervision", "maintenance_window": window}}
+    file.write_text(text + yaml.safe_dump(supervised))
+    due = running.run("updates", "ferrand", "--format", "json")
+    file.write_text(text)
+    assert due.code == 0, due
+    (found,) = json.loads(due.out)["machines"]
+    assert (found["machine"], found["problem"], found["packages"]) == ("web-1", None, []), found
+
+
+def test_the_night_of_the_first_hour_is_reported_and_does_nothing_twice(
+    backed_up: Stage, api: Client
+) -> None:
+    assert "link_down=1" in _config(api, "web-1-yesterday")["net0"], "a copy is unplugged"
+    metrics, reports = backed_up.folder / "night.prom", backed_up.folder / "reports"
+    asked = ("--in-working-hours", "--metrics-file", str(metrics), "--report-dir", str(reports))
+    again = backed_up.run("nightly", *asked)
+    assert again.code == 0 and "1 of 1 backup" in again.out, again
+    events = {json.loads(line)["event"] for line in again.out.splitlines() if line.startswith("{")}
+    assert {"night-started", "night-ended"} <= events
+    assert not {"backup-started", "restore-test-started"} & events
+    report = next(reports.glob("night-*.md")).read_text()
+    assert "ferrand" in report and "web-1" in report
+    tested = 'orchestrator_restore_tested_timestamp_seconds{client="ferrand",machine="web-1",site="paris"}'
+    assert tested in metrics.read_text()
+
+
+def test_the_restore_at_three_in_the_morning(backed_up: Stage, api: Client, shell: Shell) -> None:
+    before = _vm(api)["vmid"]
+    assert backed_up.inside(_HOST).run(f"rm {_FILE} && sync").rc == 0
+    refused = backed_up.run("backup", "restore", _NAME, "--in-place")
+    assert refused.code == 1 and f"--confirm {_NAME}" in refused.err, refused
     page = steps("restoring.md")
     assert any("--in-place" in step.command for step in page)
     follow(shell, page)
+    assert _content(backed_up) == "worth-keeping" and _vm(api)["vmid"] == before
+    assert _machines(api) == {"web-1"}
+    assert not [key for key in _config(api) if key.startswith("unused")], "the replaced disks are gone"
 
 
-def test_the_lab_of_the_first_hour_leaves_no_trace(shell: Shell) -> None:
-    follow(shell, first_hour()[1])
-    assert not (shell.folder / "lab").exists()
+def test_a_restore_that_does_not_boot_gives_the_machine_its_own_disks_back(
+    running: Stage, api: Client
+) -> None:
+    _write(running, "still-mine")
+    made = running.run("backup", "now", _NAME)
+    assert made.code == 0, made
+    volid = made.out.split()[-3]
+    _empty_the_disks(_archive(api, volid))
+    before = _vm(api)["vmid"]
+    arguments = ("--in-place", "--archive", volid, "--confirm", _NAME, "--boot-timeout", "60")
+    failed = running.run("backup", "restore", _NAME, *arguments)
+    assert failed.code == 1 and "its guest agent was silent for 60 s" in failed.err, failed
+    assert "Its own disks are back, and it runs again" in failed.err
+    assert (_vm(api)["vmid"], _vm(api)["status"]) == (before, "running")
+    vm = _vm(api)  # its agent answers, SSH comes later
+    own = api.get(f"/nodes/{vm['node']}/qemu/{vm['vmid']}/agent/file-read", file=_FILE)["content"]
+    assert own.strip() == "still-mine"
+    assert _machines(api) == {"web-1"}
+    assert "no changes" in running.run("plan").out
+    api.run("DELETE", f"/nodes/{_vm(api)['node']}/storage/backup-lyon/content/{volid}")
+
+
+def _empty_the_disks(archive: Path) -> None:
+    """Make an archive one of empty disks: whole, restorable, and nothing to boot from."""
+    with subprocess.Popen(["zstd", "-q", "-d", "-c", str(archive)], stdout=subprocess.PIPE) as source:
+        assert source.stdout is not None
+        header = VmaReader(cast(BinaryIO, source.stdout)).header
+        source.kill()
+    plain = archive.with_suffix(".plain")
+    with plain.open("wb") as target:
+        writer = VmaWriter(target, header)
+        for number, device in header.devices.items():
+            for cluster in range(-(-device.size // CLUSTER)):
+                writer.write(number, cluster, b"")
+        writer.close()
+    subprocess.run(["zstd", "-q", "-f", str(plain), "-o", str(archive)], check=True)
+    plain.unlink()
+
+
+def test_a_damaged_archive_fails_its_restore_test_and_says_so(backed_up: Stage, api: Client) -> None:
+    listed = json.loads(backed_up.run("backup", "list", _NAME, "--format", "json").out)
+    volid = listed[0]["archives"][-1]["volid"]
+    path = _archive(api, volid)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    failed = backed_up.run("backup", "verify", _NAME, "--archive", volid)
+    assert failed.code == 1 and volid in failed.err and "vma extract" in failed.err, failed
+    assert "FAILED" in backed_up.run("backup", "list", _NAME).out
+    assert _machines(api) == {"web-1"}
+    history = json.loads(backed_up.run("history", _NAME, "--format", "json", "--limit", "3").out)
+    assert ("restore test", "failed") in [(entry["action"], entry["result"]) for entry in history]
+
+
+def test_the_lab_of_the_first_hour_leaves_no_trace_and_no_secret(running: Stage, shell: Shell) -> None:
+    secrets = [path.read_bytes().strip() for path in running.lab.state.glob("*token*")]
+    stored = [path.read_bytes() for path in (running.folder / "state").rglob("*") if path.is_file()]
+    assert secrets and stored
+    assert not [secret for secret in secrets for text in stored if secret in text]
+    follow(shell, first_hour()[2])
+    assert not running.lab.state.exists()
 
 
 def test_a_line_that_is_not_said_is_noticed() -> None:

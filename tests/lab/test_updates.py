@@ -119,20 +119,6 @@ def test_what_was_changed_inside_by_hand_is_shown_in_the_plan_and_undone(stage: 
     assert "admin@client" in web.run("cat /home/admin/.ssh/authorized_keys").stdout
 
 
-def test_keys_of_the_file_come_and_go_on_a_running_machine(stage: Stage) -> None:
-    boot = _boot(stage, "web-1.dupont")
-    stage.files["dupont"]["managed_services"]["level"] = "full"
-    stage.write()
-    told = stage.run("plan").out
-    assert "the client has no direct access (art. 3.8.2), so admin@client goes from the machine" in told, told
-    applied = stage.run("apply", "--yes")
-    assert applied.code == 0, applied
-    keys = stage.inside("web-1.dupont").run("cat /home/admin/.ssh/authorized_keys").stdout
-    assert "admin@client" not in keys and len(keys.splitlines()) == 1
-    assert _boot(stage, "web-1.dupont") == boot, "no restart for that"
-    assert stage.run("plan", "--detailed-exitcode").code == 0
-
-
 def test_a_night_installs_what_is_due_in_waves_never_both_members_of_a_pair(
     stage: Stage, repository: PackageRepository
 ) -> None:
@@ -171,7 +157,7 @@ def test_an_update_whose_run_was_killed_is_finished_by_the_next_one(
     running = stage.start("update", "dupont/web-2", "--yes")
     try:
         eventually(
-            lambda: web.run("pgrep -f hello-lab.postinst").rc == 0, "the package is being installed", 120
+            lambda: web.run("pgrep -f hello-lab.postinst").rc == 0, "the package is being installed", 600
         )
     finally:
         running.kill()
