@@ -59,5 +59,5 @@ def end_at_once() -> NoReturn:
     """End the process without waiting for any of its threads. Its tasks in Proxmox go on."""
     with suppress(OSError):  # the terminal may have gone
         shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # the progress had hidden the cursor
-        os.write(2, f"{shown}\nended at once; the tasks that run in Proxmox go on\n".encode())
+        os.write(2, f"{shown}\nended at once; the tasks that run in Proxmox continue\n".encode())
     os._exit(EXIT_CODE)

@@ -116,7 +116,7 @@ def _end_copies(vm: Vm) -> None:
             nodes = ", ".join(sorted(str(job["target"]) for job in jobs))
             raise Stopped(
                 f"the replicated copies of its disks on {nodes} are not removed yet, so the machine is kept: the next "
-                "night goes on; see Datacenter > Replication if they stay"
+                "night continues; see Datacenter > Replication if they stay"
             )
         vm.pause(_POLL_SECONDS)
 

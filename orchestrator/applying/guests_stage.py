@@ -108,7 +108,7 @@ def _await_guest(machine: Waiting, ssh: SshSettings, boot_seconds: float) -> tup
                 return None, (
                     f"the guest of VM {summary.vmid} did not come up within {boot_seconds:.0f} s (its agent is "
                     "silent): "
-                    f"look at its console on {summary.node}; the machine is kept, apply again goes on from here"
+                    f"look at its console on {summary.node}; the machine is kept, apply again continues from here"
                 )
             around.pause(_POLL_SECONDS)
         target = guest_of(

@@ -149,7 +149,7 @@ class OneUpdate:
         try:
             return self._begin()
         except Exception as error:  # whatever one machine stumbles over, the others go on
-            return self.machine.ended("untouched", message=f"the update was not begun: {told(error)}")
+            return self.machine.ended("untouched", message=f"the update was not started: {told(error)}")
 
     def _begin(self) -> UpdateOrder | MachineUpdate:
         machine, terms = self.machine, self._terms
@@ -218,7 +218,7 @@ class OneUpdate:
             return self._go_back(result)
         except Exception as error:  # whatever one machine stumbles over, the others go on
             so_far = result.message or "the update itself went well"
-            message = f"{so_far}; then: {told(error)}. The next run goes on from here"
+            message = f"{so_far}; then: {told(error)}. The next run continues from here"
             return self._ended("unreachable", replace(result, message=message))
 
     def _all_is_well(self, result: UpdateResult) -> MachineUpdate:
@@ -250,8 +250,8 @@ class OneUpdate:
             self._terms.pause(_POLL_SECONDS)
         return replace(
             result,
-            message=f"{result.message}; its guest agent answers, so it was left as it is: see that SSH gets there; the "
-            "next update of this machine goes on with this one",
+            message=f"{result.message}; its guest agent answers, so it was left as it is: check that SSH reaches "
+            "it; the next update of this machine continues this one",
         )
 
     def _go_back(self, result: UpdateResult) -> MachineUpdate:

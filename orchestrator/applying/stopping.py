@@ -34,7 +34,7 @@ class Interrupted(Stopped):
     """Somebody ended the run: this was not begun any more."""
 
     def __init__(self) -> None:
-        super().__init__("interrupted: not done; the next run goes on from here")
+        super().__init__("interrupted: not done; the next run continues from here")
 
 
 class Stopping:

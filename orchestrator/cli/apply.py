@@ -119,5 +119,5 @@ def _counts(outcomes: Sequence[Outcome]) -> str:
     partly = sum(found != {"done"} and bool(found & {"done", "partly"}) for found in results.values())
     others = len(results) - done - partly
     words = [f"{done} done", f"{partly} done in part" if partly else "", f"{others} not" if others else ""]
-    more = ": see above; the next run goes on from here" if partly or others else ""
+    more = ": see above; the next run continues from here" if partly or others else ""
     return ", ".join(filter(None, words)) + more

@@ -148,7 +148,7 @@ def _confirm(target: str, chosen: Archive, confirmed: str | None) -> bool:
     if confirmed is None:
         if not session.interactive():
             session.fail(f"not running interactively: pass --confirm {target} to do it without being asked")
-        confirmed = session.answer_to(f"Type {target} to go on")
+        confirmed = session.answer_to(f"Type {target} to continue")
     if confirmed != target:
         session.fail(f"{confirmed!r} is not {target}: nothing was changed")
     return True

@@ -69,7 +69,7 @@ def _end_by(error: Exception) -> NoReturn:
     kept = _keep(written)
     _fail(
         f"internal error ({kind}), please report it with the traceback, which is in {kept}; what was done is in "
-        "`orchestrator history`, and the next run goes on from there"
+        "`orchestrator history`, and the next run continues from there"
         if kept
         else f"internal error ({kind}), please report it with the traceback, which `orchestrator --verbose` prints"
     )

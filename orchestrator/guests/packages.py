@@ -173,7 +173,7 @@ def look_for_updates(
     for target in targets:
         results = run.of(host_name(target))
         found[target.key] = (
-            due_in(target, results) or f"{target.name}: Ansible did not get there: {run.output}"
+            due_in(target, results) or f"{target.name}: Ansible could not reach it: {run.output}"
         )
     return found
 

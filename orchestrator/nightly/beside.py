@@ -85,7 +85,7 @@ class GuestWork:
             seen_or_why = seen
         if updates is None:
             stopped = "" if self._updating else "changes are stopped (frozen)"
-            unbegun = why or stopped or "updates were not begun"
+            unbegun = why or stopped or "updates were not started"
             lines = [*self._plan.held, *(not_started(item, unbegun) for item in self._plan.planned)]
             return seen_or_why, lines, problems
         closes = max([self._night.closes_at, *(item.closes for item in self._plan.planned)])

@@ -173,7 +173,7 @@ def missing_backups(
             continue  # suspended or ended: nothing is done but keeping what there is (articles 9 and 10)
         reason = where.trouble(machine)
         if reason or where.exists(machine):
-            yield _line(machine, "missing", reason or why or "no backup of it was begun")
+            yield _line(machine, "missing", reason or why or "no backup of it was started")
         elif there := where.was_there(machine):
             yield _line(
                 machine,

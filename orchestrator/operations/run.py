@@ -159,12 +159,12 @@ def open_run(
 
 def _interrupted(running: list[str]) -> str:
     waited = (
-        f" Waiting up to {LEAVE_SECONDS:.0f} s for what runs, then it goes on in Proxmox alone: "
+        f" Waiting up to {LEAVE_SECONDS:.0f} s for what runs, then it continues in Proxmox alone: "
         f"{', '.join(sorted(running))}."
         if running
         else ""
     )
-    return f"interrupted: nothing new is begun.{waited} Interrupt again to end at once."
+    return f"interrupted: nothing new is started.{waited} Interrupt again to end at once."
 
 
 @contextmanager

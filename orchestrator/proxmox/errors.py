@@ -265,7 +265,7 @@ class TaskLeft(TaskTimeout):
 
     def __init__(self, *, site: str, call: str, upid: str) -> None:
         super().__init__(
-            "interrupted: it was left to itself, and goes on in Proxmox",
+            "interrupted: it continues in Proxmox, unattended",
             site=site,
             call=call,
             upid=upid,

@@ -31,11 +31,15 @@ def trusting(ca_file: Path | None, *, verify: bool) -> ssl.SSLContext:
     if ca_file is None:
         return without_form_checks(_trusting_the_system())
     if not ca_file.is_file():
-        raise NoAnswer(f"nobody is trusted: {ca_file}: no such file", sent=False, untrusted=True)
+        raise NoAnswer(
+            f"the server's certificate cannot be checked: {ca_file}: no such file", sent=False, untrusted=True
+        )
     try:
         return without_form_checks(ssl.create_default_context(cafile=str(ca_file)))
     except OSError as error:
-        text = f"nobody is trusted: {ca_file} cannot be used: {error.strerror or error}"
+        text = (
+            f"the server's certificate cannot be checked: {ca_file} cannot be used: {error.strerror or error}"
+        )
         raise NoAnswer(text, sent=False, untrusted=True) from None
 
 

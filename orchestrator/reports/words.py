@@ -201,11 +201,11 @@ class Words:
         fr="rien à faire si la nuit prochaine y parvient ; sinon libérer du temps ou de la place",
         en="nothing if the next night gets to it; else make time or room for it",
     )
-    storage_unwell = Text(fr="Stockage en défaut", en="Storage in trouble")
+    storage_unwell = Text(fr="Stockage en défaut", en="Storage with a problem")
     storage_unwell_remedy = Text(
         fr="agrandir le stockage, raccourcir des Durées de Rétention ou répartir les machines ; un stockage absent "
         "se répare dans Proxmox",
-        en="enlarge the storage, shorten retentions or spread the machines; one that is away is mended in Proxmox",
+        en="enlarge the storage, shorten retentions or spread the machines; repair one that is unavailable in Proxmox",
     )
 
     # Managed machines among the failures: name, what the provider does, what a client is told instead of the reason
@@ -228,7 +228,7 @@ class Words:
     )
     update_unreachable_remedy = Text(
         fr="voir que la machine vit et que SSH y parvient ; la prochaine mise à jour reprend celle-ci",
-        en="see that the machine lives and that SSH gets there; its next update goes on with this one",
+        en="check that the machine runs and that SSH reaches it; its next update continues this one",
     )
     update_unreachable_client = Text(
         fr="la machine n’a plus été jointe pendant ses mises à jour ; le Prestataire l’examine",
@@ -471,7 +471,7 @@ class Words:
     end_failed = Text(fr="Fin de contrat", en="End of contract")
     end_failed_remedy = Text(
         fr="Lever la cause ; la nuit suivante reprend. Rien n’est effacé hors des conditions de l’article 10.",
-        en="Remove the cause; the next night goes on. Nothing is erased but under the conditions of article 10.",
+        en="Fix the cause; the next night continues. Data is deleted only under the conditions of article 10.",
     )
 
     # The reversibility plan (article 10)
@@ -497,8 +497,8 @@ class Words:
         fr="Le Prestataire fait ses meilleurs efforts pour continuer à fournir les Services pendant trente jours "
         "ouvrés au maximum, à compter de la réception de la lettre recommandée. Le Client dispose de ce délai pour "
         "copier à distance les données de ses Machines Virtuelles qu’il souhaite conserver.",
-        en="The provider makes its best efforts to go on providing the services for at most thirty working days after "
-        "the registered letter is received. In that time the client copies, remotely, the data of its virtual "
+        en="The provider makes its best efforts to continue providing the services for at most thirty working days "
+        "after the registered letter is received. In that time the client copies, remotely, the data of its virtual "
         "machines that it wants to keep.",
     )
     plan_machines = Text(fr="Machines Virtuelles concernées", en="Virtual machines concerned")

@@ -150,7 +150,7 @@ class SecretReference(Strict):
         description="the name of an environment variable",
     )
     file: AnchoredPath | None = Field(
-        default=None, examples=["secrets/paris"], description="a file that nobody but its owner can read"
+        default=None, examples=["secrets/paris"], description="a file that only its owner can read"
     )
     command: tuple[str, ...] | None = Field(
         default=None, min_length=1, examples=[["pass", "show", "pve/paris"]], description="prints the secret"

@@ -118,7 +118,7 @@ class Termination(Strict):
 
     notice: Date = Field(
         examples=["2026-11-02"],
-        description="the day the registered letter was received; the services go on for 30 working days",
+        description="the day the registered letter was received; the services continue for 30 working days",
         json_schema_extra={"x-article": "10"},
     )
     reference: Letter

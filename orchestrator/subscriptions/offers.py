@@ -400,7 +400,7 @@ def exclusions_need_managed_services(subscription: Subscription) -> Iterator[Fin
         if machine.updates.exclude:
             yield Finding(
                 (*path, "updates"),
-                "without managed services nobody but the client installs updates: this has no effect",
+                "without managed services only the client installs updates: this has no effect",
                 "take it out, or subscribe to managed_services",
                 "3.8.3",
                 severity="warning",

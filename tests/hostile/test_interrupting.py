@@ -74,7 +74,7 @@ def test_the_first_signal_finishes_what_runs_and_begins_nothing_more(desk: Desk,
         begun += process.stdout.readline().endswith("  clone\n")
     process.send_signal(number)
     said = _line(process, "interrupted")
-    assert "nothing new is begun" in said and "dupont/web-" in said and "clone" in said, said
+    assert "nothing new is started" in said and "dupont/web-" in said and "clone" in said, said
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in err, (out, err)
     assert f"0 done, {len(names)} not" in out and out.count("interrupted  dupont/web-") == len(names), out
@@ -214,7 +214,7 @@ def test_a_long_task_is_left_to_proxmox_and_what_must_not_be_half_done_is_seen_t
         return stopping.leaves_task()
 
     cluster.leaves_task = leaves
-    with pytest.raises(TaskLeft, match="goes on in Proxmox"):
+    with pytest.raises(TaskLeft, match="continues in Proxmox"):
         cluster.run_task("POST", "/nodes/pve1/qemu/100/status/start")
     assert len(asked) == 3, "it was waited for as long as a short task takes"
     with stopping.finishing("exchange of disks"):

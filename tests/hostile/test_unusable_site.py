@@ -47,7 +47,7 @@ def ca_file_that_is_none(desk: Desk) -> str:
 
 def ca_file_that_is_a_folder(desk: Desk) -> str:
     desk.sites["lyon"]["api"]["ca_file"] = str(desk.folder)
-    return "nobody is trusted"
+    return "certificate cannot be checked"
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ def updating_night() -> NightReport:
                 held_since=paris(20, 23),
                 dropped=None,
                 refused_ssh=None,
-                problem="web-4: Ansible did not get there: PLAY RECAP db-1.martin",
+                problem="web-4: Ansible could not reach it: PLAY RECAP db-1.martin",
             ),
             guest(
                 "martin",

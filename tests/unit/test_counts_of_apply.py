@@ -9,7 +9,7 @@ import pytest
 from orchestrator.applying.apply import Outcome
 from orchestrator.cli.apply import _counts
 
-_MORE = ": see above; the next run goes on from here"
+_MORE = ": see above; the next run continues from here"
 
 
 def _outcome(machine: str, result: Any) -> Outcome:

@@ -264,7 +264,7 @@ def test_firewalls_that_could_not_be_read_are_named_with_the_reason() -> None:
     reader = told(updating_night())
     assert reader.table("Firewalls that could not be read")[1:] == [
         ["martin/db-1", "paris", "the firewall's counters could not be read in the machine"],
-        ["dupont/web-4", "paris", "web-4: Ansible did not get there: PLAY RECAP db-1.martin"],
+        ["dupont/web-4", "paris", "web-4: Ansible could not reach it: PLAY RECAP db-1.martin"],
         ["martin/old-1", "paris", "SSH failed: no route to host"],
     ]
     assert "orchestrator apply brings the firewall up to date" in reader.text
