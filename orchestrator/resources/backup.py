@@ -33,6 +33,7 @@ from orchestrator.resources.marks import (
     matching,
     printable,
     require,
+    told,
 )
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def _earlier(version: int, data: dict[str, Any]) -> dict[str, Any]:
         require(data, "vmid", "night")
         found |= {name: data.get(name) for name in ("vmid", "night", "volume")}
     if data.get("tested") is not None:
-        found["test"] = {"on": data["tested"], "sound": data.get("sound"), "found": data.get("found")}
+        found["test"] = {"on": data["tested"], "sound": data.get("sound"), "found": told(data.get("found"))}
     return found
 
 

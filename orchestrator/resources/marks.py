@@ -56,6 +56,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
+def told(value: Any) -> Any:
+    """What a guest told, printable: JSON can hold half a character, and nothing else does. What is no text stays."""
+    return printable(value) if isinstance(value, str) else value
+
+
 def matching(pattern: re.Pattern[str], wanted: str) -> AfterValidator:
     """A check of a text against a pattern; ``wanted`` says what the text should be."""
 
@@ -86,7 +91,7 @@ Contract = Annotated[
 Line = Annotated[str, AfterValidator(_line)]
 """A printable text."""
 
-Told = Annotated[str, BeforeValidator(lambda text: printable(text) if isinstance(text, str) else text)]
+Told = Annotated[str, BeforeValidator(told)]
 """What a guest told, of whatever length."""
 
 Vmid = Annotated[int, Field(ge=100, le=999_999_999)]

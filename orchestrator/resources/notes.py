@@ -43,8 +43,8 @@ from orchestrator.resources.marks import (
     Vmid,
     described,
     matching,
-    printable,
     require,
+    told,
 )
 
 _LONGEST_SECONDS = 32_503_680_000
@@ -194,15 +194,13 @@ def _earlier(version: int, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _earlier_update(update: Mapping[str, Any]) -> dict[str, Any]:
-    """What was noted of an update: what the guest told stood there as it was, half characters included."""
-    found = dict(update)
-    since, reason, packages = (update.get(name) for name in ("since", "reason", "packages"))
+    """What was noted of an update. What the guest told stood there as it was."""
+    found = {name: told(value) for name, value in update.items()}
+    since, packages = found.get("since"), found.get("packages")
     if type(since) is int and 0 <= since <= _LONGEST_SECONDS:
         found["since"] = dt.datetime.fromtimestamp(since, dt.UTC).isoformat()
-    if isinstance(reason, str):
-        found["reason"] = printable(reason)
     if isinstance(packages, list):
-        found["packages"] = [printable(item) if isinstance(item, str) else item for item in packages]
+        found["packages"] = [told(item) for item in packages]
     return found
 
 

@@ -125,3 +125,10 @@ def test_whatever_somebody_writes_as_a_mark_is_read_or_is_none(
     notes = f"<!-- orchestrator{name} {json.dumps({**data, 'v': v})} -->"
     for read in (read_mark, read_archive_mark, read_copy_mark, lambda text: owned(_snapshot(text))):
         read(notes)
+
+
+def test_what_a_guest_told_an_earlier_version_does_not_disown_its_archive() -> None:
+    data = {"v": 1, "client": "dupont", "machine": "web-1", "contract": "C-1", "days": 7}
+    data |= {"tested": "2026-11-20", "sound": False, "found": "no \ud800"}
+    mark = read_archive_mark(f"<!-- orchestrator-backup {json.dumps(data)} -->")
+    assert mark and mark.test and (mark.test.sound, mark.test.found) == (False, "no  ")
