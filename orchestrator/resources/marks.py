@@ -240,16 +240,19 @@ def require(data: Mapping[str, Any], *names: str) -> None:
 def described(error: ValidationError) -> str:
     """The first thing that is wrong with a mark: which field holds what, and what it should."""
     first = error.errors(include_url=False, include_context=False)[0]
-    place = ".".join(map(str, first["loc"]))
+    place = _shortened(json.dumps(".".join(map(str, first["loc"])))[1:-1])  # the keys are of whoever wrote it
     if first["type"] == "missing":
         return f"it has no {place}"
     if first["type"] == "json_invalid":
         return _NOT_JSON
-    value = json.dumps(first["input"], default=str)
-    shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
+    shown = _shortened(json.dumps(first["input"], default=str))
     if first["type"] == "value_error":
         return f"its {place} is {shown}, not {first['msg'].removeprefix('Value error, ')}"
     return f"its {place} is {shown}: {first['msg']}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _no_constant(name: str) -> None:

@@ -162,6 +162,8 @@ def _with(field: str) -> str:
             "its applied.backup is not a number",
         ),
         (_with('"tested":"9999-12-31"'), 'its tested is "9999-12-31"'),
+        (_with('"vmid":100,"\\u001b[2J":1'), r"its \u001b[2J is 1: "),
+        (_with(f'"vmid":100,"{"x" * 5000}":1'), f"its {'x' * 60}… is 1: "),
         (_with('"ready":NaN'), "it is no longer the JSON that was written"),
         (_with('"ready":true,"ready":false'), "it is no longer the JSON that was written"),
         (_with(f'"ready":{"[" * 9000}{"]" * 9000}'), "it is damaged"),
