@@ -249,7 +249,8 @@ def _judged(reading: SiteReading) -> Iterable[Kept]:
         if machine.mark
     }
     for (client, name), archives in reading.holdings.owned.items():
-        mark = marks[client, name]
+        if (mark := marks.get((client, name))) is None:
+            continue  # another site claims to have it as well: it is among what could not be read
         days = mark.backup_days
         judged = verdicts(archives, moment, days=days, in_file=mark.retired is None)
         yield Kept(client=client, machine=name, site=reading.observed.site, days=days, verdicts=judged)

@@ -187,7 +187,8 @@ class _Asked:
         return cls(
             provider=provider,
             sites=tuple(dict.fromkeys(request.sites)) or tuple(provider.sites),
-            begin=begin,
+            # A night that is started late closes as one that begins now: its own window may be over.
+            begin=begin if at_any_time else max(begin, dt.datetime.now(PARIS)),
             desired=desired,
             ssh=_ssh(provider, desired, problems),
             problems=tuple(problems),

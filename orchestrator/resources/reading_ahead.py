@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Mapping
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Self
 
 from orchestrator.resources.observing import SiteLook
@@ -30,18 +30,20 @@ class ReadingAhead:
         """
         self._given_up = threading.Event()
         scope = Scope(clients=frozenset(clients))
-        self._pool = ThreadPoolExecutor(max(len(clusters), 1), thread_name_prefix="ahead")
-        self._looks: dict[str, Future[SiteLook]] = {
-            site: self._pool.submit(self._read, site, cluster, scope) for site, cluster in clusters.items()
-        }
+        self._looks: dict[str, Future[SiteLook]] = {}
+        for site, cluster in clusters.items():
+            look = self._looks[site] = Future()
+            # Daemons: a command that ends because of its files waits for no site that is slow to answer.
+            threading.Thread(
+                target=self._read, args=(look, site, cluster, scope), name=f"ahead-{site}", daemon=True
+            ).start()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give up what nobody asked for: after the calls that are under way, nothing more is read."""
+        """Give up what nobody asked for: after the calls that are under way, nothing more is read. Nobody waits."""
         self._given_up.set()
-        self._pool.shutdown(cancel_futures=True)
 
     def look_at(self, site: str) -> SiteLook:
         """The look at a site, once what was begun is read.
@@ -51,7 +53,13 @@ class ReadingAhead:
         """
         return self._looks[site].result()
 
-    def _read(self, site: str, cluster: Cluster, scope: Scope) -> SiteLook:
+    def _read(self, look: Future[SiteLook], site: str, cluster: Cluster, scope: Scope) -> None:
+        try:
+            look.set_result(self._look(site, cluster, scope))
+        except BaseException as error:
+            look.set_exception(error)
+
+    def _look(self, site: str, cluster: Cluster, scope: Scope) -> SiteLook:
         look = SiteLook(cluster, site)
         try:
             look.read(scope, before=self._go_on)

@@ -148,3 +148,13 @@ def test_in_default_of_payment_nothing_is_exported(desk: Desk, node: SshNode) ->
     assert (
         answer.code == 1 and "no reversibility (art. 10)" in answer.err and not (desk.folder / "out").exists()
     )
+
+
+@pytest.mark.parametrize("target", ["", "/web-1"])
+def test_nobodys_disks_are_nobodys_and_not_everybodys(desk: Desk, node: SshNode, target: str) -> None:
+    """A variable of a script that is empty must not copy the disks of every client."""
+    _deliver(desk, node)
+    answer = desk.run("export", target, "--to", "out")
+    assert (
+        answer.code == 1 and "no machine of ours is" in answer.err and not (desk.folder / "out").exists()
+    ), answer

@@ -47,6 +47,13 @@ def test_it_does_not_begin_in_working_hours_unless_told(night: NightDesk) -> Non
     assert "there is no site nowhere" in night.desk.run("nightly", "--site", "nowhere").err
 
 
+def test_a_night_that_is_started_late_still_makes_its_backups(night: NightDesk) -> None:
+    night.deliver("web-1")
+    yesterday = dt.datetime.now(PARIS) - dt.timedelta(days=1)
+    answer = _run(night, "--at", yesterday.isoformat(timespec="minutes"))
+    assert answer.code == 0 and len(night.archives()) == 1, answer
+
+
 def test_a_dry_run_says_what_the_night_would_do_and_does_nothing(night: NightDesk) -> None:
     night.deliver("web-1", "db-1")
     _old_archive(night, "web-1", 9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,41 @@ def test_the_other_site_is_planned_applied_and_shown(two_sites: Desk, break_it: 
     shown = two_sites.run("show", "dupont")
     assert "web-1" in shown.out and reason in shown.out and shown.code == 1, shown
     assert all("Traceback" not in answer.err + answer.out for answer in (applied, shown))
+
+
+def test_what_is_wrong_with_files_is_told_although_a_site_never_answers(two_sites: Desk) -> None:
+    """The sites are read while the files are. The command's own time limit is far shorter than the site's."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        two_sites.sites["lyon"]["api"] |= {
+            "url": f"https://127.0.0.1:{silent.getsockname()[1]}",
+            "timeout_seconds": 600,
+        }
+        two_sites.write_sites()
+        (two_sites.folder / "subscriptions" / "durand.yaml").write_text("client: durand\ncontract: [\n")
+        answer = two_sites.run("plan", environment={})
+    assert answer.code == 1 and "durand.yaml:" in answer.err and "nothing was planned" in answer.err, answer
+
+
+def test_archives_are_listed_although_two_sites_claim_to_have_the_same_machine(two_sites: Desk) -> None:
+    paris, lyon = two_sites.fakes["paris"], two_sites.fakes["lyon"]
+    two_sites.sites["paris"]["backup_storages"] = [{"name": "store", "site": "lyon"}]
+    two_sites.write_sites()
+    paris.add_storage("store", shared=True)
+    two_sites.write(
+        subscription("dupont", [machine(name, backup={"retention_days": 7}) for name in ("web-1", "db-1")])
+    )
+    assert two_sites.apply().code == 0
+    for name in ("web-1", "db-1"):
+        assert two_sites.run("backup", "now", f"dupont/{name}").code == 0
+    web, cluster = two_sites.machines("paris")["web-1"], lyon.cluster()
+    copy = {"newid": web["vmid"], "name": "web-1", "full": 1, "pool": "client-dupont"}
+    cluster.post("/pools", poolid="client-dupont")
+    cluster.run_task("POST", "/nodes/pve1/qemu/9000/clone", params=copy)
+    marked = {name: web["config"][name] for name in ("description", "tags")}
+    cluster.put(f"/nodes/pve1/qemu/{web['vmid']}/config", params=marked)
+    listed = two_sites.run("backup", "list")
+    assert listed.code == 1 and "each have a machine marked as dupont/web-1" in listed.err, listed
+    assert "dupont/db-1" in listed.out and "internal error" not in listed.err
 
 
 def test_every_call_says_why_and_was_never_sent() -> None:
