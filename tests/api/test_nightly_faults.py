@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.nightly import drift_step
+from orchestrator.nightly.drift_step import drift_lines
 from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.restore_testing import RestoreTestLine
 from orchestrator.nightly.result import NightReport
@@ -18,6 +18,7 @@ from orchestrator.resources.backup import read_archive_mark
 from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.observed import ObservedSite
+from orchestrator.resources.survey import read_for_plan
 from tests.api.desk import Desk
 from tests.api.night_desk import AGENT, MONDAY_NIGHT, STORE, NightDesk, cluster_of
 
@@ -257,21 +258,21 @@ def test_a_defect_in_judging_one_site_is_told_of_that_site_and_the_others_drift_
     night.deliver("web-1")
     night.fake.control("set_config", vmid=night.vmid("web-1"), memory="4096")
     _, work = night.night_and_plan(MONDAY_NIGHT)
-    cluster, read = cluster_of(night), drift_step.read_for_plan
+    cluster = cluster_of(night)
 
     def read_or_defect(
         where: Cluster, observed: ObservedSite, selected: Collection[DesiredMachine]
     ) -> ObservedSite:
         if observed.site == "lyon":
             raise KeyError("status")
-        return read(where, observed, selected)
+        return read_for_plan(where, observed, selected)
 
-    monkeypatch.setattr(drift_step, "read_for_plan", read_or_defect)
+    monkeypatch.setattr("orchestrator.nightly.drift_step.read_for_plan", read_or_defect)
     paris = work.readings["paris"]
     readings = {"lyon": replace(paris, observed=replace(paris.observed, site="lyon")), "paris": paris}
     both = replace(work.night, clusters={"lyon": cluster, "paris": cluster})
     problems: list[str] = []
-    lines = drift_step.drift_lines(both, readings, {}, MONDAY_NIGHT, problems)
+    lines = drift_lines(both, readings, {}, MONDAY_NIGHT, problems)
     assert [(line.machine, line.site) for line in lines] == [("web-1", "paris")], lines
     assert [problem.partition(":")[0] for problem in problems] == ["drift at lyon is not known"], problems
     cluster.close()
