@@ -109,7 +109,8 @@ def _snapshots(work: MachineWork, desired: DesiredMachine, observed: ObservedMac
     """Expire and take snapshots before anything else: they keep the machine as it was."""
     kinds = {change.kind for change in work.plan.effective}
     if Kind.EXPIRE in kinds:
-        remove_expired(work.vm(observed), work.around.now)
+        over = {change.part for change in work.plan.effective if change.kind is Kind.EXPIRE}
+        remove_expired(work.vm(observed), work.around.now, lambda name: name in over)
     if Kind.SNAPSHOT in kinds:
         wanted = {change.what for change in work.plan.effective if change.kind is Kind.SNAPSHOT}
         for declared in desired.snapshots:

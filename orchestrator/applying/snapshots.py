@@ -74,8 +74,13 @@ def remove_snapshot(vm: Vm, name: str, *, action: str = "delete snapshot") -> No
         vm.task(step, "DELETE", f"{vm.path}/snapshot/{name}", done=gone)
 
 
-def remove_expired(vm: Vm, now: dt.datetime) -> list[str]:
+def remove_expired(vm: Vm, now: dt.datetime, wanted: Callable[[str], bool] = lambda _: True) -> list[str]:
     """Remove the snapshots of ours whose seven days are over, as Proxmox lists them now.
+
+    Args:
+        vm: the machine.
+        now: the time, aware.
+        wanted: whether one of that name is to be removed.
 
     Returns:
         Their names.
@@ -85,7 +90,8 @@ def remove_expired(vm: Vm, now: dt.datetime) -> list[str]:
             them are over is not known.
         ProxmoxError: Proxmox refused.
     """
-    names = [item.snapshot.name for item in expired(read_snapshots(vm.cluster, vm.node, vm.vmid), now)]
+    there = expired(read_snapshots(vm.cluster, vm.node, vm.vmid), now)
+    names = [item.snapshot.name for item in there if wanted(item.snapshot.name)]
     if names and (why := clock_objection(vm.cluster, lambda: dt.datetime.now(dt.UTC))):
         raise Stopped(why)
     for name in names:

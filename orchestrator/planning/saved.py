@@ -20,7 +20,9 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.planning.document import MachineDocument, PlanDocument
 from orchestrator.resources.change import QUIET, Kind
 
-SAVED_VERSION = 2
+SAVED_VERSION = 3
+"""Raise it with every field that plans get: the hash of an earlier one covers the fields that it had."""
+
 MAXIMUM_BYTES = 100 * 1024 * 1024
 _YEARS = (1970, 2999)
 """As dates in files: what lies beyond cannot be calculated with."""

@@ -85,13 +85,13 @@ REACHED = Judged(
 class Way:
     """How a guest is reached, as Proxmox has it: the address with its prefix, and the gateway."""
 
-    address: str | None
+    address: str
     gateway: str | None
 
     @property
-    def host(self) -> str | None:
+    def host(self) -> str:
         """The address alone."""
-        return (self.address or "").partition("/")[0] or None
+        return self.address.partition("/")[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,8 +173,8 @@ def _network_words(value: tuple[str, int | None]) -> str:
 
 def _way_of(config: VmConfig) -> Way | None:
     found = PropertyString.parse(config.effective("ipconfig0") or "")
-    way = Way(found.get("ip"), found.get("gw"))
-    return way if way.address or way.gateway else None
+    address = found.get("ip")
+    return Way(address, found.get("gw")) if address else None  # a gateway alone reaches nothing
 
 
 def _write_way(config: VmConfig, value: Way) -> Params:
@@ -263,7 +263,7 @@ ATTRIBUTES: tuple[Attribute[Any], ...] = (
         asked=_asked_way,
         read=_way_of,
         write=_write_way,
-        words=lambda value: value.host or "none",
+        words=lambda value: value.host,
         change_words=_whole_way,
         noted=("address", lambda value: IPv4Address(value.host)),
         at_restart=("ipconfig0",),

@@ -43,6 +43,7 @@ from orchestrator.resources.marks import (
     Vmid,
     described,
     matching,
+    printable,
     require,
 )
 
@@ -187,13 +188,21 @@ def _earlier(version: int, data: dict[str, Any]) -> dict[str, Any]:
         require(data, "vmid")
     if isinstance(found.get("applied"), dict):
         found["applied"] = _applied_words(found["applied"], data)
-    update = found.get("update")
-    if (
-        isinstance(update, dict)
-        and type(since := update.get("since")) is int
-        and 0 <= since <= _LONGEST_SECONDS
-    ):
-        found["update"] = {**update, "since": dt.datetime.fromtimestamp(since, dt.UTC).isoformat()}
+    if isinstance(found.get("update"), dict):
+        found["update"] = _earlier_update(found["update"])
+    return found
+
+
+def _earlier_update(update: Mapping[str, Any]) -> dict[str, Any]:
+    """What was noted of an update: what the guest told stood there as it was, half characters included."""
+    found = dict(update)
+    since, reason, packages = (update.get(name) for name in ("since", "reason", "packages"))
+    if type(since) is int and 0 <= since <= _LONGEST_SECONDS:
+        found["since"] = dt.datetime.fromtimestamp(since, dt.UTC).isoformat()
+    if isinstance(reason, str):
+        found["reason"] = printable(reason)
+    if isinstance(packages, list):
+        found["packages"] = [printable(item) if isinstance(item, str) else item for item in packages]
     return found
 
 

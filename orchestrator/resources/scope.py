@@ -101,18 +101,18 @@ class Selection:
             things: the kinds that there are.
 
         Raises:
-            RequestRefused: it has more parts, or names no such kind.
+            RequestRefused: it has more parts, or one is missing, or it names no such kind.
         """
         client, *rest = text.split("/")
         if len(rest) < 2:
             return cls(client=client or None, machine=rest[0] or None if rest else None)
-        if len(rest) > 2 or rest[0] not in things:
+        machine, _, part = rest[1].partition(":")
+        thing = None if rest[0] == MACHINE else rest[0]
+        if len(rest) > 2 or rest[0] not in things or not machine or (part and thing is None):
             raise RequestRefused(
                 f"{text} selects nothing: name CLIENT, CLIENT/MACHINE or CLIENT/KIND/NAME, KIND one of "
                 f"{', '.join(things)}, NAME as the plan's items name it"
             )
-        machine, _, part = rest[1].partition(":")
-        thing = None if rest[0] == MACHINE else rest[0]
         return cls(client=client, machine=machine, thing=thing, part=part or None)
 
     def includes(self, client: str, machine: str) -> bool:

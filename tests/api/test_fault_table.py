@@ -35,8 +35,8 @@ from tests.api.fault_table import (
 _RUNS: tuple[type[ReferenceRun], ...] = (ApplyRun, NightlyRun, TerminationRun)
 _WHAT = re.compile(r"(?:GET|POST|PUT|DELETE) /|task \w+|VM \d+|snapshot \w+|storage \w+|node \w+")
 _REMEDY = re.compile(
-    r"\b(?:check (?:that|token_id)|run the same command again|plan again|apply again|look at|see the|see task|"
-    r"see Datacenter|See that|bring it back|restore its notes|Put its notes back)\b"
+    r"\b(?:check (?:that|token_id|its notes)|run the same command again|plan again|apply again|look at|see the|"
+    r"see task|see Datacenter|See that|bring it back|restore its notes|Put its notes back)\b"
 )
 
 
@@ -67,7 +67,7 @@ class Stage:
         if ending.well:
             return self._difference() or CONVERGED
         for text in ending.told:
-            if not _WHAT.search(text) or not _REMEDY.search(text) or "mistake of the program" in text:
+            if not _WHAT.search(text) or not _REMEDY.search(text) or "internal error" in text:
                 return f"no clear error: {text!r}"
             if run.fake.token_secret in text:
                 return f"the token is told: {text!r}"

@@ -58,6 +58,7 @@ def test_a_saved_plan_is_applied_exactly_and_only_once(desk: Desk) -> None:
         ("digest", "changed since: dupont/web-1: its configuration was changed (digest"),
         ("machine", "changed since: dupont/web-1: nothing is left to do, somebody did it"),
         ("seal", "saved.json was changed after it was saved"),
+        ("earlier", "in another form (2): make it again"),
         ("age", "more than 0 hours ago"),
         ("options", "saved.json says already what to plan for"),
         ("sites", "was made for the sites of"),
@@ -86,6 +87,10 @@ def test_a_saved_plan_is_refused_when_something_moved(desk: Desk, what: str, sai
         assert desk.run("apply", "--yes", "--no-guests", "--restart-now").code == 0
     elif what == "seal":
         path.write_text(path.read_text().replace('"2GiB"', '"9GiB"'))
+    elif what == "earlier":
+        saved = json.loads(path.read_text())
+        del saved["plan"]["items"]  # which plans had not
+        path.write_text(json.dumps({**saved, "saved_version": 2}))
     elif what == "age":
         arguments += ["--max-plan-age", "0"]
     elif what == "options":

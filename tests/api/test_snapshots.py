@@ -114,6 +114,20 @@ def test_an_expired_snapshot_is_in_the_plan_and_goes_with_the_next_apply_and_mak
     assert _snapshots(desk) == {"young", "new"}
 
 
+def test_of_two_expired_snapshots_the_one_that_was_selected_goes(desk: Desk) -> None:
+    vmid = _delivered(desk)
+    fake = desk.fakes["paris"]
+    fake.set_clock(time.time() - 8 * _DAY)
+    assert desk.run("snapshot", "create", "dupont/web-1", "old").code == 0
+    fake.set_clock(time.time())
+    fake.add_snapshot(
+        vmid, "older", snaptime=int(time.time() - 9 * _DAY), description=_description(desk, "old")
+    )
+    answer = desk.apply("--only", "dupont/snapshot/web-1:old")
+    assert answer.code == 0 and "snapshot older" not in answer.out, answer
+    assert _snapshots(desk) == {"older"}
+
+
 def _description(desk: Desk, name: str) -> str:
     vm = desk.machines()["web-1"]
     listed = desk.fakes["paris"].cluster().get(f"/nodes/{vm['node']}/qemu/{vm['vmid']}/snapshot")

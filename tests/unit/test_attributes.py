@@ -38,3 +38,9 @@ def test_what_a_row_writes_over_any_settings_it_reads_as_what_was_asked(
 def test_every_row_is_noted_in_a_field_and_needs_a_privilege_that_is_asked_for() -> None:
     assert {row.noted[0] for row in ATTRIBUTES if row.noted} <= {field.name for field in fields(Applied)}
     assert {row.privilege for row in ATTRIBUTES} <= {need.privilege for need in TABLE}
+
+
+def test_a_gateway_without_an_address_is_no_address() -> None:
+    (row,) = (row for row in ATTRIBUTES if row.name == "address")
+    assert row.read(_config({"ipconfig0": "gw=203.0.113.1"})) is None
+    assert row.words(row.read(_config({"ipconfig0": "ip=dhcp,gw=203.0.113.1"}))) == "dhcp"

@@ -257,3 +257,17 @@ def test_what_earlier_versions_noted_in_words_is_read_as_values() -> None:
     assert '"v":3' in write_mark(mark) and parse_mark(write_mark(mark)) == mark, (
         "the next write makes it one of today"
     )
+
+
+def test_what_a_guest_told_an_earlier_version_does_not_hide_the_machine() -> None:
+    """It noted texts of guests as they were: JSON holds half a character, and nothing else does."""
+    update = {
+        "state": "held",
+        "since": 1,
+        "snapshot": None,
+        "reason": "no \ud800\x1b[2J",
+        "packages": ["x\udcff 1"],
+    }
+    notes = _with(f'"vmid":100,"update":{json.dumps(update)}').replace('"v":3', '"v":2')
+    mark = parse_mark(notes)
+    assert mark and mark.update and (mark.update.reason, mark.update.packages) == ("no   [2J", ("x  1",))

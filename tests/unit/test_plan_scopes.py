@@ -7,13 +7,16 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.errors import RequestRefused
 from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.safety import with_risks
 from orchestrator.resources.change import Kind
 from orchestrator.resources.desired import DesiredMachine, pool_of
+from orchestrator.resources.kinds import EVERY_THING
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.ownership import sort_out
 from orchestrator.resources.register import register_of
@@ -192,3 +195,18 @@ def _machines_of_one() -> ObservedMachine:
 
 def _one() -> dict[str, Any]:
     return subscription("dupont", [written("web-1")])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dupont/machine/",
+        "dupont/snapshot/:old",
+        "dupont/machine/web-1:old",
+        "dupont//web-1",
+        "dupont/snapshot/web-1/old",
+    ],
+)
+def test_an_address_that_names_nothing_is_refused(text: str) -> None:
+    with pytest.raises(RequestRefused, match="selects nothing"):
+        Selection.parse(text, EVERY_THING)
