@@ -17,7 +17,6 @@ from orchestrator.nightly.update_step import UpdateStep
 from orchestrator.planning.inside import inside_changes
 from orchestrator.planning.plan import Plan, SiteFailure, make_plan
 from orchestrator.planning.words import sides
-from orchestrator.proxmox import ProxmoxError
 from orchestrator.reports.page import Section, table_of
 from orchestrator.resources.change import Change, Kind
 from orchestrator.resources.survey import read_for_plan
@@ -131,8 +130,8 @@ def _read_for_plan(
     for site, reading in readings.items():
         try:
             observed[site] = read_for_plan(night.clusters[site], reading.observed, wanted)
-        except ProxmoxError as error:
-            problems.append(f"drift at {site} is not known: {error}")
+        except Exception as error:  # whatever one site answers, the others' drift is told
+            problems.append(f"drift at {site} is not known: {told(error)}")
             continue
         problems += [
             f"drift of {item.subject} at {site} is not known: {item.reason}"

@@ -107,13 +107,22 @@ class SiteLook:
         self._found |= reader.read(missing, all_snapshots=self._all_snapshots, before=before)
         return candidates
 
-    def at(self, scope: Scope, *, names: Collection[str], adopting: Collection[int] = ()) -> ObservedSite:
+    def at(
+        self,
+        scope: Scope,
+        *,
+        names: Collection[str],
+        adopting: Collection[int] = (),
+        marked_anew: bool = True,
+    ) -> ObservedSite:
         """The site as far as a scope goes; what was not read of it yet is read.
 
         Args:
             scope: the machines.
             names: names of all machines of the files: an interrupted clone has its name before its tags.
             adopting: VM ids of strangers that files want to take over.
+            marked_anew: whether those may be taken over, too, that claim to be ours and cannot be read. Whoever does
+                not plan that must be told of them: what may be a client's is kept, with its backups.
 
         Raises:
             ProxmoxError: the site does not answer.
@@ -127,12 +136,15 @@ class SiteLook:
         troubles += unlisted(self._reader, self.state)
         ours, troubles = without_twins(ours, troubles)
         our_ids = {machine.summary.vmid for machine in ours}
+        taken = (
+            our_ids if marked_anew else our_ids | {item.vmid for item in troubles if item.vmid is not None}
+        )
         adoptable = {
             machine.summary.vmid: replace(machine, mark=None)
             for item in read
             if (machine := item.machine)
             and _may_be_adopted(machine, adopting)
-            and machine.summary.vmid not in our_ids
+            and machine.summary.vmid not in taken
         }
         troubles = [item for item in troubles if item.vmid not in adoptable]
         strangers = [

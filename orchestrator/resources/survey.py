@@ -195,7 +195,8 @@ class _Site:
         return SiteLook(self._cluster, self.name, all_snapshots=self._all_snapshots)
 
     def _at(self, look: SiteLook, scope: Scope) -> ObservedSite:
-        return look.at(scope, names=self._names, adopting=self._adopting)
+        marked_anew = self._asked.plan or bool(self._asked.adopting)
+        return look.at(scope, names=self._names, adopting=self._adopting, marked_anew=marked_anew)
 
     def _all_snapshots(self, client: str, machine: str) -> bool:
         return self._asked.snapshots and self._asked.selection.includes(client, machine)

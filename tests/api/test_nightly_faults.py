@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 
 import pytest
 
+from orchestrator.nightly.drift_step import drift_lines
 from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.restore_testing import RestoreTestLine
 from orchestrator.nightly.result import NightReport
 from orchestrator.nightly.storage_step import StorageLine
-from orchestrator.proxmox import TaskFailed
+from orchestrator.proxmox import Cluster, TaskFailed
 from orchestrator.resources.backup import read_archive_mark
 from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes
+from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.observed import ObservedSite
+from orchestrator.resources.survey import read_for_plan
 from tests.api.desk import Desk
-from tests.api.night_desk import AGENT, MONDAY_NIGHT, STORE, NightDesk
+from tests.api.night_desk import AGENT, MONDAY_NIGHT, STORE, NightDesk, cluster_of
 
 _GIB = 1024**3
 _TUESDAY = MONDAY_NIGHT + dt.timedelta(days=1)
@@ -245,3 +250,29 @@ def test_a_machine_that_never_booted_is_judged_by_what_can_be_known(night: Night
     night.desk.put_in_service()
     delivered = night.desk.run("backup", "verify", "dupont/web-1", "--archive", archive["volid"])
     assert delivered.code == 1 and "it calls itself localhost, not web-1" in delivered.err, delivered
+
+
+def test_a_defect_in_judging_one_site_is_told_of_that_site_and_the_others_drift_is_told(
+    night: NightDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night.deliver("web-1")
+    night.fake.control("set_config", vmid=night.vmid("web-1"), memory="4096")
+    _, work = night.night_and_plan(MONDAY_NIGHT)
+    cluster = cluster_of(night)
+
+    def read_or_defect(
+        where: Cluster, observed: ObservedSite, selected: Collection[DesiredMachine]
+    ) -> ObservedSite:
+        if observed.site == "lyon":
+            raise KeyError("status")
+        return read_for_plan(where, observed, selected)
+
+    monkeypatch.setattr("orchestrator.nightly.drift_step.read_for_plan", read_or_defect)
+    paris = work.readings["paris"]
+    readings = {"lyon": replace(paris, observed=replace(paris.observed, site="lyon")), "paris": paris}
+    both = replace(work.night, clusters={"lyon": cluster, "paris": cluster})
+    problems: list[str] = []
+    lines = drift_lines(both, readings, {}, MONDAY_NIGHT, problems)
+    assert [(line.machine, line.site) for line in lines] == [("web-1", "paris")], lines
+    assert [problem.partition(":")[0] for problem in problems] == ["drift at lyon is not known"], problems
+    cluster.close()

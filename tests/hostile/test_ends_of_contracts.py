@@ -21,9 +21,10 @@ def night(desk: Desk) -> NightDesk:
     return NightDesk(desk)
 
 
-def _ended(night: NightDesk, *names: str) -> None:
+def _ended(night: NightDesk, *names: str, **changes: Any) -> None:
     """Write the file of a contract that ended, and let a night record the notice."""
-    file = subscription("dupont", [machine(name, backup={"retention_days": 7}) for name in names])
+    machines = [machine(name, backup={"retention_days": 7}, **changes) for name in names]
+    file = subscription("dupont", machines)
     file["contract"] |= {
         "status": "terminated",
         "termination": {"notice": "2026-09-01", "reference": "L-1"},
@@ -72,6 +73,20 @@ def test_what_is_not_surely_ours_is_kept_named_and_never_counted_as_erased(night
     assert not _line(night, 3).failed
     assert night.desk.machines() == {} and night.archives() == []
     assert "nothing is left; the file can be taken out" in _line(night, 4).message
+
+
+def test_a_machine_that_is_not_surely_ours_keeps_its_archives_although_its_file_takes_it_over(
+    night: NightDesk,
+) -> None:
+    """``adopt`` stays in the file of a machine that was imported; what it is must be as sure as of any other."""
+    night.deliver("web-1")
+    vmid = night.vmid("web-1")
+    night.fake.control("set_config", vmid=vmid, tags="orchestrator")
+    night.fake.add_archives([_archive(night, vmid, "web-1")])
+    _ended(night, "web-1", adopt=vmid, address="203.0.113.10")
+    line = _line(night, 1)
+    assert line.failed and f"VM {vmid} web-1 on pve1 is kept, with its archives" in line.message, line
+    assert set(night.desk.machines()) == {"web-1"} and len(night.archives()) == 1
 
 
 def test_nothing_is_said_to_be_left_only_after_everything_was_looked_at(night: NightDesk) -> None:

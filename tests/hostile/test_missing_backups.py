@@ -146,3 +146,17 @@ def test_a_night_ends_with_a_report_whatever_is_missing(
     assert answer.code == 1 and "Traceback" not in answer.err, answer
     assert "the night was aborted" in report and "orchestrator_nightly_failures 1.0" in metrics
     assert asked == ["/check/fail", "/check/fail"]
+
+
+def test_a_machine_whose_mark_is_damaged_is_never_said_to_be_erased_although_its_file_takes_it_over(
+    night: NightDesk,
+) -> None:
+    night.deliver("web-1")
+    vmid = night.vmid("web-1")
+    assert night.desk.run("backup", "now", "dupont/web-1").code == 0
+    night.files("web-1", adopt=vmid, address="203.0.113.10")
+    damaged = night.desk.machines()["web-1"]["config"]["description"].replace('"machine"', '"machine')
+    night.fake.control("set_config", vmid=vmid, description=damaged)
+    answer, report, _ = _run(night)
+    assert answer.code == 1 and "our mark in its notes cannot be read" in report, report
+    assert "it was erased or renamed" not in report
