@@ -62,6 +62,8 @@ def _end_by(error: Exception) -> NoReturn:
         session.tell_problems(error.problems)
         raise SystemExit(error.exit_code)
     if is_meant_for_people(error):
+        if isinstance(error, OSError) and not error.filename:
+            error.filename = _somewhere()
         _fail(
             told(error), exit_code=getattr(error, "exit_code", 1), code=getattr(error, "code", "local-error")
         )
@@ -73,6 +75,14 @@ def _end_by(error: Exception) -> NoReturn:
         if kept
         else f"internal error ({kind}), please report it with the traceback, which `orchestrator --verbose` prints"
     )
+
+
+def _somewhere() -> str:
+    """Where something could not be written, if the system does not say it: when a disk is full, for one."""
+    try:
+        return f"the state directory {computer.state_directory()}, or a file that was named"
+    except OrchestratorError:
+        return "a file of this computer"
 
 
 def _secrets() -> frozenset[str]:

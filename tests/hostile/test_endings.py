@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shutil
 import sqlite3
@@ -10,9 +12,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.ending import end
 from tests.api.desk import Answer, Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
 from tests.api.forked import ForkedRun
@@ -114,6 +118,21 @@ def test_an_output_that_cannot_be_written(made: Desk) -> None:
     made.write(subscription("dupont", [machine("web-1"), machine("web-2")]))
     gone = _shell(made, "$O apply --yes --no-guests | true; $O plan --detailed-exitcode >/dev/null")
     assert gone.err == "" and "web-2" in made.machines(), "a reader who is gone stops no work"
+
+
+def test_a_full_disk_is_told_with_a_place_although_the_system_names_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "300")
+    with pytest.raises(SystemExit) as ended:
+        end(full)
+    assert ended.value.code == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"the state directory {tmp_path}/orchestrator, or a file that was named: No space left" in told
 
 
 def test_an_account_without_a_name_and_a_home(made: Desk) -> None:
