@@ -78,8 +78,6 @@ def export(
     provider = open_provider(request.inventory)
     desired = open_desired(request.files, provider, events.problems)
     chosen = selection(request.target)
-    if chosen.client is None:  # an empty target is nobody's, and not everybody's
-        raise RequestRefused(f"no machine of ours is {request.target}")
     check_selection(chosen, desired)
     if any(machine.client == chosen.client and machine.life.default_of_payment for machine in desired):
         raise RequestRefused(f"{chosen.client} is in default of payment: there is no reversibility (art. 10)")

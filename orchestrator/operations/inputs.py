@@ -10,7 +10,7 @@ from orchestrator.guests import SshSettings
 from orchestrator.operations.computer import home_path
 from orchestrator.operations.inventory import DEFAULT_FOLDER
 from orchestrator.resources.desired import DesiredMachine, desired_machines
-from orchestrator.resources.scope import Selection
+from orchestrator.resources.scope import EVERYTHING, Selection
 from orchestrator.sites.model import Provider
 from orchestrator.subscriptions.loading import Loaded, load
 from orchestrator.subscriptions.model import Subscription
@@ -75,9 +75,17 @@ def _load(paths: Iterable[Path] | None, provider: Provider) -> Loaded:
 
 
 def selection(only: str | None) -> Selection:
-    """Read ``CLIENT[/MACHINE]``."""
-    client, _, machine = (only or "").partition("/")
-    return Selection(client=client or None, machine=machine or None)
+    """Read ``CLIENT[/MACHINE]``; everything if nothing was said.
+
+    Raises:
+        RequestRefused: what was said names nobody: a script's variable may be empty.
+    """
+    if only is None:
+        return EVERYTHING
+    client, slash, machine = only.partition("/")
+    if not client or (slash and not machine):
+        raise RequestRefused(f"{only!r} selects nothing: name CLIENT, or CLIENT/MACHINE")
+    return Selection(client=client, machine=machine or None)
 
 
 def check_selection(chosen: Selection, desired: Iterable[DesiredMachine]) -> None:

@@ -85,7 +85,7 @@ def wanted(
         OrchestratorError: something is wrong with them.
     """
     desired = open_desired([Path(path) for path in options.paths], provider, tell)
-    chosen = Selection.parse(options.only or "", EVERY_THING)
+    chosen = EVERYTHING if options.only is None else Selection.parse(options.only, EVERY_THING)
     check_selection(chosen, desired)
     return Wanted(
         provider=provider,

@@ -104,13 +104,14 @@ class Selection:
             RequestRefused: it has more parts, or one is missing, or it names no such kind.
         """
         client, *rest = text.split("/")
-        if len(rest) < 2:
-            return cls(client=client or None, machine=rest[0] or None if rest else None)
-        machine, _, part = rest[1].partition(":")
-        thing = None if rest[0] == MACHINE else rest[0]
-        if len(rest) > 2 or rest[0] not in things or not machine or (part and thing is None):
+        if client and all(rest) and len(rest) < 2:
+            return cls(client=client, machine=rest[0] if rest else None)
+        kind, name = rest if len(rest) == 2 else ("", "")
+        machine, _, part = name.partition(":")
+        thing = None if kind == MACHINE else kind
+        if not client or kind not in things or not machine or (part and thing is None):
             raise RequestRefused(
-                f"{text} selects nothing: name CLIENT, CLIENT/MACHINE or CLIENT/KIND/NAME, KIND one of "
+                f"{text!r} selects nothing: name CLIENT, CLIENT/MACHINE or CLIENT/KIND/NAME, KIND one of "
                 f"{', '.join(things)}, NAME as the plan's items name it"
             )
         return cls(client=client, machine=machine, thing=thing, part=part or None)

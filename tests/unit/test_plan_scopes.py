@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import RequestRefused
+from orchestrator.operations.inputs import selection
 from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.safety import with_risks
 from orchestrator.resources.change import Kind
@@ -139,16 +140,16 @@ def test_a_plan_of_a_part_is_that_part_of_the_plan_of_everything(
     named = {key for key in world.configs if key[0] in clients} | {machine.key for machine in wanted}
     selections = [Selection(), *(Selection(client=client) for client in sorted(clients))]
     selections += [Selection(client=client, machine=name) for client, name in sorted(named)]
-    for selection in selections:
-        scope, part = _plan_as_read(wanted, machines, selection)
-        expected = [machine for machine in everything.machines if selection.includes(*machine.key)]
-        assert list(part.machines) == expected, (selection, scope)
+    for chosen in selections:
+        scope, part = _plan_as_read(wanted, machines, chosen)
+        expected = [machine for machine in everything.machines if chosen.includes(*machine.key)]
+        assert list(part.machines) == expected, (chosen, scope)
         stays = all(machine.observed and machine.observed.address == machine.address for machine in expected)
         if not spoilt:
-            whole = with_risks(make_plan(wanted, observed, NOW, selection=selection), observed, LIMITS)
+            whole = with_risks(make_plan(wanted, observed, NOW, chosen=chosen), observed, LIMITS)
             assert part.risks == whole.risks, "shares are those of all machines that are there"
-        if selection.machine and not spoilt and stays:
-            assert scope == scopes(wanted, selection)[0], "nobody else's machines are read for it"
+        if chosen.machine and not spoilt and stays:
+            assert scope == scopes(wanted, chosen)[0], "nobody else's machines are read for it"
 
 
 def test_a_twin_that_bears_the_name_of_another_machine_is_read() -> None:
@@ -200,6 +201,10 @@ def _one() -> dict[str, Any]:
 @pytest.mark.parametrize(
     "text",
     [
+        "",
+        "/",
+        "/web-1",
+        "dupont/",
         "dupont/machine/",
         "dupont/snapshot/:old",
         "dupont/machine/web-1:old",
@@ -210,3 +215,10 @@ def _one() -> dict[str, Any]:
 def test_an_address_that_names_nothing_is_refused(text: str) -> None:
     with pytest.raises(RequestRefused, match="selects nothing"):
         Selection.parse(text, EVERY_THING)
+
+
+@pytest.mark.parametrize("text", ["", "/", "/web-1", "dupont/"])
+def test_a_target_that_names_nobody_is_not_everybody(text: str) -> None:
+    assert selection(None).client is None and selection("dupont").client == "dupont"
+    with pytest.raises(RequestRefused, match="selects nothing"):
+        selection(text)
