@@ -146,7 +146,7 @@ def test_a_plan_of_a_part_is_that_part_of_the_plan_of_everything(
         assert list(part.machines) == expected, (chosen, scope)
         stays = all(machine.observed and machine.observed.address == machine.address for machine in expected)
         if not spoilt:
-            whole = with_risks(make_plan(wanted, observed, NOW, chosen=chosen), observed, LIMITS)
+            whole = with_risks(make_plan(wanted, observed, NOW, selection=chosen), observed, LIMITS)
             assert part.risks == whole.risks, "shares are those of all machines that are there"
         if chosen.machine and not spoilt and stays:
             assert scope == scopes(wanted, chosen)[0], "nobody else's machines are read for it"
