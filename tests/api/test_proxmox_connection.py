@@ -78,7 +78,8 @@ def test_a_write_that_never_left_is_sent_again(fakepve: FakePve) -> None:
 def test_a_slow_hypervisor(fakepve: FakePve) -> None:
     fakepve.fault("GET", "/version", "hang", seconds=600, times=100)
     cluster = fakepve.cluster(timeout_seconds=0.2)
-    with pytest.raises(Unreachable, match=r"no answer within 0\.2 s"):
+    # On a busy computer most of the time may be gone before the call is sent.
+    with pytest.raises(Unreachable, match=r"no answer within 0\.2 s|it took more than 0\.\d+ s in all"):
         cluster.get("/version")
 
 
