@@ -108,6 +108,16 @@ def test_the_second_signal_ends_at_once_and_the_next_run_goes_on(desk: Desk) -> 
     assert _locks(fake) == []
 
 
+def _waits(pid: int) -> bool:
+    """Whether the main thread of a process sleeps, and goes on sleeping."""
+    stat = Path(f"/proc/{pid}/task/{pid}/stat")
+    for _ in range(20):
+        if stat.read_text().rpartition(")")[2].split()[0] != "S":
+            return False
+        time.sleep(0.02)
+    return True
+
+
 def test_a_plan_that_waits_for_a_silent_site_ends_soon(desk: Desk) -> None:
     """The threads that read it would wait for minutes. Of the second signal, at once."""
     fake = desk.fakes["paris"]
@@ -117,6 +127,9 @@ def test_a_plan_that_waits_for_a_silent_site_ends_soon(desk: Desk) -> None:
         fake.control("reset_calls")
         process = desk.start("plan")
         _until(lambda: fake.calls().get("GET /cluster/resources"))
+        _until(
+            lambda: _waits(process.pid)
+        )  # before, it reads the files, and ends in order when it is interrupted
         for _ in range(signals):
             process.send_signal(signal.SIGINT)
             time.sleep(0.1)  # two that come at once may be heard as one
