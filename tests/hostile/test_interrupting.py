@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -127,9 +128,8 @@ def test_a_plan_that_waits_for_a_silent_site_ends_soon(desk: Desk) -> None:
         fake.control("reset_calls")
         process = desk.start("plan")
         _until(lambda: fake.calls().get("GET /cluster/resources"))
-        _until(
-            lambda: _waits(process.pid)
-        )  # before, it reads the files, and ends in order when it is interrupted
+        # Before, it reads the files, and ends in order when it is interrupted.
+        _until(partial(_waits, process.pid))
         for _ in range(signals):
             process.send_signal(signal.SIGINT)
             time.sleep(0.1)  # two that come at once may be heard as one
