@@ -101,8 +101,7 @@ def observe_sites(
         try:
             return step(sites[name])
         except ProxmoxError as error:
-            text = str(error)
-            return text if not error.remedy or error.remedy in text else f"{text}: {error.remedy}"
+            return str(error)
 
     with ThreadPoolExecutor(max(len(sites), 1), thread_name_prefix="site") as pool:
 
