@@ -44,6 +44,8 @@ def show(
         session.fail(
             f"no machine of ours is {target}" + (" at the sites that could be read" if seen.unread else "")
         )
+    if seen.history_problem:
+        session.fail(seen.history_problem)
     if seen.unread or any(item.holds_up for item in seen.seeming):
         raise typer.Exit(1)
 
@@ -56,7 +58,7 @@ def _print(machine: ObservedMachine, entries: Mapping[tuple[str, str], list[Entr
     out.print(f"   contract {mark.contract}   {mark.offer}")
     for name, value in _facts(machine):
         out.print(f"  {name:<10} {value}")
-    for index, entry in enumerate(entries[mark.client, mark.machine]):
+    for index, entry in enumerate(entries.get((mark.client, mark.machine), ())):
         label = "history" if index == 0 else ""
         when = paris_time(entry.at, seconds=True)
         out.print(f"  {label:<10} {when}  {entry.action}  {entry.result}  by {entry.who}")

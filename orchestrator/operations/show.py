@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.history.errors import HistoryUnavailable
 from orchestrator.operations.inputs import selection
 from orchestrator.operations.inventory import open_provider
 from orchestrator.operations.run import SILENT, Events, open_clusters, open_history
@@ -29,12 +30,14 @@ class Shown:
         entries: the last entries of each one's history, the latest first, by client and machine.
         seeming: what could not be read, and seems to be what was asked for, or a copy of it.
         unread: sites that could not be read, and why.
+        history_problem: why the history could not be read; empty if it could.
     """
 
     machines: tuple[ObservedMachine, ...]
     entries: Mapping[tuple[str, str], list[Entry]]
     seeming: tuple[Unreadable, ...]
     unread: tuple[str, ...]
+    history_problem: str = ""
 
 
 def show(target: str, inventory: str | None, history: str | None, events: Events = SILENT) -> Shown:
@@ -47,7 +50,7 @@ def show(target: str, inventory: str | None, history: str | None, events: Events
         events: who is told what.
 
     Raises:
-        OrchestratorError: the site file or the history cannot be used.
+        OrchestratorError: the site file cannot be used.
     """
     provider = open_provider(inventory)
     chosen = selection(target)
@@ -58,16 +61,21 @@ def show(target: str, inventory: str | None, history: str | None, events: Events
     for observed in read.observed.values():
         found += [m for m in observed.machines if m.mark and chosen.includes(m.mark.client, m.mark.machine)]
         seeming += [item for item in observed.unreadable if _seems(item, chosen)]
-    entries = {}
+    entries: dict[tuple[str, str], list[Entry]] = {}
+    history_problem = ""
     if found:
-        with open_history(history) as opened:
-            for key in ((m.mark.client, m.mark.machine) for m in found if m.mark):
-                entries[key] = opened.entries(client=key[0], machine=key[1], limit=_ENTRIES)
+        try:
+            with open_history(history) as opened:
+                for key in ((m.mark.client, m.mark.machine) for m in found if m.mark):
+                    entries[key] = opened.entries(client=key[0], machine=key[1], limit=_ENTRIES)
+        except HistoryUnavailable as error:  # at three in the morning the machines count
+            history_problem = str(error)
     return Shown(
         machines=tuple(found),
         entries=entries,
         seeming=tuple(seeming),
         unread=tuple(f"{site}: {why}" for site, why in read.failures.items()),
+        history_problem=history_problem,
     )
 
 

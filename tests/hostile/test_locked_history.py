@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli import app
 from orchestrator.history import database
-from tests.api.desk import Desk
+from tests.api.desk import Desk, machine, subscription
 from tests.api.night_desk import NightDesk
 from tests.api.together import Together
 
@@ -112,3 +112,13 @@ def test_snapshots_and_backups_on_demand_wait_for_nobody_and_refuse_a_client_tha
             assert 0 in {answer.code for answer in ended}, ended
             for answer in ended:
                 assert answer.code == 0 or "is changing dupont: wait until that run has ended" in answer.err
+
+
+def test_show_has_the_machines_although_the_history_cannot_be_read(desk: Desk) -> None:
+    desk.write(subscription("dupont", [machine("web-1")]))
+    assert desk.apply().code == 0
+    broken = desk.folder / "broken.db"
+    broken.write_text("not a database " * 100)
+    answer = desk.run("show", "dupont/web-1", "--history", str(broken))
+    assert answer.code == 1 and "running" in answer.out and "VM " in answer.out, answer
+    assert str(broken) in answer.err and "Traceback" not in answer.err, answer
