@@ -47,7 +47,9 @@ class ItemDocument(Document):
     client: Told = Field(description="whose it is")
     kind: Told = Field(description="machine, snapshot, firewall, …")
     name: Told = Field(description="the machine's; MACHINE:PART where a machine has several; a pool's own")
-    address: Told = Field(description="CLIENT/KIND/NAME, as --only takes it")
+    address: Told = Field(
+        description="CLIENT/KIND/NAME; --only takes those of machines and of what belongs to them"
+    )
     site: Told = Field(description="the data centre")
     done: bool = Field(
         description="whether apply does what it says: not if its machine is refused or lacks a quote"
