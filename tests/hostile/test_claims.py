@@ -258,7 +258,8 @@ def test_a_fresh_machine_is_ours_although_the_list_does_not_know_it_yet(desk: De
 def test_a_suspension_that_does_not_reach_a_machine_says_so(desk: Desk) -> None:
     """A machine that lost its tags runs on: that it is "not made" would be wrong, and nobody would look."""
     _in_service(desk, "web-1", "web-2")
-    desk.fakes["paris"].control("set_config", vmid=101, tags="orchestrator")
+    vmid = desk.machines()["web-2"]["vmid"]
+    desk.fakes["paris"].control("set_config", vmid=vmid, tags="orchestrator")
     suspended = subscription("dupont", [machine("web-1"), machine("web-2"), machine("new-1")])
     suspended["contract"] |= {
         "status": "suspended",
@@ -266,7 +267,7 @@ def test_a_suspension_that_does_not_reach_a_machine_says_so(desk: Desk) -> None:
     }
     desk.write(suspended)
     answer = desk.apply()
-    assert answer.code == 1 and "refused  dupont/web-2  machine: VM 101 web-2 on pve1" in answer.out, answer
+    assert answer.code == 1 and f"refused  dupont/web-2  machine: VM {vmid} web-2 on pve1" in answer.out, answer
     changes = {item["machine"]: item["changes"][0] for item in desk.plan()["machines"]}
     assert (changes["web-2"]["kind"], changes["new-1"]["after"]) == ("refused", "not made")
     assert {vm["name"]: vm["status"] for vm in _vms(desk).values() if not vm["template"]} == {

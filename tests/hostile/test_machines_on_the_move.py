@@ -20,10 +20,11 @@ def test_a_machine_that_migrates_while_it_is_read_is_neither_gone_nor_made_again
     fake = desk.fakes["paris"]
     cluster = fake.cluster()
     fake.control("add_nodes", names=["pve2"])
-    fake.control("set_config", vmid=100, name="old-web-server")  # its name tells nothing
+    vmid = desk.machines()["web-1"]["vmid"]
+    fake.control("set_config", vmid=vmid, name="old-web-server")  # its name tells nothing
     fake.add_vms(1, first=500, config={"ipconfig0": "ip=203.0.113.12/24"})
     before = json.dumps({"data": cluster.get("/cluster/resources")})
-    fake.control("set_vm", vmid=100, node="pve2")
+    fake.control("set_vm", vmid=vmid, node="pve2")
     fake.control("set_vm", vmid=500, node="pve2")
     desk.write(
         subscription("dupont", [machine("web-1"), machine("web-2")]),
@@ -31,13 +32,13 @@ def test_a_machine_that_migrates_while_it_is_read_is_neither_gone_nor_made_again
     )
     fake.fault("GET", "/cluster/resources", "answer", text=before)
     plans = {item["machine"]: item for item in desk.plan()["machines"]}
-    assert (plans["web-1"]["vmid"], plans["web-1"]["node"]) == (100, "pve2")
+    assert (plans["web-1"]["vmid"], plans["web-1"]["node"]) == (vmid, "pve2")
     assert [change["what"] for change in plans["web-1"]["changes"]] == ["name"]
     assert plans["shop-1"]["address"] == "203.0.113.13", "what moved has its address all the same"
 
     # On its way it is on no node for a moment.
-    gone = "Configuration file 'nodes/pve2/qemu-server/100.conf' does not exist"
-    fake.fault("GET", "/nodes/pve2/qemu/100/pending", "error", text=gone, times=99)
+    gone = f"Configuration file 'nodes/pve2/qemu-server/{vmid}.conf' does not exist"
+    fake.fault("GET", f"/nodes/pve2/qemu/{vmid}/pending", "error", text=gone, times=99)
     answer = desk.apply()
     assert answer.code == 1 and "its node pve2 does not have it" in answer.out, answer
     assert "no address at paris is known to be free" in answer.out, answer
