@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 from orchestrator.contract.life import Standing
 from orchestrator.errors import Reason
 from orchestrator.guests.inside import InsideReading
-from orchestrator.planning.addresses import choose_addresses, with_leaving
+from orchestrator.planning.address_choice import choose_addresses, with_leaving
 from orchestrator.planning.charges import Allowance, Charge, Intervention
 from orchestrator.planning.classes import classified
 from orchestrator.planning.creation import adoption, creation
