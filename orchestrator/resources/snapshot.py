@@ -18,7 +18,7 @@ from orchestrator.contract.calendar import PARIS, WORK_STARTS, add_calendar_days
 from orchestrator.contract.snapshots import SNAPSHOT_DAYS, SNAPSHOTS_AT_A_TIME
 from orchestrator.errors import Reason
 from orchestrator.proxmox import VmSnapshot, can_snapshot, parse_disk
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.change import Change, Effect
 from orchestrator.resources.marks import EXACT, VERSION, Codec, Day, Version, same
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _with_their_time(
         there.remove(item.snapshot)
         yield (
             Change(
-                kind=Kind.EXPIRE,
+                effect=Effect.EXPIRE,
                 what=f"snapshot {item.snapshot.name}",
                 before=item.snapshot.taken_at,
             ),
@@ -217,13 +217,13 @@ def _standing(
         if last_day - declared.taken_on > dt.timedelta(days=SNAPSHOT_DAYS):
             return None  # it would have expired by now
         why = "it was not taken on its day; `orchestrator snapshot create` takes one now, another day takes it then"
-        return Change(kind=Kind.NOTICE, what=what, after=declared.taken_on, why=why)
+        return Change(effect=Effect.NOTICE, what=what, after=declared.taken_on, why=why)
     reason = unable(observed, observed.storage_types)
     if reason is not None:
-        return Change(kind=Kind.UNABLE, what=what, after=declared.taken_on, why=reason)
+        return Change(effect=Effect.UNABLE, what=what, after=declared.taken_on, why=reason)
     if declared.taken_on <= last_day and not mark.ready:
         why = "taken by tonight's run, or the next apply, once the machine is in service"
-        return Change(kind=Kind.WAITING, what=what, after=declared.taken_on, why=why)
+        return Change(effect=Effect.WAITING, what=what, after=declared.taken_on, why=why)
     return None
 
 
@@ -237,7 +237,7 @@ def _placed(declared: DeclaredSnapshot, there: list[VmSnapshot]) -> tuple[Change
     reason = _in_the_way(there, name)
     if reason is None:
         there.append(_imagined(declared))
-        return Change(kind=Kind.SNAPSHOT, what=what, after=declared.taken_on), None
+        return Change(effect=Effect.SNAPSHOT, what=what, after=declared.taken_on), None
     left = list(there)
     ours = (item for snapshot in there if (item := owned(snapshot)) is not None)
     for item in sorted(ours, key=lambda item: item.expires_at):
@@ -250,9 +250,9 @@ def _placed(declared: DeclaredSnapshot, there: list[VmSnapshot]) -> tuple[Change
                 f"taken by the night's run when {item.snapshot.name} has expired ({paris_time(item.expires_at)}): "
                 "it makes room (art. 3.2, 3.3)"
             )
-            waiting = Change(kind=Kind.WAITING, what=what, after=declared.taken_on, why=why)
+            waiting = Change(effect=Effect.WAITING, what=what, after=declared.taken_on, why=why)
             return waiting, item.expires_at
-    return Change(kind=Kind.UNABLE, what=what, after=declared.taken_on, why=reason), None
+    return Change(effect=Effect.UNABLE, what=what, after=declared.taken_on, why=reason), None
 
 
 def _in_the_way(there: list[VmSnapshot], name: str) -> Reason | None:
