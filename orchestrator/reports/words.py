@@ -439,6 +439,8 @@ class Words:
         fr="Aucune dérive : rien n’a changé en dehors des fichiers.",
         en="No drift: nothing was changed outside the files.",
     )
+    notices = Text(fr="À noter", en="Notices")
+    no_notices = Text(fr="Rien à noter.", en="Nothing to note.")
     setting = Text(fr="Réglage", en="Setting")
     found = Text(fr="Trouvé", en="Found")
     in_the_file = Text(fr="Selon le fichier", en="In the file")
