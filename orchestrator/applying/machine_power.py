@@ -12,7 +12,7 @@ from orchestrator.resources.change import Effect
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.observed import ObservedMachine
 
-_SHUTDOWN_SECONDS = 180
+SHUTDOWN_SECONDS = 180
 
 
 def bring_power(work: MachineWork, desired: DesiredMachine, observed: ObservedMachine) -> ObservedMachine:
@@ -29,7 +29,7 @@ def bring_power(work: MachineWork, desired: DesiredMachine, observed: ObservedMa
         return shut_down(work, observed)
     elif Effect.RESTART in effects and any(change.effect is Effect.RESTART for change in work.plan.changes):
         # One task of Proxmox's own: a kill between stop and start cannot leave the machine stopped.
-        _task(work, observed, "reboot", {"timeout": _SHUTDOWN_SECONDS})
+        _task(work, observed, "reboot", {"timeout": SHUTDOWN_SECONDS})
     else:
         return observed
     return work.note(observed, lambda mark: mark.with_(restart_due=None, leaving=None, suspended=None))
@@ -41,7 +41,7 @@ def shut_down(work: MachineWork, observed: ObservedMachine) -> ObservedMachine:
     Raises:
         Stopped, ProxmoxError: as :func:`bring_power`.
     """
-    _task(work, observed, "shutdown", {"timeout": _SHUTDOWN_SECONDS})
+    _task(work, observed, "shutdown", {"timeout": SHUTDOWN_SECONDS})
     return work.look(observed)
 
 
@@ -73,7 +73,7 @@ def _task(work: MachineWork, observed: ObservedMachine, action: str, params: dic
             if "got timeout" not in error.exitstatus or is_lock_timeout(error) or action == "start":
                 raise
             raise Stopped(
-                f"the guest did not shut down within {_SHUTDOWN_SECONDS} s; it is never switched off by force: look "
+                f"the guest did not shut down within {SHUTDOWN_SECONDS} s; it is never switched off by force: look "
                 "at its console, shut it down, and apply again"
             ) from error
 
