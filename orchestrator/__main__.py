@@ -1,5 +1,6 @@
 """Entry point: ``orchestrator`` and ``python -m orchestrator``."""
 
+import atexit
 import gc
 import os
 import sys
@@ -11,9 +12,12 @@ from orchestrator.cli.diagnostics import write_on_any_terminal
 def tune_collector() -> None:
     """Let the garbage collector look less often: a plan's values are many, make no cycles, and live to its end.
 
-    With the usual thresholds, ten times the machines took sixteen times as long (``bench.plan_size``).
+    With the usual thresholds, ten times the machines took sixteen times as long (``bench.plan_size``). At the very end,
+    after everything else that runs at exit, what is left is not looked through any more: the system takes it back. That
+    look alone takes 0.1 s after a plan of 1,000 machines. Files and connections are closed by whoever opened them.
     """
     gc.set_threshold(200_000, 50, 50)
+    atexit.register(gc.freeze)
 
 
 def tune_threads() -> None:

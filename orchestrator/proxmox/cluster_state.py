@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from orchestrator.proxmox.errors import BadAnswer, ProxmoxError, ServerError, tidy
-from orchestrator.proxmox.privileges import read_version
+from orchestrator.proxmox.privileges import check_privileges, read_version
 from orchestrator.proxmox.properties import wrong_setting
 from orchestrator.proxmox.redundancy import is_ha_managed
 from orchestrator.proxmox.shapes import (
@@ -218,6 +218,15 @@ class VmConfig:
         if key in self.pending:
             return self.pending[key]
         return None if key in self.deleted else self.current.get(key)
+
+
+def read_lists(cluster: Calls) -> ClusterState:
+    """Read the cluster's lists, once it is sure that they are whole: four calls.
+
+    Raises:
+        ProxmoxError: they cannot be read, or the token may not see everything: an absence could not be trusted.
+    """
+    return read_cluster(cluster, version=check_privileges(cluster))
 
 
 def read_cluster(cluster: Calls, *, version: str | None = None) -> ClusterState:

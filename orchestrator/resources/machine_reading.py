@@ -1,6 +1,7 @@
 """Reading single machines of a cluster, wherever they are by now; one that cannot be read is that machine's trouble.
 
-Nothing is asked of a node that is off: every call to it would take twelve seconds and fail.
+Nothing is asked of a node that is off: every call to it would take twelve seconds and fail. What answers are understood
+with is imported where it is first needed, so that it is loaded while machines are read.
 """
 
 from __future__ import annotations
@@ -25,17 +26,16 @@ from orchestrator.proxmox import (
     understood_beside,
     where_is,
 )
-from orchestrator.resources.desired import RETIRED_TAG
-from orchestrator.resources.marks import UnreadableMark
-from orchestrator.resources.notes import Mark, parse_mark
 from orchestrator.resources.observed import ObservedMachine
-from orchestrator.resources.oddity import oddity
 from orchestrator.resources.ownership import claimed, client_of
+from orchestrator.resources.tags import RETIRED_TAG
 from orchestrator.resources.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, ClusterState, VmConfig, VmSnapshot
     from orchestrator.proxmox.configuration_file import ConfigurationFile
+    from orchestrator.resources.marks import UnreadableMark
+    from orchestrator.resources.notes import Mark
 
 T = TypeVar("T")
 G = TypeVar("G", bound=VmSummary)
@@ -209,6 +209,9 @@ class MachineReader:
         self, summary: VmSummary, config: VmConfig | str | None
     ) -> Found | ObservedMachine | None:
         """A machine as its configuration says, with its mark; why it cannot be; None if it is gone."""
+        from orchestrator.resources.marks import UnreadableMark
+        from orchestrator.resources.notes import parse_mark
+
         if config is None:
             return None
         if isinstance(config, str):
@@ -234,6 +237,8 @@ class MachineReader:
 
     def _complete(self, machine: ObservedMachine) -> Found:
         """A machine of which all is known."""
+        from orchestrator.resources.oddity import oddity
+
         if machine.mark is not None and (why := oddity(machine.config)):
             reason = f"its configuration cannot be understood: {why}; correct it in Proxmox"
             return Found(machine=None, trouble=claimed(machine, machine.mark, reason))
