@@ -25,6 +25,7 @@ from orchestrator.proxmox.cluster_state import (
     read_pools,
     read_state,
     read_vm,
+    read_vm_later,
     where_is,
 )
 from orchestrator.proxmox.errors import (
@@ -157,6 +158,7 @@ __all__ = [
     "read_state",
     "read_version",
     "read_vm",
+    "read_vm_later",
     "set_ha_state",
     "side_by_side",
     "storage_type",

@@ -598,11 +598,22 @@ def read_vm(cluster: Calls, node: str, vmid: int, *, odd: bool = False) -> VmCon
         BadAnswer: a value of it cannot be read: it was edited by hand, or is of a form not known here.
         ProxmoxError: it could not be read.
     """
-    config = _read_config(cluster, node, "qemu", vmid)
+    config = _config(cluster, node, "qemu", vmid, cluster.get(_pending(node, "qemu", vmid)))
     if config.wrong and not odd:
         text = f"the configuration of VM {vmid} cannot be read: {config.wrong}"
         raise BadAnswer(text, site=cluster.site, call=f"GET /nodes/{node}/qemu/{vmid}/pending")
     return config
+
+
+def read_vm_later(cluster: Calls, node: str, vmid: int) -> Callable[[], VmConfig]:
+    """As :func:`read_vm` with ``odd``, but the answer is parsed only when what this returns is called: one call.
+
+    Raises:
+        NotFound: there is no such VM on this node.
+        ProxmoxError: it could not be read; so does what is returned.
+    """
+    answer = cluster.get_later(_pending(node, "qemu", vmid))
+    return lambda: _config(cluster, node, "qemu", vmid, answer())
 
 
 def read_container(cluster: Calls, node: str, vmid: int) -> VmConfig:
@@ -612,7 +623,7 @@ def read_container(cluster: Calls, node: str, vmid: int) -> VmConfig:
         NotFound: there is no such container on this node.
         ProxmoxError: it could not be read.
     """
-    return _read_config(cluster, node, "lxc", vmid)
+    return _config(cluster, node, "lxc", vmid, cluster.get(_pending(node, "lxc", vmid)))
 
 
 def read_pool_members(cluster: Calls, pool: str) -> frozenset[int]:
@@ -627,12 +638,17 @@ def read_pool_members(cluster: Calls, pool: str) -> frozenset[int]:
     return frozenset(int(member["vmid"]) for member in members if "vmid" in member)
 
 
-def _read_config(cluster: Calls, node: str, kind: str, vmid: int) -> VmConfig:
+def _pending(node: str, kind: str, vmid: int) -> str:
+    return f"/nodes/{node}/{kind}/{vmid}/pending"
+
+
+def _config(
+    cluster: Calls, node: str, kind: str, vmid: int, entries: Iterable[Mapping[str, Any]]
+) -> VmConfig:
     current: dict[str, str] = {}
     pending: dict[str, str] = {}
     deleted: set[str] = set()
-    call = f"/nodes/{node}/{kind}/{vmid}/pending"
-    for entry in cluster.get(call):
+    for entry in entries:
         key = entry["key"]
         if entry.get("value") is not None:
             current[key] = str(entry["value"])
@@ -643,7 +659,7 @@ def _read_config(cluster: Calls, node: str, kind: str, vmid: int) -> VmConfig:
     digest = current.pop("digest", "")
     if not digest and kind == "qemu":
         text = f"the configuration of VM {vmid} cannot be read: expected digest, which is missing"
-        raise BadAnswer(text, site=cluster.site, call=f"GET {call}")
+        raise BadAnswer(text, site=cluster.site, call=f"GET {_pending(node, kind, vmid)}")
     return vm_config(node, vmid, current, pending, deleted, digest, checked=kind == "qemu")
 
 

@@ -22,6 +22,7 @@ from orchestrator.proxmox import (
     read_snapshots,
     read_state,
     read_vm,
+    read_vm_later,
     side_by_side,
     understood_beside,
     where_is,
@@ -150,6 +151,12 @@ class MachineReader:
             return vm, known.config
         return self.find(vm, lambda node: read_vm(self.cluster, node, vm.vmid, odd=True))
 
+    def _answer(self, vm: VmSummary) -> tuple[VmSummary, Callable[[], VmConfig] | str | None]:
+        """As :meth:`configuration`, but not parsed yet."""
+        if known := self.files.get(vm.vmid):
+            return vm, lambda: known.config
+        return self.find(vm, lambda node: read_vm_later(self.cluster, node, vm.vmid))
+
     def listed_snapshots(self, vm: VmSummary) -> tuple[VmSummary, tuple[VmSnapshot, ...] | str | None]:
         """The snapshots of a VM, from the files if they tell them."""
         if known := self.files.get(vm.vmid):
@@ -165,7 +172,7 @@ class MachineReader:
     ) -> dict[int, Found | None]:
         """Read machines, by VM id; None is one that is gone.
 
-        Each is understood while the next is read: hypervisors take longer than we do.
+        They are understood while others are read: hypervisors take longer than we do.
 
         Args:
             vms: the machines.
@@ -173,14 +180,17 @@ class MachineReader:
             before: called before each machine; what it raises ends the reading.
         """
 
-        def configuration(vm: VmSummary) -> tuple[VmSummary, VmConfig | str | None]:
+        def answer(vm: VmSummary) -> tuple[VmSummary, Callable[[], VmConfig] | str | None]:
             before()
-            return self.configuration(vm)
+            return self._answer(vm)
 
         def understood(
-            vm: VmSummary, answer: tuple[VmSummary, VmConfig | str | None]
+            _: VmSummary, found: tuple[VmSummary, Callable[[], VmConfig] | str | None]
         ) -> Found | ObservedMachine | None:
-            machine = self._understood(*answer)
+            summary, config = found
+            machine = self._understood(
+                summary, self.ask(summary.node, config) if callable(config) else config
+            )
             if not isinstance(machine, ObservedMachine):
                 return machine
             known = self._state_is_known(machine.summary, machine.mark)
@@ -188,7 +198,7 @@ class MachineReader:
 
         found: dict[int, Found | None] = {}
         more: dict[int, ObservedMachine] = {}
-        results = understood_beside(self.cluster, vms, lambda vm: vm.node, configuration, understood)
+        results = understood_beside(self.cluster, vms, lambda vm: vm.node, answer, understood)
         for vm, result in zip(vms, results, strict=True):
             if isinstance(result, ObservedMachine):
                 more[vm.vmid] = result

@@ -154,10 +154,8 @@ class SiteLook:
             item.machine for item in read if item.machine and item.machine.summary.vmid not in adoptable
         ]
         ids = our_ids | {item.vmid for item in troubles}
-        looked = {vm.vmid for vm in candidates}
-        others = [
-            vm for vm in self.state.vms if looks_ours(vm) and not vm.template and vm.vmid not in looked | ids
-        ]
+        known = ids | {vm.vmid for vm in candidates}
+        others = [vm for vm in self.state.vms if looks_ours(vm) and not vm.template and vm.vmid not in known]
         ids |= {vm.vmid for vm in others}
         return ObservedSite(
             site=self.site,
