@@ -28,6 +28,11 @@ def tune_threads() -> None:
     sys.setswitchinterval(0.0005)
 
 
+def leave_plugins_out() -> None:
+    """Let no package that happens to be installed beside take part in reading files, nor pydantic look for one."""
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
+
+
 def open_standard_streams() -> None:
     """Let no file or connection take the number of a standard stream that was closed (``orchestrator plan >&-``).
 
@@ -52,6 +57,7 @@ def main() -> None:
     open_standard_streams()
     tune_collector()
     tune_threads()
+    leave_plugins_out()
     write_on_any_terminal()
     if "_ORCHESTRATOR_COMPLETE" in os.environ:
         from orchestrator.cli.completion import answer_shells
