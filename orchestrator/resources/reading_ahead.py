@@ -6,14 +6,14 @@ The first calls are sent before most of the program is loaded, so little is impo
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Self
 
 from orchestrator.proxmox import read_lists
 
 if TYPE_CHECKING:
-    from orchestrator.proxmox import Cluster
+    from orchestrator.proxmox import Cluster, ClusterState
     from orchestrator.resources.observing import SiteLook
 
 
@@ -31,7 +31,7 @@ class ReadingAhead:
             clusters: the API of each site.
         """
         self._given_up = threading.Event()
-        self._clients: Future[frozenset[str]] = Future()
+        self._further: Future[Callable[[Cluster, str, ClusterState], SiteLook]] = Future()
         self._looks: dict[str, Future[SiteLook]] = {}
         for site, cluster in clusters.items():
             look = self._looks[site] = Future()
@@ -46,11 +46,22 @@ class ReadingAhead:
     def __exit__(self, *_: object) -> None:
         """Give up what nobody asked for: after the calls that are under way, nothing more is read. Nobody waits."""
         self._given_up.set()
-        self._clients.cancel()
+        self._further.cancel()
 
     def read(self, clients: Collection[str]) -> None:
         """Read these clients' machines, too, as soon as the lists are there. To be said once."""
-        self._clients.set_result(frozenset(clients))
+        # Loaded by this thread, while the other one has the lists sent.
+        from orchestrator.resources.observing import SiteLook
+        from orchestrator.resources.scope import Scope
+
+        scope = Scope(clients=frozenset(clients))
+
+        def look(cluster: Cluster, site: str, lists: ClusterState) -> SiteLook:
+            found = SiteLook(cluster, site, lists=lists)
+            found.read(scope, before=self._go_on)
+            return found
+
+        self._further.set_result(look)
 
     def look_at(self, site: str) -> SiteLook:
         """The look at a site, once what was begun is read.
@@ -69,12 +80,7 @@ class ReadingAhead:
     def _look(self, site: str, cluster: Cluster) -> SiteLook:
         try:
             lists = read_lists(cluster)
-            clients = self._clients.result()
-            from orchestrator.resources.observing import SiteLook
-            from orchestrator.resources.scope import Scope
-
-            look = SiteLook(cluster, site, lists=lists)
-            look.read(Scope(clients=clients), before=self._go_on)
+            look = self._further.result()(cluster, site, lists)
         finally:
             cluster.hand_over()
         return look
