@@ -231,6 +231,7 @@ _ANSWERS: tuple[tuple[str, Shape], ...] = (
             needs={"status": LINE}, may={"lock": LINE, "uptime": WHOLE, "ha": Record(may={"managed": FLAG})}
         ),
     ),
+    (f"GET {_VM}/rrddata", Listed(Record(needs={"time": TIME}))),
     (f"GET {_VM}/agent/file-read", Record(needs={"content": TEXT})),
     (f"GET {_VM}/agent/network-get-interfaces", Record(needs={"result": Scalar("a result", lambda _: True)})),
     ("POST /nodes/[^/]+/qemu", UPID),
