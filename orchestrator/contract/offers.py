@@ -1,4 +1,8 @@
-"""What each offer covers (article 3): one row an offer. Everything that depends on an offer asks its row."""
+"""What each offer covers (article 3): one row an offer. Everything that depends on an offer asks its row.
+
+Managed services (3.8) are a second service that is bought beside an offer: what they bring, supervision first, comes
+with every offer (3.6 and 7 speak of it for Essential, too).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,6 @@ class Terms:
         backup: daily backups, kept 7 or 31 days.
         other_retentions: backups that are kept for another number of days, on an accepted quote.
         keys: changing SSH keys after delivery.
-        supervision: graphs and alarms.
         words: what it covers, where the list is exclusive (article 3.3).
     """
 
@@ -33,7 +36,6 @@ class Terms:
     backup: bool = True
     other_retentions: bool = False
     keys: bool = True
-    supervision: bool = True
     words: str = ""
 
 
@@ -57,7 +59,6 @@ class Offer(StrEnum):
             redundancy=False,
             backup=False,
             keys=False,
-            supervision=False,
             words="machines, snapshots, history and the basic firewall",
         ),
     )

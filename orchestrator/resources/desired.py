@@ -172,7 +172,8 @@ def _desired(
     managed = subscription.managed_services
     # Article 3.8.2: the client has no direct access to a fully managed server.
     client_access = managed is None or managed.level != "full"
-    supervised = managed is not None and offer.terms.supervision
+    # Article 3.8.1: bought beside the offer, so also with Essential, whose own list (3.3) has no supervision.
+    supervised = managed is not None
     administration = subscription.administration
     return DesiredMachine(
         client=subscription.client,

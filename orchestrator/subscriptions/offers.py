@@ -15,6 +15,11 @@ from orchestrator.contract.calendar import WORK_ENDS, WORK_STARTS
 from orchestrator.contract.offers import RETENTIONS, Offer, Terms
 from orchestrator.contract.snapshots import RESERVED_NAMES, SNAPSHOT_LIFE, SNAPSHOTS_AT_A_TIME
 from orchestrator.counting import counted
+from orchestrator.subscriptions.exposure import (
+    administration_is_not_from_everywhere,
+    fully_managed_servers_open_no_ssh,
+    ssh_is_not_open_to_everybody,
+)
 from orchestrator.subscriptions.model import Machine, MaintenanceWindow, Subscription
 from orchestrator.subscriptions.openings import Opening, sources_over_ports
 from orchestrator.yaml_reader.checking import Finding
@@ -443,11 +448,14 @@ RULES: tuple[Rule, ...] = (
     disks_have_names_of_their_own,
     ports_are_opened_once,
     firewalls_are_of_a_size,
+    ssh_is_not_open_to_everybody,
+    administration_is_not_from_everywhere,
     window_has_a_length,
     automatic_updates_have_a_window,
     apart_machines_are_of_the_same_file,
     exclusions_need_managed_services,
     fully_managed_servers_have_no_client_access,
+    fully_managed_servers_open_no_ssh,
 )
 """Every rule, in the order of the contract and then of the file."""
 

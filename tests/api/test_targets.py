@@ -57,3 +57,18 @@ def test_what_is_to_be_stopped_raises_no_alert_and_what_fell_over_does(desk: Des
     )
     assert "nothing was written" in answer.err
     assert [path.name for path in output.parent.iterdir()] == ["machines.json"]
+
+
+def test_3_8_1_essential_with_managed_services_is_supervised_and_gets_nothing_else(desk: Desk) -> None:
+    managed = {"offer": "cloud-vm-essential", "managed_services": {"level": "supervision"}}
+    desk.write(subscription("martin", [machine("shop-1")], **managed))
+    assert _supervision(desk) == ["node exporter, for the provider's monitoring alone (art. 3.8.1)"]
+    desk.write(subscription("martin", [machine("shop-1", backup={"retention_days": 7})], **managed))
+    assert "backup is not part of cloud-vm-essential (art. 3.3)" in desk.run("plan").err
+    desk.write(subscription("martin", [machine("shop-1")], offer="cloud-vm-essential"))
+    assert _supervision(desk) == []
+
+
+def _supervision(desk: Desk) -> list[str]:
+    changes = [change for item in desk.plan()["machines"] for change in item["changes"]]
+    return [change["after"] for change in changes if change["what"] == "supervision"]

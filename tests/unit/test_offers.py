@@ -14,6 +14,8 @@ from tests.unit.test_sites import SITES
 
 ESSENTIAL = "cloud-vm-essential"
 ADVANCED = "cloud-vm-advanced"
+_INDENT = " " * 12 + "- "
+MACHINE_ENTRY = f"{_INDENT}{{ port: 443, protocol: tcp, from: any }}\n"
 
 
 def problems_of(folder: Path, text: str, provider: Provider | None = None) -> list[Problem]:
@@ -163,6 +165,56 @@ def test_a_port_opened_twice_is_a_warning(tmp_path: Path) -> None:
     assert problem.severity == "warning"
     assert "tcp 443 is opened by entry 1 already" in problem.message
     assert load_text(tmp_path, marked(text)[0]).subscriptions != (), "a warning does not stop a file"
+
+
+@pytest.mark.parametrize(
+    "opened",
+    [
+        "{ «port»: 22, protocol: tcp, from: any }",
+        "{ «ports»: 20-25, protocol: tcp, from: any }",
+        "{ «ports»: 1-79, protocol: tcp, from: [10.0.0.0/8, 0.0.0.0/0] }",
+        "{ «port»: 22, protocol: tcp, from: [0.0.0.0/1, 128.0.0.0/1] }",
+        "{ «port»: 22, protocol: tcp, from: [2000::/3] }",
+    ],
+)
+def test_3_6_and_3_8_2_port_22_open_from_any_is_a_finding(tmp_path: Path, opened: str) -> None:
+    entry = MACHINE_ENTRY.replace("443", "80")
+    problem = only_problem(tmp_path, file_of(machine().replace(MACHINE_ENTRY, f"{entry}{_INDENT}{opened}\n")))
+    assert (problem.severity, problem.article) == ("warning", "3.6")
+    assert "SSH (tcp 22) is open to" in problem.message
+    assert "administration.allowed_from" in problem.allowed
+
+
+@pytest.mark.parametrize(
+    "opened",
+    [
+        "{ port: 22, protocol: udp, from: any }",
+        "{ ports: 23-30, protocol: tcp, from: any }",
+        "{ port: 22, protocol: tcp, from: [10.0.0.0/8, fc00::/7, 198.51.100.0/24] }",
+    ],
+)
+def test_other_ports_and_few_addresses_are_no_finding(tmp_path: Path, opened: str) -> None:
+    assert problems_of(tmp_path, file_of(machine() + f"{_INDENT}{opened}\n")) == []
+
+
+def test_administration_from_every_address_in_halves_is_a_finding(tmp_path: Path) -> None:
+    text = file_of(machine()).replace(
+        "allowed_from: [198.51.100.0/24]", "«allowed_from»: [0.0.0.0/1, 128.0.0.0/1]"
+    )
+    problem = only_problem(tmp_path, text)
+    assert (problem.severity, problem.article) == ("warning", "3.6")
+    assert "everybody (0.0.0.0/0)" in problem.message
+
+
+def test_3_8_2_a_fully_managed_server_that_opens_ssh_is_a_finding(tmp_path: Path) -> None:
+    text = file_of(machine() + f"{_INDENT}{{ port: 22, protocol: tcp, from: [203.0.113.7] }}\n")
+    found = problems_of(tmp_path, text.replace("level: supervision", "level: full"))
+    (ssh,) = [problem for problem in found if "tcp 22" in problem.message]
+    assert (ssh.severity, ssh.article, ssh.line) == (
+        "warning",
+        "3.8.2",
+        text[: text.index("port: 22")].count("\n") + 1,
+    )
 
 
 def test_a_window_that_ends_when_it_begins_is_refused(tmp_path: Path) -> None:
