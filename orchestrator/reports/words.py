@@ -468,6 +468,11 @@ class Words:
     standing_suspended = Text(fr="suspendu (art. 9)", en="suspended (art. 9)")
     standing_ending = Text(fr="préavis, réversibilité (art. 10)", en="notice given, reversibility (art. 10)")
     standing_ended = Text(fr="terminé (art. 10)", en="ended (art. 10)")
+    still_running = Text(fr="Machine à arrêter, encore en marche", en="Machine to be stopped still runs")
+    still_running_remedy = Text(
+        fr="« orchestrator apply --only CLIENT » l’arrête. Elle est sauvegardée tant qu’elle fonctionne.",
+        en="“orchestrator apply --only CLIENT” stops it. It is backed up as long as it runs.",
+    )
     end_failed = Text(fr="Fin de contrat", en="End of contract")
     end_failed_remedy = Text(
         fr="Lever la cause ; la nuit suivante reprend. Rien n’est effacé hors des conditions de l’article 10.",
