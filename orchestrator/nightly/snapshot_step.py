@@ -20,7 +20,7 @@ from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import Failures
 from orchestrator.planning.words import sides
 from orchestrator.reports.page import Cell, Section, Tone, table_of
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.change import Change, Effect
 from orchestrator.resources.snapshot import (
     expired,
     expires_at,
@@ -88,7 +88,7 @@ class SnapshotStep(Step):
         """What would be taken."""
         for machine, changes in self.due:
             for change in changes:
-                if change.kind is Kind.UNABLE:
+                if change.effect is Effect.UNABLE:
                     yield Text(f"  ✗ {change.what} {_name(machine)}   {change.why}", "red")
                 else:
                     yield Text(f"  + {change.what} {_name(machine)}   {sides(change)[1]}", "green")
@@ -203,10 +203,10 @@ def due_snapshots(night: Night, sites: Iterable[SiteReading]) -> list[tuple[Obse
             changes = [
                 change
                 for change in snapshot_changes(desired, machine, mark, now)
-                if change.kind in (Kind.SNAPSHOT, Kind.UNABLE)
+                if change.effect in (Effect.SNAPSHOT, Effect.UNABLE)
             ]
         except Exception as error:
-            failed = Change(kind=Kind.UNABLE, what="snapshot *", why=told(error))
+            failed = Change(effect=Effect.UNABLE, what="snapshot *", why=told(error))
             changes = [failed] if desired.snapshots else []
         if changes:
             found.append((machine, changes))
@@ -230,7 +230,7 @@ def take_declared(
         )
         for change in changes:
             name = change.what.removeprefix("snapshot ")
-            if change.kind is Kind.UNABLE:
+            if change.effect is Effect.UNABLE:
                 lines.append(_line(machine.mark, machine.site, name, "refused", str(change.why)))
             else:
                 lines.append(_take(night, machine, machine.mark, desired, name, limits))

@@ -18,7 +18,7 @@ from orchestrator.contract.calendar import PARIS, WORK_STARTS, add_calendar_days
 from orchestrator.contract.snapshots import SNAPSHOT_DAYS, SNAPSHOTS_AT_A_TIME
 from orchestrator.errors import Reason
 from orchestrator.proxmox import VmSnapshot, can_snapshot, parse_disk
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.change import Change, Effect
 from orchestrator.resources.marks import EXACT, VERSION, Codec, Day, Version, same
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def snapshot_changes(
     for item in expired(there, now):
         there.remove(item.snapshot)
         yield Change(
-            kind=Kind.EXPIRE,
+            effect=Effect.EXPIRE,
             what=f"snapshot {item.snapshot.name}",
             before=item.snapshot.taken_at,
         )
@@ -199,22 +199,22 @@ def _declared(
         if last_day - declared.taken_on > dt.timedelta(days=SNAPSHOT_DAYS):
             return None  # it would have expired by now
         why = "it was not taken on its day; `orchestrator snapshot create` takes one now, another day takes it then"
-        return Change(kind=Kind.NOTICE, what=what, after=declared.taken_on, why=why)
+        return Change(effect=Effect.NOTICE, what=what, after=declared.taken_on, why=why)
     reason = unable(observed, observed.storage_types)
     if reason is not None:
-        return Change(kind=Kind.UNABLE, what=what, after=declared.taken_on, why=reason)
+        return Change(effect=Effect.UNABLE, what=what, after=declared.taken_on, why=reason)
     if declared.taken_on > last_day:
         return None
     if not mark.ready:
         why = "taken by tonight's run, or the next apply, once the machine is in service"
-        return Change(kind=Kind.WAITING, what=what, after=declared.taken_on, why=why)
+        return Change(effect=Effect.WAITING, what=what, after=declared.taken_on, why=why)
     if any(snapshot.name == declared.name for snapshot in there):
         why = "a snapshot of that name is there already and is not this one: choose another name"
-        return Change(kind=Kind.UNABLE, what=what, after=declared.taken_on, why=why)
+        return Change(effect=Effect.UNABLE, what=what, after=declared.taken_on, why=why)
     if (full := no_room(there)) is not None:
-        return Change(kind=Kind.UNABLE, what=what, after=declared.taken_on, why=full)
+        return Change(effect=Effect.UNABLE, what=what, after=declared.taken_on, why=full)
     there.append(_imagined(declared))
-    return Change(kind=Kind.SNAPSHOT, what=what, after=declared.taken_on)
+    return Change(effect=Effect.SNAPSHOT, what=what, after=declared.taken_on)
 
 
 def _imagined(declared: DeclaredSnapshot) -> VmSnapshot:

@@ -35,6 +35,7 @@ from tests.api.fakepve_allocation import AllocationOps
 from tests.api.fakepve_backup_ops import BackupOps
 from tests.api.fakepve_faults import Fault, TroubledNode
 from tests.api.fakepve_files import FileOps
+from tests.api.fakepve_graphs import GraphOps
 from tests.api.fakepve_redundancy import RedundancyOps
 from tests.api.fakepve_saving import SavingOps
 from tests.api.fakepve_statistics import StatisticsOps
@@ -45,7 +46,15 @@ _LINE_BYTES = 64 * 1024**2
 
 
 class Control(
-    BackupOps, FileOps, SavingOps, RedundancyOps, AccountOps, AddressOps, AllocationOps, StatisticsOps
+    BackupOps,
+    FileOps,
+    SavingOps,
+    RedundancyOps,
+    AccountOps,
+    AddressOps,
+    AllocationOps,
+    GraphOps,
+    StatisticsOps,
 ):
     """What the process can be told. Every method ``op_NAME`` is a request."""
 

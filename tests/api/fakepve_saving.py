@@ -25,6 +25,7 @@ _STATE = (
     "guest_agent",
     "reported",
     "waiting",
+    "measured",
     "cloning",
     "silent_vms",
     "hanging",
