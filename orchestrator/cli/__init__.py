@@ -42,6 +42,9 @@ app = typer.Typer(
                 "taking_over:import_", "Describe existing machines in a file, to take them over."
             ),
             "snapshot": Place("snapshot:app", "Take, list, delete and roll back snapshots of a machine."),
+            "outage": Place("declared:outage", "Record, end, correct and list outages (article 6)."),
+            "event": Place("declared:event", "Record and list excusable events (article 6)."),
+            "maintenance": Place("declared:maintenance", "Record and list planned maintenance (article 6)."),
             "backup": Place("backup:app", "Make, list, verify and restore backups."),
         }
     ),
