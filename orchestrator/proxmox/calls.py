@@ -16,7 +16,14 @@ from typing import Any, Literal, TypeVar
 
 from orchestrator.proxmox.api_addresses import RESTS_SECONDS, Addresses
 from orchestrator.proxmox.budget import Limits
-from orchestrator.proxmox.connection import Connection, Endpoint, NoAnswer, Refusal, Unfit
+from orchestrator.proxmox.connection import (
+    Connection,
+    Endpoint,
+    NoAnswer,
+    Refusal,
+    Unfit,
+    parse_http_date,
+)
 from orchestrator.proxmox.errors import (
     NODE_SILENT,
     Answer,
@@ -228,6 +235,10 @@ class Calls:
     def delete(self, path: str, *, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
         """Remove, as :meth:`post`. Parameters go into the query: PVE refuses a body here (501)."""
         return self._call("DELETE", path, {**(params or {}), **more})
+
+    def answered_at(self) -> float | None:
+        """The time of this thread's last answer by its ``Date`` header (seconds since the epoch); None without one."""
+        return parse_http_date(getattr(self._local, "date", ""))
 
     def _call(self, method: Method, path: str, params: Mapping[str, Any]) -> Any:
         sent = {key: int(value) if isinstance(value, bool) else value for key, value in params.items()}

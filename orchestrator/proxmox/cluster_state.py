@@ -273,6 +273,37 @@ def read_cluster(cluster: Calls, *, version: str | None = None) -> ClusterState:
     )
 
 
+def read_listing(cluster: Calls, *, version: str = "") -> ClusterState:
+    """The cluster's list as it is: one call. What it does not know of a VM stays unknown; see :func:`read_cluster`.
+
+    Pools are those that machines are in.
+
+    Raises:
+        ProxmoxError: it could not be read.
+    """
+    resources = cluster.get("/cluster/resources")
+    bad: list[BadEntry] = []
+    vms = _sound(resources, "qemu", _VM_ENTRY, _vm, bad, lambda entry: int(entry["vmid"]))
+    return ClusterState(
+        site=cluster.site,
+        version=version,
+        vms=tuple(vms),
+        nodes=tuple(_sound(resources, "node", _NODE_ENTRY, _node, bad, lambda entry: entry["node"])),
+        storages=tuple(
+            _sound(
+                resources,
+                "storage",
+                _STORAGE_ENTRY,
+                _storage,
+                bad,
+                lambda entry: (entry["storage"], entry["node"]),
+            )
+        ),
+        pools=frozenset(vm.pool for vm in vms if vm.pool),
+        bad_entries=tuple(bad),
+    )
+
+
 _VM_ENTRY = Record(
     needs={"vmid": VMID, "node": NODE},
     may={
