@@ -22,6 +22,7 @@ app = typer.Typer(
             ),
             "update": Place("update:update", "Install updates now, with snapshot and rollback."),
             "updates": Place("updates:updates", "Show due updates, held-back machines and average delays."),
+            "request": Place("request:app", "Register clients' requests, list and close them."),
             "show": Place("show:show", "Show machines as they are, with their latest history."),
             "history": Place("history:history", "Show the history, or verify that nobody altered it."),
             "freeze": Place("freeze:freeze", "Stop all changes at every site at once, backups included."),
