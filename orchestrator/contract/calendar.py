@@ -95,6 +95,16 @@ def window_closes(moment: dt.datetime) -> dt.datetime:
     return ends
 
 
+def work_begins_after(moment: dt.datetime) -> dt.datetime:
+    """When working hours begin next, after a moment (aware) outside them: over a weekend, days later."""
+    day = day_in_paris(moment)
+    while True:
+        opens = dt.datetime.combine(day, WORK_STARTS, PARIS)
+        if is_working_day(day) and opens > moment:
+            return opens
+        day += dt.timedelta(days=1)
+
+
 def working_hours_between(start: dt.datetime, end: dt.datetime) -> float:
     """How many working hours lie between two moments (aware): 0 if the second is not later.
 

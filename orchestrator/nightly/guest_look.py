@@ -13,7 +13,7 @@ from orchestrator.contract.calendar import working_hours_between
 from orchestrator.counting import counted
 from orchestrator.errors import Reason, told
 from orchestrator.guests.alerts import FirewallAlerts, since_last
-from orchestrator.guests.inside import InsideReading
+from orchestrator.guests.inside import SUPERVISION, InsideReading
 from orchestrator.guests.packages import DueUpdates
 from orchestrator.history.delays import SEEN, Delays, delays, due_details, first_seen
 from orchestrator.history.details import same_as_recorded
@@ -271,7 +271,7 @@ def _unsupervised(machine: Updatable, inside: InsideReading) -> Reason:
         return ""
     if not machine.mark.supervised:
         return "the node exporter was never installed in it: orchestrator apply brings it there"
-    return "; ".join(inside.supervision)
+    return "; ".join(inside.differs.get(SUPERVISION, ()))
 
 
 def _with_alerts(line: GuestLine, alerts: FirewallAlerts | None) -> GuestLine:
