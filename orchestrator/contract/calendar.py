@@ -122,6 +122,25 @@ def working_hours_between(start: dt.datetime, end: dt.datetime) -> float:
     return seconds / 3600
 
 
+def working_hours_after(start: dt.datetime, hours: float) -> dt.datetime:
+    """The first moment (in Paris) at which so many working hours have passed since another.
+
+    Args:
+        start: aware.
+        hours: more than 0.
+    """
+    left = dt.timedelta(hours=hours)
+    day = day_in_paris(start)
+    while True:
+        if is_working_day(day):
+            opens = max(start.astimezone(PARIS), dt.datetime.combine(day, WORK_STARTS, PARIS))
+            room = dt.datetime.combine(day, WORK_ENDS, PARIS) - opens  # one day in Paris: no change of clocks
+            if room >= left:
+                return opens + left
+            left -= max(room, dt.timedelta())
+        day += dt.timedelta(days=1)
+
+
 def add_calendar_days(moment: dt.datetime, days: int) -> dt.datetime:
     """The same time of day in Paris, that many calendar days later: clock changes do not shift it."""
     local = moment.astimezone(PARIS)

@@ -249,11 +249,15 @@ def _twin(found: Due, other: Due) -> BackupLine:
 
 
 def _wanted(night: Night, machine: ObservedMachine) -> ArchiveMark | None:
-    """What the notes of a machine's next archive shall say; None if it gets no backup here."""
+    """What the notes of a machine's next archive shall say; None if it gets no backup here.
+
+    A machine that runs although its contract is suspended or over is served all the same, and its data changes: it is
+    backed up until it is really stopped (articles 3.5, 9, 10).
+    """
     mark = machine.mark
     if mark is None or mark.retired or (days := night.backup_days(mark)) is None:
         return None
-    if night.out_of_service(mark.client, mark):
+    if night.out_of_service(mark.client, mark) and not machine.running:
         return None
     desired = night.desired.get((mark.client, mark.machine))
     if desired is not None and desired.site != machine.site:

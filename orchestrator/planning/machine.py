@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 
 from orchestrator.contract.life import Standing
 from orchestrator.guests.inside import InsideReading
-from orchestrator.planning.inside import KEYS, inside_changes
+from orchestrator.planning.inside import inside_changes
 from orchestrator.planning.window import is_open, restart_of
 from orchestrator.resources.backup import (
     archives_going,
@@ -119,9 +119,9 @@ def _in_service(
         changes.append(Change(effect=Effect.NOTICE, what="restart", after="at its next start", why=why))
     reachable = desired.power == "running" and (starts or (observed.running and not moves))
     within = inside_changes(desired, observed, mark, inside, reachable=reachable)
-    if any(change.what == KEYS and change.effect is not Effect.NOTICE for change in within):
-        # One line for both places: what cloud-init has, and what is in the guest.
-        changes = [change for change in changes if change.what != KEYS]
+    # One line for both places: what cloud-init has, and what is in the guest.
+    both = {change.what for change in within if change.effect is not Effect.NOTICE}
+    changes = [change for change in changes if change.what not in both]
     return (*changes, *within)
 
 

@@ -345,7 +345,22 @@ class Words:
         fr=("le dernier jour", "les {n} derniers jours"), en=("the last day", "the last {n} days")
     )
     packages_installed = Text(fr="Paquets installés", en="Packages installed")
+    updates_counted = Text(fr="Mises à jour", en="Updates")
+    still_waiting = Text(fr="En attente", en="Still waiting")
     average_delay = Text(fr="Délai moyen", en="Average delay")
+    updates_waiting = Text(fr="Mises à jour en attente (art. 3.8.3)", en="Updates that wait (art. 3.8.3)")
+    waits_since = Text(fr="Depuis", en="Since")
+    waits_for = Text(fr="Origine", en="Origin")
+    waited = Text(fr="Attente", en="Waiting")
+    over_at = Text(fr="Délai atteint", en="Delay reached")
+    on_clients_request = Text(fr="la demande du client", en="the client’s request")
+    published = Text(fr="sa publication", en="its publication")
+    waiting_meaning = Text(
+        fr="Une mise à jour par machine, quel que soit le nombre de paquets. Celles en attente comptent dans le délai "
+        "moyen avec leur âge ; au-delà de {hours} elles sont marquées.",
+        en="One update per machine, whatever the number of packages. Those that wait count in the average delay with "
+        "their age so far; above {hours} they are marked.",
+    )
     by_contract = Text(fr="Selon le contrat", en="By contract")
     working_hours = Text(fr="{hours}\u00a0h ouvrées", en="{hours}\u00a0working hours")
     installed_count = Counted(
@@ -476,6 +491,11 @@ class Words:
     standing_suspended = Text(fr="suspendu (art. 9)", en="suspended (art. 9)")
     standing_ending = Text(fr="préavis, réversibilité (art. 10)", en="notice given, reversibility (art. 10)")
     standing_ended = Text(fr="terminé (art. 10)", en="ended (art. 10)")
+    still_running = Text(fr="Machine à arrêter, encore en marche", en="Machine to be stopped still runs")
+    still_running_remedy = Text(
+        fr="« orchestrator apply --only CLIENT » l’arrête. Elle est sauvegardée tant qu’elle fonctionne.",
+        en="“orchestrator apply --only CLIENT” stops it. It is backed up as long as it runs.",
+    )
     end_failed = Text(fr="Fin de contrat", en="End of contract")
     end_failed_remedy = Text(
         fr="Lever la cause ; la nuit suivante reprend. Rien n’est effacé hors des conditions de l’article 10.",
