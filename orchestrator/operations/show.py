@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.history.errors import HistoryUnavailable
@@ -31,6 +31,7 @@ class Shown:
         seeming: what could not be read, and seems to be what was asked for, or a copy of it.
         unread: sites that could not be read, and why.
         history_problem: why the history could not be read; empty if it could.
+        data_centres: where each machine stands, as its client is told, by site and number; empty: it is not named.
     """
 
     machines: tuple[ObservedMachine, ...]
@@ -38,6 +39,7 @@ class Shown:
     seeming: tuple[Unreadable, ...]
     unread: tuple[str, ...]
     history_problem: str = ""
+    data_centres: Mapping[tuple[str, int], str] = field(default_factory=dict)
 
 
 def show(target: str, inventory: str | None, history: str | None, events: Events = SILENT) -> Shown:
@@ -76,6 +78,9 @@ def show(target: str, inventory: str | None, history: str | None, events: Events
         seeming=tuple(seeming),
         unread=tuple(f"{site}: {why}" for site, why in read.failures.items()),
         history_problem=history_problem,
+        data_centres={
+            (m.site, m.summary.vmid): provider.data_centre_of(m.site, m.summary.node) for m in found
+        },
     )
 
 
