@@ -94,7 +94,7 @@ RULES: tuple[ClassRule, ...] = (
     ClassRule(effects=_of(Effect.UPDATE), what=("disk *",), **SIZE._asdict()),
     ClassRule(
         effects=_of(Effect.UPDATE),
-        what=("backup", "updates excluded", "offer", "SSH keys"),
+        what=("backup", "backup of disk *", "updates excluded", "offer", "SSH keys"),
         **OPTION._asdict(),
     ),
     *(
