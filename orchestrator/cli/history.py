@@ -13,7 +13,6 @@ from orchestrator.cli import session
 from orchestrator.contract.calendar import paris_time
 from orchestrator.counting import counted
 from orchestrator.history.changes import FORCED
-from orchestrator.operations import history as operation
 from orchestrator.shown import visible
 
 if TYPE_CHECKING:
@@ -47,6 +46,8 @@ def history(
 
     The latest entry comes first. `verify` checks the whole chain; exit code 1: somebody altered it.
     """
+    from orchestrator.operations import history as operation  # not for `--help`
+
     if noted is not None and target != _VERIFY:
         session.fail("--noted belongs to `orchestrator history verify`")
     if target == _VERIFY:
