@@ -12,7 +12,6 @@ from rich.cells import cell_len, set_cell_size
 from orchestrator.cli import session
 from orchestrator.contract.calendar import paris_time
 from orchestrator.counting import counted
-from orchestrator.history.changes import FORCED
 from orchestrator.shown import visible
 
 if TYPE_CHECKING:
@@ -118,4 +117,6 @@ def _row(entry: Entry) -> tuple[str, ...]:
 def _remark(entry: Entry) -> str:
     if entry.result == "begun":
         return _NO_END.format(site=visible(entry.site))
+    from orchestrator.history.changes import FORCED
+
     return "" if entry.result == "ok" and entry.action != FORCED else visible(entry.message)
