@@ -73,7 +73,7 @@ class ContractLife:
         """Working days of article 10 that are left after today; 0 if none are, or nobody ended the contract."""
         if self.last_day is None:
             return 0
-        return working_days_after(day_in_paris(moment), self.last_day)
+        return min(working_days_after(day_in_paris(moment), self.last_day), REVERSIBILITY_DAYS)
 
     def why(self, moment: dt.datetime) -> Reason:
         """Why its machines are not in service, in words; empty if they are."""

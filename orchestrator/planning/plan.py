@@ -116,8 +116,8 @@ class MachinePlan:
         return mark is not None and not mark.ready and mark.retired is None and bool(self.desired)
 
     @property
-    def lacks_quote(self) -> bool:
-        """Whether its changes are charged and no quote was named: then ``apply`` makes none of them."""
+    def lacks_reference(self) -> bool:
+        """Whether an order, a catalogue's reference or a quote that it needs was not named: then nothing is made."""
         return self.intervention is not None and self.intervention.charge is Charge.MISSING
 
 

@@ -64,15 +64,18 @@ class Applied:
 
 
 class Judged(NamedTuple):
-    """What a change of an attribute is to the contract (article 3.8.4)."""
+    """What a change of an attribute is to the contract (article 3.8.4): as ``ClassRule`` of ``planning/classes.py``."""
 
     change_class: ChangeClass
     reason: str
     counted: bool = True
+    ordered: Literal["no", "always", "larger"] = "no"
 
 
 SIZE = Judged(
-    ChangeClass.STANDARD, "size, within the subscription: mastered, and nothing in the system is modified"
+    ChangeClass.STANDARD,
+    "size: mastered, and nothing in the system is modified; a larger one is an order",
+    ordered="larger",
 )
 OPTION = Judged(ChangeClass.STANDARD, "an option of the subscription")
 BOOKKEEPING = Judged(ChangeClass.STANDARD, "the provider's own bookkeeping", counted=False)
