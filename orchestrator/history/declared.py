@@ -7,12 +7,13 @@ A record says only what was declared. Who recorded it, when and why stands in it
 from __future__ import annotations
 
 import datetime as dt
-from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from orchestrator.yaml_reader.values import Date, DnsLabel, Strict
+from orchestrator.contract.calendar import paris_time
+from orchestrator.contract.moments import read_moment
+from orchestrator.yaml_reader.values import Date, DnsLabel, Euros, Strict
 
 SUPERVISION = "supervision"
 """Who notified an outage that our own supervision saw; other values name a person or the client."""
@@ -43,9 +44,13 @@ def _month(text: str) -> str:
 
 
 Moment = Annotated[
-    AwareDatetime,
+    dt.datetime,
+    BeforeValidator(read_moment, json_schema_input_type=str),
     AfterValidator(_in_utc),
-    Field(examples=["2026-11-10T17:30:00+01:00"], description="a time with its offset, kept in UTC"),
+    Field(
+        examples=["2026-11-10 17:30"],
+        description='a time in quotes, such as "2026-11-10 17:30": Paris time, or with an offset',
+    ),
 ]
 Reference = Annotated[
     str,
@@ -66,12 +71,6 @@ Month = Annotated[
     str,
     Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$", examples=["2026-11"], description="YEAR-MONTH"),
     AfterValidator(_month),
-]
-Euros = Annotated[
-    Decimal,
-    Field(
-        ge=0, max_digits=12, decimal_places=2, examples=["400.00"], description="EUR, at most two decimals"
-    ),
 ]
 
 
@@ -119,7 +118,10 @@ class Spanning(Declared):
     @model_validator(mode="after")
     def _ends_after_it_begins(self) -> Self:
         if self.end is not None and self.end <= self.start:
-            raise ValueError(f"it ends ({self.end:%Y-%m-%d %H:%M:%SZ}) before it begins, or as it begins")
+            raise ValueError(
+                f"it ends at {paris_time(self.end, seconds=True)}, which is not after its beginning, "
+                f"{paris_time(self.start, seconds=True)}"
+            )
         return self
 
 
@@ -145,10 +147,18 @@ class ExcusableEvent(Spanning):
 
 
 class Maintenance(Spanning):
-    """Planned maintenance: announced before it begins (article 6)."""
+    """Planned maintenance: announced, and recorded, before it begins (article 6)."""
 
     end: Moment = Field(validation_alias="to", serialization_alias="to")
     announced: Moment = Field(examples=["2026-11-05T10:00:00+01:00"], description="when it was announced")
+
+    @model_validator(mode="after")
+    def _announced_before_it_begins(self) -> Self:
+        if self.announced >= self.start:
+            raise ValueError(
+                "it was announced when it had begun: planned maintenance is announced before (art. 6)"
+            )
+        return self
 
 
 class Request(Declared):

@@ -248,6 +248,13 @@ def due_updates(
         sites = _read_sites(wanted, clusters, chosen, events)
         machines, reasons = candidates(wanted, sites, clusters, may_reboot=lambda _: False, released=True)
         due = look_for_updates([machine.target() for machine in machines], ssh, refresh=refresh)
-        measured = delays(history, now, days=days, client=chosen.client, machine=chosen.machine)
+        measured = delays(
+            history,
+            now,
+            days=days,
+            client=chosen.client,
+            machine=chosen.machine,
+            automatic={one.key for one in wanted if one.updates == "automatic" and one.power == "running"},
+        )
     found = DueFound(wanted=tuple(wanted), machines=tuple(machines), due=due, reasons=reasons)
     return UpdatesReport(found=found, measured=measured)

@@ -18,7 +18,7 @@ from typing import Literal
 
 from orchestrator.resources.attributes import ATTRIBUTES, BOOKKEEPING, OPTION, SIZE
 from orchestrator.resources.change import QUIET, Change, ChangeClass, Effect
-from orchestrator.resources.kinds import KINDS
+from orchestrator.resources.kinds import GUEST_KINDS, KINDS
 
 WORST_FIRST = (ChangeClass.MAJOR, ChangeClass.SIGNIFICANT, ChangeClass.STANDARD)
 
@@ -96,8 +96,7 @@ RULES: tuple[ClassRule, ...] = (
         ClassRule(
             effects=_of(Effect.UPDATE),
             what=kind.changes,
-            change_class=kind.change_class,
-            reason=kind.class_reason,
+            **kind.judged._asdict(),
         )
         for kind in KINDS
     ),
@@ -126,24 +125,11 @@ RULES: tuple[ClassRule, ...] = (
         what=("backup", "updates excluded"),
         **OPTION._asdict(),
     ),
-    ClassRule(
-        effects=_of(Effect.FIREWALL),
-        change_class=ChangeClass.STANDARD,
-        reason="a firewall rule: tried first, and taken back if the way in is lost",
+    *(
+        ClassRule(effects=_of(kind.effect), what=(kind.part,), **kind.judged._asdict())
+        for kind in GUEST_KINDS
     ),
-    ClassRule(
-        effects=_of(Effect.GUEST),
-        what=("SSH keys",),
-        change_class=ChangeClass.STANDARD,
-        reason="managing SSH keys is part of the offer (art. 3.2); the last way in is never taken away",
-        counted=False,
-    ),
-    ClassRule(
-        effects=_of(Effect.GUEST),
-        change_class=ChangeClass.STANDARD,
-        reason="the provider's own supervision (art. 3.8.1)",
-        counted=False,
-    ),
+    ClassRule(effects=_of(Effect.GUEST), what=("SSH host key",), **BOOKKEEPING._asdict()),
     ClassRule(
         effects=_of(Effect.SNAPSHOT),
         change_class=ChangeClass.STANDARD,

@@ -182,9 +182,9 @@ def test_what_the_history_would_hide_is_refused_before_anything_is_written(histo
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        ({"to": NINE - HOUR}, "before it begins"),
-        ({"to": NINE}, "before it begins"),
-        ({"from": NINE.replace(tzinfo=None)}, "timezone"),
+        ({"to": NINE - HOUR}, "not after its beginning"),
+        ({"to": NINE}, "not after its beginning"),
+        ({"from": NINE.replace(tzinfo=None)}, "no time zone"),
         ({"from": NINE.replace(year=1900)}, "between the years"),
         ({"notified_at": None}, "come together"),
         ({"machines": ("web-1", "web-1")}, "named twice"),
