@@ -172,8 +172,10 @@ def _backup_changes(
             thing=BACKUP,
             before=before,
             after=after,
-            erases=bool(archives_going(desired, observed.archives or (), now)),
-            why=None if observed.archives is None else what_retention_does(desired, observed.archives, now),
+            erases=bool(archives_going(desired, observed.archives or (), now, before=before)),
+            why=None
+            if observed.archives is None
+            else what_retention_does(desired, observed.archives, now, before=before),
         )
     ]
 

@@ -10,6 +10,7 @@ from itertools import groupby
 from rich.text import Text
 
 from orchestrator.contract.calendar import day_in_paris
+from orchestrator.contract.probation import probation_words
 from orchestrator.counting import counted
 from orchestrator.planning.charges import Allowance, Charge, Intervention, Needed
 from orchestrator.planning.classes import WORST_FIRST, is_ordered
@@ -74,7 +75,7 @@ def _client(
     heading = Text.assemble((client, "bold"), f"   {quoted(first.contract)}   {offers}   site {first.site}")
     ends = first.desired.probation_ends if first.desired else None
     if ends and day_in_paris(now) < ends:
-        heading.append(f"   probation until {ends}: no service level (art. 4.2)", "cyan")
+        heading.append(f"   {probation_words(ends)}", "cyan")
     yield heading
     rows = [(machine, _collapse(machine)) for machine in changing]
     width = max(len(_subject(machine, change)) for machine, changes in rows for change in changes)
