@@ -321,7 +321,7 @@ def _machine_plan(
     site = observed[desired.site]
     adopting = site.adoptable.get(desired.adopt) if desired.adopt is not None else None
     held = unread(desired, observed, known) if not own and adopting is None else None
-    why = desired.life.why(now) or _ending(desired, now)
+    why = desired.life.why(now) or _ending(desired, now) or desired.life.not_begun(now)
     if not own and why and not (held and held.surely):
         notice = Change(effect=Effect.NOTICE, what="machine", after="not made", why=why)
         return _plan(desired, None, address, (notice,))

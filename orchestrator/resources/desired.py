@@ -270,6 +270,7 @@ def life_of(subscription: Subscription) -> ContractLife:
     suspension, termination = contract.suspension, contract.termination
     return ContractLife(
         reference=contract.reference,
+        starts=contract.starts,
         suspended_since=suspension.since if suspension else None,
         suspension_reference=suspension.reference if suspension else "",
         notice=termination.notice if termination else None,
