@@ -33,6 +33,8 @@ def apply(
     inventory: session.Inventory = None,
     only: session.Only = None,
     restart_now: planning.RestartNow = False,
+    order: planning.Order = None,
+    catalogue: planning.Catalogue = None,
     quote: planning.Quote = None,
     classes: planning.Classes = None,
     allow: planning.Allow = None,
@@ -56,10 +58,11 @@ def apply(
     It may be interrupted at any point: running tasks are finished or left to Proxmox, and the next run continues
     from there.
     """
-    if plan is not None and (paths or only or restart_now or quote or classes or allow or guests):
+    references = order or catalogue or quote
+    if plan is not None and (paths or only or restart_now or references or classes or allow or guests):
         session.fail(
-            f"{plan} says already what to plan for: with --plan leave out paths, --only, --restart-now, --quote, "
-            "--class, --allow and --guests, or make another plan"
+            f"{plan} says already what to plan for: with --plan leave out paths, --only, --restart-now, --order, "
+            "--catalogue, --quote, --class, --allow and --guests, or make another plan"
         )
     from orchestrator.operations import apply as operation  # not for `--help`
     from orchestrator.operations.apply import ApplyRequest
@@ -70,6 +73,8 @@ def apply(
         only=only,
         restart_now=restart_now,
         guests=bool(guests),
+        order=order,
+        catalogue=catalogue,
         quote=quote,
         classes=tuple(classes or ()),
         allow=tuple(allow or ()),
