@@ -118,7 +118,7 @@ def _in_service(
         for step in kind.steps(desired, observed, observed.kinds[kind.name])
     ]
     late = any(edit.params.keys() & RESTART_KEYS for edit in found)
-    waiting = _waiting(observed, mark, now)
+    waiting = waits_for_start(observed, mark, now)
     power = _power_changes(desired, observed, mark, now, late=late, waiting=waiting, restart_now=restart_now)
     starts = any(change.effect in (Effect.START, Effect.RESTART) for change in power)
     moves = any(change.what == "address" for change in changes) or cloud_init_waits(observed, mark, now)
@@ -223,7 +223,7 @@ def leaving(
     return None if before == address else before
 
 
-def _waiting(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> Mapping[str, str] | None:
+def waits_for_start(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> Mapping[str, str] | None:
     """What is set already and waits for the next start, empty if it is cloud-init's; None if nothing waits."""
     if not observed.running:
         return None
