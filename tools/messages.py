@@ -276,8 +276,8 @@ class Program:
         elif name in _BY_FILE:
             yield from self._by_file(module, node, name)
         elif name == "Change":
-            kind = _argument(node, 0, "kind")
-            if kind is not None and ast.unparse(kind) in ("Kind.REFUSED", "Kind.UNABLE"):
+            effect = _argument(node, 0, "effect")
+            if effect is not None and ast.unparse(effect) in ("Effect.REFUSED", "Effect.UNABLE"):
                 for text in module.texts(_argument(node, 99, "why")):
                     yield text, "Plans", "", ""
         elif name in _TELLING:

@@ -25,7 +25,7 @@ from orchestrator.history import HistoryUnavailable
 from orchestrator.history.changes import CHANGE
 from orchestrator.planning.plan import MachinePlan, Plan
 from orchestrator.proxmox import AlreadyExists, TaskLeft, Uncertain
-from orchestrator.resources.change import Kind
+from orchestrator.resources.change import Effect
 from orchestrator.resources.desired import pool_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.observed import ObservedSite
 
-_INSIDE = frozenset({Kind.FIREWALL, Kind.GUEST})
+_INSIDE = frozenset({Effect.FIREWALL, Effect.GUEST})
 """Changes that are made inside the guest."""
 
 _POOL_TRIES = 3
@@ -225,7 +225,7 @@ def _make_pool(around: Surroundings, site: str, pool: str, *, comment: str) -> N
 
 
 def _refusal(machine: MachinePlan) -> Outcome:
-    change = next(change for change in machine.changes if change.kind is Kind.REFUSED)
+    change = next(change for change in machine.changes if change.effect is Effect.REFUSED)
     return Outcome(
         client=machine.client,
         machine=machine.machine,
@@ -243,7 +243,7 @@ def _unable(machine: MachinePlan) -> list[Outcome]:
             message=f"{change.what}: {change.why}",
         )
         for change in machine.changes
-        if change.kind is Kind.UNABLE and not machine.refused
+        if change.effect is Effect.UNABLE and not machine.refused
     ]
 
 
@@ -266,9 +266,9 @@ def _hypervisor_part(
         return _interrupted(machine, around, str(error))
     except Exception as error:  # whatever one machine stumbles over, the others go on
         return _failed(machine, around, told(error))
-    kinds = {change.kind for change in machine.effective}
-    if machine.desired and kinds & {*_INSIDE, Kind.START, Kind.RESTART}:
-        return Waiting(work=work, desired=machine.desired, observed=observed, inside=bool(kinds & _INSIDE))
+    effects = {change.effect for change in machine.effective}
+    if machine.desired and effects & {*_INSIDE, Effect.START, Effect.RESTART}:
+        return Waiting(work=work, desired=machine.desired, observed=observed, inside=bool(effects & _INSIDE))
     around.journal.show(machine.client, machine.machine, "done")
     return Outcome(client=machine.client, machine=machine.machine, result="done")
 

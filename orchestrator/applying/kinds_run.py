@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.applying.settle import settle
-from orchestrator.resources.change import Kind
+from orchestrator.resources.change import Effect
 from orchestrator.resources.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def _bring(
     looks afterwards knows where to look.
     """
     effective = work.plan.effective
-    created = any(change.kind is Kind.CREATE for change in effective)
+    created = any(change.effect is Effect.CREATE for change in effective)
     planned = {change.what for change in effective if created or change.what in kind.changes}
     if not planned or not kind.concerns(observed, desired):
         return observed

@@ -8,7 +8,7 @@ from orchestrator.applying.machine_work import MachineWork
 from orchestrator.applying.stopped import Stopped
 from orchestrator.planning.machine import machine_changes
 from orchestrator.proxmox import TaskFailed
-from orchestrator.resources.change import Kind
+from orchestrator.resources.change import Effect
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.observed import ObservedMachine
 
@@ -22,12 +22,12 @@ def bring_power(work: MachineWork, desired: DesiredMachine, observed: ObservedMa
         Stopped: the guest did not shut down; it is never switched off by force.
         ProxmoxError: the hypervisor refused.
     """
-    kinds = _kinds_now(work, desired, observed)
-    if Kind.START in kinds:
+    effects = _effects_now(work, desired, observed)
+    if Effect.START in effects:
         _task(work, observed, "start", {})
-    elif Kind.STOP in kinds:
+    elif Effect.STOP in effects:
         return shut_down(work, observed)
-    elif Kind.RESTART in kinds and any(change.kind is Kind.RESTART for change in work.plan.changes):
+    elif Effect.RESTART in effects and any(change.effect is Effect.RESTART for change in work.plan.changes):
         # One task of Proxmox's own: a kill between stop and start cannot leave the machine stopped.
         _task(work, observed, "reboot", {"timeout": _SHUTDOWN_SECONDS})
     else:
@@ -45,14 +45,14 @@ def shut_down(work: MachineWork, observed: ObservedMachine) -> ObservedMachine:
     return work.look(observed)
 
 
-def _kinds_now(work: MachineWork, desired: DesiredMachine, observed: ObservedMachine) -> set[Kind]:
+def _effects_now(work: MachineWork, desired: DesiredMachine, observed: ObservedMachine) -> set[Effect]:
     """What is left to do at this moment: the window that was open when the plan was made may have closed."""
     assert work.plan.address is not None  # noqa: S101  (a plan without an address is refused)
     around = work.around
     changes = machine_changes(
         desired, observed, work.plan.address, around.clock(), restart_now=around.restart_now
     )
-    return {change.kind for change in changes}
+    return {change.effect for change in changes}
 
 
 def _task(work: MachineWork, observed: ObservedMachine, action: str, params: dict[str, str | int]) -> None:
@@ -81,5 +81,5 @@ def _task(work: MachineWork, observed: ObservedMachine, action: str, params: dic
 def _in_state(work: MachineWork, observed: ObservedMachine, action: str) -> bool:
     seen = work.look(observed)
     if action == "reboot" and work.plan.desired:
-        return not _kinds_now(work, work.plan.desired, seen) & {Kind.RESTART, Kind.WAITING}
+        return not _effects_now(work, work.plan.desired, seen) & {Effect.RESTART, Effect.WAITING}
     return seen.running is (action == "start")

@@ -26,7 +26,7 @@ from orchestrator.contract.life import Standing
 from orchestrator.planning.inside import keys_known
 from orchestrator.planning.machine import leaving, machine_changes
 from orchestrator.proxmox import BadParameters
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.change import Change, Effect
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.kinds import asked_of_kinds
 from orchestrator.resources.machine import CLOUD_INIT_KEYS, Edit, applied, edits, new_mark
@@ -45,7 +45,7 @@ def run_machine(work: MachineWork) -> ObservedMachine:
     plan = work.plan
     if plan.desired is None:
         return retire(work)
-    if any(change.kind is Kind.ADOPT for change in plan.effective):
+    if any(change.effect is Effect.ADOPT for change in plan.effective):
         return take_over(work, plan.desired)
     standing = plan.desired.life.standing(work.around.now)
     if plan.observed and standing in (Standing.SUSPENDED, Standing.ENDED):
@@ -102,22 +102,22 @@ def _bring_apart(work: MachineWork, desired: DesiredMachine, observed: ObservedM
 
 
 def _words(changes: tuple[Change, ...]) -> list[tuple[str, str, object]]:
-    return [(change.kind, change.what, change.after) for change in changes]
+    return [(change.effect, change.what, change.after) for change in changes]
 
 
 def _snapshots(work: MachineWork, desired: DesiredMachine, observed: ObservedMachine) -> ObservedMachine:
     """Expire and take snapshots before anything else: they keep the machine as it was."""
-    kinds = {change.kind for change in work.plan.effective}
-    if Kind.EXPIRE in kinds:
-        over = {change.part for change in work.plan.effective if change.kind is Kind.EXPIRE}
+    effects = {change.effect for change in work.plan.effective}
+    if Effect.EXPIRE in effects:
+        over = {change.part for change in work.plan.effective if change.effect is Effect.EXPIRE}
         remove_expired(work.vm(observed), work.around.now, lambda name: name in over)
-    if Kind.SNAPSHOT in kinds:
-        wanted = {change.what for change in work.plan.effective if change.kind is Kind.SNAPSHOT}
+    if Effect.SNAPSHOT in effects:
+        wanted = {change.what for change in work.plan.effective if change.effect is Effect.SNAPSHOT}
         for declared in desired.snapshots:
             if f"snapshot {declared.name}" in wanted:
                 take_snapshot(work.vm(observed), declared.name, declared_for=declared.taken_on)
                 work.note(observed, partial(with_taken, desired=desired, declared=declared))
-    return work.look(observed) if kinds & {Kind.EXPIRE, Kind.SNAPSHOT} else observed
+    return work.look(observed) if effects & {Effect.EXPIRE, Effect.SNAPSHOT} else observed
 
 
 def _configure(work: MachineWork, desired: DesiredMachine, observed: ObservedMachine) -> ObservedMachine:
@@ -142,7 +142,7 @@ def _edit(
     if mark.ready and mark.keys is None:  # before the configuration forgets which keys were delivered
         mark = mark.with_(keys=keys_known(observed, mark))
     found = edits(desired, observed, mark, address)
-    refused = [edit.change for edit in found if edit.change and edit.change.kind is Kind.REFUSED]
+    refused = [edit.change for edit in found if edit.change and edit.change.effect is Effect.REFUSED]
     if refused:
         raise Stopped(f"{refused[0].what}: {refused[0].why}")
     wanted = _next_mark(desired, mark, address, found, running=observed.running)

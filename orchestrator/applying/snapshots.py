@@ -9,6 +9,7 @@ from orchestrator.applying.clock import clock_objection
 from orchestrator.applying.marking import assure_ours
 from orchestrator.applying.stopped import Stopped
 from orchestrator.applying.vm import Vm
+from orchestrator.errors import Reason
 from orchestrator.proxmox import VmSnapshot, read_snapshots
 from orchestrator.resources.snapshot import expired, no_room, owned, snapshot_description
 
@@ -74,13 +75,23 @@ def remove_snapshot(vm: Vm, name: str, *, action: str = "delete snapshot") -> No
         vm.task(step, "DELETE", f"{vm.path}/snapshot/{name}", done=gone)
 
 
-def remove_expired(vm: Vm, now: dt.datetime, wanted: Callable[[str], bool] = lambda _: True) -> list[str]:
+def _real_clock_objection(vm: Vm) -> Reason | None:
+    return clock_objection(vm.cluster, lambda: dt.datetime.now(dt.UTC))
+
+
+def remove_expired(
+    vm: Vm,
+    now: dt.datetime,
+    wanted: Callable[[str], bool] = lambda _: True,
+    objection: Callable[[Vm], Reason | None] = _real_clock_objection,
+) -> list[str]:
     """Remove the snapshots of ours whose seven days are over, as Proxmox lists them now.
 
     Args:
         vm: the machine.
         now: the time, aware.
         wanted: whether one of that name is to be removed.
+        objection: why the clocks cannot be trusted; None if they can.
 
     Returns:
         Their names.
@@ -92,7 +103,7 @@ def remove_expired(vm: Vm, now: dt.datetime, wanted: Callable[[str], bool] = lam
     """
     there = expired(read_snapshots(vm.cluster, vm.node, vm.vmid), now)
     names = [item.snapshot.name for item in there if wanted(item.snapshot.name)]
-    if names and (why := clock_objection(vm.cluster, lambda: dt.datetime.now(dt.UTC))):
+    if names and (why := objection(vm)):
         raise Stopped(why)
     for name in names:
         remove_snapshot(vm, name, action="expire snapshot")

@@ -1,7 +1,7 @@
 """What each offer covers (article 3): one row an offer. Everything that depends on an offer asks its row.
 
-Managed services (3.8) are a second service that is bought beside an offer: what they bring, supervision first, comes with
-every offer (3.6 and 7 speak of it for Essential, too).
+Managed services (3.8) are a second service that is bought beside an offer: what they bring, supervision first, comes
+with every offer (3.6 and 7 speak of it for Essential, too).
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.doctor import certificate, guests, local_tools
 from orchestrator.doctor.access import judge_privileges
-from orchestrator.doctor.addresses import judge_addresses, shake_all
 from orchestrator.doctor.bulk_reading import judge_bulk_reading
 from orchestrator.doctor.cluster import (
     Quorum,
@@ -24,6 +23,7 @@ from orchestrator.doctor.cluster import (
 from orchestrator.doctor.findings import Finding, Place
 from orchestrator.doctor.images import judge_images
 from orchestrator.doctor.machines import judge_machines
+from orchestrator.doctor.node_addresses import judge_addresses, shake_all
 from orchestrator.doctor.storages import judge_storages
 from orchestrator.proxmox import NotFound, ProxmoxError, TlsRefused, Unreachable, read_cluster, read_vm
 from orchestrator.proxmox.privileges import Need, major, missing, read_held

@@ -110,7 +110,7 @@ class Span:
         end: where it ended; None while it goes on.
         state, cause, source, detail: as in :class:`Seen`.
         confirmed: of ``down``: a second look failed, so it is an outage. True for all others.
-        reported: whether an outage was recorded of it.
+        settled: whether an outage was recorded of it: 0: not yet; 1: its beginning was; 2: its end was, too, or it is none.
     """
 
     start: int
@@ -120,7 +120,7 @@ class Span:
     source: str
     detail: str = ""
     confirmed: bool = True
-    reported: bool = False
+    settled: int = 0
 
     @property
     def unexplained(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Self
 
 import sqlalchemy as sa
@@ -127,17 +127,17 @@ class History:
     def entries(
         self,
         *,
-        client: str | None = None,
+        client: str | Collection[str] | None = None,
         machine: str | None = None,
-        action: str | None = None,
+        action: str | Collection[str] | None = None,
         limit: int | None = None,
         since: dt.datetime | None = None,
     ) -> list[Entry]:
         """The last entries, the latest first; an action that ended is shown by its end alone.
 
         Args:
-            client, machine: whose; everybody's if None.
-            action: only entries of this action: ``update``.
+            client, machine: whose (several clients: those of any of them); everybody's if None.
+            action: only entries of this action, or of one of these: ``update``.
             limit: how many at most.
             since: recorded at that time or later.
 
@@ -150,11 +150,11 @@ class History:
             (ENTRIES.c.result != BEGUN) | ~sa.exists().where(end.c.began == ENTRIES.c.sequence)
         )
         if client is not None:
-            query = query.where(ENTRIES.c.client == client)
+            query = query.where(_is_one_of(ENTRIES.c.client, client))
         if machine is not None:
             query = query.where(ENTRIES.c.machine == machine)
         if action is not None:
-            query = query.where(ENTRIES.c.action == action)
+            query = query.where(_is_one_of(ENTRIES.c.action, action))
         if since is not None:
             query = query.where(ENTRIES.c.at >= stamp(since))
         with self._database.reading() as connection:
@@ -209,6 +209,10 @@ class History:
             head = connection.execute(sa.select(HEAD)).first()
             rows = (row._asdict() for row in connection.execute(query))
             return verify(rows, (head.sequence, head.hash) if head else None, noted)
+
+
+def _is_one_of(column: sa.Column[str], wanted: str | Collection[str]) -> sa.ColumnElement[bool]:
+    return column == wanted if isinstance(wanted, str) else column.in_(list(wanted))
 
 
 def _fitting(field: str, text: str) -> str:

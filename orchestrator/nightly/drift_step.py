@@ -18,7 +18,7 @@ from orchestrator.planning.inside import inside_changes
 from orchestrator.planning.plan import Plan, SiteFailure, make_plan
 from orchestrator.planning.words import sides
 from orchestrator.reports.page import Section, table_of
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.change import Change, Effect
 from orchestrator.resources.survey import read_for_plan
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _read_for_plan(
 def _lines(plan: Plan) -> Iterable[DriftLine]:
     for machine in plan.machines:
         for change in machine.changes:
-            if change.drift or change.kind in (Kind.NOTICE, Kind.REFUSED):
+            if change.drift or change.effect in (Effect.NOTICE, Effect.REFUSED):
                 before, after = sides(change)
                 yield DriftLine(
                     client=machine.client,
@@ -166,7 +166,7 @@ def drift_inside(seen: GuestsSeen) -> list[DriftLine]:
                 machine.desired, machine.observed, machine.mark, seen.of(machine.key), reachable=True
             )
         except Exception as error:
-            changes = [Change(kind=Kind.NOTICE, what="guest", why=told(error), drift=True)]
+            changes = [Change(effect=Effect.NOTICE, what="guest", why=told(error), drift=True)]
         lines += [
             DriftLine(
                 client=machine.desired.client,

@@ -20,7 +20,7 @@ from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import Failures
 from orchestrator.planning.words import sides
 from orchestrator.reports.page import Cell, Section, Tone, table_of
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.change import Change, Effect
 from orchestrator.resources.snapshot import (
     expired,
     expires_at,
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from orchestrator.subscriptions.model import DeclaredSnapshot
 
 _WORKERS = 8
+
+OVER = "its seven days are over (art. 3.2)"
 
 T = TypeVar("T")
 _Action = Literal["taken", "removed", "refused", "failed", "foreign"]
@@ -88,7 +90,7 @@ class SnapshotStep(Step):
         """What would be taken."""
         for machine, changes in self.due:
             for change in changes:
-                if change.kind is Kind.UNABLE:
+                if change.effect is Effect.UNABLE:
                     yield Text(f"  ✗ {change.what} {_name(machine)}   {change.why}", "red")
                 else:
                     yield Text(f"  + {change.what} {_name(machine)}   {sides(change)[1]}", "green")
@@ -158,7 +160,7 @@ class ExpiryStep(Step):
     def decide(self) -> None:
         """Find what is over."""
         night, now = self.work.night, self.work.started_at
-        for machine, mark in _machines(self.work.readings.values()):
+        for machine, mark in marked_machines(self.work.readings.values()):
             if not night.out_of_service(mark.client, mark) and not night.clocks.objection(machine.site):
                 self._expiring += [(machine, item.snapshot.name) for item in expired(machine.snapshots, now)]
 
@@ -195,7 +197,7 @@ def due_snapshots(night: Night, sites: Iterable[SiteReading]) -> list[tuple[Obse
     """What the files declare for tonight, and what stands in its way: machines with their changes."""
     now = night.clock()
     found = []
-    for machine, mark in _machines(sites):
+    for machine, mark in marked_machines(sites):
         desired = night.desired.get((mark.client, mark.machine))
         if desired is None or night.out_of_service(mark.client, mark):
             continue
@@ -203,10 +205,10 @@ def due_snapshots(night: Night, sites: Iterable[SiteReading]) -> list[tuple[Obse
             changes = [
                 change
                 for change in snapshot_changes(desired, machine, mark, now)
-                if change.kind in (Kind.SNAPSHOT, Kind.UNABLE)
+                if change.effect in (Effect.SNAPSHOT, Effect.UNABLE)
             ]
         except Exception as error:
-            failed = Change(kind=Kind.UNABLE, what="snapshot *", why=told(error))
+            failed = Change(effect=Effect.UNABLE, what="snapshot *", why=told(error))
             changes = [failed] if desired.snapshots else []
         if changes:
             found.append((machine, changes))
@@ -230,13 +232,13 @@ def take_declared(
         )
         for change in changes:
             name = change.what.removeprefix("snapshot ")
-            if change.kind is Kind.UNABLE:
-                lines.append(_line(machine.mark, machine.site, name, "refused", str(change.why)))
+            if change.effect is Effect.UNABLE:
+                lines.append(snapshot_line(machine.mark, machine.site, name, "refused", str(change.why)))
             else:
-                lines.append(_take(night, machine, machine.mark, desired, name, limits))
+                lines.append(take_one(night, machine, machine.mark, desired, name, limits))
         return lines
 
-    return _in_parallel(one, due)
+    return in_parallel(one, due)
 
 
 def note_taken(night: Night, sites: Iterable[SiteReading], limits: Limits) -> list[SnapshotLine]:
@@ -253,23 +255,24 @@ def note_taken(night: Night, sites: Iterable[SiteReading], limits: Limits) -> li
                 change_mark(night.vm(machine, mark), lambda now: with_taken(now, desired, declared))
         except Exception as error:  # whatever one machine stumbles over, the others go on
             text = f"it was taken, but that could not be noted: {told(error)}"
-            return [_line(mark, machine.site, declared.name, "failed", text)]
+            return [snapshot_line(mark, machine.site, declared.name, "failed", text)]
         return []
 
     unnoted = [
         (machine, mark, desired, declared)
-        for machine, mark in _machines(sites)
+        for machine, mark in marked_machines(sites)
         if (desired := night.desired.get((mark.client, mark.machine))) is not None
         for declared in desired.snapshots
         if mark.snapshots.get(declared.name) != declared.taken_on.isoformat()
         and was_taken(declared, mark, machine.snapshots)
     ]
-    return _in_parallel(one, unnoted)
+    return in_parallel(one, unnoted)
 
 
-def _take(
+def take_one(
     night: Night, machine: ObservedMachine, mark: Mark, desired: DesiredMachine, name: str, limits: Limits
 ) -> SnapshotLine:
+    """Take one declared snapshot, and note that in the machine's mark. Return its line, whatever becomes of it."""
     declared = next(item for item in desired.snapshots if item.name == name)
     vm = night.vm(machine, mark)
     try:
@@ -279,7 +282,7 @@ def _take(
     except Exception as error:
         why = told(error)
         night.tell("snapshot-failed", client=mark.client, machine=mark.machine, reason=why)
-        return _line(mark, machine.site, name, "failed", why)
+        return snapshot_line(mark, machine.site, name, "failed", why)
     night.tell("snapshot-taken", client=mark.client, machine=mark.machine, snapshot=name)
     return SnapshotLine(
         client=mark.client,
@@ -304,14 +307,14 @@ def expire(
     """
     now = night.clock()
     found = []
-    for machine, mark in _machines(sites):
+    for machine, mark in marked_machines(sites):
         if night.out_of_service(mark.client, mark) or night.clocks.objection(machine.site):
             continue  # suspended: nothing is deleted (article 9)
         names = [item.snapshot.name for item in expired(machine.snapshots, now)]
         left = [name for name in names if (mark.client, mark.machine, name) not in done]
         if left:
             found.append((machine, mark, left))
-    return _in_parallel(lambda item: _expire(night, *item, limits), found)
+    return in_parallel(lambda item: _expire(night, *item, limits), found)
 
 
 def _expire(
@@ -326,40 +329,43 @@ def _expire(
         except Exception as error:
             why = told(error)
             night.tell("snapshot-failed", client=mark.client, machine=mark.machine, reason=why)
-            lines.append(_line(mark, machine.site, name, "failed", f"could not be removed: {why}"))
+            lines.append(snapshot_line(mark, machine.site, name, "failed", f"could not be removed: {why}"))
         else:
             night.tell("snapshot-expired", client=mark.client, machine=mark.machine, snapshot=name)
-            lines.append(_line(mark, machine.site, name, "removed", "its seven days are over (art. 3.2)"))
+            lines.append(snapshot_line(mark, machine.site, name, "removed", OVER))
     return lines
 
 
 def foreign_snapshots(sites: Iterable[SiteReading]) -> list[SnapshotLine]:
     """Snapshots that others made on our machines: shown and counted, never removed."""
     return [
-        _line(
+        snapshot_line(
             mark,
             machine.site,
             snapshot.name,
             "foreign",
             f"made by others in Proxmox on {day_in_paris(snapshot.taken_at)}; it counts towards the two",
         )
-        for machine, mark in _machines(sites)
+        for machine, mark in marked_machines(sites)
         for snapshot in machine.snapshots
         if owned(snapshot) is None
     ]
 
 
-def _machines(sites: Iterable[SiteReading]) -> list[tuple[ObservedMachine, Mark]]:
+def marked_machines(sites: Iterable[SiteReading]) -> list[tuple[ObservedMachine, Mark]]:
+    """The machines that are ours, with their marks."""
     return [(machine, machine.mark) for site in sites for machine in site.observed.machines if machine.mark]
 
 
-def _line(mark: Mark, site: str, name: str, action: _Action, message: str) -> SnapshotLine:
+def snapshot_line(mark: Mark, site: str, name: str, action: _Action, message: str) -> SnapshotLine:
+    """One line of the report about a snapshot."""
     return SnapshotLine(
         client=mark.client, machine=mark.machine, site=site, snapshot=name, action=action, message=message
     )
 
 
-def _in_parallel(work: Callable[[T], list[SnapshotLine]], items: list[T]) -> list[SnapshotLine]:
+def in_parallel(work: Callable[[T], list[SnapshotLine]], items: list[T]) -> list[SnapshotLine]:
+    """Do the work for several machines at a time; their lines, in the order of the items."""
     if not items:
         return []
     with ThreadPoolExecutor(min(_WORKERS, len(items)), thread_name_prefix="snapshot") as pool:

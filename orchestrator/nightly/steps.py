@@ -19,6 +19,7 @@ from orchestrator.nightly.snapshot_step import ExpiryStep, ForeignSnapshotStep, 
 from orchestrator.nightly.step import Step
 from orchestrator.nightly.storage_step import StorageStep
 from orchestrator.nightly.update_step import LookStep, UpdateStep
+from orchestrator.nightly.waiting_snapshot_step import WaitingSnapshotStep
 
 STEPS: tuple[type[Step], ...] = (
     ClockStep,
@@ -45,6 +46,7 @@ STEPS: tuple[type[Step], ...] = (
     MachineStep,
     ForeignArchiveStep,
     UnreadMachineStep,
+    WaitingSnapshotStep,
 )
 """The work. Each decides once, before the first begins; one that stands here twice runs twice."""
 

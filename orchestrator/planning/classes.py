@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from orchestrator.resources.attributes import ATTRIBUTES, BOOKKEEPING, OPTION, SIZE
-from orchestrator.resources.change import QUIET, Change, ChangeClass, Kind
+from orchestrator.resources.change import QUIET, Change, ChangeClass, Effect
 from orchestrator.resources.kinds import KINDS
 
 WORST_FIRST = (ChangeClass.MAJOR, ChangeClass.SIGNIFICANT, ChangeClass.STANDARD)
@@ -23,14 +23,14 @@ class ClassRule:
     """One rule.
 
     Attributes:
-        kinds: kinds of change that it speaks of.
+        effects: of the changes that it speaks of.
         what: patterns of the thing that changes; ``*`` and ``?`` as in file names.
         change_class: the class; None: no intervention of the contract's change management.
         reason: why, as reviewers read it.
         counted: whether it is an intervention for the client: counted against the month's free ones, or charged.
     """
 
-    kinds: frozenset[Kind]
+    effects: frozenset[Effect]
     what: tuple[str, ...] = ("*",)
     change_class: ChangeClass | None
     reason: str
@@ -38,47 +38,49 @@ class ClassRule:
 
     def fits(self, change: Change) -> bool:
         """Whether it speaks of a change."""
-        return change.kind in self.kinds and any(fnmatchcase(change.what, pattern) for pattern in self.what)
+        return change.effect in self.effects and any(
+            fnmatchcase(change.what, pattern) for pattern in self.what
+        )
 
 
-def _of(*kinds: Kind) -> frozenset[Kind]:
-    return frozenset(kinds)
+def _of(*effects: Effect) -> frozenset[Effect]:
+    return frozenset(effects)
 
 
 RULES: tuple[ClassRule, ...] = (
     ClassRule(
-        kinds=_of(Kind.REFUSED),
+        effects=_of(Effect.REFUSED),
         what=("site", "image"),
         change_class=ChangeClass.MAJOR,
         reason="moving a machine to another data centre, or to another system, is a project",
     ),
-    ClassRule(kinds=QUIET, change_class=None, reason="nothing is done", counted=False),
+    ClassRule(effects=QUIET, change_class=None, reason="nothing is done", counted=False),
     ClassRule(
-        kinds=_of(Kind.CREATE),
+        effects=_of(Effect.CREATE),
         change_class=ChangeClass.SIGNIFICANT,
         reason="a machine is delivered: prepared, tested and handed over",
     ),
     ClassRule(
-        kinds=_of(Kind.ADOPT),
+        effects=_of(Effect.ADOPT),
         change_class=ChangeClass.SIGNIFICANT,
         reason="an existing machine is taken over (art. 4.2): part of what was agreed with the client",
         counted=False,
     ),
     ClassRule(
-        kinds=_of(Kind.RETIRE),
+        effects=_of(Effect.RETIRE),
         change_class=ChangeClass.SIGNIFICANT,
         reason="a machine goes out of service: what depends on it must be known",
     ),
     ClassRule(
-        kinds=_of(Kind.UPDATE),
+        effects=_of(Effect.UPDATE),
         what=("service",),
         change_class=ChangeClass.SIGNIFICANT,
         reason="a machine comes back into service: tested and handed over again",
     ),
-    *(ClassRule(kinds=_of(Kind.UPDATE), what=(row.name,), **row.judged._asdict()) for row in ATTRIBUTES),
+    *(ClassRule(effects=_of(Effect.UPDATE), what=(row.name,), **row.judged._asdict()) for row in ATTRIBUTES),
     *(
         ClassRule(
-            kinds=_of(Kind.UPDATE),
+            effects=_of(Effect.UPDATE),
             what=kind.changes,
             change_class=kind.change_class,
             reason=kind.class_reason,
@@ -86,50 +88,52 @@ RULES: tuple[ClassRule, ...] = (
         for kind in KINDS
     ),
     ClassRule(
-        kinds=_of(Kind.UPDATE),
+        effects=_of(Effect.UPDATE),
         what=("tags", "pool", "settings", "cloud-init drive", "contract", "suspension"),
         **BOOKKEEPING._asdict(),
     ),
-    ClassRule(kinds=_of(Kind.UPDATE), what=("disk *",), **SIZE._asdict()),
+    ClassRule(effects=_of(Effect.UPDATE), what=("disk *",), **SIZE._asdict()),
     ClassRule(
-        kinds=_of(Kind.UPDATE), what=("backup", "updates excluded", "offer", "SSH keys"), **OPTION._asdict()
+        effects=_of(Effect.UPDATE),
+        what=("backup", "updates excluded", "offer", "SSH keys"),
+        **OPTION._asdict(),
     ),
     ClassRule(
-        kinds=_of(Kind.FIREWALL),
+        effects=_of(Effect.FIREWALL),
         change_class=ChangeClass.STANDARD,
         reason="a firewall rule: tried first, and taken back if the way in is lost",
     ),
     ClassRule(
-        kinds=_of(Kind.GUEST),
+        effects=_of(Effect.GUEST),
         what=("SSH keys",),
         change_class=ChangeClass.STANDARD,
         reason="who may log in: the last way in is never taken away",
     ),
     ClassRule(
-        kinds=_of(Kind.GUEST),
+        effects=_of(Effect.GUEST),
         change_class=ChangeClass.STANDARD,
         reason="the provider's own supervision (art. 3.8.1)",
         counted=False,
     ),
     ClassRule(
-        kinds=_of(Kind.SNAPSHOT),
+        effects=_of(Effect.SNAPSHOT),
         change_class=ChangeClass.STANDARD,
         reason="a snapshot of the offer (art. 3.2, 3.3)",
         counted=False,
     ),
     ClassRule(
-        kinds=_of(Kind.EXPIRE),
+        effects=_of(Effect.EXPIRE),
         change_class=ChangeClass.STANDARD,
         reason="the contract's own seven days are over (art. 3.2, 3.3)",
         counted=False,
     ),
     ClassRule(
-        kinds=_of(Kind.START, Kind.STOP),
+        effects=_of(Effect.START, Effect.STOP),
         change_class=ChangeClass.STANDARD,
         reason="power, on the client's behalf (art. 3.2)",
     ),
     ClassRule(
-        kinds=_of(Kind.RESTART),
+        effects=_of(Effect.RESTART),
         change_class=ChangeClass.STANDARD,
         reason="part of the change that it completes",
         counted=False,
@@ -138,7 +142,7 @@ RULES: tuple[ClassRule, ...] = (
 """Every rule; the first that fits a change decides."""
 
 UNKNOWN = ClassRule(
-    kinds=frozenset(Kind),
+    effects=frozenset(Effect),
     change_class=ChangeClass.SIGNIFICANT,
     reason="no rule knows this change: an engineer looks at it",
 )
@@ -161,8 +165,10 @@ def classified(changes: Iterable[Change]) -> tuple[Change, ...]:
     What belongs to a creation, and is done by it, has no class of its own.
     """
     found = list(changes)
-    creation = any(change.kind is Kind.CREATE for change in found)
-    return tuple(_classified(change, part=creation and change.kind is not Kind.CREATE) for change in found)
+    creation = any(change.effect is Effect.CREATE for change in found)
+    return tuple(
+        _classified(change, part=creation and change.effect is not Effect.CREATE) for change in found
+    )
 
 
 def _classified(change: Change, *, part: bool) -> Change:

@@ -18,7 +18,7 @@ from orchestrator.planning.refusals import (
     only_on,
 )
 from orchestrator.resources.attributes import ATTRIBUTES
-from orchestrator.resources.change import FIREWALL, Change, Kind, NewMachine
+from orchestrator.resources.change import FIREWALL, Change, Effect, NewMachine
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.kinds import KINDS, asked_of_kinds
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
@@ -54,9 +54,9 @@ def creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address |
         kinds=asked_of_kinds(desired),
     )
     return (
-        Change(kind=Kind.CREATE, what="machine", after=made),
+        Change(effect=Effect.CREATE, what="machine", after=made),
         Change(
-            kind=Kind.FIREWALL if desired.power == "running" else Kind.WAITING,
+            effect=Effect.FIREWALL if desired.power == "running" else Effect.WAITING,
             what=FIREWALL,
             thing=FIREWALL,
             after=tuple(describe_changes(None, desired.policy)),
@@ -75,7 +75,7 @@ def adoption(
         return refusal or no_address(desired, site)
     summary = found.summary
     return Change(
-        kind=Kind.ADOPT,
+        effect=Effect.ADOPT,
         what="machine",
         before=f"VM {summary.vmid} {summary.name} on {summary.node}",
         after="taken over as it is",

@@ -20,7 +20,7 @@ from orchestrator.planning.items import Document, ItemDocument, Told, items_of
 from orchestrator.planning.plan import MachinePlan, Plan
 from orchestrator.planning.safety import RISKS
 from orchestrator.planning.words import sides, when_words
-from orchestrator.resources.change import Change, ChangeClass, Kind
+from orchestrator.resources.change import Change, ChangeClass, Effect
 from orchestrator.resources.unreadable import Unreadable
 
 FORMAT_VERSION = 2
@@ -31,7 +31,7 @@ Part = TypeVar("Part", bound=Document)
 class ChangeDocument(Document):
     """One difference between a file and the hypervisor."""
 
-    kind: Kind = Field(description="what happens: create, update, restart, refused, …")
+    kind: Effect = Field(description="what happens: create, update, restart, refused, …")
     what: Told = Field(description="the thing that changes: memory, disk data, firewall")
     before: Told | None = Field(description="what is there now; null if nothing is")
     after: Told | None = Field(description="what the file asks for; null if it goes")
@@ -45,6 +45,11 @@ class ChangeDocument(Document):
         description="when the window of a planned restart opens; null if it is now, not planned, or none",
     )
     why: Told | None = Field(description="reason and way out, for refusals and notices")
+
+    @property
+    def effect(self) -> Effect:
+        """What happens; this format has it as ``kind``."""
+        return self.kind
 
 
 class InterventionDocument(Document):
@@ -206,7 +211,14 @@ def _from(form: type[Part], data: object, **others: Any) -> Part:
 
 def _change(change: Change) -> ChangeDocument:
     before, after = sides(change)
-    return _from(ChangeDocument, change, before=before, after=after, restart=when_words(change.restart))
+    return _from(
+        ChangeDocument,
+        change,
+        kind=change.effect,
+        before=before,
+        after=after,
+        restart=when_words(change.restart),
+    )
 
 
 def _machine(plan: MachinePlan) -> MachineDocument:
@@ -232,7 +244,7 @@ def restarts(
     """
     found: Counter[tuple[int, dt.datetime | None]] = Counter()
     for changes in machines:
-        if any(change.kind is Kind.RESTART for change in changes):
+        if any(change.effect is Effect.RESTART for change in changes):
             found[_NOW, None] += 1
         elif needing := [change for change in changes if change.restart]:
             times = [change.restart_at for change in needing if change.restart_at is not None]
@@ -274,21 +286,23 @@ _TIMES_SHOWN = 2
 def summary(plan: Plan) -> SummaryDocument:
     """Count what a plan would do."""
 
-    def having(kind: Kind) -> int:
-        return sum(any(change.kind is kind for change in machine.effective) for machine in plan.machines)
+    def having(effect: Effect) -> int:
+        return sum(any(change.effect is effect for change in machine.effective) for machine in plan.machines)
 
-    create, retire = having(Kind.CREATE), having(Kind.RETIRE)
+    create, retire = having(Effect.CREATE), having(Effect.RETIRE)
     changed = sum(bool(machine.effective) for machine in plan.machines)
     return SummaryDocument(
         create=create,
         update=changed - create - retire,
         retire=retire,
-        restart=having(Kind.RESTART),
+        restart=having(Effect.RESTART),
         restarts=list(restarts((machine.shown for machine in plan.machines), plan.made_at)),
-        refused=plan.count(Kind.REFUSED) + plan.count(Kind.UNABLE),
+        refused=plan.count(Effect.REFUSED) + plan.count(Effect.UNABLE),
         not_done=sum(len(machine.not_done) for machine in plan.machines),
-        expire=sum(change.kind is Kind.EXPIRE for machine in plan.machines for change in machine.effective),
-        waiting=plan.count(Kind.WAITING),
+        expire=sum(
+            change.effect is Effect.EXPIRE for machine in plan.machines for change in machine.effective
+        ),
+        waiting=plan.count(Effect.WAITING),
         erase=0,
         by_class=dict(
             Counter(machine.intervention.change_class for machine in plan.machines if machine.intervention)

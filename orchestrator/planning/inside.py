@@ -8,7 +8,7 @@ from dataclasses import replace
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.keys import fingerprints
 from orchestrator.guests.rules import describe_changes, policy_from_data, policy_to_data
-from orchestrator.resources.change import FIREWALL, MACHINE, SSH_KEYS, SUPERVISION, UPDATES, Change, Kind
+from orchestrator.resources.change import FIREWALL, MACHINE, SSH_KEYS, SUPERVISION, UPDATES, Change, Effect
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.key_names import NamedKey, key_names
 from orchestrator.resources.machine import keys_in_config
@@ -49,7 +49,7 @@ def inside_changes(
         )
         if reading and reading.problem:
             why = f"{why}: {reading.problem}"
-        return [Change(kind=Kind.NOTICE, what="guest", after="left alone", why=why)]
+        return [Change(effect=Effect.NOTICE, what="guest", after="left alone", why=why)]
     found = [*_firewall(desired, mark), *_keys(desired, observed, mark), *_supervision(desired, mark)]
     if not reachable:
         found = [_waits(change) for change in found]
@@ -61,17 +61,17 @@ def inside_changes(
 def _waits(change: Change) -> Change:
     why = (
         "loaded when the machine has started"
-        if change.kind is Kind.FIREWALL
+        if change.effect is Effect.FIREWALL
         else "done when the machine has started"
     )
-    return replace(change, kind=Kind.WAITING, why=why)
+    return replace(change, effect=Effect.WAITING, why=why)
 
 
 def _firewall(desired: DesiredMachine, mark: Mark) -> Iterator[Change]:
     if mark.ready and mark.firewall == policy_to_data(desired.policy):
         return
     loaded = policy_from_data(mark.firewall) if mark.firewall else None
-    yield Change(kind=Kind.FIREWALL, what=FIREWALL, after=tuple(describe_changes(loaded, desired.policy)))
+    yield Change(effect=Effect.FIREWALL, what=FIREWALL, after=tuple(describe_changes(loaded, desired.policy)))
 
 
 def keys_known(observed: ObservedMachine, mark: Mark) -> tuple[str, ...]:
@@ -99,7 +99,7 @@ def _keys(desired: DesiredMachine, observed: ObservedMachine, mark: Mark) -> Ite
     if gone and not desired.direct_access:
         why = f"level full: the client has no direct access (art. 3.8.2), so {', '.join(gone)} goes from the machine"
     yield Change(
-        kind=Kind.GUEST,
+        effect=Effect.GUEST,
         what=KEYS,
         before=before,
         after=after,
@@ -111,7 +111,7 @@ def _supervision(desired: DesiredMachine, mark: Mark) -> Iterator[Change]:
     if desired.supervised == mark.supervised:
         return
     yield Change(
-        kind=Kind.GUEST,
+        effect=Effect.GUEST,
         what=SUPERVISION,
         before=mark.supervised or None,
         after=desired.supervised,
@@ -121,15 +121,15 @@ def _supervision(desired: DesiredMachine, mark: Mark) -> Iterator[Change]:
 def new_supervision(desired: DesiredMachine) -> Iterator[Change]:
     """The supervision of a machine that is to be made."""
     if desired.supervised:
-        kind = Kind.GUEST if desired.power == "running" else Kind.WAITING
-        yield Change(kind=kind, what=SUPERVISION, thing=SUPERVISION, after=True)
+        effect = Effect.GUEST if desired.power == "running" else Effect.WAITING
+        yield Change(effect=effect, what=SUPERVISION, thing=SUPERVISION, after=True)
 
 
 def _drift(reading: InsideReading, changing: set[str]) -> Iterator[Change]:
     """What a look into the guest showed, but for what changes anyway."""
     if reading.other_host_key:
         yield Change(
-            kind=Kind.GUEST,
+            effect=Effect.GUEST,
             what="SSH host key",
             after="learnt anew through the hypervisor",
             drift=True,
@@ -138,15 +138,17 @@ def _drift(reading: InsideReading, changing: set[str]) -> Iterator[Change]:
         )
         return
     if reading.problem:
-        yield Change(kind=Kind.NOTICE, what="guest", after="not all could be looked at", why=reading.problem)
-    for what, kind, lines in (
-        (FIREWALL, Kind.FIREWALL, reading.firewall),
-        (KEYS, Kind.GUEST, reading.keys),
-        (SUPERVISION, Kind.GUEST, reading.supervision),
+        yield Change(
+            effect=Effect.NOTICE, what="guest", after="not all could be looked at", why=reading.problem
+        )
+    for what, effect, lines in (
+        (FIREWALL, Effect.FIREWALL, reading.firewall),
+        (KEYS, Effect.GUEST, reading.keys),
+        (SUPERVISION, Effect.GUEST, reading.supervision),
     ):
         if lines and what not in changing:
             yield Change(
-                kind=kind,
+                effect=effect,
                 what=what,
                 before=tuple(lines),
                 after="as its file says",
@@ -155,7 +157,7 @@ def _drift(reading: InsideReading, changing: set[str]) -> Iterator[Change]:
     if reading.foreign_keys:
         people = ", ".join(map(_person, reading.foreign_keys))
         why = "in no file, put in by somebody in the machine: left alone"
-        yield Change(kind=Kind.NOTICE, what=KEYS, after=people, why=why)
+        yield Change(effect=Effect.NOTICE, what=KEYS, after=people, why=why)
     yield from _packages(reading)
 
 
@@ -173,11 +175,11 @@ def _packages(reading: InsideReading) -> Iterator[Change]:
         security = sum(package.security for package in due.ready)
         why = "orchestrator update installs them" if not due.interrupted else None
         words = f"{security} security, {len(due.ready) - security} other due"
-        yield Change(kind=Kind.NOTICE, what="updates", after=words, why=why)
+        yield Change(effect=Effect.NOTICE, what="updates", after=words, why=why)
     if due.interrupted:
         why = "orchestrator update repairs it first"
-        yield Change(kind=Kind.NOTICE, what="packages", after="an installation was interrupted", why=why)
+        yield Change(effect=Effect.NOTICE, what="packages", after="an installation was interrupted", why=why)
     if due.reboot:
         yield Change(
-            kind=Kind.NOTICE, what="restart", after=due.reboot, why="orchestrator update --restart-now"
+            effect=Effect.NOTICE, what="restart", after=due.reboot, why="orchestrator update --restart-now"
         )

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from orchestrator.planning.plan import Plan
-from orchestrator.resources.change import Address, Change, ChangeClass, Kind
+from orchestrator.resources.change import Address, Change, ChangeClass, Effect
 from orchestrator.resources.ownership import CLIENT_POOL
 from orchestrator.shown import utf8
 
@@ -30,7 +30,7 @@ class ItemChangeDocument(Document):
     attribute: Told = Field(description="what changes: memory, disk data, firewall")
     before: JsonValue = Field(description="what is there; null if nothing is. Memory in MiB, disks in bytes")
     after: JsonValue = Field(description="what the file asks for; null if it goes")
-    effect: Kind = Field(description="what happens: create, update, restart, refused, …")
+    effect: Effect = Field(description="what happens: create, update, restart, refused, …")
     change_class: ChangeClass | None = Field(description="article 3.8.4")
     drift: bool = Field(description="the hypervisor was changed, not the file")
     risk: Literal["erase", "restart", "retire"] | None = Field(description="of the change by itself")
@@ -57,10 +57,10 @@ class ItemDocument(Document):
     changes: list[ItemChangeDocument] = Field(description="in the order in which they are made; at least one")
 
 
-_RISKS: Mapping[Kind, Literal["restart", "retire"]] = {
-    Kind.RESTART: "restart",
-    Kind.STOP: "restart",
-    Kind.RETIRE: "retire",
+_RISKS: Mapping[Effect, Literal["restart", "retire"]] = {
+    Effect.RESTART: "restart",
+    Effect.STOP: "restart",
+    Effect.RETIRE: "retire",
 }
 
 
@@ -77,10 +77,10 @@ def _item(address: Address, site: str, changes: Iterable[Change], *, done: bool)
                 attribute=change.what,
                 before=_json(change.before),
                 after=_json(change.after),
-                effect=change.kind,
+                effect=change.effect,
                 change_class=change.change_class,
                 drift=change.drift,
-                risk="erase" if change.erases else _RISKS.get(change.kind),
+                risk="erase" if change.erases else _RISKS.get(change.effect),
                 restart=change.restart.when if change.restart else None,
                 restart_at=change.restart_at,
                 why=change.why,
@@ -94,7 +94,7 @@ def items_of(plan: Plan) -> Iterator[ItemDocument]:
     """The plan by the addresses of what it speaks of."""
     for site, pool in plan.pools:
         address = Address(client=pool.removeprefix(CLIENT_POOL), kind="pool", name=pool)
-        yield _item(address, site, [Change(kind=Kind.CREATE, what="pool", after=pool)], done=True)
+        yield _item(address, site, [Change(effect=Effect.CREATE, what="pool", after=pool)], done=True)
     for machine in plan.machines:
         done = not (machine.refused or machine.lacks_quote)
         for address, changes in machine.items.items():

@@ -15,7 +15,7 @@ from orchestrator.resources.backup import (
     archives_going,
     what_retention_does,
 )
-from orchestrator.resources.change import BACKUP, SNAPSHOT, UPDATES, Change, Kind, Restart
+from orchestrator.resources.change import BACKUP, SNAPSHOT, UPDATES, Change, Effect, Restart
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.kinds import KINDS
 from orchestrator.resources.machine import (
@@ -65,14 +65,14 @@ def _out_of_service(
     changes = []
     if observed.running:
         again = observed.mark is not None and observed.mark.suspended is not None
-        changes.append(replace(_power(Kind.STOP, "running", "stopped", drift=again), why=why))
+        changes.append(replace(_power(Effect.STOP, "running", "stopped", drift=again), why=why))
     others = _in_service(desired, observed, address, now, restart_now=False, inside=None)
-    waiting = [change.what for change in others if change.effective and change.kind not in _POWER]
+    waiting = [change.what for change in others if change.effective and change.effect not in _POWER]
     if waiting:
         words = ", ".join(dict.fromkeys(waiting))
-        changes.append(Change(kind=Kind.NOTICE, what="edits", after=words, why=f"not made: {why}"))
+        changes.append(Change(effect=Effect.NOTICE, what="edits", after=words, why=f"not made: {why}"))
     elif not changes:
-        changes.append(Change(kind=Kind.NOTICE, what="service", after="stopped, kept as it is", why=why))
+        changes.append(Change(effect=Effect.NOTICE, what="service", after="stopped, kept as it is", why=why))
     return tuple(changes)
 
 
@@ -109,12 +109,12 @@ def _in_service(
     late = any(edit.params.keys() & RESTART_KEYS for edit in found)
     waiting = _waiting(observed, mark, now)
     power = _power_changes(desired, observed, mark, now, late=late, waiting=waiting, restart_now=restart_now)
-    starts = any(change.kind in (Kind.START, Kind.RESTART) for change in power)
+    starts = any(change.effect in (Effect.START, Effect.RESTART) for change in power)
     moves = any(change.what == "address" for change in changes) or cloud_init_waits(observed, mark, now)
     changes += power
     reachable = desired.power == "running" and (starts or (observed.running and not moves))
     within = inside_changes(desired, observed, mark, inside, reachable=reachable)
-    if any(change.what == KEYS and change.kind is not Kind.NOTICE for change in within):
+    if any(change.what == KEYS and change.effect is not Effect.NOTICE for change in within):
         # One line for both places: what cloud-init has, and what is in the guest.
         changes = [change for change in changes if change.what != KEYS]
     return (*changes, *within)
@@ -122,7 +122,7 @@ def _in_service(
 
 def _settings(params: Mapping[str, str | int]) -> Change:
     return Change(
-        kind=Kind.UPDATE,
+        effect=Effect.UPDATE,
         what="settings",
         after=dict(params),
         drift=True,
@@ -135,22 +135,22 @@ def _with_restart(
     observed: ObservedMachine,
     restart: Restart,
 ) -> Change:
-    needs_one = change.kind is Kind.UPDATE and observed.running and params.keys() & RESTART_KEYS
+    needs_one = change.effect is Effect.UPDATE and observed.running and params.keys() & RESTART_KEYS
     return replace(change, restart=restart) if needs_one else change
 
 
 def _mark_changes(desired: DesiredMachine, observed: ObservedMachine, mark: Mark) -> list[Change]:
     pairs = (("contract", mark.contract, desired.contract), ("offer", mark.offer, str(desired.offer)))
     changes = [
-        Change(kind=Kind.UPDATE, what=what, before=before, after=after)
+        Change(effect=Effect.UPDATE, what=what, before=before, after=after)
         for what, before, after in pairs
         if before != after
     ]
     if mark.suspended and observed.running:
         before = mark.suspended
-        changes.append(Change(kind=Kind.UPDATE, what="suspension", before=before, after="over"))
+        changes.append(Change(effect=Effect.UPDATE, what="suspension", before=before, after="over"))
     if mark.retired:
-        changes.append(Change(kind=Kind.UPDATE, what="service", before=mark.retired, after="in service"))
+        changes.append(Change(effect=Effect.UPDATE, what="service", before=mark.retired, after="in service"))
     return changes
 
 
@@ -162,7 +162,7 @@ def _backup_changes(
         return []
     return [
         Change(
-            kind=Kind.UPDATE,
+            effect=Effect.UPDATE,
             what=BACKUP,
             thing=BACKUP,
             before=before,
@@ -178,7 +178,7 @@ def _exclusion_changes(desired: DesiredMachine, mark: Mark) -> list[Change]:
     before, after = mark.applied.update_exclude if mark.applied else (), desired.update_exclude
     if before == after or not mark.applied:
         return []
-    return [Change(kind=Kind.UPDATE, what=EXCLUDED, thing=UPDATES, before=before, after=after)]
+    return [Change(effect=Effect.UPDATE, what=EXCLUDED, thing=UPDATES, before=before, after=after)]
 
 
 def cloud_init_waits(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> bool:
@@ -217,7 +217,7 @@ def _waiting(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> Mapping
     return pending if pending or cloud_init_waits(observed, mark, now) else None
 
 
-_POWER = frozenset({Kind.START, Kind.STOP, Kind.RESTART, Kind.EXPIRE})
+_POWER = frozenset({Effect.START, Effect.STOP, Effect.RESTART, Effect.EXPIRE})
 """What is not told of a machine that is out of service: nothing in it is put off, or deleted meanwhile."""
 
 
@@ -233,31 +233,33 @@ def _power_changes(
 ) -> list[Change]:
     if desired.power == "stopped":
         if observed.running:
-            return [_power(Kind.STOP, "running", "stopped")]
+            return [_power(Effect.STOP, "running", "stopped")]
         return []
     if not observed.running:
         if mark.suspended:  # everything resumes as it was (article 9), whatever the offer
-            change = _power(Kind.START, "stopped", "running")
+            change = _power(Effect.START, "stopped", "running")
             return [replace(change, why=f"it ran before its suspension of {mark.suspended} (art. 9)")]
         in_service = mark.ready and not mark.retired
         offer = desired.offer
         if in_service and not offer.terms.power:
             why = f"starting it on the client's behalf is not part of {offer} (art. {offer.terms.article})"
             return [
-                Change(kind=Kind.NOTICE, what="power", before="stopped", after="running", drift=True, why=why)
+                Change(
+                    effect=Effect.NOTICE, what="power", before="stopped", after="running", drift=True, why=why
+                )
             ]
         drift = in_service and mark.applied is not None and mark.applied.power == "running"
-        return [_power(Kind.START, "stopped", "running", drift=drift)]
+        return [_power(Effect.START, "stopped", "running", drift=drift)]
     if not late and waiting is None:
         return []
     if restart_now or is_open(desired.window, now):
         at = restart_of(desired.window, now, told=restart_now)
-        return [Change(kind=Kind.RESTART, what="restart", after="takes up the new settings", restart=at)]
+        return [Change(effect=Effect.RESTART, what="restart", after="takes up the new settings", restart=at)]
     if waiting is None:
         return []
     return [
         Change(
-            kind=Kind.WAITING,
+            effect=Effect.WAITING,
             what="restart",
             after=waiting,
             restart=restart_of(desired.window, now),
@@ -273,5 +275,5 @@ def _restart_command(desired: DesiredMachine) -> str:
     return f"orchestrator apply --only {address} --restart-now{allow}"
 
 
-def _power(kind: Kind, before: str, after: str, *, drift: bool = False) -> Change:
-    return Change(kind=kind, what="power", before=before, after=after, drift=drift)
+def _power(effect: Effect, before: str, after: str, *, drift: bool = False) -> Change:
+    return Change(effect=effect, what="power", before=before, after=after, drift=drift)

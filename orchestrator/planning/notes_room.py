@@ -9,7 +9,7 @@ from orchestrator.counting import counted
 from orchestrator.guests.keys import fingerprints
 from orchestrator.guests.rules import policy_to_data
 from orchestrator.resources.backup import LONGEST_TEMPLATE, ArchiveMark, notes_template
-from orchestrator.resources.change import BACKUP, Change, Kind
+from orchestrator.resources.change import BACKUP, Change, Effect
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.machine import applied, new_mark
 from orchestrator.resources.marks import MAXIMUM_LENGTH
@@ -22,7 +22,7 @@ _HOST_KEYS = 800
 _LATER = 400
 """Characters of what comes later: snapshots, an update that is held back, dates."""
 
-NOTED = frozenset({Kind.UPDATE, Kind.FIREWALL, Kind.GUEST})
+NOTED = frozenset({Effect.UPDATE, Effect.FIREWALL, Effect.GUEST})
 """Changes after which more may be noted. A machine is always stopped, whatever its notes hold."""
 
 _HIGHEST_VMID = 999_999_999
@@ -55,7 +55,7 @@ def notes_refusal(
     """
     if desired.backup_days is not None and (length := _archive_length(desired)) > LONGEST_TEMPLATE:
         return Change(
-            kind=Kind.REFUSED,
+            effect=Effect.REFUSED,
             what=BACKUP,
             thing=BACKUP,
             after=desired.backup_days,
@@ -83,7 +83,7 @@ def notes_refusal(
     others = len(without_marks(notes))
     opened = counted(len(desired.policy.open), "opening")
     return Change(
-        kind=Kind.REFUSED,
+        effect=Effect.REFUSED,
         what="notes",
         before=f"{others} characters of others" if others else None,
         after=f"about {length} characters",

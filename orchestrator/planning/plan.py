@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 from orchestrator.contract.life import Standing
 from orchestrator.errors import Reason
 from orchestrator.guests.inside import InsideReading
-from orchestrator.planning.addresses import choose_addresses, with_leaving
+from orchestrator.planning.address_choice import choose_addresses, with_leaving
 from orchestrator.planning.charges import Allowance, Charge, Intervention
 from orchestrator.planning.classes import classified
 from orchestrator.planning.creation import adoption, creation
@@ -25,7 +25,7 @@ from orchestrator.planning.refusals import (
 )
 from orchestrator.planning.risk import Risk
 from orchestrator.proxmox import VmSummary
-from orchestrator.resources.change import MACHINE, Address, Change, Kind
+from orchestrator.resources.change import MACHINE, Address, Change, Effect
 from orchestrator.resources.desired import ChangeTerms, DesiredMachine, pool_of
 from orchestrator.resources.kinds import APART, KINDS
 from orchestrator.resources.notes import Mark
@@ -86,7 +86,7 @@ class MachinePlan:
     @property
     def refused(self) -> bool:
         """Whether something about it was refused: then nothing at all is done to it."""
-        return any(change.kind is Kind.REFUSED for change in self.changes)
+        return any(change.effect is Effect.REFUSED for change in self.changes)
 
     @property
     def effective(self) -> tuple[Change, ...]:
@@ -166,7 +166,9 @@ class Plan:
     @property
     def has_errors(self) -> bool:
         """Whether something was refused, or something that is or claims to be ours could not be read, or is not."""
-        unable = any(change.kind is Kind.UNABLE for machine in self.machines for change in machine.changes)
+        unable = any(
+            change.effect is Effect.UNABLE for machine in self.machines for change in machine.changes
+        )
         unread = bool(self.failures) or any(item.claims for item in self.unreadable)
         return unread or unable or any(machine.refused for machine in self.machines)
 
@@ -175,9 +177,9 @@ class Plan:
         """The risks that nobody allowed: with one of them, ``apply`` does nothing at all."""
         return tuple(risk for risk in self.risks if not risk.allowed)
 
-    def count(self, kind: Kind) -> int:
-        """How many changes of a kind ``apply`` would make (or, for refusals and waits, not make)."""
-        return sum(change.kind is kind for machine in self.machines for change in machine.changes)
+    def count(self, effect: Effect) -> int:
+        """How many changes of an effect ``apply`` would make (or, for refusals and waits, not make)."""
+        return sum(change.effect is effect for machine in self.machines for change in machine.changes)
 
 
 def untold(plan: Plan) -> list[Unreadable]:
@@ -269,7 +271,7 @@ def _narrowed(plan: MachinePlan, selection: Selection) -> MachinePlan:
             f"{', '.join(dict.fromkeys(others))} would be applied with it: of what belongs to a machine, only "
             f"{' and '.join(APART)} can be applied alone. Select the machine: --only {plan.client}/{plan.machine}"
         )
-        chosen = (Change(kind=Kind.REFUSED, what=MACHINE, after=plan.machine, why=why), *chosen)
+        chosen = (Change(effect=Effect.REFUSED, what=MACHINE, after=plan.machine, why=why), *chosen)
     return replace(plan, changes=chosen)
 
 
@@ -320,7 +322,7 @@ def _machine_plan(
     held = unread(desired, observed, known) if not own and adopting is None else None
     why = desired.life.why(now) or _ending(desired, now)
     if not own and why and not (held and held.surely):
-        notice = Change(kind=Kind.NOTICE, what="machine", after="not made", why=why)
+        notice = Change(effect=Effect.NOTICE, what="machine", after="not made", why=why)
         return _plan(desired, None, address, (notice,))
     if held:
         return replace(
@@ -340,7 +342,9 @@ def _machine_plan(
     if address is None:
         return _plan(desired, machine, None, (no_address(desired, site),))
     changes = machine_changes(desired, machine, address, now, restart_now=restart_now, inside=inside)
-    if any(change.kind in NOTED for change in changes) and (full := notes_refusal(desired, machine, address)):
+    if any(change.effect in NOTED for change in changes) and (
+        full := notes_refusal(desired, machine, address)
+    ):
         changes = (full, *changes)
     return replace(_plan(desired, machine, address, changes), inside=inside)
 
@@ -401,7 +405,7 @@ def _retirement(machine: ObservedMachine, mark: Mark) -> MachinePlan:
     if mark.retired is None:
         changes = (
             Change(
-                kind=Kind.RETIRE,
+                effect=Effect.RETIRE,
                 what="machine",
                 before=machine.summary.status,
                 after="stopped, kept with its disks, marked retired",
@@ -412,7 +416,9 @@ def _retirement(machine: ObservedMachine, mark: Mark) -> MachinePlan:
     elif machine.running:
         why = f"retired on {mark.retired}, yet it runs: stop it, or put it back into its file"
         changes = (
-            Change(kind=Kind.NOTICE, what="power", before="running", after="stopped", drift=True, why=why),
+            Change(
+                effect=Effect.NOTICE, what="power", before="running", after="stopped", drift=True, why=why
+            ),
         )
     if changes and changes[0].effective and (refusal := locked(machine)):
         changes = (refusal,)

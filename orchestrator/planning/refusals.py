@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 
 from orchestrator.planning.notes_room import notes_refusal
 from orchestrator.resources.adoption import Unfit, adopted_mark
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.change import Change, Effect
 from orchestrator.resources.copies import COPY_TAG, read_copy_mark
 from orchestrator.resources.desired import DesiredMachine, pool_of
 from orchestrator.resources.image import absence, notes_on, places, restricted
@@ -61,7 +61,7 @@ def unread(
         what = "seems to be this machine" if surely else "may be this machine"
         where = "" if name == desired.site else f" ({name})"
         why = f"{found.subject}{where} {what}, so nothing is done to it and no other is made beside it: {found.reason}"
-        change = Change(kind=Kind.REFUSED, what="machine", after=desired.name, why=why)
+        change = Change(effect=Effect.REFUSED, what="machine", after=desired.name, why=why)
         return HeldUp(item=found, change=change, surely=surely)
     return None
 
@@ -73,7 +73,7 @@ def namesake(desired: DesiredMachine, site: ObservedSite) -> Change | None:
         return None
     vm = namesakes[0]
     return Change(
-        kind=Kind.REFUSED,
+        effect=Effect.REFUSED,
         what="machine",
         after=desired.name,
         why=f"VM {vm.vmid} on {vm.node} is called {vm.name} and is not ours (its notes carry no mark of ours), so it "
@@ -93,7 +93,7 @@ def image_refusal(desired: DesiredMachine, site: ObservedSite) -> Change | None:
         if found:
             return None
         why = f"the template {desired.template} cannot be used at {desired.site}: {'; '.join(reasons)}"
-    return Change(kind=Kind.REFUSED, what="machine", after=desired.name, why=why)
+    return Change(effect=Effect.REFUSED, what="machine", after=desired.name, why=why)
 
 
 def only_on(desired: DesiredMachine, site: ObservedSite) -> tuple[str, ...]:
@@ -109,7 +109,7 @@ def image_notices(desired: DesiredMachine, site: ObservedSite) -> list[Change]:
     templates = {template.summary.vmid: template for template in site.templates or ()}
     found, _ = places(desired, site.state, tuple(templates.values()))
     return [
-        Change(kind=Kind.NOTICE, what="image", after=f"{desired.template} {note.found}", why=note.remedy)
+        Change(effect=Effect.NOTICE, what="image", after=f"{desired.template} {note.found}", why=note.remedy)
         for note in notes_on(found, templates)
     ]
 
@@ -121,7 +121,7 @@ def no_address(desired: DesiredMachine, site: ObservedSite) -> Change:
             f"; {len(unknown) - _LISTED} more" if len(unknown) > _LISTED else ""
         )
         return Change(
-            kind=Kind.REFUSED,
+            effect=Effect.REFUSED,
             what="address",
             after="auto",
             why=f"no address at {site.site} is known to be free: those of some machines could not be read ({listed}). "
@@ -129,7 +129,7 @@ def no_address(desired: DesiredMachine, site: ObservedSite) -> Change:
         )
     first, last = desired.network.range
     return Change(
-        kind=Kind.REFUSED,
+        effect=Effect.REFUSED,
         what="address",
         after="auto",
         why=f"no address is free in {first}-{last} of the network {desired.network.name}: widen the range in the "
@@ -143,7 +143,7 @@ def address_conflict(desired: DesiredMachine, site: ObservedSite, address: IPv4A
     if holder is None:
         return None
     return Change(
-        kind=Kind.REFUSED,
+        effect=Effect.REFUSED,
         what="address",
         after=str(address),
         why=f"{holder} is configured with {address} already: choose another address, or write auto",
@@ -164,22 +164,22 @@ def identity_refusal(
             f"{sites} both list VM {machine.summary.vmid} on {machine.summary.node} with the same configuration: if "
             "they are one cluster, name it once in the site file; if one is a copy, take our mark out of its notes"
         )
-        return Change(kind=Kind.REFUSED, what="machine", after=desired.name, why=why)
+        return Change(effect=Effect.REFUSED, what="machine", after=desired.name, why=why)
     if len(own) > 1:
         where = ", ".join(f"VM {m.summary.vmid} on {m.summary.node} ({m.site})" for m in own)
         why = f"{where} all carry the mark of this machine (a copy made by hand?): remove it from the notes of the copy"
-        return Change(kind=Kind.REFUSED, what="machine", after=desired.name, why=why)
+        return Change(effect=Effect.REFUSED, what="machine", after=desired.name, why=why)
     if machine.site != desired.site:
         why = (
             f"it runs at {machine.site} as VM {machine.summary.vmid}; a machine is never moved by making it again: "
             "set the site back, or have it migrated and moved by an engineer (a major change, art. 3.8.4)"
         )
-        return Change(kind=Kind.REFUSED, what="site", before=machine.site, after=desired.site, why=why)
+        return Change(effect=Effect.REFUSED, what="site", before=machine.site, after=desired.site, why=why)
     holder = site.register.get(address) if address else None
     if address and machine.address != address and holder:
         why = f"{holder} is configured with {address} already: choose another address, or write auto"
         return Change(
-            kind=Kind.REFUSED, what="address", before=str(machine.address), after=str(address), why=why
+            effect=Effect.REFUSED, what="address", before=str(machine.address), after=str(address), why=why
         )
     return locked(machine)
 
@@ -190,7 +190,7 @@ def adoption_refusal(
     """Why an existing machine cannot be taken over; None if it can."""
 
     def refused(why: str) -> Change:
-        return Change(kind=Kind.REFUSED, what="machine", after=f"VM {desired.adopt} taken over", why=why)
+        return Change(effect=Effect.REFUSED, what="machine", after=f"VM {desired.adopt} taken over", why=why)
 
     if found is None or address is None:
         owner = next((item for item in site.machines if item.summary.vmid == desired.adopt), None)
@@ -271,4 +271,4 @@ def locked(machine: ObservedMachine) -> Change | None:
             f"a {lock} holds VM {summary.vmid}: plan again when its task on {summary.node} has ended; if none runs, "
             f"`qm unlock {summary.vmid}` there lifts the lock"
         )
-    return Change(kind=Kind.REFUSED, what="lock", before=lock, why=why)
+    return Change(effect=Effect.REFUSED, what="lock", before=lock, why=why)

@@ -19,7 +19,7 @@ from orchestrator.pages import fill
 from orchestrator.planning.charges import Charge
 from orchestrator.planning.document import restart_words, restarts, restarts_counted
 from orchestrator.planning.words import BETWEEN_RULES, rules_of
-from orchestrator.resources.change import QUIET, Kind
+from orchestrator.resources.change import QUIET, Effect
 from orchestrator.shown import markdown, quoted, shortened, visible
 
 if TYPE_CHECKING:
@@ -164,17 +164,17 @@ def _rows(document: PlanDocument) -> list[ClientRow]:
 def _row(client: str, machines: list[MachineDocument], made_at: dt.datetime) -> ClientRow:
     changing = tuple(machine for machine in machines if machine.changes)
 
-    def having(*kinds: Kind) -> int:
-        return sum(any(change.kind in kinds for change in machine.changes) for machine in going)
+    def having(*effects: Effect) -> int:
+        return sum(any(change.effect in effects for change in machine.changes) for machine in going)
 
     going = [machine for machine in changing if not machine.refused]
     refused = sum(
-        change.kind in (Kind.REFUSED, Kind.UNABLE) for machine in changing for change in machine.changes
+        change.effect in (Effect.REFUSED, Effect.UNABLE) for machine in changing for change in machine.changes
     )
     not_done = sum(len(machine.not_done) for machine in changing)
-    create, retire, stop = having(Kind.CREATE), having(Kind.RETIRE), having(Kind.STOP)
+    create, retire, stop = having(Effect.CREATE), having(Effect.RETIRE), having(Effect.STOP)
     restarting = restart_words(list(restarts((machine.changes for machine in machines), made_at)))
-    touched = having(*(set(Kind) - QUIET))
+    touched = having(*(set(Effect) - QUIET))
     lost = _lost(going)
     unpaid = any(_charge_of(machine) is Charge.MISSING for machine in going)
     return ClientRow(
@@ -200,7 +200,7 @@ def _lost(machines: Sequence[MachineDocument]) -> str:
         for change in machine.changes
         if change.erases
     ]
-    expired = sum(change.kind is Kind.EXPIRE for machine in machines for change in machine.changes)
+    expired = sum(change.effect is Effect.EXPIRE for machine in machines for change in machine.changes)
     named = words[:_LOST_NAMED]
     if more := len(words) - len(named):
         named.append(f"{more} more")

@@ -18,7 +18,7 @@ from orchestrator.counting import counted
 from orchestrator.errors import OrchestratorError
 from orchestrator.planning.risk import Risk
 from orchestrator.planning.window import is_open
-from orchestrator.resources.change import Kind
+from orchestrator.resources.change import Effect
 from orchestrator.resources.desired import RETIRED_TAG
 from orchestrator.resources.ownership import client_of
 
@@ -101,9 +101,9 @@ def _machines_there(observed: Mapping[str, ObservedSite]) -> There:
 
 
 def _share_of(
-    limit_of: Callable[[Safety], Limit], verb: str, kinds: Collection[Kind]
+    limit_of: Callable[[Safety], Limit], verb: str, effects: Collection[Effect]
 ) -> Callable[[Plan, There, Safety], Found]:
-    """A rule that counts the machines with changes of some kinds, of those of a client and of a site."""
+    """A rule that counts the machines with changes of some effects, of those of a client and of a site."""
 
     def find(plan: Plan, there: There, limits: Safety) -> Found:
         limit = limit_of(limits)
@@ -112,7 +112,7 @@ def _share_of(
             for machine in plan.machines
             if machine.vmid is not None
             and not machine.unfinished
-            and any(change.kind in kinds for change in machine.effective)
+            and any(change.effect in effects for change in machine.effective)
             for where in (machine.client, f"site={machine.site}")
         )
         for where, count in sorted(touched.items()):
@@ -133,7 +133,7 @@ def _deleted_data(plan: Plan, _there: There, _limits: Safety) -> Found:
 
 def _restarts_outside_windows(plan: Plan, _there: There, _limits: Safety) -> Found:
     for machine in plan.machines:
-        restarts = any(change.kind is Kind.RESTART for change in machine.effective)
+        restarts = any(change.effect is Effect.RESTART for change in machine.effective)
         if restarts and (words := _outside(machine, plan.made_at)):
             yield f"{machine.client}/{machine.machine}", words
 
@@ -150,10 +150,12 @@ def _outside(machine: MachinePlan, now: dt.datetime) -> str:
 
 RISKS: Mapping[str, Callable[[Plan, There, Safety], Found]] = {
     "change": _share_of(
-        lambda limits: limits.change, "changed", set(Kind) - {Kind.CREATE, Kind.EXPIRE, Kind.SNAPSHOT}
+        lambda limits: limits.change, "changed", set(Effect) - {Effect.CREATE, Effect.EXPIRE, Effect.SNAPSHOT}
     ),
-    "restart": _share_of(lambda limits: limits.restart, "restarted or stopped", {Kind.RESTART, Kind.STOP}),
-    "retire": _share_of(lambda limits: limits.retire, "retired", {Kind.RETIRE}),
+    "restart": _share_of(
+        lambda limits: limits.restart, "restarted or stopped", {Effect.RESTART, Effect.STOP}
+    ),
+    "retire": _share_of(lambda limits: limits.retire, "retired", {Effect.RETIRE}),
     "erase": _deleted_data,
     "outside-window": _restarts_outside_windows,
 }

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.planning.document import MachineDocument, PlanDocument
-from orchestrator.resources.change import QUIET, Kind
+from orchestrator.resources.change import QUIET, Effect
 
 SAVED_VERSION = 3
 """Raise it with every field that plans get: the hash of an earlier one covers the fields that it had."""
@@ -159,13 +159,13 @@ def _concerned(plan: PlanDocument) -> dict[tuple[str, str], MachineDocument]:
     return {
         (machine.client, machine.machine): machine
         for machine in plan.machines
-        if any(change.kind not in QUIET for change in machine.changes) or machine.refused
+        if any(change.effect not in QUIET for change in machine.changes) or machine.refused
     }
 
 
 def _refusals(machine: MachineDocument) -> Iterator[str]:
     for change in machine.changes:
-        if change.kind is Kind.REFUSED:
+        if change.effect is Effect.REFUSED:
             yield f"{change.what}: {change.why}"
 
 

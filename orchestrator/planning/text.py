@@ -16,25 +16,25 @@ from orchestrator.planning.classes import WORST_FIRST
 from orchestrator.planning.document import restart_words, restarts_counted, summary
 from orchestrator.planning.plan import MachinePlan, Plan, untold
 from orchestrator.planning.words import rules_of, sides, when_words
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.change import Change, Effect
 from orchestrator.shown import quoted, visible
 
 _SYMBOLS = {
-    Kind.CREATE: ("+", "green"),
-    Kind.ADOPT: ("+", "green"),
-    Kind.UPDATE: ("~", "yellow"),
-    Kind.FIREWALL: ("~", "yellow"),
-    Kind.GUEST: ("~", "yellow"),
-    Kind.SNAPSHOT: ("+", "green"),
-    Kind.EXPIRE: ("-", "red"),
-    Kind.START: ("~", "yellow"),
-    Kind.STOP: ("~", "yellow"),
-    Kind.RESTART: ("~", "magenta"),
-    Kind.RETIRE: ("-", "red"),
-    Kind.WAITING: ("…", "cyan"),
-    Kind.NOTICE: ("!", "cyan"),
-    Kind.REFUSED: ("✗", "bold red"),
-    Kind.UNABLE: ("✗", "bold red"),
+    Effect.CREATE: ("+", "green"),
+    Effect.ADOPT: ("+", "green"),
+    Effect.UPDATE: ("~", "yellow"),
+    Effect.FIREWALL: ("~", "yellow"),
+    Effect.GUEST: ("~", "yellow"),
+    Effect.SNAPSHOT: ("+", "green"),
+    Effect.EXPIRE: ("-", "red"),
+    Effect.START: ("~", "yellow"),
+    Effect.STOP: ("~", "yellow"),
+    Effect.RESTART: ("~", "magenta"),
+    Effect.RETIRE: ("-", "red"),
+    Effect.WAITING: ("…", "cyan"),
+    Effect.NOTICE: ("!", "cyan"),
+    Effect.REFUSED: ("✗", "bold red"),
+    Effect.UNABLE: ("✗", "bold red"),
 }
 
 
@@ -115,7 +115,7 @@ def _collapse(machine: MachinePlan) -> list[Change]:
     if mark is None or mark.applied or machine.refused or not machine.effective:
         return list(machine.shown)
     whats = ", ".join(change.what for change in machine.effective)
-    finish = Change(kind=Kind.UPDATE, what="machine", after=f"finish its creation ({whats})")
+    finish = Change(effect=Effect.UPDATE, what="machine", after=f"finish its creation ({whats})")
     return [finish, *(change for change in machine.changes if not change.effective)]
 
 
@@ -124,7 +124,7 @@ def _subject(machine: MachinePlan, change: Change) -> str:
 
 
 def _line(machine: MachinePlan, change: Change, subject: str) -> Iterator[Text]:
-    symbol, style = _SYMBOLS[change.kind]
+    symbol, style = _SYMBOLS[change.effect]
     rules = rules_of(change.what, *sides(change))
     apart = len(rules) > 1 or sum(map(len, rules)) > _RULE_BESIDE
     difference = _rules_counted(change, len(rules)) if apart else _difference(change)
@@ -141,7 +141,9 @@ def _line(machine: MachinePlan, change: Change, subject: str) -> Iterator[Text]:
     for rule in rules if apart else ():
         yield from (Text(line) for line in _wrapped(rule))
     if change.why:
-        yield Text(f"      {change.why}", "red" if change.kind in (Kind.REFUSED, Kind.UNABLE) else "dim")
+        yield Text(
+            f"      {change.why}", "red" if change.effect in (Effect.REFUSED, Effect.UNABLE) else "dim"
+        )
 
 
 def _not_done(machine: MachinePlan) -> Iterator[Text]:

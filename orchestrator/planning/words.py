@@ -12,7 +12,7 @@ from orchestrator.contract.calendar import paris_time
 from orchestrator.contract.snapshots import SNAPSHOT_DAYS
 from orchestrator.resources.attributes import BY_NAME
 from orchestrator.resources.backup import retention_words
-from orchestrator.resources.change import BACKUP, FIREWALL, SUPERVISION, Change, Kind, NewMachine, Restart
+from orchestrator.resources.change import BACKUP, FIREWALL, SUPERVISION, Change, Effect, NewMachine, Restart
 from orchestrator.resources.key_names import NamedKey, key_words
 from orchestrator.resources.kinds import KINDS
 from orchestrator.resources.machine import EXCLUDED, size_words
@@ -51,9 +51,9 @@ def _snapshot(change: Change) -> tuple[str | None, str | None]:
         return f"taken {paris_time(change.before)}", f"removed: {SNAPSHOT_DAYS} days old (art. 3.2)"
     if not isinstance(change.after, dt.date):
         return None, None
-    if change.kind is Kind.SNAPSHOT:
+    if change.effect is Effect.SNAPSHOT:
         return None, f"taken, kept {SNAPSHOT_DAYS} days"
-    return None, f"missed on {change.after}" if change.kind is Kind.NOTICE else f"on {change.after}"
+    return None, f"missed on {change.after}" if change.effect is Effect.NOTICE else f"on {change.after}"
 
 
 def _created(new: NewMachine) -> Iterator[str]:

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.proxmox.errors import AgentNotRunning, BadAnswer, NotRunning, ServerError, Uncertain, tidy
-from orchestrator.proxmox.shapes import LINE, Kind, Listed, Record, wrong
+from orchestrator.proxmox.shapes import LINE, Listed, Record, Scalar, wrong
 
 if TYPE_CHECKING:
     from orchestrator.proxmox.client import Cluster
@@ -106,7 +106,7 @@ def _is_prefix(value: Any) -> bool:
 
 
 _ADDRESS = Record(
-    needs={"ip-address": Kind("an address", _is_address), "prefix": Kind("a prefix", _is_prefix)}
+    needs={"ip-address": Scalar("an address", _is_address), "prefix": Scalar("a prefix", _is_prefix)}
 )
 _INTERFACES = Listed(
     Record(needs={"name": LINE}, may={"hardware-address": LINE, "ip-addresses": Listed(_ADDRESS)})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from orchestrator.proxmox.errors import BadAnswer
-from orchestrator.proxmox.shapes import FLAG, SIZE, TEXT, TIME, VMID, Kind, Record, wrong
+from orchestrator.proxmox.shapes import FLAG, SIZE, TEXT, TIME, VMID, Record, Scalar, wrong
 
 if TYPE_CHECKING:
     from orchestrator.proxmox.client import Cluster
@@ -126,7 +126,7 @@ def _entry_of(storage: str) -> Record:
     name = re.compile(
         re.escape(storage) + r":[A-Za-z0-9][A-Za-z0-9_.:@+=~-]*(?:/[A-Za-z0-9][A-Za-z0-9_.:@+=~-]*)*"
     )
-    volid = Kind(
+    volid = Scalar(
         f"the name of an archive on {storage}",
         lambda value: isinstance(value, str) and len(value) <= 512 and name.fullmatch(value) is not None,
     )

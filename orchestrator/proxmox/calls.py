@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from orchestrator.proxmox.addresses import RESTS_SECONDS, Addresses
+from orchestrator.proxmox.api_addresses import RESTS_SECONDS, Addresses
 from orchestrator.proxmox.budget import Limits
 from orchestrator.proxmox.connection import (
     Connection,

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from orchestrator.proxmox.addresses import RESTS_SECONDS, Addresses
+from orchestrator.proxmox.api_addresses import RESTS_SECONDS, Addresses
 from orchestrator.proxmox.connection import Endpoint, NoAnswer
 from orchestrator.proxmox.errors import ProxmoxError, tidy
 

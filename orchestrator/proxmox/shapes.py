@@ -31,8 +31,8 @@ _DECIMAL = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,19})?")
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of value.
+class Scalar:
+    """A single value.
 
     Attributes:
         name: as in "expected a whole number".
@@ -75,7 +75,7 @@ class Mapped:
     setting: Callable[[str, str], str] | None = None
 
 
-Shape = Kind | Record | Listed | Mapped
+Shape = Scalar | Record | Listed | Mapped
 
 
 def _is_text(value: Any) -> bool:
@@ -117,30 +117,30 @@ def _is_plain(value: Any) -> bool:
     return _is_text(value) or _is_number(value)
 
 
-TEXT = Kind("a text", _is_text)
-LINE = Kind("a printable line", lambda value: _is_text(value) and len(value) <= 255 and value.isprintable())
-PLAIN = Kind("a text or a number", _is_plain)
-SIZE = Kind("a whole number of 0 or more", _whole(0, _LARGEST))
-WHOLE = Kind("a whole number", _whole(-_LARGEST, _LARGEST))
-TIME = Kind("a time in seconds since 1970", _whole(0, LATEST))
-NUMBER = Kind("a number", _is_number)
-FLAG = Kind("0 or 1", lambda value: value in (0, 1, "0", "1", "") and not isinstance(value, float))
-VMID = Kind("a VM id", _whole(1, 999_999_999))
-NODE = Kind("the name of a node", _matches(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"))
-STORAGE = Kind("the name of a storage", _matches(r"[A-Za-z][A-Za-z0-9._-]{0,98}[A-Za-z0-9]"))
-POOL = Kind(
+TEXT = Scalar("a text", _is_text)
+LINE = Scalar("a printable line", lambda value: _is_text(value) and len(value) <= 255 and value.isprintable())
+PLAIN = Scalar("a text or a number", _is_plain)
+SIZE = Scalar("a whole number of 0 or more", _whole(0, _LARGEST))
+WHOLE = Scalar("a whole number", _whole(-_LARGEST, _LARGEST))
+TIME = Scalar("a time in seconds since 1970", _whole(0, LATEST))
+NUMBER = Scalar("a number", _is_number)
+FLAG = Scalar("0 or 1", lambda value: value in (0, 1, "0", "1", "") and not isinstance(value, float))
+VMID = Scalar("a VM id", _whole(1, 999_999_999))
+NODE = Scalar("the name of a node", _matches(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"))
+STORAGE = Scalar("the name of a storage", _matches(r"[A-Za-z][A-Za-z0-9._-]{0,98}[A-Za-z0-9]"))
+POOL = Scalar(
     "the name of a pool",
     _matches(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}){0,2}"),
 )
-SNAPSHOT = Kind("the name of a snapshot", _matches(r"[A-Za-z][A-Za-z0-9_-]{0,79}"))
-UPID = Kind("the name of a task", lambda value: parse_upid(value) is not None)
-UPID_OR_OK = Kind("the name of a task", lambda value: value == "OK" or parse_upid(value) is not None)
-UPID_OR_NOTHING = Kind("the name of a task", lambda value: value is None or parse_upid(value) is not None)
-VERSION = Kind("a version", _matches(r"[0-9]{1,4}(?:[.~+-][A-Za-z0-9.~+-]{0,60})?"))
-HA_ID = Kind("the id of an HA resource", _matches(r"(?:(?:vm|ct):)?[0-9]{1,9}"))
-HA_IDS = Kind("ids of HA resources", _matches(r"(?:(?:vm|ct):[0-9]{1,9}(?:,\s*|$))*"))
-HA_NODES = Kind("names of nodes", _matches(r"(?:[A-Za-z0-9-]{1,63}(?::[0-9]{1,9})?(?:,|$))*"))
-JOB_ID = Kind("the id of a replication job", _matches(r"[0-9]{1,9}-[0-9]{1,9}"))
+SNAPSHOT = Scalar("the name of a snapshot", _matches(r"[A-Za-z][A-Za-z0-9_-]{0,79}"))
+UPID = Scalar("the name of a task", lambda value: parse_upid(value) is not None)
+UPID_OR_OK = Scalar("the name of a task", lambda value: value == "OK" or parse_upid(value) is not None)
+UPID_OR_NOTHING = Scalar("the name of a task", lambda value: value is None or parse_upid(value) is not None)
+VERSION = Scalar("a version", _matches(r"[0-9]{1,4}(?:[.~+-][A-Za-z0-9.~+-]{0,60})?"))
+HA_ID = Scalar("the id of an HA resource", _matches(r"(?:(?:vm|ct):)?[0-9]{1,9}"))
+HA_IDS = Scalar("ids of HA resources", _matches(r"(?:(?:vm|ct):[0-9]{1,9}(?:,\s*|$))*"))
+HA_NODES = Scalar("names of nodes", _matches(r"(?:[A-Za-z0-9-]{1,63}(?::[0-9]{1,9})?(?:,|$))*"))
+JOB_ID = Scalar("the id of a replication job", _matches(r"[0-9]{1,9}-[0-9]{1,9}"))
 OBJECT = Record()
 
 _VM = "/nodes/[^/]+/qemu/[0-9]+"
@@ -234,8 +234,9 @@ _ANSWERS: tuple[tuple[str, Shape], ...] = (
             needs={"status": LINE}, may={"lock": LINE, "uptime": WHOLE, "ha": Record(may={"managed": FLAG})}
         ),
     ),
+    (f"GET {_VM}/rrddata", Listed(Record(needs={"time": TIME}))),
     (f"GET {_VM}/agent/file-read", Record(needs={"content": TEXT})),
-    (f"GET {_VM}/agent/network-get-interfaces", Record(needs={"result": Kind("a result", lambda _: True)})),
+    (f"GET {_VM}/agent/network-get-interfaces", Record(needs={"result": Scalar("a result", lambda _: True)})),
     ("POST /nodes/[^/]+/qemu", UPID),
     (f"POST {_VM}/(?:clone|snapshot|snapshot/[^/]+/rollback|status/[a-z]+|migrate)", UPID),
     ("POST /nodes/[^/]+/vzdump", UPID_OR_OK),
@@ -263,7 +264,7 @@ def _fits(index: int) -> Callable[[Any], bool]:
 
 def _test(shape: Shape) -> Callable[[Any], bool]:
     """A function that says of a value whether :func:`wrong` would find nothing."""
-    if isinstance(shape, Kind):
+    if isinstance(shape, Scalar):
         return shape.test
     if isinstance(shape, Listed):
         fits = _test(shape.entry)
@@ -290,7 +291,7 @@ def _test(shape: Shape) -> Callable[[Any], bool]:
 
 def wrong(data: object, shape: Shape, where: str = "") -> str:
     """Say what is wrong with a value: where, what was expected, what was found. Empty if nothing is."""
-    if isinstance(shape, Kind):
+    if isinstance(shape, Scalar):
         return "" if shape.test(data) else _told(where, shape.name, data)
     if isinstance(shape, Listed):
         if not isinstance(data, list):

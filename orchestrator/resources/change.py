@@ -13,8 +13,8 @@ Asked = Mapping[str, bool | int | str | None]
 """What a file asks of a kind of thing that belongs to a machine, as values."""
 
 
-class Kind(StrEnum):
-    """What kind of difference it is. There is deliberately no kind that erases or replaces a machine."""
+class Effect(StrEnum):
+    """What ``apply`` does for a change. There is deliberately none that erases or replaces a machine."""
 
     CREATE = "create"
     ADOPT = "adopt"
@@ -43,8 +43,8 @@ class Kind(StrEnum):
 FIREWALL = "firewall"
 """What a firewall's change changes."""
 
-QUIET = frozenset({Kind.WAITING, Kind.NOTICE, Kind.REFUSED, Kind.UNABLE})
-"""Kinds that ``apply`` does nothing for."""
+QUIET = frozenset({Effect.WAITING, Effect.NOTICE, Effect.REFUSED, Effect.UNABLE})
+"""Those that ``apply`` does nothing for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +117,7 @@ class Change:
     """One difference, as data: :mod:`orchestrator.planning.words` says it to people.
 
     Attributes:
-        kind: what kind of difference.
+        effect: what kind of difference.
         what: the attribute that changes: ``memory``, ``disk data``, ``firewall``.
         thing: what kind of thing it is an attribute of: the machine itself, or something that belongs to it.
         part: which of several such things of the machine: a snapshot's name; None where there is one.
@@ -132,7 +132,7 @@ class Change:
         why: reason and way out, for refusals and notices; may name an article.
     """
 
-    kind: Kind
+    effect: Effect
     what: str
     thing: str = MACHINE
     part: str | None = None
@@ -153,4 +153,4 @@ class Change:
     @property
     def effective(self) -> bool:
         """Whether ``apply`` does something for it."""
-        return self.kind not in QUIET
+        return self.effect not in QUIET

@@ -21,7 +21,7 @@ from orchestrator.errors import Reason
 from orchestrator.guests.keys import is_public_key
 from orchestrator.proxmox import disk_objection, parse_disk
 from orchestrator.resources.attributes import ATTRIBUTES, Applied, Attribute
-from orchestrator.resources.change import SSH_KEYS, Change, Kind
+from orchestrator.resources.change import SSH_KEYS, Change, Effect
 from orchestrator.resources.desired import DesiredMachine, pool_of
 from orchestrator.resources.key_names import NamedKey
 from orchestrator.resources.kinds import asked_of_kinds
@@ -93,7 +93,7 @@ class _Sides:
 
     def update(self, what: str, before: object, after: object, *, drift: bool = False) -> Change:
         """A change of this machine."""
-        return Change(kind=Kind.UPDATE, what=what, before=before, after=after, drift=drift)
+        return Change(effect=Effect.UPDATE, what=what, before=before, after=after, drift=drift)
 
     def disk(self, name: str, before: int | None, size: int) -> Change:
         """A change of a disk; sizes in bytes, and in GiB."""
@@ -134,7 +134,7 @@ def _ssh_keys(sides: _Sides) -> Iterator[Edit]:
     if sides.mark.ready and not offer.terms.keys:
         yield Edit(
             change=Change(
-                kind=Kind.NOTICE,
+                effect=Effect.NOTICE,
                 what="SSH keys",
                 thing=SSH_KEYS,
                 before=before,
@@ -145,7 +145,7 @@ def _ssh_keys(sides: _Sides) -> Iterator[Edit]:
         )
         return
     lines = "\n".join(sides.desired.ssh_keys)
-    change = Change(kind=Kind.UPDATE, what="SSH keys", thing=SSH_KEYS, before=before, after=after)
+    change = Change(effect=Effect.UPDATE, what="SSH keys", thing=SSH_KEYS, before=before, after=after)
     yield Edit(change=change, params={"sshkeys": urllib.parse.quote(lines, safe="")})
 
 
@@ -227,7 +227,7 @@ def _new_disk(sides: _Sides, name: str, size: int, slot: str | None) -> Edit:
         vmid = sides.observed.summary.vmid
         why = f"VM {vmid} has no free SCSI slot for it: detach a drive that nobody needs, or make fewer, larger disks"
     if slot is None or why:
-        return Edit(change=Change(kind=Kind.REFUSED, what=f"disk {name}", after=size * _GIB, why=why))
+        return Edit(change=Change(effect=Effect.REFUSED, what=f"disk {name}", after=size * _GIB, why=why))
     value = f"{desired.storage}:{size}"
     if desired.disk_format:
         value += f",format={desired.disk_format}"
@@ -252,7 +252,7 @@ def _existing_disk(sides: _Sides, name: str, size: int, slot: str) -> Iterator[E
     if value is None:
         yield Edit(
             change=Change(
-                kind=Kind.REFUSED,
+                effect=Effect.REFUSED,
                 what=f"disk {name}",
                 before=None,
                 after=size * _GIB,
@@ -279,7 +279,7 @@ def _existing_disk(sides: _Sides, name: str, size: int, slot: str) -> Iterator[E
         )
         yield Edit(
             change=Change(
-                kind=Kind.REFUSED,
+                effect=Effect.REFUSED,
                 what=f"disk {name}",
                 before=observed,
                 after=size * _GIB,
@@ -302,7 +302,7 @@ def image_needs(image: str, size: int) -> Reason:
 
 def _removed_disk(sides: _Sides, name: str) -> Change:
     return Change(
-        kind=Kind.REFUSED,
+        effect=Effect.REFUSED,
         what=f"disk {name}",
         before=sides.mark.slots[name],
         after=None,
@@ -315,7 +315,7 @@ def _image(sides: _Sides) -> Iterator[Edit]:
     if sides.mark.image != sides.desired.image:
         yield Edit(
             change=Change(
-                kind=Kind.REFUSED,
+                effect=Effect.REFUSED,
                 what="image",
                 before=sides.mark.image,
                 after=sides.desired.image,
@@ -398,9 +398,9 @@ def pool_change(desired: DesiredMachine, observed: ObservedMachine) -> Change | 
     if pool == wanted:
         return None
     if pool is None:
-        return Change(kind=Kind.UPDATE, what="pool", after=wanted, drift=True)
+        return Change(effect=Effect.UPDATE, what="pool", after=wanted, drift=True)
     return Change(
-        kind=Kind.REFUSED,
+        effect=Effect.REFUSED,
         what="pool",
         before=pool,
         after=wanted,

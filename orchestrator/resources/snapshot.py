@@ -18,7 +18,7 @@ from orchestrator.contract.calendar import PARIS, WORK_STARTS, add_calendar_days
 from orchestrator.contract.snapshots import SNAPSHOT_DAYS, SNAPSHOTS_AT_A_TIME
 from orchestrator.errors import Reason
 from orchestrator.proxmox import VmSnapshot, can_snapshot, parse_disk
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.change import Change, Effect
 from orchestrator.resources.marks import EXACT, VERSION, Codec, Day, Version, same
 
 if TYPE_CHECKING:
@@ -169,52 +169,102 @@ def snapshot_changes(
     desired: DesiredMachine, observed: ObservedMachine, mark: Mark, now: dt.datetime
 ) -> Iterator[Change]:
     """Every change to the snapshots of a machine that exists: expiries first, then what is due today."""
+    for change, _ in _with_their_time(desired, observed, mark, now):
+        yield change
+
+
+def waiting_for_room(
+    desired: DesiredMachine, observed: ObservedMachine, mark: Mark, now: dt.datetime
+) -> dict[str, dt.datetime]:
+    """The declared snapshots that are due and have to wait until others have expired: names, and until when."""
+    changes = _with_their_time(desired, observed, mark, now)
+    return {change.what.removeprefix("snapshot "): until for change, until in changes if until is not None}
+
+
+def _with_their_time(
+    desired: DesiredMachine, observed: ObservedMachine, mark: Mark, now: dt.datetime
+) -> Iterator[tuple[Change, dt.datetime | None]]:
+    """Every change, with the time at which it can be made if it has to wait for the expiry of others."""
     there = list(observed.snapshots)
     for item in expired(there, now):
         there.remove(item.snapshot)
-        yield Change(
-            kind=Kind.EXPIRE,
-            what=f"snapshot {item.snapshot.name}",
-            before=item.snapshot.taken_at,
+        yield (
+            Change(
+                effect=Effect.EXPIRE,
+                what=f"snapshot {item.snapshot.name}",
+                before=item.snapshot.taken_at,
+            ),
+            None,
         )
     days = days_of(now)
     for declared in desired.snapshots:
         if was_taken(declared, mark, observed.snapshots):
             continue
-        change = _declared(declared, observed, mark, there, days)
+        change = _standing(declared, observed, mark, days)
         if change is not None:
-            yield change
+            yield change, None
+        elif min(days) <= declared.taken_on <= max(days):
+            yield _placed(declared, there)
 
 
-def _declared(
-    declared: DeclaredSnapshot,
-    observed: ObservedMachine,
-    mark: Mark,
-    there: list[VmSnapshot],
-    days: frozenset[dt.date],
+def _standing(
+    declared: DeclaredSnapshot, observed: ObservedMachine, mark: Mark, days: frozenset[dt.date]
 ) -> Change | None:
+    """What is to be said of a declared snapshot whatever others there are; None if nothing is."""
     what = f"snapshot {declared.name}"
     last_day = max(days)
     if declared.taken_on < min(days):
         if last_day - declared.taken_on > dt.timedelta(days=SNAPSHOT_DAYS):
             return None  # it would have expired by now
         why = "it was not taken on its day; `orchestrator snapshot create` takes one now, another day takes it then"
-        return Change(kind=Kind.NOTICE, what=what, after=declared.taken_on, why=why)
+        return Change(effect=Effect.NOTICE, what=what, after=declared.taken_on, why=why)
     reason = unable(observed, observed.storage_types)
     if reason is not None:
-        return Change(kind=Kind.UNABLE, what=what, after=declared.taken_on, why=reason)
-    if declared.taken_on > last_day:
-        return None
-    if not mark.ready:
+        return Change(effect=Effect.UNABLE, what=what, after=declared.taken_on, why=reason)
+    if declared.taken_on <= last_day and not mark.ready:
         why = "taken by tonight's run, or the next apply, once the machine is in service"
-        return Change(kind=Kind.WAITING, what=what, after=declared.taken_on, why=why)
-    if any(snapshot.name == declared.name for snapshot in there):
-        why = "a snapshot of that name is there already and is not this one: choose another name"
-        return Change(kind=Kind.UNABLE, what=what, after=declared.taken_on, why=why)
-    if (full := no_room(there)) is not None:
-        return Change(kind=Kind.UNABLE, what=what, after=declared.taken_on, why=full)
-    there.append(_imagined(declared))
-    return Change(kind=Kind.SNAPSHOT, what=what, after=declared.taken_on)
+        return Change(effect=Effect.WAITING, what=what, after=declared.taken_on, why=why)
+    return None
+
+
+def _placed(declared: DeclaredSnapshot, there: list[VmSnapshot]) -> tuple[Change, dt.datetime | None]:
+    """A declared snapshot that is due, among those that there are; it is counted among them from here on.
+
+    Seven days after a night, its snapshots expire during the night, not at its beginning. So one that is declared for
+    that day waits for them: each keeps its seven days, and there are never more than two.
+    """
+    what, name = f"snapshot {declared.name}", declared.name
+    reason = _in_the_way(there, name)
+    if reason is None:
+        there.append(_imagined(declared))
+        return Change(effect=Effect.SNAPSHOT, what=what, after=declared.taken_on), None
+    left = list(there)
+    ours = (item for snapshot in there if (item := owned(snapshot)) is not None)
+    for item in sorted(ours, key=lambda item: item.expires_at):
+        if item.expires_at >= _last_moment(declared):
+            break
+        left.remove(item.snapshot)
+        if _in_the_way(left, name) is None:
+            there[:] = [*left, _imagined(declared)]
+            why = (
+                f"taken by the night's run when {item.snapshot.name} has expired ({paris_time(item.expires_at)}): "
+                "it makes room (art. 3.2, 3.3)"
+            )
+            waiting = Change(effect=Effect.WAITING, what=what, after=declared.taken_on, why=why)
+            return waiting, item.expires_at
+    return Change(effect=Effect.UNABLE, what=what, after=declared.taken_on, why=reason), None
+
+
+def _in_the_way(there: list[VmSnapshot], name: str) -> Reason | None:
+    """Why a snapshot of a name cannot be taken beside those that there are; None if it can."""
+    if any(snapshot.name == name for snapshot in there):
+        return "a snapshot of that name is there already and is not this one: choose another name"
+    return no_room(there)
+
+
+def _last_moment(declared: DeclaredSnapshot) -> dt.datetime:
+    """When the night of a declared snapshot's day is over: the morning after, as :func:`days_of` has it."""
+    return dt.datetime.combine(declared.taken_on + dt.timedelta(days=1), WORK_STARTS, PARIS)
 
 
 def _imagined(declared: DeclaredSnapshot) -> VmSnapshot:

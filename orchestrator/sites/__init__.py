@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.sites.addresses import free_addresses
+    from orchestrator.sites.free_addresses import free_addresses
     from orchestrator.sites.loading import load_apis, load_provider
     from orchestrator.sites.model import Provider, SecretReference, Site, SiteNetwork
     from orchestrator.sites.secrets import SecretUnavailable
@@ -31,7 +31,7 @@ _HOMES = {
     "SecretReference": "model",
     "Site": "model",
     "SiteNetwork": "model",
-    "free_addresses": "addresses",
+    "free_addresses": "free_addresses",
     "load_apis": "loading",
     "load_provider": "loading",
 }

@@ -35,6 +35,7 @@ from tests.api.fakepve_allocation import AllocationOps
 from tests.api.fakepve_backup_ops import BackupOps
 from tests.api.fakepve_faults import Fault, TroubledNode
 from tests.api.fakepve_files import FileOps
+from tests.api.fakepve_graphs import GraphOps
 from tests.api.fakepve_metrics import MetricsOps
 from tests.api.fakepve_redundancy import RedundancyOps
 from tests.api.fakepve_saving import SavingOps
@@ -53,6 +54,7 @@ class Control(
     AccountOps,
     AddressOps,
     AllocationOps,
+    GraphOps,
     StatisticsOps,
     MetricsOps,
 ):

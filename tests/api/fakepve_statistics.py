@@ -19,7 +19,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.api.fakepve_access import Accounts
+from tests.api.fakepve_graphs import Graphs
 
 ROUND_LISTS = 9
 """How many lists of the cluster come between two rounds, unless told otherwise."""
@@ -30,7 +30,7 @@ _OF_A_NODE = ("id", "type", "node", "level")
 _OF_A_STORAGE = ("id", "type", "node", "storage", "plugintype", "content", "shared", "pool")
 
 
-class Statistics(Accounts):
+class Statistics(Graphs):
     """A cluster whose list is as old as its nodes' last reports."""
 
     def __init__(self, **options: Any) -> None:

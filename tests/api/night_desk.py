@@ -102,6 +102,11 @@ class NightDesk:
         )
         return report
 
+    def preview(self, at: dt.datetime) -> str:
+        """What ``--dry-run`` would show of a night at a time. The cluster's clock is set to it."""
+        _, plan = self.night_and_plan(at, carried_out=False)
+        return "\n".join(text.plain for step in plan.steps for text in step.preview())
+
     def night_and_plan(
         self,
         at: dt.datetime,
@@ -113,11 +118,13 @@ class NightDesk:
         site_clock: dt.datetime | None = None,
         ssh: SshSettings | None = None,
         gate: Callable[[Cluster], Callable[[str], None]] = lambda _cluster: lambda _site: None,
+        carried_out: bool = True,
         **client: Any,
     ) -> tuple[NightReport, Work]:
         """As :meth:`night`, with what it planned. ``client`` replaces options of the cluster's client.
 
-        ``site_clock`` is what the cluster takes for the time, ``at`` if None; ``ssh`` is how guests are reached.
+        ``site_clock`` is what the cluster takes for the time, ``at`` if None; ``ssh`` is how guests are reached. With
+        ``carried_out`` False the night is only planned.
         """
         self.fake.clock((site_clock or at).timestamp(), speed)
         clock = _clock(at, speed)
@@ -163,9 +170,21 @@ class NightDesk:
                 pause=lambda seconds: time.sleep(min(seconds / speed, 0.05)),
             )
             plan = plan_night(night, history)
-            report = carry_out(plan)
+            report = carry_out(plan) if carried_out else _nothing_done(plan)
         cluster.close()
         return report, plan
+
+
+def _nothing_done(plan: Work) -> NightReport:
+    return NightReport(
+        night=plan.tonight,
+        run="",
+        started_at=plan.started_at,
+        ended_at=plan.started_at,
+        sites=(),
+        problems=(),
+        lines=(),
+    )
 
 
 def _clock(at: dt.datetime, speed: float) -> Callable[[], dt.datetime]:

@@ -12,7 +12,7 @@ from orchestrator.applying.journal import Journal
 from orchestrator.guests.keys import fingerprint
 from orchestrator.history import open_history
 from orchestrator.planning.plan import make_plan
-from orchestrator.resources.change import Kind
+from orchestrator.resources.change import Effect
 from orchestrator.resources.desired import desired_machines
 from orchestrator.resources.notes import read_mark
 from orchestrator.resources.observing import observe
@@ -103,7 +103,7 @@ def test_a_window_that_closed_meanwhile_is_not_used(desk: Desk, tmp_path: Path) 
     cluster = desk.fakes["paris"].cluster()
     observed = {"paris": observe(cluster, "paris", names={"web-1"})}
     plan = make_plan(desired, observed, dt.datetime(2026, 11, 24, 22, 29, tzinfo=dt.UTC))  # 23:29 in Paris
-    assert plan.count(Kind.RESTART) == 1
+    assert plan.count(Effect.RESTART) == 1
     with open_history(tmp_path / "h.db") as history:
         journal = Journal(history=history, who="test", why="test", run="r", show=lambda *_: None)
         late = dt.datetime(2026, 11, 24, 22, 31, tzinfo=dt.UTC)

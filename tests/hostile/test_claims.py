@@ -267,7 +267,9 @@ def test_a_suspension_that_does_not_reach_a_machine_says_so(desk: Desk) -> None:
     }
     desk.write(suspended)
     answer = desk.apply()
-    assert answer.code == 1 and f"refused  dupont/web-2  machine: VM {vmid} web-2 on pve1" in answer.out, answer
+    assert answer.code == 1 and f"refused  dupont/web-2  machine: VM {vmid} web-2 on pve1" in answer.out, (
+        answer
+    )
     changes = {item["machine"]: item["changes"][0] for item in desk.plan()["machines"]}
     assert (changes["web-2"]["kind"], changes["new-1"]["after"]) == ("refused", "not made")
     assert {vm["name"]: vm["status"] for vm in _vms(desk).values() if not vm["template"]} == {

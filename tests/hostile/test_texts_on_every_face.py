@@ -34,7 +34,7 @@ from orchestrator.planning.plan import MachinePlan, Plan, SiteFailure
 from orchestrator.planning.review import render_html, render_markdown
 from orchestrator.planning.risk import Risk
 from orchestrator.proxmox import VmSummary
-from orchestrator.resources.change import Change, ChangeClass, Kind
+from orchestrator.resources.change import Change, ChangeClass, Effect
 from orchestrator.shown import markdown
 from orchestrator.yaml_reader import Problem
 from tests.hostile_texts import ATTACKS, CONTROLS, HOSTILE, assert_only_text, shape, unseen
@@ -70,8 +70,8 @@ def _face() -> Iterator[_Said]:
 
 def _plan_of(text: str) -> Plan:
     """A plan that has the text in every place that a file, a mark or an answer fills."""
-    change = Change(kind=Kind.UPDATE, what=text, before=text, after=text, why=text, drift=True)
-    changes = (change, Change(kind=Kind.REFUSED, what=text, before=None, after=text, why=text))
+    change = Change(effect=Effect.UPDATE, what=text, before=text, after=text, why=text, drift=True)
+    changes = (change, Change(effect=Effect.REFUSED, what=text, before=None, after=text, why=text))
     machine = MachinePlan(
         client=text,
         machine=text,

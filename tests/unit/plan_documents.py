@@ -6,7 +6,7 @@ import datetime as dt
 
 from orchestrator.planning.document import PlanDocument, to_document
 from orchestrator.planning.plan import MachinePlan, Plan
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.change import Change, Effect
 
 
 def document_with(why: str) -> PlanDocument:
@@ -21,7 +21,7 @@ def document_with(why: str) -> PlanDocument:
         node="pve1",
         digest="d",
         address=None,
-        changes=(Change(kind=Kind.REFUSED, what="disk data", before="2GiB", after="1GiB", why=why),),
+        changes=(Change(effect=Effect.REFUSED, what="disk data", before="2GiB", after="1GiB", why=why),),
         desired=None,
         observed=None,
     )

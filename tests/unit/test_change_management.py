@@ -18,7 +18,7 @@ from orchestrator.planning.classes import RULES, UNKNOWN, classified, rule_for
 from orchestrator.planning.interventions import Decisions, with_interventions
 from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.safety import NoSuchRisk, read_allowed, with_risks
-from orchestrator.resources.change import Change, ChangeClass, Kind
+from orchestrator.resources.change import Change, ChangeClass, Effect
 from orchestrator.sites.model import Limit, Safety
 from tests.unit.plan_worlds import PROVIDER, World, desired
 
@@ -92,16 +92,16 @@ def _charges(plan: Plan, used: Any = (), decisions: Decisions | None = None) -> 
 def test_every_rule_decides_about_something_and_says_why() -> None:
     for rule in RULES:
         assert rule.reason
-        for kind in rule.kinds:
+        for effect in rule.effects:
             whats = [what.replace("*", "data") for what in rule.what]
-            assert any(rule_for(Change(kind=kind, what=what)) is rule for what in whats), (rule, kind)
+            assert any(rule_for(Change(effect=effect, what=what)) is rule for what in whats), (rule, effect)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in Kind if Change(kind=kind, what="x").effective])
-def test_every_change_that_is_made_has_a_class(kind: Kind) -> None:
-    (change,) = classified([Change(kind=kind, what="never heard of")])
+@pytest.mark.parametrize("effect", [effect for effect in Effect if Change(effect=effect, what="x").effective])
+def test_every_change_that_is_made_has_a_class(effect: Effect) -> None:
+    (change,) = classified([Change(effect=effect, what="never heard of")])
     assert change.change_class is not None and change.class_reason
-    if kind is Kind.UPDATE:
+    if effect is Effect.UPDATE:
         assert rule_for(change) is UNKNOWN and change.change_class is ChangeClass.SIGNIFICANT
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator.planning.plan import make_plan
 from orchestrator.proxmox import ClusterState, NodeSummary, StorageSummary, VmConfig, VmSummary
-from orchestrator.resources.change import Kind
+from orchestrator.resources.change import Effect
 from orchestrator.resources.desired import DesiredMachine, desired_machines
 from orchestrator.resources.image import absence, places
 from orchestrator.resources.observed import ObservedSite, Template
@@ -235,9 +235,9 @@ def test_every_place_is_one_that_proxmox_takes_and_every_other_copy_has_a_reason
         site="paris", state=replace(state, vms=(template.summary,)), machines=(), strangers=(), register={},
         templates=(template,),
     )  # fmt: skip
-    kinds = [
-        change.kind
+    effects = [
+        change.effect
         for machine in make_plan([_desired()], {"paris": site}, NOW).machines
         for change in machine.changes
     ]
-    assert (kinds == [Kind.REFUSED]) is bool(reasons) and (Kind.CREATE in kinds) is bool(found)
+    assert (effects == [Effect.REFUSED]) is bool(reasons) and (Effect.CREATE in effects) is bool(found)

@@ -14,7 +14,7 @@ from orchestrator.guests.keys import fingerprint
 from orchestrator.guests.packages import DuePackage, DueUpdates
 from orchestrator.planning.inside import inside_changes
 from orchestrator.planning.words import sides
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.change import Change, Effect
 from orchestrator.resources.desired import DesiredMachine, desired_machines
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
@@ -70,10 +70,10 @@ def test_a_new_key_is_a_change_inside_and_a_stopped_machine_gets_it_at_its_start
     desired = _desired()
     observed, mark = _observed(desired, desired.ssh_keys[0])
     (change,) = inside_changes(desired, observed, mark, None, reachable=True)
-    assert (change.kind, change.what) == (Kind.GUEST, "SSH keys")
+    assert (change.effect, change.what) == (Effect.GUEST, "SSH keys")
     assert "alice@dupont" in str(sides(change)[1])
     (waiting,) = inside_changes(desired, observed, mark, None, reachable=False)
-    assert waiting.kind is Kind.WAITING and waiting.why == "done when the machine has started"
+    assert waiting.effect is Effect.WAITING and waiting.why == "done when the machine has started"
 
 
 def test_full_managed_service_says_before_it_takes_the_clients_keys() -> None:
@@ -114,17 +114,17 @@ def test_managed_services_that_end_switch_the_supervision_off() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reading", "what", "kind"),
+    ("reading", "what", "effect"),
     [
-        (InsideReading(firewall=("+ tcp dport 1 accept",)), "firewall", Kind.FIREWALL),
-        (InsideReading(keys=("- ssh-ed25519 SHA256:x alice",)), "SSH keys", Kind.GUEST),
-        (InsideReading(supervision=("- x.service running",)), "supervision", Kind.GUEST),
-        (InsideReading(problem="other", other_host_key=True), "SSH host key", Kind.GUEST),
+        (InsideReading(firewall=("+ tcp dport 1 accept",)), "firewall", Effect.FIREWALL),
+        (InsideReading(keys=("- ssh-ed25519 SHA256:x alice",)), "SSH keys", Effect.GUEST),
+        (InsideReading(supervision=("- x.service running",)), "supervision", Effect.GUEST),
+        (InsideReading(problem="other", other_host_key=True), "SSH host key", Effect.GUEST),
     ],
 )
-def test_what_was_changed_by_hand_is_drift(reading: InsideReading, what: str, kind: Kind) -> None:
+def test_what_was_changed_by_hand_is_drift(reading: InsideReading, what: str, effect: Effect) -> None:
     (change,) = _changes(_desired(), reading)
-    assert (change.what, change.kind, change.drift, change.effective) == (what, kind, True, True)
+    assert (change.what, change.effect, change.drift, change.effective) == (what, effect, True, True)
 
 
 def test_what_nobody_undoes_is_told() -> None:
@@ -134,9 +134,9 @@ def test_what_nobody_undoes_is_told() -> None:
         due=DueUpdates(packages=(package,), interrupted=True, reboot="kernel 2 is installed, 1 runs"),
     )
     told = {change.what: change for change in _changes(_desired(), reading)}
-    assert {change.kind for change in told.values()} == {Kind.NOTICE}
+    assert {change.effect for change in told.values()} == {Effect.NOTICE}
     assert told["SSH keys"].after == "SHA256:x carol@home"
     assert told["updates"].after == "1 security, 0 other due"
     assert set(told) == {"SSH keys", "updates", "packages", "restart"}
     (silent,) = _changes(_desired(), InsideReading(problem="SSH failed"))
-    assert (silent.kind, silent.why) == (Kind.NOTICE, "SSH failed")
+    assert (silent.effect, silent.why) == (Effect.NOTICE, "SSH failed")

@@ -114,4 +114,4 @@ def test_a_machine_with_full_notes_is_stopped_all_the_same() -> None:
     world = _existing([])
     suspended = _file(PORTS, status="suspended", suspension={"since": "2026-11-02", "reference": "LRAR-1"})
     plan = _planned(world, suspended)
-    assert not plan.refused and [str(change.kind) for change in plan.effective] == ["stop"]
+    assert not plan.refused and [str(change.effect) for change in plan.effective] == ["stop"]

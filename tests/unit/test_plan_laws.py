@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.planning.document import PlanDocument, to_document
 from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.text import render_plan
-from orchestrator.resources.change import Kind
+from orchestrator.resources.change import Effect
 from tests.unit.plan_worlds import World, desired, subscriptions
 
 NOW = dt.datetime(2026, 11, 23, 9, 0, tzinfo=dt.UTC)
@@ -58,7 +58,7 @@ def test_after_an_edit_of_the_files_the_plan_is_empty_but_for_what_is_refused(
         for machine in again.machines
         if machine.desired and machine.key not in refused
         for change in machine.changes
-        if change.kind is not Kind.NOTICE
+        if change.effect is not Effect.NOTICE
     ]
     assert left == []
     assert {machine.key for machine in again.machines if machine.refused} == refused
@@ -77,10 +77,10 @@ def test_no_plan_for_any_pair_of_files_erases_or_replaces(
     existing = {machine.key for machine in made.machines if machine.observed}
     assert existing == before.keys(), "every machine of ours is in the plan"
     for machine in made.machines:
-        kinds = {change.kind for change in machine.effective}
-        assert machine.observed is None or Kind.CREATE not in kinds, "nothing that exists is made again"
+        effects = {change.effect for change in machine.effective}
+        assert machine.observed is None or Effect.CREATE not in effects, "nothing that exists is made again"
         if machine.desired is None:
-            assert kinds == {Kind.RETIRE}
+            assert effects == {Effect.RETIRE}
     for key, config in before.items():
         for slot in (name for name in config if name.startswith("scsi") and name != "scsihw"):
             volume = config[slot].split(",")[0]

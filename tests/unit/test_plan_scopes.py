@@ -15,7 +15,7 @@ from orchestrator.errors import RequestRefused
 from orchestrator.operations.inputs import selection
 from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.safety import with_risks
-from orchestrator.resources.change import Kind
+from orchestrator.resources.change import Effect
 from orchestrator.resources.desired import DesiredMachine, pool_of
 from orchestrator.resources.kinds import EVERY_THING
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
@@ -169,7 +169,7 @@ def test_a_twin_that_bears_the_name_of_another_machine_is_read() -> None:
         mark=web.mark.with_(vmid=1999),
     )
     _, part = _plan_as_read(wanted, [web, twin, database], Selection(client="dupont", machine="web-1"))
-    assert [change.kind for item in part.machines for change in item.changes] == [Kind.REFUSED]
+    assert [change.effect for item in part.machines for change in item.changes] == [Effect.REFUSED]
 
 
 def test_whose_a_machine_is_counts_only_where_pool_and_tags_agree() -> None:

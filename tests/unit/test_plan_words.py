@@ -19,7 +19,7 @@ from orchestrator.planning.saved import SavedPlan, moved
 from orchestrator.planning.text import render_plan
 from orchestrator.proxmox import StoredArchive
 from orchestrator.resources.backup import Archive, ArchiveMark, what_retention_does
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.change import Change, Effect
 from orchestrator.resources.unreadable import Unreadable
 from orchestrator.shown import quoted
 from tests.unit.plan_worlds import World, desired
@@ -87,7 +87,7 @@ def test_what_a_refused_machine_asks_for_besides_is_not_done_in_every_form() -> 
 
     document = to_document(plan)
     db = next(machine for machine in document.machines if machine.machine == "db")
-    assert [str(change.kind) for change in db.changes] == ["refused"]
+    assert [str(change.effect) for change in db.changes] == ["refused"]
     assert [change.what for change in db.not_done] == ["vCPU", "firewall"]
     assert (document.summary.update, document.summary.not_done, document.summary.restart) == (1, 2, 0)
 
@@ -159,8 +159,10 @@ def test_each_rule_of_a_firewall_has_a_line_within_100_columns() -> None:
 
 def test_what_is_lost_has_a_column() -> None:
     plan = _plan(_file(web={}, db={}), _file(web={"memory": "2GiB"}, db={}))
-    gone = Change(kind=Kind.UPDATE, what="backup", before="31 days", after="7 days", erases=True, why="3 go")
-    expired = Change(kind=Kind.EXPIRE, what="snapshot old", before="taken 2026-11-01")
+    gone = Change(
+        effect=Effect.UPDATE, what="backup", before="31 days", after="7 days", erases=True, why="3 go"
+    )
+    expired = Change(effect=Effect.EXPIRE, what="snapshot old", before="taken 2026-11-01")
     web, db = plan.machines
     plan = replace(plan, machines=(web, replace(db, changes=(gone, expired))))
     for table in (
@@ -201,7 +203,9 @@ def test_texts_of_files_stand_in_quotes_among_our_words() -> None:
 
 def test_no_value_makes_a_line_of_its_own_in_a_comment() -> None:
     plan = _refused_and_changed()
-    nasty = Change(kind=Kind.NOTICE, what="x", after="a\n**Frozen:** paris", why="b\n### Plan: no changes")
+    nasty = Change(
+        effect=Effect.NOTICE, what="x", after="a\n**Frozen:** paris", why="b\n### Plan: no changes"
+    )
     plan = replace(plan, machines=(replace(plan.machines[2], changes=(nasty,)),), frozen={"paris": "c\nd"})
     text = render_markdown(to_document(plan))
     assert "<br>" not in text and not re.search(r"(?m)^(d|b|a)$", text)

@@ -12,10 +12,10 @@ from orchestrator.planning.document import (
     SummaryDocument,
 )
 from orchestrator.planning.review import MARKDOWN_ROOM, render_html, render_markdown
-from orchestrator.resources.change import Kind
+from orchestrator.resources.change import Effect
 
 
-def change(kind: Kind, what: str, after: str, why: str | None = None) -> ChangeDocument:
+def change(kind: Effect, what: str, after: str, why: str | None = None) -> ChangeDocument:
     return ChangeDocument(
         kind=kind,
         what=what,
@@ -31,7 +31,7 @@ def change(kind: Kind, what: str, after: str, why: str | None = None) -> ChangeD
 
 
 def machine(client: str, name: str, *changes: ChangeDocument) -> MachineDocument:
-    refused = any(item.kind is Kind.REFUSED for item in changes)
+    refused = any(item.kind is Effect.REFUSED for item in changes)
     return MachineDocument(
         client=client,
         machine=name,
@@ -69,9 +69,9 @@ def plan(*machines: MachineDocument, failures: tuple[FailureDocument, ...] = ())
 
 def test_a_client_with_long_changes_pushes_nobody_elses_out_of_the_comment() -> None:
     long = "; ".join(f"+ tcp {port} from anywhere" for port in range(1000))
-    flood = [machine("aaa", f"web-{n}", *[change(Kind.FIREWALL, "firewall", long)] * 9) for n in range(100)]
-    retired = machine("dupont", "db-1", change(Kind.RETIRE, "machine", "stopped, kept with its disks"))
-    refused = machine("martin", "db-2", change(Kind.REFUSED, "disk data", "1 GiB", "a disk cannot shrink"))
+    flood = [machine("aaa", f"web-{n}", *[change(Effect.FIREWALL, "firewall", long)] * 9) for n in range(100)]
+    retired = machine("dupont", "db-1", change(Effect.RETIRE, "machine", "stopped, kept with its disks"))
+    refused = machine("martin", "db-2", change(Effect.REFUSED, "disk data", "1 GiB", "a disk cannot shrink"))
     text = render_markdown(plan(*flood, retired, refused))
     assert len(text) <= MARKDOWN_ROOM
     assert "stopped, kept with its disks" in text and "a disk cannot shrink" in text
@@ -80,14 +80,14 @@ def test_a_client_with_long_changes_pushes_nobody_elses_out_of_the_comment() -> 
 
 
 def test_values_are_cut_before_machines_are_left_out() -> None:
-    flood = [machine("aaa", f"web-{n}", change(Kind.FIREWALL, "firewall", "x" * 9000)) for n in range(20)]
+    flood = [machine("aaa", f"web-{n}", change(Effect.FIREWALL, "firewall", "x" * 9000)) for n in range(20)]
     text = render_markdown(plan(*flood))
     assert len(text) <= MARKDOWN_ROOM and "left out" not in text
     assert "web-19" in text and "… and 8600 more characters" in text
 
 
 def test_a_plan_of_thousands_of_clients_says_that_it_does_not_fit() -> None:
-    many = [machine(f"client-{n}", "web-1", change(Kind.CREATE, "machine", "1 vCPU")) for n in range(2000)]
+    many = [machine(f"client-{n}", "web-1", change(Effect.CREATE, "machine", "1 vCPU")) for n in range(2000)]
     text = render_markdown(plan(*many))
     assert len(text) <= MARKDOWN_ROOM and "the end is missing" in text.splitlines()[2]
 

@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import Need, RedundancySettings, read_redundancy
-from orchestrator.resources.change import Asked, Change, ChangeClass, Kind
+from orchestrator.resources.change import Asked, Change, ChangeClass, Effect
 from orchestrator.resources.desired import Redundancy
 from orchestrator.resources.kind import ResourceKind, Step
 from orchestrator.resources.redundancy.availability import end_resource, resource_steps
@@ -83,7 +83,7 @@ class RedundancyKind(ResourceKind[ObservedRedundancy]):
     def refusals(self, desired: DesiredMachine, state: ClusterState) -> list[Change]:
         """Why a machine cannot be made as its file says."""
         return [
-            Change(kind=Kind.REFUSED, what=what, why=why)
+            Change(effect=Effect.REFUSED, what=what, why=why)
             for what, why in obstacles(desired.redundancy, ground_of(desired, state))
         ]
 
@@ -138,7 +138,9 @@ class RedundancyKind(ResourceKind[ObservedRedundancy]):
         )
         if desired is None:
             return end_resource(sides)
-        steps = [Step(change=Change(kind=Kind.UNABLE, what=what, why=why)) for what, why in barred.items()]
+        steps = [
+            Step(change=Change(effect=Effect.UNABLE, what=what, why=why)) for what, why in barred.items()
+        ]
         home = found.ground.home
         if wanted.asked and sides.node not in home:
             why = (
@@ -147,7 +149,7 @@ class RedundancyKind(ResourceKind[ObservedRedundancy]):
             )
             return [
                 *steps,
-                Step(change=Change(kind=Kind.NOTICE, what="redundancy", after=sides.node, why=why)),
+                Step(change=Change(effect=Effect.NOTICE, what="redundancy", after=sides.node, why=why)),
             ]
         partner, jobs = replication_steps(sides)
         return [*steps, *end_resource(sides), *jobs, *resource_steps(sides, partner)]

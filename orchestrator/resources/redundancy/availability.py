@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator.proxmox import (
     Affinity,
 )
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.change import Change, Effect
 from orchestrator.resources.kind import Call, Params, Step
 from orchestrator.resources.redundancy.ground import (
     HARDWARE,
@@ -31,7 +31,7 @@ def end_resource(sides: Sides) -> list[Step]:
             f"others made its HA resource {sides.sid}, so it is kept: take it away in Proxmox (Datacenter > HA) if "
             "nobody needs it"
         )
-        return [Step(change=Change(kind=Kind.NOTICE, what=HARDWARE, before="still there", why=why))]
+        return [Step(change=Change(effect=Effect.NOTICE, what=HARDWARE, before="still there", why=why))]
     if resource is not None:
         calls.append(
             Call(action="end high availability", method="DELETE", path=f"/cluster/ha/resources/{sides.sid}")
@@ -77,7 +77,7 @@ def resource_steps(sides: Sides, partner: str | None) -> list[Step]:
             f"the HA rule {affinity.name}, which others made for several machines, says {_listed(affinity.nodes)} for "
             f"it, not {_listed(nodes)}: take {sides.sid} out of that rule, or correct it, and apply again"
         )
-        return [Step(change=Change(kind=Kind.UNABLE, what=HARDWARE, after=after, why=why))]
+        return [Step(change=Change(effect=Effect.UNABLE, what=HARDWARE, after=after, why=why))]
     before = None
     if resource is not None:
         before = f"restarts on {_listed(affinity.nodes)}" if affinity else "restarts on any node"

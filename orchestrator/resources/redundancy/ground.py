@@ -11,7 +11,7 @@ from orchestrator.proxmox import (
     RedundancySettings,
     storage_type,
 )
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.change import Change, Effect
 from orchestrator.resources.desired import Redundancy
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class Sides:
     ) -> Change:
         """A change from one state to another; None: not redundant."""
         return Change(
-            kind=Kind.UPDATE,
+            effect=Effect.UPDATE,
             what=what,
             before=before or NOT_REDUNDANT,
             after=after or NOT_REDUNDANT,

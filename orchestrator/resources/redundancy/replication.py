@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from orchestrator.proxmox import (
     ReplicationJob,
 )
-from orchestrator.resources.change import Change, Kind
+from orchestrator.resources.change import Change, Effect
 from orchestrator.resources.kind import Call, Params, Step
 from orchestrator.resources.redundancy.ground import (
     HARDWARE,
@@ -85,7 +85,7 @@ def _changed_job(sides: Sides, what: str, job: ReplicationJob) -> list[Step]:
     wanted = sides.wanted
     if job.leaving:
         why = f"its earlier replication to {job.target} is being removed: apply again when Proxmox is done with that"
-        return [Step(change=Change(kind=Kind.UNABLE, what=what, why=why))]
+        return [Step(change=Change(effect=Effect.UNABLE, what=what, why=why))]
     if not job.comment.startswith(OURS) and not job.disabled:
         return []  # somebody else's job does what is asked for
     params: Params = {}

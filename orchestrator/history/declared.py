@@ -1,0 +1,214 @@
+"""What people and our supervision declare: the kinds of records, one pydantic model each (articles 4.2, 6, 3.8.3, 10).
+
+A record says only what was declared. Who recorded it, when and why stands in its entry of the history
+(:mod:`orchestrator.history.records`). All times are kept in UTC, spans are half-open: [start, end).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
+
+from orchestrator.yaml_reader.values import Date, DnsLabel, Strict
+
+SUPERVISION = "supervision"
+"""Who notified an outage that our own supervision saw; other values name a person or the client."""
+
+Cause = Literal["i", "ii", "iii", "iv", "v", "vi", "force-majeure"]
+"""The excusable events of article 6, by the number that it gives them, and force majeure."""
+
+_FIRST_YEAR, _LAST_YEAR = 2000, 2999
+_MOST_MACHINES = 200
+
+
+def _in_utc(moment: dt.datetime) -> dt.datetime:
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise ValueError(f"a time is between the years {_FIRST_YEAR} and {_LAST_YEAR}")
+    return moment.astimezone(dt.UTC)
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("a text in one line, without control characters")
+    return text
+
+
+def _month(text: str) -> str:
+    if not _FIRST_YEAR <= int(text[:4]) <= _LAST_YEAR:
+        raise ValueError(f"a month is between the years {_FIRST_YEAR} and {_LAST_YEAR}")
+    return text
+
+
+Moment = Annotated[
+    AwareDatetime,
+    AfterValidator(_in_utc),
+    Field(examples=["2026-11-10T17:30:00+01:00"], description="a time with its offset, kept in UTC"),
+]
+Reference = Annotated[
+    str,
+    AfterValidator(_printable),
+    Field(min_length=1, max_length=100, examples=["INC-4711"], description="a ticket, letter or order"),
+]
+Text = Annotated[
+    str,
+    AfterValidator(_printable),
+    Field(max_length=900, examples=["node 2 lost its power"], description="what happened, in one line"),
+]
+Person = Annotated[
+    str,
+    AfterValidator(_printable),
+    Field(min_length=1, max_length=100, examples=["client"], description="who, by name or role"),
+]
+Month = Annotated[
+    str,
+    Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$", examples=["2026-11"], description="YEAR-MONTH"),
+    AfterValidator(_month),
+]
+Euros = Annotated[
+    Decimal,
+    Field(
+        ge=0, max_digits=12, decimal_places=2, examples=["400.00"], description="EUR, at most two decimals"
+    ),
+]
+
+
+class Declared(Strict):
+    """What every record of services says: which of them it concerns.
+
+    Either a client with some of its machines (none named: all of them), or everybody's machines at a site.
+    """
+
+    client: DnsLabel | None = Field(
+        default=None, description="whose machines; absent: everybody's at the site"
+    )
+    machines: tuple[DnsLabel, ...] = Field(
+        default=(), max_length=_MOST_MACHINES, description="of the client; all of them if absent"
+    )
+    site: DnsLabel | None = Field(default=None, description="a whole data centre, instead of a client")
+    reference: Reference | None = None
+    text: Text = ""
+
+    @model_validator(mode="after")
+    def _concerns_something(self) -> Self:
+        if (self.client is None) == (self.site is None):
+            raise ValueError("either client (with or without machines) or site, and not both")
+        if self.machines and self.client is None:
+            raise ValueError("machines are named with their client")
+        if len(set(self.machines)) < len(self.machines):
+            raise ValueError("a machine is named twice")
+        return self
+
+    def concerns(self, client: str, machine: str, site: str) -> bool:
+        """Whether a machine of a client at a site is one of those that this is about."""
+        if self.client is None:
+            return self.site == site
+        return self.client == client and (not self.machines or machine in self.machines)
+
+
+class Spanning(Declared):
+    """What lasts for a time."""
+
+    start: Moment = Field(validation_alias="from", serialization_alias="from")
+    end: Moment | None = Field(
+        default=None, validation_alias="to", serialization_alias="to", description="absent: still going on"
+    )
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> Self:
+        if self.end is not None and self.end <= self.start:
+            raise ValueError(f"it ends ({self.end:%Y-%m-%d %H:%M:%SZ}) before it begins, or as it begins")
+        return self
+
+
+class Outage(Spanning):
+    """Machines that were not available (article 6). It counts only once it was notified."""
+
+    notified_by: Person | None = Field(default=None, description="the client, a person, or supervision")
+    notified_at: Moment | None = Field(default=None, description="when it was notified")
+    cause: Text = Field(default="", description="what our supervision found")
+
+    @model_validator(mode="after")
+    def _notified_by_somebody(self) -> Self:
+        if (self.notified_by is None) != (self.notified_at is None):
+            raise ValueError("notified_by and notified_at come together: who notified it, and when")
+        return self
+
+
+class ExcusableEvent(Spanning):
+    """An event whose minutes are no downtime (article 6): its cause, with a reference that proves it."""
+
+    cause: Cause = Field(examples=["v"], description="(i) to (vi) of article 6, or force-majeure")
+    reference: Reference
+
+
+class Maintenance(Spanning):
+    """Planned maintenance: announced before it begins (article 6)."""
+
+    end: Moment = Field(validation_alias="to", serialization_alias="to")
+    announced: Moment = Field(examples=["2026-11-05T10:00:00+01:00"], description="when it was announced")
+
+
+class Request(Declared):
+    """What a client asks for (article 3.8.3): delays count from when it came. Closed by a correction."""
+
+    client: DnsLabel
+    kind: DnsLabel = Field(examples=["update"], description="update, change, credit, hardware")
+    came: Moment
+    answer: Literal["yes", "no"] | None = None
+    closed: Moment | None = None
+
+    @model_validator(mode="after")
+    def _closed_after_it_came(self) -> Self:
+        if self.closed is not None and self.closed < self.came:
+            raise ValueError("it was closed before it came")
+        return self
+
+
+class Approval(Declared):
+    """What a client approved: the reversibility plan (article 10), new hardware."""
+
+    client: DnsLabel
+    subject: DnsLabel = Field(examples=["reversibility-plan"])
+    by: Person
+    day: Date
+
+
+class CreditRequest(Declared):
+    """A client's request for the credit of a month (article 6: "sur demande")."""
+
+    client: DnsLabel
+    month: Month
+    came: Moment
+
+
+class Credit(Declared):
+    """A credit that was issued for one machine and month. 0.00 where the cap left nothing (article 6)."""
+
+    client: DnsLabel
+    machines: tuple[DnsLabel, ...] = Field(min_length=1, max_length=1)
+    month: Month
+    issued: Date
+    fee: Euros
+    percent: Literal[5, 10, 20]
+    amount: Euros
+    request: int = Field(ge=1, description="the number of the request's record")
+
+    @property
+    def machine(self) -> str:
+        """The machine that it is for."""
+        return self.machines[0]
+
+
+KINDS: dict[str, type[Declared]] = {
+    "outage": Outage,
+    "excusable event": ExcusableEvent,
+    "maintenance": Maintenance,
+    "request": Request,
+    "approval": Approval,
+    "credit request": CreditRequest,
+    "credit": Credit,
+}
+"""The kinds of records, by the action of their entries in the history. A new kind is a model and a line here."""
