@@ -110,7 +110,7 @@ class Span:
         end: where it ended; None while it goes on.
         state, cause, source, detail: as in :class:`Seen`.
         confirmed: of ``down``: a second look failed, so it is an outage. True for all others.
-        settled: whether an outage was recorded of it: 0: not yet; 1: its beginning was; 2: its end was, too, or it is none.
+        settled: how far an outage was recorded of it: 0: not at all; 1: its beginning; 2: its end, too, or it is none.
     """
 
     start: int
