@@ -55,8 +55,8 @@ class Control(
     AddressOps,
     AllocationOps,
     GraphOps,
-    StatisticsOps,
     MetricsOps,
+    StatisticsOps,
 ):
     """What the process can be told. Every method ``op_NAME`` is a request."""
 
