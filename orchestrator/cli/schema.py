@@ -9,6 +9,7 @@ import typer
 
 from orchestrator.cli import session
 from orchestrator.planning.document import PlanDocument
+from orchestrator.reports.service_level_document import ServiceLevelDocument
 from orchestrator.sites import Provider
 from orchestrator.subscriptions import Subscription
 from orchestrator.yaml_reader.schema import json_schema
@@ -19,6 +20,9 @@ def schema(
         bool, typer.Option("--sites", help="The schema of an inventory's sites.yaml instead.")
     ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="The schema of plans in JSON instead.")] = False,
+    service_level: Annotated[
+        bool, typer.Option("--service-level", help="The schema of service levels in JSON instead.")
+    ] = False,
 ) -> None:
     """Print a JSON Schema, for editors and other programs.
 
@@ -29,6 +33,8 @@ def schema(
         document = json_schema(Provider, title="Sites of a provider")
     elif plan:
         document = PlanDocument.model_json_schema(mode="serialization")
+    elif service_level:
+        document = ServiceLevelDocument.model_json_schema(mode="serialization")
     else:
         document = json_schema(Subscription, title="Subscription of a client")
     session.echo_json(json.dumps(document, indent=2, ensure_ascii=False))
