@@ -22,6 +22,7 @@ app = typer.Typer(
             ),
             "update": Place("update:update", "Install updates now, with snapshot and rollback."),
             "updates": Place("updates:updates", "Show due updates, held-back machines and average delays."),
+            "request": Place("request:app", "Register clients' requests, list and close them."),
             "show": Place("show:show", "Show machines as they are, with their latest history."),
             "figures": Place("figures:figures", "Show graphs of a machine: vCPU, RAM, disks, network."),
             "watch": Place("watch:watch", "Observe which machines run, and record it."),

@@ -161,19 +161,47 @@ class Maintenance(Spanning):
         return self
 
 
-class Request(Declared):
-    """What a client asks for (article 3.8.3): delays count from when it came. Closed by a correction."""
+class Asked(Declared):
+    """What a client asks for: registered when it came, closed by a correction that says how it ended.
+
+    The client's own words are ``text``.
+    """
 
     client: DnsLabel
-    kind: DnsLabel = Field(examples=["update"], description="update, change, credit, hardware")
     came: Moment
-    answer: Literal["yes", "no"] | None = None
-    closed: Moment | None = None
+    asked_by: Person = Field(default="client", description="who asked: a name, or a role")
+    closed: Moment | None = Field(default=None, description="absent: it is open")
+    outcome: Literal["done", "nothing-due", "refused", "withdrawn"] | None = None
+    result: Text = Field(default="", description="what was done or said, in one line")
 
     @model_validator(mode="after")
-    def _closed_after_it_came(self) -> Self:
+    def _closed_with_an_outcome_after_it_came(self) -> Self:
+        if (self.closed is None) != (self.outcome is None):
+            raise ValueError("closed and outcome come together: when it was closed, and how it ended")
         if self.closed is not None and self.closed < self.came:
             raise ValueError("it was closed before it came")
+        return self
+
+
+class Request(Asked):
+    """A request for updates (article 3.8.3: their delay counts from there), a change, or new hardware.
+
+    An update is asked for one machine: the delay is that of a machine. New hardware needs the provider's yes or no.
+    """
+
+    kind: Literal["update", "change", "hardware"] = Field(examples=["update"])
+    answer: Literal["yes", "no"] | None = Field(default=None, description="of the provider, to new hardware")
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        if self.kind == "update" and len(self.machines) != 1:
+            raise ValueError("updates are asked for one machine: a request for each")
+        if self.kind != "hardware" and self.answer is not None:
+            raise ValueError("yes or no is the answer to new hardware alone")
+        if self.kind == "hardware" and self.outcome in ("done", "refused") and self.answer is None:
+            raise ValueError("new hardware is answered with yes or no (article 3.8.3)")
+        if self.outcome == "nothing-due" and self.kind != "update":
+            raise ValueError("nothing-due is how a request for updates ends")
         return self
 
 
@@ -186,12 +214,10 @@ class Approval(Declared):
     day: Date
 
 
-class CreditRequest(Declared):
-    """A client's request for the credit of a month (article 6: "sur demande")."""
+class CreditRequest(Asked):
+    """A client's request for the credit of a month (article 6: "sur demande"). Issuing the credit answers it."""
 
-    client: DnsLabel
     month: Month
-    came: Moment
 
 
 class Credit(Declared):
