@@ -15,6 +15,9 @@ def schema(
         bool, typer.Option("--sites", help="The schema of an inventory's sites.yaml instead.")
     ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="The schema of plans in JSON instead.")] = False,
+    service_level: Annotated[
+        bool, typer.Option("--service-level", help="The schema of service levels in JSON instead.")
+    ] = False,
 ) -> None:
     """Print a JSON Schema, for editors and other programs.
 
@@ -31,6 +34,10 @@ def schema(
         from orchestrator.planning.document import PlanDocument
 
         document = PlanDocument.model_json_schema(mode="serialization")
+    elif service_level:
+        from orchestrator.reports.service_level_document import ServiceLevelDocument
+
+        document = ServiceLevelDocument.model_json_schema(mode="serialization")
     else:
         from orchestrator.subscriptions import Subscription
 
