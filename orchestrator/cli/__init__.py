@@ -23,6 +23,7 @@ app = typer.Typer(
             "update": Place("update:update", "Install updates now, with snapshot and rollback."),
             "updates": Place("updates:updates", "Show due updates, held-back machines and average delays."),
             "show": Place("show:show", "Show machines as they are, with their latest history."),
+            "alarms": Place("alarms:app", "Receive alarms, list and acknowledge them, record actions."),
             "figures": Place("figures:figures", "Show graphs of a machine: vCPU, RAM, disks, network."),
             "history": Place("history:history", "Show the history, or verify that nobody altered it."),
             "freeze": Place("freeze:freeze", "Stop all changes at every site at once, backups included."),
