@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.guests import Guest
 from orchestrator.guests.keys import fingerprints
-from orchestrator.planning.inside import keys_known
 from orchestrator.resources.notes import Mark
+from orchestrator.resources.ssh_keys import keys_known
 
 if TYPE_CHECKING:
     from orchestrator.resources.desired import DesiredMachine

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from orchestrator.applying.guest_of_machine import guest_of
 from orchestrator.applying.host_keys import Holders, KeyHolder, key_objection
@@ -18,11 +17,12 @@ from orchestrator.guests import (
     learn_host_keys,
     wait_for_ssh,
 )
-from orchestrator.guests.keys import fingerprints
-from orchestrator.guests.machines import FIREWALL, KEYS, PARTS, SUPERVISION, configure_machines
-from orchestrator.guests.rules import policy_to_data
+from orchestrator.guests.inside import FIREWALL
+from orchestrator.guests.machines import PARTS, configure_machines
 from orchestrator.guests.trust import NoHostKey
 from orchestrator.proxmox import ping_agent
+from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.kinds import GUEST_KINDS
 from orchestrator.resources.machine import new_mark
 from orchestrator.resources.notes import Mark
 
@@ -155,43 +155,34 @@ def _note_host_keys(machine: Waiting, target: Guest) -> str | None:
 def _note(machine: Waiting, target: Guest, outcomes: dict[str, PartOutcome]) -> str | None:
     """Record what happened in the guest, and in the mark what is known of it now."""
     desired, journal = machine.desired, machine.work.around.journal
-    details: dict[str, dict[str, Any]] = {
-        FIREWALL: {"policy": policy_to_data(target.policy)},
-        KEYS: {"keys": list(fingerprints(target.keys)), "former": list(target.former_keys)},
-        SUPERVISION: {"supervised": target.supervised},
-    }
     problem = None
     try:
         for part in PARTS:
-            outcome = outcomes.get(part)
-            if outcome is None or (outcome.status == "unchanged" and part != FIREWALL):
+            outcome = outcomes.get(part.name)
+            if outcome is None or (outcome.status == "unchanged" and part.name != FIREWALL):
                 continue
             journal.record(
                 desired.client,
                 desired.name,
                 desired.site,
-                part,
+                part.name,
                 result="ok" if outcome.good else ("refused" if outcome.status == "refused" else "failed"),
                 message=outcome.message or outcome.status,
                 seconds=outcome.seconds,
-                details=details[part],
+                details=dict(part.details(target)),
             )
             if not outcome.good:
-                problem = problem or f"{part}: {outcome.message}"
+                problem = problem or f"{part.name}: {outcome.message}"
         good = {part for part, outcome in outcomes.items() if outcome.good}
         if good:
-            machine.work.note(machine.observed, lambda mark: _with_parts(mark, target, good))
+            machine.work.note(machine.observed, lambda mark: _with_parts(mark, desired, target, good))
     except OrchestratorError as error:
         return problem or str(error)
     return problem
 
 
-def _with_parts(mark: Mark, target: Guest, good: set[str]) -> Mark:
-    """The mark with what was brought into the guest. A machine is in service once its firewall is loaded."""
-    if FIREWALL in good:
-        mark = mark.with_(firewall=policy_to_data(target.policy), host_keys=target.host_keys, ready=True)
-    if KEYS in good and target.keys:
-        mark = mark.with_(keys=fingerprints(target.keys))
-    if SUPERVISION in good or not (target.supervised or target.supervised_before):
-        mark = mark.with_(supervised=target.supervised)
-    return mark
+def _with_parts(mark: Mark, desired: DesiredMachine, target: Guest, good: set[str]) -> Mark:
+    """The mark with what was brought into the guest."""
+    for kind in GUEST_KINDS:
+        mark = kind.note(mark, desired) if kind.part in good else mark
+    return mark.with_(host_keys=target.host_keys) if FIREWALL in good else mark

@@ -23,13 +23,13 @@ from orchestrator.applying.stopped import Stopped
 from orchestrator.applying.takeover import take_over
 from orchestrator.applying.vm import TASK_SECONDS
 from orchestrator.contract.life import Standing
-from orchestrator.planning.inside import keys_known
 from orchestrator.planning.machine import leaving, machine_changes
 from orchestrator.proxmox import BadParameters
 from orchestrator.resources.change import Change, Effect
 from orchestrator.resources.desired import DesiredMachine
-from orchestrator.resources.kinds import asked_of_kinds
-from orchestrator.resources.machine import CLOUD_INIT_KEYS, Edit, applied, edits, new_mark
+from orchestrator.resources.kind import Edit
+from orchestrator.resources.kinds import GUEST_KINDS, asked_of_kinds
+from orchestrator.resources.machine import CLOUD_INIT_KEYS, applied, edits, new_mark
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.snapshot import with_taken
@@ -49,7 +49,7 @@ def run_machine(work: MachineWork) -> ObservedMachine:
         return take_over(work, plan.desired)
     standing = plan.desired.life.standing(work.around.now)
     if plan.observed and standing in (Standing.SUSPENDED, Standing.ENDED):
-        return take_out_of_service(work, _unmoved(work))
+        return take_out_of_service(work, _unmoved(work), plan.desired.life.why(work.around.now))
     if plan.apart:
         return _bring_apart(work, plan.desired, _unmoved(work))
     observed = _unmoved(work) if plan.observed else make(work, plan.desired)
@@ -139,8 +139,8 @@ def _edit(
 ) -> bool:
     """Make the edits that are left. Return whether there were any."""
     mark = observed.mark or new_mark(desired, observed.summary.vmid)
-    if mark.ready and mark.keys is None:  # before the configuration forgets which keys were delivered
-        mark = mark.with_(keys=keys_known(observed, mark))
+    for kind in GUEST_KINDS:
+        mark = kind.kept(observed, mark)
     found = edits(desired, observed, mark, address)
     refused = [edit.change for edit in found if edit.change and edit.change.effect is Effect.REFUSED]
     if refused:

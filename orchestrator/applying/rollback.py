@@ -23,11 +23,12 @@ from orchestrator.guests import learn_host_keys, set_clock
 from orchestrator.guests.keys import fingerprints
 from orchestrator.planning.plan import MachinePlan
 from orchestrator.proxmox import Disk, ProxmoxError, VmSnapshot, newest_only, parse_disk
-from orchestrator.resources.machine import is_drive, keys_in, new_mark, size_words
+from orchestrator.resources.machine import is_drive, new_mark, size_words
 from orchestrator.resources.observed import ObservedMachine, addresses_unknown
 from orchestrator.resources.observing import observe
 from orchestrator.resources.register import with_register
 from orchestrator.resources.snapshot import owned
+from orchestrator.resources.ssh_keys import keys_in
 from orchestrator.resources.static_addresses import static_address
 
 if TYPE_CHECKING:

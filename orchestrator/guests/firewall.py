@@ -8,14 +8,16 @@ connection confirms the new ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from orchestrator.guests.answers import first_line, lines_of, told
 from orchestrator.guests.guest import Guest, SshSettings
+from orchestrator.guests.inside import FIREWALL
 from orchestrator.guests.outcome import PartOutcome, Status, has_timed_out, reason_of
 from orchestrator.guests.pace import why_too_late
+from orchestrator.guests.part import Part, Tell
 from orchestrator.guests.playbooks import TaskResult
-from orchestrator.guests.rules import admits_ssh_from
+from orchestrator.guests.rules import admits_ssh_from, policy_to_data
 from orchestrator.guests.ssh import GuestUnreachable, HostKeyMismatch, source_address_seen
 from orchestrator.subscriptions.openings import written
 
@@ -25,9 +27,7 @@ _AFTERWARDS = "See what became of the firewall"
 _REPORT = "Report on the firewall"
 
 
-def firewall_objection(
-    target: Guest, ssh: SshSettings, tell: Callable[[tuple[str, str], str], None]
-) -> PartOutcome | None:
+def firewall_objection(target: Guest, ssh: SshSettings, tell: Tell) -> PartOutcome | None:
     """Why the rules must not be sent to a machine; None if they may. It is asked where it sees us come from."""
     if not target.policy.management:
         return _refused(
@@ -92,3 +92,14 @@ def outcome(target: Guest, results: Mapping[str, TaskResult], output: str) -> Pa
         message = reason_of(results[_REPORT]) if _REPORT in results else output
         message = why_too_late("rules", load, results.get(_CONFIRM), afterwards) or message
     return PartOutcome(status=status, message=f"{target.name}: {message}")
+
+
+PART = Part(
+    name=FIREWALL,
+    task=LOAD,
+    outcome=outcome,
+    objection=firewall_objection,
+    details=lambda guest: {"policy": policy_to_data(guest.policy)},
+    then="confirm the firewall over a new connection",
+)
+"""The firewall, as the playbooks bring it about."""

@@ -14,8 +14,10 @@ from functools import lru_cache
 
 from orchestrator.guests.answers import UnreadableAnswer, first_line, lines_of, told
 from orchestrator.guests.guest import Guest, SshSettings
+from orchestrator.guests.inside import KEYS
 from orchestrator.guests.outcome import PartOutcome, has_timed_out, reason_of
 from orchestrator.guests.pace import why_too_late
+from orchestrator.guests.part import Part, Tell
 from orchestrator.guests.playbooks import TaskResult
 from orchestrator.yaml_reader.public_keys import parse_public_key
 
@@ -153,3 +155,19 @@ def foreign_keys(results: Mapping[str, TaskResult]) -> tuple[str, ...]:
         return told([line for line in lines_of(bring) if line.startswith("? ")])
     except UnreadableAnswer:
         return ()  # the outcome says so
+
+
+def _refusal(target: Guest, ssh: SshSettings, _tell: Tell) -> PartOutcome | None:
+    reason = key_objection(target, ssh)
+    return PartOutcome(status="refused", message=reason) if reason else None
+
+
+PART = Part(
+    name=KEYS,
+    task=BRING,
+    outcome=lambda guest, results, _: outcome(guest, results),
+    objection=_refusal,
+    concerns=lambda guest: bool(guest.keys),
+    details=lambda guest: {"keys": list(fingerprints(guest.keys)), "former": list(guest.former_keys)},
+)
+"""The SSH keys, as the playbooks bring them about."""

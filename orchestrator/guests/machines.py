@@ -14,11 +14,11 @@ from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.inventory import host_name
 from orchestrator.guests.outcome import PartOutcome, is_other_host_key, reason_of
 from orchestrator.guests.packages import due_in
+from orchestrator.guests.part import Tell
 from orchestrator.guests.playbooks import MACHINES_AT_ONCE, TaskResult, run_playbook
 
-FIREWALL, KEYS, SUPERVISION = "firewall", "SSH keys", "supervision"
-PARTS = (FIREWALL, KEYS, SUPERVISION)
-"""What is cared for, in the order of the playbook; also the action's name in the history."""
+PARTS = (firewall.PART, keys.PART, supervision.PART)
+"""What is cared for, in the order of the playbook."""
 
 Key = tuple[str, str]
 
@@ -40,7 +40,7 @@ def configure_machines(
         For every target the outcome of each part that was come to; the first one that is not good ended its turn.
         Nothing is raised for what goes wrong in or on the way to a guest.
     """
-    tell = on_event or (lambda key, step: None)
+    tell: Tell = on_event or (lambda key, step: None)
     outcomes: dict[Key, dict[str, PartOutcome]] = {}
     if not targets:
         return outcomes
@@ -60,14 +60,14 @@ def configure_machines(
 
     def follow(result: TaskResult) -> None:
         part = _PART_OF.get(result.task)
-        if part is None or not _concerns(part, by_host[result.host]):
+        if part is None or not part.concerns(by_host[result.host]):
             return
-        if (result.host, part) not in begun:
-            begun[result.host, part] = time.monotonic()
-            tell(by_host[result.host].key, part)
-        ended[result.host, part] = time.monotonic()
-        if result.task == firewall.LOAD and result.result.get("changed"):
-            tell(by_host[result.host].key, "confirm the firewall over a new connection")
+        if (result.host, part.name) not in begun:
+            begun[result.host, part.name] = time.monotonic()
+            tell(by_host[result.host].key, part.name)
+        ended[result.host, part.name] = time.monotonic()
+        if part.then and result.result.get("changed"):
+            tell(by_host[result.host].key, part.then)
 
     run = run_playbook("machine.yml", admitted, ssh, on_result=follow)
     for host, target in by_host.items():
@@ -107,33 +107,17 @@ def look_into_machines(
     return {target.key: _reading(target, run.of(host_name(target)), run.output) for target in targets}
 
 
-def _concerns(part: str, target: Guest) -> bool:
-    """Whether there is anything to do about a part in a machine. Ansible tells the start of skipped tasks too."""
-    if part == KEYS:
-        return bool(target.keys)
-    return part != SUPERVISION or target.supervised or target.supervised_before
-
-
-def _objection(
-    target: Guest, ssh: SshSettings, tell: Callable[[Key, str], None]
-) -> dict[str, PartOutcome] | None:
+def _objection(target: Guest, ssh: SshSettings, tell: Tell) -> dict[str, PartOutcome] | None:
     """Why nothing must be sent to a machine; None if it may."""
-    if objection := firewall.firewall_objection(target, ssh, tell):
-        return {FIREWALL: objection}
-    if reason := keys.key_objection(target, ssh):
-        return {KEYS: PartOutcome(status="refused", message=reason)}
+    for part in PARTS:
+        if objection := part.objection(target, ssh, tell):
+            return {part.name: objection}
     return None
 
 
 def _outcomes(target: Guest, results: Mapping[str, TaskResult], output: str) -> dict[str, PartOutcome]:
-    found = {FIREWALL: firewall.outcome(target, results, output)}
-    for part, outcome in (
-        (KEYS, keys.outcome(target, results)),
-        (SUPERVISION, supervision.outcome(target, results)),
-    ):
-        if outcome is not None:
-            found[part] = outcome
-    return found
+    found = ((part.name, part.outcome(target, results, output)) for part in PARTS)
+    return {name: outcome for name, outcome in found if outcome is not None}
 
 
 def _reading(target: Guest, results: Mapping[str, TaskResult], output: str) -> InsideReading:
@@ -152,24 +136,20 @@ def _reading(target: Guest, results: Mapping[str, TaskResult], output: str) -> I
         ]
         problems.append("; ".join(failed) or f"{target.name}: {output}")
 
-    def differences(part: str) -> tuple[str, ...]:
-        outcome = outcomes.get(part)
-        if outcome is None or outcome.status != "changed":
-            return ()
-        return outcome.differences or (f"the {part} differs",)
-
     return InsideReading(
         problem="; ".join(problems),
         other_host_key=any(
             is_other_host_key(result) for result in results.values() if result.kind == "unreachable"
         ),
-        firewall=differences(FIREWALL),
-        keys=differences(KEYS),
+        differs={
+            part: outcome.differences or (f"the {part} differs",)
+            for part, outcome in outcomes.items()
+            if outcome.status == "changed"
+        },
         foreign_keys=keys.foreign_keys(results),
-        supervision=differences(SUPERVISION),
         due=None if isinstance(due, str) else due,
         alerts=None if isinstance(alerts, str) else alerts,
     )
 
 
-_PART_OF = {firewall.LOAD: FIREWALL, keys.BRING: KEYS, supervision.SUPERVISE: SUPERVISION}
+_PART_OF = {part.task: part for part in PARTS}

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from orchestrator.guests.answers import UnreadableAnswer, lines_of, told
 from orchestrator.guests.guest import Guest
+from orchestrator.guests.inside import SUPERVISION
 from orchestrator.guests.outcome import PartOutcome, has_timed_out, reason_of
+from orchestrator.guests.part import Part
 from orchestrator.guests.playbooks import TaskResult
 
 SUPERVISE = "Bring the supervision to what is wanted"
@@ -39,3 +41,13 @@ def outcome(target: Guest, results: Mapping[str, TaskResult]) -> PartOutcome | N
     if said[0] == "unchanged":
         return PartOutcome(status="unchanged")
     return PartOutcome(status="changed", differences=told(said[1:]))
+
+
+PART = Part(
+    name=SUPERVISION,
+    task=SUPERVISE,
+    outcome=lambda guest, results, _: outcome(guest, results),
+    concerns=lambda guest: guest.supervised or guest.supervised_before,
+    details=lambda guest: {"supervised": guest.supervised},
+)
+"""The supervision, as the playbooks bring it about."""

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 
 from orchestrator.resources.attributes import ATTRIBUTES, BOOKKEEPING, OPTION, SIZE
 from orchestrator.resources.change import QUIET, Change, ChangeClass, Effect
-from orchestrator.resources.kinds import KINDS
+from orchestrator.resources.kinds import GUEST_KINDS, KINDS
 
 WORST_FIRST = (ChangeClass.MAJOR, ChangeClass.SIGNIFICANT, ChangeClass.STANDARD)
 
@@ -82,8 +82,7 @@ RULES: tuple[ClassRule, ...] = (
         ClassRule(
             effects=_of(Effect.UPDATE),
             what=kind.changes,
-            change_class=kind.change_class,
-            reason=kind.class_reason,
+            **kind.judged._asdict(),
         )
         for kind in KINDS
     ),
@@ -98,23 +97,11 @@ RULES: tuple[ClassRule, ...] = (
         what=("backup", "updates excluded", "offer", "SSH keys"),
         **OPTION._asdict(),
     ),
-    ClassRule(
-        effects=_of(Effect.FIREWALL),
-        change_class=ChangeClass.STANDARD,
-        reason="a firewall rule: tried first, and taken back if the way in is lost",
+    *(
+        ClassRule(effects=_of(kind.effect), what=(kind.part,), **kind.judged._asdict())
+        for kind in GUEST_KINDS
     ),
-    ClassRule(
-        effects=_of(Effect.GUEST),
-        what=("SSH keys",),
-        change_class=ChangeClass.STANDARD,
-        reason="who may log in: the last way in is never taken away",
-    ),
-    ClassRule(
-        effects=_of(Effect.GUEST),
-        change_class=ChangeClass.STANDARD,
-        reason="the provider's own supervision (art. 3.8.1)",
-        counted=False,
-    ),
+    ClassRule(effects=_of(Effect.GUEST), what=("SSH host key",), **BOOKKEEPING._asdict()),
     ClassRule(
         effects=_of(Effect.SNAPSHOT),
         change_class=ChangeClass.STANDARD,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import IPv4Address
 
-from orchestrator.guests.rules import describe_changes
-from orchestrator.planning.inside import new_supervision
 from orchestrator.planning.notes_room import notes_refusal
 from orchestrator.planning.refusals import (
     address_conflict,
@@ -18,9 +16,10 @@ from orchestrator.planning.refusals import (
     only_on,
 )
 from orchestrator.resources.attributes import ATTRIBUTES
-from orchestrator.resources.change import FIREWALL, Change, Effect, NewMachine
+from orchestrator.resources.change import Change, Effect, NewMachine
 from orchestrator.resources.desired import DesiredMachine
-from orchestrator.resources.kinds import KINDS, asked_of_kinds
+from orchestrator.resources.kinds import GUEST_KINDS, KINDS, asked_of_kinds
+from orchestrator.resources.machine import new_mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 
 
@@ -55,13 +54,11 @@ def creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address |
     )
     return (
         Change(effect=Effect.CREATE, what="machine", after=made),
-        Change(
-            effect=Effect.FIREWALL if desired.power == "running" else Effect.WAITING,
-            what=FIREWALL,
-            thing=FIREWALL,
-            after=tuple(describe_changes(None, desired.policy)),
+        *(
+            change if desired.power == "running" else replace(change, effect=Effect.WAITING)
+            for kind in GUEST_KINDS
+            if (change := kind.change(desired, None, new_mark(desired)))
         ),
-        *new_supervision(desired),
         *image_notices(desired, site),
     )
 

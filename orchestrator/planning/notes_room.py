@@ -7,10 +7,10 @@ from ipaddress import IPv4Address
 
 from orchestrator.counting import counted
 from orchestrator.guests.keys import fingerprints
-from orchestrator.guests.rules import policy_to_data
 from orchestrator.resources.backup import LONGEST_TEMPLATE, ArchiveMark, notes_template
 from orchestrator.resources.change import BACKUP, Change, Effect
 from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.kinds import GUEST_KINDS
 from orchestrator.resources.machine import applied, new_mark
 from orchestrator.resources.marks import MAXIMUM_LENGTH
 from orchestrator.resources.notes import notes_length, without_marks
@@ -72,10 +72,10 @@ def notes_refusal(
         ready=True,
         slots={name: mark.slots.get(name, "virtio15") for name, _ in desired.disks},
         applied=applied(desired, address),
-        firewall=policy_to_data(desired.policy),
-        keys=fingerprints(desired.ssh_keys),
-        supervised=desired.supervised,
+        keys=fingerprints(desired.ssh_keys),  # those of delivery are noted whatever the offer
     )
+    for kind in GUEST_KINDS:
+        full = kind.note(full, desired)
     later = 0 if mark.firewall == full.firewall else _LATER + (0 if full.host_keys else _HOST_KEYS)
     length = notes_length(full, notes) + later
     if length <= MAXIMUM_LENGTH:

@@ -12,19 +12,15 @@ from orchestrator.contract.calendar import paris_time
 from orchestrator.contract.snapshots import SNAPSHOT_DAYS
 from orchestrator.resources.attributes import BY_NAME
 from orchestrator.resources.backup import retention_words
-from orchestrator.resources.change import BACKUP, FIREWALL, SUPERVISION, Change, Effect, NewMachine, Restart
-from orchestrator.resources.key_names import NamedKey, key_words
-from orchestrator.resources.kinds import KINDS
+from orchestrator.resources.change import BACKUP, FIREWALL, Change, Effect, NewMachine, Restart
+from orchestrator.resources.kinds import GUEST_KINDS, KINDS
 from orchestrator.resources.machine import EXCLUDED, size_words
 
 BETWEEN_RULES = "; "
 """What stands between the rules of a firewall's change: no rule holds it. Where there is room, each has its line."""
 
 _BETWEEN = {EXCLUDED: " ", "tags": ", "}
-_SUPERVISED: Mapping[object, str] = {
-    True: "node exporter, for the provider's monitoring alone (art. 3.8.1)",
-    False: "none: it is no longer part of the subscription",
-}
+_INSIDE = {kind.part: kind for kind in GUEST_KINDS}
 _SINCE = {"suspension": "suspended ", "service": "retired "}
 _NOTHING = {BACKUP: "off", EXCLUDED: "none", FIREWALL: "closed but for the provider"}
 """How nothing reads where it is a value of its own."""
@@ -35,10 +31,9 @@ def sides(change: Change) -> tuple[str | None, str | None]:
     before, after = change.before, change.after
     if change.what.startswith("snapshot "):
         return _snapshot(change)
-    if change.what == SUPERVISION and not isinstance(before, tuple):
-        return _SUPERVISED.get(before), _SUPERVISED.get(after)
-    if any(isinstance(side, tuple) and side and isinstance(side[0], NamedKey) for side in (before, after)):
-        return key_words(_keys(before), _keys(after))
+    inside = _INSIDE.get(change.what)
+    if inside and (told := inside.words(before, after)):
+        return told
     first, second = _words(change.what, before), _words(change.what, after)
     attribute = BY_NAME.get(change.what)
     if first == second and attribute and attribute.change_words and before is not None and after is not None:
@@ -68,10 +63,6 @@ def _created(new: NewMachine) -> Iterator[str]:
     if new.backup_days is not None:
         yield f"backup {retention_words(new.backup_days)}"
     yield from (kind.words(new.kinds[kind.name]) for kind in KINDS if kind.name in new.kinds)
-
-
-def _keys(side: object) -> tuple[NamedKey, ...]:
-    return side if isinstance(side, tuple) else ()
 
 
 def _words(what: str, value: object) -> str | None:

@@ -13,13 +13,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass as model
 
 from orchestrator.proxmox import PropertyString
-from orchestrator.resources.change import ChangeClass
+from orchestrator.resources.change import ChangeClass, Judged
 from orchestrator.resources.marks import EXACT, Label, Line
 from orchestrator.subscriptions.model import format_mebibytes
 
@@ -61,14 +61,6 @@ class Applied:
     kinds: dict[Label, dict[Line, bool | int | Line | None]] = Field(default_factory=dict)
     disks: dict[Label, Count] = Field(default_factory=dict)
     power: Literal["running", "stopped"] | None = None
-
-
-class Judged(NamedTuple):
-    """What a change of an attribute is to the contract (article 3.8.4)."""
-
-    change_class: ChangeClass
-    reason: str
-    counted: bool = True
 
 
 SIZE = Judged(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Asked = Mapping[str, bool | int | str | None]
 """What a file asks of a kind of thing that belongs to a machine, as values."""
@@ -68,8 +68,7 @@ class NewMachine:
 
 
 MACHINE, SNAPSHOT, BACKUP, UPDATES = "machine", "snapshot", "backup", "updates"
-SUPERVISION, SSH_KEYS = "supervision", "keys"
-THINGS = (MACHINE, SNAPSHOT, BACKUP, UPDATES, FIREWALL, SSH_KEYS, SUPERVISION)
+THINGS = (MACHINE, SNAPSHOT, BACKUP, UPDATES)
 """What changes are attributes of, besides the kinds of :mod:`orchestrator.resources.kinds`: the KIND of addresses."""
 
 
@@ -95,6 +94,14 @@ class ChangeClass(StrEnum):
     STANDARD = "standard"
     SIGNIFICANT = "significant"
     MAJOR = "major"
+
+
+class Judged(NamedTuple):
+    """What changes of an attribute, or of a kind of thing, are to the contract (article 3.8.4)."""
+
+    change_class: ChangeClass
+    reason: str
+    counted: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

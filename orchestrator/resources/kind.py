@@ -7,13 +7,16 @@ applying makes their calls, marks and histories name it, the privileges that it 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
 
+from orchestrator.resources.change import Change, Effect
+
 if TYPE_CHECKING:
+    from orchestrator.guests.inside import InsideReading
     from orchestrator.proxmox import Cluster, ClusterState, Need
-    from orchestrator.resources.change import Asked, Change, ChangeClass
+    from orchestrator.resources.change import Asked, Judged
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.notes import Mark
     from orchestrator.resources.observed import ObservedMachine
@@ -42,13 +45,30 @@ class Step:
     calls: tuple[Call, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Edit:
+    """One change of a machine's configuration with what it takes in Proxmox.
+
+    Attributes:
+        change: how it reads in a plan. None for settings that only we care about (marks, protection).
+        params: parameters of ``PUT .../config``.
+        resize: a slot and its new size in GiB, for ``PUT .../resize``.
+        slot: a disk's name and slot to be noted in the mark.
+    """
+
+    change: Change | None
+    params: dict[str, str | int] = field(default_factory=dict)
+    resize: tuple[str, int] | None = None
+    slot: tuple[str, str] | None = None
+
+
 class ResourceKind(ABC, Generic[Found]):
     """A kind of thing that belongs to a machine.
 
     Attributes:
         name: in marks, errors and messages.
         changes: how plans name what it changes.
-        change_class, class_reason: the contract's class of these changes (article 3.8.4), and why.
+        judged: what these changes are to the contract (article 3.8.4).
         where: where people see in Proxmox who else changes it.
         needs: the privileges that it needs besides those that every plan needs.
         leaving: what becomes of it when its machine leaves its file, for people; empty if nothing does.
@@ -56,8 +76,7 @@ class ResourceKind(ABC, Generic[Found]):
 
     name: ClassVar[str]
     changes: ClassVar[tuple[str, ...]]
-    change_class: ClassVar[ChangeClass]
-    class_reason: ClassVar[str]
+    judged: ClassVar[Judged]
     where: ClassVar[str]
     needs: ClassVar[tuple[Need, ...]] = ()
     leaving: ClassVar[str] = ""
@@ -114,3 +133,68 @@ class ResourceKind(ABC, Generic[Found]):
         got = mark == self.note(mark, there=bool(asked))
         noted = mark.applied.kinds.get(self.name, {}) if mark.applied else {}
         return mark.ready and got and noted == asked
+
+
+class GuestKind(ABC):
+    """A kind of thing inside a machine. A part of the playbook for machines brings it to what is asked, over SSH.
+
+    All parts of all machines are one Ansible run, so a kind names its part (:class:`orchestrator.guests.part.Part`) and
+    has no steps of its own; the mark says what was brought into the guest.
+
+    Attributes:
+        name: in addresses.
+        part: the part's name: what plans and the history call it.
+        effect: of its changes.
+        judged: what its changes are to the contract (article 3.8.4).
+        waits: what is told of a change while the machine does not run.
+    """
+
+    name: ClassVar[str]
+    part: ClassVar[str]
+    effect: ClassVar[Effect] = Effect.GUEST
+    judged: ClassVar[Judged]
+    waits: ClassVar[str] = "done when the machine has started"
+
+    @abstractmethod
+    def change(self, desired: DesiredMachine, observed: ObservedMachine | None, mark: Mark) -> Change | None:
+        """What leads from what the mark knows of the guest to what the file asks for; None if nothing does.
+
+        Args:
+            desired: the file's side.
+            observed: the machine; None if it is to be made.
+            mark: what is known to have been brought into the guest.
+        """
+
+    @abstractmethod
+    def note(self, mark: Mark, desired: DesiredMachine) -> Mark:
+        """The mark once the guest is as the file asks."""
+
+    def kept(self, observed: ObservedMachine, mark: Mark) -> Mark:
+        """The mark with what the configuration alone knows, before that is written."""
+        return mark
+
+    def edits(self, desired: DesiredMachine, observed: ObservedMachine, mark: Mark) -> Iterator[Edit]:
+        """What of it stands in the machine's configuration as well."""
+        yield from ()
+
+    def notices(self, reading: InsideReading) -> Iterator[Change]:
+        """What was seen in the guest and is left alone."""
+        yield from ()
+
+    def words(self, before: object, after: object) -> tuple[str | None, str | None] | None:
+        """Both sides of a change for people; None where they are told as they are."""
+        return None
+
+    def changed(
+        self, before: object, after: object, *, drift: bool = False, why: str | None = None
+    ) -> Change:
+        """A change of it."""
+        return Change(
+            effect=self.effect,
+            what=self.part,
+            thing=self.name,
+            before=before,
+            after=after,
+            drift=drift,
+            why=why,
+        )

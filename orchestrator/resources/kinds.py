@@ -8,23 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.proxmox import ProxmoxError, TlsRefused, TokenRefused, Unreachable
 from orchestrator.resources.change import SNAPSHOT, THINGS
+from orchestrator.resources.guest_firewall import GUEST_FIREWALL
+from orchestrator.resources.node_exporter import SUPERVISION
 from orchestrator.resources.ownership import claimed
 from orchestrator.resources.redundancy import REDUNDANCY
+from orchestrator.resources.ssh_keys import SSH_KEYS
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, Need
     from orchestrator.resources.change import Asked
     from orchestrator.resources.desired import DesiredMachine
-    from orchestrator.resources.kind import ResourceKind
+    from orchestrator.resources.kind import GuestKind, ResourceKind
     from orchestrator.resources.observed import ObservedMachine, ObservedSite
 
 KINDS: tuple[ResourceKind[Any], ...] = (REDUNDANCY,)
 """In the order in which they are made."""
 
+GUEST_KINDS: tuple[GuestKind, ...] = (GUEST_FIREWALL, SSH_KEYS, SUPERVISION)
+"""In the order of the playbook."""
+
 APART = (SNAPSHOT, *(kind.name for kind in KINDS))
 """What can be applied without the rest of its machine."""
 
-EVERY_THING = (*THINGS, *(kind.name for kind in KINDS))
+EVERY_THING = (*THINGS, *(kind.name for kind in GUEST_KINDS), *(kind.name for kind in KINDS))
 """Every kind of thing that a change can be made to."""
 
 

@@ -11,20 +11,18 @@ Nothing here can erase or replace. What Proxmox cannot change in place yields a 
 from __future__ import annotations
 
 import re
-import urllib.parse
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import Reason
-from orchestrator.guests.keys import is_public_key
 from orchestrator.proxmox import disk_objection, parse_disk
 from orchestrator.resources.attributes import ATTRIBUTES, Applied, Attribute
-from orchestrator.resources.change import SSH_KEYS, Change, Effect
+from orchestrator.resources.change import Change, Effect
 from orchestrator.resources.desired import DesiredMachine, pool_of
-from orchestrator.resources.key_names import NamedKey
-from orchestrator.resources.kinds import asked_of_kinds
+from orchestrator.resources.kind import Edit
+from orchestrator.resources.kinds import GUEST_KINDS, asked_of_kinds
 from orchestrator.resources.notes import Mark
 
 if TYPE_CHECKING:
@@ -49,23 +47,6 @@ RESTART_KEYS = frozenset(key for attribute in ATTRIBUTES for key in attribute.at
 CLOUD_INIT_KEYS = frozenset({"ipconfig0", "nameserver", "ciuser"})
 """Those of them that Proxmox makes current at once, though the guest reads them at its next start. SSH keys are not
 among them: they are changed in the running guest, and cloud-init finds nothing to add at its next start."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Edit:
-    """One change with what it takes in Proxmox.
-
-    Attributes:
-        change: how it reads in a plan. None for settings that only we care about (marks, protection).
-        params: parameters of ``PUT .../config``.
-        resize: a slot and its new size in GiB, for ``PUT .../resize``.
-        slot: a disk's name and slot to be noted in the mark.
-    """
-
-    change: Change | None
-    params: dict[str, str | int] = field(default_factory=dict)
-    resize: tuple[str, int] | None = None
-    slot: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,42 +92,6 @@ def _setting(attribute: Attribute[Any], sides: _Sides) -> Iterator[Edit]:
             attribute.name, found, wanted, drift=noted is not None and sides.was_applied(*noted)
         )
         yield Edit(change=change, params=attribute.write(config, wanted))
-
-
-def keys_in_config(observed: ObservedMachine) -> tuple[str, ...]:
-    """The public SSH keys that cloud-init puts into a guest."""
-    return keys_in(observed.config.effective("sshkeys"))
-
-
-def keys_in(sshkeys: str | None) -> tuple[str, ...]:
-    """The public SSH keys of Proxmox's setting ``sshkeys``; lines that somebody wrote with options are left out."""
-    # Proxmox parts them where a line ends, and nowhere else.
-    return tuple(line for line in urllib.parse.unquote(sshkeys or "").split("\n") if is_public_key(line))
-
-
-def _ssh_keys(sides: _Sides) -> Iterator[Edit]:
-    observed = {NamedKey.of(key) for key in keys_in_config(sides.observed)}
-    wanted = {NamedKey.of(key) for key in sides.desired.ssh_keys}
-    if observed == wanted:
-        return
-    before, after = (tuple(sorted(keys)) or None for keys in (observed, wanted))
-    offer = sides.desired.offer
-    if sides.mark.ready and not offer.terms.keys:
-        yield Edit(
-            change=Change(
-                effect=Effect.NOTICE,
-                what="SSH keys",
-                thing=SSH_KEYS,
-                before=before,
-                after=after,
-                why="keys are installed at delivery; managing them afterwards is not part of "
-                f"{offer} (art. {offer.terms.article}): the client changes them in the machine",
-            )
-        )
-        return
-    lines = "\n".join(sides.desired.ssh_keys)
-    change = Change(effect=Effect.UPDATE, what="SSH keys", thing=SSH_KEYS, before=before, after=after)
-    yield Edit(change=change, params={"sshkeys": urllib.parse.quote(lines, safe="")})
 
 
 def is_cloud_init(value: str) -> bool:
@@ -205,18 +150,23 @@ def _tags(sides: _Sides) -> Iterator[Edit]:
 
 
 def _disks(sides: _Sides) -> Iterator[Edit]:
-    ours = _cloud_init_slot(sides)
-    free = [slot for slot in _DATA_SLOTS if slot != ours and not sides.taken(slot)]
+    free = _free_slots(sides)
     wanted_names = {name for name, _ in sides.desired.disks}
     for index, (name, size) in enumerate(sides.desired.disks):
         slot = sides.mark.slots.get(name) or (SYSTEM_SLOT if index == 0 else None)
         if slot is None:
-            yield _new_disk(sides, name, size, free.pop(0) if free else None)
+            yield _new_disk(sides, name, size, next(free, None))
         else:
             yield from _existing_disk(sides, name, size, slot)
     for name in sorted(sides.mark.slots.keys() - wanted_names):
         if sides.read(sides.mark.slots[name]):
             yield Edit(change=_removed_disk(sides, name))
+
+
+def _free_slots(sides: _Sides) -> Iterator[str]:
+    """Slots for new disks; looked for only where one is needed."""
+    ours = _cloud_init_slot(sides)
+    yield from (slot for slot in _DATA_SLOTS if slot != ours and not sides.taken(slot))
 
 
 def _new_disk(sides: _Sides, name: str, size: int, slot: str | None) -> Edit:
@@ -325,7 +275,7 @@ def _image(sides: _Sides) -> Iterator[Edit]:
         )
 
 
-_BESIDE = (_ssh_keys, _cloud_init_drive, _unseen, _tags, _disks)
+_BESIDE = (_cloud_init_drive, _unseen, _tags, _disks)
 """What is no row of the table: it depends on the mark, or on what else is in the configuration."""
 
 _BESIDE_ADOPTED = (_tags, _disks)
@@ -346,6 +296,8 @@ def edits(desired: DesiredMachine, observed: ObservedMachine, mark: Mark, addres
     for attribute in ATTRIBUTES:
         if attribute.adoptable or not mark.adopted:
             found += _setting(attribute, sides)
+    for kind in () if mark.adopted else GUEST_KINDS:
+        found += kind.edits(desired, observed, mark)
     for beside in _BESIDE_ADOPTED if mark.adopted else _BESIDE:
         found += beside(sides)
     return found

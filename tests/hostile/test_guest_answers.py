@@ -72,7 +72,7 @@ def test_an_honest_machine_is_read() -> None:
     assert found.due is not None
     assert [(package.name, package.security) for package in found.due.packages] == [("openssl", True)]
     assert found.foreign_keys == ("? ssh-rsa SHA256:y bob",)
-    assert found.firewall == ("+ tcp dport 80 accept",)
+    assert found.differs["firewall"] == ("+ tcp dport 80 accept",)
 
 
 @pytest.mark.parametrize(
@@ -170,14 +170,14 @@ def test_a_line_ends_where_the_machine_ended_it() -> None:
     found = _read(
         {keys.BRING: "would-change\n? ssh-rsa SHA256:y a\x85- ssh-rsa SHA256:z b\u2028+ ssh-rsa c\x0b- x"}
     )
-    assert found.keys == ("the SSH keys differs",)
+    assert found.differs["SSH keys"] == ("the SSH keys differs",)
     assert len(found.foreign_keys) == 1
 
 
 @pytest.mark.parametrize("task", [keys.BRING, supervision.SUPERVISE, firewall.LOAD])
 def test_what_differs_is_told_up_to_a_number_of_lines_of_a_length(task: str) -> None:
     found = _read({task: "would-change\n" + f"- {'x' * 2000}\n? y\n" * 5000})
-    for told in (found.keys, found.supervision, found.firewall, found.foreign_keys):
+    for told in (*found.differs.values(), found.foreign_keys):
         assert len(told) <= MOST_DIFFERENCES + 1
         assert all(len(line) <= LONGEST_WORDS for line in told)
 

@@ -64,7 +64,7 @@ def test_a_right_machine_shows_nothing_and_a_second_run_changes_nothing(
     guest: NamespaceGuest, target: Guest
 ) -> None:
     reading = look(guest, target)
-    assert (reading.problem, reading.firewall, reading.keys, reading.foreign_keys) == ("", (), (), ())
+    assert (reading.problem, reading.differs, reading.foreign_keys) == ("", {}, ())
     assert reading.due is not None and not reading.due.interrupted
     again = configure_machines([target], guest.ssh())[target.key]
     assert {outcome.status for outcome in again.values()} == {"unchanged"}
@@ -87,8 +87,8 @@ def test_rules_and_keys_changed_by_hand_are_shown_and_brought_back(
     keys.write_text(keys.read_text().replace(alice, "") + carol)
     before = (guest.rules(), keys.read_text())
     reading = look(guest, target)
-    assert reading.firewall == ("+ tcp dport 3389 accept",)
-    assert [line.split()[0] for line in reading.keys] == ["-"], "the file's own is missing"
+    assert reading.differs["firewall"] == ("+ tcp dport 3389 accept",)
+    assert [line.split()[0] for line in reading.differs["SSH keys"]] == ["-"], "the file's own is missing"
     assert len(reading.foreign_keys) == 1 and reading.foreign_keys[0].startswith("? ssh-ed25519 SHA256:")
     assert (guest.rules(), keys.read_text()) == before, "a look changes nothing"
     outcomes = configure_machines([target], guest.ssh())[target.key]
@@ -112,7 +112,7 @@ def test_what_the_firewall_drops_is_counted_and_begins_anew_with_new_rules(
     assert 1 <= new.refused_ssh < new.dropped
     assert guest.probe(("tcp", STRANGER, 443), ("tcp", MANAGEMENT, 22)) == ["open", "open"]
     assert since_last(alerts(guest), now).refused_ssh == 0, "what is let in is no alert"
-    assert look(guest, target).firewall == (), "what was counted is no difference"
+    assert "firewall" not in look(guest, target).differs, "what was counted is no difference"
 
     other = replace(target, policy=replace(target.policy, open=()))
     configure_machines([other], guest.ssh())

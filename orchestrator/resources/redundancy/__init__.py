@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import Need, RedundancySettings, read_redundancy
-from orchestrator.resources.change import Asked, Change, ChangeClass, Effect
+from orchestrator.resources.change import Asked, Change, ChangeClass, Effect, Judged
 from orchestrator.resources.desired import Redundancy
 from orchestrator.resources.kind import ResourceKind, Step
 from orchestrator.resources.redundancy.availability import end_resource, resource_steps
@@ -58,8 +58,9 @@ class RedundancyKind(ResourceKind[ObservedRedundancy]):
 
     name = "redundancy"
     changes = (HARDWARE, SECOND_SITE)
-    change_class = ChangeClass.SIGNIFICANT
-    class_reason = "what survives a failure changes: prepared, and tested with the client"
+    judged = Judged(
+        ChangeClass.SIGNIFICANT, "what survives a failure changes: prepared, and tested with the client"
+    )
     where = "Datacenter > HA and Replication"
     needs = (*HARDWARE_NEEDS, *SECOND_SITE_NEEDS)
     leaving = "the HA manager lets go of it, replicated copies stay"
