@@ -62,6 +62,44 @@ class Edit:
     slot: tuple[str, str] | None = None
 
 
+class ClientKind(ABC):
+    """A kind of thing that a client has at a site for all its machines: made before the first of them is.
+
+    Attributes:
+        name: in addresses and messages.
+        where: where people see in Proxmox who else changes it.
+        needs: the privileges that it needs.
+    """
+
+    name: ClassVar[str]
+    where: ClassVar[str]
+    needs: ClassVar[tuple[Need, ...]] = ()
+
+    @abstractmethod
+    def steps(self, client: str, state: ClusterState) -> list[Step]:
+        """What makes it at a site, where it is not there."""
+
+    @abstractmethod
+    def look(self, cluster: Cluster, state: ClusterState) -> ClusterState:
+        """The site's state with what there is of it now.
+
+        Raises:
+            ProxmoxError: it could not be read.
+        """
+
+    @abstractmethod
+    def joining(self, desired: DesiredMachine, observed: ObservedMachine) -> Change | None:
+        """The change that makes a machine part of it; None if it is."""
+
+    @abstractmethod
+    def join(self, cluster: Cluster, desired: DesiredMachine, observed: ObservedMachine) -> Sequence[Call]:
+        """What makes a machine part of it, as it is now.
+
+        Raises:
+            ProxmoxError: it could not be read.
+        """
+
+
 class ResourceKind(ABC, Generic[Found]):
     """A kind of thing that belongs to a machine.
 
