@@ -53,7 +53,7 @@ from orchestrator.proxmox.errors import (
     Unreachable,
     Unusable,
 )
-from orchestrator.proxmox.privileges import Need, check_privileges, read_version
+from orchestrator.proxmox.privileges import Need, read_version
 from orchestrator.proxmox.properties import (
     Disk,
     PropertyString,
@@ -129,7 +129,6 @@ __all__ = [
     "VmSnapshot",
     "VmSummary",
     "can_snapshot",
-    "check_privileges",
     "disk_objection",
     "frozen_by",
     "guest_interfaces",

@@ -62,18 +62,26 @@ class Edit:
     slot: tuple[str, str] | None = None
 
 
-class ClientKind(ABC):
-    """A kind of thing that a client has at a site for all its machines: made before the first of them is.
+class AnyKind(ABC):
+    """What is said of every kind of thing.
 
     Attributes:
-        name: in addresses and messages.
-        where: where people see in Proxmox who else changes it.
+        name: in addresses, marks, errors and messages.
         needs: the privileges that it needs.
     """
 
     name: ClassVar[str]
-    where: ClassVar[str]
     needs: ClassVar[tuple[Need, ...]] = ()
+
+
+class ClientKind(AnyKind):
+    """A kind of thing that a client has at a site for all its machines: made before the first of them is.
+
+    Attributes:
+        where: where people see in Proxmox who else changes it.
+    """
+
+    where: ClassVar[str]
 
     @abstractmethod
     def steps(self, client: str, state: ClusterState) -> list[Step]:
@@ -100,23 +108,19 @@ class ClientKind(ABC):
         """
 
 
-class ResourceKind(ABC, Generic[Found]):
+class ResourceKind(AnyKind, Generic[Found]):
     """A kind of thing that belongs to a machine.
 
     Attributes:
-        name: in marks, errors and messages.
         changes: how plans name what it changes.
         judged: what these changes are to the contract (article 3.8.4).
         where: where people see in Proxmox who else changes it.
-        needs: the privileges that it needs besides those that every plan needs.
         leaving: what becomes of it when its machine leaves its file, for people; empty if nothing does.
     """
 
-    name: ClassVar[str]
     changes: ClassVar[tuple[str, ...]]
     judged: ClassVar[Judged]
     where: ClassVar[str]
-    needs: ClassVar[tuple[Need, ...]] = ()
     leaving: ClassVar[str] = ""
 
     @abstractmethod
@@ -173,21 +177,19 @@ class ResourceKind(ABC, Generic[Found]):
         return mark.ready and got and noted == asked
 
 
-class GuestKind(ABC):
+class GuestKind(AnyKind):
     """A kind of thing inside a machine. A part of the playbook for machines brings it to what is asked, over SSH.
 
     All parts of all machines are one Ansible run, so a kind names its part (:class:`orchestrator.guests.part.Part`) and
     has no steps of its own; the mark says what was brought into the guest.
 
     Attributes:
-        name: in addresses.
         part: the part's name: what plans and the history call it.
         effect: of its changes.
         judged: what its changes are to the contract (article 3.8.4).
         waits: what is told of a change while the machine does not run.
     """
 
-    name: ClassVar[str]
     part: ClassVar[str]
     effect: ClassVar[Effect] = Effect.GUEST
     judged: ClassVar[Judged]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestrator.proxmox import check_privileges, read_cluster
+from orchestrator.proxmox import read_cluster
 from orchestrator.resources.judging import judged, unlisted, unlisted_places, without_twins
 from orchestrator.resources.machine_reading import (
     Found,
@@ -23,6 +23,7 @@ from orchestrator.resources.machine_reading import (
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.oddity import oddity
 from orchestrator.resources.ownership import claimed
+from orchestrator.resources.privileges import check_privileges
 from orchestrator.resources.register import register_of
 from orchestrator.resources.scope import EVERYBODY, Scope, looks_ours, namesakes
 

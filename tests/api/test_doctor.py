@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
-from orchestrator.proxmox import Cluster, PermissionDenied, ProxmoxError, TaskFailed, check_privileges
-from orchestrator.proxmox.privileges import TABLE, role_privileges
+from orchestrator.proxmox import Cluster, PermissionDenied, ProxmoxError, TaskFailed
+from orchestrator.resources.privileges import TABLE, check_privileges, role_privileges
 from orchestrator.resources.redundancy import REDUNDANCY
 from tests.api.desk import Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve

@@ -13,7 +13,6 @@ from orchestrator.proxmox import (
     NotFound,
     PermissionDenied,
     Unreachable,
-    check_privileges,
     guest_interfaces,
     ping_agent,
     read_cluster,
@@ -21,6 +20,7 @@ from orchestrator.proxmox import (
     read_vm,
 )
 from orchestrator.proxmox.cluster_state import NodeSummary, VmSummary
+from orchestrator.resources.privileges import check_privileges
 from tests.api.fakepve_handle import FakePve
 
 EVERYTHING = [
