@@ -16,6 +16,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -52,6 +53,10 @@ class Recorded:
         """Answer a read, decoding its JSON as from the wire."""
         self.calls += 1
         return json.loads(self._answers[path])
+
+    def get_later(self, path: str) -> Callable[[], Any]:
+        """As it does, decoded later."""
+        return lambda: self.get(path)
 
 
 def _record(desired: tuple[DesiredMachine, ...]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Entry point: ``orchestrator`` and ``python -m orchestrator``."""
 
+import atexit
 import gc
 import os
 import sys
@@ -11,9 +12,12 @@ from orchestrator.cli.diagnostics import write_on_any_terminal
 def tune_collector() -> None:
     """Let the garbage collector look less often: a plan's values are many, make no cycles, and live to its end.
 
-    With the usual thresholds, ten times the machines took sixteen times as long (``bench.plan_size``).
+    With the usual thresholds, ten times the machines took sixteen times as long (``bench.plan_size``). At the very end,
+    after everything else that runs at exit, what is left is not looked through any more: the system takes it back. That
+    look alone takes 0.1 s after a plan of 1,000 machines. Files and connections are closed by whoever opened them.
     """
     gc.set_threshold(200_000, 50, 50)
+    atexit.register(gc.freeze)
 
 
 def tune_threads() -> None:
@@ -22,6 +26,11 @@ def tune_threads() -> None:
     While files are read and understood in one thread, the next call to a hypervisor waits for that.
     """
     sys.setswitchinterval(0.0005)
+
+
+def leave_plugins_out() -> None:
+    """Let no package that happens to be installed beside take part in reading files, nor pydantic look for one."""
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 
 
 def open_standard_streams() -> None:
@@ -48,6 +57,7 @@ def main() -> None:
     open_standard_streams()
     tune_collector()
     tune_threads()
+    leave_plugins_out()
     write_on_any_terminal()
     if "_ORCHESTRATOR_COMPLETE" in os.environ:
         from orchestrator.cli.completion import answer_shells

@@ -49,7 +49,7 @@ def run_machine(work: MachineWork) -> ObservedMachine:
         return take_over(work, plan.desired)
     standing = plan.desired.life.standing(work.around.now)
     if plan.observed and standing in (Standing.SUSPENDED, Standing.ENDED):
-        return take_out_of_service(work, _unmoved(work))
+        return take_out_of_service(work, _unmoved(work), plan.desired.life.why(work.around.now))
     if plan.apart:
         return _bring_apart(work, plan.desired, _unmoved(work))
     observed = _unmoved(work) if plan.observed else make(work, plan.desired)

@@ -5,34 +5,41 @@ from __future__ import annotations
 from orchestrator.applying.archive_tasks import make_backup
 from orchestrator.applying.clock import clock_of
 from orchestrator.applying.kinds_run import let_go
-from orchestrator.applying.machine_power import shut_down
+from orchestrator.applying.machine_power import put_out_of_service, shut_down
 from orchestrator.applying.machine_work import MachineWork
 from orchestrator.applying.stopped import Stopped
 from orchestrator.contract.calendar import day_in_paris
+from orchestrator.errors import Reason
 from orchestrator.resources.backup import ArchiveMark
 from orchestrator.resources.desired import OWNER_TAG, RETIRED_TAG, pool_of
 from orchestrator.resources.observed import ObservedMachine
 
 
-def take_out_of_service(work: MachineWork, observed: ObservedMachine) -> ObservedMachine:
+def take_out_of_service(work: MachineWork, observed: ObservedMachine, why: Reason) -> ObservedMachine:
     """Stop it, and nothing else (articles 9 and 10). That it ran is noted first: a kill must not lose it.
 
+    Args:
+        work: the machine's work.
+        observed: the machine.
+        why: why the contract has it stopped, with the article.
+
     Raises:
-        Stopped: it does not shut down, or its notes keep changing.
+        Stopped: its notes keep changing.
         ProxmoxError: the hypervisor refused.
     """
     if not observed.running:
         return work.look(observed)
     today = day_in_paris(work.around.now)
     observed = work.note_out_of_service(observed, lambda mark: mark.with_(suspended=mark.suspended or today))
-    return shut_down(work, observed)
+    return put_out_of_service(work, observed, why)
 
 
 def retire(work: MachineWork) -> ObservedMachine:
     """Stop a machine that left its file, back it up where it has backup, and keep it.
 
     Raises:
-        Stopped, ProxmoxError: as :func:`take_out_of_service`; or there is no room for its last backup.
+        Stopped: it does not shut down, its notes keep changing, or there is no room for its last backup.
+        ProxmoxError: the hypervisor refused.
     """
     assert work.plan.observed is not None  # noqa: S101  (only what exists is retired)
     observed = work.look(work.plan.observed)

@@ -22,7 +22,10 @@ app = typer.Typer(
             ),
             "update": Place("update:update", "Install updates now, with snapshot and rollback."),
             "updates": Place("updates:updates", "Show due updates, held-back machines and average delays."),
+            "request": Place("request:app", "Register clients' requests, list and close them."),
             "show": Place("show:show", "Show machines as they are, with their latest history."),
+            "figures": Place("figures:figures", "Show graphs of a machine: vCPU, RAM, disks, network."),
+            "watch": Place("watch:watch", "Observe which machines run, and record it."),
             "history": Place("history:history", "Show the history, or verify that nobody altered it."),
             "freeze": Place("freeze:freeze", "Stop all changes at every site at once, backups included."),
             "thaw": Place("freeze:thaw", "Resume changes at every site."),
@@ -42,6 +45,9 @@ app = typer.Typer(
                 "taking_over:import_", "Describe existing machines in a file, to take them over."
             ),
             "snapshot": Place("snapshot:app", "Take, list, delete and roll back snapshots of a machine."),
+            "outage": Place("declared:outage", "Record, end, correct and list outages (article 6)."),
+            "event": Place("declared:event", "Record and list excusable events (article 6)."),
+            "maintenance": Place("declared:maintenance", "Record and list planned maintenance (article 6)."),
             "backup": Place("backup:app", "Make, list, verify and restore backups."),
         }
     ),

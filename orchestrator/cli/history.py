@@ -12,6 +12,7 @@ from rich.cells import cell_len, set_cell_size
 from orchestrator.cli import session
 from orchestrator.contract.calendar import paris_time
 from orchestrator.counting import counted
+from orchestrator.history.changes import FORCED
 from orchestrator.operations import history as operation
 from orchestrator.shown import visible
 
@@ -116,4 +117,4 @@ def _row(entry: Entry) -> tuple[str, ...]:
 def _remark(entry: Entry) -> str:
     if entry.result == "begun":
         return _NO_END.format(site=visible(entry.site))
-    return "" if entry.result == "ok" else visible(entry.message)
+    return "" if entry.result == "ok" and entry.action != FORCED else visible(entry.message)

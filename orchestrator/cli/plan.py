@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli import session
-from orchestrator.cli.progress import EVENTS
-from orchestrator.operations import plan as operation
 from orchestrator.operations.plan_request import PlanRequest
 
 if TYPE_CHECKING:
@@ -92,6 +90,9 @@ def plan(
         history=history,
         save_to=out,
     )
+    from orchestrator.cli.progress import EVENTS
+    from orchestrator.operations import plan as operation  # not loaded for `--help`
+
     made = operation.plan(request, EVENTS)
     _print(made, format, show_unmanaged=show_unmanaged)
     if made.has_errors:

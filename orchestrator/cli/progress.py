@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.cli import session
 from orchestrator.cli.diagnostics import LogFormat, diagnostics
-from orchestrator.operations.run import Events, Show
+from orchestrator.operations.events import Events, Show
 from orchestrator.shown import visible
 
 if TYPE_CHECKING:

@@ -150,11 +150,28 @@ def _print(rows: list[dict[str, Any]], measured: Delays, days: int) -> None:
         if row["held"]:
             since = paris_time(dt.datetime.fromisoformat(row["held_since"]))
             out.print(f"    held back since {since}: {row['held']}", style="magenta")
+    for item in measured.waiting:
+        origin = "the client's request" if item.on_request else "publication"
+        out.print(
+            f"waiting: {item.client}/{item.machine}   {item.hours:.1f} working hours since {paris_time(item.since)} "
+            f"({origin}); {UPDATE_DELAY_HOURS} are over at {paris_time(item.due)}",
+            style="red" if item.hours > UPDATE_DELAY_HOURS else "yellow",
+        )
+    out.print(f"in the last {counted(days, 'day')}: {_measured_in_words(measured)}")
+
+
+def _measured_in_words(measured: Delays) -> str:
+    """The average of the contract, and over what: ``3 packages installed in 2 updates, 1 waiting, …``."""
     average = measured.average_hours
-    told = (
-        "none installed"
-        if average is None
-        else f"{len(measured.installed)} installed, on average {average:.1f} working hours"
-    )
-    contract = f"contract: {UPDATE_DELAY_HOURS}, art. 3.8.3"
-    out.print(f"in the last {counted(days, 'day')}: {told} after publication or request ({contract})")
+    words = [
+        f"{counted(measured.packages, 'package')} installed in {counted(len(measured.installed), 'update')}"
+        if measured.installed
+        else "none installed",
+        *([f"{len(measured.waiting)} waiting"] if measured.waiting else []),
+        *(
+            [f"on average {average:.1f} working hours after publication or request"]
+            if average is not None
+            else []
+        ),
+    ]
+    return f"{', '.join(words)} (contract: {UPDATE_DELAY_HOURS}, art. 3.8.3)"

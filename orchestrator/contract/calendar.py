@@ -95,6 +95,16 @@ def window_closes(moment: dt.datetime) -> dt.datetime:
     return ends
 
 
+def work_begins_after(moment: dt.datetime) -> dt.datetime:
+    """When working hours begin next, after a moment (aware) outside them: over a weekend, days later."""
+    day = day_in_paris(moment)
+    while True:
+        opens = dt.datetime.combine(day, WORK_STARTS, PARIS)
+        if is_working_day(day) and opens > moment:
+            return opens
+        day += dt.timedelta(days=1)
+
+
 def working_hours_between(start: dt.datetime, end: dt.datetime) -> float:
     """How many working hours lie between two moments (aware): 0 if the second is not later.
 
@@ -110,6 +120,25 @@ def working_hours_between(start: dt.datetime, end: dt.datetime) -> float:
             seconds += max((closes - opens).total_seconds(), 0.0)
         day += dt.timedelta(days=1)
     return seconds / 3600
+
+
+def working_hours_after(start: dt.datetime, hours: float) -> dt.datetime:
+    """The first moment (in Paris) at which so many working hours have passed since another.
+
+    Args:
+        start: aware.
+        hours: more than 0.
+    """
+    left = dt.timedelta(hours=hours)
+    day = day_in_paris(start)
+    while True:
+        if is_working_day(day):
+            opens = max(start.astimezone(PARIS), dt.datetime.combine(day, WORK_STARTS, PARIS))
+            room = dt.datetime.combine(day, WORK_ENDS, PARIS) - opens  # one day in Paris: no change of clocks
+            if room >= left:
+                return opens + left
+            left -= max(room, dt.timedelta())
+        day += dt.timedelta(days=1)
 
 
 def add_calendar_days(moment: dt.datetime, days: int) -> dt.datetime:

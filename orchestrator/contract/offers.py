@@ -26,6 +26,7 @@ class Terms:
         backup: daily backups, kept 7 or 31 days.
         other_retentions: backups that are kept for another number of days, on an accepted quote.
         keys: changing SSH keys after delivery.
+        graphs: of vCPU, RAM, storage and network, with or without managed services (3.2).
         words: what it covers, where the list is exclusive (article 3.3).
     """
 
@@ -36,6 +37,7 @@ class Terms:
     backup: bool = True
     other_retentions: bool = False
     keys: bool = True
+    graphs: bool = True
     words: str = ""
 
 
@@ -59,6 +61,7 @@ class Offer(StrEnum):
             redundancy=False,
             backup=False,
             keys=False,
+            graphs=False,
             words="machines, snapshots, history and the basic firewall",
         ),
     )

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 CHANGE = "change"
 """The action of the entry that stands for one machine's changes in one run."""
 
+FORCED = "switch off"
+"""The action of stopping a machine whose guest does not shut down; its message says on what ground."""
+
 FREE = "free"
 """What such an entry's ``charge`` says of a change that was one of the month's free ones."""
 

@@ -7,12 +7,13 @@ A record says only what was declared. Who recorded it, when and why stands in it
 from __future__ import annotations
 
 import datetime as dt
-from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from orchestrator.yaml_reader.values import Date, DnsLabel, Strict
+from orchestrator.contract.calendar import paris_time
+from orchestrator.contract.moments import read_moment
+from orchestrator.yaml_reader.values import Date, DnsLabel, Euros, Strict
 
 SUPERVISION = "supervision"
 """Who notified an outage that our own supervision saw; other values name a person or the client."""
@@ -43,9 +44,13 @@ def _month(text: str) -> str:
 
 
 Moment = Annotated[
-    AwareDatetime,
+    dt.datetime,
+    BeforeValidator(read_moment, json_schema_input_type=str),
     AfterValidator(_in_utc),
-    Field(examples=["2026-11-10T17:30:00+01:00"], description="a time with its offset, kept in UTC"),
+    Field(
+        examples=["2026-11-10 17:30"],
+        description='a time in quotes, such as "2026-11-10 17:30": Paris time, or with an offset',
+    ),
 ]
 Reference = Annotated[
     str,
@@ -66,12 +71,6 @@ Month = Annotated[
     str,
     Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$", examples=["2026-11"], description="YEAR-MONTH"),
     AfterValidator(_month),
-]
-Euros = Annotated[
-    Decimal,
-    Field(
-        ge=0, max_digits=12, decimal_places=2, examples=["400.00"], description="EUR, at most two decimals"
-    ),
 ]
 
 
@@ -119,7 +118,10 @@ class Spanning(Declared):
     @model_validator(mode="after")
     def _ends_after_it_begins(self) -> Self:
         if self.end is not None and self.end <= self.start:
-            raise ValueError(f"it ends ({self.end:%Y-%m-%d %H:%M:%SZ}) before it begins, or as it begins")
+            raise ValueError(
+                f"it ends at {paris_time(self.end, seconds=True)}, which is not after its beginning, "
+                f"{paris_time(self.start, seconds=True)}"
+            )
         return self
 
 
@@ -145,25 +147,61 @@ class ExcusableEvent(Spanning):
 
 
 class Maintenance(Spanning):
-    """Planned maintenance: announced before it begins (article 6)."""
+    """Planned maintenance: announced, and recorded, before it begins (article 6)."""
 
     end: Moment = Field(validation_alias="to", serialization_alias="to")
     announced: Moment = Field(examples=["2026-11-05T10:00:00+01:00"], description="when it was announced")
 
+    @model_validator(mode="after")
+    def _announced_before_it_begins(self) -> Self:
+        if self.announced >= self.start:
+            raise ValueError(
+                "it was announced when it had begun: planned maintenance is announced before (art. 6)"
+            )
+        return self
 
-class Request(Declared):
-    """What a client asks for (article 3.8.3): delays count from when it came. Closed by a correction."""
+
+class Asked(Declared):
+    """What a client asks for: registered when it came, closed by a correction that says how it ended.
+
+    The client's own words are ``text``.
+    """
 
     client: DnsLabel
-    kind: DnsLabel = Field(examples=["update"], description="update, change, credit, hardware")
     came: Moment
-    answer: Literal["yes", "no"] | None = None
-    closed: Moment | None = None
+    asked_by: Person = Field(default="client", description="who asked: a name, or a role")
+    closed: Moment | None = Field(default=None, description="absent: it is open")
+    outcome: Literal["done", "nothing-due", "refused", "withdrawn"] | None = None
+    result: Text = Field(default="", description="what was done or said, in one line")
 
     @model_validator(mode="after")
-    def _closed_after_it_came(self) -> Self:
+    def _closed_with_an_outcome_after_it_came(self) -> Self:
+        if (self.closed is None) != (self.outcome is None):
+            raise ValueError("closed and outcome come together: when it was closed, and how it ended")
         if self.closed is not None and self.closed < self.came:
             raise ValueError("it was closed before it came")
+        return self
+
+
+class Request(Asked):
+    """A request for updates (article 3.8.3: their delay counts from there), a change, or new hardware.
+
+    An update is asked for one machine: the delay is that of a machine. New hardware needs the provider's yes or no.
+    """
+
+    kind: Literal["update", "change", "hardware"] = Field(examples=["update"])
+    answer: Literal["yes", "no"] | None = Field(default=None, description="of the provider, to new hardware")
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        if self.kind == "update" and len(self.machines) != 1:
+            raise ValueError("updates are asked for one machine: a request for each")
+        if self.kind != "hardware" and self.answer is not None:
+            raise ValueError("yes or no is the answer to new hardware alone")
+        if self.kind == "hardware" and self.outcome in ("done", "refused") and self.answer is None:
+            raise ValueError("new hardware is answered with yes or no (article 3.8.3)")
+        if self.outcome == "nothing-due" and self.kind != "update":
+            raise ValueError("nothing-due is how a request for updates ends")
         return self
 
 
@@ -176,12 +214,10 @@ class Approval(Declared):
     day: Date
 
 
-class CreditRequest(Declared):
-    """A client's request for the credit of a month (article 6: "sur demande")."""
+class CreditRequest(Asked):
+    """A client's request for the credit of a month (article 6: "sur demande"). Issuing the credit answers it."""
 
-    client: DnsLabel
     month: Month
-    came: Moment
 
 
 class Credit(Declared):

@@ -1,16 +1,23 @@
-"""How long updates took from publication, or from the client's request, to their installation (article 3.8.3)."""
+"""How long updates took from publication, or from the client's request, to their installation (article 3.8.3).
+
+The contract promises an average of 72 working hours. The average is over updates, not over packages: what is installed
+in one machine in one go is one update, whether it is one package or a hundred. Those that still wait count with their
+age so far: an update that is never installed must not make the average better.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.contract.calendar import UPDATE_DELAY_HOURS, working_hours_between
+from orchestrator.contract.calendar import UPDATE_DELAY_HOURS, working_hours_after, working_hours_between
 from orchestrator.history.chain import Entry
+from orchestrator.history.declared import Request
 from orchestrator.history.details import MORE
+from orchestrator.history.requests import asked_updates
 from orchestrator.history.store import History
 
 INSTALLED = "update"
@@ -19,25 +26,31 @@ INSTALLED = "update"
 SEEN = "updates due"
 """The action under which a night records what is due in a machine, when that has changed."""
 
+Key = tuple[str, str]
+"""Client and machine."""
+
+Version = tuple[str, str, str, str]
+"""Client, machine, package and version."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Installation:
-    """One package that was installed in one machine.
+class Installed:
+    """One update of one machine: what was installed there in one go.
 
     Attributes:
         at: when it was installed.
-        since: what the delay counts from: the client's request, or the publication; None if neither is known.
-        on_request: whether it counts from a request.
+        since: what the delay counts from: the client's request, or the publication of the package that was published
+            first; None if neither is known.
+        requested: when the client asked for it; None if nobody did.
+        packages: how many packages were replaced; 0 if that is not known.
     """
 
     client: str
     machine: str
-    package: str
-    version: str
-    security: bool
     at: dt.datetime
     since: dt.datetime | None
-    on_request: bool
+    requested: dt.datetime | None
+    packages: int
 
     @property
     def hours(self) -> float | None:
@@ -46,32 +59,82 @@ class Installation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """One update of one machine that is not installed yet.
+
+    Attributes:
+        since: the client's request, or when a night saw the first of its packages due.
+        on_request: whether it counts from a request.
+        now: until when it is counted.
+    """
+
+    client: str
+    machine: str
+    since: dt.datetime
+    on_request: bool
+    now: dt.datetime
+
+    @property
+    def hours(self) -> float:
+        """Its age so far in working hours."""
+        return working_hours_between(self.since, self.now)
+
+    @property
+    def due(self) -> dt.datetime:
+        """When the contract's 72 working hours are over."""
+        return working_hours_after(self.since, UPDATE_DELAY_HOURS)
+
+    def to_data(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "client": self.client,
+            "machine": self.machine,
+            "since": self.since.isoformat(),
+            "on_request": self.on_request,
+            "working_hours": round(self.hours, 2),
+            "over_at": self.due.isoformat(),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class Delays:
     """What the history says of updates.
 
     Attributes:
         installed: the latest last.
-        seen: when a night first saw a version due, by client, machine, package and version.
+        waiting: those that wait, the oldest first.
+        seen: when a night first saw a version due.
     """
 
-    installed: tuple[Installation, ...]
-    seen: dict[tuple[str, str, str, str], dt.datetime]
+    installed: tuple[Installed, ...]
+    waiting: tuple[Waiting, ...]
+    seen: Mapping[Version, dt.datetime]
 
     @property
     def average_hours(self) -> float | None:
-        """The average delay in working hours; None if nothing was installed."""
-        known = [hours for item in self.installed if (hours := item.hours) is not None]
+        """The average in working hours, those that wait with their age so far; None if there is nothing to count."""
+        known = [*self._known, *(item.hours for item in self.waiting)]
         return sum(known) / len(known) if known else None
+
+    @property
+    def packages(self) -> int:
+        """How many packages were installed."""
+        return sum(item.packages for item in self.installed)
+
+    @property
+    def _known(self) -> list[float]:
+        return [hours for item in self.installed if (hours := item.hours) is not None]
 
     def to_data(self) -> dict[str, Any]:
         """As JSON."""
-        known = [item for item in self.installed if item.hours is not None]
-        average = self.average_hours
+        known, average = self._known, self.average_hours
         return {
-            "packages": len(self.installed),
+            "packages": self.packages,
+            "updates": len(self.installed),
             "average_working_hours": round(average, 2) if average is not None else None,
-            "longest_working_hours": round(max(item.hours or 0.0 for item in known), 2) if known else None,
+            "longest_working_hours": round(max(known), 2) if known else None,
             "contract_working_hours": UPDATE_DELAY_HOURS,
+            "waiting": [item.to_data() for item in self.waiting],
         }
 
 
@@ -82,63 +145,209 @@ def delays(
     days: int,
     client: str | None = None,
     machine: str | None = None,
+    automatic: Collection[Key] = (),
 ) -> Delays:
     """Read the delays of the last days from the history.
 
     Args:
         history: what was done.
-        now: the time, aware.
-        days: how far back.
+        now: the time, aware; what was recorded later does not count.
+        days: how far back installed updates are counted; those that wait count however old they are.
         client, machine: whose; everybody's if None.
+        automatic: the machines whose updates are to be installed without a request: what is due there waits.
 
     Raises:
         HistoryUnavailable: it cannot be read.
     """
     since = now - dt.timedelta(days=days)
-    seen: dict[tuple[str, str, str, str], dt.datetime] = {}
-    for entry in history.entries(client=client, machine=machine, action=SEEN, since=since):
-        for package, version in _mapping(_details(entry).get("due")).items():
+    looks = _entries(history, SEEN, now, client, machine, since)
+    last = [entry for entry in history.latest(SEEN) if _concerns(entry, client, machine) and entry.at <= now]
+    seen = first_seen([*last, *looks])
+    updates = _entries(history, INSTALLED, now, client, machine, since)[::-1]
+    requests = [
+        one.said
+        for one in asked_updates(history, now=now, days=days, client=client)
+        if machine in (None, *one.said.machines) and one.said.came <= now
+    ]
+    installed = _installed(updates, seen)
+    answered = {(one.client, one.machine, one.requested) for one in installed}
+    left = [one for one in requests if (one.client, one.machines[0], one.came) not in answered]
+    waiting = [*_asked_for(left, now), *_due(last, updates, seen, automatic, now)]
+    return Delays(
+        installed=tuple(sorted([*installed, *_by_hand(left, since, now)], key=lambda one: one.at)),
+        waiting=tuple(_one_a_machine(waiting)),
+        seen=seen,
+    )
+
+
+def _entries(
+    history: History,
+    action: str,
+    now: dt.datetime,
+    client: str | None,
+    machine: str | None,
+    since: dt.datetime,
+) -> list[Entry]:
+    found = history.entries(client=client, machine=machine, action=action, since=since)
+    return [entry for entry in found if entry.at <= now]
+
+
+def _concerns(entry: Entry, client: str | None, machine: str | None) -> bool:
+    return client in (None, entry.client) and machine in (None, entry.machine)
+
+
+def due_details(
+    due: Mapping[str, str], key: Key, seen: Mapping[Version, dt.datetime], now: dt.datetime
+) -> dict[str, Any]:
+    """What a night records of what is due in a machine: its versions, and since when the older of them were seen.
+
+    The latest such entry alone then tells how long everything has waited, however long ago that was.
+    """
+    since = {name: at for name, version in due.items() if (at := seen.get((*key, name, version), now)) < now}
+    return {"due": dict(due), "since": {name: at.isoformat() for name, at in since.items()}}
+
+
+def first_seen(entries: Iterable[Entry]) -> dict[Version, dt.datetime]:
+    """Since when versions are known to be due, by what nights recorded of them."""
+    seen: dict[Version, dt.datetime] = {}
+    for entry in entries:
+        details = _details(entry)
+        earlier = _mapping(details.get("since"))
+        for package, version in _mapping(details.get("due")).items():
             if package == MORE:
                 continue
-            key = (entry.client, str(entry.machine), package, version)
-            seen[key] = min(entry.at, seen.get(key, entry.at))
-    installed = []
-    for entry in history.entries(client=client, machine=machine, action=INSTALLED, since=since):
-        details = _details(entry)
-        requested = details.get("requested_at")
-        listed = details.get("installed")
-        for item in listed if isinstance(listed, list) else ():
-            if isinstance(item, str):  # how many more there are
+            key = (entry.client, str(entry.machine), package, str(version))
+            at = min(entry.at, _moment(earlier.get(package)) or entry.at)
+            seen[key] = min(at, seen.get(key, at))
+    return seen
+
+
+def _installed(entries: Iterable[Entry], seen: Mapping[Version, dt.datetime]) -> list[Installed]:
+    """One for each entry; of several on one request the first: the rest came out after it."""
+    found: list[Installed] = []
+    answered: set[tuple[str, str, dt.datetime]] = set()
+    for entry in entries:
+        packages, details = _packages(entry), _details(entry)
+        if not packages:
+            continue
+        requested = _moment(details.get("requested_at"))
+        if requested is not None:
+            request = (entry.client, str(entry.machine), requested)
+            if request in answered:
                 continue
-            with suppress(KeyError, TypeError, ValueError):  # altered by somebody: `history verify` says so
-                installed.append(_installation(entry, item, requested, seen))
-    return Delays(installed=tuple(reversed(installed)), seen=seen)
+            answered.add(request)
+        published = [at for item in packages if (at := _since(entry, item, seen))]
+        begins = [requested] if requested else published
+        if requested and details.get("automatic") is True:  # a request makes no publication later
+            begins = [requested, *published]
+        found.append(
+            Installed(
+                client=entry.client,
+                machine=str(entry.machine),
+                at=entry.at,
+                since=min(begins, default=None),
+                requested=requested,
+                packages=len(packages),
+            )
+        )
+    return found
 
 
-def _installation(
-    entry: Entry,
-    item: dict[str, Any],
-    requested: str | None,
-    seen: dict[tuple[str, str, str, str], dt.datetime],
-) -> Installation:
-    begin = requested or item["published"]
-    since = dt.datetime.fromisoformat(begin) if begin else None
-    return Installation(
-        client=entry.client,
-        machine=str(entry.machine),
-        package=item["package"],
-        version=item["to"],
-        security=bool(item["security"]),
-        at=entry.at,
-        since=since or seen.get((entry.client, str(entry.machine), item["package"], item["to"])),
-        on_request=bool(requested),
-    )
+def _by_hand(requests: Iterable[Request], since: dt.datetime, now: dt.datetime) -> list[Installed]:
+    """The updates on request that somebody closed as done, and that no entry of ours is about."""
+    return [
+        Installed(
+            client=one.client,
+            machine=one.machines[0],
+            at=one.closed,
+            since=one.came,
+            requested=one.came,
+            packages=0,
+        )
+        for one in requests
+        if one.outcome == "done" and one.closed is not None and since <= one.closed <= now
+    ]
+
+
+def _asked_for(requests: Iterable[Request], now: dt.datetime) -> list[Waiting]:
+    """The updates that were asked for and whose request was open then."""
+    return [
+        Waiting(client=one.client, machine=one.machines[0], since=one.came, on_request=True, now=now)
+        for one in requests
+        if one.closed is None or one.closed > now
+    ]
+
+
+def _one_a_machine(waiting: Iterable[Waiting]) -> list[Waiting]:
+    """What waits in one machine is one update, however often it was asked for; the oldest first."""
+    found: dict[Key, Waiting] = {}
+    for one in waiting:
+        other = found.get((one.client, one.machine), one)
+        found[one.client, one.machine] = replace(
+            one, since=min(one.since, other.since), on_request=one.on_request or other.on_request
+        )
+    return sorted(found.values(), key=lambda item: (item.since, item.client, item.machine))
+
+
+def _since(entry: Entry, item: dict[str, Any], seen: Mapping[Version, dt.datetime]) -> dt.datetime | None:
+    """When a package of an update was published; where that is not known, when a night first saw it."""
+    known = seen.get((entry.client, str(entry.machine), str(item.get("package")), str(item.get("to"))))
+    return _moment(item.get("published")) or known
+
+
+def _packages(entry: Entry) -> list[dict[str, Any]]:
+    """The packages that an entry lists; the last item may be a text that says how many more there are."""
+    listed = _details(entry).get("installed")
+    items = listed if isinstance(listed, list) else []
+    return [item for item in items if isinstance(item, dict) and isinstance(item.get("package"), str)]
+
+
+def _due(
+    last: Iterable[Entry],
+    updates: Iterable[Entry],
+    seen: Mapping[Version, dt.datetime],
+    automatic: Collection[Key],
+    now: dt.datetime,
+) -> list[Waiting]:
+    """The updates that wait: one for each machine with automatic updates in which something is due."""
+    later: dict[Key, list[Entry]] = {}
+    for entry in updates:
+        later.setdefault((entry.client, str(entry.machine)), []).append(entry)
+    found = []
+    for entry in last:
+        key = (entry.client, str(entry.machine))
+        if key not in automatic:
+            continue
+        done = {
+            str(item["package"])
+            for update in later.get(key, [])
+            if update.sequence > entry.sequence
+            for item in _packages(update)
+        }
+        due = {
+            package: str(version)
+            for package, version in _mapping(_details(entry).get("due")).items()
+            if package != MORE and package not in done
+        }
+        since = [seen[(*key, package, version)] for package, version in due.items()]
+        if since:
+            found.append(Waiting(client=key[0], machine=key[1], since=min(since), on_request=False, now=now))
+    return found
+
+
+def _moment(value: object) -> dt.datetime | None:
+    """A moment that was recorded; None for none, and for what somebody altered (``history verify`` says so)."""
+    try:
+        at = dt.datetime.fromisoformat(value) if isinstance(value, str) else None
+        return at.astimezone(dt.UTC) if at is not None and at.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _details(entry: Entry) -> dict[str, Any]:
     try:
         return _mapping(json.loads(entry.details))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
 
 

@@ -182,14 +182,22 @@ class History:
         """
         return {key: str(details) for key, details in self._latest(action, ENTRIES.c.details).items()}
 
+    def latest(self, action: str) -> list[Entry]:
+        """Each machine's last successful action of a kind: one query.
+
+        Args:
+            action: as it was recorded: ``updates due``.
+
+        Raises:
+            HistoryUnavailable: it cannot be read.
+        """
+        query = sa.select(ENTRIES).where(ENTRIES.c.sequence.in_(_latest_numbers(action)))
+        with self._database.reading() as connection:
+            return [Entry.from_row(row._asdict()) for row in connection.execute(query)]
+
     def _latest(self, action: str, column: sa.Column[Any]) -> dict[tuple[str, str], Any]:
-        latest = (
-            sa.select(sa.func.max(ENTRIES.c.sequence))
-            .where(ENTRIES.c.action == action, ENTRIES.c.result == "ok", ENTRIES.c.machine.is_not(None))
-            .group_by(ENTRIES.c.client, ENTRIES.c.machine)
-        )
         query = sa.select(ENTRIES.c.client, ENTRIES.c.machine, column.label("value")).where(
-            ENTRIES.c.sequence.in_(latest)
+            ENTRIES.c.sequence.in_(_latest_numbers(action))
         )
         with self._database.reading() as connection:
             return {(row.client, row.machine): row.value for row in connection.execute(query)}
@@ -209,6 +217,14 @@ class History:
             head = connection.execute(sa.select(HEAD)).first()
             rows = (row._asdict() for row in connection.execute(query))
             return verify(rows, (head.sequence, head.hash) if head else None, noted)
+
+
+def _latest_numbers(action: str) -> sa.Select[tuple[int]]:
+    return (
+        sa.select(sa.func.max(ENTRIES.c.sequence))
+        .where(ENTRIES.c.action == action, ENTRIES.c.result == "ok", ENTRIES.c.machine.is_not(None))
+        .group_by(ENTRIES.c.client, ENTRIES.c.machine)
+    )
 
 
 def _is_one_of(column: sa.Column[str], wanted: str | Collection[str]) -> sa.ColumnElement[bool]:

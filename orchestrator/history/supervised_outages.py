@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+from orchestrator.contract.calendar import paris_time
 from orchestrator.history.declared import SUPERVISION, Outage
 from orchestrator.history.records import Recorded, RecordRefused, Records, add, correct, read
 
@@ -62,8 +63,8 @@ def outage_ends(history: History, *, client: str, machine: str, end: dt.datetime
             continue
         if end <= known.said.start:
             raise RecordRefused(
-                f"outage {known.number} of {client}/{machine} began at {known.said.start:%Y-%m-%d %H:%M:%SZ}, which is "
-                f"not before its end, {end.astimezone(dt.UTC):%Y-%m-%d %H:%M:%SZ}: see the clocks of this computer"
+                f"outage {known.number} of {client}/{machine} began at {paris_time(known.said.start, seconds=True)}, "
+                f"which is not before its end, {paris_time(end, seconds=True)}: see the clocks of this computer"
             )
         said = known.said.model_copy(update={"end": end.astimezone(dt.UTC)})
         ended = correct(history, known.number, said, who=SUPERVISION, why=SUPERVISION)

@@ -16,7 +16,7 @@ from orchestrator.applying.archive_tasks import (
 )
 from orchestrator.applying.stopped import Stopped
 from orchestrator.applying.vm import Vm
-from orchestrator.contract.calendar import night_begins, night_of
+from orchestrator.contract.calendar import in_working_hours, night_begins, night_of
 from orchestrator.errors import told
 from orchestrator.nightly.due_backups import BackupLine, BackupPlan, Due, backup_line
 from orchestrator.nightly.schedule import Assignment, Dispatcher, Job
@@ -213,7 +213,8 @@ class BackupRun:
                 )
         if first and (due.begun or due.machine.summary.lock == "backup"):
             for name in due.job.storages:
-                if found := find_backup(vm, name, since=since):
+                found = find_backup(vm, name, since=since)
+                if found and not in_working_hours(found.taken_at):  # that was somebody's own, by hand
                     return found
         return make_backup(vm, storage, due.mark, clock=clock, silence_seconds=self._night.silence_seconds)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,13 @@ from rich.text import Text
 from orchestrator.contract.calendar import paris_time
 from orchestrator.counting import counted
 from orchestrator.nightly.backup_run import BackupRun
-from orchestrator.nightly.due_backups import BackupForecast, BackupLine, BackupPlan, plan_backups
+from orchestrator.nightly.due_backups import (
+    BackupForecast,
+    BackupLine,
+    BackupPlan,
+    LateBackup,
+    plan_backups,
+)
 from orchestrator.nightly.missing import missing_backups, missing_of_broken_files, whereabouts
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import MACHINE, Failures, Urgency, key
@@ -23,6 +30,9 @@ if TYPE_CHECKING:
     from orchestrator.reports.language import Speech
 
 _GIB = 1024**3
+
+_MOST_NAMED = 20
+"""Machines that the first screen of a report names of those whose backup ran late."""
 
 
 class BackupStep(Step):
@@ -72,6 +82,13 @@ class BackupStep(Step):
             else:
                 late = f"    the backups would end {ends}, after the window closes: they do not fit"
                 yield Text(late, "bold red")
+        for late_one in self.plan.late:
+            ends = paris_time(late_one.ends_at, weekday=True)
+            yield Text(
+                f"  ! backup {late_one.client}/{late_one.machine}   begun first; it would end {ends}, in working hours "
+                "(art. 3.5)",
+                "bold red",
+            )
 
     def summary(self) -> str:
         """How many."""
@@ -81,8 +98,13 @@ class BackupStep(Step):
         """How many, and whether they fit."""
         forecast = self.plan.forecast
         if forecast is None:
-            return {"backups": 0, "ends_at": None, "fits": True}
-        return {"backups": forecast.backups, "ends_at": forecast.ends_at.isoformat(), "fits": forecast.fits}
+            return {"backups": 0, "ends_at": None, "fits": True, "late": []}
+        return {
+            "backups": forecast.backups,
+            "ends_at": forecast.ends_at.isoformat(),
+            "fits": forecast.fits,
+            "late": [f"{line.client}/{line.machine}" for line in self.plan.late],
+        }
 
     def run(self) -> None:
         """Make them."""
@@ -118,6 +140,11 @@ class BackupStep(Step):
         yield words.night_volume, Cell(speech.size(sum(line.size for line in good)))
         for forecast in telling.report.of(BackupForecast):
             yield words.forecast, _expected(speech, forecast)
+        expected = [(telling.name(line), line.ends_at) for line in telling.report.of(LateBackup)]
+        ended = [(telling.name(line), ends) for line in wanted if (ends := line.ended_late) is not None]
+        for name, found in ((words.late_expected, expected), (words.late_ended, ended)):
+            if found:
+                yield name, Cell(_until(speech, found), "bad")
 
     @staticmethod
     def figures(report: NightReport, figures: Figures) -> None:
@@ -165,11 +192,20 @@ class BackupLineStep(Step):
         """Tell it."""
         work, backups = self.work, self.work.step(BackupStep)
         told = backups.making.lines if backups.making is not None else []
-        work.lines += [*told, *([backups.plan.forecast] if backups.plan.forecast else [])]
+        work.lines += [*told, *([backups.plan.forecast] if backups.plan.forecast else []), *backups.plan.late]
         why = "changes are stopped (frozen), so no backup was made" if work.frozen else ""
         missing = list(missing_backups(work.night, whereabouts(work), told, why=why))
         broken = missing_of_broken_files(work.night, work.readings, [*told, *missing])
         work.lines += [*missing, *broken]
+
+
+def _until(speech: Speech, found: list[tuple[str, dt.datetime]]) -> str:
+    words = speech.words
+    named = [
+        words.late_until.format(machine=name, ends=speech.moment(ends)) for name, ends in found[:_MOST_NAMED]
+    ]
+    more = len(found) - len(named)
+    return ", ".join([*named, *([words.late_more(more)] if more else [])])
 
 
 def _expected(speech: Speech, forecast: BackupForecast) -> Cell:

@@ -123,6 +123,8 @@ class Endings:
     def __init__(self, night: Night, history: History) -> None:
         self._night = night
         self._history = history
+        self.erased: set[tuple[str, int]] = set()
+        """Site and number of every machine that was erased."""
 
     def carry_out(self, readings: Mapping[str, SiteReading]) -> list[ContractLine]:
         """Record notices, remind, erase what has come to its end. One client's trouble stops no other."""
@@ -262,6 +264,7 @@ class Endings:
             erase_machine(self._night.vm(machine, mark), contract=life.reference)
         except Exception as error:
             return [f"{mark.machine} (VM {machine.summary.vmid}): {told(error)}"]
+        self.erased.add((machine.site, machine.summary.vmid))
         return []
 
     def _erase_archive(

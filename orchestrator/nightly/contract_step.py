@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.contract.life import Standing
 from orchestrator.nightly.contract_ends import ContractLine, Endings
-from orchestrator.nightly.step import Step
+from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import Failures
 from orchestrator.reports.page import Cell, Column, Row, Section, Tone, table_of
 
@@ -24,10 +24,15 @@ class ContractStep(Step):
     name = "ends of contracts"
     changes = True
 
+    def __init__(self, work: Work) -> None:
+        super().__init__(work)
+        self.erased: set[tuple[str, int]] = set()
+
     def run(self) -> None:
         """Carry it out."""
-        work = self.work
-        work.lines += Endings(work.night, work.history).carry_out(work.readings)
+        work, endings = self.work, Endings(self.work.night, self.work.history)
+        self.erased = endings.erased
+        work.lines += endings.carry_out(work.readings)
 
     @staticmethod
     def failure_kinds(telling: Telling) -> Iterator[Failures]:

@@ -30,12 +30,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class DriftLine(LineOfMachine):
-    """One difference that nobody asked for in a file."""
+    """One difference that nobody asked for in a file.
+
+    Attributes:
+        notice: whether it is no drift, but worth knowing or refused: a machine that its client shut down.
+    """
 
     what: str
     before: str | None
     after: str | None
     why: str | None
+    notice: bool = False
 
 
 class DriftStep(Step):
@@ -58,21 +63,28 @@ class DriftStep(Step):
 
     @staticmethod
     def sections(telling: Telling) -> Iterator[Section]:
-        """What was changed outside the files."""
+        """What was changed outside the files, and what else a plan would say."""
         words = telling.speech.words
         columns = (words.machine, words.site, words.setting, words.found, words.in_the_file, words.why)
-        rows = [
-            (
-                telling.name(line),
-                line.site,
-                line.what,
-                line.before or words.nothing,
-                line.after or words.nothing,
-                line.why or "",
-            )
-            for line in telling.report.of(DriftLine)
-        ]
-        yield Section(title=words.drift, empty=words.no_drift, tables=table_of(words.drift, columns, rows))
+        lines = telling.report.of(DriftLine)
+        for title, empty, notice in (
+            (words.drift, words.no_drift, False),
+            (words.notices, words.no_notices, True),
+        ):
+            rows = [
+                (
+                    telling.name(line),
+                    line.site,
+                    line.what,
+                    line.before or words.nothing,
+                    line.after or words.nothing,
+                    line.why or "",
+                )
+                for line in lines
+                if line.notice is notice
+            ]
+            if rows or not notice:
+                yield Section(title=title, empty=empty, tables=table_of(title, columns, rows))
 
 
 class DriftInsideStep(Step):
@@ -154,6 +166,7 @@ def _lines(plan: Plan) -> Iterable[DriftLine]:
                     before=before,
                     after=after,
                     why=change.why,
+                    notice=not change.drift,
                 )
 
 

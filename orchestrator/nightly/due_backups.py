@@ -8,11 +8,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from orchestrator.applying.archive_tasks import running_backups
-from orchestrator.contract.calendar import night_begins, night_of
+from orchestrator.contract.calendar import (
+    in_working_hours,
+    night_begins,
+    night_of,
+    work_begins_after,
+    working_hours_between,
+)
 from orchestrator.contract.retention import dated_later
 from orchestrator.errors import told
 from orchestrator.nightly.result import Line, LineOfMachine
-from orchestrator.nightly.schedule import Job, lower_bound, simulate
+from orchestrator.nightly.schedule import Job, Planned, lower_bound, simulate
 from orchestrator.proxmox import parse_disk
 from orchestrator.resources.backup import Archive, ArchiveMark, newest_good
 
@@ -68,6 +74,25 @@ class BackupLine(LineOfMachine):
         """Whether there is a backup of this night."""
         return self.result in ("done", "earlier")
 
+    @property
+    def ended_late(self) -> dt.datetime | None:
+        """When it ended, if it ran in working hours, which article 3.5 keeps free of backups; None if it did not."""
+        if self.result != "done" or self.started_at is None:
+            return None
+        ended = self.started_at + dt.timedelta(seconds=self.seconds)
+        return ended if working_hours_between(self.started_at, ended) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LateBackup(LineOfMachine):
+    """A backup that is expected, at the start of the night, to run into working hours (article 3.5).
+
+    Attributes:
+        ends_at: when it should end (aware).
+    """
+
+    ends_at: dt.datetime
+
 
 @dataclass(frozen=True, kw_only=True)
 class BackupForecast(Line):
@@ -119,6 +144,7 @@ class BackupPlan:
         slots: how many each storage takes at once, by site and storage.
         free: bytes that are free on each.
         forecast: what the run expects of itself; None if nothing is to be made.
+        late: backups that would end in working hours all the same, although they are begun first.
     """
 
     due: Mapping[tuple[str, str], Due]
@@ -126,6 +152,7 @@ class BackupPlan:
     slots: Mapping[tuple[str, str], int]
     free: Mapping[tuple[str, str], int]
     forecast: BackupForecast | None
+    late: tuple[LateBackup, ...] = ()
 
 
 def plan_backups(
@@ -158,12 +185,8 @@ def plan_backups(
     due, problems = _with_begun(night, due)
     settled += problems
     slots, free = _capacity(night, sites)
-    return BackupPlan(
-        due=due,
-        settled=tuple(settled),
-        slots=slots,
-        free=free,
-        forecast=_forecast(night, [item.job for item in due.values()], slots, free, now),
+    return _expected(
+        night, BackupPlan(due=due, settled=tuple(settled), slots=slots, free=free, forecast=None), now
     )
 
 
@@ -224,11 +247,15 @@ def _twin(found: Due, other: Due) -> BackupLine:
 
 
 def _wanted(night: Night, machine: ObservedMachine) -> ArchiveMark | None:
-    """What the notes of a machine's next archive shall say; None if it gets no backup here."""
+    """What the notes of a machine's next archive shall say; None if it gets no backup here.
+
+    A machine that runs although its contract is suspended or over is served all the same, and its data changes: it is
+    backed up until it is really stopped (articles 3.5, 9, 10).
+    """
     mark = machine.mark
     if mark is None or mark.retired or (days := night.backup_days(mark)) is None:
         return None
-    if night.out_of_service(mark.client, mark):
+    if night.out_of_service(mark.client, mark) and not machine.running:
         return None
     desired = night.desired.get((mark.client, mark.machine))
     if desired is not None and desired.site != machine.site:
@@ -260,11 +287,16 @@ def _with_begun(
 
 
 def _made_since(machine: ObservedMachine, since: dt.datetime, now: dt.datetime) -> Archive | None:
-    """Tonight's good archive. One that a wrong clock dated into the future is not tonight's, nor any night's."""
+    """Tonight's good archive. One that a wrong clock dated into the future is not tonight's, nor any night's; and one
+    that was made in working hours, by hand, is not the backup that article 3.5 promises outside them.
+    """
     made = [
         archive
         for archive in machine.archives or ()
-        if archive.taken_at >= since and archive.good and not dated_later(archive, now)
+        if archive.taken_at >= since
+        and archive.good
+        and not dated_later(archive, now)
+        and not in_working_hours(archive.taken_at)
     ]
     return made[-1] if made else None
 
@@ -322,27 +354,53 @@ def _capacity(
     return slots, free
 
 
-def _forecast(
-    night: Night,
-    jobs: list[Job],
-    slots: Mapping[tuple[str, str], int],
-    free: Mapping[tuple[str, str], int],
-    now: dt.datetime,
-) -> BackupForecast | None:
-    if not jobs:
-        return None
+def _expected(night: Night, plan: BackupPlan, now: dt.datetime) -> BackupPlan:
+    """The plan with what the run expects of itself. What would end in working hours is begun first (article 3.5)."""
+    if not plan.due:
+        return plan
     try:
-        planned = simulate(jobs, slots, free)
+        planned = _simulated(plan)
+        if first := _late(night, planned, now):
+            due = {
+                key: replace(item, job=replace(item.job, first=True)) if key in first else item
+                for key, item in plan.due.items()
+            }
+            plan = replace(plan, due=due)
+            planned = _simulated(plan)
+        jobs = [item.job for item in plan.due.values()]
+        bound = lower_bound(jobs, plan.slots)
     except (ValueError, OverflowError):  # figures of a site that cannot be: the backups are made all the same
-        return None
-    return BackupForecast(
+        return plan
+    forecast = BackupForecast(
         backups=len(jobs),
         starts_at=now,
         ends_at=now + dt.timedelta(seconds=min(planned.makespan, _LONGEST)),
         closes_at=night.closes_at,
-        bound_seconds=lower_bound(jobs, slots),
+        bound_seconds=bound,
         planned_seconds=planned.makespan,
     )
+    lines = [
+        LateBackup(client=key[0], machine=key[1], site=plan.due[key].job.site, ends_at=ends_at)
+        for key, ends_at in sorted(_late(night, planned, now).items())
+    ]
+    return replace(plan, forecast=forecast, late=tuple(lines))
+
+
+def _simulated(plan: BackupPlan) -> Planned:
+    return simulate([item.job for item in plan.due.values()], plan.slots, plan.free)
+
+
+def _late(night: Night, planned: Planned, now: dt.datetime) -> dict[tuple[str, str], dt.datetime]:
+    """The backups that are expected to be begun before the window closes, and to run into working hours: their ends."""
+    if in_working_hours(now):
+        return {}  # somebody asked for a night in working hours
+    closes = (night.closes_at - now).total_seconds()
+    opens = (work_begins_after(now) - now).total_seconds()
+    return {
+        item.job.key: now + dt.timedelta(seconds=min(item.ends, _LONGEST))
+        for item in planned.backups
+        if item.starts < closes and item.ends > opens
+    }
 
 
 def backup_line(

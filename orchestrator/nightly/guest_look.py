@@ -15,7 +15,7 @@ from orchestrator.errors import Reason, told
 from orchestrator.guests.alerts import FirewallAlerts, since_last
 from orchestrator.guests.inside import SUPERVISION, InsideReading
 from orchestrator.guests.packages import DueUpdates
-from orchestrator.history.delays import SEEN, Delays, delays
+from orchestrator.history.delays import SEEN, Delays, delays, due_details, first_seen
 from orchestrator.history.details import same_as_recorded
 from orchestrator.nightly.result import Line, LineOfMachine
 from orchestrator.nightly.update_round import UpdateLine
@@ -88,12 +88,32 @@ class UpdateDelay(Line):
     Attributes:
         days: how many days are counted.
         packages: how many were installed.
-        average_hours: working hours from publication, or from the client's request; None if none was installed.
+        average_hours: working hours from publication, or from the client's request, over the updates that were
+            installed and those that wait; None if there are none, or none whose beginning is known.
+        updates: how many updates that were: what is installed in a machine in one go is one.
     """
 
     days: int
     packages: int
     average_hours: float | None
+    updates: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitingUpdate(LineOfMachine):
+    """An update that was asked for, or published for a machine with automatic updates, and is not installed yet.
+
+    Attributes:
+        since: the client's request, or when a night saw it first.
+        on_request: whether it is the client's request.
+        hours: its age so far in working hours.
+        over_at: when the contract's 72 working hours are over.
+    """
+
+    since: dt.datetime
+    on_request: bool
+    hours: float
+    over_at: dt.datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +190,8 @@ def _record(
     history: History, night: Night, machines: Iterable[Updatable], due: Mapping[Key, DueUpdates | str]
 ) -> None:
     """Note in the history what is due, where that has changed: since when an update waits is read from there."""
-    known = history.latest_details(SEEN)
+    latest = history.latest(SEEN)
+    known, seen = {(entry.client, str(entry.machine)): entry.details for entry in latest}, first_seen(latest)
     for machine in machines:
         found = due.get(machine.key, "")
         if isinstance(found, str):
@@ -184,19 +205,26 @@ def _record(
                 result="ok",
                 message=counted(len(versions), "package") if versions else "up to date",
                 seconds=0.0,
-                details={"due": versions},
+                details=due_details(versions, machine.key, seen, night.clock()),
             )
 
 
 def guest_lines(
     night: Night, seen: GuestsSeen, updates: Iterable[UpdateLine], history: History
-) -> list[GuestLine | UpdateDelay]:
-    """Where every managed machine stands after the night's updates, and the delay of the last days."""
+) -> list[GuestLine | UpdateDelay | WaitingUpdate]:
+    """Where every managed machine stands after the night's updates, the delay of the last days, and what waits."""
     now = night.clock()
-    measured = delays(history, now, days=DELAY_DAYS)
+    automatic = {
+        machine.key
+        for machine in night.desired.values()
+        if machine.updates == "automatic"
+        and machine.power == "running"
+        and not night.out_of_service(machine.client)
+    }
+    measured = delays(history, now, days=DELAY_DAYS, automatic=automatic)
     ended = {(line.client, line.machine): line for line in updates}
     due = seen.due
-    lines: list[GuestLine | UpdateDelay] = []
+    lines: list[GuestLine | UpdateDelay | WaitingUpdate] = []
     for machine in seen.machines:
         found = due.get(machine.key, "not inspected")
         try:
@@ -205,8 +233,26 @@ def guest_lines(
             line = _bare(machine, told(error))
         line = replace(line, unsupervised=_unsupervised(machine, seen.of(machine.key)))
         lines.append(_with_alerts(line, seen.alerts.get(machine.key)))
-    hours = measured.average_hours
-    return [*lines, UpdateDelay(days=DELAY_DAYS, packages=len(measured.installed), average_hours=hours)]
+    lines += [
+        WaitingUpdate(
+            client=item.client,
+            machine=item.machine,
+            site=desired.site,
+            since=item.since,
+            on_request=item.on_request,
+            hours=item.hours,
+            over_at=item.due,
+        )
+        for item in measured.waiting
+        if (desired := night.desired.get((item.client, item.machine))) is not None
+    ]
+    delay = UpdateDelay(
+        days=DELAY_DAYS,
+        packages=measured.packages,
+        average_hours=measured.average_hours,
+        updates=len(measured.installed),
+    )
+    return [*lines, delay]
 
 
 def _bare(machine: Updatable, problem: str) -> GuestLine:

@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import Reason
-from orchestrator.nightly.guest_look import GuestLine, GuestsSeen, UpdateDelay, guest_lines
+from orchestrator.nightly.guest_look import (
+    GuestLine,
+    GuestsSeen,
+    UpdateDelay,
+    WaitingUpdate,
+    guest_lines,
+)
 from orchestrator.nightly.missing import uninspected, whereabouts
 from orchestrator.nightly.step import Step
 from orchestrator.nightly.telling import MACHINE, Failures, key
@@ -33,7 +39,7 @@ class InspectionStep(Step):
         work, updates = self.work, self.work.step(UpdateStep)
         seen, ended = updates.seen, [line for line in work.lines if isinstance(line, UpdateLine)]
         if isinstance(seen, GuestsSeen) and seen.machines:
-            none: list[GuestLine | UpdateDelay] = []
+            none: list[GuestLine | UpdateDelay | WaitingUpdate] = []
             work.lines += work.decided(
                 self.name, lambda: guest_lines(work.night, seen, ended, work.history), none
             )

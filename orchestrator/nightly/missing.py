@@ -94,6 +94,10 @@ class Whereabouts:
         """Whether there is a machine of ours by that name anywhere."""
         return machine.key in self._ours
 
+    def runs(self, machine: DesiredMachine) -> bool:
+        """Whether a machine of ours by that name runs."""
+        return any(item.running for item in self._ours.get(machine.key, ()))
+
     def shut_down(self, machine: DesiredMachine) -> bool:
         """Whether it is there, in service and stopped, with no update of it begun: somebody shut it down."""
         there = self._ours.get(machine.key, [])
@@ -169,7 +173,7 @@ def missing_backups(
     for key, machine in sorted(night.desired.items()):
         if machine.backup_days is None or machine.site not in night.sites or key in known:
             continue
-        if night.out_of_service(machine.client):
+        if night.out_of_service(machine.client) and not where.runs(machine):
             continue  # suspended or ended: nothing is done but keeping what there is (articles 9 and 10)
         reason = where.trouble(machine)
         if reason or where.exists(machine):

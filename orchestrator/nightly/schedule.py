@@ -31,6 +31,7 @@ class Job:
         storages: those of the site that it may go to, at least one.
         seconds: how long it is expected to take; more than 0.
         size: bytes that its archive is expected to have; 0 or more.
+        first: whether it goes before the others: it would end in working hours else.
 
     Raises:
         ValueError: if a figure is out of its range, or there is no storage.
@@ -42,6 +43,7 @@ class Job:
     storages: tuple[str, ...]
     seconds: float
     size: int
+    first: bool = False
 
     def __post_init__(self) -> None:
         if not (0 < self.seconds < math.inf and self.size >= 0 and self.storages):
@@ -143,21 +145,22 @@ class Dispatcher:
     def next(self) -> Assignment | None:
         """Say which job to start now, and count it as running from now on.
 
-        Among the jobs that can be started, the first is one of the node with the most work left, counting with it
-        the work that only the job's own storages can take, over their slots; among a node's jobs for the same
-        storages, the longest. It goes where it fits and the free slots are the most for the work that waits for
-        them, then where the most bytes are free. A job that fits on one of its storages waits for one of those; a
-        job that fits on none is started all the same, where the least is missing: sizes are only expectations.
+        Among the jobs that can be started, those that are marked so come first. Then it is one of the node with the
+        most work left, counting with it the work that only the job's own storages can take, over their slots; among a
+        node's jobs for the same storages, the longest. It goes where it fits and the free slots are the most for the
+        work that waits for them, then where the most bytes are free. A job that fits on one of its storages waits for
+        one of those; a job that fits on none is started all the same, where the least is missing: sizes are only
+        expectations.
 
         Returns:
             None if nothing can be started now: never while nothing runs and a job waits.
         """
-        best: tuple[tuple[float, float], _Group, Job] | None = None
+        best: tuple[tuple[bool, float, float], _Group, Job] | None = None
         for group in self._groups:
             if any(storage.open for storage in group.storages):
                 pressure = group.pressure
                 for job in self._startable(group):
-                    rank = self._work[job.site, job.node] + pressure, job.seconds
+                    rank = job.first, self._work[job.site, job.node] + pressure, job.seconds
                     if best is None or rank > best[0]:
                         best = rank, group, job
         if best is None:
@@ -230,7 +233,7 @@ class Dispatcher:
         groups: dict[tuple[str, tuple[str, ...]], _Group] = {}
         for storage in self._storages.values():
             storage.work = 0.0
-        for job in sorted(jobs, key=lambda job: (-job.seconds, job.key)):
+        for job in sorted(jobs, key=lambda job: (not job.first, -job.seconds, job.key)):
             place = job.site, self._reached(job)
             if place not in groups:
                 groups[place] = _Group(

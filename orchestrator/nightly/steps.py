@@ -8,6 +8,7 @@ from __future__ import annotations
 from orchestrator.nightly.archive_step import ForeignArchiveStep, ReadArchivesStep
 from orchestrator.nightly.backup_step import BackupLineStep, BackupsAfterUpdatesStep, BackupStep
 from orchestrator.nightly.clock_step import ClockAgainStep, ClockStep
+from orchestrator.nightly.contract_running import StillRunningStep
 from orchestrator.nightly.contract_step import ContractStep
 from orchestrator.nightly.drift_step import DriftInsideStep, DriftStep
 from orchestrator.nightly.inspection_step import InspectionStep
@@ -40,6 +41,7 @@ STEPS: tuple[type[Step], ...] = (
     StorageStep,
     ForeignSnapshotStep,
     ContractStep,
+    StillRunningStep,
     BackupLineStep,
     InspectionStep,
     DriftInsideStep,
@@ -53,6 +55,7 @@ STEPS: tuple[type[Step], ...] = (
 REPORT: tuple[type[Step], ...] = (
     BackupStep,
     StorageStep,
+    StillRunningStep,
     ContractStep,
     UpdateStep,
     InspectionStep,

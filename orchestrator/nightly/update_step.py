@@ -12,7 +12,7 @@ from orchestrator.contract.calendar import UPDATE_DELAY_HOURS
 from orchestrator.counting import counted
 from orchestrator.errors import Reason
 from orchestrator.nightly.beside import GuestWork
-from orchestrator.nightly.guest_look import GuestLine, GuestsSeen, UpdateDelay
+from orchestrator.nightly.guest_look import GuestLine, GuestsSeen, UpdateDelay, WaitingUpdate
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import MACHINE, Failures, Urgency, key
 from orchestrator.nightly.update_round import UpdateLine, UpdatePlan, plan_updates
@@ -136,8 +136,8 @@ class UpdateStep(Step):
             if delay.average_hours is not None:
                 figures.gauge(
                     "orchestrator_updates_delay_average_working_seconds",
-                    "Seconds of working hours from publication or request to installation, average of the last "
-                    f"{counted(delay.days, 'day')}",
+                    "Seconds of working hours from publication or request to installation, average of the updates of "
+                    f"the last {counted(delay.days, 'day')} and of those that wait, with their age so far",
                 ).set(delay.average_hours * _HOUR)
 
 
@@ -161,7 +161,7 @@ class LookStep(Step):
 
 def managed(report: NightReport) -> bool:
     """Whether the night had to do with managed machines."""
-    return bool(report.of(UpdateLine) or report.of(GuestLine))
+    return any(report.of(kind) for kind in (UpdateLine, GuestLine, WaitingUpdate))
 
 
 def held_back(report: NightReport) -> set[tuple[str, str, str]]:
@@ -177,7 +177,7 @@ def updates_section(telling: Telling) -> Section:
     tables: tuple[Table, ...] = ()
     for trouble in _TROUBLES:
         tables += _trouble_table(telling, trouble)
-    tables += _installed_table(telling) + _due_table(telling)
+    tables += _installed_table(telling) + _due_table(telling) + _waiting_table(telling)
     for delay in report.of(UpdateDelay):
         tables += _delay_table(telling, delay)
     return Section(title=words.updates, empty=words.no_updates, tables=tables)
@@ -381,17 +381,46 @@ def _due_row(telling: Telling, line: GuestLine) -> Row:
     )
 
 
+def _waiting_table(telling: Telling) -> tuple[Table, ...]:
+    """Article 3.8.3: what was asked for or published and is not installed yet, apart from what was."""
+    speech, words = telling.speech, telling.speech.words
+    columns = (words.machine, words.site, words.waits_since, words.waits_for, words.waited, words.over_at)
+    rows = [
+        (
+            telling.name(line),
+            line.site,
+            speech.moment(line.since),
+            words.on_clients_request if line.on_request else words.published,
+            Cell(speech.working_hours(line.hours), "bad" if line.hours > UPDATE_DELAY_HOURS else "plain"),
+            speech.moment(line.over_at),
+        )
+        for line in telling.report.of(WaitingUpdate)
+    ]
+    note = words.waiting_meaning.format(hours=speech.working_hours(UPDATE_DELAY_HOURS))
+    return table_of(words.updates_waiting, columns, rows, note=note)
+
+
 def _delay_table(telling: Telling, delay: UpdateDelay) -> tuple[Table, ...]:
     speech, words = telling.speech, telling.speech.words
-    average = Cell(words.not_known if delay.packages else words.nothing)
+    waiting = len(telling.report.of(WaitingUpdate))
+    average = Cell(words.not_known if delay.packages or waiting else words.nothing)
     if delay.average_hours is not None:
         kept = delay.average_hours <= UPDATE_DELAY_HOURS
         average = Cell(speech.working_hours(delay.average_hours), "good" if kept else "bad")
-    installed = Column(words.packages_installed, figures=True)
-    columns = (words.period, installed, words.average_delay, words.by_contract)
-    contract = speech.working_hours(UPDATE_DELAY_HOURS)
-    return table_of(
-        words.delay,
-        columns,
-        [(words.last_days(delay.days), speech.number(delay.packages), average, contract)],
+    columns = (
+        words.period,
+        Column(words.packages_installed, figures=True),
+        Column(words.updates_counted, figures=True),
+        Column(words.still_waiting, figures=True),
+        words.average_delay,
+        words.by_contract,
     )
+    row = (
+        words.last_days(delay.days),
+        speech.number(delay.packages),
+        speech.number(delay.updates),
+        speech.number(waiting),
+        average,
+        speech.working_hours(UPDATE_DELAY_HOURS),
+    )
+    return table_of(words.delay, columns, [row])

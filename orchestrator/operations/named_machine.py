@@ -49,8 +49,13 @@ class Found:
     site: ObservedSite
 
 
-def find_machine(target: str, clusters: Mapping[str, Cluster]) -> Found:
+def find_machine(target: str, clusters: Mapping[str, Cluster], *, snapshots: bool = True) -> Found:
     """Find a machine by the hypervisors' own records.
+
+    Args:
+        target: ``CLIENT/MACHINE``.
+        clusters: the API of each site.
+        snapshots: whether its snapshots are listed: a call more.
 
     Raises:
         RequestRefused: there is none, or more than one, or it cannot be read.
@@ -60,7 +65,7 @@ def find_machine(target: str, clusters: Mapping[str, Cluster]) -> Found:
         raise RequestRefused(f"name one machine, CLIENT/MACHINE, not {target!r}")
     found: list[Found] = []
     seeming: list[str] = []
-    read = observe_sites(clusters, Asked(selection=chosen, snapshots=True))
+    read = observe_sites(clusters, Asked(selection=chosen, snapshots=snapshots))
     unread = [f"{site}: {why}" for site, why in read.failures.items()]
     for site, observed in read.observed.items():
         found += [

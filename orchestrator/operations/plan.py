@@ -5,18 +5,19 @@ The sites are read while the files are, and while what makes the plan is loaded:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.operations.connecting import open_clusters
+from orchestrator.operations.events import SILENT, Events
 from orchestrator.operations.inventory import DEFAULT_FOLDER, open_provider
 from orchestrator.operations.plan_request import PlanRequest
-from orchestrator.operations.run import SILENT, Events, open_clusters
-from orchestrator.proxmox import Cluster
+from orchestrator.resources.reading_ahead import ReadingAhead
+from orchestrator.subscriptions.glance import clients_named
 
 if TYPE_CHECKING:
     from orchestrator.planning.plan import Plan
-    from orchestrator.resources.reading_ahead import ReadingAhead
 
 
 def plan(request: PlanRequest, events: Events = SILENT) -> Plan:
@@ -28,8 +29,9 @@ def plan(request: PlanRequest, events: Events = SILENT) -> Plan:
     provider = open_provider(request.inventory)
     with (
         open_clusters(provider, notice=events.notice) as clusters,
-        _reading_ahead(clusters, request.paths or (DEFAULT_FOLDER,), request.only) as ahead,
+        ReadingAhead(clusters) as ahead,
     ):
+        ahead.read(_clients(request.paths or (DEFAULT_FOLDER,), request.only))
         from orchestrator.operations import preparing  # loaded while the sites answer
 
         options = preparing.options_of(request)
@@ -41,15 +43,10 @@ def plan(request: PlanRequest, events: Events = SILENT) -> Plan:
     return made
 
 
-def _reading_ahead(
-    clusters: Mapping[str, Cluster], paths: Collection[Path], only: str | None
-) -> ReadingAhead:
-    """Begin to read the sites while the files are read: the machines of the clients that those seem to be about."""
-    from orchestrator.resources.reading_ahead import ReadingAhead  # after the clusters are connected to
-    from orchestrator.subscriptions.loading import clients_named
-
+def _clients(paths: Collection[Path], only: str | None) -> frozenset[str]:
+    """The clients that a plan seems to be about; none if it is about single machines."""
     client, _, machine = (only or "").partition("/")
     if machine:
-        return ReadingAhead(clusters, ())
+        return frozenset()
     named = clients_named(list(paths))
-    return ReadingAhead(clusters, named & {client} if client else named)
+    return named & {client} if client else named

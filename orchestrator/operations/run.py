@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator.applying.freezing import FreezeWatch
 from orchestrator.applying.journal import Journal
@@ -18,39 +18,27 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.history.opening import open_history as open_history_at
 from orchestrator.interruption import EXIT_CODE
 from orchestrator.operations.computer import operator, state_directory
-from orchestrator.proxmox import Cluster, UnusableCluster
-from orchestrator.proxmox.bulk_reader import BulkReader
-from orchestrator.sites.model import Api, Provider, Site
-from orchestrator.sites.secrets import SecretUnavailable, resolve
-from orchestrator.yaml_reader import Problem
+from orchestrator.operations.connecting import connect, connect_api, open_clusters
+from orchestrator.operations.events import SILENT, Events, Show
+from orchestrator.proxmox import Cluster
+from orchestrator.sites.model import Provider
 
 if TYPE_CHECKING:
     from orchestrator.history import History
 
-Show = Callable[[str, str, str], None]
-"""Called with client, machine and text when a step begins or fails. From any thread."""
-
-
-def _nothing(*_: object) -> None:
-    """Nobody listens."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Events:
-    """Who is told what while an operation runs; nobody, if nothing is given.
-
-    Attributes:
-        notice: something went wrong, or is waited for, and the work goes on.
-        problems: what is wrong with files.
-        steps: entered before the first change; gives what is called with each step.
-    """
-
-    notice: Callable[[str], None] = _nothing
-    problems: Callable[[Sequence[Problem]], None] = _nothing
-    steps: Callable[[], AbstractContextManager[Show]] = lambda: nullcontext(_nothing)
-
-
-SILENT = Events()
+__all__ = [
+    "SILENT",
+    "Events",
+    "Run",
+    "Show",
+    "connect",
+    "connect_api",
+    "journal",
+    "open_clusters",
+    "open_history",
+    "open_run",
+    "run_name",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,82 +153,6 @@ def _interrupted(running: list[str]) -> str:
         else ""
     )
     return f"interrupted: nothing new is started.{waited} Interrupt again to end at once."
-
-
-@contextmanager
-def open_clusters(
-    provider: Provider, *, only: Collection[str] | None = None, notice: Callable[[str], None] = _nothing
-) -> Iterator[dict[str, Cluster]]:
-    """Connect to every site's API, or to those of some sites only (nothing is sent yet).
-
-    A site whose token, or whose address, cannot be used is there as well, as an
-    :class:`orchestrator.proxmox.UnusableCluster`: every call of it raises a ``ProxmoxError``, so it is one of the sites
-    that cannot be read, and the others go on.
-    """
-    clusters: dict[str, Cluster] = {}
-    try:
-        for name, site in provider.sites.items():
-            if only is None or name in only:
-                clusters[name] = _connect_or_say_why(name, site)
-        yield clusters
-    finally:
-        for cluster in clusters.values():
-            cluster.close()
-            for text in cluster.bulk_reader.notices if cluster.bulk_reader else ():
-                notice(text)
-
-
-def _connect_or_say_why(name: str, site: Site) -> Cluster:
-    try:
-        return connect(name, site, resolve(site.api.token_secret))
-    except SecretUnavailable as error:
-        reason = f"the API token could not be read: {error}"
-    except ValueError as error:
-        reason = str(error)
-    return UnusableCluster(site=name, url=site.api.url, token_id=site.api.token_id, reason=reason)
-
-
-def connect(name: str, site: Site, secret: str, **other: Any) -> Cluster:
-    """A client of a site's API (nothing is sent yet).
-
-    Args:
-        name: of the site.
-        site: what the site file says of it.
-        secret: the token's.
-        other: what is not as the site file says: ``token_id``, ``patience``.
-
-    Raises:
-        ValueError: ``token_id`` is none.
-    """
-    cluster = connect_api(name, site.api, secret, **{"vmids": site.vmids, **other})
-    cluster.bulk_reader = _bulk_reader(site)
-    return cluster
-
-
-def connect_api(name: str, api: Api, secret: str, **other: Any) -> Cluster:
-    """As :func:`connect`, for a site of which only its API is known."""
-    usual: dict[str, Any] = {
-        "url": api.url,
-        "nodes": api.nodes,
-        "token_id": api.token_id,
-        "ca_file": api.ca_file,
-        "verify_tls": api.verify_tls,
-        "timeout_seconds": api.timeout_seconds,
-    }
-    return Cluster(site=name, token_secret=secret, **{**usual, **other})
-
-
-def _bulk_reader(site: Site) -> BulkReader | None:
-    """What reads the configurations of a site's machines at once; None if the site file names nothing."""
-    chosen = site.bulk_reading
-    if chosen is None:
-        return None
-    return BulkReader(
-        user=chosen.user,
-        private_key=chosen.ssh_private_key,
-        known_hosts=chosen.ssh_known_hosts,
-        addresses=chosen.addresses,
-    )
 
 
 def run_name(moment: dt.datetime) -> str:

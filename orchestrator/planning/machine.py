@@ -48,7 +48,7 @@ def machine_changes(
         observed: the hypervisor's side.
         address: the address that it has or shall have.
         now: the time, aware.
-        restart_now: restart also outside its maintenance window.
+        restart_now: restart also outside its maintenance window, where its offer has a restart on the client's behalf.
         inside: what was seen in the guest; None if nobody looked.
     """
     if desired.life.standing(now) in (Standing.SUSPENDED, Standing.ENDED):
@@ -85,6 +85,8 @@ def _in_service(
     inside: InsideReading | None,
 ) -> tuple[Change, ...]:
     mark = observed.mark or new_mark(desired)
+    told = restart_now
+    restart_now = told and desired.offer.terms.power
     found = edits(desired, observed, mark, address)
     restart = restart_of(desired.window, now, told=restart_now)
     changes = [
@@ -110,6 +112,9 @@ def _in_service(
     starts = any(change.effect in (Effect.START, Effect.RESTART) for change in power)
     moves = any(change.what == "address" for change in changes) or cloud_init_waits(observed, mark, now)
     changes += power
+    if told and late and not restart_now and not power:
+        why = f"--restart-now has no effect: {_by_the_client(desired)}"
+        changes.append(Change(effect=Effect.NOTICE, what="restart", after="at its next start", why=why))
     reachable = desired.power == "running" and (starts or (observed.running and not moves))
     within = inside_changes(desired, observed, mark, inside, reachable=reachable)
     # One line for both places: what cloud-init has, and what is in the guest.
@@ -238,14 +243,8 @@ def _power_changes(
             change = _power(Effect.START, "stopped", "running")
             return [replace(change, why=f"it ran before its suspension of {mark.suspended} (art. 9)")]
         in_service = mark.ready and not mark.retired
-        offer = desired.offer
-        if in_service and not offer.terms.power:
-            why = f"starting it on the client's behalf is not part of {offer} (art. {offer.terms.article})"
-            return [
-                Change(
-                    effect=Effect.NOTICE, what="power", before="stopped", after="running", drift=True, why=why
-                )
-            ]
+        if in_service and not desired.offer.terms.power:
+            return [_stopped_by_the_client(desired, observed)]
         drift = in_service and mark.applied is not None and mark.applied.power == "running"
         return [_power(Effect.START, "stopped", "running", drift=drift)]
     if not late and waiting is None:
@@ -261,9 +260,44 @@ def _power_changes(
             what="restart",
             after=waiting,
             restart=restart_of(desired.window, now),
-            why=f"set already; to restart it at once: `{_restart_command(desired)}`",
+            why=_when_it_restarts(desired),
         )
     ]
+
+
+def _stopped_by_the_client(desired: DesiredMachine, observed: ObservedMachine) -> Change:
+    """A machine of an offer without power that is stopped: the client's own act, no drift, and not undone.
+
+    It is started for one reason: the client ordered other resources, which article 3.3 lists, and shut it down so that
+    it takes them up. Proxmox keeps them as pending until the machine is started.
+    """
+    waiting = sorted(observed.config.pending.keys() & RESTART_KEYS)
+    if waiting:
+        why = f"the client shut it down; it takes up what was ordered: {', '.join(waiting)} (art. 3.3)"
+        return replace(_power(Effect.START, "stopped", "running"), why=why)
+    offer = desired.offer
+    why = (
+        "shut down from inside, as a rule by the client; starting it on the client's behalf is not part of "
+        f"{offer} (art. {offer.terms.article})"
+    )
+    return Change(effect=Effect.NOTICE, what="power", before="stopped", after="running", why=why)
+
+
+def _when_it_restarts(desired: DesiredMachine) -> str:
+    if desired.offer.terms.power:
+        return f"set already; to restart it at once: `{_restart_command(desired)}`"
+    if desired.window is not None:
+        return "set already"
+    return f"set already, and taken up at its next start: {_by_the_client(desired)}"
+
+
+def _by_the_client(desired: DesiredMachine) -> str:
+    """How a machine restarts whose offer has no restart on the client's behalf."""
+    offer = desired.offer
+    return (
+        "the client shuts it down from inside (a reboot from inside is not enough), and the next apply starts it; a "
+        f"restart on the client's behalf is not part of {offer} (art. {offer.terms.article})"
+    )
 
 
 def _restart_command(desired: DesiredMachine) -> str:

@@ -6,6 +6,7 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from ipaddress import IPv4Address
 
 from orchestrator.contract.life import Standing
@@ -83,12 +84,12 @@ class MachinePlan:
             found[Address(client=self.client, kind=change.thing, name=name)].append(change)
         return {address: tuple(changes) for address, changes in found.items()}
 
-    @property
+    @cached_property
     def refused(self) -> bool:
         """Whether something about it was refused: then nothing at all is done to it."""
         return any(change.effect is Effect.REFUSED for change in self.changes)
 
-    @property
+    @cached_property
     def effective(self) -> tuple[Change, ...]:
         """The changes that ``apply`` makes: none if one was refused."""
         return () if self.refused else tuple(change for change in self.changes if change.effective)
@@ -360,7 +361,7 @@ def _machine_plan(
         full := notes_refusal(desired, machine, address)
     ):
         changes = (full, *changes)
-    return replace(_plan(desired, machine, address, changes), inside=inside)
+    return _plan(desired, machine, address, changes, inside)
 
 
 def _ending(desired: DesiredMachine, now: dt.datetime) -> Reason:
@@ -377,6 +378,7 @@ def _plan(
     observed: ObservedMachine | None,
     address: IPv4Address | None,
     changes: Iterable[Change],
+    inside: InsideReading | None = None,
 ) -> MachinePlan:
     return MachinePlan(
         client=desired.client,
@@ -391,6 +393,7 @@ def _plan(
         changes=classified(changes),
         desired=desired,
         observed=observed,
+        inside=inside,
     )
 
 

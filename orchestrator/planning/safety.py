@@ -103,7 +103,11 @@ def _machines_there(observed: Mapping[str, ObservedSite]) -> There:
 def _share_of(
     limit_of: Callable[[Safety], Limit], verb: str, effects: Collection[Effect]
 ) -> Callable[[Plan, There, Safety], Found]:
-    """A rule that counts the machines with changes of some effects, of those of a client and of a site."""
+    """A rule that counts the machines with changes of some effects, of those of a client and of a site.
+
+    A suspension or the end of a contract is the file's own word, with its letter (articles 9, 10): it stops all of a
+    client's machines, however many those are.
+    """
 
     def find(plan: Plan, there: There, limits: Safety) -> Found:
         limit = limit_of(limits)
@@ -112,6 +116,7 @@ def _share_of(
             for machine in plan.machines
             if machine.vmid is not None
             and not machine.unfinished
+            and not _by_contract(machine, plan.made_at)
             and any(change.effect in effects for change in machine.effective)
             for where in (machine.client, f"site={machine.site}")
         )
@@ -122,6 +127,10 @@ def _share_of(
                 yield where, f"{share}; the limit is {limit.percent} %, and at least {limit.machines}"
 
     return find
+
+
+def _by_contract(machine: MachinePlan, now: dt.datetime) -> bool:
+    return machine.desired is not None and bool(machine.desired.life.why(now))
 
 
 def _deleted_data(plan: Plan, _there: There, _limits: Safety) -> Found:

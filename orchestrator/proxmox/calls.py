@@ -8,14 +8,22 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from orchestrator.proxmox.api_addresses import RESTS_SECONDS, Addresses
 from orchestrator.proxmox.budget import Limits
-from orchestrator.proxmox.connection import Connection, Endpoint, NoAnswer, Refusal, Unfit
+from orchestrator.proxmox.connection import (
+    Connection,
+    Endpoint,
+    NoAnswer,
+    Refusal,
+    Unfit,
+    parse_http_date,
+)
 from orchestrator.proxmox.errors import (
     NODE_SILENT,
     Answer,
@@ -200,6 +208,17 @@ class Calls:
         """
         return self._call("GET", path, {**(params or {}), **more})
 
+    def get_later(self, path: str) -> Callable[[], Any]:
+        """As :meth:`get`, but what was answered is parsed and checked only when what this returns is called.
+
+        So a thread that reads much sends its next call sooner. That may be done by any thread, and raises
+        :class:`BadAnswer` where the answer cannot be.
+
+        Raises:
+            ProxmoxError: as :meth:`get`.
+        """
+        return self._retried("GET", lambda: self._sent("GET", path, {}))
+
     def post(self, path: str, *, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
         """Write. Asked again only if it surely changed nothing.
 
@@ -216,6 +235,10 @@ class Calls:
     def delete(self, path: str, *, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
         """Remove, as :meth:`post`. Parameters go into the query: PVE refuses a body here (501)."""
         return self._call("DELETE", path, {**(params or {}), **more})
+
+    def answered_at(self) -> float | None:
+        """The time of this thread's last answer by its ``Date`` header (seconds since the epoch); None without one."""
+        return parse_http_date(getattr(self._local, "date", ""))
 
     def _call(self, method: Method, path: str, params: Mapping[str, Any]) -> Any:
         sent = {key: int(value) if isinstance(value, bool) else value for key, value in params.items()}
@@ -308,12 +331,16 @@ class Calls:
         return max(_SHORTEST, ends - time.monotonic())
 
     def _once(self, method: Method, path: str, params: Mapping[str, Any]) -> Any:
+        """One attempt: what was answered, parsed and checked."""
+        return self._sent(method, path, params)()
+
+    def _sent(self, method: Method, path: str, params: Mapping[str, Any]) -> Callable[[], Any]:
         """One attempt: at the address where the call belongs or, where that cannot be reached, at another one."""
         first: tuple[Endpoint, NoAnswer] | None = None
         for endpoint in self._addresses.order(path):
             try:
                 self._recognition.check(endpoint)
-                return self._ask(endpoint, method, path, params)
+                return self._asked(endpoint, method, path, params)
             except NoAnswer as failure:
                 first = first or (endpoint, failure)
                 if failure.sent and method != "GET":
@@ -328,23 +355,48 @@ class Calls:
         raise self._unanswered(Unreachable, *first, method, path, params)
 
     def _ask(self, endpoint: Endpoint, method: Method, path: str, params: Mapping[str, Any]) -> Any:
-        """Send a call to one address, and check what is answered.
+        """As :meth:`_asked`, parsed and checked at once."""
+        return self._asked(endpoint, method, path, params)()
+
+    def _asked(
+        self, endpoint: Endpoint, method: Method, path: str, params: Mapping[str, Any]
+    ) -> Callable[[], Any]:
+        """Send a call to one address. What is returned parses and checks what was answered; it raises as this does.
 
         Raises:
             NoAnswer: it did not answer.
             ProxmoxError: it refused, or what it answered cannot be.
         """
-        call = f"{method} {path}"
-        try:
+        with self._classified(endpoint, method, path, params):
             try:
-                answered = self._send(endpoint, method, path, params)
+                data = self._send(endpoint, method, path, params)
             except NoAnswer as failure:
                 # The server closed an idle connection just now: that says nothing of whether it answers.
                 if not failure.hung_up or (failure.sent and method != "GET"):
                     raise
-                answered = self._send(endpoint, method, path, params)
-            if told := wrong_answer(method, path, answered):
-                raise Unfit(f"the answer is not what it should be: {told}")
+                data = self._send(endpoint, method, path, params)
+
+        def checked() -> Any:
+            with self._classified(endpoint, method, path, params):
+                answered = data()
+                if told := wrong_answer(method, path, answered):
+                    raise Unfit(f"the answer is not what it should be: {told}")
+            return answered
+
+        return checked
+
+    @contextmanager
+    def _classified(
+        self, endpoint: Endpoint, method: Method, path: str, params: Mapping[str, Any]
+    ) -> Iterator[None]:
+        """Raise what a call ends by as what it means.
+
+        Raises:
+            ProxmoxError: the server refused, or what it answered cannot be.
+        """
+        call = f"{method} {path}"
+        try:
+            yield
         except Unfit as unfit:
             fault: type[ProxmoxError] = BadAnswer if method == "GET" else Uncertain
             text = tidy(self._scrub(f"{endpoint.url}: {unfit}", params))
@@ -362,10 +414,11 @@ class Calls:
                 write=method != "GET",
             )
             raise classify(answer) from None
-        return answered
 
-    def _send(self, endpoint: Endpoint, method: Method, path: str, params: Mapping[str, Any]) -> Any:
-        """Send one request, counted and logged."""
+    def _send(
+        self, endpoint: Endpoint, method: Method, path: str, params: Mapping[str, Any]
+    ) -> Callable[[], Any]:
+        """Send one request, counted and logged; what gives the data of its answer."""
         if method != "GET":
             self.before_write(method, path)
         with self._guard:
@@ -376,9 +429,9 @@ class Calls:
         status = "200"
         try:
             connection = self._connection(endpoint)
-            answered = connection.send(method, path, params, seconds=self._left())
+            data = connection.ask(method, path, params, seconds=self._left())
             self._local.date = connection.date
-            return answered
+            return data
         except Unfit:
             status = "unfit answer"
             raise

@@ -286,5 +286,5 @@ class UnusableCluster(Cluster):
     def __repr__(self) -> str:
         return f"<UnusableCluster {self.site} {self._url}>"
 
-    def _once(self, method: Method, path: str, params: Mapping[str, Any]) -> NoReturn:
+    def _sent(self, method: Method, path: str, params: Mapping[str, Any]) -> NoReturn:
         raise Unusable(self.reason, site=self.site, call=f"{method} {path}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from orchestrator.proxmox.errors import BadAnswer, ProxmoxError, ServerError, tidy
-from orchestrator.proxmox.privileges import read_version
+from orchestrator.proxmox.privileges import Held, read_held, read_version
 from orchestrator.proxmox.properties import wrong_setting
 from orchestrator.proxmox.redundancy import is_ha_managed
 from orchestrator.proxmox.shapes import (
@@ -172,6 +172,7 @@ class ClusterState:
         containers: never ours; they have addresses.
         bad_entries: entries that could not be read; they are in none of the other lists.
         told: nodes whose own lists were read: the states of their VMs are not ten seconds old.
+        held: what the token may do (:func:`read_lists`).
     """
 
     site: str
@@ -184,6 +185,7 @@ class ClusterState:
     containers: tuple[VmSummary, ...] = ()
     bad_entries: tuple[BadEntry, ...] = ()
     told: frozenset[str] = field(default=frozenset(), compare=False)
+    held: Held = field(default_factory=dict, compare=False)
 
     @property
     def nodes_off(self) -> frozenset[str]:
@@ -218,6 +220,18 @@ class VmConfig:
         if key in self.pending:
             return self.pending[key]
         return None if key in self.deleted else self.current.get(key)
+
+
+def read_lists(cluster: Calls) -> ClusterState:
+    """Read the cluster's lists, and what the token may do: whether they are whole, so that an absence can be trusted.
+
+    Four calls. Little is loaded for it: the first calls of a plan are sent before most of the program is.
+
+    Raises:
+        ProxmoxError: they cannot be read.
+    """
+    version, held = read_version(cluster), read_held(cluster)
+    return replace(read_cluster(cluster, version=version), held=held)
 
 
 def read_cluster(cluster: Calls, *, version: str | None = None) -> ClusterState:
@@ -261,6 +275,37 @@ def read_cluster(cluster: Calls, *, version: str | None = None) -> ClusterState:
         containers=tuple(containers),
         bad_entries=tuple(bad),
         told=told,
+    )
+
+
+def read_listing(cluster: Calls, *, version: str = "") -> ClusterState:
+    """The cluster's list as it is: one call. What it does not know of a VM stays unknown; see :func:`read_cluster`.
+
+    Pools are those that machines are in.
+
+    Raises:
+        ProxmoxError: it could not be read.
+    """
+    resources = cluster.get("/cluster/resources")
+    bad: list[BadEntry] = []
+    vms = _sound(resources, "qemu", _VM_ENTRY, _vm, bad, lambda entry: int(entry["vmid"]))
+    return ClusterState(
+        site=cluster.site,
+        version=version,
+        vms=tuple(vms),
+        nodes=tuple(_sound(resources, "node", _NODE_ENTRY, _node, bad, lambda entry: entry["node"])),
+        storages=tuple(
+            _sound(
+                resources,
+                "storage",
+                _STORAGE_ENTRY,
+                _storage,
+                bad,
+                lambda entry: (entry["storage"], entry["node"]),
+            )
+        ),
+        pools=frozenset(vm.pool for vm in vms if vm.pool),
+        bad_entries=tuple(bad),
     )
 
 
@@ -589,11 +634,22 @@ def read_vm(cluster: Calls, node: str, vmid: int, *, odd: bool = False) -> VmCon
         BadAnswer: a value of it cannot be read: it was edited by hand, or is of a form not known here.
         ProxmoxError: it could not be read.
     """
-    config = _read_config(cluster, node, "qemu", vmid)
+    config = _config(cluster, node, "qemu", vmid, cluster.get(_pending(node, "qemu", vmid)))
     if config.wrong and not odd:
         text = f"the configuration of VM {vmid} cannot be read: {config.wrong}"
         raise BadAnswer(text, site=cluster.site, call=f"GET /nodes/{node}/qemu/{vmid}/pending")
     return config
+
+
+def read_vm_later(cluster: Calls, node: str, vmid: int) -> Callable[[], VmConfig]:
+    """As :func:`read_vm` with ``odd``, but the answer is parsed only when what this returns is called: one call.
+
+    Raises:
+        NotFound: there is no such VM on this node.
+        ProxmoxError: it could not be read; so does what is returned.
+    """
+    answer = cluster.get_later(_pending(node, "qemu", vmid))
+    return lambda: _config(cluster, node, "qemu", vmid, answer())
 
 
 def read_container(cluster: Calls, node: str, vmid: int) -> VmConfig:
@@ -603,7 +659,7 @@ def read_container(cluster: Calls, node: str, vmid: int) -> VmConfig:
         NotFound: there is no such container on this node.
         ProxmoxError: it could not be read.
     """
-    return _read_config(cluster, node, "lxc", vmid)
+    return _config(cluster, node, "lxc", vmid, cluster.get(_pending(node, "lxc", vmid)))
 
 
 def read_pool_members(cluster: Calls, pool: str) -> frozenset[int]:
@@ -618,12 +674,17 @@ def read_pool_members(cluster: Calls, pool: str) -> frozenset[int]:
     return frozenset(int(member["vmid"]) for member in members if "vmid" in member)
 
 
-def _read_config(cluster: Calls, node: str, kind: str, vmid: int) -> VmConfig:
+def _pending(node: str, kind: str, vmid: int) -> str:
+    return f"/nodes/{node}/{kind}/{vmid}/pending"
+
+
+def _config(
+    cluster: Calls, node: str, kind: str, vmid: int, entries: Iterable[Mapping[str, Any]]
+) -> VmConfig:
     current: dict[str, str] = {}
     pending: dict[str, str] = {}
     deleted: set[str] = set()
-    call = f"/nodes/{node}/{kind}/{vmid}/pending"
-    for entry in cluster.get(call):
+    for entry in entries:
         key = entry["key"]
         if entry.get("value") is not None:
             current[key] = str(entry["value"])
@@ -634,7 +695,7 @@ def _read_config(cluster: Calls, node: str, kind: str, vmid: int) -> VmConfig:
     digest = current.pop("digest", "")
     if not digest and kind == "qemu":
         text = f"the configuration of VM {vmid} cannot be read: expected digest, which is missing"
-        raise BadAnswer(text, site=cluster.site, call=f"GET {call}")
+        raise BadAnswer(text, site=cluster.site, call=f"GET {_pending(node, kind, vmid)}")
     return vm_config(node, vmid, current, pending, deleted, digest, checked=kind == "qemu")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from orchestrator.errors import Reason
 from orchestrator.proxmox.answers import NoAnswer, Refusal, Unfit, parse_body, parse_http_date
 from orchestrator.proxmox.budget import Budget, Limits, TooMuch, TooSlow
 from orchestrator.proxmox.tls import trusting
-from orchestrator.proxmox.wire import HungUp, NoConnection, Wire
+from orchestrator.proxmox.wire import HttpAnswer, HungUp, NoConnection, Wire
 
 if TYPE_CHECKING:
     import ssl
@@ -29,6 +29,10 @@ __all__ = ["Connection", "Endpoint", "NoAnswer", "Refusal", "Unfit", "parse_body
 
 _PORT = 8006
 _BASE = "/api2/json"
+_DATA = b'{"data":'
+"""How every answer of pveproxy that is no refusal begins."""
+_SHORT = 64 * 1024
+"""Bytes of an answer that may wait to be parsed."""
 _PLAIN = "/:@!$&'()*+,;=~%"
 """What stands for itself in a path; ``%`` as well: whoever makes a path quotes what he puts into it."""
 
@@ -109,7 +113,13 @@ class Connection:
         return self._session.date
 
     def send(self, method: str, path: str, params: Mapping[str, Any], *, seconds: float) -> Any:
-        """Send one request and return the ``data`` of the answer.
+        """As :meth:`ask`, and return the ``data`` of the answer."""
+        return self.ask(method, path, params, seconds=seconds)()
+
+    def ask(self, method: str, path: str, params: Mapping[str, Any], *, seconds: float) -> Callable[[], Any]:
+        """Send one request, and return what gives the ``data`` of its answer.
+
+        That of a short answer that looks right is parsed only when it is called, by any thread; it raises as this does.
 
         Args:
             method, path: what is asked.
@@ -129,9 +139,17 @@ class Connection:
         budget = self._session.budget
         budget.begin(seconds)
         try:
-            return ask(**params)
+            answer: HttpAnswer = ask(**params)
         except OSError as error:
             raise _no_answer(error, budget) from None
+
+        def data() -> Any:
+            return parse_body(answer.status, answer.reason, answer.body, self._limits)
+
+        if answer.status == 200 and len(answer.body) <= _SHORT and answer.body.startswith(_DATA):
+            return data
+        parsed = data()
+        return lambda: parsed
 
     def close(self) -> None:
         """Close the connection. It may be used again."""
@@ -158,7 +176,7 @@ class _Session:
         host, port = address.hostname or "", address.port or _PORT
         self.budget = Budget(endpoint.limits)
         self.date = ""
-        self._data: Any = None
+        self._answer: HttpAnswer | None = None
         self._wire = Wire(host, port, endpoint.context, self.budget)
         named = f"[{host}]" if ":" in host else host
         self._headers = (
@@ -173,7 +191,7 @@ class _Session:
         data: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
     ) -> type[_Answered]:
-        """Ask, and parse the answer; what is said is at :meth:`loads`."""
+        """Ask; what is answered is at :meth:`loads`."""
         if params:
             url = f"{url}?{urlencode(_pairs(params))}"
         head = f"{method} {url} HTTP/1.1\r\n{self._headers}"
@@ -184,13 +202,13 @@ class _Session:
             body = b""
         answer = self._wire.ask(f"{head}\r\n".encode("ascii") + body)
         self.date = answer.headers.get("date", "")
-        self._data = parse_body(answer.status, answer.reason, answer.body, self.budget.limits)
+        self._answer = answer
         return _Answered
 
-    def loads(self, _answer: object) -> Any:
-        """The ``data`` of the answer, for once: it may be large."""
-        data, self._data = self._data, None
-        return data
+    def loads(self, _answer: object) -> HttpAnswer | None:
+        """The answer, for once: it may be large."""
+        answer, self._answer = self._answer, None
+        return answer
 
     def close(self) -> None:
         """Close the connection."""

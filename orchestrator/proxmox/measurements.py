@@ -96,9 +96,12 @@ def _allocated(listed: Iterable[Mapping[str, Any]], vmid: int) -> Iterable[tuple
 
 
 def _values(row: Mapping[str, Any]) -> dict[str, float]:
-    """What is known of an interval: a value that is no number, or less than 0, is not."""
-    return {
-        name: float(row[name])
-        for name in _FIELDS
-        if row.get(name) is not None and not wrong(row[name], NUMBER) and float(row[name]) >= 0
+    """What is known of an interval: a value that is no number, or less than 0, is not.
+
+    Without a sound use of vCPU or RAM a row would look like that of a stopped VM: nothing is known of it.
+    """
+    told = {name: row[name] for name in _FIELDS if row.get(name) is not None}
+    known = {
+        name: float(value) for name, value in told.items() if not wrong(value, NUMBER) and float(value) >= 0
     }
+    return {} if any(name in told and name not in known for name in ("cpu", "mem")) else known

@@ -164,6 +164,8 @@ _ANSWERS: tuple[tuple[str, Shape], ...] = (
     ),
     ("GET /cluster/resources", Listed(Record(needs={"type": TEXT}))),
     ("GET /cluster/nextid", VMID),
+    ("GET /cluster/metrics/export", Record(needs={"data": Listed(OBJECT)})),
+    ("GET /cluster/tasks", Listed(OBJECT)),
     (
         "GET /cluster/status",
         Listed(Record(needs={"type": TEXT, "name": LINE}, may={"quorate": FLAG, "online": SIZE})),
@@ -205,6 +207,7 @@ _ANSWERS: tuple[tuple[str, Shape], ...] = (
     ("GET /nodes/[^/]+/time", Record(needs={"time": TIME})),
     ("GET /nodes/[^/]+/network", Listed(Record(needs={"iface": TEXT}))),
     ("GET /nodes/[^/]+/qemu", Listed(Record(needs={"vmid": VMID}, may={"name": LINE}))),
+    ("GET /nodes/[^/]+/journal", Listed(TEXT)),
     ("GET /nodes/[^/]+/tasks", Listed(Record(needs={"upid": UPID, "type": TEXT}))),
     ("GET /nodes/[^/]+/tasks/[^/]+/status", Record(needs={"status": TEXT}, may={"exitstatus": TEXT})),
     ("GET /nodes/[^/]+/tasks/[^/]+/log", Listed(Record(may={"t": TEXT}))),

@@ -23,6 +23,11 @@ _WORTH_A_CONNECTION = 3
 """So few reads are made over one connection sooner than a second one is open."""
 
 
+_TOGETHER = 16
+"""So many answers are understood one after the other: a thread that gets one hands it over without waking the one that
+understands, and sends its next call at once."""
+
+
 def side_by_side(
     cluster: Calls, items: Collection[G], node_of: Callable[[G], str], read: Callable[[G], T]
 ) -> list[T]:
@@ -84,7 +89,7 @@ def understood_beside(
     read: Callable[[G], T],
     understand: Callable[[G, T], R],
 ) -> list[R]:
-    """As :func:`side_by_side`; what is read is understood by the calling thread while the next is read.
+    """As :func:`side_by_side`; what is read is understood by the calling thread while more is read.
 
     Args:
         cluster: the API.
@@ -99,19 +104,30 @@ def understood_beside(
     if len(items) <= _WORTH_A_CONNECTION:
         found = side_by_side(cluster, items, node_of, read)
         return [understand(item, value) for item, value in zip(items, found, strict=True)]
-    answers: SimpleQueue[tuple[int, G, T] | None] = SimpleQueue()
+    answers: SimpleQueue[list[tuple[int, G, T]] | None] = SimpleQueue()
+    gathered: list[tuple[int, G, T]] = []
+    guard = threading.Lock()
     given_up = threading.Event()
 
     def read_one(numbered: tuple[int, G]) -> None:
         if given_up.is_set():
             raise CancelledError
         number, item = numbered
-        answers.put((number, item, read(item)))
+        answer = read(item)
+        with guard:
+            gathered.append((number, item, answer))
+            if len(gathered) == _TOGETHER:
+                hand_on()
+
+    def hand_on() -> None:
+        answers.put(gathered.copy())
+        gathered.clear()
 
     def read_all() -> None:
         try:
             side_by_side(cluster, list(enumerate(items)), lambda numbered: node_of(numbered[1]), read_one)
         finally:
+            hand_on()
             answers.put(None)
             cluster.hand_over()
 
@@ -120,9 +136,9 @@ def understood_beside(
     with ThreadPoolExecutor(1, thread_name_prefix=f"read-{cluster.site}") as pool:
         reading = pool.submit(read_all)
         try:
-            while (answer := answers.get()) is not None:
-                number, item, value = answer
-                results[number] = understand(item, value)
+            while (several := answers.get()) is not None:
+                for number, item, value in several:
+                    results[number] = understand(item, value)
         finally:
             given_up.set()
         reading.result()

@@ -116,6 +116,12 @@ class Words:
         fr="{backups} en {planned} (au mieux {bound}), fin prévue le {ends}, APRÈS la fin de la fenêtre le {closes}",
         en="{backups} in {planned} ({bound} at best), ends {ends}, AFTER the window closes on {closes}",
     )
+    late_expected = Text(
+        fr="Fin prévue en heures ouvrées (art. 3.5)", en="Expected to end in working hours (art. 3.5)"
+    )
+    late_ended = Text(fr="Terminées en heures ouvrées (art. 3.5)", en="Ended in working hours (art. 3.5)")
+    late_until = Text(fr="{machine} jusqu’au {ends}", en="{machine} until {ends}")
+    late_more = Counted(fr=("et {n} autre", "et {n} autres"), en=("and {n} more", "and {n} more"))
     backups_count = Counted(fr=("{n} sauvegarde", "{n} sauvegardes"), en=("{n} backup", "{n} backups"))
     history_name = Text(fr="Nom dans l’historique", en="Name in the history")
 
@@ -339,7 +345,22 @@ class Words:
         fr=("le dernier jour", "les {n} derniers jours"), en=("the last day", "the last {n} days")
     )
     packages_installed = Text(fr="Paquets installés", en="Packages installed")
+    updates_counted = Text(fr="Mises à jour", en="Updates")
+    still_waiting = Text(fr="En attente", en="Still waiting")
     average_delay = Text(fr="Délai moyen", en="Average delay")
+    updates_waiting = Text(fr="Mises à jour en attente (art. 3.8.3)", en="Updates that wait (art. 3.8.3)")
+    waits_since = Text(fr="Depuis", en="Since")
+    waits_for = Text(fr="Origine", en="Origin")
+    waited = Text(fr="Attente", en="Waiting")
+    over_at = Text(fr="Délai atteint", en="Delay reached")
+    on_clients_request = Text(fr="la demande du client", en="the client’s request")
+    published = Text(fr="sa publication", en="its publication")
+    waiting_meaning = Text(
+        fr="Une mise à jour par machine, quel que soit le nombre de paquets. Celles en attente comptent dans le délai "
+        "moyen avec leur âge ; au-delà de {hours} elles sont marquées.",
+        en="One update per machine, whatever the number of packages. Those that wait count in the average delay with "
+        "their age so far; above {hours} they are marked.",
+    )
     by_contract = Text(fr="Selon le contrat", en="By contract")
     working_hours = Text(fr="{hours}\u00a0h ouvrées", en="{hours}\u00a0working hours")
     installed_count = Counted(
@@ -433,6 +454,8 @@ class Words:
         fr="Aucune dérive : rien n’a changé en dehors des fichiers.",
         en="No drift: nothing was changed outside the files.",
     )
+    notices = Text(fr="À noter", en="Notices")
+    no_notices = Text(fr="Rien à noter.", en="Nothing to note.")
     setting = Text(fr="Réglage", en="Setting")
     found = Text(fr="Trouvé", en="Found")
     in_the_file = Text(fr="Selon le fichier", en="In the file")
@@ -468,6 +491,11 @@ class Words:
     standing_suspended = Text(fr="suspendu (art. 9)", en="suspended (art. 9)")
     standing_ending = Text(fr="préavis, réversibilité (art. 10)", en="notice given, reversibility (art. 10)")
     standing_ended = Text(fr="terminé (art. 10)", en="ended (art. 10)")
+    still_running = Text(fr="Machine à arrêter, encore en marche", en="Machine to be stopped still runs")
+    still_running_remedy = Text(
+        fr="« orchestrator apply --only CLIENT » l’arrête. Elle est sauvegardée tant qu’elle fonctionne.",
+        en="“orchestrator apply --only CLIENT” stops it. It is backed up as long as it runs.",
+    )
     end_failed = Text(fr="Fin de contrat", en="End of contract")
     end_failed_remedy = Text(
         fr="Lever la cause ; la nuit suivante reprend. Rien n’est effacé hors des conditions de l’article 10.",

@@ -12,23 +12,15 @@ from orchestrator.contract.life import ContractLife
 from orchestrator.contract.offers import Offer
 from orchestrator.contract.probation import probation_ends
 from orchestrator.guests.rules import FirewallPolicy, policy_of
+from orchestrator.resources.tags import OWNER_TAG as OWNER_TAG
+from orchestrator.resources.tags import RETIRED_TAG as RETIRED_TAG
+from orchestrator.resources.tags import pool_of as pool_of
 from orchestrator.subscriptions.model import MaintenanceWindow
 from orchestrator.yaml_reader.public_keys import parse_public_key
 
 if TYPE_CHECKING:
     from orchestrator.sites.model import BackupStorage, Provider, Site, SiteNetwork
     from orchestrator.subscriptions.model import DeclaredSnapshot, Machine, Quote, Subscription
-
-OWNER_TAG = "orchestrator"
-"""The tag on every machine of ours."""
-
-RETIRED_TAG = "retired"
-"""The tag on machines that were taken out of their file."""
-
-
-def pool_of(client: str) -> str:
-    """The name of a client's pool, which is also the client's tag."""
-    return f"client-{client}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import NotFound, ProxmoxError, Unreachable, VmSummary, read_pool_members
 from orchestrator.resources.copies import COPY_TAG
-from orchestrator.resources.desired import OWNER_TAG, pool_of
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.oddity import oddity
-from orchestrator.resources.ownership import CLIENT_POOL, CLONING, claimed, other_number, sort_out, tags_of
+from orchestrator.resources.ownership import CLONING, claimed, other_number, sort_out, tags_of
 from orchestrator.resources.scope import looks_ours
+from orchestrator.resources.tags import CLIENT_POOL, OWNER_TAG, pool_of
 from orchestrator.resources.unreadable import Unreadable
 
 if TYPE_CHECKING:

@@ -150,18 +150,23 @@ def _tags(sides: _Sides) -> Iterator[Edit]:
 
 
 def _disks(sides: _Sides) -> Iterator[Edit]:
-    ours = _cloud_init_slot(sides)
-    free = [slot for slot in _DATA_SLOTS if slot != ours and not sides.taken(slot)]
+    free = _free_slots(sides)
     wanted_names = {name for name, _ in sides.desired.disks}
     for index, (name, size) in enumerate(sides.desired.disks):
         slot = sides.mark.slots.get(name) or (SYSTEM_SLOT if index == 0 else None)
         if slot is None:
-            yield _new_disk(sides, name, size, free.pop(0) if free else None)
+            yield _new_disk(sides, name, size, next(free, None))
         else:
             yield from _existing_disk(sides, name, size, slot)
     for name in sorted(sides.mark.slots.keys() - wanted_names):
         if sides.read(sides.mark.slots[name]):
             yield Edit(change=_removed_disk(sides, name))
+
+
+def _free_slots(sides: _Sides) -> Iterator[str]:
+    """Slots for new disks; looked for only where one is needed."""
+    ours = _cloud_init_slot(sides)
+    yield from (slot for slot in _DATA_SLOTS if slot != ours and not sides.taken(slot))
 
 
 def _new_disk(sides: _Sides, name: str, size: int, slot: str | None) -> Edit:

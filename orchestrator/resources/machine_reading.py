@@ -1,6 +1,7 @@
 """Reading single machines of a cluster, wherever they are by now; one that cannot be read is that machine's trouble.
 
-Nothing is asked of a node that is off: every call to it would take twelve seconds and fail.
+Nothing is asked of a node that is off: every call to it would take twelve seconds and fail. What answers are understood
+with is imported where it is first needed, so that it is loaded while machines are read.
 """
 
 from __future__ import annotations
@@ -21,21 +22,21 @@ from orchestrator.proxmox import (
     read_snapshots,
     read_state,
     read_vm,
+    read_vm_later,
     side_by_side,
     understood_beside,
     where_is,
 )
-from orchestrator.resources.desired import RETIRED_TAG
-from orchestrator.resources.marks import UnreadableMark
-from orchestrator.resources.notes import Mark, parse_mark
 from orchestrator.resources.observed import ObservedMachine
-from orchestrator.resources.oddity import oddity
 from orchestrator.resources.ownership import claimed, client_of
+from orchestrator.resources.tags import RETIRED_TAG
 from orchestrator.resources.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, ClusterState, VmConfig, VmSnapshot
     from orchestrator.proxmox.configuration_file import ConfigurationFile
+    from orchestrator.resources.marks import UnreadableMark
+    from orchestrator.resources.notes import Mark
 
 T = TypeVar("T")
 G = TypeVar("G", bound=VmSummary)
@@ -150,6 +151,12 @@ class MachineReader:
             return vm, known.config
         return self.find(vm, lambda node: read_vm(self.cluster, node, vm.vmid, odd=True))
 
+    def _answer(self, vm: VmSummary) -> tuple[VmSummary, Callable[[], VmConfig] | str | None]:
+        """As :meth:`configuration`, but not parsed yet."""
+        if known := self.files.get(vm.vmid):
+            return vm, lambda: known.config
+        return self.find(vm, lambda node: read_vm_later(self.cluster, node, vm.vmid))
+
     def listed_snapshots(self, vm: VmSummary) -> tuple[VmSummary, tuple[VmSnapshot, ...] | str | None]:
         """The snapshots of a VM, from the files if they tell them."""
         if known := self.files.get(vm.vmid):
@@ -165,7 +172,7 @@ class MachineReader:
     ) -> dict[int, Found | None]:
         """Read machines, by VM id; None is one that is gone.
 
-        Each is understood while the next is read: hypervisors take longer than we do.
+        They are understood while others are read: hypervisors take longer than we do.
 
         Args:
             vms: the machines.
@@ -173,14 +180,17 @@ class MachineReader:
             before: called before each machine; what it raises ends the reading.
         """
 
-        def configuration(vm: VmSummary) -> tuple[VmSummary, VmConfig | str | None]:
+        def answer(vm: VmSummary) -> tuple[VmSummary, Callable[[], VmConfig] | str | None]:
             before()
-            return self.configuration(vm)
+            return self._answer(vm)
 
         def understood(
-            vm: VmSummary, answer: tuple[VmSummary, VmConfig | str | None]
+            _: VmSummary, found: tuple[VmSummary, Callable[[], VmConfig] | str | None]
         ) -> Found | ObservedMachine | None:
-            machine = self._understood(*answer)
+            summary, config = found
+            machine = self._understood(
+                summary, self.ask(summary.node, config) if callable(config) else config
+            )
             if not isinstance(machine, ObservedMachine):
                 return machine
             known = self._state_is_known(machine.summary, machine.mark)
@@ -188,7 +198,7 @@ class MachineReader:
 
         found: dict[int, Found | None] = {}
         more: dict[int, ObservedMachine] = {}
-        results = understood_beside(self.cluster, vms, lambda vm: vm.node, configuration, understood)
+        results = understood_beside(self.cluster, vms, lambda vm: vm.node, answer, understood)
         for vm, result in zip(vms, results, strict=True):
             if isinstance(result, ObservedMachine):
                 more[vm.vmid] = result
@@ -209,6 +219,9 @@ class MachineReader:
         self, summary: VmSummary, config: VmConfig | str | None
     ) -> Found | ObservedMachine | None:
         """A machine as its configuration says, with its mark; why it cannot be; None if it is gone."""
+        from orchestrator.resources.marks import UnreadableMark
+        from orchestrator.resources.notes import parse_mark
+
         if config is None:
             return None
         if isinstance(config, str):
@@ -234,6 +247,8 @@ class MachineReader:
 
     def _complete(self, machine: ObservedMachine) -> Found:
         """A machine of which all is known."""
+        from orchestrator.resources.oddity import oddity
+
         if machine.mark is not None and (why := oddity(machine.config)):
             reason = f"its configuration cannot be understood: {why}; correct it in Proxmox"
             return Found(machine=None, trouble=claimed(machine, machine.mark, reason))

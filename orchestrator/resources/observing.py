@@ -3,7 +3,8 @@
 Reading is bulk first: one list of everything in the cluster, then one call for each machine that is asked for
 (:mod:`orchestrator.resources.scope`) and ours, or might be. Which of them are ours
 :mod:`orchestrator.resources.ownership` says. A machine that cannot be read, or not understood, is that machine's
-trouble: it is named (:mod:`orchestrator.resources.unreadable`), and the rest is read on.
+trouble: it is named (:mod:`orchestrator.resources.unreadable`), and the rest is read on. What judges them is imported
+where it is needed, so that it is loaded while they are read.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestrator.proxmox import read_cluster
-from orchestrator.resources.judging import judged, unlisted, unlisted_places, without_twins
+from orchestrator.proxmox import read_lists
 from orchestrator.resources.machine_reading import (
     Found,
     reader_of,
@@ -21,14 +21,12 @@ from orchestrator.resources.machine_reading import (
     unreadable_nodes,
 )
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
-from orchestrator.resources.oddity import oddity
 from orchestrator.resources.ownership import claimed
 from orchestrator.resources.privileges import check_privileges
-from orchestrator.resources.register import register_of
 from orchestrator.resources.scope import EVERYBODY, Scope, looks_ours, namesakes
 
 if TYPE_CHECKING:
-    from orchestrator.proxmox import Cluster, VmSummary
+    from orchestrator.proxmox import Cluster, ClusterState, VmSummary
 
 
 def observe(cluster: Cluster, site: str, *, names: Collection[str] = ()) -> ObservedSite:
@@ -54,6 +52,7 @@ class SiteLook:
         cluster: Cluster,
         site: str,
         *,
+        lists: ClusterState | None = None,
         all_snapshots: Callable[[str, str], bool] = lambda client, machine: False,
     ) -> None:
         """Read the cluster's lists: four calls.
@@ -61,6 +60,7 @@ class SiteLook:
         Args:
             cluster: the API.
             site: the site's name.
+            lists: what they say (:func:`read_lists`), if they were read just now.
             all_snapshots: whether the snapshots of a client's machine are listed although its configuration names none
                 as its parent. Only a tree of snapshots whose current branch was deleted looks like that.
 
@@ -68,7 +68,8 @@ class SiteLook:
             ProxmoxError: the cluster cannot be read, or the token may not see everything.
         """
         self.site = site
-        self.state = read_cluster(cluster, version=check_privileges(cluster))
+        self.state = lists or read_lists(cluster)
+        check_privileges(self.state, site=cluster.site)
         self._namesakes = namesakes(self.state.vms)
         self._all_snapshots = all_snapshots
         self._reader = reader_of(cluster, self.state, silent_nodes(self.state))
@@ -128,6 +129,9 @@ class SiteLook:
         Raises:
             ProxmoxError: the site does not answer.
         """
+        from orchestrator.resources.judging import judged, unlisted, unlisted_places, without_twins
+        from orchestrator.resources.register import register_of
+
         names, adopting = frozenset(names), frozenset(adopting)
         candidates = self.read(scope, names=names, adopting=adopting)
         read = [item for vm in candidates if (item := self._found[vm.vmid])]
@@ -152,10 +156,8 @@ class SiteLook:
             item.machine for item in read if item.machine and item.machine.summary.vmid not in adoptable
         ]
         ids = our_ids | {item.vmid for item in troubles}
-        looked = {vm.vmid for vm in candidates}
-        others = [
-            vm for vm in self.state.vms if looks_ours(vm) and not vm.template and vm.vmid not in looked | ids
-        ]
+        known = ids | {vm.vmid for vm in candidates}
+        others = [vm for vm in self.state.vms if looks_ours(vm) and not vm.template and vm.vmid not in known]
         ids |= {vm.vmid for vm in others}
         return ObservedSite(
             site=self.site,
@@ -175,6 +177,8 @@ class SiteLook:
 
 
 def _may_be_adopted(machine: ObservedMachine, adopting: Collection[int]) -> bool:
+    from orchestrator.resources.oddity import oddity
+
     summary = machine.summary
     return summary.vmid in adopting and not summary.template and oddity(machine.config) is None
 

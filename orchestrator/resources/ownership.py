@@ -19,16 +19,14 @@ from typing import TYPE_CHECKING
 
 from orchestrator.counting import plural
 from orchestrator.errors import Reason
-from orchestrator.resources.desired import OWNER_TAG, pool_of
+from orchestrator.resources.tags import CLIENT_POOL as CLIENT_POOL
+from orchestrator.resources.tags import OWNER_TAG, pool_of
 from orchestrator.resources.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import VmConfig, VmSummary
     from orchestrator.resources.notes import Mark
     from orchestrator.resources.observed import ObservedMachine
-
-CLIENT_POOL = "client-"
-"""How the names of clients' pools, and of their tags, begin."""
 
 CLONING = frozenset({"clone", "create"})
 """Locks of machines whose clone has not ended."""

@@ -11,13 +11,13 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orchestrator.proxmox import Need, PermissionDenied, read_version
-from orchestrator.proxmox.privileges import Held, holds, major, read_held
+from orchestrator.proxmox import Need, PermissionDenied
+from orchestrator.proxmox.privileges import Held, holds, major
 from orchestrator.resources.attributes import ATTRIBUTES
 from orchestrator.resources.kinds import CLIENT_KINDS, GUEST_KINDS
 
 if TYPE_CHECKING:
-    from orchestrator.proxmox import Cluster
+    from orchestrator.proxmox import ClusterState
 
 _EIGHT, _NINE = frozenset({8}), frozenset({9})
 
@@ -119,20 +119,22 @@ def missing(held: Held, release: int, extra: Collection[Need] = ()) -> list[Need
     ]
 
 
-def check_privileges(cluster: Cluster) -> str:
-    """Make sure that the token sees everything and may do what plans ask for: two calls. Return Proxmox VE's version.
+def check_privileges(state: ClusterState, *, site: str) -> None:
+    """Make sure that the token of a cluster's lists sees everything and may do what plans ask for.
 
     Without VM.Audit a missing VM and a forbidden one look the same and lists are silently shortened: a plan must
     never trust an absence it cannot see.
 
+    Args:
+        state: the lists.
+        site: whose.
+
     Raises:
         PermissionDenied: naming every missing privilege and where it is missing.
-        ProxmoxError: the privileges could not be read.
     """
-    version = read_version(cluster)
-    absent = missing(read_held(cluster), major(version))
+    absent = missing(state.held, major(state.version))
     if not absent:
-        return version
+        return
     paths = dict.fromkeys(need.path for need in absent)
     told = "; ".join(
         f"{', '.join(sorted(need.privilege for need in absent if need.path == path))} on {path}"
@@ -140,7 +142,7 @@ def check_privileges(cluster: Cluster) -> str:
     )
     error = PermissionDenied(
         f"the token lacks {told}",
-        site=cluster.site,
+        site=site,
         call="GET /access/permissions",
         remedy="what it cannot see would look as if it were not there, so nothing is planned: give the token and "
         "its user the role of docs/proxmox.md on /; `orchestrator doctor` says what each is for",

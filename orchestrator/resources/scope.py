@@ -14,10 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import RequestRefused
-from orchestrator.resources.change import MACHINE
-from orchestrator.resources.desired import OWNER_TAG
-from orchestrator.resources.ownership import CLIENT_POOL
-from orchestrator.resources.register import needs_register
+from orchestrator.resources.tags import CLIENT_POOL, OWNER_TAG
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import VmSummary
@@ -103,6 +100,8 @@ class Selection:
         Raises:
             RequestRefused: it has more parts, or one is missing, or it names no such kind.
         """
+        from orchestrator.resources.change import MACHINE  # loaded while the sites answer
+
         client, *rest = text.split("/")
         if client and all(rest) and len(rest) < 2:
             return cls(client=client, machine=rest[0] if rest else None)
@@ -185,4 +184,6 @@ def suffices(
         # A mark of version 1 does not say which VM it is for: a copy under another name would count as much.
         if mark is None or (mark.vmid is None and scope.passed_over):
             return False
+    from orchestrator.resources.register import needs_register  # loaded while the sites answer
+
     return not addresses or not any(needs_register(selected, site) for site in observed.values())

@@ -6,7 +6,6 @@ No network, no clock, no environment: the same files (and the same provider's si
 from __future__ import annotations
 
 import gc
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,9 +25,6 @@ from orchestrator.yaml_reader.shape import keys_of
 
 if TYPE_CHECKING:
     from orchestrator.sites.model import Provider
-
-
-_CLIENT_LINE = re.compile(r"^client:[ \t]*[\"']?([a-z0-9-]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -73,14 +69,6 @@ class Loaded:
     def errors(self) -> int:
         """How many of the problems are errors."""
         return count_errors(self.problems)
-
-
-def clients_named(paths: Sequence[Path]) -> frozenset[str]:
-    """The clients that files seem to be about, by a glance at their lines ``client:``. A hint: nothing is checked."""
-    texts = (read_text(file) for file in yaml_files(paths) if not isinstance(file, Problem))
-    return frozenset(
-        name for text in texts if not isinstance(text, Problem) for name in _CLIENT_LINE.findall(text)
-    )
 
 
 def load(paths: Sequence[Path], provider: Provider | None = None) -> Loaded:

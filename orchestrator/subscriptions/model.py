@@ -19,6 +19,7 @@ from orchestrator.yaml_reader.values import (
     Date,
     Day,
     DnsLabel,
+    Euros,
     Gibibytes,
     IPv4Network,
     IPv6Network,
@@ -323,6 +324,11 @@ class Machine(Strict):
     )
     address: Address = Field(default="auto", description="IPv4; 'auto' takes a free one of the site's range")
     power: Literal["running", "stopped"] = "running"
+    fee: Euros | None = Field(
+        default=None,
+        description='the monthly fee of this machine, EUR in quotes, such as "400.00": credits are a share of it',
+        json_schema_extra={"x-article": "6"},
+    )
     backup: Backup | None = None
     redundancy: Redundancy | None = None
     firewall: Firewall = Firewall()

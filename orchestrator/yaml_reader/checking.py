@@ -17,11 +17,12 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.yaml_reader.places import YamlPath, has_item
 from orchestrator.yaml_reader.problems import MOST_PROBLEMS, Problem, Severity, first_problems
 from orchestrator.yaml_reader.reading import Document, hides_secret
-from orchestrator.yaml_reader.sentences import Sentence, instead_of_switch, sentence
 from orchestrator.yaml_reader.shape import shape_at
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+    from orchestrator.yaml_reader.sentences import Sentence
 
 _ROUNDS = 5  # each lets checks run that the round before could not reach; three were ever needed
 
@@ -92,13 +93,17 @@ class Checked(Generic[Model]):
 
 def _with_meant_switches(document: Document, model: type[BaseModel]) -> Document:
     """The document, its problems about ``yes`` and the like saying what belongs at their places."""
+    if not document.switches:
+        return document
+    from orchestrator.yaml_reader.sentences import instead_of_switch  # most files have no mistakes
+
     problems = list(document.problems)
     for path, index in document.switches:
         shape = shape_at(model, path)
         allowed = instead_of_switch(shape, str(document.value(path))) if shape is not None else None
         if allowed is not None:
             problems[index] = replace(problems[index], allowed=allowed)
-    return replace(document, problems=tuple(problems)) if document.switches else document
+    return replace(document, problems=tuple(problems))
 
 
 def check(
@@ -126,6 +131,8 @@ def check(
             )
             break
         except ValidationError as error:
+            from orchestrator.yaml_reader.sentences import sentence  # most files have no mistakes
+
             errors = [details for details in error.errors(include_url=False) if not _is_echo(details)]
             if len(errors) > MOST_PROBLEMS:
                 # Nobody reads them all, and to guess what such a file means would take minutes.

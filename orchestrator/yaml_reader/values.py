@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import re
+from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Literal
 
@@ -265,6 +266,26 @@ def _parse_date(value: object) -> dt.date:
     raise ValueError("a date is YEAR-MONTH-DAY, such as 2026-03-01")
 
 
+_EUROS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,2})?")
+
+
+def parse_euros(value: object) -> Decimal:
+    """Return an amount such as ``400.00`` in EUR: in quotes, so that no cent is lost on the way.
+
+    Raises:
+        ValueError: it is not an amount with at most two decimals, or not in quotes.
+    """
+    if isinstance(value, Decimal):
+        return value
+    if isinstance(value, str) and _EUROS.fullmatch(value.strip()):
+        return Decimal(value.strip()).quantize(Decimal("0.01"))
+    if isinstance(value, (int, float)) and _EUROS.fullmatch(str(value)):
+        raise ValueError(
+            f'an amount is in quotes, so that every reader has the same cents: write "{value:.2f}"'
+        )
+    raise ValueError('an amount in EUR is in quotes, with at most two decimals, such as "400.00"')
+
+
 def _pattern(pattern: str) -> type[str]:
     """Return the type that the JSON Schema gives to a value which is read from text."""
     return Annotated[str, Field(pattern=pattern)]  # type: ignore[return-value]
@@ -287,6 +308,12 @@ Date = Annotated[
     dt.date,
     BeforeValidator(_parse_date, json_schema_input_type=_pattern(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")),
     Field(examples=["2026-03-01"]),
+]
+Euros = Annotated[
+    Decimal,
+    BeforeValidator(parse_euros, json_schema_input_type=_pattern(r"^[0-9]{1,9}(\.[0-9]{1,2})?$")),
+    PlainSerializer(str, return_type=str),
+    Field(examples=["400.00"], description='EUR in quotes, at most two decimals, such as "400.00"'),
 ]
 Mebibytes = Annotated[
     int,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """What a cluster keeps of its VMs' figures: a row for each interval, as ``rrddata`` answers on 8.x and on 9.x.
 
-pvestatd tells every node of every VM (``update_qemu_status``): of one that runs all its figures, of one that is stopped
-its sizes alone. pmxcfs keeps them a minute each; counters are kept as rates, and one that falls is unknown
+pvestatd tells every node of every VM (``update_qemu_status``): of one that runs all its figures, of one that is
+stopped its sizes alone. pmxcfs keeps them a minute each; counters are kept as rates, and one that falls is unknown
 (``DS:netin:DERIVE:120:0:U``). ``PVE::RRD::create_rrd_data`` answers with rows that are as far apart as the timeframe
 has it. A row's time is the end of its interval; it holds what is known of at least half of it, and nothing else: what
 nobody measured is a row with ``time`` alone. A VM that was never measured has no file, which is an error.

@@ -26,7 +26,7 @@ from fakepve.server import USER
 
 from tests.api.fakepve_archives import Archive
 from tests.api.fakepve_files import configuration_file
-from tests.api.fakepve_statistics import Statistics
+from tests.api.fakepve_metrics import Metrics
 
 SECRET = "**********"
 _NOTHING: Any = object()
@@ -55,7 +55,7 @@ def _bad(**errors: str) -> Any:
     return PveError(400, "Parameter verification failed.", errors)
 
 
-class Node(Statistics):
+class Node(Metrics):
     """A cluster as fakepve models it, with the corrections."""
 
     def __init__(self, **options: Any) -> None:

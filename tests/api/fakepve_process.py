@@ -36,6 +36,7 @@ from tests.api.fakepve_backup_ops import BackupOps
 from tests.api.fakepve_faults import Fault, TroubledNode
 from tests.api.fakepve_files import FileOps
 from tests.api.fakepve_graphs import GraphOps
+from tests.api.fakepve_metrics import MetricsOps
 from tests.api.fakepve_redundancy import RedundancyOps
 from tests.api.fakepve_saving import SavingOps
 from tests.api.fakepve_statistics import StatisticsOps
@@ -54,6 +55,7 @@ class Control(
     AddressOps,
     AllocationOps,
     GraphOps,
+    MetricsOps,
     StatisticsOps,
 ):
     """What the process can be told. Every method ``op_NAME`` is a request."""
@@ -65,6 +67,8 @@ class Control(
 
     async def handle(self, request: dict[str, Any]) -> Any:
         """Carry out one request."""
+        if self.node.generations:  # somebody reads samples: what was until now was measured before
+            self.node.measure()
         operation = getattr(self, "op_" + request.pop("op"))
         result = operation(**request)
         return await result if asyncio.iscoroutine(result) else result

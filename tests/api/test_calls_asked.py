@@ -114,8 +114,8 @@ def test_what_is_read_while_the_files_are_is_only_a_guess(large: Desk) -> None:
     fake = large.fakes["paris"]
     fake.control("reset_calls")
     everybody = {f"c{number}" for number in range(CLIENTS)}
-    with closing(fake.cluster()) as cluster, ReadingAhead({"paris": cluster}, everybody):
-        pass  # the files were wrong
+    with closing(fake.cluster()) as cluster, ReadingAhead({"paris": cluster}) as ahead:
+        ahead.read(everybody)  # the files were wrong
     assert sum(fake.calls().values()) < OTHERS / 2, "nobody wants the rest"
 
 

@@ -62,6 +62,10 @@ class Recorded:
             raise self._answers[key]
         return copy.deepcopy(self._answers[key])
 
+    def get_later(self, path: str) -> Any:
+        answer = self.get(path)
+        return lambda: answer
+
 
 class World:
     """A site of two clients with machines in service, and what its files ask for."""

@@ -145,7 +145,9 @@ def test_a_night_installs_what_is_due_in_waves_never_both_members_of_a_pair(
     assert shown.code == 0, shown
     assert "dupont/web-1   automatic   up to date" in shown.out
     assert "dupont/web-2   automatic   up to date; 1 stay" in shown.out
-    assert "3 installed, on average" in shown.out, "measured from what the mirror says of publication"
+    assert "3 packages installed in 2 updates, on average" in shown.out, (
+        "measured from what the mirror says of publication"
+    )
 
 
 def test_an_update_whose_run_was_killed_is_finished_by_the_next_one(

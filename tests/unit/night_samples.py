@@ -13,7 +13,7 @@ from orchestrator.guests.packages import InstalledPackage
 from orchestrator.nightly.archive_step import ForeignArchives, UnbelievedArchive
 from orchestrator.nightly.drift_step import DriftLine
 from orchestrator.nightly.due_backups import BackupForecast, BackupLine
-from orchestrator.nightly.guest_look import GuestLine, UpdateDelay
+from orchestrator.nightly.guest_look import GuestLine, UpdateDelay, WaitingUpdate
 from orchestrator.nightly.machine_step import MachineLine
 from orchestrator.nightly.restore_testing import RestoreTestLine
 from orchestrator.nightly.result import NightReport
@@ -413,6 +413,11 @@ _KNOWN: dict[str, st.SearchStrategy[Any]] = {
     "top": st.lists(st.tuples(_COUNTS, _TEXTS), max_size=7).map(tuple),
     "days": st.integers(1, 400),
     "packages": _COUNTS,
+    "updates": _COUNTS,
+    "since": _MOMENTS,
+    "on_request": st.booleans(),
+    "hours": _HOURS,
+    "over_at": _MOMENTS,
     "average_hours": st.none() | _HOURS,
     "installed": st.lists(
         st.builds(
@@ -481,4 +486,5 @@ any_night: st.SearchStrategy[NightReport] = st.builds(
     updates=_distinct(UpdateLine, "client", "machine", "site"),
     guests=_distinct(GuestLine, "client", "machine", "site"),
     delay=st.none() | _any(UpdateDelay),
+    waiting=_some(WaitingUpdate),
 )

@@ -182,9 +182,9 @@ def test_what_the_history_would_hide_is_refused_before_anything_is_written(histo
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        ({"to": NINE - HOUR}, "before it begins"),
-        ({"to": NINE}, "before it begins"),
-        ({"from": NINE.replace(tzinfo=None)}, "timezone"),
+        ({"to": NINE - HOUR}, "not after its beginning"),
+        ({"to": NINE}, "not after its beginning"),
+        ({"from": NINE.replace(tzinfo=None)}, "no time zone"),
         ({"from": NINE.replace(year=1900)}, "between the years"),
         ({"notified_at": None}, "come together"),
         ({"machines": ("web-1", "web-1")}, "named twice"),
@@ -215,7 +215,15 @@ _SAMPLES = [
     outage(),
     ExcusableEvent(site="paris", start=NINE, cause="force-majeure", reference="F-1"),
     Maintenance(client="dupont", start=NINE, end=NINE + HOUR, announced=NINE - HOUR),
-    Request(client="dupont", kind="update", came=NINE, text="ssl", closed=NINE + HOUR, answer="yes"),
+    Request(
+        client="dupont",
+        kind="hardware",
+        came=NINE,
+        text="a second card",
+        closed=NINE + HOUR,
+        outcome="done",
+        answer="yes",
+    ),
     Approval(client="dupont", subject="reversibility-plan", by="M. Dupont", day=dt.date(2026, 11, 3)),
     KINDS["credit request"].model_validate({"client": "dupont", "month": "2026-11", "came": NINE}),
     Credit.model_validate(

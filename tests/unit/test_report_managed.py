@@ -7,13 +7,21 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.nightly.guest_look import GuestLine, UpdateDelay
+from orchestrator.nightly.guest_look import GuestLine, UpdateDelay, WaitingUpdate
 from orchestrator.nightly.report import render_night
 from orchestrator.nightly.result import LineOfMachine, NightReport
 from orchestrator.nightly.update_round import UpdateLine
 from orchestrator.pages import Form
 from orchestrator.reports.words import Counted, Language, Text, Words
-from tests.unit.night_samples import eventful_night, guest, night, package, update, updating_night
+from tests.unit.night_samples import (
+    eventful_night,
+    guest,
+    night,
+    package,
+    paris,
+    update,
+    updating_night,
+)
 from tests.unit.report_readers import Reader, markdown_tables, plain
 
 LANGUAGES: tuple[Language, ...] = ("fr", "en")
@@ -221,12 +229,32 @@ def test_a_machine_that_could_not_be_looked_into_is_not_said_to_be_up_to_date() 
 def test_the_average_delay_stands_beside_that_of_the_contract(
     packages: int, average: float | None, said: str, tone: str
 ) -> None:
-    delay = UpdateDelay(days=90, packages=packages, average_hours=average)
+    delay = UpdateDelay(days=90, packages=packages, average_hours=average, updates=packages // 3)
     report = replace(updating_night(), lines=(*updating_night().of(LineOfMachine), delay))
     page = plain(render_night(report, form="html", language="en"))
     row = Reader(page).table("Delay of installation (art. 3.8.3)")[1]
-    assert row == ["the last 90 days", f"{packages:,}", said, "72 working hours"]
+    assert row == ["the last 90 days", f"{packages:,}", str(packages // 3), "0", said, "72 working hours"]
     assert f'class="{tone}" data-heading="Average delay">{said}<' in page
+
+
+def test_3_8_3_an_update_that_waits_is_told_apart_from_those_that_were_installed() -> None:
+    waiting = WaitingUpdate(
+        client="dupont",
+        machine="web-1",
+        site="paris",
+        since=paris(2, 8),
+        on_request=True,
+        hours=72.5,
+        over_at=paris(12, 10),
+    )
+    delay = UpdateDelay(days=90, packages=7, average_hours=51.5, updates=1)
+    report = night(waiting=waiting, delay=delay)
+    reader = told(report, "fr")
+    (row,) = reader.table("Mises à jour en attente (art. 3.8.3)")[1:]
+    assert row[2:5] == ["2 nov. 2026, 8 h 00 CET", "la demande du client", "72,5 h ouvrées"]
+    assert (row[0], row[5]) == ("dupont/web-1", "12 nov. 2026, 10 h 00 CET")
+    assert reader.table("Délai d’installation (art. 3.8.3)")[1][2:5] == ["1", "1", "51,5 h ouvrées"]
+    assert "dupont" not in plain(render_night(report, form="html", client="martin"))
 
 
 # Firewalls

@@ -310,6 +310,12 @@ def test_the_longest_backup_of_a_node_is_first() -> None:
     assert order(simulate(jobs, at_paris(A=2), at_paris(A=9))) == ["long", "middle", "short"]
 
 
+def test_what_would_end_in_working_hours_is_first_whatever_the_others_wait_for() -> None:
+    late = replace(job("late", 20), first=True)
+    jobs = [late, job("longer", 30), *(job(f"of-many-{n}", 20, node="pve2") for n in range(4))]
+    assert order(simulate(jobs, at_paris(A=1), at_paris(A=9)))[0] == "late"
+
+
 def test_the_node_with_the_most_work_left_is_served_first() -> None:
     jobs = [job("alone", 50, node="pve1"), *(job(f"of-many-{n}", 20, node="pve2") for n in range(4))]
     first = order(simulate(jobs, at_paris(A=1), at_paris(A=9)))

@@ -62,11 +62,21 @@ def test_help_loads_no_command_and_nothing_that_commands_are_made_of(tmp_path: P
     assert not {name for name in heavy if f"orchestrator.{name}" in modules}
 
 
+def ours(modules: set[str]) -> set[str]:
+    return {name for name in modules if name.startswith("orchestrator.")}
+
+
+def test_help_of_plan_loads_nothing_that_a_plan_is_made_of(tmp_path: Path) -> None:
+    modules = loaded(_RUN, "plan", "--help", folder=tmp_path)
+    assert not {"yaml", "http.client", "ssl", "rich.console"} & modules
+    assert len(ours(modules)) <= 20, sorted(ours(modules))
+
+
 def test_a_plan_looks_into_the_sites_before_it_loads_what_makes_it(tmp_path: Path) -> None:
-    """Hypervisors take their time: while they answer, planning is loaded."""
-    code = "import sys, orchestrator.cli.plan; print(*sorted(sys.modules), file=sys.stderr)"
-    modules = loaded(code, folder=tmp_path)
-    assert "orchestrator.operations.plan" in modules
-    assert not {
-        name for name in modules if name.startswith(("orchestrator.planning", "orchestrator.resources."))
-    }
+    """Hypervisors take their time: while they answer, whatever understands and compares is loaded."""
+    code = "import sys, orchestrator.operations.plan; print(*sorted(sys.modules), file=sys.stderr)"
+    modules = ours(loaded(code, folder=tmp_path))
+    assert "orchestrator.resources.reading_ahead" in modules
+    later = ("planning", "applying", "guests", "history", "subscriptions.model", "resources.notes")
+    assert not {name for name in modules for part in later if name.startswith(f"orchestrator.{part}")}
+    assert len(modules) <= 55, sorted(modules)

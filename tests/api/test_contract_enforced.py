@@ -1,0 +1,99 @@
+"""What the file says of a contract and nobody has applied yet, and guests that resist (articles 9 and 10)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from orchestrator.nightly.contract_running import StillRunningLine
+from orchestrator.nightly.due_backups import BackupLine
+from orchestrator.nightly.report import render_night
+from tests.api.desk import Desk, machine, subscription
+from tests.api.night_desk import MONDAY_NIGHT, NightDesk
+
+SUSPENDED: dict[str, Any] = {
+    "status": "suspended",
+    "suspension": {"since": "2026-04-01", "reference": "LRAR-7"},
+}
+UNPAID: dict[str, Any] = {
+    "status": "terminated",
+    "termination": {"notice": "2026-11-02", "reference": "LRAR-9", "default_of_payment": True},
+}
+OVER: dict[str, Any] = {
+    "status": "terminated",
+    "termination": {"notice": "2026-09-01", "reference": "LRAR-9"},
+}
+
+
+@pytest.fixture
+def night(desk: Desk) -> NightDesk:
+    return NightDesk(desk)
+
+
+def _write(desk: Desk, names: list[str], *, backup: bool = False, **contract: Any) -> None:
+    made = [machine(name, **({"backup": {"retention_days": 7}} if backup else {})) for name in names]
+    file = subscription("dupont", made)
+    file["contract"].update(contract)
+    desk.write(file)
+
+
+@pytest.mark.parametrize(
+    ("contract", "article"),
+    [(SUSPENDED, "art. 9"), (UNPAID, "default of payment: no reversibility (art. 10)"), (OVER, "art. 10")],
+    ids=["suspended", "default of payment", "thirty days over"],
+)
+def test_article_9_a_night_names_each_machine_that_still_runs_and_backs_it_up_until_it_is_stopped(
+    night: NightDesk, contract: dict[str, Any], article: str
+) -> None:
+    night.deliver("web-1", "db-1")
+    _write(night.desk, ["web-1", "db-1"], backup=True, **contract)
+    report = night.night()
+    still = report.of(StillRunningLine)
+    assert not report.well and sorted(line.machine for line in still) == ["db-1", "web-1"]
+    assert all(article in line.why for line in still), still
+    assert {(line.machine, line.result) for line in report.of(BackupLine)} == {
+        ("db-1", "done"),
+        ("web-1", "done"),
+    }
+    page = render_night(report, form="md", language="en")
+    assert "dupont/web-1" in page and "Machine to be stopped still runs" in page
+
+    assert night.desk.apply().code == 0
+    report = night.night(MONDAY_NIGHT + dt.timedelta(days=1))
+    assert report.of(StillRunningLine) == () and report.of(BackupLine) == ()
+    assert report.well and len(night.archives()) == 2
+
+
+def test_article_9_a_guest_that_ignores_the_power_button_is_switched_off_by_force(desk: Desk) -> None:
+    names = [f"web-{number}" for number in range(1, 6)]
+    _write(desk, names)
+    assert desk.apply().code == 0
+    desk.put_in_service(firewall=True)
+    fake, vm = desk.fakes["paris"], desk.machines()["web-1"]
+    stubborn = rf".*/qemu/{vm['vmid']}/status/shutdown"
+    fake.fault("POST", stubborn, "task", text="VM quit/powerdown failed - got timeout", times=9)
+
+    _write(desk, names, **SUSPENDED)
+    assert desk.plan()["dangers"] == [], "five of five machines stop: no limit holds a suspension back"
+    answer = desk.apply()
+    assert answer.code == 0, answer
+    assert {item["status"] for item in desk.machines().values()} == {"stopped"}
+    told = desk.run("history", "dupont/web-1").out
+    assert "it is switched off instead" in told and "switch off" in told, told
+    said = "by force, the guest did not shut down: suspended since 2026-04-01 (LRAR-7, art. 9)"
+    assert said in told, told
+
+
+def test_a_guest_that_ignores_its_clients_own_change_is_never_switched_off(desk: Desk) -> None:
+    _write(desk, ["web-1"])
+    assert desk.apply().code == 0
+    desk.put_in_service(firewall=True)
+    desk.fakes["paris"].fault(
+        "POST", ".*/status/shutdown", "task", text="VM quit/powerdown failed - got timeout", times=9
+    )
+    desk.write(subscription("dupont", [machine("web-1", power="stopped")]))
+    answer = desk.apply()
+    assert answer.code == 1 and "never switched off by force" in " ".join(answer.out.split()), answer
+    assert desk.machines()["web-1"]["status"] == "running"
