@@ -27,8 +27,9 @@ from orchestrator.doctor.node_addresses import judge_addresses, shake_all
 from orchestrator.doctor.observation import judge_observation
 from orchestrator.doctor.storages import judge_storages
 from orchestrator.proxmox import NotFound, ProxmoxError, TlsRefused, Unreachable, read_cluster, read_vm
-from orchestrator.proxmox.privileges import Need, major, missing, read_held
+from orchestrator.proxmox.privileges import Need, major, read_held
 from orchestrator.resources.observing import observe
+from orchestrator.resources.privileges import missing
 from orchestrator.resources.redundancy import HARDWARE_NEEDS
 from orchestrator.sites.secrets import SecretUnavailable, resolve
 

@@ -17,13 +17,12 @@ from orchestrator.resources.backup import (
 )
 from orchestrator.resources.change import BACKUP, SNAPSHOT, UPDATES, Change, Effect, Restart
 from orchestrator.resources.desired import DesiredMachine
-from orchestrator.resources.kinds import KINDS
+from orchestrator.resources.kinds import CLIENT_KINDS, KINDS
 from orchestrator.resources.machine import (
     EXCLUDED,
     RESTART_KEYS,
     edits,
     new_mark,
-    pool_change,
 )
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
@@ -106,8 +105,7 @@ def _in_service(
     changes += [_with_restart(edit.change, edit.params, observed, restart) for edit in found if edit.change]
     if any(edit.change is None for edit in found) and mark.ready and not mark.suspended:
         changes += [_settings(edit.params) for edit in found if edit.change is None and edit.params]
-    if pool := pool_change(desired, observed):
-        changes.append(pool)
+    changes += [change for kind in CLIENT_KINDS if (change := kind.joining(desired, observed))]
     changes += _mark_changes(desired, observed, mark)
     changes += _backup_changes(desired, observed, mark, now)
     changes += _exclusion_changes(desired, mark)
