@@ -23,9 +23,10 @@ from orchestrator.applying.stopping import Interrupted
 from orchestrator.errors import told
 from orchestrator.history import HistoryUnavailable
 from orchestrator.history.changes import CHANGE
+from orchestrator.planning.charges import Needed
 from orchestrator.planning.plan import MachinePlan, Plan
 from orchestrator.proxmox import TaskLeft
-from orchestrator.resources.change import Effect
+from orchestrator.resources.change import ChangeClass, Effect
 
 if TYPE_CHECKING:
     from orchestrator.applying.lock import RunLocks
@@ -103,11 +104,11 @@ def apply_plan(
         templates={name: site.templates for name, site in observed.items() if site.templates is not None},
         key_holders=EveryHolder(clusters, observed),
     )
-    todo = [machine for machine in plan.machines if machine.effective and not machine.lacks_quote]
+    todo = [machine for machine in plan.machines if machine.effective and not machine.lacks_reference]
     begun = _announce(todo, plan, journal)
     barred = reserve_addresses(todo, clusters, observed, locks) if locks else {}
     missing = bring_clients(plan, [machine for machine in todo if machine.key not in barred], around)
-    outcomes = [_unpaid(machine) for machine in plan.machines if machine.lacks_quote]
+    outcomes = [_unreferenced(machine) for machine in plan.machines if machine.lacks_reference]
     outcomes += [_refusal(machine) for machine in plan.machines if machine.refused]
     outcomes += [unable for machine in plan.machines for unable in _unable(machine)]
     waiting: list[Waiting] = []
@@ -148,6 +149,8 @@ def _announce(todo: list[MachinePlan], plan: Plan, journal: Journal) -> dict[tup
         details = {
             "class": str(held.change_class),
             "charge": str(held.charge),
+            "order": held.order,
+            "catalogue": held.catalogue,
             "quote": held.quote,
             "changes": [change.what for change in machine.effective],
         }
@@ -181,15 +184,31 @@ def _close(begun: dict[tuple[str, str], _Begun], outcomes: list[Outcome], journa
             )
 
 
-def _unpaid(machine: MachinePlan) -> Outcome:
+def _unreferenced(machine: MachinePlan) -> Outcome:
     held = machine.intervention
-    assert held is not None  # noqa: S101  (it lacks a quote)
+    assert held is not None  # noqa: S101  (it lacks a reference)
     return Outcome(
         client=machine.client,
         machine=machine.machine,
         result="refused",
-        message=f"a {held.change_class} change is charged (art. 3.8.4): name the accepted quote, --quote REFERENCE, or "
-        "put it into the file, contract.quotes",
+        message="; ".join(_needs(held.change_class, needed) for needed in held.lacks),
+    )
+
+
+def _needs(change_class: ChangeClass, needed: Needed) -> str:
+    if needed is Needed.ORDER:
+        return (
+            "more, fewer or larger machines are an order: name the order or amendment, --order REFERENCE, or put it "
+            "into the file, contract.orders"
+        )
+    if needed is Needed.CATALOGUE:
+        return (
+            f"a {change_class} change is charged by the catalogue of services (art. 3.8.4): name its reference, "
+            "--catalogue REFERENCE, or put it into the file, contract.catalogue"
+        )
+    return (
+        f"a {change_class} change needs a quote accepted before (art. 3.8.4): put the accepted quote into the file, "
+        "contract.quotes"
     )
 
 

@@ -51,7 +51,7 @@ class ItemDocument(Document):
     )
     site: Told = Field(description="the data centre")
     done: bool = Field(
-        description="whether apply does what it says: not if its machine is refused or lacks a quote"
+        description="whether apply does what it says: not if its machine is refused or lacks a reference"
     )
     changes: list[ItemChangeDocument] = Field(description="in the order in which they are made; at least one")
 
@@ -94,7 +94,7 @@ def items_of(plan: Plan) -> Iterator[ItemDocument]:
     for item in plan.first:
         yield _item(item.address, item.site, [item.change], done=True)
     for machine in plan.machines:
-        done = not (machine.refused or machine.lacks_quote)
+        done = not (machine.refused or machine.lacks_reference)
         for address, changes in machine.items.items():
             yield _item(address, machine.site, changes, done=done)
 

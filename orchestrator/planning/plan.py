@@ -117,8 +117,8 @@ class MachinePlan:
         return mark is not None and not mark.ready and mark.retired is None and bool(self.desired)
 
     @property
-    def lacks_quote(self) -> bool:
-        """Whether its changes are charged and no quote was named: then ``apply`` makes none of them."""
+    def lacks_reference(self) -> bool:
+        """Whether an order, a catalogue's reference or a quote that it needs was not named: then nothing is made."""
         return self.intervention is not None and self.intervention.charge is Charge.MISSING
 
 
@@ -335,7 +335,7 @@ def _machine_plan(
     site = observed[desired.site]
     adopting = site.adoptable.get(desired.adopt) if desired.adopt is not None else None
     held = unread(desired, observed, known) if not own and adopting is None else None
-    why = desired.life.why(now) or _ending(desired, now)
+    why = desired.life.why(now) or _ending(desired, now) or desired.life.not_begun(now)
     if not own and why and not (held and held.surely):
         notice = Change(effect=Effect.NOTICE, what="machine", after="not made", why=why)
         return _plan(desired, None, address, (notice,))

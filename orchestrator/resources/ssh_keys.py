@@ -43,7 +43,11 @@ class SshKeysKind(GuestKind):
     name = "keys"
     part = inside.KEYS
     needs = (Need(privilege="VM.Config.Cloudinit", path="/vms", features=("SSH keys",)),)
-    judged = Judged(ChangeClass.STANDARD, "who may log in: the last way in is never taken away")
+    judged = Judged(
+        ChangeClass.STANDARD,
+        "managing SSH keys is part of the offer (art. 3.2); the last way in is never taken away",
+        counted=False,
+    )
 
     def change(self, desired: DesiredMachine, observed: ObservedMachine | None, mark: Mark) -> Change | None:
         """The keys that come and go. Those of delivery are cloud-init's business."""
