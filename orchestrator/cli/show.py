@@ -14,7 +14,7 @@ from orchestrator.guests.rules import describe_changes, policy_from_data
 from orchestrator.operations import show as operation
 from orchestrator.proxmox import parse_disk
 from orchestrator.resources.attributes import ATTRIBUTES
-from orchestrator.resources.backup import retention_words
+from orchestrator.resources.machine_archives import retention_words
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.snapshot import expires_at, owned

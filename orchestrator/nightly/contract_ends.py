@@ -33,8 +33,8 @@ from orchestrator.shown import quoted
 if TYPE_CHECKING:
     from orchestrator.history import History
     from orchestrator.nightly.context import Night
-    from orchestrator.resources.backup import Archive
     from orchestrator.resources.holdings import SiteReading
+    from orchestrator.resources.machine_archives import Archive
     from orchestrator.resources.observed import ObservedMachine
     from orchestrator.resources.unreadable import Unreadable
 
