@@ -582,6 +582,12 @@ class Words:
         "snapshots and backups. Nothing brings them back afterwards.",
     )
     plan_approval = Text(fr="Validation", en="Approval")
+    not_approved = Text(fr="pas encore validé par le Client", en="not approved by the client yet")
+    approved_by = Text(
+        fr="validé par {name} le {day}, référence {reference}",
+        en="approved by {name} on {day}, reference {reference}",
+    )
+    reversibility_plan = Text(fr="Plan de réversibilité", en="Reversibility plan")
     party = Text(fr="Partie", en="Party")
     the_provider = Text(fr="Le Prestataire", en="The provider")
     the_client = Text(fr="Le Client ({client})", en="The client ({client})")
