@@ -43,6 +43,9 @@ app = typer.Typer(
             "import": Place(
                 "taking_over:import_", "Describe existing machines in a file, to take them over."
             ),
+            "taking-over": Place(
+                "taking_over_state:taking_over", "Show how far a taking over is, or record it (article 4.2)."
+            ),
             "snapshot": Place("snapshot:app", "Take, list, delete and roll back snapshots of a machine."),
             "outage": Place("declared:outage", "Record, end, correct and list outages (article 6)."),
             "event": Place("declared:event", "Record and list excusable events (article 6)."),

@@ -212,12 +212,31 @@ class Credit(Declared):
         return self.machines[0]
 
 
+DocumentName = Literal[
+    "operations-manual", "application-configuration", "specifics", "security-level", "architecture"
+]
+"""The documents that a taking over is about (article 4.2)."""
+
+
+class TakingOver(Declared):
+    """How far the taking over of an existing estate is (article 4.2)."""
+
+    client: DnsLabel
+    state: Literal["documented", "notified", "corrected", "impossible"] = Field(
+        description="documents received; gaps notified to the client; corrected; the service cannot be provided"
+    )
+    day: Date
+    documents: tuple[DocumentName, ...] = Field(default=(), description="received by that day")
+    reference: Reference
+
+
 KINDS: dict[str, type[Declared]] = {
     "outage": Outage,
     "excusable event": ExcusableEvent,
     "maintenance": Maintenance,
     "request": Request,
     "approval": Approval,
+    "taking over": TakingOver,
     "credit request": CreditRequest,
     "credit": Credit,
 }
