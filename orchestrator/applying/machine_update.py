@@ -25,6 +25,7 @@ from orchestrator.errors import told
 from orchestrator.guests import Guest, SshSettings
 from orchestrator.guests.packages import UpdateOrder, UpdateResult
 from orchestrator.history.delays import INSTALLED
+from orchestrator.history.requests import NO_REQUESTS, OpenUpdates
 from orchestrator.proxmox import VmSnapshot, ping_agent, read_snapshots, read_vm
 from orchestrator.resources.notes import Mark, UpdateNote
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
@@ -107,6 +108,7 @@ class UpdateTerms:
         clock: the time, aware.
         automatic: by the night (article 3.8.3), not on somebody's request.
         requested_at: when the client asked for it; None for automatic ones.
+        asked: the open requests of the register: of the machines that they name, the delay counts from there.
         security_only: leave the other updates for later.
         released: somebody has looked: what holds machines back counts no more.
         boot_seconds: how long a guest may take to boot.
@@ -120,12 +122,18 @@ class UpdateTerms:
     clock: Callable[[], dt.datetime]
     automatic: bool
     requested_at: dt.datetime | None = None
+    asked: OpenUpdates = NO_REQUESTS
     security_only: bool = False
     released: bool = False
     boot_seconds: float = 600.0
     settle_seconds: float = 60.0
     may_begin: Callable[[Updatable], str | None] = lambda machine: None
     pause: Callable[[float], None] = time.sleep
+
+    def requested(self, key: tuple[str, str]) -> dt.datetime | None:
+        """When an update of a machine was asked for: by the register, or by whoever began this round."""
+        known = [at for at in (self.asked.came(key), self.requested_at) if at is not None]
+        return min(known, default=None)
 
     def now(self) -> dt.datetime:
         """The time in UTC, in whole seconds."""
@@ -337,7 +345,7 @@ class OneUpdate:
 
     def _record(self, result: UpdateResult, outcome: Literal["ok", "failed", "refused", "unknown"]) -> None:
         """One entry in the history: what was installed, and when it had been published or asked for."""
-        requested = self._terms.requested_at
+        requested = self._terms.requested(self.machine.key)
         self._terms.journal.record(
             *self.machine.key,
             self.machine.observed.site,

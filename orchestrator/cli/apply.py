@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.applying.apply import Outcome
 from orchestrator.cli import plan as planning
 from orchestrator.cli import session
 from orchestrator.cli.progress import PROGRESS
 from orchestrator.cli.shared_options import BootTimeout, Reason, Yes, confirmed
-from orchestrator.operations import apply as operation
-from orchestrator.operations.apply import ApplyRequest
-from orchestrator.planning.plan import Plan, untold
 from orchestrator.shown import said_once
+
+if TYPE_CHECKING:
+    from orchestrator.applying.apply import Outcome
+    from orchestrator.planning.plan import Plan
 
 Guests = Annotated[
     bool | None,
@@ -64,6 +64,9 @@ def apply(
             f"{plan} says already what to plan for: with --plan leave out paths, --only, --restart-now, --order, "
             "--catalogue, --quote, --class, --allow and --guests, or make another plan"
         )
+    from orchestrator.operations import apply as operation  # not for `--help`
+    from orchestrator.operations.apply import ApplyRequest
+
     request = ApplyRequest(
         inventory=inventory,
         paths=tuple(paths or ()),
@@ -98,6 +101,8 @@ def apply(
 
 def _left(made: Plan) -> None:
     """Say what was left as it is because it could not be read."""
+    from orchestrator.planning.plan import untold
+
     out = session.console()
     for item in untold(made):
         if item.claims:

@@ -11,8 +11,6 @@ import typer
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
 from orchestrator.cli.shared_options import Files
-from orchestrator.operations import reversibility as operation
-from orchestrator.operations.reversibility import ApprovalRequest, ReversibilityRequest
 from orchestrator.shown import visible
 
 
@@ -50,6 +48,9 @@ def reversibility(
     It names the days, the machines and their disks, how to copy them, and what happens afterwards. Refused before the
     contract is ended, in default of payment, and once the thirty working days are over. Changes nothing.
     """
+    from orchestrator.operations import reversibility as operation  # not for `--help`
+    from orchestrator.operations.reversibility import ApprovalRequest, ReversibilityRequest
+
     if approved_by is None and (reference or approved_on):
         session.fail("--reference and --approved-on go with --approved-by: who approved the plan")
     if approved_by is not None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
-from orchestrator.operations.take_over import TakeOverRequest, take_over
-from orchestrator.planning.gaps import Gap
+
+if TYPE_CHECKING:
+    from orchestrator.planning.gaps import Gap
 
 _NEXT = {
     "fr": "À notifier au Client ; puis : orchestrator taking-over {client} --state notified --reference LETTRE",
@@ -59,6 +60,8 @@ def import_(
     Also reports their gaps against the offer (article 4.2). Changes nothing in Proxmox. `plan` then shows that they
     would be taken over as they are, `apply` does it, and the plan after that is empty.
     """
+    from orchestrator.operations.take_over import TakeOverRequest, take_over  # not for `--help`
+
     request = TakeOverRequest(
         machines=tuple(machines),
         client=client,

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
 from orchestrator.cli.shared_options import Files
-from orchestrator.history.taking_over import DOCUMENTS, Taking
-from orchestrator.operations import taking_over_state as operation
-from orchestrator.operations.taking_over_state import StateRequest
-from orchestrator.planning.taking_over import taking_words
+
+if TYPE_CHECKING:
+    from orchestrator.history.taking_over import Taking
+
+_DOCUMENTS = "operations-manual, application-configuration, specifics, security-level, architecture"
 
 
 class GapState(StrEnum):
@@ -33,9 +34,7 @@ def taking_over(
     ] = None,
     document: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME", help=f"Record a document as received: {', '.join(DOCUMENTS)}. May be repeated."
-        ),
+        typer.Option(metavar="NAME", help=f"Record a document as received: {_DOCUMENTS}. May be repeated."),
     ] = None,
     reference: Annotated[
         str | None, typer.Option(help="The letter, message or quote that says so; needed to record.")
@@ -52,6 +51,11 @@ def taking_over(
     Gaps are notified to the client, and corrected by the client or on a quote; where they are not, or documents are
     missing, the service cannot be provided. Changes nothing in Proxmox.
     """
+    from orchestrator.history.taking_over import DOCUMENTS  # not for `--help`
+    from orchestrator.operations import taking_over_state as operation
+    from orchestrator.operations.taking_over_state import StateRequest
+    from orchestrator.planning.taking_over import taking_words
+
     if state is None and not document and (reference or day):
         session.fail("--reference and --day go with --state or --document: what is to be recorded")
     taking = operation.taking_over_state(

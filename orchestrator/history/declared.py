@@ -161,19 +161,47 @@ class Maintenance(Spanning):
         return self
 
 
-class Request(Declared):
-    """What a client asks for (article 3.8.3): delays count from when it came. Closed by a correction."""
+class Asked(Declared):
+    """What a client asks for: registered when it came, closed by a correction that says how it ended.
+
+    The client's own words are ``text``.
+    """
 
     client: DnsLabel
-    kind: DnsLabel = Field(examples=["update"], description="update, change, credit, hardware")
     came: Moment
-    answer: Literal["yes", "no"] | None = None
-    closed: Moment | None = None
+    asked_by: Person = Field(default="client", description="who asked: a name, or a role")
+    closed: Moment | None = Field(default=None, description="absent: it is open")
+    outcome: Literal["done", "nothing-due", "refused", "withdrawn"] | None = None
+    result: Text = Field(default="", description="what was done or said, in one line")
 
     @model_validator(mode="after")
-    def _closed_after_it_came(self) -> Self:
+    def _closed_with_an_outcome_after_it_came(self) -> Self:
+        if (self.closed is None) != (self.outcome is None):
+            raise ValueError("closed and outcome come together: when it was closed, and how it ended")
         if self.closed is not None and self.closed < self.came:
             raise ValueError("it was closed before it came")
+        return self
+
+
+class Request(Asked):
+    """A request for updates (article 3.8.3: their delay counts from there), a change, or new hardware.
+
+    An update is asked for one machine: the delay is that of a machine. New hardware needs the provider's yes or no.
+    """
+
+    kind: Literal["update", "change", "hardware"] = Field(examples=["update"])
+    answer: Literal["yes", "no"] | None = Field(default=None, description="of the provider, to new hardware")
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        if self.kind == "update" and len(self.machines) != 1:
+            raise ValueError("updates are asked for one machine: a request for each")
+        if self.kind != "hardware" and self.answer is not None:
+            raise ValueError("yes or no is the answer to new hardware alone")
+        if self.kind == "hardware" and self.outcome in ("done", "refused") and self.answer is None:
+            raise ValueError("new hardware is answered with yes or no (article 3.8.3)")
+        if self.outcome == "nothing-due" and self.kind != "update":
+            raise ValueError("nothing-due is how a request for updates ends")
         return self
 
 
@@ -186,12 +214,10 @@ class Approval(Declared):
     day: Date
 
 
-class CreditRequest(Declared):
-    """A client's request for the credit of a month (article 6: "sur demande")."""
+class CreditRequest(Asked):
+    """A client's request for the credit of a month (article 6: "sur demande"). Issuing the credit answers it."""
 
-    client: DnsLabel
     month: Month
-    came: Moment
 
 
 class Credit(Declared):
@@ -230,6 +256,61 @@ class TakingOver(Declared):
     reference: Reference
 
 
+class Alarm(Spanning):
+    """An event that our supervision raised (article 3.8.1): one record per event, ended by recovery.
+
+    Without client and site it is about the provider's own computers, such as the one that runs the nights.
+    """
+
+    fingerprint: str = Field(pattern=r"^[0-9a-f]{1,32}$", description="Alertmanager's, of its labels")
+    rule: Person = Field(examples=["DiskFull"], description="the alert rule that raised it")
+    severity: Person = Field(examples=["critical"])
+    procedure: str = Field(
+        default="", pattern=r"^[a-z0-9-]{0,64}$", description="the page that says what to do"
+    )
+    acted_on: bool = Field(
+        default=True, description="false without managed services: told, not acted on (3.7)"
+    )
+    silent_until: Moment | None = Field(
+        default=None, description="the end of the maintenance that explains it"
+    )
+    silenced_by: Text = ""
+    acknowledged_by: Person | None = None
+    acknowledged_at: Moment | None = None
+    closed_by: Person | None = Field(default=None, description="recovery, or a person; with its end")
+
+    @model_validator(mode="after")
+    def _concerns_something(self) -> Self:
+        if self.machines and self.client is None:
+            raise ValueError("machines are named with their client")
+        if self.client is not None and self.site is not None:
+            raise ValueError("either client or site, and not both")
+        return self
+
+    @model_validator(mode="after")
+    def _by_somebody(self) -> Self:
+        if (self.acknowledged_by is None) != (self.acknowledged_at is None):
+            raise ValueError("acknowledged_by and acknowledged_at come together")
+        if (self.end is None) != (self.closed_by is None):
+            raise ValueError("an end and closed_by come together")
+        return self
+
+
+class AlarmAction(Declared):
+    """What was done about an alarm, by a person or by itself (article 3.8.1: complete traceability)."""
+
+    alarm: int = Field(ge=1, description="the number of the alarm's first record")
+    procedure: str = Field(default="", pattern=r"^[a-z0-9-]{0,64}$")
+    by: Person = Field(examples=["alice"], description="a person, or automatic")
+    at: Moment
+    result: Literal["done", "failed", "no-effect"]
+    text: Text = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _concerns_something(self) -> Self:
+        return self
+
+
 KINDS: dict[str, type[Declared]] = {
     "outage": Outage,
     "excusable event": ExcusableEvent,
@@ -239,5 +320,7 @@ KINDS: dict[str, type[Declared]] = {
     "taking over": TakingOver,
     "credit request": CreditRequest,
     "credit": Credit,
+    "alarm": Alarm,
+    "alarm action": AlarmAction,
 }
 """The kinds of records, by the action of their entries in the history. A new kind is a model and a line here."""

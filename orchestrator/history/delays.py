@@ -10,12 +10,14 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orchestrator.contract.calendar import UPDATE_DELAY_HOURS, working_hours_after, working_hours_between
 from orchestrator.history.chain import Entry
+from orchestrator.history.declared import Request
 from orchestrator.history.details import MORE
+from orchestrator.history.requests import asked_updates
 from orchestrator.history.store import History
 
 INSTALLED = "update"
@@ -39,7 +41,7 @@ class Installed:
         at: when it was installed.
         since: what the delay counts from: the client's request, or the publication of the package that was published
             first; None if neither is known.
-        on_request: whether it counts from a request.
+        requested: when the client asked for it; None if nobody did.
         packages: how many packages were replaced; 0 if that is not known.
     """
 
@@ -47,7 +49,7 @@ class Installed:
     machine: str
     at: dt.datetime
     since: dt.datetime | None
-    on_request: bool
+    requested: dt.datetime | None
     packages: int
 
     @property
@@ -162,9 +164,18 @@ def delays(
     last = [entry for entry in history.latest(SEEN) if _concerns(entry, client, machine) and entry.at <= now]
     seen = first_seen([*last, *looks])
     updates = _entries(history, INSTALLED, now, client, machine, since)[::-1]
+    requests = [
+        one.said
+        for one in asked_updates(history, now=now, days=days, client=client)
+        if machine in (None, *one.said.machines) and one.said.came <= now
+    ]
+    installed = _installed(updates, seen)
+    answered = {(one.client, one.machine, one.requested) for one in installed}
+    left = [one for one in requests if (one.client, one.machines[0], one.came) not in answered]
+    waiting = [*_asked_for(left, now), *_due(last, updates, seen, automatic, now)]
     return Delays(
-        installed=tuple(_installed(updates, seen)),
-        waiting=tuple(_waiting(last, updates, seen, automatic, now)),
+        installed=tuple(sorted([*installed, *_by_hand(left, since, now)], key=lambda one: one.at)),
+        waiting=tuple(_one_a_machine(waiting)),
         seen=seen,
     )
 
@@ -214,29 +225,68 @@ def first_seen(entries: Iterable[Entry]) -> dict[Version, dt.datetime]:
 def _installed(entries: Iterable[Entry], seen: Mapping[Version, dt.datetime]) -> list[Installed]:
     """One for each entry; of several on one request the first: the rest came out after it."""
     found: list[Installed] = []
-    requests: set[tuple[str, str, dt.datetime]] = set()
+    answered: set[tuple[str, str, dt.datetime]] = set()
     for entry in entries:
-        packages = _packages(entry)
+        packages, details = _packages(entry), _details(entry)
         if not packages:
             continue
-        requested = _moment(_details(entry).get("requested_at"))
-        since = requested or min((at for item in packages if (at := _since(entry, item, seen))), default=None)
+        requested = _moment(details.get("requested_at"))
         if requested is not None:
             request = (entry.client, str(entry.machine), requested)
-            if request in requests:
+            if request in answered:
                 continue
-            requests.add(request)
+            answered.add(request)
+        published = [at for item in packages if (at := _since(entry, item, seen))]
+        begins = [requested] if requested else published
+        if requested and details.get("automatic") is True:  # a request makes no publication later
+            begins = [requested, *published]
         found.append(
             Installed(
                 client=entry.client,
                 machine=str(entry.machine),
                 at=entry.at,
-                since=since,
-                on_request=requested is not None,
+                since=min(begins, default=None),
+                requested=requested,
                 packages=len(packages),
             )
         )
     return found
+
+
+def _by_hand(requests: Iterable[Request], since: dt.datetime, now: dt.datetime) -> list[Installed]:
+    """The updates on request that somebody closed as done, and that no entry of ours is about."""
+    return [
+        Installed(
+            client=one.client,
+            machine=one.machines[0],
+            at=one.closed,
+            since=one.came,
+            requested=one.came,
+            packages=0,
+        )
+        for one in requests
+        if one.outcome == "done" and one.closed is not None and since <= one.closed <= now
+    ]
+
+
+def _asked_for(requests: Iterable[Request], now: dt.datetime) -> list[Waiting]:
+    """The updates that were asked for and whose request was open then."""
+    return [
+        Waiting(client=one.client, machine=one.machines[0], since=one.came, on_request=True, now=now)
+        for one in requests
+        if one.closed is None or one.closed > now
+    ]
+
+
+def _one_a_machine(waiting: Iterable[Waiting]) -> list[Waiting]:
+    """What waits in one machine is one update, however often it was asked for; the oldest first."""
+    found: dict[Key, Waiting] = {}
+    for one in waiting:
+        other = found.get((one.client, one.machine), one)
+        found[one.client, one.machine] = replace(
+            one, since=min(one.since, other.since), on_request=one.on_request or other.on_request
+        )
+    return sorted(found.values(), key=lambda item: (item.since, item.client, item.machine))
 
 
 def _since(entry: Entry, item: dict[str, Any], seen: Mapping[Version, dt.datetime]) -> dt.datetime | None:
@@ -252,7 +302,7 @@ def _packages(entry: Entry) -> list[dict[str, Any]]:
     return [item for item in items if isinstance(item, dict) and isinstance(item.get("package"), str)]
 
 
-def _waiting(
+def _due(
     last: Iterable[Entry],
     updates: Iterable[Entry],
     seen: Mapping[Version, dt.datetime],
@@ -282,7 +332,7 @@ def _waiting(
         since = [seen[(*key, package, version)] for package, version in due.items()]
         if since:
             found.append(Waiting(client=key[0], machine=key[1], since=min(since), on_request=False, now=now))
-    return sorted(found, key=lambda item: (item.since, item.client, item.machine))
+    return found
 
 
 def _moment(value: object) -> dt.datetime | None:

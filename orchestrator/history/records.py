@@ -138,9 +138,26 @@ def correct(
         )
     if (old.said.client, old.said.site) != (said.client, said.site):
         raise RecordRefused(f"record {number} is about another client or site: withdraw it and add a new one")
-    made = _append(
-        history, said, who=who, why=why, at=at, content={"replaces": number, "said": _as_data(said)}
-    )
+    return follow(history, old, said, who=who, why=why, at=at)
+
+
+def follow(
+    history: History,
+    old: Recorded[Any],
+    said: Declared,
+    *,
+    who: str,
+    why: str,
+    at: dt.datetime | None = None,
+) -> Recorded[Any]:
+    """Replace a record that was just read, and is the last of its line, by another of its kind: no query.
+
+    Raises:
+        RecordRefused: as :func:`add`; nothing was written.
+        HistoryUnavailable: it could not be written.
+    """
+    content = {"replaces": old.number, "said": _as_data(said)}
+    made = _append(history, said, who=who, why=why, at=at, content=content)
     return replace(made, before=(*old.before, replace(old, before=())))
 
 
@@ -160,22 +177,32 @@ def withdraw(
     return replace(made, before=(*old.before, replace(old, before=())))
 
 
-def read(history: History, *, kinds: Collection[type[Declared]] = (), client: str | None = None) -> Records:
+def read(
+    history: History,
+    *,
+    kinds: Collection[type[Declared]] = (),
+    client: str | None = None,
+    since: dt.datetime | None = None,
+    most: int = MOST,
+) -> Records:
     """Read the records: one query.
 
     Args:
         history: where.
         kinds: only these; all if none is named.
         client: only those that concern this client, whole sites included; everybody's if None.
+        since: only those recorded at that time or later; a correction of an earlier one is unreadable then.
+        most: how many at most.
 
     Raises:
-        RecordRefused: there are more than :data:`MOST`.
+        RecordRefused: there are more than ``most``.
         HistoryUnavailable: they cannot be read.
     """
     actions = [action for action, model in KINDS.items() if not kinds or model in kinds]
-    entries = history.entries(action=actions, client=None if client is None else (client, ""), limit=MOST + 1)
-    if len(entries) > MOST:
-        raise RecordRefused(f"the history has more than {MOST} records of these kinds: name a client")
+    concerned = None if client is None else (client, "")
+    entries = history.entries(action=actions, client=concerned, since=since, limit=most + 1)
+    if len(entries) > most:
+        raise RecordRefused(f"the history has more than {most} records of these kinds: name a client")
     return _lines(entries[::-1])
 
 

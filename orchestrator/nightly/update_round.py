@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 from orchestrator.applying.machine_update import Updatable, UpdateTerms
 from orchestrator.applying.update_candidates import candidates, held_in_words, window_in_words
 from orchestrator.applying.update_outcome import MachineUpdate
+from orchestrator.applying.update_requests import close_requests
 from orchestrator.applying.update_waves import UpdateRun
 from orchestrator.errors import told
+from orchestrator.history.requests import OpenUpdates
 from orchestrator.nightly.result import LineOfMachine
 from orchestrator.planning.window import current_or_next, is_open
 
@@ -225,20 +227,21 @@ class UpdateRound:
                 return None
             return f"its window closed before its turn ({window_in_words(item.opens, item.closes)})"
 
+        asked = OpenUpdates.read(night.journal.history, now=night.clock())
         terms = UpdateTerms(
             ssh=self._ssh,
             journal=night.journal,
             clock=night.clock,
             automatic=True,
+            asked=asked,
             boot_seconds=night.boot_seconds,
             may_begin=may_begin,
             pause=night.pause,
         )
         run = UpdateRun(terms=terms, claims=night.claims)
         unseen = "what is due in it could not be seen at the beginning of the night"
-        for ended in run.run(
-            [item.machine for item in items], {key: self._due.get(key, unseen) for key in by_key}
-        ):
+        ends = run.run([item.machine for item in items], {key: self._due.get(key, unseen) for key in by_key})
+        for ended in ends:
             item = by_key[ended.client, ended.machine]
             self._lines.append(_line(ended, item))
             night.tell(
@@ -251,6 +254,7 @@ class UpdateRound:
                 restarted=ended.restarted,
                 reason=ended.message or None,
             )
+        close_requests(night.journal, asked, ends, night.clock())
 
 
 def _line(ended: MachineUpdate, item: PlannedUpdate) -> UpdateLine:

@@ -10,10 +10,12 @@ from pathlib import Path
 from orchestrator.applying.machine_update import Updatable, UpdateTerms
 from orchestrator.applying.update_candidates import candidates
 from orchestrator.applying.update_outcome import MachineUpdate
+from orchestrator.applying.update_requests import close_requests
 from orchestrator.applying.update_waves import UpdateRun, has_work
 from orchestrator.errors import RequestRefused
 from orchestrator.guests.packages import DueUpdates, look_for_updates
 from orchestrator.history.delays import Delays, delays
+from orchestrator.history.requests import NO_REQUESTS, OpenUpdates
 from orchestrator.operations.inputs import check_selection, open_desired, selection, ssh_settings
 from orchestrator.operations.inventory import open_provider
 from orchestrator.operations.run import SILENT, Events, open_clusters, open_history, open_run
@@ -55,7 +57,7 @@ class UpdateRequest(DueRequest):
         check: install nothing.
         release: somebody has looked: also machines that are held back.
         restart_now: restart where needed, also outside the maintenance window.
-        requested_at: when the client asked for it; None: now.
+        requested_at: when the client asked for it; None: when the open request of the register came, or now.
         boot_seconds: how long a machine may take to come back from a restart.
         settle_seconds: how long services may take to come back.
     """
@@ -168,7 +170,17 @@ def update(
             if has_work(one, due[one.key], security_only=request.security_only)
             or (request.release and one.held)
         ]
-        if request.check or not todo:
+        if request.check:
+            return Updated(found=found)
+        # An update of the security packages alone is not what the client asked for: that stays open.
+        asked = (
+            NO_REQUESTS
+            if request.security_only
+            else OpenUpdates.read(run.history, now=now, client=chosen.client)
+        )
+        if not todo:
+            nothing = [one.ended("nothing-due") for one in machines if not isinstance(due[one.key], str)]
+            close_requests(run.journal(request.reason), asked, nothing, now)
             return Updated(found=found)
         if not agree():
             return None
@@ -179,6 +191,7 @@ def update(
             clock=lambda: dt.datetime.now(dt.UTC),
             automatic=False,
             requested_at=asked_at,
+            asked=asked,
             security_only=request.security_only,
             released=request.release,
             boot_seconds=request.boot_seconds,
@@ -186,6 +199,7 @@ def update(
             pause=run.stopping.pause,
         )
         lines = UpdateRun(terms=terms).run(machines, due)
+        close_requests(terms.journal, asked, lines, terms.clock())
         return Updated(found=found, lines=tuple(lines), interrupted=run.interrupted)
 
 

@@ -350,7 +350,11 @@ def to_document(plan: Plan) -> PlanDocument:
         has_changes=plan.has_changes,
         machines=[_machine(machine) for machine in plan.machines],
         items=list(items_of(plan)),
-        pools=[PoolDocument(site=site, pool=pool) for site, pool in plan.pools],
+        pools=[
+            PoolDocument(site=item.site, pool=item.address.name)
+            for item in plan.first
+            if item.address.kind == "pool"
+        ],
         unmanaged=[
             UnmanagedDocument(site=site, vmid=vm.vmid, name=vm.name, node=vm.node)
             for site, machines in plan.unmanaged.items()

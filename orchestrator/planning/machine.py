@@ -17,13 +17,12 @@ from orchestrator.resources.backup import (
 )
 from orchestrator.resources.change import BACKUP, SNAPSHOT, UPDATES, Change, Effect, Restart
 from orchestrator.resources.desired import DesiredMachine
-from orchestrator.resources.kinds import KINDS
+from orchestrator.resources.kinds import CLIENT_KINDS, KINDS
 from orchestrator.resources.machine import (
     EXCLUDED,
     RESTART_KEYS,
     edits,
     new_mark,
-    pool_change,
 )
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
@@ -106,8 +105,7 @@ def _in_service(
     changes += [_with_restart(edit.change, edit.params, observed, restart) for edit in found if edit.change]
     if any(edit.change is None for edit in found) and mark.ready and not mark.suspended:
         changes += [_settings(edit.params) for edit in found if edit.change is None and edit.params]
-    if pool := pool_change(desired, observed):
-        changes.append(pool)
+    changes += [change for kind in CLIENT_KINDS if (change := kind.joining(desired, observed))]
     changes += _mark_changes(desired, observed, mark)
     changes += _backup_changes(desired, observed, mark, now)
     changes += _exclusion_changes(desired, mark)
@@ -118,7 +116,7 @@ def _in_service(
         for step in kind.steps(desired, observed, observed.kinds[kind.name])
     ]
     late = any(edit.params.keys() & RESTART_KEYS for edit in found)
-    waiting = _waiting(observed, mark, now)
+    waiting = waits_for_start(observed, mark, now)
     power = _power_changes(desired, observed, mark, now, late=late, waiting=waiting, restart_now=restart_now)
     starts = any(change.effect in (Effect.START, Effect.RESTART) for change in power)
     moves = any(change.what == "address" for change in changes) or cloud_init_waits(observed, mark, now)
@@ -223,7 +221,7 @@ def leaving(
     return None if before == address else before
 
 
-def _waiting(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> Mapping[str, str] | None:
+def waits_for_start(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> Mapping[str, str] | None:
     """What is set already and waits for the next start, empty if it is cloud-init's; None if nothing waits."""
     if not observed.running:
         return None

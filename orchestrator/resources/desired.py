@@ -103,7 +103,8 @@ class DesiredMachine:
         ssh_keys: public keys of the provider and, where the client may have access, of the client; their comments
             hold nothing that means something to YAML.
         backup_days: how many calendar days its backups are kept; None if its backup is off.
-        backup_storages: where its backups go: at other sites than its own (article 3.5).
+        backup_storages: where its backups go: at other sites than its own, and than its second one if it can be
+            (article 3.5).
         snapshots: those that the file declares.
         change_terms: what was agreed on changes; None without managed services.
         life: where its contract stands (articles 9 and 10).
@@ -232,9 +233,7 @@ def _desired(
             if other.name in machine.apart_from or machine.name in other.apart_from
         ),
         backup_days=machine.backup.retention_days if machine.backup else None,
-        backup_storages=tuple(
-            storage for storage in site.backup_storages if storage.site != subscription.contract.site
-        ),
+        backup_storages=_backup_storages(machine, site, subscription.contract.site),
         snapshots=machine.snapshots,
         change_terms=_change_terms(subscription),
         life=life_of(subscription),
@@ -246,6 +245,15 @@ def _desired(
         redundancy=_redundancy(machine, site),
         foreign_nodes=frozenset(node for second in site.second_sites.values() for node in second.nodes),
     )
+
+
+def _backup_storages(machine: Machine, site: Site, name: str) -> tuple[BackupStorage, ...]:
+    """Article 3.5: at other sites than its own, and than its second one where there is a choice: after a fail-over
+    machine and backups would stand in one data centre.
+    """
+    elsewhere = tuple(storage for storage in site.backup_storages if storage.site != name)
+    second = machine.redundancy.second_site if machine.redundancy else None
+    return tuple(storage for storage in elsewhere if storage.site != second) or elsewhere
 
 
 def _redundancy(machine: Machine, site: Site) -> Redundancy:

@@ -173,6 +173,8 @@ def test_article_4_2_a_taking_over_is_a_state_with_its_documents_recorded_and_sh
     (line,) = night.night().of(TakingLine)
     assert line.client == "dupont", "the night tells of it while anything is left to do"
 
+    helped = " ".join(desk.run("taking-over", "--help").out.split())
+    assert all(name in helped for name in DOCUMENTS)
     names = [word for name in DOCUMENTS for word in ("--document", name)]
     done = desk.run(
         "taking-over", "dupont", "--state", "corrected", *names, "--reference", "D-140", "--format", "json"

@@ -215,7 +215,15 @@ _SAMPLES = [
     outage(),
     ExcusableEvent(site="paris", start=NINE, cause="force-majeure", reference="F-1"),
     Maintenance(client="dupont", start=NINE, end=NINE + HOUR, announced=NINE - HOUR),
-    Request(client="dupont", kind="update", came=NINE, text="ssl", closed=NINE + HOUR, answer="yes"),
+    Request(
+        client="dupont",
+        kind="hardware",
+        came=NINE,
+        text="a second card",
+        closed=NINE + HOUR,
+        outcome="done",
+        answer="yes",
+    ),
     Approval(client="dupont", subject="reversibility-plan", by="M. Dupont", day=dt.date(2026, 11, 3)),
     KINDS["credit request"].model_validate({"client": "dupont", "month": "2026-11", "came": NINE}),
     Credit.model_validate(

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from orchestrator.applying.journal import Journal
+from orchestrator.applying.machine_update import UpdateTerms
+from orchestrator.applying.update_outcome import MachineUpdate
+from orchestrator.applying.update_requests import close_requests
 from orchestrator.contract.calendar import PARIS, working_hours_after, working_hours_between
-from orchestrator.history import open_history
+from orchestrator.history import open_history, records
+from orchestrator.history.declared import Request
 from orchestrator.history.delays import INSTALLED, SEEN, Delays, delays, due_details, first_seen
+from orchestrator.history.records import Recorded
+from orchestrator.history.requests import OpenUpdates, close
 from orchestrator.history.store import History
 from tests.unit.history_samples import BASE
+from tests.unit.night_samples import package
 
 DUPONT = ("dupont", "web-1")
 
@@ -68,7 +77,7 @@ def test_3_8_3_asked_on_friday_at_17_00_and_installed_on_monday_at_10_00_took_3_
 ) -> None:
     install(history, paris(16, 10), None, requested=paris(13, 17))
     (one,) = measured(history, paris(20, 9)).installed
-    assert (one.hours, one.on_request) == (3.0, True)
+    assert (one.hours, one.requested) == (3.0, paris(13, 17))
 
 
 def test_3_8_3_asked_on_2_november_at_08_00_the_72_hours_are_over_on_12_november_at_10_00() -> None:
@@ -168,6 +177,99 @@ def test_what_an_earlier_version_recorded_without_its_beginning_counts_from_its_
     history.append(**BASE, client="dupont", machine="web-1", action=SEEN, result="ok", details=details, at=at)
     (waiting,) = measured(history, paris(10, 8)).waiting
     assert waiting.since == at
+
+
+# Requests of the register
+
+
+def ask(history: History, came: dt.datetime, machine: str = "web-1", **more: Any) -> Recorded[Any]:
+    said = Request(client="dupont", machines=(machine,), kind="update", came=came, text="please", **more)
+    return records.add(history, said, who="alice", why="x", at=came)
+
+
+def test_3_8_3_the_delay_counts_from_the_registered_request_until_it_is_answered(history: History) -> None:
+    ask(history, paris(2, 8))
+    (waiting,) = measured(history, paris(12, 10), automatic=[]).waiting
+    assert (waiting.hours, waiting.on_request, waiting.due) == (72.0, True, paris(12, 10))
+    install(history, paris(12, 12), paris(12, 9), requested=paris(2, 8))
+    found = measured(history, paris(12, 18), automatic=[])
+    assert ([one.hours for one in found.installed], found.waiting) == ([74.0], ()), "not closed yet, and done"
+
+
+def test_an_update_closes_the_open_request_of_its_machine_and_only_if_all_is_well(history: History) -> None:
+    first, second = ask(history, paris(13, 17)), ask(history, paris(16, 9), "db-1")
+    asked = OpenUpdates.read(history, now=paris(16, 10))
+    terms = UpdateTerms(
+        ssh=cast(Any, None), journal=cast(Any, None), clock=lambda: paris(16, 10), automatic=False, asked=asked,
+        requested_at=paris(16, 10),
+    )  # fmt: skip
+    assert [terms.requested(("dupont", name)) for name in ("web-1", "db-1", "new-1")] == [
+        paris(13, 17), paris(16, 9), paris(16, 10),
+    ]  # fmt: skip
+    journal = Journal(history=history, who="bob", why="ticket 4", run="r", show=lambda *_: None)
+    line = MachineUpdate(client="dupont", machine="web-1", site="paris", result="installed")
+    ends = [
+        replace(line, installed=(package("a", "1", "2"),)),
+        replace(line, machine="db-1", result="rolled-back"),
+    ]
+    close_requests(journal, asked, ends, paris(16, 10))
+    closed, open_ = (records.read(history).line_of(one.number) for one in (first, second))
+    assert closed is not None and open_ is not None
+    assert (closed.said.outcome, closed.said.result) == ("done", "1 package installed")
+    assert (closed.who, closed.said.closed) == ("bob", paris(16, 10))
+    assert open_.said.closed is None
+
+
+def test_a_request_with_nothing_due_is_answered_and_no_update(history: History) -> None:
+    ask(history, paris(13, 17))
+    asked = OpenUpdates.read(history, now=paris(16, 10))
+    line = MachineUpdate(client="dupont", machine="web-1", site="paris", result="nothing-due")
+    journal = Journal(history=history, who="bob", why="x", run="r", show=lambda *_: None)
+    close_requests(journal, asked, [line], paris(16, 10))
+    found = measured(history, paris(17, 10), automatic=[])
+    assert (found.installed, found.waiting, found.average_hours) == ((), (), None)
+
+
+@pytest.mark.parametrize(("outcome", "hours"), [("done", [3.0]), ("refused", []), ("withdrawn", [])])
+def test_a_request_that_somebody_closed_counts_if_it_was_done(
+    history: History, outcome: Any, hours: list[float]
+) -> None:
+    one = ask(history, paris(13, 17))
+    close(history, one, outcome=outcome, result="by hand", who="bob", why="x", at=paris(16, 10))
+    found = measured(history, paris(17, 10), automatic=[])
+    assert ([item.hours for item in found.installed], found.waiting) == (hours, ())
+
+
+def test_a_machine_waits_once_although_it_was_asked_twice_and_something_was_published(
+    history: History,
+) -> None:
+    ask(history, paris(16, 8))
+    ask(history, paris(17, 8))
+    see(history, paris(13, 8), {"a": "1"})
+    (waiting,) = measured(history, paris(18, 8)).waiting
+    assert (waiting.since, waiting.on_request) == (paris(13, 8), True)
+
+
+def test_an_automatic_update_that_was_also_asked_for_counts_from_the_earlier_of_both(
+    history: History,
+) -> None:
+    ask(history, paris(16, 8))
+    packages = [{"package": "a", "from": "1", "to": "2", "published": paris(13, 8).isoformat()}]
+    details = {"installed": packages, "automatic": True, "requested_at": paris(16, 8).isoformat()}
+    history.append(
+        **BASE,
+        client="dupont",
+        machine="web-1",
+        action=INSTALLED,
+        result="ok",
+        details=details,
+        at=paris(16, 18),
+    )
+    found = measured(history, paris(17, 8))
+    assert ([item.hours for item in found.installed], found.waiting) == ([20.0], ())
+
+
+# Odd histories
 
 
 def test_an_average_at_a_time_in_the_past_knows_nothing_of_what_came_later(history: History) -> None:
