@@ -94,6 +94,8 @@ def wanted(
     desired = open_desired([Path(path) for path in options.paths], provider, tell)
     chosen = EVERYTHING if options.only is None else Selection.parse(options.only, EVERY_THING)
     check_selection(chosen, desired)
+    if options.order is not None or options.catalogue is not None:
+        _check_one_client(desired, chosen)
     if options.quote is not None:
         _check_quote(options.quote, desired, chosen)
     return Wanted(
@@ -147,6 +149,20 @@ def options_of(request: PlanRequest) -> PlanOptions:
         classes=pairs,
         allow=list(request.allow),
     )
+
+
+def _check_one_client(desired: Iterable[DesiredMachine], chosen: Selection) -> None:
+    """Make sure that a reference which was named for this run is about one client: it is one client's document.
+
+    Raises:
+        RequestRefused: it would be taken for several clients' changes.
+    """
+    clients = {machine.client for machine in desired if machine.change_terms is not None}
+    if chosen.client is None and len(clients) > 1:
+        raise RequestRefused(
+            f"--order and --catalogue name one client's document, and the files have {len(clients)} clients with "
+            "managed services: add --only CLIENT"
+        )
 
 
 def _check_quote(reference: str, desired: Iterable[DesiredMachine], chosen: Selection) -> None:

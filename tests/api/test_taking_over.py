@@ -153,7 +153,7 @@ def test_article_4_2_a_taking_over_is_a_state_with_its_documents_recorded_and_sh
     assert refused.code == 1 and "name it with --reference" in refused.err
     told = desk.run("taking-over", "dupont", "--state", "notified", "--reference", "LRAR-150")
     assert told.code == 0 and "notified on" in told.out and "(LRAR-150)" in told.out, told
-    for command in (("plan",), ("show", "dupont")):
+    for command in (("plan",), ("plan", "--format", "html"), ("show", "dupont")):
         assert "(LRAR-150); missing documents: operations-manual" in " ".join(desk.run(*command).out.split())
 
     with open_history(desk.folder / "state" / "orchestrator" / "history.db") as history:
