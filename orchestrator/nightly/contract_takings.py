@@ -24,11 +24,11 @@ class TakingLine(LineOfClient):
     """A client whose estate was taken over.
 
     Attributes:
-        probation_ends: the first day with a service level.
+        probation_ends: the first day with a service level; None without managed services: there is no probation.
         taking: how far it is.
     """
 
-    probation_ends: dt.date
+    probation_ends: dt.date | None
     taking: Taking
 
 
@@ -43,13 +43,13 @@ class TakingStep(Step):
         ends = {
             machine.client: machine.probation_ends
             for machine in night.desired.values()
-            if machine.probation_ends is not None and machine.site in night.sites
+            if machine.taken_over is not None and machine.site in night.sites
         }
         known = takings(self.work.history) if ends else {}
         today = day_in_paris(night.clock())
         for client, day in sorted(ends.items()):
             taking = known.get(client, Taking(client=client))
-            if today < day or not taking.settled:
+            if (day is not None and today < day) or not taking.settled:
                 self.work.lines.append(TakingLine(client=client, probation_ends=day, taking=taking))
 
     @staticmethod
@@ -61,8 +61,10 @@ class TakingStep(Step):
                 line.client,
                 _gaps(line.taking, speech),
                 _missing(line.taking, speech),
-                speech.day(line.probation_ends - dt.timedelta(days=1)),
-                speech.day(line.probation_ends),
+                speech.day(line.probation_ends - dt.timedelta(days=1))
+                if line.probation_ends
+                else words.nothing,
+                speech.day(line.probation_ends) if line.probation_ends else words.nothing,
             )
             for line in telling.report.of(TakingLine)
         ]

@@ -221,7 +221,7 @@ def unsettled_takings(history: str | None, desired: Iterable[DesiredMachine]) ->
 
     Only words of the plan depend on them: a history that cannot be read keeps nothing from being planned.
     """
-    clients = {machine.client for machine in desired if machine.probation_ends is not None}
+    clients = {machine.client for machine in desired if machine.taken_over is not None}
     if not clients:
         return {}
     from orchestrator.history.taking_over import Taking, takings  # as above

@@ -82,6 +82,8 @@ def test_what_is_imported_is_taken_over_as_it_is_and_the_plan_after_that_is_empt
     codes = {gap["code"] for gap in json.loads(second.out)["gaps"]["db"]}
     assert "no-guest-agent" not in codes and {"old-cpu-type", "not-on-boot", "no-discard"} <= codes
     assert {vmid: _config(desk, vmid) for vmid in before} == before, "importing changes nothing"
+    path = desk.folder / "subscriptions" / "dupont.yaml"
+    path.write_text(path.read_text() + "managed_services: { level: supervision }\n")
     planned = desk.run("plan")
     assert planned.code == 0 and "VM 500 Web01.dupont.fr on pve1 → taken over as it is" in planned.out, (
         planned
@@ -173,7 +175,7 @@ def test_article_4_2_a_taking_over_is_a_state_with_its_documents_recorded_and_sh
     (line,) = night.night().of(TakingLine)
     assert line.client == "dupont", "the night tells of it while anything is left to do"
 
-    helped = " ".join(desk.run("taking-over", "--help").out.split())
+    helped = "".join(desk.run("taking-over", "--help").out.split())
     assert all(name in helped for name in DOCUMENTS)
     names = [word for name in DOCUMENTS for word in ("--document", name)]
     done = desk.run(
