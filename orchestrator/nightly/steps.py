@@ -10,6 +10,7 @@ from orchestrator.nightly.backup_step import BackupLineStep, BackupsAfterUpdates
 from orchestrator.nightly.clock_step import ClockAgainStep, ClockStep
 from orchestrator.nightly.contract_running import StillRunningStep
 from orchestrator.nightly.contract_step import ContractStep
+from orchestrator.nightly.contract_takings import TakingStep
 from orchestrator.nightly.drift_step import DriftInsideStep, DriftStep
 from orchestrator.nightly.inspection_step import InspectionStep
 from orchestrator.nightly.machine_step import MachineStep
@@ -42,6 +43,7 @@ STEPS: tuple[type[Step], ...] = (
     ForeignSnapshotStep,
     ContractStep,
     StillRunningStep,
+    TakingStep,
     BackupLineStep,
     InspectionStep,
     DriftInsideStep,
@@ -57,6 +59,7 @@ REPORT: tuple[type[Step], ...] = (
     StorageStep,
     StillRunningStep,
     ContractStep,
+    TakingStep,
     UpdateStep,
     InspectionStep,
     RestoreTestStep,
