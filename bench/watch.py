@@ -3,8 +3,8 @@
     python -m bench.watch [MACHINES]
 
 A round is the whole command, with the files of all clients, against one cluster. The year is written through the store
-as rounds would write it, some days at a time: each machine is restarted once a month and moved live once a month, a hundred
-processes a day end and are started again, and the observer is away ten times.
+as rounds would write it, some days at a time: each machine is restarted once a month and moved live once a month, a
+hundred processes a day end and are started again, and the observer is away ten times.
 """
 
 from __future__ import annotations
