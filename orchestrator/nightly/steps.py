@@ -15,6 +15,7 @@ from orchestrator.nightly.drift_step import DriftInsideStep, DriftStep
 from orchestrator.nightly.inspection_step import InspectionStep
 from orchestrator.nightly.machine_step import MachineStep
 from orchestrator.nightly.missing import UnreadMachineStep
+from orchestrator.nightly.observation_step import ObservationStep
 from orchestrator.nightly.restore_test_step import RestoreTestStep
 from orchestrator.nightly.retention_step import RetentionStep
 from orchestrator.nightly.snapshot_step import ExpiryStep, ForeignSnapshotStep, SnapshotStep
@@ -48,6 +49,7 @@ STEPS: tuple[type[Step], ...] = (
     InspectionStep,
     DriftInsideStep,
     MachineStep,
+    ObservationStep,
     ForeignArchiveStep,
     UnreadMachineStep,
     WaitingSnapshotStep,
@@ -67,6 +69,7 @@ REPORT: tuple[type[Step], ...] = (
     RetentionStep,
     DriftStep,
     MachineStep,
+    ObservationStep,
     ForeignArchiveStep,
 )
 """The report: failures of one urgency, facts and sections, in this order."""
