@@ -8,11 +8,6 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import session
-from orchestrator.planning.document import PlanDocument
-from orchestrator.reports.service_level_document import ServiceLevelDocument
-from orchestrator.sites import Provider
-from orchestrator.subscriptions import Subscription
-from orchestrator.yaml_reader.schema import json_schema
 
 
 def schema(
@@ -29,12 +24,22 @@ def schema(
     JSON Schema 2020-12 of subscription files; editors complete and check files with it. It knows keys, types and
     limits; what an offer allows is only checked by 'orchestrator validate'.
     """
+    from orchestrator.yaml_reader.schema import json_schema  # not for `--help`, nor the models
+
     if sites:
+        from orchestrator.sites import Provider
+
         document = json_schema(Provider, title="Sites of a provider")
     elif plan:
+        from orchestrator.planning.document import PlanDocument
+
         document = PlanDocument.model_json_schema(mode="serialization")
     elif service_level:
+        from orchestrator.reports.service_level_document import ServiceLevelDocument
+
         document = ServiceLevelDocument.model_json_schema(mode="serialization")
     else:
+        from orchestrator.subscriptions import Subscription
+
         document = json_schema(Subscription, title="Subscription of a client")
     session.echo_json(json.dumps(document, indent=2, ensure_ascii=False))
