@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from orchestrator.contract.intervals import Span
 from orchestrator.contract.months import Month
 from orchestrator.errors import RequestRefused, local_reason
+from orchestrator.history.declared import Credit, CreditRequest, ExcusableEvent, Maintenance, Outage
 from orchestrator.history.delays import INSTALLED
 from orchestrator.history.records import read
 from orchestrator.history.service_facts import Declarations
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from orchestrator.history.observations import Observations
     from orchestrator.subscriptions.model import Subscription
 
+
+_KINDS = (Outage, ExcusableEvent, Maintenance, CreditRequest, Credit)
 
 LevelForm = Literal["text", "json", "html", "pdf"]
 
@@ -149,7 +152,7 @@ def months_of(
             else {(client, name): item for name, item in observations.seen_of_client(client, *span).items()}
         )
     gathered = Gathered(
-        records=Declarations(read(history, client=client)),
+        records=Declarations(read(history, kinds=_KINDS, client=client)),
         observed={machine: _looked(spans) for machine, spans in seen.items()},
         updates=_updates(history, month, client),
     )

@@ -207,9 +207,12 @@ def _in_window(window: MaintenanceWindow, span: Span) -> list[Span]:
 def _request(
     records: Declarations, client: str, machine: str, month: Month
 ) -> Recorded[CreditRequest] | None:
-    """The first request for the month's credit of a machine."""
+    """The first request for the month's credit of a machine that was neither refused nor taken back."""
     asked = records.concerning(CreditRequest, client, machine, "")
-    return next((item for item in asked if item.said.month == str(month)), None)
+    return next(
+        (item for item in asked if item.said.month == str(month) and item.said.outcome in (None, "done")),
+        None,
+    )
 
 
 def _of_month(credits: Iterable[Recorded[Credit]], month: Month) -> Recorded[Credit] | None:

@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from orchestrator.history import History, open_history
 from orchestrator.history.declared import (
     KINDS,
+    Alarm,
+    AlarmAction,
     Approval,
     Credit,
     ExcusableEvent,
@@ -95,7 +97,7 @@ def test_a_record_that_is_not_there_of_another_kind_or_client_is_not_corrected(h
     other = outage().model_copy(update={"client": "martin"})
     for number, said, why in [
         (99, outage(), "no record with the number 99"),
-        (old.number, planned, "of the kind 'outage', not 'maintenance'"),
+        (old.number, planned, "no record with the number 1"),
         (old.number, other, "no record with the number 1"),
     ]:
         with pytest.raises(RecordRefused, match=why):
@@ -238,6 +240,8 @@ _SAMPLES = [
             "request": 3,
         }
     ),
+    Alarm(site="paris", start=NINE, fingerprint="0af1", rule="NodeDown", severity="critical"),
+    AlarmAction(client="dupont", alarm=3, by="alice", at=NINE, result="done", text="restarted it"),
 ]
 
 

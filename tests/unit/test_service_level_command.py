@@ -15,8 +15,9 @@ import sqlalchemy as sa
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.history import open_history
-from orchestrator.history.declared import Credit
+from orchestrator.history.declared import Credit, CreditRequest
 from orchestrator.history.records import Recorded, read
+from orchestrator.history.requests import close
 from orchestrator.operations.credits import CreditTarget, issue_credits, request_credit
 from orchestrator.reports.pdf import pdf_of
 from tests.unit.level_world import World, make_world, moment
@@ -181,6 +182,9 @@ def test_nothing_is_issued_without_a_request(world: World) -> None:
     issued = world.run("credit", "issue", "dupont", "--month", "2026-04")
     assert issued.exit_code == 0 and "80.00 EUR  20 % of 400.00" in issued.stdout, issued.output
     assert world.web_1("2026-04")["credit"]["state"] == "issued"
+    with open_history(world.history) as history:
+        (asked_for,) = read(history).of(CreditRequest)
+    assert (asked_for.said.outcome, asked_for.said.result) == ("done", "issued: web-1 80.00 EUR")
     assert "80,00" in world.run("service-level", "dupont", "--month", "2026-04").stdout
     listed = json.loads(world.run("credit", "list", "--format", "json").stdout)
     assert (len(listed["requests"]), [item["amount"] for item in listed["credits"]]) == (1, ["80.00"])
@@ -208,6 +212,18 @@ def test_what_opens_no_credit_is_refused(arguments: list[str], why: str, world: 
     assert refused.exit_code == 1 and why in refused.output, refused.output
     with open_history(world.history) as history:
         assert len(history.entries()) == 1
+
+
+def test_a_request_that_was_refused_or_taken_back_issues_nothing(world: World) -> None:
+    world.down("2026-04-07 08:00", "2026-04-09 10:00")
+    assert world.run("credit", "request", "dupont/web-1", "--month", "2026-04").exit_code == 0
+    with open_history(world.history) as history:
+        (asked_for,) = read(history).of(CreditRequest)
+        close(history, asked_for, outcome="withdrawn", result="", who="a", why="b", at=asked_for.said.came)
+    refused = world.run("credit", "issue", "dupont/web-1", "--month", "2026-04")
+    assert refused.exit_code == 1 and "nobody asked" in refused.output
+    assert world.run("credit", "request", "dupont/web-1", "--month", "2026-04").exit_code == 0
+    assert world.run("credit", "issue", "dupont/web-1", "--month", "2026-04").exit_code == 0
 
 
 def test_a_month_that_is_not_over_is_provisional_and_opens_no_credit(world: World) -> None:
