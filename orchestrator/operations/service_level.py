@@ -81,7 +81,7 @@ def service_level_of(
         raise RequestRefused(f"--month {month}: the month has not begun")
     provider = open_provider(request.inventory)
     subscription = client_of(request.client, open_subscriptions(request.files, provider, events.problems))
-    with open_history(request.history) as history:
+    with open_history(request.history, create=False) as history:
         return month_of(subscription, month, history, now, request.history)
 
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -173,6 +174,28 @@ def test_a_damaged_record_is_one_unreadable_record_and_is_named(tmp_path: Path, 
     (unreadable,) = found.unreadable
     assert (unreadable.number, unreadable.kind, unreadable.client) == (bad.number, "outage", "dupont")
     assert unreadable.reason and "\n" not in unreadable.reason[:10]
+
+
+@pytest.mark.parametrize("client", [None, "dupont"])
+def test_records_are_found_by_an_index_and_not_among_all_entries(tmp_path: Path, client: str | None) -> None:
+    path = tmp_path / "h.db"
+    asked: list[tuple[str, object]] = []
+
+    def note(_c: object, _u: object, statement: str, parameters: object, *_: object) -> None:
+        asked.append((statement, parameters))
+
+    with open_history(path) as history:
+        add(history, outage(), who="alice", why="x")
+        sa.event.listen(sa.Engine, "before_cursor_execute", note)
+        try:
+            read(history, client=client)
+        finally:
+            sa.event.remove(sa.Engine, "before_cursor_execute", note)
+    ((statement, parameters),) = [item for item in asked if "history_entries" in item[0]]
+    with sqlite3.connect(path) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()  # type: ignore[arg-type]
+    assert any("history_by_action" in str(row) for row in plan), plan
+    assert not any(str(row[-1]).startswith("SCAN history_entries") for row in plan)
 
 
 def test_what_the_history_would_hide_is_refused_before_anything_is_written(history: History) -> None:

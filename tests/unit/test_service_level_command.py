@@ -474,6 +474,13 @@ def test_what_cannot_be_shown_is_refused(arguments: list[str], why: str, world: 
     assert refused.exit_code == 1 and why in refused.output, refused.output
 
 
+def test_where_there_is_no_history_none_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = make_world(tmp_path, monkeypatch)
+    refused = world.run("service-level", "dupont", "--month", "2026-11")
+    assert refused.exit_code == 1 and "nothing was recorded yet" in refused.output
+    assert not world.history.exists()
+
+
 def test_credits_stand_in_the_history_and_nothing_of_them_was_altered(world: World) -> None:
     months_with(world, TWENTY, TEN)
     issued = issue(world, "2026-11", "2027-02-05")
