@@ -20,7 +20,7 @@ from orchestrator.yaml_reader.public_keys import parse_public_key
 
 if TYPE_CHECKING:
     from orchestrator.sites.model import BackupStorage, Provider, Site, SiteNetwork
-    from orchestrator.subscriptions.model import DeclaredSnapshot, Machine, Quote, Subscription
+    from orchestrator.subscriptions.model import DeclaredSnapshot, Machine, Order, Quote, Subscription
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,17 +30,42 @@ class ChangeTerms:
     Attributes:
         free_per_month: standard changes a calendar month that are not charged.
         quotes: accepted quotes of the client's file.
+        orders: orders and amendments of the file: more, fewer or larger machines.
+        catalogue: references of the catalogue of services that the client agreed to be charged by.
     """
 
     free_per_month: int
     quotes: tuple[Quote, ...] = ()
+    orders: tuple[Order, ...] = ()
+    catalogue: tuple[Order, ...] = ()
 
-    def quote_for(self, machine: str, day: dt.date) -> str | None:
-        """The reference of a quote that covers changes of a machine on a day; None if none does."""
+    def quote_for(self, machine: str, day: dt.date, *, reference: str | None = None) -> str | None:
+        """The reference of a quote that covers changes of a machine on a day; None if none does.
+
+        Args:
+            machine: its name.
+            day: in Paris.
+            reference: only this quote; any if None.
+        """
         for quote in self.quotes:
+            if reference not in (None, quote.reference):
+                continue
             if day <= quote.valid_until and (not quote.machines or machine in quote.machines):
                 return quote.reference
         return None
+
+    def order_for(self, machine: str, day: dt.date) -> str | None:
+        """The reference of the newest order that covers a machine on a day; None if none does."""
+        return _newest(self.orders, machine, day)
+
+    def catalogue_for(self, machine: str, day: dt.date) -> str | None:
+        """The newest reference of the catalogue that covers a machine on a day; None if none does."""
+        return _newest(self.catalogue, machine, day)
+
+
+def _newest(orders: Iterable[Order], machine: str, day: dt.date) -> str | None:
+    fit = [order for order in orders if order.date <= day and machine in (order.machines or (machine,))]
+    return max(fit, key=lambda order: order.date).reference if fit else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +112,9 @@ class DesiredMachine:
         emulated: whether it runs without KVM, as on a node that is a virtual machine itself.
         redundancy: what is to survive a failed node, or a lost data centre (article 3.2).
         foreign_nodes: nodes of its cluster that stand at other sites: it is not made there.
-        probation_ends: the first day after the probation of article 4.2; None if nothing was taken over.
+        taken_over: the day an existing estate of its client was taken over (article 4.2); None if none was.
+        probation_ends: the first day after the probation of article 4.2; None if nothing was taken over, or without
+            managed services.
         window: when it may be restarted; None where no window was agreed.
         direct_access: whether the client may log in (article 3.8.2: not to fully managed servers).
         supervised: whether a node exporter runs in it, for the provider's monitoring (article 3.8.1).
@@ -126,6 +153,7 @@ class DesiredMachine:
     change_terms: ChangeTerms | None = None
     life: ContractLife
     adopt: int | None = None
+    taken_over: dt.date | None = None
     probation_ends: dt.date | None = None
     emulated: bool = False
     redundancy: Redundancy = Redundancy()
@@ -218,8 +246,11 @@ def _desired(
         change_terms=_change_terms(subscription),
         life=life_of(subscription),
         adopt=machine.adopt,
+        taken_over=subscription.contract.taken_over,
         probation_ends=(
-            probation_ends(subscription.contract.taken_over) if subscription.contract.taken_over else None
+            probation_ends(subscription.contract.taken_over)
+            if subscription.contract.taken_over and managed
+            else None
         ),
         emulated=site.virtualization == "emulated",
         redundancy=_redundancy(machine, site),
@@ -258,6 +289,7 @@ def life_of(subscription: Subscription) -> ContractLife:
     suspension, termination = contract.suspension, contract.termination
     return ContractLife(
         reference=contract.reference,
+        starts=contract.starts,
         suspended_since=suspension.since if suspension else None,
         suspension_reference=suspension.reference if suspension else "",
         notice=termination.notice if termination else None,
@@ -270,4 +302,10 @@ def _change_terms(subscription: Subscription) -> ChangeTerms | None:
     managed = subscription.managed_services
     if managed is None:
         return None
-    return ChangeTerms(free_per_month=managed.standard_changes_per_month, quotes=subscription.contract.quotes)
+    contract = subscription.contract
+    return ChangeTerms(
+        free_per_month=managed.standard_changes_per_month,
+        quotes=contract.quotes,
+        orders=contract.orders,
+        catalogue=contract.catalogue,
+    )
