@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.applying.lock import Held
+from orchestrator.applying.site_lock import Held
 from orchestrator.contract.calendar import PARIS, in_working_hours, night_of, paris_time, window_closes
 from orchestrator.errors import RequestRefused, told
 from orchestrator.nightly.context import Night, Tell
