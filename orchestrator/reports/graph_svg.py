@@ -24,7 +24,7 @@ from orchestrator.reports.series import Gap, Graph, MachineGraphs, Statistics, U
 from orchestrator.reports.words import Language
 from orchestrator.shown import visible
 
-_WIDTH, _LEFT, _RIGHT = 760, 86, 14
+_WIDTH, _LEFT, _RIGHT = 760, 86, 24
 _HEAD, _TITLE, _FRAME, _FOOT = 58, 22, 92, 26
 _COLUMNS = 330
 """A line has so many values at most: two of its pixels each."""
