@@ -13,7 +13,8 @@ AMTOOL := $(RUN)/amtool
 # What the lab and the demo need, and what the tests and other targets need besides.
 APT_DEMO := python3-venv qemu-system-x86 qemu-utils mmdebstrap iproute2 procps openssh-client openssh-server \
             netcat-openbsd fdisk e2fsprogs grub-pc-bin grub-common zstd
-APT := $(APT_DEMO) nftables curl jq postgresql sudo shellcheck systemd
+APT := $(APT_DEMO) nftables curl jq postgresql sudo shellcheck systemd \
+       libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core
 
 APT_IMAGE := podman runc
 

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any, Literal
 from orchestrator.applying.guests_stage import configure_guests
 from orchestrator.applying.host_keys import EveryHolder
 from orchestrator.applying.journal import Journal
+from orchestrator.applying.kinds_run import bring_clients
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.machine_run import run_machine
 from orchestrator.applying.machine_work import MachineWork, Surroundings, Waiting
 from orchestrator.applying.numbers import Numbers
 from orchestrator.applying.placement import Placement
 from orchestrator.applying.reserving import reserve_addresses
-from orchestrator.applying.settle import PAUSE_SECONDS
 from orchestrator.applying.stopping import Interrupted
-from orchestrator.errors import OrchestratorError, told
+from orchestrator.errors import told
 from orchestrator.history import HistoryUnavailable
 from orchestrator.history.changes import CHANGE
+from orchestrator.planning.charges import Needed
 from orchestrator.planning.plan import MachinePlan, Plan
-from orchestrator.proxmox import AlreadyExists, TaskLeft, Uncertain
-from orchestrator.resources.change import Effect
-from orchestrator.resources.desired import pool_of
+from orchestrator.proxmox import TaskLeft
+from orchestrator.resources.change import ChangeClass, Effect
 
 if TYPE_CHECKING:
     from orchestrator.applying.lock import RunLocks
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 _INSIDE = frozenset({Effect.FIREWALL, Effect.GUEST})
 """Changes that are made inside the guest."""
 
-_POOL_TRIES = 3
 _WORKERS = 32
 """Machines at a time. Most of a worker's time is waiting; what Proxmox is asked for is limited elsewhere."""
 
@@ -105,11 +104,11 @@ def apply_plan(
         templates={name: site.templates for name, site in observed.items() if site.templates is not None},
         key_holders=EveryHolder(clusters, observed),
     )
-    todo = [machine for machine in plan.machines if machine.effective and not machine.lacks_quote]
+    todo = [machine for machine in plan.machines if machine.effective and not machine.lacks_reference]
     begun = _announce(todo, plan, journal)
     barred = reserve_addresses(todo, clusters, observed, locks) if locks else {}
-    missing = _make_pools(plan, [machine for machine in todo if machine.key not in barred], around)
-    outcomes = [_unpaid(machine) for machine in plan.machines if machine.lacks_quote]
+    missing = bring_clients(plan, [machine for machine in todo if machine.key not in barred], around)
+    outcomes = [_unreferenced(machine) for machine in plan.machines if machine.lacks_reference]
     outcomes += [_refusal(machine) for machine in plan.machines if machine.refused]
     outcomes += [unable for machine in plan.machines for unable in _unable(machine)]
     waiting: list[Waiting] = []
@@ -150,6 +149,8 @@ def _announce(todo: list[MachinePlan], plan: Plan, journal: Journal) -> dict[tup
         details = {
             "class": str(held.change_class),
             "charge": str(held.charge),
+            "order": held.order,
+            "catalogue": held.catalogue,
             "quote": held.quote,
             "changes": [change.what for change in machine.effective],
         }
@@ -183,45 +184,32 @@ def _close(begun: dict[tuple[str, str], _Begun], outcomes: list[Outcome], journa
             )
 
 
-def _unpaid(machine: MachinePlan) -> Outcome:
+def _unreferenced(machine: MachinePlan) -> Outcome:
     held = machine.intervention
-    assert held is not None  # noqa: S101  (it lacks a quote)
+    assert held is not None  # noqa: S101  (it lacks a reference)
     return Outcome(
         client=machine.client,
         machine=machine.machine,
         result="refused",
-        message=f"a {held.change_class} change is charged (art. 3.8.4): name the accepted quote, --quote REFERENCE, or "
-        "put it into the file, contract.quotes",
+        message="; ".join(_needs(held.change_class, needed) for needed in held.lacks),
     )
 
 
-def _make_pools(plan: Plan, todo: list[MachinePlan], around: Surroundings) -> dict[tuple[str, str], str]:
-    """Create the clients' pools. Return the reason for each that could not be."""
-    problems: dict[tuple[str, str], str] = {}
-    wanted = {(machine.site, pool_of(machine.client)) for machine in todo}
-    for site, pool in plan.pools:
-        if (site, pool) not in wanted:
-            continue
-        client = pool.removeprefix("client-")
-        try:
-            with around.journal.step(client, None, site, "create pool", pool=pool):
-                _make_pool(around, site, pool, comment=f"client {client}")
-        except OrchestratorError as error:
-            problems[site, pool] = str(error)
-    return problems
-
-
-def _make_pool(around: Surroundings, site: str, pool: str, *, comment: str) -> None:
-    for attempt in range(1, _POOL_TRIES + 1):
-        try:
-            around.clusters[site].post("/pools", poolid=pool, comment=comment)
-            return
-        except AlreadyExists:
-            return
-        except Uncertain:  # made or not: asked for again, it is there afterwards
-            if attempt == _POOL_TRIES:
-                raise
-            around.pause(PAUSE_SECONDS)
+def _needs(change_class: ChangeClass, needed: Needed) -> str:
+    if needed is Needed.ORDER:
+        return (
+            "more, fewer or larger machines are an order: name the order or amendment, --order REFERENCE, or put it "
+            "into the file, contract.orders"
+        )
+    if needed is Needed.CATALOGUE:
+        return (
+            f"a {change_class} change is charged by the catalogue of services (art. 3.8.4): name its reference, "
+            "--catalogue REFERENCE, or put it into the file, contract.catalogue"
+        )
+    return (
+        f"a {change_class} change needs a quote accepted before (art. 3.8.4): put the accepted quote into the file, "
+        "contract.quotes"
+    )
 
 
 def _refusal(machine: MachinePlan) -> Outcome:
@@ -257,7 +245,7 @@ def _hypervisor_part(
         return _interrupted(machine, around, str(Interrupted()))
     if problem := barred.get(machine.key):
         return _failed(machine, around, problem)
-    if problem := missing.get((machine.site, f"client-{machine.client}")):
+    if problem := missing.get((machine.site, machine.client)):
         return _failed(machine, around, problem)
     work = MachineWork(machine, around)
     try:

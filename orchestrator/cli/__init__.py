@@ -45,7 +45,12 @@ app = typer.Typer(
             "import": Place(
                 "taking_over:import_", "Describe existing machines in a file, to take them over."
             ),
+            "restart": Place("restart:restart", "Restart a machine on the client's request (article 3.2)."),
             "snapshot": Place("snapshot:app", "Take, list, delete and roll back snapshots of a machine."),
+            "service-level": Place(
+                "service_level:service_level", "Show a client's service level of a month, with every outage."
+            ),
+            "credit": Place("credit:app", "Record requests for credits, issue and list credits."),
             "outage": Place("declared:outage", "Record, end, correct and list outages (article 6)."),
             "event": Place("declared:event", "Record and list excusable events (article 6)."),
             "maintenance": Place("declared:maintenance", "Record and list planned maintenance (article 6)."),

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
 from orchestrator.contract.calendar import paris_time
-from orchestrator.contract.retention import Verdict
 from orchestrator.counting import counted
-from orchestrator.operations import backup
-from orchestrator.operations.backup import Kept
-from orchestrator.resources.backup import Archive
+
+if TYPE_CHECKING:
+    from orchestrator.contract.retention import Verdict
+    from orchestrator.operations.backup import Kept
+    from orchestrator.resources.backup import Archive
 
 _GIB = 1024**3
 
@@ -31,6 +32,8 @@ def list_archives(
     format: Format = session.OutputFormat.TEXT,
 ) -> None:
     """List archives, their expiry and restore test results."""
+    from orchestrator.operations import backup  # not for `--help`
+
     found = backup.listed(target, inventory, EVENTS)
     if format is session.OutputFormat.JSON:
         session.echo_json(json.dumps([_document(item) for item in found.kept], indent=2, default=str))
@@ -62,6 +65,8 @@ def show_volume(
 
     Article 3.5.
     """
+    from orchestrator.operations import backup
+
     found = backup.listed(target, inventory, EVENTS)
     clients: dict[str, int] = {}
     for item in found.kept:

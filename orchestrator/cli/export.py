@@ -9,8 +9,6 @@ import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
-from orchestrator.operations import export as operation
-from orchestrator.operations.export import ExportRequest
 
 
 def export(
@@ -29,6 +27,9 @@ def export(
     With SHA256SUMS beside them. Changes nothing in Proxmox. It connects to the nodes by SSH (node_access in the site
     file), for the API does not export disks. May be repeated.
     """
+    from orchestrator.operations import export as operation  # not for `--help`
+    from orchestrator.operations.export import ExportRequest
+
     request = ExportRequest(
         target=target,
         folder=to,

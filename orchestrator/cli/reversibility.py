@@ -11,8 +11,6 @@ import typer
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
 from orchestrator.cli.shared_options import Files
-from orchestrator.operations import reversibility as operation
-from orchestrator.operations.reversibility import ReversibilityRequest
 
 
 class DocumentFormat(StrEnum):
@@ -38,6 +36,9 @@ def reversibility(
     It names the days, the machines and their disks, how to copy them, and what happens afterwards. Refused before the
     contract is ended, in default of payment, and once the thirty working days are over. Changes nothing.
     """
+    from orchestrator.operations import reversibility as operation  # not for `--help`
+    from orchestrator.operations.reversibility import ReversibilityRequest
+
     request = ReversibilityRequest(
         client=client,
         inventory=inventory,

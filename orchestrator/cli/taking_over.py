@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
-from orchestrator.operations.take_over import TakeOverRequest, take_over
-from orchestrator.planning.gaps import Gap
+
+if TYPE_CHECKING:
+    from orchestrator.planning.gaps import Gap
 
 _TEXTS = {
     "fr": ("Écarts avec les bonnes pratiques", "aucun écart visible dans la configuration", "à faire"),
@@ -55,6 +56,8 @@ def import_(
     Also reports their gaps against the offer (article 4.2). Changes nothing in Proxmox. `plan` then shows that they
     would be taken over as they are, `apply` does it, and the plan after that is empty.
     """
+    from orchestrator.operations.take_over import TakeOverRequest, take_over  # not for `--help`
+
     request = TakeOverRequest(
         machines=tuple(machines),
         client=client,

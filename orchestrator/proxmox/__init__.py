@@ -55,7 +55,7 @@ from orchestrator.proxmox.errors import (
     Unreachable,
     Unusable,
 )
-from orchestrator.proxmox.privileges import Need, check_privileges, read_version
+from orchestrator.proxmox.privileges import Need, read_version
 from orchestrator.proxmox.properties import (
     Disk,
     PropertyString,
@@ -131,7 +131,6 @@ __all__ = [
     "VmSnapshot",
     "VmSummary",
     "can_snapshot",
-    "check_privileges",
     "disk_objection",
     "frozen_by",
     "guest_interfaces",

@@ -33,6 +33,7 @@ def check_placement(subscription: Subscription, provider: Provider) -> Iterator[
             yield from _image(path, machine, site)
             yield from _network_and_address(path, machine, site)
             yield from _backup_storage(path, machine, subscription.contract.site, site)
+            yield from _backup_at_second_site(path, machine, subscription.contract.site, site)
 
 
 def _second_site(path: YamlPath, machine: Machine, name: str, site: Site) -> Iterator[Finding]:
@@ -101,6 +102,25 @@ def _backup_storage(path: YamlPath, machine: Machine, name: str, site: Site) -> 
             "add one to the site's backup_storages: backups are stored in another data centre",
             "3.5",
             relies_on=(_SITE,),
+        )
+
+
+def _backup_at_second_site(path: YamlPath, machine: Machine, name: str, site: Site) -> Iterator[Finding]:
+    """3.5: machine and backups stand in different data centres; after a fail-over to the second site, too."""
+    second = machine.redundancy.second_site if machine.redundancy is not None else None
+    if machine.backup is None or second is None:
+        return
+    elsewhere = [storage for storage in site.backup_storages if storage.site != name]
+    if elsewhere and all(storage.site == second for storage in elsewhere):
+        yield Finding(
+            (*path, "redundancy", "second_site"),
+            f"every backup storage of site {name} is at {second}, where the disks are replicated to: after a fail-over "
+            "the machine and its backups stand in one data centre",
+            "add a backup storage at a third site to the site's backup_storages (it is then used), or choose another "
+            "second site",
+            "3.5",
+            severity="warning",
+            relies_on=(_SITE, (*path, "backup")),
         )
 
 

@@ -81,7 +81,7 @@ def test_what_is_imported_is_taken_over_as_it_is_and_the_plan_after_that_is_empt
     assert planned.code == 0 and "VM 500 Web01.dupont.fr on pve1 → taken over as it is" in planned.out, (
         planned
     )
-    assert "probation until" in planned.out
+    assert "probation until" in planned.out and "service level from" in planned.out
 
     desk.fakes["paris"].control("reset_calls")
     answer = desk.run("apply", "--yes")
