@@ -11,6 +11,7 @@ from orchestrator.nightly.clock_step import ClockAgainStep, ClockStep
 from orchestrator.nightly.contract_running import StillRunningStep
 from orchestrator.nightly.contract_step import ContractStep
 from orchestrator.nightly.drift_step import DriftInsideStep, DriftStep
+from orchestrator.nightly.ending_step import EndingStep
 from orchestrator.nightly.inspection_step import InspectionStep
 from orchestrator.nightly.machine_step import MachineStep
 from orchestrator.nightly.missing import UnreadMachineStep
@@ -49,6 +50,7 @@ STEPS: tuple[type[Step], ...] = (
     ForeignArchiveStep,
     UnreadMachineStep,
     WaitingSnapshotStep,
+    EndingStep,
 )
 """The work. Each decides once, before the first begins; one that stands here twice runs twice."""
 
@@ -57,6 +59,7 @@ REPORT: tuple[type[Step], ...] = (
     StorageStep,
     StillRunningStep,
     ContractStep,
+    EndingStep,
     UpdateStep,
     InspectionStep,
     RestoreTestStep,
