@@ -79,7 +79,7 @@ def _subtitle(graphs: MachineGraphs, language: Language) -> str:
     if not graphs.slots:
         return words.nothing
     said = span_words(graphs.slots[0].start, graphs.slots[-1].end, language)
-    return f"{said}; {words.largest}" if graphs.consolidation == "MAX" else said
+    return words.between.join((said, words.largest)) if graphs.consolidation == "MAX" else said
 
 
 def _frame(graphs: MachineGraphs, graph: Graph, top: int, language: Language) -> Iterator[str]:
