@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from orchestrator.history.declared import Approval
     from orchestrator.history.records import Records
     from orchestrator.nightly.context import Night
-    from orchestrator.resources.backup import Archive
     from orchestrator.resources.holdings import SiteReading
+    from orchestrator.resources.machine_archives import Archive
     from orchestrator.resources.observed import ObservedMachine
     from orchestrator.resources.unreadable import Unreadable
 

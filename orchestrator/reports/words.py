@@ -396,6 +396,25 @@ class Words:
         en="orchestrator apply brings the firewall up to date where it is missing or does not count yet",
     )
 
+    # Observation
+    observation = Text(fr="Observation", en="Observation")
+    not_observed = Text(fr="Site non observé", en="Site not observed")
+    not_observed_remedy = Text(
+        fr="voir pourquoi orchestrator watch n’a pas tourné ou n’a pas pu lire le site : la disponibilité de ces "
+        "heures reste inconnue",
+        en="see why orchestrator watch did not run, or could not read the site: the availability of these hours stays "
+        "unknown",
+    )
+    not_observed_for = Text(fr="Non observé (dernières 24 h)", en="Not observed (last 24 h)")
+    stops_to_decide = Text(
+        fr="Arrêts à qualifier (cause inconnue, ou arrêt par une personne)",
+        en="Stops to be decided (cause unknown, or stopped by a person)",
+    )
+    stopped_from = Text(fr="De", en="From")
+    stopped_until = Text(fr="À", en="To")
+    cause_unknown = Text(fr="cause inconnue", en="cause unknown")
+    stopped_by_a_person = Text(fr="arrêtée par une personne", en="stopped by a person")
+
     # Storages
     storages = Text(fr="Stockages", en="Storages")
     no_storages = Text(fr="Aucun stockage n’a été lu.", en="No storage was read.")
@@ -496,6 +515,14 @@ class Words:
         fr="« orchestrator apply --only CLIENT » l’arrête. Elle est sauvegardée tant qu’elle fonctionne.",
         en="“orchestrator apply --only CLIENT” stops it. It is backed up as long as it runs.",
     )
+    ends_soon = Text(fr="Échéances des trente prochains jours", en="Ends within thirty days")
+    ending_what = Text(fr="Échéance", en="What ends")
+    ending_name = Text(fr="Nom ou référence", en="Name or reference")
+    ending_certificate = Text(fr="certificat de l’API", en="certificate of the API")
+    ending_licence = Text(fr="licence", en="licence")
+    ending_quote = Text(fr="devis", en="quote")
+    ending_contract = Text(fr="contrat", en="contract")
+    days_left = Text(fr="Jours restants", en="Days left")
     end_failed = Text(fr="Fin de contrat", en="End of contract")
     end_failed_remedy = Text(
         fr="Lever la cause ; la nuit suivante reprend. Rien n’est effacé hors des conditions de l’article 10.",

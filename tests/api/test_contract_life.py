@@ -15,7 +15,7 @@ from orchestrator.nightly.report import render_night
 from orchestrator.nightly.restore_testing import RestoreTestLine
 from orchestrator.nightly.result import NightReport
 from orchestrator.nightly.retention_step import RetentionLine
-from orchestrator.resources.backup import ArchiveMark, archive_notes
+from orchestrator.resources.machine_archives import ArchiveMark, archive_notes
 from orchestrator.resources.notes import Mark, read_mark
 from orchestrator.resources.snapshot import snapshot_description
 from tests.api.desk import Desk, machine, subscription
