@@ -8,11 +8,13 @@ RUN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.installed-demo
 PROMTOOL := $(RUN)/promtool
+AMTOOL := $(RUN)/amtool
 
 # What the lab and the demo need, and what the tests and other targets need besides.
 APT_DEMO := python3-venv qemu-system-x86 qemu-utils mmdebstrap iproute2 procps openssh-client openssh-server \
             netcat-openbsd fdisk e2fsprogs grub-pc-bin grub-common zstd
-APT := $(APT_DEMO) nftables curl jq postgresql sudo shellcheck systemd
+APT := $(APT_DEMO) nftables curl jq postgresql sudo shellcheck systemd \
+       libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core
 
 APT_IMAGE := podman runc
 
@@ -38,7 +40,7 @@ endif
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-bootstrap: apt $(STAMP) $(PROMTOOL) ## install everything: Debian packages, virtual environment
+bootstrap: apt $(STAMP) $(PROMTOOL) $(AMTOOL) ## install everything: Debian packages, virtual environment
 
 apt:
 	@tools/apt-install $(APT)
@@ -66,6 +68,9 @@ $(DEMO_STAMP): pyproject.toml constraints.txt
 $(PROMTOOL): $(STAMP)
 	@tools/promtool $@
 
+$(AMTOOL): $(STAMP)
+	@tools/amtool $@
+
 demo-needs: apt-demo $(DEMO_STAMP) ## install what the demo and the first hour need, and nothing for tests
 
 demo: demo-needs ## two clients' files become running, firewalled machines: [NAME=demo PORTS=18006,18007]
@@ -84,7 +89,7 @@ format: ## is everything formatted?
 
 lint: ## the linters: Python, shell, Ansible
 	$(RUN)/ruff check .
-	shellcheck playbooks/roles/*/files/* tools/apt-install tools/patiently tools/promtool vagrant/bootstrap.sh tests/vagrant/*.sh tests/vagrant/standins/*
+	shellcheck playbooks/roles/*/files/* tools/apt-install tools/patiently tools/promtool tools/amtool vagrant/bootstrap.sh tests/vagrant/*.sh tests/vagrant/standins/*
 	cd playbooks && PATH="$(CURDIR)/$(RUN):$$PATH" ansible-lint --offline --profile production -q .
 
 types: ## strict types

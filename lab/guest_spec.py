@@ -90,12 +90,16 @@ class GuestSpec:
 
 @dataclass(frozen=True)
 class GuestFiles:
-    """Where a running guest is reached: process id, QEMU's monitor, the agent's socket, its console's log."""
+    """Where a running guest is reached: process id, QEMU's monitor, the agent's socket, its console's log.
+
+    ``events`` is where it connects to and tells how it ends (:mod:`lab.guest_ends`).
+    """
 
     pid: Path
     monitor: Path
     agent: Path
     console: Path
+    events: Path
 
 
 def qemu_command(spec: GuestSpec, files: GuestFiles) -> list[str]:
@@ -108,6 +112,8 @@ def qemu_command(spec: GuestSpec, files: GuestFiles) -> list[str]:
     command += ["-chardev", f"file,id=console,path={files.console},append=on", "-serial", "chardev:console"]
     command += ["-chardev", f"socket,id=monitor,path={files.monitor},server=on,wait=off"]
     command += ["-mon", "chardev=monitor,mode=control"]
+    command += ["-chardev", f"socket,id=events,path={files.events},reconnect=2"]
+    command += ["-mon", "chardev=events,mode=control"]
     command += [
         "-object",
         "rng-random,id=entropy,filename=/dev/urandom",

@@ -22,6 +22,7 @@ from qemu.qmp.qmp_client import GreetingError, NegotiationError
 from lab.agent import GuestAgent
 from lab.commands import CommandFailedError, run
 from lab.counters import Counters, read_counters
+from lab.guest_ends import EVENTS
 from lab.guest_spec import (
     EMULATED_CPU,
     Disk,
@@ -229,6 +230,7 @@ class Guests:
             monitor=folder / f"{vmid}.qmp",
             agent=folder / f"{vmid}.qga",
             console=self._log_dir / node / f"{vmid}.console.log",
+            events=self._run_dir / EVENTS,
         )
 
     @asynccontextmanager
@@ -298,7 +300,7 @@ class Guests:
 
 
 def _check_socket_paths(files: GuestFiles) -> None:
-    longest = max((str(files.monitor), str(files.agent)), key=len)
+    longest = max((str(files.monitor), str(files.agent), str(files.events)), key=len)
     if len(os.fsencode(longest)) > _LONGEST_SOCKET_PATH:
         raise GuestStartError(
             f"{longest}: a socket's path may have {_LONGEST_SOCKET_PATH} bytes; give the lab a shorter run directory"

@@ -18,6 +18,7 @@ from lab.api.access import Credentials
 from lab.api.cluster import Cluster
 from lab.api.server import Api
 from lab.certificates import ensure_certificates, ensure_ssh_key
+from lab.guest_ends import GuestEnds
 from lab.inventory import write_inventory
 from lab.kvm import kvm_works
 from lab.network import Bridge, LabNetwork, bridge_name
@@ -61,7 +62,9 @@ async def serve(settings: LabSettings, ready: Callable[[], None]) -> None:
         certificate, key = ensure_certificates(settings.state_dir, settings.name, settings.address)
         management_key, public_key = ensure_ssh_key(settings.state_dir, "management_key")
         network_of(settings).ensure()
-        clusters = _clusters(settings, credentials)
+        guest_ends = GuestEnds(settings.run_dir)
+        listening = await guest_ends.listen()
+        clusters = _clusters(settings, credentials, guest_ends)
         runners = await _listen(settings, clusters, certificate, key)
         runners.append(await open_mirror(settings.state_dir / "packages", settings.name))
         shells = {site.name: await open_shell(settings, site) for site in settings.sites}
@@ -78,11 +81,12 @@ async def serve(settings: LabSettings, ready: Callable[[], None]) -> None:
             task.cancel()
         for runner in runners:
             await runner.cleanup()
+        listening.close()
 
 
-def _clusters(settings: LabSettings, credentials: Credentials) -> list[Cluster]:
+def _clusters(settings: LabSettings, credentials: Credentials, guest_ends: GuestEnds) -> list[Cluster]:
     guests, kvm = guests_of(settings), _asked_once()
-    return [Cluster(settings, site, guests, credentials, kvm) for site in settings.sites]
+    return [Cluster(settings, site, guests, credentials, kvm, guest_ends) for site in settings.sites]
 
 
 def _asked_once() -> Callable[[], Awaitable[bool]]:

@@ -1,4 +1,4 @@
-"""Where the playbooks and the templates are: in the clone that the program runs from, or where a wheel put them."""
+"""Where playbooks, templates and procedures are: in the clone that the program runs from, or where a wheel put them."""
 
 from __future__ import annotations
 
@@ -20,3 +20,8 @@ def template_folder() -> Path:
 def playbook_folder() -> Path:
     """The folder of the playbooks, with their roles and their ``ansible.cfg``."""
     return _folder("playbooks")
+
+
+def procedure_folder() -> Path:
+    """The folder of the procedures: a page for each alert rule (article 3.8.1)."""
+    return _folder("procedures")

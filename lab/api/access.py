@@ -32,7 +32,7 @@ _ROLE = frozenset(
         "VM.Allocate VM.Clone VM.Config.CDROM VM.Config.CPU VM.Config.Cloudinit VM.Config.Disk "
         "VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options VM.PowerMgmt VM.Snapshot "
         "VM.Snapshot.Rollback VM.Backup VM.Audit VM.Monitor Datastore.AllocateSpace Datastore.Audit "
-        "Pool.Allocate Pool.Audit Sys.Audit SDN.Use"
+        "Pool.Allocate Pool.Audit Sys.Audit Sys.Syslog SDN.Use"
     )
 )
 _ADMINISTRATOR = _ROLE | frozenset(

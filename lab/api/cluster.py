@@ -12,6 +12,7 @@ from lab.api.reports import Reports
 from lab.api.storage import Storage, Storages
 from lab.api.tasks import Tasks
 from lab.api.vm_config import Configurations
+from lab.guest_ends import GuestEnds
 from lab.qemu import Guests
 from lab.settings import LabSettings, SiteSettings
 
@@ -32,6 +33,7 @@ class Cluster:
         configurations, tasks, locks, storages, pools: what the node keeps.
         reports: what the cluster's list knows of its VMs.
         guests: the running machines of the lab.
+        guest_ends: how those ended that run no more.
         kvm_works: asks whether hardware virtualization works here; slow the first time.
         workers: a node answers three writing requests at a time, the others wait in line.
         backup_lock: a node makes one backup at a time, the others wait in line.
@@ -45,6 +47,7 @@ class Cluster:
         guests: Guests,
         credentials: Credentials,
         kvm_works: Callable[[], Awaitable[bool]],
+        guest_ends: GuestEnds,
     ) -> None:
         folder = settings.node_dir(site)
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,6 +63,7 @@ class Cluster:
         self.locks = VmLocks()
         self.pools = Pools(folder / "pools.json", self.configurations.exists)
         self.reports = Reports()
+        self.guest_ends = guest_ends
         self.storages = storages_of(settings, site)
         self.workers = asyncio.Semaphore(_WORKERS)
         self.backup_lock = asyncio.Lock()

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from lab.api import formats
-from lab.api.errors import WrongParameters
+from lab.api.errors import Refused, WrongParameters
+from lab.api.reports import ROUND_SECONDS
 from lab.api.routing import Call, Routes, needs
 from lab.api.schemas import NODE
-from lab.api.values import Property
+from lab.api.values import Property, split_list
 
 routes = Routes()
 
@@ -105,6 +106,53 @@ async def get_time(call: Call) -> object:
     """The node's clock: that of the machine that the lab runs on."""
     now = int(time.time())
     return {"time": now, "localtime": now - time.timezone, "timezone": time.tzname[0]}
+
+
+@routes.add(
+    "GET",
+    "/cluster/metrics/export",
+    {
+        "history": Property("boolean"),
+        "local-only": Property("boolean"),
+        "node-list": Property(),
+        "start-time": Property("integer"),
+    },
+    needs("/", "Sys.Audit"),
+)
+async def export_metrics(call: Call) -> object:
+    """Samples of the node's guests, every ten seconds for half an hour: the uptime of each, 0 while it is stopped."""
+    for name in split_list(call.text("node-list") or ""):
+        if name != call.cluster.node:
+            raise Refused(f"Requested node-list contains unknown nodes - {name}\n")
+    start = call.number("start-time", 0)
+    back = 0
+    if call.flag("history"):
+        back = int((time.time() - start) / ROUND_SECONDS) if call.text("start-time") else 180
+    if back < 0:
+        raise Refused(f"out of range integral type conversion attempted: {back}")
+    return {
+        "data": [
+            {"type": "gauge", "id": f"qemu/{vmid}", "metric": "uptime", "timestamp": at, "value": uptime}
+            for at, uptimes in call.cluster.reports.samples(back + 1)
+            if at > start
+            for vmid, uptime in uptimes.items()
+        ]
+    }
+
+
+@routes.add(
+    "GET",
+    "/nodes/{node}/journal",
+    NODE | {"since": Property("integer", minimum=0), "until": Property("integer", minimum=0)},
+    needs("/nodes/{node}", "Sys.Syslog"),
+)
+async def read_journal(call: Call) -> object:
+    """The node's log: how its guests ended, as qmeventd tells it with ``-v``, and nothing else."""
+    now = int(time.time())
+    lines = call.cluster.guest_ends.lines(
+        call.cluster.node, call.number("since", 0), call.number("until", now)
+    )
+    return ["s=0;i=0", *lines, "s=0;i=1"]
 
 
 _KINDS = ("bridge", "any_bridge", "any_local_bridge", "include_sdn")

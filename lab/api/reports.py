@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from lab.api.vm_status import vm_status
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 ROUND_SECONDS = 10.0
 _OF_THE_CLUSTER = ("lock", "tags")
+_GENERATIONS = 181
+"""Half an hour of rounds, and the newest one."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -26,6 +31,7 @@ class Reports:
 
     def __init__(self) -> None:
         self._told: dict[int, dict[str, Any]] = {}
+        self._samples: deque[tuple[int, dict[int, int]]] = deque(maxlen=_GENERATIONS)
 
     async def report_for_ever(self, cluster: Cluster) -> None:
         """Make a round again and again; ends when it is cancelled."""
@@ -47,6 +53,11 @@ class Reports:
                 shown.pop(key, None)
             told[vmid] = shown | {"template": int(config.template)}
         self._told = told
+        self._samples.append((int(time.time()), {vmid: shown["uptime"] for vmid, shown in told.items()}))
+
+    def samples(self, generations: int) -> list[tuple[int, dict[int, int]]]:
+        """The newest rounds, the oldest of them first: time, and the uptime of each VM by number."""
+        return list(self._samples)[-generations:]
 
     def forget(self, vmid: int) -> None:
         """Drop what is known of a VM that was removed: its number may be given again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any, Literal
 from orchestrator.applying.guests_stage import configure_guests
 from orchestrator.applying.host_keys import EveryHolder
 from orchestrator.applying.journal import Journal
+from orchestrator.applying.kinds_run import bring_clients
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.machine_run import run_machine
 from orchestrator.applying.machine_work import MachineWork, Surroundings, Waiting
 from orchestrator.applying.numbers import Numbers
 from orchestrator.applying.placement import Placement
 from orchestrator.applying.reserving import reserve_addresses
-from orchestrator.applying.settle import PAUSE_SECONDS
 from orchestrator.applying.stopping import Interrupted
-from orchestrator.errors import OrchestratorError, told
+from orchestrator.errors import told
 from orchestrator.history import HistoryUnavailable
 from orchestrator.history.changes import CHANGE
+from orchestrator.planning.charges import Needed
 from orchestrator.planning.plan import MachinePlan, Plan
-from orchestrator.proxmox import AlreadyExists, TaskLeft, Uncertain
-from orchestrator.resources.change import Effect
-from orchestrator.resources.desired import pool_of
+from orchestrator.proxmox import TaskLeft
+from orchestrator.resources.change import ChangeClass, Effect
 
 if TYPE_CHECKING:
     from orchestrator.applying.lock import RunLocks
@@ -37,12 +37,14 @@ if TYPE_CHECKING:
 _INSIDE = frozenset({Effect.FIREWALL, Effect.GUEST})
 """Changes that are made inside the guest."""
 
-_POOL_TRIES = 3
 _WORKERS = 32
 """Machines at a time. Most of a worker's time is waiting; what Proxmox is asked for is limited elsewhere."""
 
 
-@dataclass(frozen=True, kw_only=True)
+Result = Literal["done", "partly", "failed", "refused", "interrupted"]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How one machine's part of the run ended.
 
@@ -54,7 +56,7 @@ class Outcome:
 
     client: str
     machine: str
-    result: Literal["done", "partly", "failed", "refused", "interrupted"]
+    result: Result
     message: str = ""
 
 
@@ -105,13 +107,11 @@ def apply_plan(
         templates={name: site.templates for name, site in observed.items() if site.templates is not None},
         key_holders=EveryHolder(clusters, observed),
     )
-    todo = [machine for machine in plan.machines if machine.effective and not machine.lacks_quote]
+    todo = [machine for machine in plan.machines if machine.effective and not machine.lacks_reference]
     begun = _announce(todo, plan, journal)
     barred = reserve_addresses(todo, clusters, observed, locks) if locks else {}
-    missing = _make_pools(plan, [machine for machine in todo if machine.key not in barred], around)
-    outcomes = [_unpaid(machine) for machine in plan.machines if machine.lacks_quote]
-    outcomes += [_refusal(machine) for machine in plan.machines if machine.refused]
-    outcomes += [unable for machine in plan.machines for unable in _unable(machine)]
+    missing = bring_clients(plan, [machine for machine in todo if machine.key not in barred], around)
+    outcomes = [outcome for machine in plan.machines for outcome in _refused(machine)]
     waiting: list[Waiting] = []
     if todo:
         with ThreadPoolExecutor(min(_WORKERS, len(todo)), thread_name_prefix="machine") as pool:
@@ -150,6 +150,8 @@ def _announce(todo: list[MachinePlan], plan: Plan, journal: Journal) -> dict[tup
         details = {
             "class": str(held.change_class),
             "charge": str(held.charge),
+            "order": held.order,
+            "catalogue": held.catalogue,
             "quote": held.quote,
             "changes": [change.what for change in machine.effective],
         }
@@ -183,68 +185,37 @@ def _close(begun: dict[tuple[str, str], _Begun], outcomes: list[Outcome], journa
             )
 
 
-def _unpaid(machine: MachinePlan) -> Outcome:
-    held = machine.intervention
-    assert held is not None  # noqa: S101  (it lacks a quote)
-    return Outcome(
-        client=machine.client,
-        machine=machine.machine,
-        result="refused",
-        message=f"a {held.change_class} change is charged (art. 3.8.4): name the accepted quote, --quote REFERENCE, or "
-        "put it into the file, contract.quotes",
-    )
+def _refused(machine: MachinePlan) -> Iterator[Outcome]:
+    """What of a machine is not done as planned: all of it, or by themselves what it is unable to get."""
+    if machine.lacks_reference:
+        held = machine.intervention
+        assert held is not None  # noqa: S101  (it lacks a reference)
+        message = "; ".join(_needs(held.change_class, needed) for needed in held.lacks)
+        yield Outcome(*machine.key, "refused", message)
+    if machine.refused:
+        change = next(change for change in machine.changes if change.effect is Effect.REFUSED)
+        yield Outcome(*machine.key, "refused", f"{change.what}: {change.why}")
+        return
+    for change in machine.changes:
+        if change.effect is Effect.UNABLE:
+            yield Outcome(*machine.key, "refused", f"{change.what}: {change.why}")
 
 
-def _make_pools(plan: Plan, todo: list[MachinePlan], around: Surroundings) -> dict[tuple[str, str], str]:
-    """Create the clients' pools. Return the reason for each that could not be."""
-    problems: dict[tuple[str, str], str] = {}
-    wanted = {(machine.site, pool_of(machine.client)) for machine in todo}
-    for site, pool in plan.pools:
-        if (site, pool) not in wanted:
-            continue
-        client = pool.removeprefix("client-")
-        try:
-            with around.journal.step(client, None, site, "create pool", pool=pool):
-                _make_pool(around, site, pool, comment=f"client {client}")
-        except OrchestratorError as error:
-            problems[site, pool] = str(error)
-    return problems
-
-
-def _make_pool(around: Surroundings, site: str, pool: str, *, comment: str) -> None:
-    for attempt in range(1, _POOL_TRIES + 1):
-        try:
-            around.clusters[site].post("/pools", poolid=pool, comment=comment)
-            return
-        except AlreadyExists:
-            return
-        except Uncertain:  # made or not: asked for again, it is there afterwards
-            if attempt == _POOL_TRIES:
-                raise
-            around.pause(PAUSE_SECONDS)
-
-
-def _refusal(machine: MachinePlan) -> Outcome:
-    change = next(change for change in machine.changes if change.effect is Effect.REFUSED)
-    return Outcome(
-        client=machine.client,
-        machine=machine.machine,
-        result="refused",
-        message=f"{change.what}: {change.why}",
-    )
-
-
-def _unable(machine: MachinePlan) -> list[Outcome]:
-    return [
-        Outcome(
-            client=machine.client,
-            machine=machine.machine,
-            result="refused",
-            message=f"{change.what}: {change.why}",
+def _needs(change_class: ChangeClass, needed: Needed) -> str:
+    if needed is Needed.ORDER:
+        return (
+            "more, fewer or larger machines are an order: name the order or amendment, --order REFERENCE, or put it "
+            "into the file, contract.orders"
         )
-        for change in machine.changes
-        if change.effect is Effect.UNABLE and not machine.refused
-    ]
+    if needed is Needed.CATALOGUE:
+        return (
+            f"a {change_class} change is charged by the catalogue of services (art. 3.8.4): name its reference, "
+            "--catalogue REFERENCE, or put it into the file, contract.catalogue"
+        )
+    return (
+        f"a {change_class} change needs a quote accepted before (art. 3.8.4): put the accepted quote into the file, "
+        "contract.quotes"
+    )
 
 
 def _hypervisor_part(
@@ -257,7 +228,7 @@ def _hypervisor_part(
         return _interrupted(machine, around, str(Interrupted()))
     if problem := barred.get(machine.key):
         return _failed(machine, around, problem)
-    if problem := missing.get((machine.site, f"client-{machine.client}")):
+    if problem := missing.get((machine.site, machine.client)):
         return _failed(machine, around, problem)
     work = MachineWork(machine, around)
     try:
@@ -270,25 +241,23 @@ def _hypervisor_part(
     if machine.desired and effects & {*_INSIDE, Effect.START, Effect.RESTART}:
         return Waiting(work=work, desired=machine.desired, observed=observed, inside=bool(effects & _INSIDE))
     around.journal.show(machine.client, machine.machine, "done")
-    return Outcome(client=machine.client, machine=machine.machine, result="done")
+    return Outcome(*machine.key, "done")
 
 
 def _failed(machine: MachinePlan, around: Surroundings, message: str) -> Outcome:
     around.journal.show(machine.client, machine.machine, f"failed: {message}")
-    return Outcome(client=machine.client, machine=machine.machine, result="failed", message=message)
+    return Outcome(*machine.key, "failed", message)
 
 
 def _interrupted(machine: MachinePlan, around: Surroundings, message: str) -> Outcome:
     around.journal.show(machine.client, machine.machine, message)
-    return Outcome(client=machine.client, machine=machine.machine, result="interrupted", message=message)
+    return Outcome(*machine.key, "interrupted", message)
 
 
 def _left_alone(machine: Waiting) -> Outcome:
-    client, name = machine.key
     if not machine.inside:
-        return Outcome(client=client, machine=name, result="done")
-    message = "the guest was skipped, as requested: nothing in it was changed"
-    return Outcome(client=client, machine=name, result="partly", message=message)
+        return Outcome(*machine.key, "done")
+    return Outcome(*machine.key, "partly", "the guest was skipped, as requested: nothing in it was changed")
 
 
 def _guests_part(waiting: list[Waiting], ssh: SshSettings | None, boot_seconds: float) -> list[Outcome]:
@@ -303,12 +272,6 @@ def _guests_part(waiting: list[Waiting], ssh: SshSettings | None, boot_seconds: 
         show = machine.work.around.journal.show
         asked = machine.work.around.journal.stopping.asked
         show(*machine.key, f"failed: {problem}" if problem else "done")
-        outcomes.append(
-            Outcome(
-                client=machine.desired.client,
-                machine=machine.desired.name,
-                result=("interrupted" if asked else "failed") if problem else "done",
-                message=problem or "",
-            )
-        )
+        result: Result = ("interrupted" if asked else "failed") if problem else "done"
+        outcomes.append(Outcome(*machine.key, result, problem or ""))
     return outcomes

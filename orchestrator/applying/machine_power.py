@@ -14,7 +14,7 @@ from orchestrator.resources.change import Effect
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.observed import ObservedMachine
 
-_SHUTDOWN_SECONDS = 180
+SHUTDOWN_SECONDS = 180
 _NEVER_BY_FORCE = (
     "for a client's change it is never switched off by force: look at its console, shut it down, "
     "and apply again"
@@ -39,7 +39,7 @@ def bring_power(work: MachineWork, desired: DesiredMachine, observed: ObservedMa
         return shut_down(work, observed)
     elif Effect.RESTART in effects and any(change.effect is Effect.RESTART for change in work.plan.changes):
         # One task of Proxmox's own: a kill between stop and start cannot leave the machine stopped.
-        _task(work, observed, "reboot", {"timeout": _SHUTDOWN_SECONDS})
+        _task(work, observed, "reboot", {"timeout": SHUTDOWN_SECONDS})
     else:
         return observed
     return work.note(observed, lambda mark: mark.with_(restart_due=None, leaving=None, suspended=None))
@@ -51,7 +51,7 @@ def shut_down(work: MachineWork, observed: ObservedMachine) -> ObservedMachine:
     Raises:
         StayedUp, ProxmoxError: as :func:`bring_power`.
     """
-    _task(work, observed, "shutdown", {"timeout": _SHUTDOWN_SECONDS})
+    _task(work, observed, "shutdown", {"timeout": SHUTDOWN_SECONDS})
     return work.look(observed)
 
 
@@ -70,7 +70,7 @@ def put_out_of_service(work: MachineWork, observed: ObservedMachine, why: Reason
     """
     try:
         _task(
-            work, observed, "shutdown", {"timeout": _SHUTDOWN_SECONDS}, stubborn="it is switched off instead"
+            work, observed, "shutdown", {"timeout": SHUTDOWN_SECONDS}, stubborn="it is switched off instead"
         )
     except StayedUp:
         again = work.look(observed)
@@ -129,7 +129,7 @@ def _task(
         except TaskFailed as error:
             if "got timeout" not in error.exitstatus or is_lock_timeout(error) or action in ("start", "stop"):
                 raise
-            raise StayedUp(f"the guest did not shut down within {_SHUTDOWN_SECONDS} s; {stubborn}") from error
+            raise StayedUp(f"the guest did not shut down within {SHUTDOWN_SECONDS} s; {stubborn}") from error
 
 
 def _in_state(work: MachineWork, observed: ObservedMachine, action: str) -> bool:

@@ -123,7 +123,7 @@ def _snapshots(work: MachineWork, desired: DesiredMachine, observed: ObservedMac
 def _configure(work: MachineWork, desired: DesiredMachine, observed: ObservedMachine) -> ObservedMachine:
     address = work.plan.address
     assert address is not None  # noqa: S101  (a plan without an address is refused)
-    work.join_pool(desired, observed)
+    work.join(desired, observed)
     return settle(
         observed,
         lambda seen: _edit(work, desired, seen, address),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
@@ -14,13 +14,15 @@ from orchestrator.applying.limits import Limits
 from orchestrator.applying.marking import change_mark, own_mark
 from orchestrator.applying.numbers import Numbers
 from orchestrator.applying.placement import Placement
-from orchestrator.applying.settle import settle
+from orchestrator.applying.settle import make_call, settle
 from orchestrator.applying.vm import Vm
 from orchestrator.planning.plan import MachinePlan
 from orchestrator.planning.words import sides
-from orchestrator.proxmox import Cluster, ClusterState, read_pool_members, read_state, read_vm
+from orchestrator.proxmox import Cluster, ClusterState, read_state, read_vm
 from orchestrator.resources.change import Change
-from orchestrator.resources.desired import DesiredMachine, pool_of
+from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.kind import Call
+from orchestrator.resources.kinds import CLIENT_KINDS
 from orchestrator.resources.notes import Mark, write_mark
 from orchestrator.resources.observed import ObservedMachine, Template
 
@@ -95,13 +97,15 @@ class MachineWork:
         config = read_vm(self.cluster, summary.node, summary.vmid)
         return replace(observed, summary=fresh, config=config, mark=own_mark(self.vm(observed), config))
 
-    def join_pool(self, desired: DesiredMachine, observed: ObservedMachine) -> None:
-        """Put the machine into its client's pool, if it is in none."""
-        pool, vmid = pool_of(desired.client), observed.summary.vmid
-        # The cluster's list may lack the pool of a machine made seconds ago, and nothing joins a pool twice.
-        if observed.summary.pool is None and vmid not in read_pool_members(self.cluster, pool):
-            with self.step("join pool", pool=pool):
-                self.cluster.put("/pools", poolid=pool, vms=vmid)
+    def make(self, calls: Iterable[Call]) -> None:
+        """Make calls, each a step of this machine."""
+        for call in calls:
+            make_call(self.cluster, call, self.step)
+
+    def join(self, desired: DesiredMachine, observed: ObservedMachine) -> None:
+        """Make the machine part of what its client has here for all of them."""
+        for kind in CLIENT_KINDS:
+            self.make(kind.join(self.cluster, desired, observed))
 
     def write(
         self, observed: ObservedMachine, params: dict[str, str | int], mark: Mark, changes: Sequence[Change]

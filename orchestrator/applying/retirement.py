@@ -10,8 +10,8 @@ from orchestrator.applying.machine_work import MachineWork
 from orchestrator.applying.stopped import Stopped
 from orchestrator.contract.calendar import day_in_paris
 from orchestrator.errors import Reason
-from orchestrator.resources.backup import ArchiveMark
 from orchestrator.resources.desired import OWNER_TAG, RETIRED_TAG, pool_of
+from orchestrator.resources.machine_archives import ArchiveMark
 from orchestrator.resources.observed import ObservedMachine
 
 
@@ -29,7 +29,7 @@ def take_out_of_service(work: MachineWork, observed: ObservedMachine, why: Reaso
     """
     if not observed.running:
         return work.look(observed)
-    today = day_in_paris(work.around.now)
+    today = day_in_paris(work.around.clock())
     observed = work.note_out_of_service(observed, lambda mark: mark.with_(suspended=mark.suspended or today))
     return put_out_of_service(work, observed, why)
 
@@ -49,7 +49,7 @@ def retire(work: MachineWork) -> ObservedMachine:
     _last_backup(work, observed)
     tags = {OWNER_TAG, pool_of(work.plan.client), RETIRED_TAG}
     tags |= set(filter(None, (observed.config.effective("tags") or "").split(";")))
-    today = day_in_paris(work.around.now)
+    today = day_in_paris(work.around.clock())
     return work.note_out_of_service(
         observed, lambda mark: mark.with_(retired=today), tags=";".join(sorted(tags))
     )

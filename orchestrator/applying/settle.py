@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.applying.stopped import Stopped
 from orchestrator.proxmox import (
@@ -14,6 +15,11 @@ from orchestrator.proxmox import (
     TaskFailed,
     Uncertain,
 )
+
+if TYPE_CHECKING:
+    from orchestrator.applying.journal import Step as JournalStep
+    from orchestrator.proxmox import Cluster
+    from orchestrator.resources.kind import Call
 
 Seen = TypeVar("Seen")
 
@@ -64,3 +70,15 @@ def settle(
             pause(PAUSE_SECONDS)
         seen = look(seen)
     raise Stopped(f"{what} keeps changing, so there is another writer: look at {where}, and apply again")
+
+
+def make_call(cluster: Cluster, call: Call, step: Callable[..., AbstractContextManager[JournalStep]]) -> None:
+    """Make a write to the API as a step that is shown and recorded, comments aside.
+
+    Raises:
+        ProxmoxError: the hypervisor refused.
+    """
+    writes = {"POST": cluster.post, "PUT": cluster.put, "DELETE": cluster.delete}
+    told = {key: value for key, value in call.params.items() if key != "comment"}
+    with step(call.action, **told):
+        writes[call.method](call.path, params=call.params)

@@ -23,7 +23,7 @@ def take_over(work: MachineWork, desired: DesiredMachine) -> ObservedMachine:
     """
     assert work.plan.observed and work.plan.address  # noqa: S101  (else it is refused)
     before = work.plan.observed
-    work.join_pool(desired, before)
+    work.join(desired, before)
     try:
         mark = adopted_mark(desired, before, work.plan.address)
         tags = tags_of(before.config) - {RETIRED_TAG, COPY_TAG}

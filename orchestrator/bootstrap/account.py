@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from orchestrator.proxmox.privileges import Need, role_privileges
+from orchestrator.proxmox import Need
+from orchestrator.resources.privileges import role_privileges
 
 COMMENT = "hosting orchestrator"
 

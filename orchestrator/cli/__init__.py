@@ -24,6 +24,7 @@ app = typer.Typer(
             "updates": Place("updates:updates", "Show due updates, held-back machines and average delays."),
             "request": Place("request:app", "Register clients' requests, list and close them."),
             "show": Place("show:show", "Show machines as they are, with their latest history."),
+            "alarms": Place("alarms:app", "Receive alarms, list and acknowledge them, record actions."),
             "figures": Place("figures:figures", "Show graphs of a machine: vCPU, RAM, disks, network."),
             "watch": Place("watch:watch", "Observe which machines run, and record it."),
             "history": Place("history:history", "Show the history, or verify that nobody altered it."),
@@ -44,7 +45,15 @@ app = typer.Typer(
             "import": Place(
                 "taking_over:import_", "Describe existing machines in a file, to take them over."
             ),
+            "taking-over": Place(
+                "taking_over_state:taking_over", "Show how far a taking over is, or record it (article 4.2)."
+            ),
+            "restart": Place("restart:restart", "Restart a machine on the client's request (article 3.2)."),
             "snapshot": Place("snapshot:app", "Take, list, delete and roll back snapshots of a machine."),
+            "service-level": Place(
+                "service_level:service_level", "Show a client's service level of a month, with every outage."
+            ),
+            "credit": Place("credit:app", "Record requests for credits, issue and list credits."),
             "outage": Place("declared:outage", "Record, end, correct and list outages (article 6)."),
             "event": Place("declared:event", "Record and list excusable events (article 6)."),
             "maintenance": Place("declared:maintenance", "Record and list planned maintenance (article 6)."),

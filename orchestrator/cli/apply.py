@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.applying.apply import Outcome
 from orchestrator.cli import plan as planning
 from orchestrator.cli import session
 from orchestrator.cli.progress import PROGRESS
 from orchestrator.cli.shared_options import BootTimeout, Reason, Yes, confirmed
-from orchestrator.operations import apply as operation
-from orchestrator.operations.apply import ApplyRequest
-from orchestrator.planning.plan import Plan, untold
 from orchestrator.shown import said_once
+
+if TYPE_CHECKING:
+    from orchestrator.applying.apply import Outcome
+    from orchestrator.planning.plan import Plan
 
 Guests = Annotated[
     bool | None,
@@ -33,6 +33,8 @@ def apply(
     inventory: session.Inventory = None,
     only: session.Only = None,
     restart_now: planning.RestartNow = False,
+    order: planning.Order = None,
+    catalogue: planning.Catalogue = None,
     quote: planning.Quote = None,
     classes: planning.Classes = None,
     allow: planning.Allow = None,
@@ -56,17 +58,23 @@ def apply(
     It may be interrupted at any point: running tasks are finished or left to Proxmox, and the next run continues
     from there.
     """
-    if plan is not None and (paths or only or restart_now or quote or classes or allow or guests):
+    references = order or catalogue or quote
+    if plan is not None and (paths or only or restart_now or references or classes or allow or guests):
         session.fail(
-            f"{plan} says already what to plan for: with --plan leave out paths, --only, --restart-now, --quote, "
-            "--class, --allow and --guests, or make another plan"
+            f"{plan} says already what to plan for: with --plan leave out paths, --only, --restart-now, --order, "
+            "--catalogue, --quote, --class, --allow and --guests, or make another plan"
         )
+    from orchestrator.operations import apply as operation  # not for `--help`
+    from orchestrator.operations.apply import ApplyRequest
+
     request = ApplyRequest(
         inventory=inventory,
         paths=tuple(paths or ()),
         only=only,
         restart_now=restart_now,
         guests=bool(guests),
+        order=order,
+        catalogue=catalogue,
         quote=quote,
         classes=tuple(classes or ()),
         allow=tuple(allow or ()),
@@ -93,6 +101,8 @@ def apply(
 
 def _left(made: Plan) -> None:
     """Say what was left as it is because it could not be read."""
+    from orchestrator.planning.plan import untold
+
     out = session.console()
     for item in untold(made):
         if item.claims:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,11 +12,9 @@ from orchestrator.cli.backup_lists import list_archives, show_volume
 from orchestrator.cli.progress import EVENTS
 from orchestrator.cli.shared_options import BootTimeout, Files, Reason, Target
 from orchestrator.contract.calendar import paris_time
-from orchestrator.operations import backup, restore
-from orchestrator.operations.backup import VerifyRequest
-from orchestrator.operations.named_machine import MachineRequest
-from orchestrator.operations.restore import BesideRequest, InPlaceRequest
-from orchestrator.resources.backup import Archive
+
+if TYPE_CHECKING:
+    from orchestrator.resources.machine_archives import Archive
 
 app = typer.Typer(no_args_is_help=True, help="Make, list, verify and restore backups.")
 
@@ -45,8 +43,11 @@ def now(
 
     A running machine keeps running.
     """
+    from orchestrator.operations import backup_on_demand  # not for `--help`
+    from orchestrator.operations.named_machine import MachineRequest
+
     request = MachineRequest(target=target, inventory=inventory, reason=reason, history=history)
-    made = backup.now(request, EVENTS)
+    made = backup_on_demand.now(request, EVENTS)
     session.console().print(f"{made.stored.volid}   {made.stored.size / _GIB:.2f} GiB")
 
 
@@ -63,6 +64,9 @@ def verify(
 
     The copy has no network; it is inspected, then erased.
     """
+    from orchestrator.operations import backup_on_demand
+    from orchestrator.operations.backup_on_demand import VerifyRequest
+
     request = VerifyRequest(
         target=target,
         inventory=inventory,
@@ -71,7 +75,7 @@ def verify(
         volid=archive,
         boot_seconds=boot_timeout,
     )
-    tested = backup.verify(request, EVENTS)
+    tested = backup_on_demand.verify(request, EVENTS)
     session.end_if(tested.interrupted)
     line = tested.line
     if not tested.sound:
@@ -113,6 +117,9 @@ def restore_(
     """
     if (as_ is None) is not in_place:
         session.fail("say where: --as NAME restores beside the original, --in-place into it")
+    from orchestrator.operations import restore
+    from orchestrator.operations.restore import BesideRequest, InPlaceRequest
+
     if as_ is None:
         into = InPlaceRequest(
             target=target,

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
 from orchestrator.contract.calendar import paris_time
-from orchestrator.contract.retention import Verdict
 from orchestrator.counting import counted
-from orchestrator.operations import backup
-from orchestrator.operations.backup import Kept
-from orchestrator.resources.backup import Archive
+
+if TYPE_CHECKING:
+    from orchestrator.contract.retention import Verdict
+    from orchestrator.operations.backup_on_demand import Kept
+    from orchestrator.resources.machine_archives import Archive
 
 _GIB = 1024**3
 
@@ -31,7 +32,9 @@ def list_archives(
     format: Format = session.OutputFormat.TEXT,
 ) -> None:
     """List archives, their expiry and restore test results."""
-    found = backup.listed(target, inventory, EVENTS)
+    from orchestrator.operations import backup_on_demand  # not for `--help`
+
+    found = backup_on_demand.listed(target, inventory, EVENTS)
     if format is session.OutputFormat.JSON:
         session.echo_json(json.dumps([_document(item) for item in found.kept], indent=2, default=str))
     else:
@@ -62,7 +65,9 @@ def show_volume(
 
     Article 3.5.
     """
-    found = backup.listed(target, inventory, EVENTS)
+    from orchestrator.operations import backup_on_demand
+
+    found = backup_on_demand.listed(target, inventory, EVENTS)
     clients: dict[str, int] = {}
     for item in found.kept:
         clients[item.client] = clients.get(item.client, 0) + item.size

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
 from orchestrator.counting import counted
-from orchestrator.doctor import Finding, worst
-from orchestrator.operations import doctor as operation
-from orchestrator.operations.doctor import DoctorRequest
+
+if TYPE_CHECKING:
+    from orchestrator.doctor import Finding
 
 _EXIT_CODES = {"ok": 0, "warning": 1, "error": 2}
 _FORMAT_VERSION = 1
@@ -41,6 +40,10 @@ def doctor(
 
     Exit codes, as monitoring expects them: 0 no problem, 1 warnings, 2 errors, 3 the inventory cannot be read.
     """
+    from orchestrator.doctor import worst  # not for `--help`
+    from orchestrator.operations import doctor as operation
+    from orchestrator.operations.doctor import DoctorRequest
+
     request = DoctorRequest(
         inventory=inventory, paths=tuple(paths or ()), sites=tuple(site or ()), guests=guests
     )
@@ -62,6 +65,8 @@ _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
 def _print(findings: Sequence[Finding]) -> None:
+    from rich.text import Text
+
     out = session.console()
     width = max(len(finding.subject) for finding in findings)
     for place in dict.fromkeys(finding.place for finding in findings):

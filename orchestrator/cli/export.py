@@ -9,8 +9,6 @@ import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
-from orchestrator.operations import export as operation
-from orchestrator.operations.export import ExportRequest
 
 
 def export(
@@ -19,6 +17,13 @@ def export(
     files: Annotated[
         list[Path] | None,
         typer.Option("--files", help="Subscription files or folders.  [default: ./subscriptions]"),
+    ] = None,
+    quote: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REFERENCE",
+            help="The accepted quote of the file (article 10).  [default: any that covers the machine]",
+        ),
     ] = None,
     inventory: session.Inventory = None,
     reason: Annotated[str, typer.Option(help="Why: recorded in the history.")] = "export of disks on request",
@@ -29,11 +34,15 @@ def export(
     With SHA256SUMS beside them. Changes nothing in Proxmox. It connects to the nodes by SSH (node_access in the site
     file), for the API does not export disks. May be repeated.
     """
+    from orchestrator.operations import export as operation  # not for `--help`
+    from orchestrator.operations.export import ExportRequest
+
     request = ExportRequest(
         target=target,
         folder=to,
         inventory=inventory,
         files=tuple(files or ()),
+        quote=quote,
         reason=reason,
         history=history,
     )

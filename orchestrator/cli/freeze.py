@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
-from orchestrator.operations.freeze import FreezeRequest, freeze_or_thaw
 
 
 def freeze(
@@ -21,7 +20,7 @@ def freeze(
     The freeze is a pool in Proxmox at each site, so it also stops runs on other computers. Current runs stop before
     their next step. Exit code 1 if a site could not be frozen, or the history could not be written.
     """
-    _everywhere(FreezeRequest(action="freeze", why=reason, inventory=inventory, history=history))
+    _everywhere("freeze", why=reason, inventory=inventory, history=history)
 
 
 def thaw(
@@ -33,10 +32,15 @@ def thaw(
 
     Says who had stopped them.
     """
-    _everywhere(FreezeRequest(action="thaw", why=reason, inventory=inventory, history=history))
+    _everywhere("thaw", why=reason, inventory=inventory, history=history)
 
 
-def _everywhere(request: FreezeRequest) -> None:
+def _everywhere(
+    action: Literal["freeze", "thaw"], why: str, inventory: str | None, history: str | None
+) -> None:
+    from orchestrator.operations.freeze import FreezeRequest, freeze_or_thaw  # not for `--help`
+
     out = session.console()
+    request = FreezeRequest(action=action, why=why, inventory=inventory, history=history)
     if not freeze_or_thaw(request, lambda one: out.print(f"{one.site}: {one.words}"), EVENTS):
         raise typer.Exit(1)

@@ -12,8 +12,6 @@ from rich.cells import cell_len, set_cell_size
 from orchestrator.cli import session
 from orchestrator.contract.calendar import paris_time
 from orchestrator.counting import counted
-from orchestrator.history.changes import FORCED
-from orchestrator.operations import history as operation
 from orchestrator.shown import visible
 
 if TYPE_CHECKING:
@@ -47,6 +45,8 @@ def history(
 
     The latest entry comes first. `verify` checks the whole chain; exit code 1: somebody altered it.
     """
+    from orchestrator.operations import history as operation  # not for `--help`
+
     if noted is not None and target != _VERIFY:
         session.fail("--noted belongs to `orchestrator history verify`")
     if target == _VERIFY:
@@ -117,4 +117,6 @@ def _row(entry: Entry) -> tuple[str, ...]:
 def _remark(entry: Entry) -> str:
     if entry.result == "begun":
         return _NO_END.format(site=visible(entry.site))
+    from orchestrator.history.changes import FORCED
+
     return "" if entry.result == "ok" and entry.action != FORCED else visible(entry.message)

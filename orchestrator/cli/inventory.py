@@ -9,7 +9,6 @@ import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
-from orchestrator.operations.ansible_inventory import ansible_inventory
 
 
 def inventory(
@@ -25,6 +24,8 @@ def inventory(
     """
     if list_ == (host is not None):
         session.fail("ask for --list, or for one --host")
+    from orchestrator.operations.ansible_inventory import ansible_inventory  # not for `--help`
+
     document = ansible_inventory(inventory, EVENTS)
     session.echo_json(
         json.dumps(document if host is None else document["_meta"]["hostvars"].get(host, {}), indent=2)

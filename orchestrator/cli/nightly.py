@@ -8,13 +8,8 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import session
-from orchestrator.cli.night_events import events
 from orchestrator.cli.progress import PROGRESS
-from orchestrator.nightly.preview import render_night_plan
-from orchestrator.operations import night as operation
 from orchestrator.operations.computer import state_directory
-from orchestrator.operations.night import NightRequest
-from orchestrator.operations.publishing import Outlets
 
 
 def nightly(
@@ -67,6 +62,9 @@ def nightly(
 
     Exit code 0: everything succeeded; 1: something failed, or the nightly jobs could not start.
     """
+    from orchestrator.operations import night as operation  # not for `--help`
+    from orchestrator.operations.night import NightRequest
+
     request = NightRequest(
         inventory=inventory,
         paths=tuple(paths or ()),
@@ -77,10 +75,15 @@ def nightly(
         history=history,
     )
     if dry_run:
+        from orchestrator.nightly.preview import render_night_plan
+
         work = operation.preview(request, PROGRESS)
         for line in render_night_plan(work):
             session.console().print(line)
         raise typer.Exit(1 if work.problems else 0)
+    from orchestrator.cli.night_events import events
+    from orchestrator.operations.publishing import Outlets
+
     outlets = Outlets(
         folder=report_dir or state_directory() / "reports",
         clients=client_reports,

@@ -17,9 +17,25 @@ if TYPE_CHECKING:
 RestartNow = Annotated[
     bool, typer.Option("--restart-now", help="Restart machines also outside their maintenance window.")
 ]
+Order = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REFERENCE", help="The order or amendment that asks for more, fewer or larger machines."
+    ),
+]
+Catalogue = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REFERENCE",
+        help="The catalogue's reference that charged changes are billed by (article 3.8.4).",
+    ),
+]
 Quote = Annotated[
     str | None,
-    typer.Option(metavar="REFERENCE", help="The accepted quote that covers charged changes (article 3.8.4)."),
+    typer.Option(
+        metavar="REFERENCE",
+        help="The accepted quote of the file that covers charged changes (article 3.8.4).",
+    ),
 ]
 Classes = Annotated[
     list[str] | None,
@@ -57,6 +73,8 @@ def plan(
             "--guests", help="Also inspect the machines by SSH: rules, keys and packages changed by hand."
         ),
     ] = False,
+    order: Order = None,
+    catalogue: Catalogue = None,
     quote: Quote = None,
     classes: Classes = None,
     allow: Allow = None,
@@ -84,6 +102,8 @@ def plan(
         only=only,
         restart_now=restart_now,
         guests=guests,
+        order=order,
+        catalogue=catalogue,
         quote=quote,
         classes=tuple(classes or ()),
         allow=tuple(allow or ()),

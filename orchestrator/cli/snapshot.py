@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.applying.rollback import Loss
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
 from orchestrator.cli.shared_options import BootTimeout, Files, Reason, Target, Yes, confirmed
 from orchestrator.contract.calendar import paris_time
-from orchestrator.operations import snapshot as snapshots
-from orchestrator.operations.snapshot import RollbackRequest, SnapshotRequest
-from orchestrator.proxmox import VmSnapshot
-from orchestrator.resources.snapshot import expires_at, owned
+
+if TYPE_CHECKING:
+    from orchestrator.applying.rollback import Loss
+    from orchestrator.proxmox import VmSnapshot
 
 app = typer.Typer(no_args_is_help=True, help="Take, list, delete and roll back snapshots of a machine.")
 
@@ -34,6 +33,10 @@ def create(
     history: session.HistoryPath = None,
 ) -> None:
     """Take a snapshot now; kept seven days, at most two."""
+    from orchestrator.operations import snapshot as snapshots  # not for `--help`
+    from orchestrator.operations.snapshot import SnapshotRequest
+    from orchestrator.resources.snapshot import expires_at
+
     request = SnapshotRequest(target=target, name=name, inventory=inventory, reason=reason, history=history)
     taken = snapshots.create(request, EVENTS)
     session.console().print(
@@ -53,6 +56,8 @@ def list_(
 
     Snapshots that others made are listed too.
     """
+    from orchestrator.operations import snapshot as snapshots
+
     found = snapshots.snapshots_of(target, inventory, EVENTS)
     if format is session.OutputFormat.JSON:
         session.echo_json(json.dumps([_for_programs(snapshot) for snapshot in found], indent=2))
@@ -66,6 +71,8 @@ def list_(
 
 
 def _in_words(snapshot: VmSnapshot) -> str:
+    from orchestrator.resources.snapshot import expires_at, owned
+
     end = (
         f"expires {paris_time(expires_at(snapshot))}"
         if owned(snapshot)
@@ -76,6 +83,8 @@ def _in_words(snapshot: VmSnapshot) -> str:
 
 
 def _for_programs(snapshot: VmSnapshot) -> dict[str, str]:
+    from orchestrator.resources.snapshot import expires_at, owned
+
     return {
         "name": snapshot.name,
         "taken_at": snapshot.taken_at.isoformat(),
@@ -97,6 +106,9 @@ def delete(
 
     The machine stays as it is.
     """
+    from orchestrator.operations import snapshot as snapshots
+    from orchestrator.operations.snapshot import SnapshotRequest
+
     request = SnapshotRequest(target=target, name=name, inventory=inventory, reason=reason, history=history)
     question = f"Remove the snapshot {name} of {target}?"
     if snapshots.delete(request, lambda: confirmed(question, yes=yes), EVENTS):
@@ -118,6 +130,9 @@ def rollback(
 
     A running machine is started again afterwards.
     """
+    from orchestrator.operations import snapshot as snapshots
+    from orchestrator.operations.snapshot import RollbackRequest
+
     request = RollbackRequest(
         target=target,
         name=name,

@@ -9,7 +9,6 @@ import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
-from orchestrator.operations.supervised import supervised
 
 
 def targets(
@@ -25,6 +24,8 @@ def targets(
     that disabled it, and while its file wants it to run. The alert rules in templates/prometheus expect the job name
     "machines". A machine that cannot be read now stays as the file of --output has it, and the exit code is 1.
     """
+    from orchestrator.operations.supervised import supervised  # not for `--help`
+
     found = supervised(inventory, output, EVENTS)
     if output is None:
         session.echo_json(found.text)

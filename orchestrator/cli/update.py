@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.applying.update_outcome import MachineUpdate
 from orchestrator.cli import session
 from orchestrator.cli.progress import PROGRESS
 from orchestrator.cli.shared_options import Files, Reason, Yes, confirmed
 from orchestrator.cli.updates import due_lines
-from orchestrator.contract.calendar import PARIS
 from orchestrator.counting import counted, plural
-from orchestrator.operations import update as operation
-from orchestrator.operations.update import DueFound, UpdateRequest
+
+if TYPE_CHECKING:
+    from orchestrator.applying.update_outcome import MachineUpdate
+    from orchestrator.operations.update import DueFound
 
 
 def update(
@@ -57,6 +57,9 @@ def update(
 
     Exit code 0: everything succeeded; 1: a machine was not updated, or is unhealthy.
     """
+    from orchestrator.operations import update as operation  # not for `--help`
+    from orchestrator.operations.update import UpdateRequest
+
     request = UpdateRequest(
         target=target,
         inventory=inventory,
@@ -91,6 +94,8 @@ def update(
 def _moment(text: str | None) -> dt.datetime | None:
     if text is None:
         return None
+    from orchestrator.contract.calendar import PARIS
+
     try:
         moment = dt.datetime.fromisoformat(text)
     except ValueError:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
 from orchestrator.cli.shared_options import Files
 from orchestrator.contract.calendar import UPDATE_DELAY_HOURS, paris_time, working_hours_between
 from orchestrator.counting import counted
-from orchestrator.guests.packages import DueUpdates
-from orchestrator.history.delays import Delays
-from orchestrator.operations.update import DueRequest, due_updates
-from orchestrator.resources.desired import DesiredMachine
-from orchestrator.resources.notes import UpdateNote
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from orchestrator.guests.packages import DueUpdates
+    from orchestrator.history.delays import Delays
+    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.notes import UpdateNote
 
 
 def updates(
@@ -45,6 +47,8 @@ def updates(
     Security updates are shown separately. The contract's average is 72 working hours from publication, or from the
     client's request (article 3.8.3).
     """
+    from orchestrator.operations.update import DueRequest, due_updates  # not for `--help`
+
     request = DueRequest(target=target, inventory=inventory, files=tuple(files or ()), history=history)
     seen = due_updates(request, days=days, refresh=not no_refresh, events=EVENTS)
     found, measured = seen.found, seen.measured
@@ -99,6 +103,8 @@ def _row(
 
 def due_lines(name: str, due: DueUpdates, *, security_only: bool = False) -> Iterator[Text]:
     """What is due in one machine, for people: security updates first."""
+    from rich.text import Text
+
     if not due.packages and not due.interrupted and not due.reboot:
         yield Text(f"{name}   up to date", "dim")
         return

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli import session
 from orchestrator.counting import counted
-from orchestrator.operations import validate as operation
-from orchestrator.operations.validate import Checked
 from orchestrator.yaml_reader import render_problem
+
+if TYPE_CHECKING:
+    from orchestrator.operations.validate import Checked
 
 FORMAT_VERSION = 1
 """Version of the JSON output; it grows when a key changes its meaning or goes."""
@@ -29,6 +30,8 @@ def validate(
     Needs no network and no hypervisor. Names of sites, networks and images, and whether addresses are in their
     networks, are checked only with an inventory. Exit code: 0 (there may be warnings), 1 where there is an error.
     """
+    from orchestrator.operations import validate as operation  # not for `--help`
+
     checked = operation.validate(paths or (), inventory)
     if format is session.OutputFormat.JSON:
         session.echo_json(_as_json(checked))

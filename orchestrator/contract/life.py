@@ -38,6 +38,7 @@ class ContractLife:
 
     Attributes:
         reference: the contract's.
+        starts: its first day; None if that is not known.
         suspended_since: the day from which it is suspended; None if it is not.
         suspension_reference: of the letter that says so.
         notice: the day the registered letter that ends it was received; None if nobody ended it.
@@ -46,6 +47,7 @@ class ContractLife:
     """
 
     reference: str
+    starts: dt.date | None = None
     suspended_since: dt.date | None = None
     suspension_reference: str = ""
     notice: dt.date | None = None
@@ -69,11 +71,17 @@ class ContractLife:
             return Standing.SUSPENDED
         return Standing.ENDING if self.notice is not None and today >= self.notice else Standing.ACTIVE
 
+    def not_begun(self, moment: dt.datetime) -> Reason:
+        """Why nothing is made yet, human-readable; empty from the contract's first day on."""
+        if self.starts is None or day_in_paris(moment) >= self.starts:
+            return ""
+        return f"the contract {quoted(self.reference)} starts on {self.starts}: nothing is made before"
+
     def days_left(self, moment: dt.datetime) -> int:
         """Working days of article 10 that are left after today; 0 if none are, or nobody ended the contract."""
         if self.last_day is None:
             return 0
-        return working_days_after(day_in_paris(moment), self.last_day)
+        return min(working_days_after(day_in_paris(moment), self.last_day), REVERSIBILITY_DAYS)
 
     def why(self, moment: dt.datetime) -> Reason:
         """Why its machines are not in service, in words; empty if they are."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from orchestrator.doctor.findings import Finding, Place
-from orchestrator.proxmox.privileges import Held, Need, missing, needs, role_privileges
+from orchestrator.proxmox.privileges import Held, Need
+from orchestrator.resources.privileges import missing, needs, role_privileges
 
 
 def judge_privileges(

@@ -24,10 +24,12 @@ from orchestrator.doctor.findings import Finding, Place
 from orchestrator.doctor.images import judge_images
 from orchestrator.doctor.machines import judge_machines
 from orchestrator.doctor.node_addresses import judge_addresses, shake_all
+from orchestrator.doctor.observation import judge_observation
 from orchestrator.doctor.storages import judge_storages
 from orchestrator.proxmox import NotFound, ProxmoxError, TlsRefused, Unreachable, read_cluster, read_vm
-from orchestrator.proxmox.privileges import Need, major, missing, read_held
+from orchestrator.proxmox.privileges import Need, major, read_held
 from orchestrator.resources.observing import observe
+from orchestrator.resources.privileges import missing
 from orchestrator.resources.redundancy import HARDWARE_NEEDS
 from orchestrator.sites.secrets import SecretUnavailable, resolve
 
@@ -121,6 +123,8 @@ def _examine(
     release = major(version)
     yield from judge_privileges(place, held, release, extra, token_id=site.api.token_id)
     absent = {need.privilege for need in missing(held, release, extra)}
+    if not absent:
+        yield from judge_observation(place, held)
     quorum = _quorum(cluster)
     yield from judge_quorum(place, quorum, high_availability=set(HARDWARE_NEEDS) <= set(extra))
     if absent & {"VM.Audit", "Pool.Audit", "Datastore.Audit", "Sys.Audit"}:

@@ -238,13 +238,89 @@ class Credit(Declared):
         return self.machines[0]
 
 
+DocumentName = Literal[
+    "operations-manual", "application-configuration", "specifics", "security-level", "architecture"
+]
+"""The documents that a taking over is about (article 4.2)."""
+
+
+class TakingOver(Declared):
+    """How far the taking over of an existing estate is (article 4.2)."""
+
+    client: DnsLabel
+    state: Literal["documented", "notified", "corrected", "impossible"] = Field(
+        description="documents received; gaps notified to the client; corrected; the service cannot be provided"
+    )
+    day: Date
+    documents: tuple[DocumentName, ...] = Field(default=(), description="received by that day")
+    reference: Reference
+
+
+class Alarm(Spanning):
+    """An event that our supervision raised (article 3.8.1): one record per event, ended by recovery.
+
+    Without client and site it is about the provider's own computers, such as the one that runs the nights.
+    """
+
+    fingerprint: str = Field(pattern=r"^[0-9a-f]{1,32}$", description="Alertmanager's, of its labels")
+    rule: Person = Field(examples=["DiskFull"], description="the alert rule that raised it")
+    severity: Person = Field(examples=["critical"])
+    procedure: str = Field(
+        default="", pattern=r"^[a-z0-9-]{0,64}$", description="the page that says what to do"
+    )
+    acted_on: bool = Field(
+        default=True, description="false without managed services: told, not acted on (3.7)"
+    )
+    silent_until: Moment | None = Field(
+        default=None, description="the end of the maintenance that explains it"
+    )
+    silenced_by: Text = ""
+    acknowledged_by: Person | None = None
+    acknowledged_at: Moment | None = None
+    closed_by: Person | None = Field(default=None, description="recovery, or a person; with its end")
+
+    @model_validator(mode="after")
+    def _concerns_something(self) -> Self:
+        if self.machines and self.client is None:
+            raise ValueError("machines are named with their client")
+        if self.client is not None and self.site is not None:
+            raise ValueError("either client or site, and not both")
+        return self
+
+    @model_validator(mode="after")
+    def _by_somebody(self) -> Self:
+        if (self.acknowledged_by is None) != (self.acknowledged_at is None):
+            raise ValueError("acknowledged_by and acknowledged_at come together")
+        if (self.end is None) != (self.closed_by is None):
+            raise ValueError("an end and closed_by come together")
+        return self
+
+
+class AlarmAction(Declared):
+    """What was done about an alarm, by a person or by itself (article 3.8.1: complete traceability)."""
+
+    alarm: int = Field(ge=1, description="the number of the alarm's first record")
+    procedure: str = Field(default="", pattern=r"^[a-z0-9-]{0,64}$")
+    by: Person = Field(examples=["alice"], description="a person, or automatic")
+    at: Moment
+    result: Literal["done", "failed", "no-effect"]
+    text: Text = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _concerns_something(self) -> Self:
+        return self
+
+
 KINDS: dict[str, type[Declared]] = {
     "outage": Outage,
     "excusable event": ExcusableEvent,
     "maintenance": Maintenance,
     "request": Request,
     "approval": Approval,
+    "taking over": TakingOver,
     "credit request": CreditRequest,
     "credit": Credit,
+    "alarm": Alarm,
+    "alarm action": AlarmAction,
 }
 """The kinds of records, by the action of their entries in the history. A new kind is a model and a line here."""

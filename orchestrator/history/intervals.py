@@ -110,7 +110,7 @@ class Span:
         end: where it ended; None while it goes on.
         state, cause, source, detail: as in :class:`Seen`.
         confirmed: of ``down``: a second look failed, so it is an outage. True for all others.
-        reported: whether an outage was recorded of it.
+        settled: how far an outage was recorded of it: 0: not at all; 1: its beginning; 2: its end, too, or it is none.
     """
 
     start: int
@@ -120,7 +120,7 @@ class Span:
     source: str
     detail: str = ""
     confirmed: bool = True
-    reported: bool = False
+    settled: int = 0
 
     @property
     def unexplained(self) -> bool:

@@ -44,7 +44,8 @@ SPANS = sa.Table(
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("detail", sa.Text, nullable=False),
     sa.Column("confirmed", sa.Boolean, nullable=False),
-    sa.Column("reported", sa.Boolean, nullable=False),
+    sa.Column("settled", sa.SmallInteger, nullable=False),
+    sa.Column("claimed", sa.BigInteger),
     sqlite_with_rowid=False,
 )
 sa.Index(
@@ -53,6 +54,8 @@ sa.Index(
     sqlite_where=SPANS.c.end.is_(None),
     postgresql_where=SPANS.c.end.is_(None),
 )
+_TO_SETTLE = (SPANS.c.state == "down") & SPANS.c.confirmed & (SPANS.c.settled < 2)
+sa.Index("observed_intervals_to_settle", SPANS.c.id, sqlite_where=_TO_SETTLE, postgresql_where=_TO_SETTLE)
 GAPS = sa.Table(
     "observed_gaps",
     METADATA,

@@ -11,18 +11,22 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
 
 from orchestrator.history.database import Database
-from orchestrator.history.intervals import Cause, Seen, Span, moment, shown
+from orchestrator.history.intervals import GAP_SECONDS, Cause, Seen, Span, moment, shown
 from orchestrator.history.observation_tables import GAPS, MACHINES, METADATA, SITES, SPANS
 from orchestrator.shown import shortened, storable
+
+if TYPE_CHECKING:
+    from orchestrator.history.store import History
 
 _MAKING = int.from_bytes(b"observed", "big")
 """The advisory lock of PostgreSQL under which tables are made and rounds are written."""
 
+_CLAIM_SECONDS = 300
 _LONGEST = 300
 """Characters of a detail or a reason."""
 
@@ -106,19 +110,24 @@ class SiteSeen:
 class Observations:
     """What was observed, in the database of a history."""
 
-    def __init__(self, where: str | Path, *, create: bool = True) -> None:
+    def __init__(self, where: str | Path | Database, *, create: bool = True) -> None:
         """Open it; its tables are made when something is first written.
 
         Args:
-            where: the history: a file, or a database URL.
+            where: the history: a file, a database URL, or what is open already.
             create: make the database if there is none.
 
         Raises:
             HistoryMissing: there is none, and none is to be made.
             HistoryUnavailable: it cannot be opened.
         """
-        self._database = Database(where, create=create)
+        self._database = where if isinstance(where, Database) else Database(where, create=create)
         self._made = False
+
+    @classmethod
+    def beside(cls, history: History) -> Self:
+        """What stands beside a history that is open; it is closed with that."""
+        return cls(history.database)
 
     def __enter__(self) -> Self:
         return self
@@ -171,25 +180,10 @@ class Observations:
             self._one_at_a_time(connection)
             _put_site(connection, site, trouble=_fitting(reason))
 
-    def mark_reported(self, site: str, spans: Iterable[tuple[Known, int]]) -> None:
-        """Note that outages were recorded of these intervals: machine and beginning.
+    # Outages of which records are made
 
-        Raises:
-            HistoryUnavailable: it could not be written.
-        """
-        wanted = list(spans)
-        if not wanted:
-            return
-        with self._database.writing() as connection:
-            for known, start in wanted:
-                connection.execute(
-                    sa.update(SPANS)
-                    .where(SPANS.c.id.in_(_ids(site, known)), SPANS.c.start == start)
-                    .values(reported=True)
-                )
-
-    def unreported(self, site: str, since: int) -> list[tuple[Known, Span]]:
-        """Outages of a site that go on, or ended after a time, and were not recorded yet, with their machines.
+    def to_settle(self, site: str) -> list[tuple[Known, Span]]:
+        """The intervals of a site of which it is not settled yet whether they are outages, or that go on, by machine.
 
         Raises:
             HistoryUnavailable: it cannot be read.
@@ -197,13 +191,44 @@ class Observations:
         query = (
             sa.select(*_COLUMNS)
             .join(SPANS, SPANS.c.id == MACHINES.c.id)
-            .where(MACHINES.c.site == site, SPANS.c.state == "down", SPANS.c.confirmed, ~SPANS.c.reported)
-            .where(sa.or_(SPANS.c.end.is_(None), SPANS.c.end > since))
+            .where(MACHINES.c.site == site, SPANS.c.state == "down", SPANS.c.confirmed, SPANS.c.settled < 2)
         )
         with self._database.reading() as connection:
             if not self._there(connection):
                 return []
             return [(_known(row), _span(row)) for row in connection.execute(query)]
+
+    def claim(self, site: str, known: Known, span: Span, now: int) -> bool:
+        """Take it upon oneself to settle an interval, against another observer. Whether it was free.
+
+        Whoever dies meanwhile loses it after five minutes: settling twice must be harmless.
+
+        Raises:
+            HistoryUnavailable: it could not be written.
+        """
+        free = sa.or_(SPANS.c.claimed.is_(None), sa.func.abs(SPANS.c.claimed - now) > _CLAIM_SECONDS)
+        query = (
+            sa.update(SPANS)
+            .where(SPANS.c.id.in_(_ids(site, known)), SPANS.c.start == span.start)
+            .where(SPANS.c.settled == span.settled, free)
+            .values(claimed=now)
+        )
+        with self._database.writing() as connection:
+            return connection.execute(query).rowcount == 1
+
+    def settle(self, site: str, known: Known, span: Span, settled: int) -> None:
+        """Note how far an interval is settled (:attr:`Span.settled`), and give it back.
+
+        Raises:
+            HistoryUnavailable: it could not be written.
+        """
+        query = (
+            sa.update(SPANS)
+            .where(SPANS.c.id.in_(_ids(site, known)), SPANS.c.start == span.start)
+            .values(settled=settled, claimed=None)
+        )
+        with self._database.writing() as connection:
+            connection.execute(query)
 
     # Questions
 
@@ -231,6 +256,31 @@ class Observations:
     def seen_of_all(self, start: dt.datetime, end: dt.datetime) -> dict[tuple[str, str], list[Seen]]:
         """As :meth:`seen`, of all machines that were ever seen, by client and machine: three queries."""
         return self._read(start, end)
+
+    def gaps(
+        self, start: dt.datetime, end: dt.datetime
+    ) -> dict[str, list[tuple[dt.datetime, dt.datetime, str]]]:
+        """When each site was not observed in [start, end), and why; sites that were never observed are left out.
+
+        Raises:
+            HistoryUnavailable: it cannot be read.
+        """
+        begins, ends = int(start.timestamp()), int(end.timestamp())
+        with self._database.reading() as connection:
+            if not self._there(connection):
+                return {}
+            sites = connection.execute(sa.select(SITES).where(SITES.c.until.is_not(None))).all()
+            within = sa.select(GAPS).where(GAPS.c.start < ends, GAPS.c.end > begins).order_by(GAPS.c.start)
+            gaps = connection.execute(within).all()
+        found: dict[str, list[tuple[dt.datetime, dt.datetime, str]]] = {}
+        for site in sites:
+            spans = [(gap.start, gap.end, gap.reason) for gap in gaps if gap.site == site.site]
+            if ends - site.until > GAP_SECONDS:
+                spans.append((site.until, ends, site.trouble or NOT_LOOKED))
+            found[site.site] = [
+                (moment(max(since, begins)), moment(min(until, ends)), why) for since, until, why in spans
+            ]
+        return found
 
     def sites(self) -> list[SiteSeen]:
         """How each site is observed.
@@ -317,8 +367,13 @@ class Observations:
 
 _COLUMNS: tuple[sa.Column[Any], ...] = (
     *(MACHINES.c[name] for name in ("site", "vmid", "client", "machine", "node")),
-    *(column for column in SPANS.c if column.name != "id"),
+    *(column for column in SPANS.c if column.name not in ("id", "claimed")),
 )
+
+_TAKEN_OVER: dict[str, Any] = {
+    name: sa.bindparam(name) for name in ("end", "state", "cause", "source", "detail", "confirmed")
+}
+"""What a later round may change of an interval."""
 
 _Reason = tuple[int, int, str]
 """From, until, why: of a time in which a site was not observed."""
@@ -400,7 +455,7 @@ def _span(row: Any) -> Span:
         source=row.source,
         detail=row.detail,
         confirmed=bool(row.confirmed),
-        reported=bool(row.reported),
+        settled=row.settled,
     )
 
 
@@ -421,11 +476,20 @@ def _write(connection: sa.Connection, site: str, before: SiteState, outcome: Out
     changed = {vmid: (spans, was) for vmid, (spans, was) in changed.items() if list(spans) != [was]}
     if changed or outcome.machines != before.machines:
         ids = _write_machines(connection, site, before, outcome)
-        old = [{"was_id": ids[vmid], "was_start": was.start} for vmid, (_, was) in changed.items() if was]
+        # The first of them is the one that was there: who settles it may be at work.
+        old = [
+            {"was_id": ids[vmid], "was_start": was.start, **_as_row(spans[0])}
+            for vmid, (spans, was) in changed.items()
+            if was
+        ]
         own = (SPANS.c.id == sa.bindparam("was_id")) & (SPANS.c.start == sa.bindparam("was_start"))
         if old:
-            connection.execute(sa.delete(SPANS).where(own), old)
-        rows = [{"id": ids[vmid], **_as_row(span)} for vmid, (spans, _) in changed.items() for span in spans]
+            connection.execute(sa.update(SPANS).where(own).values(_TAKEN_OVER), old)
+        rows = [
+            {"id": ids[vmid], "settled": 0, **_as_row(span)}
+            for vmid, (spans, was) in changed.items()
+            for span in (spans[1:] if was else spans)
+        ]
         if rows:
             connection.execute(sa.insert(SPANS), rows)
     if outcome.gap is not None:
@@ -492,7 +556,6 @@ def _as_row(span: Span) -> dict[str, Any]:
         "source": span.source,
         "detail": _fitting(span.detail),
         "confirmed": span.confirmed,
-        "reported": span.reported,
     }
 
 

@@ -20,7 +20,7 @@ from orchestrator.errors import told
 from orchestrator.nightly.result import Line, LineOfMachine
 from orchestrator.nightly.schedule import Job, Planned, lower_bound, simulate
 from orchestrator.proxmox import parse_disk
-from orchestrator.resources.backup import Archive, ArchiveMark, newest_good
+from orchestrator.resources.machine_archives import Archive, ArchiveMark, newest_good
 
 if TYPE_CHECKING:
     from orchestrator.nightly.context import Night
@@ -202,7 +202,9 @@ def _one(
     now, site = night.clock(), machine.site
     if made := _made_since(machine, since, now):
         return backup_line(wanted, machine, made.stored.storage, "earlier", archive=made)
-    names = tuple(storage.name for storage in night.provider.sites[site].backup_storages)
+    desired = night.desired.get((wanted.client, wanted.machine))
+    chosen = desired.backup_storages if desired else night.provider.sites[site].backup_storages
+    names = tuple(storage.name for storage in chosen)
     storages, problem = _storages(names, machine, reading)
     if problem:
         return backup_line(wanted, machine, "", "failed", message=problem)

@@ -191,7 +191,8 @@ def missing_backups(
                 f"VM {machine.adopt} is not taken over yet: orchestrator apply does it",
             )
         else:
-            yield _line(machine, "not-created", "not created yet: orchestrator apply makes it")
+            begins = machine.life.not_begun(night.clock())
+            yield _line(machine, "not-created", begins or "not created yet: orchestrator apply makes it")
 
 
 def missing_of_broken_files(

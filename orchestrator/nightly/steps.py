@@ -10,10 +10,12 @@ from orchestrator.nightly.backup_step import BackupLineStep, BackupsAfterUpdates
 from orchestrator.nightly.clock_step import ClockAgainStep, ClockStep
 from orchestrator.nightly.contract_running import StillRunningStep
 from orchestrator.nightly.contract_step import ContractStep
+from orchestrator.nightly.contract_takings import TakingStep
 from orchestrator.nightly.drift_step import DriftInsideStep, DriftStep
 from orchestrator.nightly.inspection_step import InspectionStep
 from orchestrator.nightly.machine_step import MachineStep
 from orchestrator.nightly.missing import UnreadMachineStep
+from orchestrator.nightly.observation_step import ObservationStep
 from orchestrator.nightly.restore_test_step import RestoreTestStep
 from orchestrator.nightly.retention_step import RetentionStep
 from orchestrator.nightly.snapshot_step import ExpiryStep, ForeignSnapshotStep, SnapshotStep
@@ -42,10 +44,12 @@ STEPS: tuple[type[Step], ...] = (
     ForeignSnapshotStep,
     ContractStep,
     StillRunningStep,
+    TakingStep,
     BackupLineStep,
     InspectionStep,
     DriftInsideStep,
     MachineStep,
+    ObservationStep,
     ForeignArchiveStep,
     UnreadMachineStep,
     WaitingSnapshotStep,
@@ -57,6 +61,7 @@ REPORT: tuple[type[Step], ...] = (
     StorageStep,
     StillRunningStep,
     ContractStep,
+    TakingStep,
     UpdateStep,
     InspectionStep,
     RestoreTestStep,
@@ -64,6 +69,7 @@ REPORT: tuple[type[Step], ...] = (
     RetentionStep,
     DriftStep,
     MachineStep,
+    ObservationStep,
     ForeignArchiveStep,
 )
 """The report: failures of one urgency, facts and sections, in this order."""

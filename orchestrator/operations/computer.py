@@ -53,12 +53,12 @@ def home_path(path: str | Path) -> Path:
         raise RequestRefused(f"{path}: this computer has no home folder for ~: write the full path") from None
 
 
-def replace_file(path: Path, text: str, *, mode: int | None = None) -> None:
+def replace_file(path: Path, text: str | bytes, *, mode: int | None = None) -> None:
     """Write a file whole or not at all: somebody may be reading the earlier one.
 
     Args:
         path: where; its folder is made.
-        text: what.
+        text: what; a text as UTF-8.
         mode: who may read it; by default as the account's umask has it.
 
     Raises:
@@ -67,7 +67,7 @@ def replace_file(path: Path, text: str, *, mode: int | None = None) -> None:
     fresh = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(text, encoding="utf-8")
+        fresh.write_bytes(text.encode() if isinstance(text, str) else text)
         if mode is not None:
             fresh.chmod(mode)
         fresh.replace(path)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from orchestrator.contract.calendar import day_in_paris
 from orchestrator.errors import RequestRefused
 from orchestrator.guests import SshSettings
 from orchestrator.operations.computer import home_path
@@ -71,7 +73,7 @@ def _load(paths: Iterable[Path] | None, provider: Provider) -> Loaded:
     for path in chosen:
         if not path.exists():
             raise RequestRefused(f"{path} does not exist: name the folder with the clients' files")
-    return load(chosen, provider)
+    return load(chosen, provider, today=day_in_paris(dt.datetime.now(dt.UTC)))
 
 
 def selection(only: str | None) -> Selection:

@@ -16,7 +16,9 @@ class PlanRequest:
         only: ``CLIENT[/MACHINE]``; None: everything.
         restart_now: restart machines also outside their maintenance window.
         guests: look into the guests as well.
-        quote: the accepted quote that covers what is charged.
+        order: the order or amendment that asks for more, fewer or larger machines.
+        catalogue: the catalogue's reference for what is charged by it.
+        quote: the accepted quote of the files that covers what is charged.
         classes: ``CLIENT/MACHINE=CLASS``, against the rules.
         allow: ``RISK:WHERE``.
         history: a file or URL; None: the usual one.
@@ -28,6 +30,8 @@ class PlanRequest:
     only: str | None = None
     restart_now: bool = False
     guests: bool = False
+    order: str | None = None
+    catalogue: str | None = None
     quote: str | None = None
     classes: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.contract.calendar import day_in_paris
 from orchestrator.errors import RequestRefused
 from orchestrator.operations.inventory import DEFAULT_FOLDER, open_provider
 from orchestrator.subscriptions.loading import load
@@ -50,5 +52,5 @@ def validate(paths: Sequence[Path], inventory: str | None) -> Checked:
             provider = open_provider(inventory)
         except ProblemsFound as error:
             problems += error.problems
-    loaded = load(list(paths) or [DEFAULT_FOLDER], provider)
+    loaded = load(list(paths) or [DEFAULT_FOLDER], provider, today=day_in_paris(dt.datetime.now(dt.UTC)))
     return Checked(problems=(*problems, *loaded.problems), files=loaded.files)

@@ -18,6 +18,7 @@ from orchestrator.operations.inputs import open_sound_desired, selection
 from orchestrator.operations.inventory import DEFAULT_FOLDER, open_provider, site_of
 from orchestrator.operations.run import SILENT, Events, open_clusters, open_history
 from orchestrator.operations.watch_causes import find_reasons
+from orchestrator.operations.watch_outages import record_outages
 from orchestrator.operations.watch_round import (
     Reading,
     Reason,
@@ -186,7 +187,10 @@ class _Round:
         except OrchestratorError as error:
             self.observations.fail(site, str(error))
             return SiteRound(site=site, states={}, problem=str(error)), ()
-        return _told(site, before, outcome), (*reading.notices, *notices)
+        refused = record_outages(
+            self.observations, site, self.wanted, outcome.until, lambda: open_history(self.place)
+        )
+        return _told(site, before, outcome), (*reading.notices, *notices, *refused)
 
     def _reasons(
         self, cluster: Cluster, reading: Reading, before: SiteState

@@ -366,7 +366,7 @@ def _explained(
 
 
 def _parted(span: Span, at: int, cause: Cause, detail: str) -> list[Span]:
-    later = replace(span, start=at, cause=cause, detail=detail, confirmed=True, reported=False)
+    later = replace(span, start=at, cause=cause, detail=detail, confirmed=True, settled=0)
     return [replace(span, end=at), later]
 
 

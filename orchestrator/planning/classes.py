@@ -3,6 +3,10 @@
 The article knows three classes. *Standard*: little work, well mastered, little risk, the system is not modified.
 *Significant*: an engineer prepares, tests and hands over; charged. *Major*: a project; charged, quote first.
 The first rule that fits a change decides. A change that no rule knows is significant: somebody has to look at it.
+
+Two things are no interventions of change management. What the offers list (creation, stop, start, snapshots, SSH keys:
+articles 3.2 and 3.3) is the service itself: neither counted nor charged. And more, fewer or larger machines change what
+the client buys: they name the order, or the amendment of the contract, that asks for them.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from orchestrator.resources.attributes import ATTRIBUTES, BOOKKEEPING, OPTION, SIZE
 from orchestrator.resources.change import QUIET, Change, ChangeClass, Effect
@@ -28,6 +33,8 @@ class ClassRule:
         change_class: the class; None: no intervention of the contract's change management.
         reason: why, as reviewers read it.
         counted: whether it is an intervention for the client: counted against the month's free ones, or charged.
+        ordered: whether it needs an order's reference, and is then no intervention: ``larger`` where only a growing
+            value does.
     """
 
     effects: frozenset[Effect]
@@ -35,6 +42,7 @@ class ClassRule:
     change_class: ChangeClass | None
     reason: str
     counted: bool = True
+    ordered: Literal["no", "always", "larger"] = "no"
 
     def fits(self, change: Change) -> bool:
         """Whether it speaks of a change."""
@@ -58,7 +66,9 @@ RULES: tuple[ClassRule, ...] = (
     ClassRule(
         effects=_of(Effect.CREATE),
         change_class=ChangeClass.SIGNIFICANT,
-        reason="a machine is delivered: prepared, tested and handed over",
+        reason="one machine more is an order; its creation is part of the offer (art. 3.2, 3.3)",
+        counted=False,
+        ordered="always",
     ),
     ClassRule(
         effects=_of(Effect.ADOPT),
@@ -69,13 +79,17 @@ RULES: tuple[ClassRule, ...] = (
     ClassRule(
         effects=_of(Effect.RETIRE),
         change_class=ChangeClass.SIGNIFICANT,
-        reason="a machine goes out of service: what depends on it must be known",
+        reason="one machine less is an order; what depends on it must be known",
+        counted=False,
+        ordered="always",
     ),
     ClassRule(
         effects=_of(Effect.UPDATE),
         what=("service",),
         change_class=ChangeClass.SIGNIFICANT,
-        reason="a machine comes back into service: tested and handed over again",
+        reason="a machine comes back into service: one machine more is an order",
+        counted=False,
+        ordered="always",
     ),
     *(ClassRule(effects=_of(Effect.UPDATE), what=(row.name,), **row.judged._asdict()) for row in ATTRIBUTES),
     *(
@@ -94,7 +108,21 @@ RULES: tuple[ClassRule, ...] = (
     ClassRule(effects=_of(Effect.UPDATE), what=("disk *",), **SIZE._asdict()),
     ClassRule(
         effects=_of(Effect.UPDATE),
-        what=("backup", "updates excluded", "offer", "SSH keys"),
+        what=("offer",),
+        change_class=ChangeClass.STANDARD,
+        reason="what follows from an amendment of the contract is not the client's request",
+        counted=False,
+    ),
+    ClassRule(
+        effects=_of(Effect.UPDATE),
+        what=("SSH keys",),
+        change_class=ChangeClass.STANDARD,
+        reason="managing SSH keys is part of the offer (art. 3.2)",
+        counted=False,
+    ),
+    ClassRule(
+        effects=_of(Effect.UPDATE),
+        what=("backup", "updates excluded"),
         **OPTION._asdict(),
     ),
     *(
@@ -117,7 +145,8 @@ RULES: tuple[ClassRule, ...] = (
     ClassRule(
         effects=_of(Effect.START, Effect.STOP),
         change_class=ChangeClass.STANDARD,
-        reason="power, on the client's behalf (art. 3.2)",
+        reason="power, on the client's behalf: part of the offer (art. 3.2)",
+        counted=False,
     ),
     ClassRule(
         effects=_of(Effect.RESTART),
@@ -143,7 +172,22 @@ def rule_for(change: Change) -> ClassRule:
 
 def counts(change: Change) -> bool:
     """Whether a change is an intervention for the client: not where what was changed outside is put right."""
-    return rule_for(change).counted and not change.drift
+    return rule_for(change).counted and not change.drift and not is_ordered(change)
+
+
+def is_ordered(change: Change) -> bool:
+    """Whether a change is more, less or larger of what the client buys: it needs an order's reference."""
+    ordered = rule_for(change).ordered
+    if change.drift or not change.effective or ordered == "no":
+        return False
+    return ordered == "always" or _grows(change)
+
+
+def _grows(change: Change) -> bool:
+    before, after = change.before, change.after
+    if before is None:
+        return True  # a further disk
+    return isinstance(before, int) and isinstance(after, int) and after > before
 
 
 def classified(changes: Iterable[Change]) -> tuple[Change, ...]:

@@ -15,10 +15,12 @@ from pydantic import Field
 
 from orchestrator.contract.calendar import paris_time
 from orchestrator.counting import counted
-from orchestrator.planning.charges import Charge
+from orchestrator.planning.charges import Charge, Needed
+from orchestrator.planning.classes import is_ordered
 from orchestrator.planning.items import Document, ItemDocument, Told, items_of
 from orchestrator.planning.plan import MachinePlan, Plan
 from orchestrator.planning.safety import RISKS
+from orchestrator.planning.taking_over import taking_words
 from orchestrator.planning.words import sides, when_words
 from orchestrator.resources.change import Change, ChangeClass, Effect
 from orchestrator.resources.unreadable import Unreadable
@@ -37,6 +39,9 @@ class ChangeDocument(Document):
     after: Told | None = Field(description="what the file asks for; null if it goes")
     change_class: ChangeClass | None = Field(description="article 3.8.4")
     class_reason: Told | None = Field(description="why it has that class")
+    ordered: bool = Field(
+        default=False, description="more, fewer or larger machines: it needs an order's reference"
+    )
     erases: bool = Field(description="data goes that would have stayed without the change")
     drift: bool = Field(description="the hypervisor was changed, not the file")
     restart: Told | None = Field(description="when the machine restarts for it, in words")
@@ -57,8 +62,16 @@ class InterventionDocument(Document):
 
     change_class: ChangeClass = Field(description="the class that counts (article 3.8.4)")
     by_rule: ChangeClass | None = Field(description="the class by the rules, if somebody decided otherwise")
-    charge: Charge = Field(description="free, or charged on a quote, or without one")
+    charge: Charge = Field(
+        description="free, charged by the catalogue or on a quote, only ordered, or missing a reference"
+    )
+    counted: bool = Field(
+        default=True, description="an intervention of change management; false for what is only ordered"
+    )
+    order: Told | None = Field(default=None, description="the order or amendment that asks for it")
+    catalogue: Told | None = Field(default=None, description="the reference that it is charged by")
     quote: Told | None = Field(description="the accepted quote that covers it")
+    lacks: list[Needed] = Field(default_factory=list, description="references that it needs and nobody named")
     reason: Told = Field(description="why it has that class")
 
 
@@ -175,7 +188,9 @@ class SummaryDocument(Document):
     waiting: int = Field(description="changes that wait for a restart or a window")
     erase: int = Field(description="always 0: no plan erases", le=0)
     by_class: dict[ChangeClass, int] = Field(description="interventions, one a machine")
-    quotes_missing: int = Field(description="machines that stay as they are until a quote is named")
+    quotes_missing: int = Field(
+        description="machines that stay as they are until an order, a catalogue reference or a quote is named"
+    )
 
 
 class PlanDocument(Document):
@@ -200,6 +215,10 @@ class PlanDocument(Document):
     frozen: dict[Told, Told] = Field(description="who stopped every change, and why, by site")
     dangers: list[RiskDocument] = Field(description="why apply does nothing until each is allowed")
     allowances: list[AllowanceDocument] = Field(description="the month's free standard changes, by client")
+    takings: dict[Told, Told] = Field(
+        default_factory=dict,
+        description="how far takings over that are not settled are (article 4.2), by client",
+    )
     summary: SummaryDocument
 
 
@@ -217,6 +236,7 @@ def _change(change: Change) -> ChangeDocument:
         kind=change.effect,
         before=before,
         after=after,
+        ordered=is_ordered(change),
         restart=when_words(change.restart),
     )
 
@@ -305,9 +325,13 @@ def summary(plan: Plan) -> SummaryDocument:
         waiting=plan.count(Effect.WAITING),
         erase=0,
         by_class=dict(
-            Counter(machine.intervention.change_class for machine in plan.machines if machine.intervention)
+            Counter(
+                machine.intervention.change_class
+                for machine in plan.machines
+                if machine.intervention and machine.intervention.counted
+            )
         ),
-        quotes_missing=sum(machine.lacks_quote for machine in plan.machines),
+        quotes_missing=sum(machine.lacks_reference for machine in plan.machines),
     )
 
 
@@ -331,7 +355,11 @@ def to_document(plan: Plan) -> PlanDocument:
         has_changes=plan.has_changes,
         machines=[_machine(machine) for machine in plan.machines],
         items=list(items_of(plan)),
-        pools=[PoolDocument(site=site, pool=pool) for site, pool in plan.pools],
+        pools=[
+            PoolDocument(site=item.site, pool=item.address.name)
+            for item in plan.first
+            if item.address.kind == "pool"
+        ],
         unmanaged=[
             UnmanagedDocument(site=site, vmid=vm.vmid, name=vm.name, node=vm.node)
             for site, machines in plan.unmanaged.items()
@@ -348,5 +376,6 @@ def to_document(plan: Plan) -> PlanDocument:
             _from(AllowanceDocument, allowance, client=client)
             for client, allowance in sorted(plan.allowances.items())
         ],
+        takings={client: taking_words(taking) for client, taking in plan.takings.items()},
         summary=summary(plan),
     )

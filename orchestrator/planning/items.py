@@ -11,7 +11,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from orchestrator.planning.plan import Plan
 from orchestrator.resources.change import Address, Change, ChangeClass, Effect
-from orchestrator.resources.ownership import CLIENT_POOL
 from orchestrator.shown import utf8
 
 Told = Annotated[str, BeforeValidator(lambda text: utf8(text) if isinstance(text, str) else text)]
@@ -52,7 +51,7 @@ class ItemDocument(Document):
     )
     site: Told = Field(description="the data centre")
     done: bool = Field(
-        description="whether apply does what it says: not if its machine is refused or lacks a quote"
+        description="whether apply does what it says: not if its machine is refused or lacks a reference"
     )
     changes: list[ItemChangeDocument] = Field(description="in the order in which they are made; at least one")
 
@@ -92,11 +91,10 @@ def _item(address: Address, site: str, changes: Iterable[Change], *, done: bool)
 
 def items_of(plan: Plan) -> Iterator[ItemDocument]:
     """The plan by the addresses of what it speaks of."""
-    for site, pool in plan.pools:
-        address = Address(client=pool.removeprefix(CLIENT_POOL), kind="pool", name=pool)
-        yield _item(address, site, [Change(effect=Effect.CREATE, what="pool", after=pool)], done=True)
+    for item in plan.first:
+        yield _item(item.address, item.site, [item.change], done=True)
     for machine in plan.machines:
-        done = not (machine.refused or machine.lacks_quote)
+        done = not (machine.refused or machine.lacks_reference)
         for address, changes in machine.items.items():
             yield _item(address, machine.site, changes, done=done)
 

@@ -11,19 +11,18 @@ from orchestrator.contract.life import Standing
 from orchestrator.guests.inside import InsideReading
 from orchestrator.planning.inside import inside_changes
 from orchestrator.planning.window import is_open, restart_of
-from orchestrator.resources.backup import (
-    archives_going,
-    what_retention_does,
-)
 from orchestrator.resources.change import BACKUP, SNAPSHOT, UPDATES, Change, Effect, Restart
 from orchestrator.resources.desired import DesiredMachine
-from orchestrator.resources.kinds import KINDS
+from orchestrator.resources.kinds import CLIENT_KINDS, KINDS
 from orchestrator.resources.machine import (
     EXCLUDED,
     RESTART_KEYS,
     edits,
     new_mark,
-    pool_change,
+)
+from orchestrator.resources.machine_archives import (
+    archives_going,
+    what_retention_does,
 )
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
@@ -54,6 +53,9 @@ def machine_changes(
     """
     if desired.life.standing(now) in (Standing.SUSPENDED, Standing.ENDED):
         return _out_of_service(desired, observed, address, now)
+    if why := desired.life.not_begun(now):
+        waiting = _edits_waiting(desired, observed, address, now)
+        return (Change(effect=Effect.NOTICE, what="edits", after=waiting, why=why),) if waiting else ()
     return _in_service(desired, observed, address, now, restart_now=restart_now, inside=inside)
 
 
@@ -66,14 +68,20 @@ def _out_of_service(
     if observed.running:
         again = observed.mark is not None and observed.mark.suspended is not None
         changes.append(replace(_power(Effect.STOP, "running", "stopped", drift=again), why=why))
-    others = _in_service(desired, observed, address, now, restart_now=False, inside=None)
-    waiting = [change.what for change in others if change.effective and change.effect not in _POWER]
-    if waiting:
-        words = ", ".join(dict.fromkeys(waiting))
-        changes.append(Change(effect=Effect.NOTICE, what="edits", after=words, why=f"not made: {why}"))
+    if waiting := _edits_waiting(desired, observed, address, now):
+        changes.append(Change(effect=Effect.NOTICE, what="edits", after=waiting, why=f"not made: {why}"))
     elif not changes:
         changes.append(Change(effect=Effect.NOTICE, what="service", after="stopped, kept as it is", why=why))
     return tuple(changes)
+
+
+def _edits_waiting(
+    desired: DesiredMachine, observed: ObservedMachine, address: IPv4Address, now: dt.datetime
+) -> str:
+    """What its file asks for and is not made now, in words; empty if nothing is."""
+    others = _in_service(desired, observed, address, now, restart_now=False, inside=None)
+    waiting = [change.what for change in others if change.effective and change.effect not in _POWER]
+    return ", ".join(dict.fromkeys(waiting))
 
 
 def _in_service(
@@ -97,8 +105,8 @@ def _in_service(
     changes += [_with_restart(edit.change, edit.params, observed, restart) for edit in found if edit.change]
     if any(edit.change is None for edit in found) and mark.ready and not mark.suspended:
         changes += [_settings(edit.params) for edit in found if edit.change is None and edit.params]
-    if pool := pool_change(desired, observed):
-        changes.append(pool)
+    changes += [change for kind in CLIENT_KINDS if (change := kind.joining(desired, observed))]
+    changes += _elsewhere(desired, observed)
     changes += _mark_changes(desired, observed, mark)
     changes += _backup_changes(desired, observed, mark, now)
     changes += _exclusion_changes(desired, mark)
@@ -109,7 +117,7 @@ def _in_service(
         for step in kind.steps(desired, observed, observed.kinds[kind.name])
     ]
     late = any(edit.params.keys() & RESTART_KEYS for edit in found)
-    waiting = _waiting(observed, mark, now)
+    waiting = waits_for_start(observed, mark, now)
     power = _power_changes(desired, observed, mark, now, late=late, waiting=waiting, restart_now=restart_now)
     starts = any(change.effect in (Effect.START, Effect.RESTART) for change in power)
     moves = any(change.what == "address" for change in changes) or cloud_init_waits(observed, mark, now)
@@ -123,6 +131,18 @@ def _in_service(
     both = {change.what for change in within if change.effect is not Effect.NOTICE}
     changes = [change for change in changes if change.what not in both]
     return (*changes, *within)
+
+
+def _elsewhere(desired: DesiredMachine, observed: ObservedMachine) -> list[Change]:
+    """Article 3.3: an offer without a second site stands in one single data centre, its site's."""
+    node, offer = observed.summary.node, desired.offer
+    if offer.terms.redundancy or node not in desired.foreign_nodes:
+        return []
+    why = (
+        f"the node stands in another data centre than the site, and {offer} is in one single data centre "
+        f"(art. {offer.terms.article}): migrate the machine back in Proxmox"
+    )
+    return [Change(effect=Effect.NOTICE, what="data centre", before=node, after=desired.site, why=why)]
 
 
 def _settings(params: Mapping[str, str | int]) -> Change:
@@ -172,8 +192,10 @@ def _backup_changes(
             thing=BACKUP,
             before=before,
             after=after,
-            erases=bool(archives_going(desired, observed.archives or (), now)),
-            why=None if observed.archives is None else what_retention_does(desired, observed.archives, now),
+            erases=bool(archives_going(desired, observed.archives or (), now, before=before)),
+            why=None
+            if observed.archives is None
+            else what_retention_does(desired, observed.archives, now, before=before),
         )
     ]
 
@@ -212,7 +234,7 @@ def leaving(
     return None if before == address else before
 
 
-def _waiting(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> Mapping[str, str] | None:
+def waits_for_start(observed: ObservedMachine, mark: Mark, now: dt.datetime) -> Mapping[str, str] | None:
     """What is set already and waits for the next start, empty if it is cloud-init's; None if nothing waits."""
     if not observed.running:
         return None

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from ipaddress import IPv4Address
+from typing import TYPE_CHECKING
 
 from orchestrator.contract.life import Standing
 from orchestrator.errors import Reason
@@ -27,13 +28,16 @@ from orchestrator.planning.refusals import (
 from orchestrator.planning.risk import Risk
 from orchestrator.proxmox import VmSummary
 from orchestrator.resources.change import MACHINE, Address, Change, Effect
-from orchestrator.resources.desired import ChangeTerms, DesiredMachine, pool_of
-from orchestrator.resources.kinds import APART, KINDS
+from orchestrator.resources.desired import ChangeTerms, DesiredMachine
+from orchestrator.resources.kinds import APART, CLIENT_KINDS, KINDS
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.scope import EVERYTHING, Selection
 from orchestrator.resources.unreadable import Unreadable
 from orchestrator.shown import quoted
+
+if TYPE_CHECKING:
+    from orchestrator.history.taking_over import Taking
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +121,8 @@ class MachinePlan:
         return mark is not None and not mark.ready and mark.retired is None and bool(self.desired)
 
     @property
-    def lacks_quote(self) -> bool:
-        """Whether its changes are charged and no quote was named: then ``apply`` makes none of them."""
+    def lacks_reference(self) -> bool:
+        """Whether an order, a catalogue's reference or a quote that it needs was not named: then nothing is made."""
         return self.intervention is not None and self.intervention.charge is Charge.MISSING
 
 
@@ -131,13 +135,27 @@ class SiteFailure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClientChange:
+    """A change of what a client has at a site for all its machines."""
+
+    site: str
+    client: str
+    change: Change
+
+    @property
+    def address(self) -> Address:
+        """What it is made to."""
+        return Address(client=self.client, kind=self.change.thing, name=self.change.part or self.client)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """A whole plan.
 
     Attributes:
         made_at: the time it was made for (aware).
         machines: in the order of clients and of their files.
-        pools: (site, pool) to create.
+        first: what clients need at sites before their machines.
         unmanaged: machines that are not ours, by site. Never touched.
         failures: sites that could not be read.
         unreadable: what could not be read of the others, as far as it concerns what was planned for.
@@ -146,11 +164,12 @@ class Plan:
         risks: why the plan exceeds the safety limits, and what of it was allowed
             (:func:`orchestrator.planning.safety.with_risks`).
         frozen: who stopped every change and why, by site; empty if nobody did.
+        takings: how far takings over are (article 4.2), by client; only those that are not settled.
     """
 
     made_at: dt.datetime
     machines: tuple[MachinePlan, ...]
-    pools: tuple[tuple[str, str], ...]
+    first: tuple[ClientChange, ...]
     unmanaged: dict[str, tuple[VmSummary, ...]]
     failures: tuple[SiteFailure, ...]
     change_terms: Mapping[str, ChangeTerms | None] = field(default_factory=dict)
@@ -158,6 +177,7 @@ class Plan:
     risks: tuple[Risk, ...] = ()
     frozen: Mapping[str, str] = field(default_factory=dict)
     unreadable: tuple[Unreadable, ...] = ()
+    takings: Mapping[str, Taking] = field(default_factory=dict)
 
     @property
     def has_changes(self) -> bool:
@@ -249,7 +269,7 @@ def make_plan(
     return Plan(
         made_at=now,
         machines=tuple(plans),
-        pools=_missing_pools(plans, observed),
+        first=_first(plans, observed),
         unmanaged={name: site.strangers for name, site in observed.items() if site.strangers},
         failures=tuple(failures),
         change_terms={machine.client: machine.change_terms for machine in wanted},
@@ -321,7 +341,7 @@ def _machine_plan(
     site = observed[desired.site]
     adopting = site.adoptable.get(desired.adopt) if desired.adopt is not None else None
     held = unread(desired, observed, known) if not own and adopting is None else None
-    why = desired.life.why(now) or _ending(desired, now)
+    why = desired.life.why(now) or _ending(desired, now) or desired.life.not_begun(now)
     if not own and why and not (held and held.surely):
         notice = Change(effect=Effect.NOTICE, what="machine", after="not made", why=why)
         return _plan(desired, None, address, (notice,))
@@ -441,8 +461,11 @@ def _retirement(machine: ObservedMachine, mark: Mark) -> MachinePlan:
     )
 
 
-def _missing_pools(
-    plans: Iterable[MachinePlan], observed: Mapping[str, ObservedSite]
-) -> tuple[tuple[str, str], ...]:
-    needed = {(plan.site, pool_of(plan.client)) for plan in plans if plan.desired and plan.effective}
-    return tuple(sorted((site, pool) for site, pool in needed if pool not in observed[site].state.pools))
+def _first(plans: Iterable[MachinePlan], observed: Mapping[str, ObservedSite]) -> tuple[ClientChange, ...]:
+    needed = sorted({(plan.site, plan.client) for plan in plans if plan.desired and plan.effective})
+    return tuple(
+        ClientChange(site=site, client=client, change=step.change)
+        for site, client in needed
+        for kind in CLIENT_KINDS
+        for step in kind.steps(client, observed[site].state)
+    )

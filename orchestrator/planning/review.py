@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from orchestrator.contract.calendar import paris_time
 from orchestrator.counting import counted
 from orchestrator.pages import fill
-from orchestrator.planning.charges import Charge
+from orchestrator.planning.charges import Charge, Needed
 from orchestrator.planning.document import restart_words, restarts, restarts_counted
 from orchestrator.planning.words import BETWEEN_RULES, rules_of
 from orchestrator.resources.change import QUIET, Effect
@@ -46,7 +46,7 @@ class ClientRow:
         refused: how many changes are refused, and how many others are not done for it, in words.
         lost: what data goes that would have stayed, in words.
         charge: what the client pays for, in words.
-        worst: ``bad`` (refused, or data goes), ``warn`` (restarts, retires, lacks a quote) or ``plain``.
+        worst: ``bad`` (refused, or data goes), ``warn`` (restarts, retires, lacks a reference) or ``plain``.
     """
 
     client: str
@@ -139,7 +139,7 @@ def _head(document: PlanDocument) -> list[tuple[str, str]]:
         (f"{counted(len(document.failures), 'site')} not read", "bad", len(document.failures)),
         (f"{untold} not touched", "bad", untold),
         (restarts_counted(s.restarts), "", len(s.restarts)),
-        (f"{s.quotes_missing} without a quote", "warn", s.quotes_missing),
+        (f"{s.quotes_missing} without a reference", "warn", s.quotes_missing),
         (f"{s.refused} refused", "bad", s.refused),
         (f"{s.not_done} not done", "bad", s.not_done),
     ]
@@ -218,11 +218,23 @@ def _charge_words(machines: list[MachineDocument]) -> str:
     words = []
     if free := sum(item.charge is Charge.FREE for item in held):
         words.append(f"{free} free")
+    for order in dict.fromkeys(item.order for item in held if item.order):
+        words.append(f"{sum(item.order == order for item in held)} ordered by {quoted(order)}")
+    for line in dict.fromkeys(item.catalogue for item in held if item.catalogue):
+        words.append(f"{sum(item.catalogue == line for item in held)} by the catalogue, {quoted(line)}")
     for quote in dict.fromkeys(item.quote for item in held if item.quote):
         words.append(f"{sum(item.quote == quote for item in held)} on quote {quoted(quote)}")
-    if missing := sum(item.charge is Charge.MISSING for item in held):
-        words.append(f"{missing} without a quote")
+    for needed, name in _NEEDED.items():
+        if missing := sum(needed in item.lacks for item in held):
+            words.append(f"{missing} without {name}")
     return ", ".join(words)
+
+
+_NEEDED = {
+    Needed.ORDER: "an order",
+    Needed.CATALOGUE: "a catalogue reference",
+    Needed.QUOTE: "a quote",
+}
 
 
 def _difference(change: ChangeDocument, longest: int | None = None, *, done: bool = True) -> str:

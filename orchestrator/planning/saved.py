@@ -20,7 +20,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.planning.document import MachineDocument, PlanDocument
 from orchestrator.resources.change import QUIET, Effect
 
-SAVED_VERSION = 3
+SAVED_VERSION = 4
 """Raise it with every field that plans get: the hash of an earlier one covers the fields that it had."""
 
 MAXIMUM_BYTES = 100 * 1024 * 1024
@@ -43,6 +43,8 @@ class PlanOptions(_Saved):
     only: str | None = None
     restart_now: bool = False
     guests: bool = False
+    order: str | None = None
+    catalogue: str | None = None
     quote: str | None = None
     classes: dict[str, str] = {}
     allow: list[str] = []
@@ -188,4 +190,4 @@ def _machine_moved(
     elif before.digest != after.digest:
         yield f"{name}: its configuration was changed (digest {before.digest} is {after.digest} now)"
     elif before.intervention != after.intervention:
-        yield f"{name}: what it is charged as is not the same any more (the month's free changes, or a quote)"
+        yield f"{name}: what it is charged as is not the same any more (the month's free changes, or a reference)"

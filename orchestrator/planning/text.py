@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 
 from rich.text import Text
 
 from orchestrator.contract.calendar import day_in_paris
+from orchestrator.contract.probation import probation_words
 from orchestrator.counting import counted
-from orchestrator.planning.charges import Allowance, Charge
-from orchestrator.planning.classes import WORST_FIRST
+from orchestrator.planning.charges import Allowance, Charge, Intervention, Needed
+from orchestrator.planning.classes import WORST_FIRST, is_ordered
 from orchestrator.planning.document import restart_words, restarts_counted, summary
 from orchestrator.planning.plan import MachinePlan, Plan, untold
+from orchestrator.planning.taking_over import taking_words
 from orchestrator.planning.words import rules_of, sides, when_words
 from orchestrator.resources.change import Change, Effect
 from orchestrator.shown import quoted, visible
@@ -53,6 +55,8 @@ def render_plan(plan: Plan, *, show_unmanaged: bool = False) -> Iterator[Text]:
         yield Text(f"{failure.site}: not read, nothing planned there: {failure.reason}", "bold red")
     for client, machines in groupby(plan.machines, key=lambda machine: machine.client):
         yield from _client(client, list(machines), plan.allowances.get(client), plan.made_at)
+        if client in plan.takings:
+            yield Text(f"    {taking_words(plan.takings[client])}", "cyan")
     yield from _unreadable(plan)
     yield from _unmanaged(plan, show_unmanaged)
     for risk in plan.risks:
@@ -74,7 +78,7 @@ def _client(
     heading = Text.assemble((client, "bold"), f"   {quoted(first.contract)}   {offers}   site {first.site}")
     ends = first.desired.probation_ends if first.desired else None
     if ends and day_in_paris(now) < ends:
-        heading.append(f"   probation until {ends}: no service level (art. 4.2)", "cyan")
+        heading.append(f"   {probation_words(ends)}", "cyan")
     yield heading
     rows = [(machine, _collapse(machine)) for machine in changing]
     width = max(len(_subject(machine, change)) for machine, changes in rows for change in changes)
@@ -86,7 +90,7 @@ def _client(
 
 
 def _change_management(machines: list[MachinePlan], allowance: Allowance | None) -> Iterator[Text]:
-    """What the client is charged (article 3.8.4)."""
+    """What the client ordered, and what it is charged (article 3.8.4)."""
     if allowance is None:
         return
     held = [(machine.machine, machine.intervention) for machine in machines if machine.intervention]
@@ -94,19 +98,39 @@ def _change_management(machines: list[MachinePlan], allowance: Allowance | None)
     if free:
         left = f"{allowance.left} of {allowance.per_month} free left this month"
         yield Text(f"    {len(free)} standard, free: {', '.join(free)} ({left})", "dim")
-    quotes = dict.fromkeys(item.quote for _, item in held if item.quote)
-    for quote in quotes:
-        names = ", ".join(f"{name} ({item.change_class})" for name, item in held if item.quote == quote)
-        yield Text(f"    charged, on quote {quoted(quote)}: {names}", "dim")
-    missing = [f"{name} ({item.change_class})" for name, item in held if item.charge is Charge.MISSING]
-    if missing:
-        needs = (
-            "charged, needs an accepted quote (art. 3.8.4; --quote REFERENCE, or contract.quotes in the file)"
-        )
-        yield Text(f"    {needs}: {', '.join(missing)}", "bold yellow")
+    for label, reference_of in _REFERENCES:
+        for reference in dict.fromkeys(filter(None, map(reference_of, (item for _, item in held)))):
+            names = ", ".join(
+                _charged_name(name, item) for name, item in held if reference_of(item) == reference
+            )
+            yield Text(f"    {label} {quoted(reference)}: {names}", "dim")
+    for needed, words in _NEEDS.items():
+        if missing := [_charged_name(name, item) for name, item in held if needed in item.lacks]:
+            yield Text(f"    {words}: {', '.join(missing)}", "bold yellow")
     for name, item in held:
         if item.by_rule:
             yield Text(f"    {name}: {item.by_rule} by the rules, {item.change_class} as told", "yellow")
+
+
+def _charged_name(name: str, item: Intervention) -> str:
+    return f"{name} ({item.change_class})" if item.counted else name
+
+
+_REFERENCES: tuple[tuple[str, Callable[[Intervention], str | None]], ...] = (
+    ("ordered,", lambda item: item.order),
+    ("charged by the catalogue,", lambda item: item.catalogue),
+    ("charged, on quote", lambda item: item.quote),
+)
+"""The references that cover a client's changes, each with what it stands for."""
+
+_NEEDS = {
+    Needed.ORDER: "ordered, needs the order's or amendment's reference (--order REFERENCE, or contract.orders in the "
+    "file)",
+    Needed.CATALOGUE: "charged, needs the catalogue's reference (art. 3.8.4; --catalogue REFERENCE, or "
+    "contract.catalogue in the file)",
+    Needed.QUOTE: "charged, needs a quote accepted before (art. 3.8.4; contract.quotes in the file)",
+}
+"""What is missing, and where it is named."""
 
 
 def _collapse(machine: MachinePlan) -> list[Change]:
@@ -132,9 +156,9 @@ def _line(machine: MachinePlan, change: Change, subject: str) -> Iterator[Text]:
     if change.restart:
         text.append(f"   restart {when_words(change.restart)}", "magenta")
     if change.change_class and not machine.refused:
-        text.append(f"   {change.change_class}", "dim")
-    if machine.lacks_quote and change.effective:
-        text.append("   not done without a quote", "bold yellow")
+        text.append(f"   {'order' if is_ordered(change) else change.change_class}", "dim")
+    if machine.lacks_reference and change.effective:
+        text.append("   not done without a reference", "bold yellow")
     if change.drift:
         text.append("   drift: changed outside", "cyan")
     yield text
@@ -216,7 +240,7 @@ def _summary(plan: Plan) -> Text:
     if by_class:
         text += f" · {by_class}"
     if counts.quotes_missing:
-        text += f" · {counted(counts.quotes_missing, 'needs', 'need')} a quote's reference"
+        text += f" · {counted(counts.quotes_missing, 'needs', 'need')} a reference"
     if counts.refused:
         text += f" · {counts.refused} refused"
     if counts.not_done:

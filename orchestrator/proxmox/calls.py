@@ -211,13 +211,21 @@ class Calls:
     def get_later(self, path: str) -> Callable[[], Any]:
         """As :meth:`get`, but what was answered is parsed and checked only when what this returns is called.
 
-        So a thread that reads much sends its next call sooner. That may be done by any thread, and raises
-        :class:`BadAnswer` where the answer cannot be.
+        So a thread that reads much sends its next call sooner. That may be done by any thread, and raises as this does;
+        what turns out to be no answer of a Proxmox API is asked for once more, as :meth:`get` does.
 
         Raises:
             ProxmoxError: as :meth:`get`.
         """
-        return self._retried("GET", lambda: self._sent("GET", path, {}))
+        answer = self._retried("GET", lambda: self._sent("GET", path, {}))
+
+        def data() -> Any:
+            try:
+                return answer()
+            except Unreachable:
+                return self.get(path)
+
+        return data
 
     def post(self, path: str, *, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
         """Write. Asked again only if it surely changed nothing.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from orchestrator.proxmox.errors import BadAnswer, ProxmoxError, ServerError, tidy
-from orchestrator.proxmox.privileges import check_privileges, read_version
+from orchestrator.proxmox.privileges import Held, read_held, read_version
 from orchestrator.proxmox.properties import wrong_setting
 from orchestrator.proxmox.redundancy import is_ha_managed
 from orchestrator.proxmox.shapes import (
@@ -172,6 +172,7 @@ class ClusterState:
         containers: never ours; they have addresses.
         bad_entries: entries that could not be read; they are in none of the other lists.
         told: nodes whose own lists were read: the states of their VMs are not ten seconds old.
+        held: what the token may do (:func:`read_lists`).
     """
 
     site: str
@@ -184,6 +185,7 @@ class ClusterState:
     containers: tuple[VmSummary, ...] = ()
     bad_entries: tuple[BadEntry, ...] = ()
     told: frozenset[str] = field(default=frozenset(), compare=False)
+    held: Held = field(default_factory=dict, compare=False)
 
     @property
     def nodes_off(self) -> frozenset[str]:
@@ -221,12 +223,15 @@ class VmConfig:
 
 
 def read_lists(cluster: Calls) -> ClusterState:
-    """Read the cluster's lists, once it is sure that they are whole: four calls.
+    """Read the cluster's lists, and what the token may do: whether they are whole, so that an absence can be trusted.
+
+    Four calls. Little is loaded for it: the first calls of a plan are sent before most of the program is.
 
     Raises:
-        ProxmoxError: they cannot be read, or the token may not see everything: an absence could not be trusted.
+        ProxmoxError: they cannot be read.
     """
-    return read_cluster(cluster, version=check_privileges(cluster))
+    version, held = read_version(cluster), read_held(cluster)
+    return replace(read_cluster(cluster, version=version), held=held)
 
 
 def read_cluster(cluster: Calls, *, version: str | None = None) -> ClusterState:

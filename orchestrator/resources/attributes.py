@@ -64,7 +64,9 @@ class Applied:
 
 
 SIZE = Judged(
-    ChangeClass.STANDARD, "size, within the subscription: mastered, and nothing in the system is modified"
+    ChangeClass.STANDARD,
+    "size: mastered, and nothing in the system is modified; a larger one is an order",
+    ordered="larger",
 )
 OPTION = Judged(ChangeClass.STANDARD, "an option of the subscription")
 BOOKKEEPING = Judged(ChangeClass.STANDARD, "the provider's own bookkeeping", counted=False)

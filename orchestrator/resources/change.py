@@ -97,11 +97,18 @@ class ChangeClass(StrEnum):
 
 
 class Judged(NamedTuple):
-    """What changes of an attribute, or of a kind of thing, are to the contract (article 3.8.4)."""
+    """What changes of an attribute, or of a kind of thing, are to the contract (article 3.8.4).
+
+    Attributes:
+        counted: whether they are interventions for the client.
+        ordered: whether they need an order's reference, and are then no interventions: ``larger`` where only a growing
+            value does.
+    """
 
     change_class: ChangeClass
     reason: str
     counted: bool = True
+    ordered: Literal["no", "always", "larger"] = "no"
 
 
 @dataclass(frozen=True, kw_only=True)

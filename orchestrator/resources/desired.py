@@ -20,7 +20,7 @@ from orchestrator.yaml_reader.public_keys import parse_public_key
 
 if TYPE_CHECKING:
     from orchestrator.sites.model import BackupStorage, Provider, Site, SiteNetwork
-    from orchestrator.subscriptions.model import DeclaredSnapshot, Machine, Quote, Subscription
+    from orchestrator.subscriptions.model import DeclaredSnapshot, Machine, Order, Quote, Subscription
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,17 +30,42 @@ class ChangeTerms:
     Attributes:
         free_per_month: standard changes a calendar month that are not charged.
         quotes: accepted quotes of the client's file.
+        orders: orders and amendments of the file: more, fewer or larger machines.
+        catalogue: references of the catalogue of services that the client agreed to be charged by.
     """
 
     free_per_month: int
     quotes: tuple[Quote, ...] = ()
+    orders: tuple[Order, ...] = ()
+    catalogue: tuple[Order, ...] = ()
 
-    def quote_for(self, machine: str, day: dt.date) -> str | None:
-        """The reference of a quote that covers changes of a machine on a day; None if none does."""
+    def quote_for(self, machine: str, day: dt.date, *, reference: str | None = None) -> str | None:
+        """The reference of a quote that covers changes of a machine on a day; None if none does.
+
+        Args:
+            machine: its name.
+            day: in Paris.
+            reference: only this quote; any if None.
+        """
         for quote in self.quotes:
+            if reference not in (None, quote.reference):
+                continue
             if day <= quote.valid_until and (not quote.machines or machine in quote.machines):
                 return quote.reference
         return None
+
+    def order_for(self, machine: str, day: dt.date) -> str | None:
+        """The reference of the newest order that covers a machine on a day; None if none does."""
+        return _newest(self.orders, machine, day)
+
+    def catalogue_for(self, machine: str, day: dt.date) -> str | None:
+        """The newest reference of the catalogue that covers a machine on a day; None if none does."""
+        return _newest(self.catalogue, machine, day)
+
+
+def _newest(orders: Iterable[Order], machine: str, day: dt.date) -> str | None:
+    fit = [order for order in orders if order.date <= day and machine in (order.machines or (machine,))]
+    return max(fit, key=lambda order: order.date).reference if fit else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +103,8 @@ class DesiredMachine:
         ssh_keys: public keys of the provider and, where the client may have access, of the client; their comments
             hold nothing that means something to YAML.
         backup_days: how many calendar days its backups are kept; None if its backup is off.
-        backup_storages: where its backups go: at other sites than its own (article 3.5).
+        backup_storages: where its backups go: at other sites than its own, and than its second one if it can be
+            (article 3.5).
         snapshots: those that the file declares.
         change_terms: what was agreed on changes; None without managed services.
         life: where its contract stands (articles 9 and 10).
@@ -86,7 +112,9 @@ class DesiredMachine:
         emulated: whether it runs without KVM, as on a node that is a virtual machine itself.
         redundancy: what is to survive a failed node, or a lost data centre (article 3.2).
         foreign_nodes: nodes of its cluster that stand at other sites: it is not made there.
-        probation_ends: the first day after the probation of article 4.2; None if nothing was taken over.
+        taken_over: the day an existing estate of its client was taken over (article 4.2); None if none was.
+        probation_ends: the first day after the probation of article 4.2; None if nothing was taken over, or without
+            managed services.
         window: when it may be restarted; None where no window was agreed.
         direct_access: whether the client may log in (article 3.8.2: not to fully managed servers).
         supervised: whether a node exporter runs in it, for the provider's monitoring (article 3.8.1).
@@ -125,6 +153,7 @@ class DesiredMachine:
     change_terms: ChangeTerms | None = None
     life: ContractLife
     adopt: int | None = None
+    taken_over: dt.date | None = None
     probation_ends: dt.date | None = None
     emulated: bool = False
     redundancy: Redundancy = Redundancy()
@@ -208,20 +237,30 @@ def _desired(
             if other.name in machine.apart_from or machine.name in other.apart_from
         ),
         backup_days=machine.backup.retention_days if machine.backup else None,
-        backup_storages=tuple(
-            storage for storage in site.backup_storages if storage.site != subscription.contract.site
-        ),
+        backup_storages=_backup_storages(machine, site, subscription.contract.site),
         snapshots=machine.snapshots,
         change_terms=_change_terms(subscription),
         life=life_of(subscription),
         adopt=machine.adopt,
+        taken_over=subscription.contract.taken_over,
         probation_ends=(
-            probation_ends(subscription.contract.taken_over) if subscription.contract.taken_over else None
+            probation_ends(subscription.contract.taken_over)
+            if subscription.contract.taken_over and managed
+            else None
         ),
         emulated=site.virtualization == "emulated",
         redundancy=_redundancy(machine, site),
         foreign_nodes=frozenset(node for second in site.second_sites.values() for node in second.nodes),
     )
+
+
+def _backup_storages(machine: Machine, site: Site, name: str) -> tuple[BackupStorage, ...]:
+    """Article 3.5: at other sites than its own, and than its second one where there is a choice: after a fail-over
+    machine and backups would stand in one data centre.
+    """
+    elsewhere = tuple(storage for storage in site.backup_storages if storage.site != name)
+    second = machine.redundancy.second_site if machine.redundancy else None
+    return tuple(storage for storage in elsewhere if storage.site != second) or elsewhere
 
 
 def _redundancy(machine: Machine, site: Site) -> Redundancy:
@@ -246,6 +285,7 @@ def life_of(subscription: Subscription) -> ContractLife:
     suspension, termination = contract.suspension, contract.termination
     return ContractLife(
         reference=contract.reference,
+        starts=contract.starts,
         suspended_since=suspension.since if suspension else None,
         suspension_reference=suspension.reference if suspension else "",
         notice=termination.notice if termination else None,
@@ -258,4 +298,10 @@ def _change_terms(subscription: Subscription) -> ChangeTerms | None:
     managed = subscription.managed_services
     if managed is None:
         return None
-    return ChangeTerms(free_per_month=managed.standard_changes_per_month, quotes=subscription.contract.quotes)
+    contract = subscription.contract
+    return ChangeTerms(
+        free_per_month=managed.standard_changes_per_month,
+        quotes=contract.quotes,
+        orders=contract.orders,
+        catalogue=contract.catalogue,
+    )

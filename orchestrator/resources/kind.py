@@ -62,23 +62,65 @@ class Edit:
     slot: tuple[str, str] | None = None
 
 
-class ResourceKind(ABC, Generic[Found]):
-    """A kind of thing that belongs to a machine.
+class AnyKind(ABC):
+    """What is said of every kind of thing.
 
     Attributes:
-        name: in marks, errors and messages.
-        changes: how plans name what it changes.
-        judged: what these changes are to the contract (article 3.8.4).
-        where: where people see in Proxmox who else changes it.
-        needs: the privileges that it needs besides those that every plan needs.
-        leaving: what becomes of it when its machine leaves its file, for people; empty if nothing does.
+        name: in addresses, marks, errors and messages.
+        needs: the privileges that it needs.
     """
 
     name: ClassVar[str]
+    needs: ClassVar[tuple[Need, ...]] = ()
+
+
+class ClientKind(AnyKind):
+    """A kind of thing that a client has at a site for all its machines: made before the first of them is.
+
+    Attributes:
+        where: where people see in Proxmox who else changes it.
+    """
+
+    where: ClassVar[str]
+
+    @abstractmethod
+    def steps(self, client: str, state: ClusterState) -> list[Step]:
+        """What makes it at a site, where it is not there."""
+
+    @abstractmethod
+    def look(self, cluster: Cluster, state: ClusterState) -> ClusterState:
+        """The site's state with what there is of it now.
+
+        Raises:
+            ProxmoxError: it could not be read.
+        """
+
+    @abstractmethod
+    def joining(self, desired: DesiredMachine, observed: ObservedMachine) -> Change | None:
+        """The change that makes a machine part of it; None if it is."""
+
+    @abstractmethod
+    def join(self, cluster: Cluster, desired: DesiredMachine, observed: ObservedMachine) -> Sequence[Call]:
+        """What makes a machine part of it, as it is now.
+
+        Raises:
+            ProxmoxError: it could not be read.
+        """
+
+
+class ResourceKind(AnyKind, Generic[Found]):
+    """A kind of thing that belongs to a machine.
+
+    Attributes:
+        changes: how plans name what it changes.
+        judged: what these changes are to the contract (article 3.8.4).
+        where: where people see in Proxmox who else changes it.
+        leaving: what becomes of it when its machine leaves its file, for people; empty if nothing does.
+    """
+
     changes: ClassVar[tuple[str, ...]]
     judged: ClassVar[Judged]
     where: ClassVar[str]
-    needs: ClassVar[tuple[Need, ...]] = ()
     leaving: ClassVar[str] = ""
 
     @abstractmethod
@@ -135,21 +177,19 @@ class ResourceKind(ABC, Generic[Found]):
         return mark.ready and got and noted == asked
 
 
-class GuestKind(ABC):
+class GuestKind(AnyKind):
     """A kind of thing inside a machine. A part of the playbook for machines brings it to what is asked, over SSH.
 
     All parts of all machines are one Ansible run, so a kind names its part (:class:`orchestrator.guests.part.Part`) and
     has no steps of its own; the mark says what was brought into the guest.
 
     Attributes:
-        name: in addresses.
         part: the part's name: what plans and the history call it.
         effect: of its changes.
         judged: what its changes are to the contract (article 3.8.4).
         waits: what is told of a change while the machine does not run.
     """
 
-    name: ClassVar[str]
     part: ClassVar[str]
     effect: ClassVar[Effect] = Effect.GUEST
     judged: ClassVar[Judged]

@@ -11,6 +11,7 @@ from orchestrator.resources.change import SNAPSHOT, THINGS
 from orchestrator.resources.guest_firewall import GUEST_FIREWALL
 from orchestrator.resources.node_exporter import SUPERVISION
 from orchestrator.resources.ownership import claimed
+from orchestrator.resources.pool import POOL
 from orchestrator.resources.redundancy import REDUNDANCY
 from orchestrator.resources.ssh_keys import SSH_KEYS
 
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, Need
     from orchestrator.resources.change import Asked
     from orchestrator.resources.desired import DesiredMachine
-    from orchestrator.resources.kind import GuestKind, ResourceKind
+    from orchestrator.resources.kind import ClientKind, GuestKind, ResourceKind
     from orchestrator.resources.observed import ObservedMachine, ObservedSite
 
 KINDS: tuple[ResourceKind[Any], ...] = (REDUNDANCY,)
+"""In the order in which they are made."""
+
+CLIENT_KINDS: tuple[ClientKind, ...] = (POOL,)
 """In the order in which they are made."""
 
 GUEST_KINDS: tuple[GuestKind, ...] = (GUEST_FIREWALL, SSH_KEYS, SUPERVISION)

@@ -20,7 +20,7 @@ from orchestrator.errors import Reason
 from orchestrator.proxmox import disk_objection, parse_disk
 from orchestrator.resources.attributes import ATTRIBUTES, Applied, Attribute
 from orchestrator.resources.change import Change, Effect
-from orchestrator.resources.desired import DesiredMachine, pool_of
+from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.kind import Edit
 from orchestrator.resources.kinds import GUEST_KINDS, asked_of_kinds
 from orchestrator.resources.notes import Mark
@@ -340,22 +340,4 @@ def applied(desired: DesiredMachine, address: IPv4Address) -> Applied:
         kinds={name: dict(asked) for name, asked in asked_of_kinds(desired).items()},
         disks=dict(desired.disks),
         power=desired.power,
-    )
-
-
-def pool_change(desired: DesiredMachine, observed: ObservedMachine) -> Change | None:
-    """The change that puts a machine into its client's pool; a refusal if it sits in another."""
-    wanted = pool_of(desired.client)
-    pool = observed.summary.pool
-    if pool == wanted:
-        return None
-    if pool is None:
-        return Change(effect=Effect.UPDATE, what="pool", after=wanted, drift=True)
-    return Change(
-        effect=Effect.REFUSED,
-        what="pool",
-        before=pool,
-        after=wanted,
-        drift=True,
-        why=f"somebody moved the machine to the pool {pool}: move it back in Proxmox, or ask who needs it there",
     )

@@ -22,6 +22,7 @@ from orchestrator.resources.machine_reading import (
 )
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.ownership import claimed
+from orchestrator.resources.privileges import check_privileges
 from orchestrator.resources.scope import EVERYBODY, Scope, looks_ours, namesakes
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class SiteLook:
         """
         self.site = site
         self.state = lists or read_lists(cluster)
+        check_privileges(self.state, site=cluster.site)
         self._namesakes = namesakes(self.state.vms)
         self._all_snapshots = all_snapshots
         self._reader = reader_of(cluster, self.state, silent_nodes(self.state))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.guests import inside
 from orchestrator.guests.keys import fingerprints, is_public_key
+from orchestrator.proxmox import Need
 from orchestrator.resources.change import Change, ChangeClass, Effect, Judged
 from orchestrator.resources.key_names import NamedKey, key_names, key_words
 from orchestrator.resources.kind import Edit, GuestKind
@@ -41,7 +42,12 @@ class SshKeysKind(GuestKind):
 
     name = "keys"
     part = inside.KEYS
-    judged = Judged(ChangeClass.STANDARD, "who may log in: the last way in is never taken away")
+    needs = (Need(privilege="VM.Config.Cloudinit", path="/vms", features=("SSH keys",)),)
+    judged = Judged(
+        ChangeClass.STANDARD,
+        "managing SSH keys is part of the offer (art. 3.2); the last way in is never taken away",
+        counted=False,
+    )
 
     def change(self, desired: DesiredMachine, observed: ObservedMachine | None, mark: Mark) -> Change | None:
         """The keys that come and go. Those of delivery are cloud-init's business."""

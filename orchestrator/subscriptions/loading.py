@@ -5,6 +5,7 @@ No network, no clock, no environment: the same files (and the same provider's si
 
 from __future__ import annotations
 
+import datetime as dt
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.subscriptions.across import across_files
+from orchestrator.subscriptions.contract_rules import check_dates
 from orchestrator.subscriptions.model import Subscription
 from orchestrator.subscriptions.offers import check_offers
 from orchestrator.subscriptions.placement import check_placement
@@ -71,7 +73,7 @@ class Loaded:
         return count_errors(self.problems)
 
 
-def load(paths: Sequence[Path], provider: Provider | None = None) -> Loaded:
+def load(paths: Sequence[Path], provider: Provider | None = None, *, today: dt.date | None = None) -> Loaded:
     """Read and check subscription files. Mistakes never raise; they are returned, all of them.
 
     Args:
@@ -79,9 +81,10 @@ def load(paths: Sequence[Path], provider: Provider | None = None) -> Loaded:
             those that lead to a given folder.
         provider: the provider's own side. Without it the names of sites, networks and images are not checked,
             nor whether addresses fit their networks.
+        today: the day in Paris. Without it nothing is checked that depends on it.
     """
     with _collector_paused():
-        files, read_files, problems = _read(paths, provider)
+        files, read_files, problems = _read(paths, provider, today)
     problems += across_files([checked for _, checked in read_files])
     faulty = {problem.file for problem in problems if problem.severity == "error"}
     sound = tuple(
@@ -100,7 +103,7 @@ _ReadFiles = list[tuple[Path, Checked[Subscription]]]
 
 
 def _read(
-    paths: Sequence[Path], provider: Provider | None
+    paths: Sequence[Path], provider: Provider | None, today: dt.date | None
 ) -> tuple[dict[str, bool], _ReadFiles, list[Problem]]:
     """Read every file; return their names (and whether each is a file at all), what they say, and the problems."""
     names: dict[str, bool] = {}
@@ -118,7 +121,7 @@ def _read(
             continue
         document = read(text, file.shown, keys=keys_of(Subscription), kind="subscription file")
         checked = check(document, Subscription)
-        problems += [*checked.problems, *_judge(checked, provider)]
+        problems += [*checked.problems, *_judge(checked, provider, today)]
         read_files.append((file.path, checked))
     return names, read_files, problems
 
@@ -138,10 +141,12 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _judge(checked: Checked[Subscription], provider: Provider | None) -> list[Problem]:
+def _judge(checked: Checked[Subscription], provider: Provider | None, today: dt.date | None) -> list[Problem]:
     if checked.value is None:
         return []
     problems = checked.judge(check_offers(checked.value))
     if provider is not None:
         problems += checked.judge(check_placement(checked.value, provider))
+    if today is not None:
+        problems += checked.judge(check_dates(checked.value, today))
     return problems

@@ -45,52 +45,15 @@ from orchestrator.yaml_reader.values import (
     parse_sources,
 )
 
-__all__ = [
-    "Address",
-    "Administration",
-    "AllowedOut",
-    "Backup",
-    "Contract",
-    "Date",
-    "Day",
-    "DeclaredSnapshot",
-    "Disk",
-    "DnsLabel",
-    "Firewall",
-    "Gibibytes",
-    "IPv4Network",
-    "IPv6Network",
-    "Machine",
-    "MachineUpdates",
-    "MaintenanceWindow",
-    "ManagedServices",
-    "Mebibytes",
-    "Network",
-    "OpenPort",
-    "PortRange",
-    "Quote",
-    "Redundancy",
-    "Service",
-    "Source",
-    "SshPublicKey",
-    "Subscription",
-    "Suspension",
-    "Termination",
-    "TimeOfDay",
-    "format_gibibytes",
-    "format_mebibytes",
-    "parse_disk_size",
-    "parse_network",
-    "parse_size",
-    "parse_source",
-]
+REFERENCE = r"^[A-Za-z0-9](?:[A-Za-z0-9 ._/#-]{0,62}[A-Za-z0-9])?$"
+"""Of contracts, letters, quotes and orders: letters, digits, blanks and ``. _ / # -``, at most 64."""
 
 
 class Quote(Strict):
     """An accepted quote for changes that are charged (article 3.8.4)."""
 
     reference: str = Field(
-        pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9 ._/#-]{0,62}[A-Za-z0-9])?$",
+        pattern=REFERENCE,
         examples=["D-2026-0117"],
         description="the quote's number: letters, digits, blanks and . _ / # -, at most 64",
     )
@@ -100,10 +63,24 @@ class Quote(Strict):
     valid_until: Date = Field(examples=["2026-12-31"], description="the last day that it covers changes")
 
 
+class Order(Strict):
+    """A reference to a document that asks for changes: an order, an amendment, a line of the catalogue of services."""
+
+    reference: str = Field(
+        pattern=REFERENCE,
+        examples=["BC-2026-031"],
+        description="the document's number: letters, digits, blanks and . _ / # -, at most 64",
+    )
+    date: Date = Field(examples=["2026-11-20"], description="the day it was agreed: it covers nothing before")
+    machines: tuple[DnsLabel, ...] = Field(
+        default=(), description="whose changes it covers; every machine's if absent"
+    )
+
+
 Letter = Annotated[
     str,
     Field(
-        pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9 ._/#-]{0,62}[A-Za-z0-9])?$",
+        pattern=REFERENCE,
         examples=["LRAR-2026-118"],
         description="of the letter: letters, digits, blanks and . _ / # -, at most 64",
     ),
@@ -135,7 +112,7 @@ class Contract(Strict):
     """The signed contract that a file carries out."""
 
     reference: str = Field(
-        pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9 ._/#-]{0,62}[A-Za-z0-9])?$",
+        pattern=REFERENCE,
         examples=["C-2026-0042"],
         description="the contract's number: letters, digits, blanks and . _ / # -, at most 64",
     )
@@ -153,6 +130,18 @@ class Contract(Strict):
         default=(),
         max_length=500,
         description="accepted quotes, for changes that are charged",
+        json_schema_extra={"x-article": "3.8.4"},
+    )
+    orders: tuple[Order, ...] = Field(
+        default=(),
+        max_length=500,
+        description="orders and amendments: more, fewer or larger machines, with managed services",
+        json_schema_extra={"x-article": "3.8.4"},
+    )
+    catalogue: tuple[Order, ...] = Field(
+        default=(),
+        max_length=500,
+        description="references of the catalogue of services, for changes that are charged by it",
         json_schema_extra={"x-article": "3.8.4"},
     )
 

@@ -16,6 +16,11 @@ from orchestrator.contract.calendar import WORK_ENDS, WORK_STARTS
 from orchestrator.contract.offers import RETENTIONS, Offer, Terms
 from orchestrator.contract.snapshots import RESERVED_NAMES, SNAPSHOT_LIFE, SNAPSHOTS_AT_A_TIME
 from orchestrator.counting import counted
+from orchestrator.subscriptions.contract_rules import (
+    a_usual_retention_needs_no_quote,
+    quotes_name_machines_of_the_file,
+    the_probation_belongs_to_managed_services,
+)
 from orchestrator.subscriptions.exposure import (
     administration_is_not_from_everywhere,
     fully_managed_servers_open_no_ssh,
@@ -307,6 +312,7 @@ def ports_are_opened_once(subscription: Subscription) -> Iterator[Finding]:
 
 
 def _repeated_traffic(path: YamlPath, entries: Sequence[Traffic], done: str) -> Iterator[Finding]:
+    """Two entries for one port are easily changed in one place only, and then mean something else."""
     painted: dict[str, _Painted] = defaultdict(_Painted)
     for index, entry in enumerate(entries):
         first, last = entry.first_last
@@ -471,6 +477,9 @@ RULES: tuple[Rule, ...] = (
     exclusions_need_managed_services,
     fully_managed_servers_have_no_client_access,
     fully_managed_servers_open_no_ssh,
+    the_probation_belongs_to_managed_services,
+    quotes_name_machines_of_the_file,
+    a_usual_retention_needs_no_quote,
 )
 """Every rule, in the order of the contract and then of the file."""
 

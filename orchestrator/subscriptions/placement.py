@@ -27,12 +27,30 @@ def check_placement(subscription: Subscription, provider: Provider) -> Iterator[
     site = provider.sites.get(subscription.contract.site)
     if site is None:
         yield _unknown(_SITE, "site", subscription.contract.site, provider.sites)
+    else:
+        yield from _data_centre_is_named(subscription, site)
     for path, machine in machines_with_path(subscription):
         if site is not None:
             yield from _second_site(path, machine, subscription.contract.site, site)
             yield from _image(path, machine, site)
             yield from _network_and_address(path, machine, site)
             yield from _backup_storage(path, machine, subscription.contract.site, site)
+            yield from _backup_at_second_site(path, machine, subscription.contract.site, site)
+
+
+def _data_centre_is_named(subscription: Subscription, site: Site) -> Iterator[Finding]:
+    """3.3: the machines of Essential are in one single data centre, which the client is told."""
+    for number, service in enumerate(subscription.services):
+        if not service.offer.terms.redundancy and site.data_centre is None:
+            yield Finding(
+                ("services", number, "offer"),
+                f"machines of {service.offer} are in one single data centre, and site {subscription.contract.site} "
+                "does not name it",
+                "say data_centre: NAME in the site file: clients are told where their machines are",
+                "3.3",
+                severity="warning",
+                relies_on=(_SITE,),
+            )
 
 
 def _second_site(path: YamlPath, machine: Machine, name: str, site: Site) -> Iterator[Finding]:
@@ -101,6 +119,25 @@ def _backup_storage(path: YamlPath, machine: Machine, name: str, site: Site) -> 
             "add one to the site's backup_storages: backups are stored in another data centre",
             "3.5",
             relies_on=(_SITE,),
+        )
+
+
+def _backup_at_second_site(path: YamlPath, machine: Machine, name: str, site: Site) -> Iterator[Finding]:
+    """3.5: machine and backups stand in different data centres; after a fail-over to the second site, too."""
+    second = machine.redundancy.second_site if machine.redundancy is not None else None
+    if machine.backup is None or second is None:
+        return
+    elsewhere = [storage for storage in site.backup_storages if storage.site != name]
+    if elsewhere and all(storage.site == second for storage in elsewhere):
+        yield Finding(
+            (*path, "redundancy", "second_site"),
+            f"every backup storage of site {name} is at {second}, where the disks are replicated to: after a fail-over "
+            "the machine and its backups stand in one data centre",
+            "add a backup storage at a third site to the site's backup_storages (it is then used), or choose another "
+            "second site",
+            "3.5",
+            severity="warning",
+            relies_on=(_SITE, (*path, "backup")),
         )
 
 

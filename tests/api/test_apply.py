@@ -198,8 +198,9 @@ def test_the_day_of_a_retirement_is_the_day_in_paris(desk: Desk, tmp_path: Path)
     )
     cluster = desk.fakes["paris"].cluster()
     observed = {"paris": observe(cluster, "paris", names={"web-1"})}
+    reviewed = dt.datetime(2026, 11, 23, 22, 50, tzinfo=dt.UTC)  # 23:50 in Paris, on the 23rd
     past_midnight = dt.datetime(2026, 11, 23, 23, 30, tzinfo=dt.UTC)  # 00:30 in Paris, on the 24th
-    plan = make_plan(desired, observed, past_midnight)
+    plan = make_plan(desired, observed, reviewed)
     with open_history(tmp_path / "h.db") as history:
         journal = Journal(history=history, who="test", why="test", run="r", show=lambda *_: None)
         apply_plan(plan, {"paris": cluster}, observed, journal, ssh=None, clock=lambda: past_midnight)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.proxmox.privileges import role_privileges
+from orchestrator.resources.privileges import role_privileges
 from tests.api.desk import Answer, Desk
 from tests.api.fakepve_handle import FakePve
 

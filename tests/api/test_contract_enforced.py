@@ -10,8 +10,9 @@ import pytest
 from orchestrator.nightly.contract_running import StillRunningLine
 from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.report import render_night
+from orchestrator.resources.machine_archives import ArchiveMark, archive_notes
 from tests.api.desk import Desk, machine, subscription
-from tests.api.night_desk import MONDAY_NIGHT, NightDesk
+from tests.api.night_desk import MONDAY_NIGHT, STORE, NightDesk
 
 SUSPENDED: dict[str, Any] = {
     "status": "suspended",
@@ -97,3 +98,26 @@ def test_a_guest_that_ignores_its_clients_own_change_is_never_switched_off(desk:
     answer = desk.apply()
     assert answer.code == 1 and "never switched off by force" in " ".join(answer.out.split()), answer
     assert desk.machines()["web-1"]["status"] == "running"
+
+
+@pytest.mark.parametrize(
+    ("days", "ages", "erased"),
+    [(None, (40, 20, 1), None), (7, (33, 12, 9, 2), "2 of 4 archives go tonight")],
+    ids=["switched off", "31 to 7"],
+)
+def test_article_3_5_only_what_goes_because_of_the_change_is_a_risk(
+    night: NightDesk, days: int | None, ages: tuple[int, ...], erased: str | None
+) -> None:
+    night.deliver("web-1", days=31)
+    now = dt.datetime.now(dt.UTC)
+    notes = archive_notes(ArchiveMark(client="dupont", machine="web-1", contract="C-dupont", days=31))
+    taken = [{"ctime": int((now - dt.timedelta(days=age, minutes=1)).timestamp())} for age in ages]
+    night.fake.add_archives(
+        [
+            {"storage": STORE, "vmid": night.vmid("web-1"), "size": 1024**3, "notes": notes, **at}
+            for at in taken
+        ]
+    )
+    night.files("web-1", days=days)
+    risks = [risk["words"] for risk in night.desk.plan()["dangers"]]
+    assert [words.partition(": ")[2].partition(":")[0] for words in risks] == ([erased] if erased else [])

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
-from orchestrator.proxmox import Cluster, PermissionDenied, ProxmoxError, TaskFailed, check_privileges
-from orchestrator.proxmox.privileges import TABLE, role_privileges
+from orchestrator.proxmox import Cluster, PermissionDenied, ProxmoxError, TaskFailed, read_lists
+from orchestrator.resources.privileges import TABLE, check_privileges, role_privileges
 from orchestrator.resources.redundancy import REDUNDANCY
 from tests.api.desk import Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
@@ -142,7 +142,7 @@ def test_each_missing_privilege_is_named_with_what_needs_it(
     assert all(feature in named[0]["found"] for feature in needed[0].features)
     assert f"--privs {privilege} --append 1" in named[0]["remedy"]
     with pytest.raises(PermissionDenied, match=privilege):  # a plan refuses itself for the same reason
-        check_privileges(practice.fake.cluster())
+        check_privileges(read_lists(practice.fake.cluster()), site="paris")
 
 
 Call = Callable[[Cluster], object]

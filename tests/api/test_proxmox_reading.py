@@ -13,14 +13,15 @@ from orchestrator.proxmox import (
     NotFound,
     PermissionDenied,
     Unreachable,
-    check_privileges,
     guest_interfaces,
     ping_agent,
     read_cluster,
     read_guest_file,
+    read_lists,
     read_vm,
 )
 from orchestrator.proxmox.cluster_state import NodeSummary, VmSummary
+from orchestrator.resources.privileges import check_privileges
 from tests.api.fakepve_handle import FakePve
 
 EVERYTHING = [
@@ -149,12 +150,16 @@ def test_the_documented_role_has_what_is_checked_and_no_more(release: str) -> No
     assert sorted(documented_role(release)) == sorted(EVERYTHING + AGENT[release])
 
 
+def _check(cluster: Cluster) -> None:
+    check_privileges(read_lists(cluster), site=cluster.site)
+
+
 @pytest.mark.parametrize("release", ["8", "9"])
 def test_the_documented_role_is_enough(fakepve: FakePve, cluster: Cluster, release: str) -> None:
     fakepve.control("release", release=release)
     fakepve.control("grant", grants={"/": documented_role(release)})
-    check_privileges(cluster)
-    assert cluster.calls == {"GET": 2}
+    _check(cluster)
+    assert cluster.calls == {"GET": 4}
 
 
 @pytest.mark.parametrize("release", ["8", "9"])
@@ -165,7 +170,7 @@ def test_a_missing_privilege_is_named(fakepve_module: FakePve, privilege: str, r
         "regrant", grants={"/": [p for p in EVERYTHING + AGENT[release] if p != privilege]}
     )
     with pytest.raises(PermissionDenied) as caught:
-        check_privileges(fakepve_module.cluster())
+        _check(fakepve_module.cluster())
     assert caught.value.privilege == privilege
     assert privilege in str(caught.value)
 
@@ -177,7 +182,7 @@ def test_the_guest_agents_privilege_depends_on_the_release(
     fakepve.control("release", release=release)
     fakepve.control("grant", grants={"/": EVERYTHING})
     with pytest.raises(PermissionDenied) as caught:
-        check_privileges(cluster)
+        _check(cluster)
     assert caught.value.privilege == ", ".join(AGENT[release])
     assert caught.value.path == "/vms"
 
@@ -194,13 +199,13 @@ def test_privileges_by_path_are_enough(fakepve: FakePve, cluster: Cluster) -> No
             "/sdn": ["SDN.Use"],
         },
     )
-    check_privileges(cluster)
+    _check(cluster)
 
 
 def test_a_single_hidden_machine_is_noticed(fakepve: FakePve, cluster: Cluster) -> None:
     fakepve.control("grant", grants={"/": EVERYTHING + AGENT["9"], "/vms/1000": ["VM.PowerMgmt"]})
     with pytest.raises(PermissionDenied, match=r"VM\.Audit on /vms/1000"):
-        check_privileges(cluster)
+        _check(cluster)
 
 
 def test_the_guest_agent(fakepve: FakePve, cluster: Cluster) -> None:

@@ -127,41 +127,56 @@ def _without_quotes(*machines: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def test_a_charged_change_waits_for_a_quote_and_the_history_knows_which(desk: Desk) -> None:
+def test_a_new_machine_waits_for_its_order_and_the_history_knows_which(desk: Desk) -> None:
     desk.write(_without_quotes(machine("web-1")), subscription("martin", [machine("shop-1")]))
     planned = desk.run("plan")
-    assert planned.code == 0 and "needs an accepted quote (art. 3.8.4" in planned.out, planned
+    assert planned.code == 0 and "needs the order's or amendment's reference" in planned.out, planned
     refused = desk.apply()
-    assert refused.code == 1 and "dupont/web-1" in refused.out and "--quote REFERENCE" in refused.out
+    assert refused.code == 1 and "dupont/web-1" in refused.out and "--order REFERENCE" in refused.out
     assert set(desk.machines()) == {"shop-1"}, "the others go on"
     assert desk.fakes["paris"].dump()["pools"].keys() == {"client-martin"}, "nothing half-done"
-    assert desk.apply("--quote", "D-2026-7").code == 0
+    invented = desk.apply("--quote", "D-2026-7")
+    assert invented.code == 1 and "not an accepted quote of the files" in invented.err, invented
+    assert desk.apply("--order", "BC-2026-7").code == 0
     assert set(desk.machines()) == {"shop-1", "web-1"}
     ours = next(item for item in _entries(desk, "change") if item["machine"] == "web-1")
-    assert (ours["class"], ours["charge"], ours["quote"]) == ("significant", "quoted", "D-2026-7")
+    assert (ours["charge"], ours["order"], ours["quote"]) == ("ordered", "BC-2026-7", None)
+
+
+def test_an_order_of_one_client_is_not_taken_for_anothers(desk: Desk) -> None:
+    ours = _without_quotes(machine("web-1"))
+    other = {**_without_quotes(machine("shop-1")), "client": "martin"}
+    desk.write(ours, other)
+    refused = desk.apply("--order", "BC-1")
+    assert refused.code == 1 and "add --only CLIENT" in refused.err and desk.machines() == {}, refused
+    assert desk.apply("--order", "BC-1", "--only", "martin").code == 0 and set(desk.machines()) == {"shop-1"}
 
 
 def test_free_changes_are_counted_over_runs(desk: Desk) -> None:
     desk.write(_without_quotes(machine("web-1"), machine("db-1")))
-    assert desk.apply("--quote", "D-1").code == 0
+    assert desk.apply("--order", "BC-1").code == 0
     desk.put_in_service(firewall=True)
-    desk.write(_without_quotes(machine("web-1", memory="2GiB"), machine("db-1")))
+    kept = {"updates": {"exclude": ["linux-image-*"]}}
+    desk.write(_without_quotes(machine("web-1", **kept), machine("db-1")))
     assert "1 standard, free: web-1 (0 of 1 free left this month)" in desk.run("plan").out
     assert desk.apply().code == 0
-    desk.write(_without_quotes(machine("web-1", memory="2GiB"), machine("db-1", memory="2GiB")))
+    others = {"updates": {"exclude": ["nginx*"]}}
+    desk.write(_without_quotes(machine("web-1", **kept), machine("db-1", **others)))
     document = desk.plan()
     (allowance,) = document["allowances"]
     assert (allowance["used"], allowance["left"]) == (1, 0)
     held = {item["machine"]: item["intervention"] for item in document["machines"]}
     assert held["db-1"]["charge"] == "missing" and document["summary"]["quotes_missing"] == 1
+    assert held["db-1"]["lacks"] == ["catalogue"]
     refused = desk.apply()
-    assert refused.code == 1 and "dupont/db-1" in refused.out, refused
-    assert str(desk.machines()["db-1"]["config"]["memory"]) == "1024"
+    assert refused.code == 1 and "--catalogue REFERENCE" in " ".join(refused.out.split()), refused
+    assert desk.apply("--catalogue", "CAT-12").code == 0 and not desk.plan()["has_changes"]
 
 
 def test_a_class_against_the_rules_is_recorded(desk: Desk) -> None:
     desk.write(_without_quotes(machine("web-1")))
-    answer = desk.apply("--class", "dupont/web-1=standard", "--reason", "goodwill, ticket 7")
+    told = ("--order", "BC-1", "--class", "dupont/web-1=standard", "--reason", "goodwill, ticket 7")
+    answer = desk.apply(*told)
     assert answer.code == 0, answer
     assert "web-1: significant by the rules, standard as told" in answer.out
     (entry,) = _entries(desk, "change")
@@ -178,7 +193,9 @@ def test_a_class_against_the_rules_is_recorded(desk: Desk) -> None:
         (["--class", "dupont=standard"], "CLIENT/MACHINE=CLASS"),
         (["--class", "dupont/web-1=tiny"], "the classes are standard, significant, major"),
         (["--class", "dupont/web-9=standard"], "the plan has no such machine"),
-        (["--quote", " "], "--quote is empty"),
+        (["--quote", " "], '--quote " " is not a valid reference'),
+        (["--order", "BC-1; rm"], "is not a valid reference"),
+        (["--quote", "D-9"], "--quote D-9 is not an accepted quote of the files, contract.quotes has none"),
         (["--allow", "all"], "name RISK:WHERE"),
     ],
 )

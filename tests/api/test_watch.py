@@ -6,6 +6,10 @@ import datetime as dt
 
 import pytest
 
+from orchestrator.history import open_history
+from orchestrator.history.declared import Outage
+from orchestrator.history.observations import Observations
+from orchestrator.history.records import read
 from tests.api.desk import Desk, machine
 from tests.api.watch_desk import START, WatchDesk, at, states
 
@@ -298,3 +302,84 @@ def test_what_was_observed_is_shown_as_text_and_as_json(desk: Desk) -> None:
     missing = desk.run("watch", "--show", "dupont/nosuch")
     assert missing.code == 1
     assert "ever observed" in missing.err
+
+
+def _outages(watching: WatchDesk) -> list[tuple[str, dt.datetime, dt.datetime | None, str | None]]:
+    """What was recorded: machine, from, to, notified by whom."""
+    with open_history(watching.history) as history:
+        recorded = read(history, kinds=(Outage,)).of(Outage)
+    return [
+        (item.said.machines[0], item.said.start, item.said.end, item.said.notified_by) for item in recorded
+    ]
+
+
+def test_an_outage_is_recorded_as_notified_by_supervision_and_ends_with_the_first_good_look(
+    watching: WatchDesk,
+) -> None:
+    watching.fake.control("eventd", verbose=True)
+    watching.rounds(4)
+    watching.fake.control("end_guest", vmid=101, how="killed")
+    watching.fake.control("end_guest", vmid=102, how="inside")
+    watching.rounds(4)
+    (begun,) = _outages(watching)
+    assert (begun[0], begun[2], begun[3]) == ("web-1", None, "supervision")
+    watching.fake.control("start_guest", vmid=101)
+    watching.fake.control("start_guest", vmid=102)
+    watching.rounds(4)
+    ((name, start, end, _),) = _outages(watching)
+    (down,) = (item for item in watching.seen() if item.state == "down")
+    assert (name, start, end) == ("web-1", down.start, down.end)
+    watching.rounds(4)
+    assert len(_outages(watching)) == 1
+
+
+@pytest.mark.parametrize(("level", "recorded"), [("full", 1), ("supervision", 0)])
+def test_the_guests_own_fault_counts_only_at_level_full(desk: Desk, level: str, recorded: int) -> None:
+    watching = WatchDesk(desk, "web-1")
+    watching.file(managed_services={"level": level})
+    assert not watching.round().problems
+    watching.fake.control("end_guest", vmid=101, how="inside")
+    watching.rounds(4)
+    assert len(_outages(watching)) == recorded
+
+
+def test_what_nobody_wants_running_is_no_outage(watching: WatchDesk) -> None:
+    watching.file(machine("web-2"))  # web-1 is in no file any more
+    watching.fake.control("eventd", verbose=True)
+    watching.fake.control("end_guest", vmid=101, how="killed")
+    watching.rounds(4)
+    assert watching.told()[-1][:2] == ("down", "process")
+    assert _outages(watching) == []
+
+
+def test_an_outage_that_was_recorded_before_a_crash_is_not_recorded_again(watching: WatchDesk) -> None:
+    watching.fake.control("eventd", verbose=True)
+    watching.fake.control("end_guest", vmid=101, how="killed")
+    watching.rounds(2)
+    (before,) = _outages(watching)
+    with Observations(watching.history) as observations:  # the crash was before it was noted
+        ((known, span),) = observations.to_settle("paris")
+        observations.settle("paris", known, span, 0)
+    watching.rounds(2)
+    assert _outages(watching) == [before]
+
+
+def test_the_night_tells_of_hours_without_observation_and_of_stops_that_somebody_must_decide(
+    desk: Desk,
+) -> None:
+    watching = WatchDesk(desk)
+    begin = dt.datetime.now(dt.UTC).timestamp() - 6 * 3600
+    watching.fake.set_clock(begin)
+    watching.round()
+    watching.fake.control("end_guest", vmid=101, how="killed")
+    watching.rounds(6)  # and then nobody looks any more
+    watching.fake.set_clock(begin + 6 * 3600)
+    report = desk.folder / "reports"
+    options = ("--in-working-hours", "--language", "en", "--report-dir", str(report))
+    answer = desk.run("nightly", "subscriptions", "--history", str(watching.history), *options)
+    assert answer.code == 1
+    (page,) = report.glob("*.md")
+    text = page.read_text()
+    assert "Site not observed" in text
+    assert "nobody looked" in text
+    assert "dupont/web-1" in text.partition("Stops to be decided")[2]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.proxmox import Cluster, Patience, Uncertain, Unreachable
+from orchestrator.proxmox import Cluster, Patience, ProxmoxError, Uncertain, Unreachable
 from tests.hostile.raw_server import Behaviour, RawServer, Wire, raw_server
 
 BODY = b'{"data": {"version": "8.4.1"}}'
@@ -95,6 +95,24 @@ def test_an_answer_that_is_in_doubt_is_none(tmp_path: Path, name: str) -> None:
         with pytest.raises(Unreachable, match="the connection broke: ") as caught:
             client(server).get("/version")
         assert "s3cret" not in str(caught.value)
+
+
+def test_what_may_wait_to_be_parsed_is_checked_all_the_same_and_a_refusal_does_not_wait(
+    tmp_path: Path,
+) -> None:
+    torn = OK + b"Content-Length: 21\r\n\r\n" + BODY[:21]
+    refused = b"HTTP/1.1 403 Permission check failed\r\n" + LENGTH + b"\r\n" + BODY
+    elsewhere = OK + b"Content-Length: 2\r\n\r\n{}"
+    with raw_server(tmp_path, saying(SOUND, torn, torn, SOUND, torn, refused, elsewhere)) as server:
+        cluster = client(server)
+        sound, broken, mended = (cluster.get_later("/version") for _ in range(3))
+        assert sound() == mended() == {"version": "8.4.1"}, "asked for once more"
+        with pytest.raises(Unreachable, match="not from a Proxmox API"):
+            broken()
+        for why in ("Permission check failed", "not from a Proxmox API"):
+            with pytest.raises(ProxmoxError, match=why):
+                cluster.get_later("/version")
+        cluster.close()
 
 
 @pytest.mark.parametrize(

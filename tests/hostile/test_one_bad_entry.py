@@ -19,6 +19,7 @@ from orchestrator.proxmox import (
     read_cluster,
     read_snapshots,
     read_vm,
+    read_vm_later,
 )
 from tests.api.desk import Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
@@ -119,6 +120,10 @@ def test_one_machines_configuration_and_snapshots(fakepve: FakePve, cluster: Clu
         answer(fakepve, "/nodes/pve1/qemu/1000/pending", data)
         with pytest.raises(BadAnswer, match="qemu/1000/pending"):
             read_vm(cluster, "pve1", 1000)
+        answer(fakepve, "/nodes/pve1/qemu/1000/pending", data)
+        later = read_vm_later(cluster, "pve1", 1000)
+        with pytest.raises(BadAnswer, match="qemu/1000/pending"):
+            later()
     for value in ("local:x,size=" + "9" * 400, "local:x,size=big", "a=1,b"):
         fakepve.control("set_config", vmid=1000, scsi3=value)
         with pytest.raises(BadAnswer, match="the configuration of VM 1000 cannot be read: scsi3"):

@@ -30,7 +30,7 @@ from orchestrator.nightly.report import render_night
 from orchestrator.nightly.result import NightReport
 from orchestrator.planning.charges import Allowance, Charge, Intervention
 from orchestrator.planning.document import to_document
-from orchestrator.planning.plan import MachinePlan, Plan, SiteFailure
+from orchestrator.planning.plan import ClientChange, MachinePlan, Plan, SiteFailure
 from orchestrator.planning.review import render_html, render_markdown
 from orchestrator.planning.risk import Risk
 from orchestrator.proxmox import VmSummary
@@ -96,7 +96,13 @@ def _plan_of(text: str) -> Plan:
     return Plan(
         made_at=dt.datetime(2026, 11, 24, tzinfo=dt.UTC),
         machines=(machine,),
-        pools=((text, text),),
+        first=(
+            ClientChange(
+                site=text,
+                client=text,
+                change=Change(effect=Effect.CREATE, what="pool", thing="pool", part=text, after=text),
+            ),
+        ),
         unmanaged={text: (vm,)},
         failures=(SiteFailure(site=text, reason=text),),
         frozen={text: text},

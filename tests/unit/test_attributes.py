@@ -9,7 +9,6 @@ from typing import Any
 from hypothesis import given
 
 from orchestrator.proxmox import VmConfig
-from orchestrator.proxmox.privileges import TABLE
 from orchestrator.resources.attributes import ATTRIBUTES, Applied
 from orchestrator.resources.machine import RESTART_KEYS, applied
 from tests.unit.plan_worlds import desired, subscriptions
@@ -35,9 +34,8 @@ def test_what_a_row_writes_over_any_settings_it_reads_as_what_was_asked(
             assert not row.noted or getattr(applied(machine, address), row.noted[0]) == row.noted[1](asked)
 
 
-def test_every_row_is_noted_in_a_field_and_needs_a_privilege_that_is_asked_for() -> None:
+def test_every_row_is_noted_in_a_field() -> None:
     assert {row.noted[0] for row in ATTRIBUTES if row.noted} <= {field.name for field in fields(Applied)}
-    assert {row.privilege for row in ATTRIBUTES} <= {need.privilege for need in TABLE}
 
 
 def test_a_gateway_without_an_address_is_no_address() -> None:

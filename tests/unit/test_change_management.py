@@ -105,10 +105,10 @@ def test_every_change_that_is_made_has_a_class(effect: Effect) -> None:
         assert rule_for(change) is UNKNOWN and change.change_class is ChangeClass.SIGNIFICANT
 
 
-def test_standard_changes_are_free_as_often_as_agreed_and_then_need_a_quote() -> None:
+def test_standard_changes_are_free_as_often_as_agreed_and_then_charged_by_the_catalogue() -> None:
     names = ("a", "b", "c")
     before = _file({name: {} for name in names})
-    plan = _plan(before, _file({name: {"memory": "2GiB"} for name in names}))
+    plan = _plan(before, _file({name: {"updates": {"exclude": ["nginx"]}} for name in names}))
     free, missing = ("standard", "free", None), ("standard", "missing", None)
     assert _charges(plan) == {"a": free, "b": free, "c": missing}
     earlier = {("z", dt.date(2026, 11, 3))}
@@ -116,13 +116,21 @@ def test_standard_changes_are_free_as_often_as_agreed_and_then_need_a_quote() ->
     assert with_interventions(plan, {"dupont": earlier}).allowances["dupont"].left == 0
     # What a run that was interrupted began today is not counted twice.
     assert _charges(plan, {("a", TODAY), ("z", TODAY)}) == {"a": free, "b": missing, "c": missing}
+    by_catalogue = _charges(plan, earlier, Decisions(catalogue="CAT-12"))
+    assert by_catalogue == {
+        "a": free,
+        "b": ("standard", "catalogue", None),
+        "c": ("standard", "catalogue", None),
+    }
 
 
 def test_one_machine_is_one_intervention_of_its_highest_class() -> None:
     before = _file({"a": {}})
     after = _file({"a": {"memory": "2GiB", "vcpus": 2, "address": "203.0.113.77"}})
     assert _charges(_plan(before, after)) == {"a": ("significant", "missing", None)}
-    both = _charges(_plan(before, _file({"a": {"memory": "2GiB", "vcpus": 2}, "b": {}})))
+    both = _charges(
+        _plan(before, _file({"a": {"memory": "512MiB", "updates": {"exclude": ["nginx"]}}, "b": {}}))
+    )
     assert both == {"a": ("standard", "free", None), "b": ("significant", "missing", None)}
 
 
@@ -138,8 +146,7 @@ def test_a_quote_covers_the_machines_and_the_days_that_it_names() -> None:
     ]
     plan = _plan(_file({"a": {}}), _file({"a": {"address": "203.0.113.77"}, "b": {}}, quotes=quotes))
     assert _charges(plan) == {"a": ("significant", "missing", None), "b": ("significant", "quoted", "D-b")}
-    given = _charges(plan, decisions=Decisions(quote="D-9"))
-    assert {item[2] for item in given.values()} == {"D-9"}
+    assert _charges(plan, decisions=Decisions(quote="D-old")) == _charges(plan), "its last day is over"
 
 
 def test_a_class_against_the_rules_holds_and_is_known_as_one() -> None:

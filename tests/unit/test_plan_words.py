@@ -18,8 +18,8 @@ from orchestrator.planning.review import render_html, render_markdown
 from orchestrator.planning.saved import SavedPlan, moved
 from orchestrator.planning.text import render_plan
 from orchestrator.proxmox import StoredArchive
-from orchestrator.resources.backup import Archive, ArchiveMark, what_retention_does
 from orchestrator.resources.change import Change, Effect
+from orchestrator.resources.machine_archives import Archive, ArchiveMark, what_retention_does
 from orchestrator.resources.unreadable import Unreadable
 from orchestrator.shown import quoted
 from tests.unit.plan_worlds import World, desired
@@ -99,11 +99,11 @@ def test_what_a_refused_machine_asks_for_besides_is_not_done_in_every_form() -> 
         assert told[3] == "1 → 4" and "nothing is done to it" in told[5], "neither a restart nor a class"
 
 
-def test_a_change_without_its_quote_is_not_shown_as_if_it_happened() -> None:
+def test_a_change_without_its_reference_is_not_shown_as_if_it_happened() -> None:
     plan = with_interventions(
         _plan(_file(MANAGED, web={}), _file(MANAGED, web={"network": "private"})), {}, Decisions()
     )
-    assert any("not done without a quote" in line for line in _text(plan) if line.startswith("  ~"))
+    assert any("not done without a reference" in line for line in _text(plan) if line.startswith("  ~"))
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_archives_that_a_retention_lets_stay_are_counted(days: int | None, archi
     backup = {"backup": {"retention_days": days}} if days else {}
     (machine,) = desired([_file(web=backup)])
     kept = tuple(_archive(NOW - dt.timedelta(days=n)) for n in range(archives))
-    assert what_retention_does(machine, kept, NOW).startswith(said)
+    assert what_retention_does(machine, kept, NOW, before=31).startswith(said)
 
 
 def _archive(taken: dt.datetime) -> Archive:

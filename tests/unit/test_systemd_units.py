@@ -28,6 +28,8 @@ from tests.unit.night_samples import eventful_night, updating_night
 DOCS = Path(__file__).parents[2] / "docs"
 SERVICE = DOCS / "systemd" / "orchestrator-nightly.service"
 TIMER = DOCS / "systemd" / "orchestrator-nightly.timer"
+WATCH = DOCS / "systemd" / "orchestrator-watch.service"
+WATCH_TIMER = DOCS / "systemd" / "orchestrator-watch.timer"
 NIGHTLY = (DOCS / "nightly.md").read_text()
 
 
@@ -61,12 +63,16 @@ def seconds(text: str) -> int:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
 def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path) -> None:
     program = Path(sys.executable).parent / "orchestrator"
-    service = SERVICE.read_text().replace("/opt/orchestrator/.venv/bin/orchestrator", str(program))
-    (tmp_path / SERVICE.name).write_text(service)
+    for unit in (SERVICE, WATCH):
+        text = unit.read_text().replace("/opt/orchestrator/.venv/bin/orchestrator", str(program))
+        (tmp_path / unit.name).write_text(text)
     shutil.copy(TIMER, tmp_path)
+    shutil.copy(WATCH_TIMER, tmp_path)
     failed = re.search(r"\[Service\]\n( .*\n)+", NIGHTLY)
     assert failed is not None  # the example of the documentation is verified with them
-    (tmp_path / "orchestrator-nightly-failed.service").write_text(re.sub("(?m)^ +", "", failed[0]))
+    for name in ("nightly", "watch"):
+        text = re.sub("(?m)^ +", "", failed[0])
+        (tmp_path / f"orchestrator-{name}-failed.service").write_text(text)
     done = subprocess.run(
         ["systemd-analyze", "verify", *sorted(tmp_path.iterdir())],
         capture_output=True,
@@ -77,6 +83,26 @@ def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path) -> None:
         line for line in done.stderr.splitlines() if str(tmp_path) in line or "orchestrator" in line
     ] == []
     assert done.returncode == 0
+
+
+def test_the_observation_is_locked_in_as_the_night_is_and_ends_before_the_next_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(diagnostics, "form", LogFormat.AUTO)
+    service = parse(WATCH)["Service"]
+    own = {"ExecStart", "ReadWritePaths", "TasksMax", "TimeoutStartSec", "TimeoutStopSec"}
+    repeated = {"Restart", "RestartSec"}  # the timer starts it again
+    assert {key: value for key, value in service.items() if key not in own} == {
+        key: value for key, value in RUN.items() if key not in own | repeated
+    }
+    group = typer.main.get_command(app)
+    command = shlex.split(service["ExecStart"][0])
+    context = typer.Context(group)
+    watch = group.get_command(context, command[1])  # type: ignore[attr-defined]
+    taken = watch.make_context(command[1], command[2:], parent=context).params
+    assert taken["paths"] == [Path("/etc/orchestrator/subscriptions")]
+    assert parse(WATCH_TIMER)["Timer"]["OnCalendar"] == ["*:0/2"]
+    assert int(service["TimeoutStartSec"][0].removesuffix("s")) < 120
 
 
 def test_the_command_takes_the_service_s_options(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.proxmox.privileges import role_privileges
+from orchestrator.resources.privileges import role_privileges
 from orchestrator.resources.redundancy import REDUNDANCY
 
 _SCRIPT = Path(__file__).parents[2] / "vagrant" / "bootstrap.sh"

@@ -13,6 +13,9 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
 
+from orchestrator.resources.desired import desired_machines
+from orchestrator.sites import load_provider
+from orchestrator.subscriptions import load
 from tests.unit.subscription_texts import file_of, machine
 from tests.unit.test_sites import SITES
 
@@ -194,3 +197,21 @@ def test_every_key_of_the_schema_says_what_it_is_for_or_shows_an_example() -> No
             for key, value in model.get("properties", {}).items():
                 told = {"description", "examples", "enum", "const", "$ref", "default"} & set(value)
                 assert told, f"{name}.{key}"
+
+
+def test_3_5_replica_and_backups_at_the_same_second_site_are_warned_of(folder: Path) -> None:
+    """After a fail-over both stand in one data centre."""
+    options = machine("backup: { retention_days: 7 }\nredundancy: { second_site: lyon }")
+    add(folder, "a.yaml", file_of(options))
+    done = orchestrator(folder, "validate", "--inventory", "test")
+    assert done.returncode == 0, done
+    assert "warning  every backup storage of site paris is at lyon" in done.stdout
+    assert "after a fail-over the machine and its backups stand in one data centre (art. 3.5)" in done.stdout
+    third = "backup_storages: [{ name: backup-lyon, site: lyon }, { name: backup-lille, site: lille }]"
+    text = SITES.replace("backup_storages: [{ name: backup-lyon, site: lyon }]", third)
+    (folder / "inventories" / "test" / "sites.yaml").write_text(text)
+    assert orchestrator(folder, "validate", "--inventory", "test").stdout == "no errors in 1 file\n"
+    provider = load_provider(folder / "inventories" / "test")
+    subscriptions = [item.subscription for item in load([folder / "subscriptions"], provider).subscriptions]
+    (wanted,) = desired_machines(subscriptions, provider)
+    assert [storage.name for storage in wanted.backup_storages] == ["backup-lille"], "where there is a choice"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import (
     Affinity,
@@ -15,9 +14,6 @@ from orchestrator.resources.redundancy.ground import (
     OURS,
     Sides,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def end_resource(sides: Sides) -> list[Step]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from orchestrator.proxmox import (
     ReplicationJob,
 )
@@ -15,9 +13,6 @@ from orchestrator.resources.redundancy.ground import (
     SECOND_SITE,
     Sides,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def replication_steps(sides: Sides) -> tuple[str | None, list[Step]]:

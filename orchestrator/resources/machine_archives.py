@@ -308,8 +308,10 @@ def retention_words(days: int | None) -> str:
     return "off" if days is None else counted(days, "day")
 
 
-def what_retention_does(desired: DesiredMachine, archives: tuple[Archive, ...], now: dt.datetime) -> str:
-    """Which archives a change of the retention lets go, and when, in words for the plan."""
+def what_retention_does(
+    desired: DesiredMachine, archives: tuple[Archive, ...], now: dt.datetime, *, before: int | None
+) -> str:
+    """Which archives a change of the retention lets go, and when, in words for the plan. As :func:`archives_going`."""
     if not archives:
         if desired.backup_days is None:
             return "no archive is there"
@@ -322,7 +324,7 @@ def what_retention_does(desired: DesiredMachine, archives: tuple[Archive, ...], 
         return (
             f"no new ones; the {len(judged)} archives that are there run out their days, the last on {last}"
         )
-    going = archives_going(desired, archives, now)
+    going = archives_going(desired, archives, now, before=before)
     if not going:
         return (
             "the 1 archive stays" if len(judged) == 1 else f"none of the {len(judged)} archives goes tonight"
@@ -333,10 +335,27 @@ def what_retention_does(desired: DesiredMachine, archives: tuple[Archive, ...], 
     return f"{len(going)} of {len(judged)} {goes} tonight: {first} to {last_one}, {size:.1f} GiB"
 
 
-def archives_going(desired: DesiredMachine, archives: tuple[Archive, ...], now: dt.datetime) -> list[Archive]:
-    """The archives that go tonight, the oldest first, if they are kept as the file says now."""
+def archives_going(
+    desired: DesiredMachine, archives: tuple[Archive, ...], now: dt.datetime, *, before: int | None
+) -> list[Archive]:
+    """The archives that go tonight because of a change of the retention, the oldest first.
+
+    Those whose days are over by the retention of before go in any case: nobody loses them by the change.
+
+    Args:
+        desired: the machine, with its new retention.
+        archives: all of it.
+        now: the time, aware.
+        before: the retention that is in force until the change, calendar days; None if its backup was off.
+    """
     judged = verdicts(archives, now, days=desired.backup_days, in_file=True)
-    return [verdict.archive for verdict in judged if verdict.goes]
+    anyway = {
+        verdict.archive.stored.volid
+        for verdict in verdicts(archives, now, days=before, in_file=True)
+        if verdict.goes
+    }
+    going = [verdict.archive for verdict in judged if verdict.goes]
+    return [archive for archive in going if archive.stored.volid not in anyway]
 
 
 def listed_at(state: ClusterState, names: Iterable[str]) -> list[tuple[str, str]]:

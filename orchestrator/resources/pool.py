@@ -1,0 +1,72 @@
+"""A client's pool at a site: it says in Proxmox whose a machine is, and stands before the client's first machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from orchestrator.proxmox import Need, read_pool_members, read_pools
+from orchestrator.resources.change import Change, Effect
+from orchestrator.resources.desired import pool_of
+from orchestrator.resources.kind import Call, ClientKind, Params, Step
+
+if TYPE_CHECKING:
+    from orchestrator.proxmox import Cluster, ClusterState
+    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.observed import ObservedMachine
+
+
+class PoolKind(ClientKind):
+    """The pool of a client, with its machines."""
+
+    name = "pool"
+    where = "Datacenter > Permissions > Pools"
+    needs = (
+        Need(privilege="Pool.Allocate", path="/pool", features=("clients' pools", "freeze and thaw")),
+        Need(privilege="Pool.Audit", path="/pool", features=("seeing whose a machine is", "seeing a freeze")),
+    )
+
+    def steps(self, client: str, state: ClusterState) -> list[Step]:
+        """What makes it, where it is not there."""
+        pool = pool_of(client)
+        if pool in state.pools:
+            return []
+        params: Params = {"poolid": pool, "comment": f"client {client}"}
+        call = Call(action="create pool", method="POST", path="/pools", params=params)
+        change = Change(effect=Effect.CREATE, what=self.name, thing=self.name, part=pool, after=pool)
+        return [Step(change=change, calls=(call,))]
+
+    def look(self, cluster: Cluster, state: ClusterState) -> ClusterState:
+        """The pools as they are now: one call."""
+        return replace(state, pools=frozenset(read_pools(cluster)))
+
+    def joining(self, desired: DesiredMachine, observed: ObservedMachine) -> Change | None:
+        """The change that puts a machine into its client's pool; a refusal if it sits in another."""
+        wanted, pool = pool_of(desired.client), observed.summary.pool
+        if pool == wanted:
+            return None
+        if pool is None:
+            return Change(effect=Effect.UPDATE, what=self.name, after=wanted, drift=True)
+        return Change(
+            effect=Effect.REFUSED,
+            what=self.name,
+            before=pool,
+            after=wanted,
+            drift=True,
+            why=f"somebody moved the machine to the pool {pool}: move it back in Proxmox, or ask who needs it there",
+        )
+
+    def join(self, cluster: Cluster, desired: DesiredMachine, observed: ObservedMachine) -> Sequence[Call]:
+        """What puts a machine into its client's pool, if it is in none.
+
+        The cluster's list may lack the pool of a machine made seconds ago, and nothing joins a pool twice.
+        """
+        pool, vmid = pool_of(desired.client), observed.summary.vmid
+        if observed.summary.pool is not None or vmid in read_pool_members(cluster, pool):
+            return ()
+        call = Call(action="join pool", method="PUT", path="/pools", params={"poolid": pool, "vms": vmid})
+        return (call,)
+
+
+POOL = PoolKind()
