@@ -24,6 +24,7 @@ app = typer.Typer(
             "updates": Place("updates:updates", "Show due updates, held-back machines and average delays."),
             "request": Place("request:app", "Register clients' requests, list and close them."),
             "show": Place("show:show", "Show machines as they are, with their latest history."),
+            "report": Place("report:report", "Write a client's monthly report (HTML, PDF)."),
             "alarms": Place("alarms:app", "Receive alarms, list and acknowledge them, record actions."),
             "figures": Place("figures:figures", "Show graphs of a machine: vCPU, RAM, disks, network."),
             "watch": Place("watch:watch", "Observe which machines run, and record it."),
@@ -44,6 +45,9 @@ app = typer.Typer(
             "completion": Place("completion:completion", "Print a shell completion script."),
             "import": Place(
                 "taking_over:import_", "Describe existing machines in a file, to take them over."
+            ),
+            "taking-over": Place(
+                "taking_over_state:taking_over", "Show how far a taking over is, or record it (article 4.2)."
             ),
             "restart": Place("restart:restart", "Restart a machine on the client's request (article 3.2)."),
             "snapshot": Place("snapshot:app", "Take, list, delete and roll back snapshots of a machine."),

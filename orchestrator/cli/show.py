@@ -12,9 +12,10 @@ from orchestrator.cli.progress import EVENTS
 from orchestrator.contract.calendar import paris_time
 from orchestrator.guests.rules import describe_changes, policy_from_data
 from orchestrator.operations import show as operation
+from orchestrator.planning.taking_over import taking_words
 from orchestrator.proxmox import parse_disk
 from orchestrator.resources.attributes import ATTRIBUTES
-from orchestrator.resources.backup import retention_words
+from orchestrator.resources.machine_archives import retention_words
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.snapshot import expires_at, owned
@@ -35,7 +36,9 @@ def show(
     seen = operation.show(target, inventory, history, EVENTS)
     out = session.console()
     for machine in seen.machines:
-        _print(machine, seen.entries)
+        _print(machine, seen.entries, seen.data_centres.get((machine.site, machine.summary.vmid), ""))
+    if seen.taking is not None:
+        out.print(taking_words(seen.taking), markup=False)
     for item in seen.seeming:
         out.print(f"not touched: {item.subject}, {item.site}: {item.reason}", style="red")
     for text in seen.unread:
@@ -50,13 +53,18 @@ def show(
         raise typer.Exit(1)
 
 
-def _print(machine: ObservedMachine, entries: Mapping[tuple[str, str], list[Entry]]) -> None:
+def _print(
+    machine: ObservedMachine, entries: Mapping[tuple[str, str], list[Entry]], data_centre: str
+) -> None:
     mark = machine.mark
     assert mark is not None  # noqa: S101  (only ours are shown)
     out = session.console()
     out.print(f"{mark.client}/{mark.machine}", style="bold", end="")
     out.print(f"   contract {mark.contract}   {mark.offer}")
-    for name, value in _facts(machine):
+    facts = _facts(machine)
+    if data_centre:
+        facts.insert(2, ("located", data_centre))
+    for name, value in facts:
         out.print(f"  {name:<10} {value}")
     for index, entry in enumerate(entries.get((mark.client, mark.machine), ())):
         label = "history" if index == 0 else ""

@@ -10,7 +10,9 @@ from orchestrator.nightly.backup_step import BackupLineStep, BackupsAfterUpdates
 from orchestrator.nightly.clock_step import ClockAgainStep, ClockStep
 from orchestrator.nightly.contract_running import StillRunningStep
 from orchestrator.nightly.contract_step import ContractStep
+from orchestrator.nightly.contract_takings import TakingStep
 from orchestrator.nightly.drift_step import DriftInsideStep, DriftStep
+from orchestrator.nightly.ending_step import EndingStep
 from orchestrator.nightly.inspection_step import InspectionStep
 from orchestrator.nightly.machine_step import MachineStep
 from orchestrator.nightly.missing import UnreadMachineStep
@@ -43,6 +45,7 @@ STEPS: tuple[type[Step], ...] = (
     ForeignSnapshotStep,
     ContractStep,
     StillRunningStep,
+    TakingStep,
     BackupLineStep,
     InspectionStep,
     DriftInsideStep,
@@ -51,6 +54,7 @@ STEPS: tuple[type[Step], ...] = (
     ForeignArchiveStep,
     UnreadMachineStep,
     WaitingSnapshotStep,
+    EndingStep,
 )
 """The work. Each decides once, before the first begins; one that stands here twice runs twice."""
 
@@ -59,6 +63,8 @@ REPORT: tuple[type[Step], ...] = (
     StorageStep,
     StillRunningStep,
     ContractStep,
+    TakingStep,
+    EndingStep,
     UpdateStep,
     InspectionStep,
     RestoreTestStep,

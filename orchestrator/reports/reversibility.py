@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from orchestrator.resources.attributes import memory_of, vcpus_of
 from orchestrator.shown import quoted
 
 if TYPE_CHECKING:
+    from orchestrator.history.declared import Approval
     from orchestrator.resources.observed import ObservedMachine
 
 
@@ -56,6 +57,7 @@ class Reversibility:
         user: whom its keys let in.
         sources: the networks that SSH is open to; empty: none, or no key is registered.
         machines: every one that holds its data, those that left the file too.
+        approval: the client's, as it is recorded; None if none is.
         moment: when it is drawn up, aware.
     """
 
@@ -66,6 +68,7 @@ class Reversibility:
     user: str
     sources: tuple[str, ...]
     machines: tuple[HostedMachine, ...]
+    approval: Approval | None
     moment: dt.datetime
 
 
@@ -103,8 +106,18 @@ def check_reversibility(life: ContractLife, moment: dt.datetime) -> dt.date:
     return life.last_day
 
 
-def hosted(machines: Iterable[ObservedMachine], client: str) -> tuple[HostedMachine, ...]:
-    """A client's machines with all their disks, as the hypervisors have them: those of its marks, by name."""
+def hosted(
+    machines: Iterable[ObservedMachine],
+    client: str,
+    data_centre_of: Callable[[str, str], str] = lambda _site, _node: "",
+) -> tuple[HostedMachine, ...]:
+    """A client's machines with all their disks, as the hypervisors have them: those of its marks, by name.
+
+    Args:
+        machines: of all clients.
+        client: whose.
+        data_centre_of: the data centre of a site's node, as clients are told; empty if it is not named.
+    """
     found = []
     for machine in machines:
         mark = machine.mark
@@ -114,7 +127,9 @@ def hosted(machines: Iterable[ObservedMachine], client: str) -> tuple[HostedMach
         found.append(
             HostedMachine(
                 name=mark.machine,
-                site=machine.site,
+                site=", ".join(
+                    filter(None, (machine.site, data_centre_of(machine.site, machine.summary.node)))
+                ),
                 vcpus=vcpus_of(machine.config),
                 memory=memory_of(machine.config),
                 address=str(machine.address or ""),
@@ -169,7 +184,17 @@ def _facts(plan: Reversibility, last_day: dt.date, speech: Speech) -> list[tuple
         (words.working_days_left, speech.number(life.days_left(plan.moment))),
         (words.erased_from, speech.day(last_day + dt.timedelta(days=1))),
         (words.hosted_volume, speech.size(_volume(plan.machines))),
+        (words.plan_approval, approval_words(plan.approval, speech)),
     ]
+
+
+def approval_words(approval: Approval | None, speech: Speech) -> str:
+    """Who approved the plan for the client, when and by which letter; or that nobody did."""
+    words = speech.words
+    if approval is None:
+        return words.not_approved
+    day, reference = speech.day(approval.day), approval.reference or words.nothing
+    return words.approved_by.format(name=approval.by, day=day, reference=reference)
 
 
 def _parts(plan: Reversibility, speech: Speech) -> list[Part]:
@@ -249,9 +274,12 @@ def _signatures(plan: Reversibility, speech: Speech) -> tuple[Table, ...]:
         words.signature,
     )
     blank = (Cell(""), Cell(""), Cell(""))
+    signed = blank
+    if (approval := plan.approval) is not None:
+        signed = (Cell(approval.by), Cell(speech.day(approval.day)), Cell(approval.reference or ""))
     rows = [
         (Cell(words.the_provider), *blank),
-        (Cell(words.the_client.format(client=plan.client)), *blank),
+        (Cell(words.the_client.format(client=plan.client)), *signed),
     ]
     return table_of(words.plan_approval, columns, rows)
 

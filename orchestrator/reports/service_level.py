@@ -269,7 +269,7 @@ class _Told:
             state = words.credit_open
             if request is not None:
                 day = self.speech.short_day(day_in_paris(request.said.came))
-                state = words.credit_requested.format(day=day, number=request.number)
+                state = words.credit_requested.format(day=day, number=request.first.number)
         return (
             Cell(self.name(service)),
             Cell(words.credit_of.format(percent=percent)),
@@ -312,6 +312,11 @@ class _Told:
         words = self.words
         numbers = ", ".join(str(item.number) for item in self.month.unreadable)
         return [Part(title=words.unreadable_part, paragraphs=(f"{words.unreadable_said} {numbers}",))]
+
+
+def service_level_parts(month: ClientMonth, language: Language) -> list[Part]:
+    """The parts of the report, for a report that holds more."""
+    return _Told(month, language).parts()
 
 
 def render_service_level(month: ClientMonth, *, language: Language = "fr") -> str:

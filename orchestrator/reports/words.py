@@ -515,11 +515,49 @@ class Words:
         fr="« orchestrator apply --only CLIENT » l’arrête. Elle est sauvegardée tant qu’elle fonctionne.",
         en="“orchestrator apply --only CLIENT” stops it. It is backed up as long as it runs.",
     )
+    ends_soon = Text(fr="Échéances des trente prochains jours", en="Ends within thirty days")
+    ending_what = Text(fr="Échéance", en="What ends")
+    ending_name = Text(fr="Nom ou référence", en="Name or reference")
+    ending_certificate = Text(fr="certificat de l’API", en="certificate of the API")
+    ending_licence = Text(fr="licence", en="licence")
+    ending_quote = Text(fr="devis", en="quote")
+    ending_contract = Text(fr="contrat", en="contract")
+    days_left = Text(fr="Jours restants", en="Days left")
     end_failed = Text(fr="Fin de contrat", en="End of contract")
     end_failed_remedy = Text(
         fr="Lever la cause ; la nuit suivante reprend. Rien n’est effacé hors des conditions de l’article 10.",
         en="Fix the cause; the next night continues. Data is deleted only under the conditions of article 10.",
     )
+
+    # Takings over (article 4.2)
+    takings = Text(fr="Prises d’empreinte (art. 4.2)", en="Takings over (art. 4.2)")
+    gaps = Text(fr="Écarts", en="Gaps")
+    no_gaps = Text(fr="aucun", en="none")
+    gaps_not_notified = Counted(
+        fr=("{n} écart, à notifier", "{n} écarts, à notifier"),
+        en=("{n} gap, to be notified", "{n} gaps, to be notified"),
+    )
+    gaps_notified = Text(
+        fr="notifiés le {day} par {who} ({reference})", en="notified on {day} by {who} ({reference})"
+    )
+    gaps_corrected = Text(
+        fr="corrigés le {day}, constaté par {who} ({reference})",
+        en="corrected on {day}, recorded by {who} ({reference})",
+    )
+    gaps_impossible = Text(
+        fr="non corrigés : Service impossible depuis le {day}, {who} ({reference})",
+        en="not corrected: the service cannot be provided since {day}, {who} ({reference})",
+    )
+    missing_documents = Text(fr="Documents manquants", en="Missing documents")
+    document_operations_manual = Text(fr="documentation d’exploitation", en="operations manual")
+    document_application_configuration = Text(
+        fr="configuration des applications", en="application configuration"
+    )
+    document_specifics = Text(fr="spécificités de l’installation", en="specifics of the installation")
+    document_security_level = Text(fr="niveau de sécurité", en="level of security")
+    document_architecture = Text(fr="dossier d’architecture", en="architecture")
+    probation_until = Text(fr="Phase probatoire jusqu’au", en="Probation until")
+    service_level_from = Text(fr="SLA à partir du", en="Service level from")
 
     # The reversibility plan (article 10)
     plan_title = Text(
@@ -601,6 +639,12 @@ class Words:
         "snapshots and backups. Nothing brings them back afterwards.",
     )
     plan_approval = Text(fr="Validation", en="Approval")
+    not_approved = Text(fr="pas encore validé par le Client", en="not approved by the client yet")
+    approved_by = Text(
+        fr="validé par {name} le {day}, référence {reference}",
+        en="approved by {name} on {day}, reference {reference}",
+    )
+    reversibility_plan = Text(fr="Plan de réversibilité", en="Reversibility plan")
     party = Text(fr="Partie", en="Party")
     the_provider = Text(fr="Le Prestataire", en="The provider")
     the_client = Text(fr="Le Client ({client})", en="The client ({client})")
