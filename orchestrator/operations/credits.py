@@ -266,7 +266,7 @@ def _issue(
         item.number < made.number and item.number not in known and item.said.machines == said.machines
         for item in others
     ):
-        withdraw(history, made.number, kinds=(Credit,), who=operator(), why="issued at the same time", at=now)
+        withdraw(history, made.number, who=operator(), why="issued at the same time", at=now)
         raise RequestRefused(
             f"somebody else issued a credit of {found.client}/{service.machine} at the same time, so this one was "
             "withdrawn: see `orchestrator credit list`, and try again if it is still due"
