@@ -32,8 +32,8 @@ from orchestrator.nightly.night_run import carry_out, plan_night
 from orchestrator.nightly.retention_step import RetentionLine
 from orchestrator.nightly.schedule import Job, lower_bound
 from orchestrator.proxmox import Cluster, Patience
-from orchestrator.resources.backup import ArchiveMark, archive_notes
 from orchestrator.resources.desired import desired_machines, pool_of
+from orchestrator.resources.machine_archives import ArchiveMark, archive_notes
 from orchestrator.resources.notes import read_mark, write_mark
 from orchestrator.sites import load_provider
 from orchestrator.subscriptions import load

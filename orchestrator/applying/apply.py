@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,7 +41,10 @@ _WORKERS = 32
 """Machines at a time. Most of a worker's time is waiting; what Proxmox is asked for is limited elsewhere."""
 
 
-@dataclass(frozen=True, kw_only=True)
+Result = Literal["done", "partly", "failed", "refused", "interrupted"]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How one machine's part of the run ended.
 
@@ -53,7 +56,7 @@ class Outcome:
 
     client: str
     machine: str
-    result: Literal["done", "partly", "failed", "refused", "interrupted"]
+    result: Result
     message: str = ""
 
 
@@ -108,9 +111,7 @@ def apply_plan(
     begun = _announce(todo, plan, journal)
     barred = reserve_addresses(todo, clusters, observed, locks) if locks else {}
     missing = bring_clients(plan, [machine for machine in todo if machine.key not in barred], around)
-    outcomes = [_unreferenced(machine) for machine in plan.machines if machine.lacks_reference]
-    outcomes += [_refusal(machine) for machine in plan.machines if machine.refused]
-    outcomes += [unable for machine in plan.machines for unable in _unable(machine)]
+    outcomes = [outcome for machine in plan.machines for outcome in _refused(machine)]
     waiting: list[Waiting] = []
     if todo:
         with ThreadPoolExecutor(min(_WORKERS, len(todo)), thread_name_prefix="machine") as pool:
@@ -184,15 +185,20 @@ def _close(begun: dict[tuple[str, str], _Begun], outcomes: list[Outcome], journa
             )
 
 
-def _unreferenced(machine: MachinePlan) -> Outcome:
-    held = machine.intervention
-    assert held is not None  # noqa: S101  (it lacks a reference)
-    return Outcome(
-        client=machine.client,
-        machine=machine.machine,
-        result="refused",
-        message="; ".join(_needs(held.change_class, needed) for needed in held.lacks),
-    )
+def _refused(machine: MachinePlan) -> Iterator[Outcome]:
+    """What of a machine is not done as planned: all of it, or by themselves what it is unable to get."""
+    if machine.lacks_reference:
+        held = machine.intervention
+        assert held is not None  # noqa: S101  (it lacks a reference)
+        message = "; ".join(_needs(held.change_class, needed) for needed in held.lacks)
+        yield Outcome(*machine.key, "refused", message)
+    if machine.refused:
+        change = next(change for change in machine.changes if change.effect is Effect.REFUSED)
+        yield Outcome(*machine.key, "refused", f"{change.what}: {change.why}")
+        return
+    for change in machine.changes:
+        if change.effect is Effect.UNABLE:
+            yield Outcome(*machine.key, "refused", f"{change.what}: {change.why}")
 
 
 def _needs(change_class: ChangeClass, needed: Needed) -> str:
@@ -210,29 +216,6 @@ def _needs(change_class: ChangeClass, needed: Needed) -> str:
         f"a {change_class} change needs a quote accepted before (art. 3.8.4): put the accepted quote into the file, "
         "contract.quotes"
     )
-
-
-def _refusal(machine: MachinePlan) -> Outcome:
-    change = next(change for change in machine.changes if change.effect is Effect.REFUSED)
-    return Outcome(
-        client=machine.client,
-        machine=machine.machine,
-        result="refused",
-        message=f"{change.what}: {change.why}",
-    )
-
-
-def _unable(machine: MachinePlan) -> list[Outcome]:
-    return [
-        Outcome(
-            client=machine.client,
-            machine=machine.machine,
-            result="refused",
-            message=f"{change.what}: {change.why}",
-        )
-        for change in machine.changes
-        if change.effect is Effect.UNABLE and not machine.refused
-    ]
 
 
 def _hypervisor_part(
@@ -258,25 +241,23 @@ def _hypervisor_part(
     if machine.desired and effects & {*_INSIDE, Effect.START, Effect.RESTART}:
         return Waiting(work=work, desired=machine.desired, observed=observed, inside=bool(effects & _INSIDE))
     around.journal.show(machine.client, machine.machine, "done")
-    return Outcome(client=machine.client, machine=machine.machine, result="done")
+    return Outcome(*machine.key, "done")
 
 
 def _failed(machine: MachinePlan, around: Surroundings, message: str) -> Outcome:
     around.journal.show(machine.client, machine.machine, f"failed: {message}")
-    return Outcome(client=machine.client, machine=machine.machine, result="failed", message=message)
+    return Outcome(*machine.key, "failed", message)
 
 
 def _interrupted(machine: MachinePlan, around: Surroundings, message: str) -> Outcome:
     around.journal.show(machine.client, machine.machine, message)
-    return Outcome(client=machine.client, machine=machine.machine, result="interrupted", message=message)
+    return Outcome(*machine.key, "interrupted", message)
 
 
 def _left_alone(machine: Waiting) -> Outcome:
-    client, name = machine.key
     if not machine.inside:
-        return Outcome(client=client, machine=name, result="done")
-    message = "the guest was skipped, as requested: nothing in it was changed"
-    return Outcome(client=client, machine=name, result="partly", message=message)
+        return Outcome(*machine.key, "done")
+    return Outcome(*machine.key, "partly", "the guest was skipped, as requested: nothing in it was changed")
 
 
 def _guests_part(waiting: list[Waiting], ssh: SshSettings | None, boot_seconds: float) -> list[Outcome]:
@@ -291,12 +272,6 @@ def _guests_part(waiting: list[Waiting], ssh: SshSettings | None, boot_seconds: 
         show = machine.work.around.journal.show
         asked = machine.work.around.journal.stopping.asked
         show(*machine.key, f"failed: {problem}" if problem else "done")
-        outcomes.append(
-            Outcome(
-                client=machine.desired.client,
-                machine=machine.desired.name,
-                result=("interrupted" if asked else "failed") if problem else "done",
-                message=problem or "",
-            )
-        )
+        result: Result = ("interrupted" if asked else "failed") if problem else "done"
+        outcomes.append(Outcome(*machine.key, result, problem or ""))
     return outcomes

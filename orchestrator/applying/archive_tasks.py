@@ -20,7 +20,7 @@ from orchestrator.proxmox import (
     read_archives,
     where_is,
 )
-from orchestrator.resources.backup import (
+from orchestrator.resources.machine_archives import (
     Archive,
     ArchiveMark,
     RestoreTest,

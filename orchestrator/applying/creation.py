@@ -59,14 +59,14 @@ class _Clone:
         place = self._place(desired)
         with (
             self.work.around.limits.clone(
-                desired.site, desired.storage, None if place.shared else place.target
+                desired.site, desired.storage, None if place.shared else place.node
             ) as turn,
-            self.work.step("clone", image=desired.image, node=place.target) as step,
+            self.work.step("clone", image=desired.image, node=place.node) as step,
         ):
             vmid, ended = self._clone(desired, place, turn, step)
             if not ended:  # how long it takes is not known then
                 turn.end(well=None)
-        made = self._settled(vmid, place.target if ended else None)
+        made = self._settled(vmid, place.node if ended else None)
         # A clone that ended well is in its pool, whatever the list has of it yet.
         pool = pool_of(desired.client) if ended else made.summary.pool
         return replace(made, summary=replace(made.summary, pool=pool))
@@ -99,8 +99,8 @@ class _Clone:
             "full": 1,
             "storage": desired.storage,
         }
-        if place.target != template.node:
-            params["target"] = place.target
+        if place.node != template.node:
+            params["target"] = place.node
         if desired.disk_format:
             params["format"] = desired.disk_format
         mark = new_mark(desired, system_slot=place.system_slot)

@@ -19,8 +19,8 @@ from orchestrator.proxmox import (
     read_vm,
     where_is,
 )
-from orchestrator.resources.backup import read_archive_mark
 from orchestrator.resources.desired import pool_of
+from orchestrator.resources.machine_archives import read_archive_mark
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, ClusterState

@@ -45,56 +45,56 @@ def configure_guests(
         For each machine None if all went well, else the reason.
     """
     results: dict[tuple[str, str], str | None] = {}
-    targets: list[Guest] = []
+    guests: list[Guest] = []
     found: list[tuple[Waiting, Guest]] = []
     if not machines:
         return results
     with ThreadPoolExecutor(len(machines), thread_name_prefix="boot") as pool:
         booted = pool.map(lambda machine: _await_guest(machine, ssh, boot_seconds), machines)
-        for machine, (target, problem) in zip(machines, booted, strict=True):
+        for machine, (guest, problem) in zip(machines, booted, strict=True):
             results[machine.key] = problem
-            found += [(machine, target)] if target else []
+            found += [(machine, guest)] if guest else []
     known = _holders(found)
-    for machine, target in found:
-        if objection := key_objection(target.client, target.host_keys, known):
+    for machine, guest in found:
+        if objection := key_objection(guest.client, guest.host_keys, known):
             results[machine.key] = objection
         elif machine.inside:
-            targets.append(target)
+            guests.append(guest)
         else:
-            results[machine.key] = _note_host_keys(machine, target)
+            results[machine.key] = _note_host_keys(machine, guest)
     stopping = machines[0].work.around.journal.stopping
     if stopping.stops:
-        return results | {target.key: str(Interrupted()) for target in targets}
-    if not targets:
+        return results | {guest.key: str(Interrupted()) for guest in guests}
+    if not guests:
         return results
     by_key = {machine.key: machine for machine in machines}
 
     def show(key: tuple[str, str], part: str) -> None:
         by_key[key].work.around.journal.show(*key, part)
 
-    with stopping.finishing("Ansible in " + ", ".join("/".join(target.key) for target in targets)):
-        outcomes = configure_machines(targets, ssh, on_event=show)
-        for target in targets:
-            results[target.key] = _note(by_key[target.key], target, outcomes[target.key])
+    with stopping.finishing("Ansible in " + ", ".join("/".join(guest.key) for guest in guests)):
+        outcomes = configure_machines(guests, ssh, on_event=show)
+        for guest in guests:
+            results[guest.key] = _note(by_key[guest.key], guest, outcomes[guest.key])
     return results
 
 
 def _holders(found: list[tuple[Waiting, Guest]]) -> Holders:
     """Who is known by which host key: as the marks have it, and as the guests of this run have just told."""
-    sent = next((machine for machine, target in found if _entrusts(machine, target)), None)
+    sent = next((machine for machine, guest in found if _entrusts(machine, guest)), None)
     known = dict(sent.work.around.key_holders()) if sent else {}
-    for machine, target in found:
+    for machine, guest in found:
         summary = machine.observed.summary
-        for key in target.host_keys:
-            here = KeyHolder(target.client, f"VM {summary.vmid} at {machine.observed.site}")
+        for key in guest.host_keys:
+            here = KeyHolder(guest.client, f"VM {summary.vmid} at {machine.observed.site}")
             known[key] = (*known.get(key, ()), here)
     return known
 
 
-def _entrusts(machine: Waiting, target: Guest) -> bool:
+def _entrusts(machine: Waiting, guest: Guest) -> bool:
     """Whether something is sent to a guest, or a host key is trusted that its mark does not have yet."""
     mark = machine.observed.mark
-    return machine.inside or mark is None or not set(target.host_keys) <= set(mark.host_keys)
+    return machine.inside or mark is None or not set(guest.host_keys) <= set(mark.host_keys)
 
 
 def _await_guest(machine: Waiting, ssh: SshSettings, boot_seconds: float) -> tuple[Guest | None, str | None]:
@@ -111,23 +111,23 @@ def _await_guest(machine: Waiting, ssh: SshSettings, boot_seconds: float) -> tup
                     f"look at its console on {summary.node}; the machine is kept, apply again continues from here"
                 )
             around.pause(_POLL_SECONDS)
-        target = guest_of(
+        guest = guest_of(
             machine.desired,
             machine.observed,
             machine.observed.mark or new_mark(machine.desired),
             address=str(machine.work.plan.address),
             host_keys=_host_keys(machine, deadline),
         )
-        if _entrusts(machine, target) and (
-            objection := key_objection(target.client, target.host_keys, around.key_holders())
+        if _entrusts(machine, guest) and (
+            objection := key_objection(guest.client, guest.host_keys, around.key_holders())
         ):
             return None, objection
         around.journal.show(*machine.key, "wait for SSH")
         seconds = max(deadline - time.monotonic(), ssh.connect_timeout_seconds)
-        wait_for_ssh(target, ssh, seconds, pause=around.pause)
+        wait_for_ssh(guest, ssh, seconds, pause=around.pause)
     except Exception as error:  # whatever one machine stumbles over, the others go on
         return None, told(error)
-    return target, None
+    return guest, None
 
 
 def _host_keys(machine: Waiting, deadline: float) -> tuple[str, ...]:
@@ -143,16 +143,16 @@ def _host_keys(machine: Waiting, deadline: float) -> tuple[str, ...]:
             pause(_POLL_SECONDS)
 
 
-def _note_host_keys(machine: Waiting, target: Guest) -> str | None:
+def _note_host_keys(machine: Waiting, guest: Guest) -> str | None:
     """A restart can bring new host keys: cloud-init makes them anew when its settings have changed."""
     try:
-        machine.work.note(machine.observed, lambda mark: mark.with_(host_keys=target.host_keys))
+        machine.work.note(machine.observed, lambda mark: mark.with_(host_keys=guest.host_keys))
     except OrchestratorError as error:
         return str(error)
     return None
 
 
-def _note(machine: Waiting, target: Guest, outcomes: dict[str, PartOutcome]) -> str | None:
+def _note(machine: Waiting, guest: Guest, outcomes: dict[str, PartOutcome]) -> str | None:
     """Record what happened in the guest, and in the mark what is known of it now."""
     desired, journal = machine.desired, machine.work.around.journal
     problem = None
@@ -169,20 +169,20 @@ def _note(machine: Waiting, target: Guest, outcomes: dict[str, PartOutcome]) -> 
                 result="ok" if outcome.good else ("refused" if outcome.status == "refused" else "failed"),
                 message=outcome.message or outcome.status,
                 seconds=outcome.seconds,
-                details=dict(part.details(target)),
+                details=dict(part.details(guest)),
             )
             if not outcome.good:
                 problem = problem or f"{part.name}: {outcome.message}"
         good = {part for part, outcome in outcomes.items() if outcome.good}
         if good:
-            machine.work.note(machine.observed, lambda mark: _with_parts(mark, desired, target, good))
+            machine.work.note(machine.observed, lambda mark: _with_parts(mark, desired, guest, good))
     except OrchestratorError as error:
         return problem or str(error)
     return problem
 
 
-def _with_parts(mark: Mark, desired: DesiredMachine, target: Guest, good: set[str]) -> Mark:
+def _with_parts(mark: Mark, desired: DesiredMachine, guest: Guest, good: set[str]) -> Mark:
     """The mark with what was brought into the guest."""
     for kind in GUEST_KINDS:
         mark = kind.note(mark, desired) if kind.part in good else mark
-    return mark.with_(host_keys=target.host_keys) if FIREWALL in good else mark
+    return mark.with_(host_keys=guest.host_keys) if FIREWALL in good else mark

@@ -42,7 +42,7 @@ def look_into_guests(
         if machine.mark and machine.mark.ready and not machine.mark.retired and machine.running
     }
     holders = key_holders(observed.values())
-    targets: list[Guest] = []
+    guests: list[Guest] = []
     seen: dict[tuple[str, str], InsideReading] = {}
     for item in desired:
         machine = machines.get(item.key)
@@ -52,7 +52,7 @@ def look_into_guests(
             seen[item.key] = InsideReading(problem=f"{item.client}/{item.name}: {objection}")
             continue
         try:
-            targets.append(
+            guests.append(
                 guest_of(
                     item,
                     machine,
@@ -63,4 +63,4 @@ def look_into_guests(
             )
         except ValueError as error:  # one machine's damaged mark or settings are that machine's alone
             seen[item.key] = InsideReading(problem=f"{item.client}/{item.name}: {error}")
-    return seen | look_into_machines(targets, ssh, refresh=refresh, run_seconds=run_seconds)
+    return seen | look_into_machines(guests, ssh, refresh=refresh, run_seconds=run_seconds)

@@ -80,7 +80,7 @@ class Updatable:
         """Since when and why it is held back from automatic updates; None if it is not."""
         return self.mark.update if self.mark.update is not None and self.mark.update.state == "held" else None
 
-    def target(self) -> Guest:
+    def guest(self) -> Guest:
         """The guest, with the host keys that were learnt when it was last applied."""
         address = str(self.observed.address)
         return guest_of(

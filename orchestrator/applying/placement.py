@@ -41,21 +41,21 @@ class Placement:
         memory = desired.file.memory * 1024 * 1024
 
         def load(place: Place) -> tuple[bool, int, float, str, bool, int]:
-            total = promised[place.target] + self._placed[desired.site, place.target]
-            has = max(nodes[place.target].maxmem, 1)
+            total = promised[place.node] + self._placed[desired.site, place.node]
+            has = max(nodes[place.node].maxmem, 1)
             return (
                 total + memory > has,
-                self._beside(desired, state, place.target),
+                self._beside(desired, state, place.node),
                 total / has,
-                place.target,
-                place.template.node != place.target,
+                place.node,
+                place.template.node != place.node,
                 place.template.vmid,
             )
 
         with self._guard:
             best = min(found, key=load)
-            self._placed[desired.site, best.target] += memory
-            self._nodes[desired.key] = best.target
+            self._placed[desired.site, best.node] += memory
+            self._nodes[desired.key] = best.node
         return best
 
     def _beside(self, desired: DesiredMachine, state: ClusterState, node: str) -> int:

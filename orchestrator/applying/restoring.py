@@ -34,7 +34,7 @@ from orchestrator.resources.desired import pool_of
 if TYPE_CHECKING:
     from orchestrator.applying.journal import Journal, Step
     from orchestrator.proxmox import Cluster, ClusterState
-    from orchestrator.resources.backup import Archive
+    from orchestrator.resources.machine_archives import Archive
 
 _RESTORE_SECONDS = 24 * 3600.0
 _NIC = re.compile(r"net\d+")

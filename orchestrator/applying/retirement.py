@@ -10,8 +10,8 @@ from orchestrator.applying.machine_work import MachineWork
 from orchestrator.applying.stopped import Stopped
 from orchestrator.contract.calendar import day_in_paris
 from orchestrator.errors import Reason
-from orchestrator.resources.backup import ArchiveMark
 from orchestrator.resources.desired import OWNER_TAG, RETIRED_TAG, pool_of
+from orchestrator.resources.machine_archives import ArchiveMark
 from orchestrator.resources.observed import ObservedMachine
 
 

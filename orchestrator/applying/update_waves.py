@@ -130,7 +130,7 @@ class UpdateRun:
                 {}
                 if interrupted
                 else install_updates(
-                    [update.machine.target() for update in begun],
+                    [update.machine.guest() for update in begun],
                     orders,
                     self.terms.ssh,
                     on_event=lambda key, step: self.terms.journal.show(*key, step),

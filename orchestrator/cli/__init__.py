@@ -46,6 +46,9 @@ app = typer.Typer(
             "import": Place(
                 "taking_over:import_", "Describe existing machines in a file, to take them over."
             ),
+            "taking-over": Place(
+                "taking_over_state:taking_over", "Show how far a taking over is, or record it (article 4.2)."
+            ),
             "restart": Place("restart:restart", "Restart a machine on the client's request (article 3.2)."),
             "snapshot": Place("snapshot:app", "Take, list, delete and roll back snapshots of a machine."),
             "service-level": Place(

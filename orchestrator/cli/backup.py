@@ -14,7 +14,7 @@ from orchestrator.cli.shared_options import BootTimeout, Files, Reason, Target
 from orchestrator.contract.calendar import paris_time
 
 if TYPE_CHECKING:
-    from orchestrator.resources.backup import Archive
+    from orchestrator.resources.machine_archives import Archive
 
 app = typer.Typer(no_args_is_help=True, help="Make, list, verify and restore backups.")
 
@@ -43,11 +43,11 @@ def now(
 
     A running machine keeps running.
     """
-    from orchestrator.operations import backup  # not for `--help`
+    from orchestrator.operations import backup_on_demand  # not for `--help`
     from orchestrator.operations.named_machine import MachineRequest
 
     request = MachineRequest(target=target, inventory=inventory, reason=reason, history=history)
-    made = backup.now(request, EVENTS)
+    made = backup_on_demand.now(request, EVENTS)
     session.console().print(f"{made.stored.volid}   {made.stored.size / _GIB:.2f} GiB")
 
 
@@ -64,8 +64,8 @@ def verify(
 
     The copy has no network; it is inspected, then erased.
     """
-    from orchestrator.operations import backup
-    from orchestrator.operations.backup import VerifyRequest
+    from orchestrator.operations import backup_on_demand
+    from orchestrator.operations.backup_on_demand import VerifyRequest
 
     request = VerifyRequest(
         target=target,
@@ -75,7 +75,7 @@ def verify(
         volid=archive,
         boot_seconds=boot_timeout,
     )
-    tested = backup.verify(request, EVENTS)
+    tested = backup_on_demand.verify(request, EVENTS)
     session.end_if(tested.interrupted)
     line = tested.line
     if not tested.sound:

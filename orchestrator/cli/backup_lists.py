@@ -15,8 +15,8 @@ from orchestrator.counting import counted
 
 if TYPE_CHECKING:
     from orchestrator.contract.retention import Verdict
-    from orchestrator.operations.backup import Kept
-    from orchestrator.resources.backup import Archive
+    from orchestrator.operations.backup_on_demand import Kept
+    from orchestrator.resources.machine_archives import Archive
 
 _GIB = 1024**3
 
@@ -32,9 +32,9 @@ def list_archives(
     format: Format = session.OutputFormat.TEXT,
 ) -> None:
     """List archives, their expiry and restore test results."""
-    from orchestrator.operations import backup  # not for `--help`
+    from orchestrator.operations import backup_on_demand  # not for `--help`
 
-    found = backup.listed(target, inventory, EVENTS)
+    found = backup_on_demand.listed(target, inventory, EVENTS)
     if format is session.OutputFormat.JSON:
         session.echo_json(json.dumps([_document(item) for item in found.kept], indent=2, default=str))
     else:
@@ -65,9 +65,9 @@ def show_volume(
 
     Article 3.5.
     """
-    from orchestrator.operations import backup
+    from orchestrator.operations import backup_on_demand
 
-    found = backup.listed(target, inventory, EVENTS)
+    found = backup_on_demand.listed(target, inventory, EVENTS)
     clients: dict[str, int] = {}
     for item in found.kept:
         clients[item.client] = clients.get(item.client, 0) + item.size

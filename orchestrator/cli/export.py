@@ -18,6 +18,13 @@ def export(
         list[Path] | None,
         typer.Option("--files", help="Subscription files or folders.  [default: ./subscriptions]"),
     ] = None,
+    quote: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REFERENCE",
+            help="The accepted quote of the file (article 10).  [default: any that covers the machine]",
+        ),
+    ] = None,
     inventory: session.Inventory = None,
     reason: Annotated[str, typer.Option(help="Why: recorded in the history.")] = "export of disks on request",
     history: session.HistoryPath = None,
@@ -35,6 +42,7 @@ def export(
         folder=to,
         inventory=inventory,
         files=tuple(files or ()),
+        quote=quote,
         reason=reason,
         history=history,
     )

@@ -11,6 +11,7 @@ import typer
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
 from orchestrator.cli.shared_options import Files
+from orchestrator.shown import visible
 
 
 class DocumentFormat(StrEnum):
@@ -29,16 +30,46 @@ def reversibility(
         Path | None,
         typer.Option(metavar="FILE", help="Write this file, whole or not at all, instead of printing."),
     ] = None,
+    approved_by: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Record instead that NAME approved the plan for the client."),
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="With --approved-by: the letter or message that says so.")
+    ] = None,
+    approved_on: Annotated[
+        str | None, typer.Option(metavar="DATE", help="With --approved-by: the day.  [default: today]")
+    ] = None,
     inventory: session.Inventory = None,
+    history: session.HistoryPath = None,
 ) -> None:
-    """Write a client's reversibility plan (article 10).
+    """Write a client's reversibility plan (article 10), or record its approval.
 
     It names the days, the machines and their disks, how to copy them, and what happens afterwards. Refused before the
     contract is ended, in default of payment, and once the thirty working days are over. Changes nothing.
     """
     from orchestrator.operations import reversibility as operation  # not for `--help`
-    from orchestrator.operations.reversibility import ReversibilityRequest
+    from orchestrator.operations.reversibility import ApprovalRequest, ReversibilityRequest
 
+    if approved_by is None and (reference or approved_on):
+        session.fail("--reference and --approved-on go with --approved-by: who approved the plan")
+    if approved_by is not None:
+        recorded = operation.approve(
+            ApprovalRequest(
+                client=client,
+                by=approved_by,
+                reference=reference,
+                day=approved_on,
+                inventory=inventory,
+                files=tuple(files or ()),
+                history=history,
+            ),
+            EVENTS,
+        )
+        said = recorded.said
+        words = f"approved by {said.by} on {said.day} ({said.reference}): recorded as {recorded.number}"
+        session.console().print(visible(f"the reversibility plan of {client} was {words}"), markup=False)
+        return
     request = ReversibilityRequest(
         client=client,
         inventory=inventory,
@@ -46,10 +77,11 @@ def reversibility(
         language=language.value,
         form=_FORMS[format],
         output=out,
+        history=history,
     )
-    said = operation.reversibility(request, EVENTS)
+    text = operation.reversibility(request, EVENTS)
     if out is None:
-        session.echo(said)
+        session.echo(text)
     else:
         session.console().print(f"{out} written")
 

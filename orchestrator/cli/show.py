@@ -12,9 +12,10 @@ from orchestrator.cli.progress import EVENTS
 from orchestrator.contract.calendar import paris_time
 from orchestrator.guests.rules import describe_changes, policy_from_data
 from orchestrator.operations import show as operation
+from orchestrator.planning.taking_over import taking_words
 from orchestrator.proxmox import parse_disk
 from orchestrator.resources.attributes import ATTRIBUTES
-from orchestrator.resources.backup import retention_words
+from orchestrator.resources.machine_archives import retention_words
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.snapshot import expires_at, owned
@@ -36,6 +37,8 @@ def show(
     out = session.console()
     for machine in seen.machines:
         _print(machine, seen.entries)
+    if seen.taking is not None:
+        out.print(taking_words(seen.taking), markup=False)
     for item in seen.seeming:
         out.print(f"not touched: {item.subject}, {item.site}: {item.reason}", style="red")
     for text in seen.unread:

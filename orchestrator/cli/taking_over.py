@@ -15,6 +15,10 @@ from orchestrator.cli.progress import EVENTS
 if TYPE_CHECKING:
     from orchestrator.planning.gaps import Gap
 
+_NEXT = {
+    "fr": "À notifier au Client ; puis : orchestrator taking-over {client} --state notified --reference LETTRE",
+    "en": "Notify the client; then: orchestrator taking-over {client} --state notified --reference LETTER",
+}
 _TEXTS = {
     "fr": ("Écarts avec les bonnes pratiques", "aucun écart visible dans la configuration", "à faire"),
     "en": ("Gaps against good practice", "no gap that the configuration shows", "to do"),
@@ -72,10 +76,12 @@ def import_(
         history=history,
     )
     taken = take_over(request, EVENTS)
-    _report(taken.file, taken.gaps, language.value, format)
+    _report(client, taken.file, taken.gaps, language.value, format)
 
 
-def _report(path: Path, gaps: Mapping[str, list[Gap]], language: str, format: session.OutputFormat) -> None:
+def _report(
+    client: str, path: Path, gaps: Mapping[str, list[Gap]], language: str, format: session.OutputFormat
+) -> None:
     chosen: Literal["fr", "en"] = "fr" if language == "fr" else "en"
     if format is session.OutputFormat.JSON:
         found = {
@@ -94,3 +100,4 @@ def _report(path: Path, gaps: Mapping[str, list[Gap]], language: str, format: se
         out.print(f"  {name}" + ("" if items else f"   {none}"))
         for gap in items:
             out.print(f"    - {gap.found[chosen]}; {to_do} : {gap.remedy[chosen]}")
+    out.print(_NEXT[chosen].format(client=client), markup=False)

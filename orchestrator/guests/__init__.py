@@ -33,59 +33,27 @@ if TYPE_CHECKING:
     )
     from orchestrator.guests.trust import known_hosts_line, learn_host_keys
 
-__all__ = [
-    "FirewallPolicy",
-    "Guest",
-    "GuestUnreachable",
-    "HostKeyMismatch",
-    "InventoryHost",
-    "LoginRefused",
-    "PartOutcome",
-    "SshSettings",
-    "admits_ssh_from",
-    "configure_machines",
-    "describe_changes",
-    "digest",
-    "dynamic_inventory",
-    "known_hosts_line",
-    "learn_host_keys",
-    "look_into_machines",
-    "policy_from_data",
-    "policy_of",
-    "policy_to_data",
-    "render",
-    "set_clock",
-    "source_address_seen",
-    "wait_for_ssh",
-    "write_known_hosts",
-]
 
-_HOMES = {
-    "PartOutcome": "outcome",
-    "FirewallPolicy": "rules",
-    "Guest": "guest",
-    "GuestUnreachable": "ssh",
-    "HostKeyMismatch": "ssh",
-    "InventoryHost": "inventory",
-    "LoginRefused": "ssh",
-    "SshSettings": "guest",
-    "admits_ssh_from": "rules",
-    "configure_machines": "machines",
-    "look_into_machines": "machines",
-    "describe_changes": "rules",
-    "digest": "rules",
-    "dynamic_inventory": "inventory",
-    "known_hosts_line": "trust",
-    "learn_host_keys": "trust",
-    "policy_from_data": "rules",
-    "policy_of": "rules",
-    "policy_to_data": "rules",
-    "render": "rules",
-    "set_clock": "clock",
-    "source_address_seen": "ssh",
-    "wait_for_ssh": "ssh",
-    "write_known_hosts": "inventory",
+_NAMES = {
+    "outcome": ("PartOutcome",),
+    "rules": (
+        "FirewallPolicy",
+        "admits_ssh_from",
+        "describe_changes",
+        "digest",
+        "policy_from_data",
+        "policy_of",
+        "policy_to_data",
+        "render",
+    ),
+    "guest": ("Guest", "SshSettings"),
+    "ssh": ("GuestUnreachable", "HostKeyMismatch", "LoginRefused", "source_address_seen", "wait_for_ssh"),
+    "inventory": ("InventoryHost", "dynamic_inventory", "write_known_hosts"),
+    "machines": ("configure_machines", "look_into_machines"),
+    "trust": ("known_hosts_line", "learn_host_keys"),
+    "clock": ("set_clock",),
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:

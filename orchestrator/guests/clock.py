@@ -14,7 +14,7 @@ _TOLERANCE_SECONDS = 2.0
 _MEASURED_SECONDS = 3.0
 
 
-def set_clock(target: Guest, ssh: SshSettings) -> float:
+def set_clock(guest: Guest, ssh: SshSettings) -> float:
     """Set a guest's clock to ours if they differ by more than two seconds.
 
     Returns:
@@ -23,42 +23,42 @@ def set_clock(target: Guest, ssh: SshSettings) -> float:
     Raises:
         GuestUnreachable: it cannot be reached, or its clock could not be set.
     """
-    with connected(target, ssh) as connection:
-        behind = time.time() - _reading(connection.run("date +%s", ssh.connect_timeout_seconds), target)
+    with connected(guest, ssh) as connection:
+        behind = time.time() - _reading(connection.run("date +%s", ssh.connect_timeout_seconds), guest)
         if abs(behind) <= _TOLERANCE_SECONDS:
             return 0.0
-        sudo = "" if target.user == "root" else "sudo -n "
+        sudo = "" if guest.user == "root" else "sudo -n "
         connection.run(f"{sudo}date -u -s @{time.time():.0f}", ssh.connect_timeout_seconds)
-        left = time.time() - _reading(connection.run("date +%s", ssh.connect_timeout_seconds), target)
+        left = time.time() - _reading(connection.run("date +%s", ssh.connect_timeout_seconds), guest)
         if abs(left) > _TOLERANCE_SECONDS:
-            pace = _pace(lambda: connection.run("cat /proc/uptime", ssh.connect_timeout_seconds), target)
+            pace = _pace(lambda: connection.run("cat /proc/uptime", ssh.connect_timeout_seconds), guest)
             if pace.is_too_fast:
                 raise GuestUnreachable(
-                    f"{target.name}: its clock was set, but runs {pace.factor:.1f} times too fast: restart the machine "
+                    f"{guest.name}: its clock was set, but runs {pace.factor:.1f} times too fast: restart the machine "
                     "while its node is not busy (the kernel measures the clock at boot)"
                 )
     if abs(left) > _TOLERANCE_SECONDS:
         raise GuestUnreachable(
-            f"{target.name}: its clock is {left:.0f} s behind and could not be set: see that {target.user} may become "
+            f"{guest.name}: its clock is {left:.0f} s behind and could not be set: see that {guest.user} may become "
             "root by sudo without a password"
         )
     return behind
 
 
-def _pace(uptime: Callable[[], str], target: Guest) -> Pace:
+def _pace(uptime: Callable[[], str], guest: Guest) -> Pace:
     """How fast a guest's clock runs, by what it says of its uptime twice."""
     begun = time.monotonic()
-    first, asked = _reading(uptime().split(".")[0], target), time.monotonic()
+    first, asked = _reading(uptime().split(".")[0], guest), time.monotonic()
     time.sleep(_MEASURED_SECONDS)
-    second, ended = _reading(uptime().split(".")[0], target), time.monotonic()
+    second, ended = _reading(uptime().split(".")[0], guest), time.monotonic()
     return Pace(inside=second - first, here=ended - asked, here_at_most=ended - begun)
 
 
-def _reading(text: str, target: Guest) -> float:
+def _reading(text: str, guest: Guest) -> float:
     found = re.fullmatch(r"\s*(-?[0-9]{1,12})\s*", text, re.ASCII)
     if found is None:
         raise GuestUnreachable(
-            f"{target.name}: the guest did not report its time ({text.strip()[:100]!r}): see that the shell of "
-            f"{target.user} prints nothing of its own"
+            f"{guest.name}: the guest did not report its time ({text.strip()[:100]!r}): see that the shell of "
+            f"{guest.user} prints nothing of its own"
         )
     return float(found[1])

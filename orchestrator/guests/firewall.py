@@ -27,29 +27,29 @@ _AFTERWARDS = "See what became of the firewall"
 _REPORT = "Report on the firewall"
 
 
-def firewall_objection(target: Guest, ssh: SshSettings, tell: Tell) -> PartOutcome | None:
+def firewall_objection(guest: Guest, ssh: SshSettings, tell: Tell) -> PartOutcome | None:
     """Why the rules must not be sent to a machine; None if they may. It is asked where it sees us come from."""
-    if not target.policy.management:
+    if not guest.policy.management:
         return _refused(
-            f"{target.name}: the rules would let the provider in from nowhere: list the provider's addresses as "
+            f"{guest.name}: the rules would let the provider in from nowhere: list the provider's addresses as "
             "management.addresses in the inventory"
         )
-    if not target.host_keys:
+    if not guest.host_keys:
         return _refused(
-            f"{target.name}: its SSH host keys are not known, and no key is trusted on first use: let them be learnt "
+            f"{guest.name}: its SSH host keys are not known, and no key is trusted on first use: let them be learnt "
             "through the hypervisor (guest agent)"
         )
-    tell(target.key, "see where the guest sees us come from")
+    tell(guest.key, "see where the guest sees us come from")
     try:
-        source = source_address_seen(target, ssh)
+        source = source_address_seen(guest, ssh)
     except HostKeyMismatch as error:
         return _refused(str(error))
     except GuestUnreachable as error:
         return PartOutcome(status="unreachable", message=str(error))
-    if not admits_ssh_from(target.policy, source):
+    if not admits_ssh_from(guest.policy, source):
         return _refused(
-            f"{target.name}: the guest sees us come from {source}, and the rules let SSH in from "
-            f"{', '.join(map(written, (*target.policy.management, *target.policy.allowed_from)))} only: if "
+            f"{guest.name}: the guest sees us come from {source}, and the rules let SSH in from "
+            f"{', '.join(map(written, (*guest.policy.management, *guest.policy.allowed_from)))} only: if "
             f"that is an address of yours (nobody but the guest says so), add {source} to management.addresses in the "
             "inventory; or connect from one of those. Nothing was sent"
         )
@@ -60,11 +60,11 @@ def _refused(message: str) -> PartOutcome:
     return PartOutcome(status="refused", message=message)
 
 
-def outcome(target: Guest, results: Mapping[str, TaskResult], output: str) -> PartOutcome:
+def outcome(guest: Guest, results: Mapping[str, TaskResult], output: str) -> PartOutcome:
     """Read from what the tasks of the play said how the firewall fared in one guest.
 
     Args:
-        target: the machine.
+        guest: the machine.
         results: the last result of each task on it by the task's name, without starts and skipped ones.
         output: the reason where Ansible did not get as far as to a task.
     """
@@ -91,7 +91,7 @@ def outcome(target: Guest, results: Mapping[str, TaskResult], output: str) -> Pa
         status = "rolled-back" if back else "unreachable"
         message = reason_of(results[_REPORT]) if _REPORT in results else output
         message = why_too_late("rules", load, results.get(_CONFIRM), afterwards) or message
-    return PartOutcome(status=status, message=f"{target.name}: {message}")
+    return PartOutcome(status=status, message=f"{guest.name}: {message}")
 
 
 PART = Part(

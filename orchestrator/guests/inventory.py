@@ -26,14 +26,14 @@ from orchestrator.guests.trust import is_host_key, known_hosts_line
 class InventoryHost:
     """A machine in the inventory, and the groups that it belongs to."""
 
-    target: Guest
+    guest: Guest
     site: str
     offer: str
 
 
-def host_name(target: Guest) -> str:
+def host_name(guest: Guest) -> str:
     """The machine's name in Ansible: ``MACHINE.CLIENT`` (a slash would not be one)."""
-    return f"{target.machine}.{target.client}"
+    return f"{guest.machine}.{guest.client}"
 
 
 def unsafe(value: Any) -> Any:
@@ -61,13 +61,13 @@ def dynamic_inventory(
         Groups ``client_NAME``, ``site_NAME`` and ``offer_NAME`` (dashes become underscores, as Ansible wants
         it), and ``_meta`` with the variables of each machine, every text in them marked as unsafe.
     """
-    listed = sorted(hosts, key=lambda host: host.target.key)
+    listed = sorted(hosts, key=lambda host: host.guest.key)
     groups: dict[str, list[str]] = {}
     for host in listed:
-        for kind, value in (("client", host.target.client), ("site", host.site), ("offer", host.offer)):
-            groups.setdefault(f"{kind}_{_NOT_IN_GROUPS.sub('_', value)}", []).append(host_name(host.target))
+        for kind, value in (("client", host.guest.client), ("site", host.site), ("offer", host.offer)):
+            groups.setdefault(f"{kind}_{_NOT_IN_GROUPS.sub('_', value)}", []).append(host_name(host.guest))
     variables = {
-        host_name(host.target): unsafe(host_variables(host.target, ssh, known_hosts)) for host in listed
+        host_name(host.guest): unsafe(host_variables(host.guest, ssh, known_hosts)) for host in listed
     }
     return {
         "_meta": {"hostvars": variables},
@@ -76,54 +76,54 @@ def dynamic_inventory(
     }
 
 
-def host_variables(target: Guest, ssh: SshSettings, known_hosts: Path) -> dict[str, Any]:
+def host_variables(guest: Guest, ssh: SshSettings, known_hosts: Path) -> dict[str, Any]:
     """Return what Ansible must know of one machine. The private key is named by its path."""
     return {
-        "ansible_host": target.address,
-        "ansible_user": target.user,
-        "ansible_become": target.user != "root",
+        "ansible_host": guest.address,
+        "ansible_user": guest.user,
+        "ansible_become": guest.user != "root",
         "ansible_ssh_private_key_file": str(ssh.private_key),
         # A variable is stronger than what somebody has in their environment.
         "ansible_host_key_checking": True,
         "ansible_ssh_host_key_checking": True,
         "ansible_ssh_executable": str(Path(bounded_ssh.__file__)),
         "ansible_ssh_extra_args": f"--limits={limits.STDOUT_BYTES},{limits.STDERR_BYTES}",
-        "ansible_ssh_common_args": _ssh_arguments(target, ssh, known_hosts),
+        "ansible_ssh_common_args": _ssh_arguments(guest, ssh, known_hosts),
         **limits.guest_variables(),
-        "ansible_control_path": f"%(directory)s/{_connection_name(target, ssh)}",
-        "firewall_policy": policy_to_data(target.policy),
-        "firewall_rules": render(target.policy),
+        "ansible_control_path": f"%(directory)s/{_connection_name(guest, ssh)}",
+        "firewall_policy": policy_to_data(guest.policy),
+        "firewall_rules": render(guest.policy),
         "firewall_rollback_seconds": ssh.rollback_seconds,
-        "update_exclude": list(target.exclude),
-        "update_ports": [opening.ports for opening in target.policy.open if opening.protocol == "tcp"],
-        "ssh_keys_wanted": list(target.keys),
-        "ssh_keys_former": list(target.former_keys),
-        "ssh_keys_user": target.user,
-        "supervision_wanted": target.supervised,
-        "supervision_before": target.supervised_before,
+        "update_exclude": list(guest.exclude),
+        "update_ports": [opening.ports for opening in guest.policy.open if opening.protocol == "tcp"],
+        "ssh_keys_wanted": list(guest.keys),
+        "ssh_keys_former": list(guest.former_keys),
+        "ssh_keys_user": guest.user,
+        "supervision_wanted": guest.supervised,
+        "supervision_before": guest.supervised_before,
     }
 
 
-def _connection_name(target: Guest, ssh: SshSettings) -> str:
+def _connection_name(guest: Guest, ssh: SshSettings) -> str:
     """The name of a machine's shared connection, which nobody else may use.
 
     Ansible names it by address, port and user. Where two machines have one address (another network, another run, a
     machine made anew) it would send the commands of one to the other, and no host key is checked on the way.
     """
     who = (
-        target.address,
-        target.user,
-        *sorted(target.host_keys),
+        guest.address,
+        guest.user,
+        *sorted(guest.host_keys),
         str(ssh.private_key),
         str(ssh.proxy_command),
     )
     return hashlib.sha256("\n".join(who).encode()).hexdigest()[:16]
 
 
-def _ssh_arguments(target: Guest, ssh: SshSettings, known_hosts: Path) -> str:
+def _ssh_arguments(guest: Guest, ssh: SshSettings, known_hosts: Path) -> str:
     """Options for OpenSSH. What stands in a user's own configuration or known hosts has no say."""
     options = [
-        f"HostKeyAlias={host_name(target)}",
+        f"HostKeyAlias={host_name(guest)}",
         f'UserKnownHostsFile="{known_hosts}"',
         "GlobalKnownHostsFile=/dev/null",
         "StrictHostKeyChecking=yes",
@@ -137,15 +137,15 @@ def _ssh_arguments(target: Guest, ssh: SshSettings, known_hosts: Path) -> str:
     return shlex.join(["-F", "/dev/null", *(part for option in options for part in ("-o", option))])
 
 
-def write_known_hosts(path: Path, targets: Iterable[Guest]) -> None:
+def write_known_hosts(path: Path, guests: Iterable[Guest]) -> None:
     """Write the file that trusts each machine's host keys for that machine, and for nobody else.
 
     A machine is named there as in the inventory, not by its address: two machines in two networks may have one.
     """
     lines = [
-        known_hosts_line(host_name(target), key)
-        for target in targets
-        for key in target.host_keys
+        known_hosts_line(host_name(guest), key)
+        for guest in guests
+        for key in guest.host_keys
         if is_host_key(key)
     ]
     beside = path.with_name(f".{path.name}.{os.getpid()}")

@@ -72,13 +72,13 @@ def fingerprints(public_keys: Iterable[str]) -> tuple[str, ...]:
     return tuple(map(fingerprint, public_keys))
 
 
-def key_objection(target: Guest, ssh: SshSettings) -> str | None:
+def key_objection(guest: Guest, ssh: SshSettings) -> str | None:
     """Say why a machine's keys must not be sent to it; None if they may.
 
     The key that we connect with must be among those that stay, or removing one could shut us out. A machine whose
     keys are left alone (it has none here) has nothing to be objected to.
     """
-    if not target.keys:
+    if not guest.keys:
         return None
     import paramiko
 
@@ -86,29 +86,29 @@ def key_objection(target: Guest, ssh: SshSettings) -> str | None:
         ours = paramiko.PKey.from_path(ssh.private_key)
     except (OSError, ValueError, TypeError, paramiko.SSHException, paramiko.pkey.UnknownKeyType) as error:
         return (
-            f"{target.name}: the private key {ssh.private_key} cannot be read ({error}), so it is unknown whether the "
+            f"{guest.name}: the private key {ssh.private_key} cannot be read ({error}), so it is unknown whether the "
             "wanted keys would let the provider in: see that it is there and has no passphrase. Nothing was sent"
         )
     own = fingerprint(f"{ours.get_name()} {ours.get_base64()}")
-    if own in fingerprints(target.keys):
+    if own in fingerprints(guest.keys):
         return None
     return (
-        f"{target.name}: the wanted SSH keys would not let the provider in: {ssh.private_key} ({own}) is not the "
+        f"{guest.name}: the wanted SSH keys would not let the provider in: {ssh.private_key} ({own}) is not the "
         "private half of any of them. See that management.ssh_public_key is its public half. Nothing was sent"
     )
 
 
-def outcome(target: Guest, results: Mapping[str, TaskResult]) -> PartOutcome | None:
+def outcome(guest: Guest, results: Mapping[str, TaskResult]) -> PartOutcome | None:
     """Read from what the tasks of the play said how the keys fared in one guest.
 
     Args:
-        target: the machine.
+        guest: the machine.
         results: the last result of each task on it by the task's name, without starts and skipped ones.
 
     Returns:
         None if the play did not get as far as to the keys. A machine without wanted keys is ``unchanged``.
     """
-    if not target.keys:
+    if not guest.keys:
         return PartOutcome(status="unchanged")
     bring = results.get(BRING)
     if bring is None:
@@ -116,17 +116,17 @@ def outcome(target: Guest, results: Mapping[str, TaskResult]) -> PartOutcome | N
     if bring.kind == "unreachable" or has_timed_out(bring):
         return PartOutcome(
             status="unreachable",
-            message=f"{target.name}: SSH failed while the keys were sent: {reason_of(bring)}",
+            message=f"{guest.name}: SSH failed while the keys were sent: {reason_of(bring)}",
         )
     if bring.kind == "failed":
         return PartOutcome(
-            status="failed", message=f"{target.name}: the SSH keys are those of before: {reason_of(bring)}"
+            status="failed", message=f"{guest.name}: the SSH keys are those of before: {reason_of(bring)}"
         )
     try:
         said = lines_of(bring) or [""]
     except UnreadableAnswer as error:
         return PartOutcome(
-            status="failed", message=f"{target.name}: what it says of its SSH keys cannot be read: {error}"
+            status="failed", message=f"{guest.name}: what it says of its SSH keys cannot be read: {error}"
         )
     if said[0] == "unchanged":
         return PartOutcome(status="unchanged")
@@ -140,7 +140,7 @@ def outcome(target: Guest, results: Mapping[str, TaskResult]) -> PartOutcome | N
     back = afterwards is not None and first_line(afterwards).startswith("rolled-back")
     reason = reason_of(results[REPORT]) if REPORT in results else "nobody confirmed the new keys: apply again"
     reason = why_too_late("SSH keys", bring, results.get(CONFIRM), afterwards) or reason
-    return PartOutcome(status="rolled-back" if back else "unreachable", message=f"{target.name}: {reason}")
+    return PartOutcome(status="rolled-back" if back else "unreachable", message=f"{guest.name}: {reason}")
 
 
 def foreign_keys(results: Mapping[str, TaskResult]) -> tuple[str, ...]:
@@ -157,8 +157,8 @@ def foreign_keys(results: Mapping[str, TaskResult]) -> tuple[str, ...]:
         return ()  # the outcome says so
 
 
-def _refusal(target: Guest, ssh: SshSettings, _tell: Tell) -> PartOutcome | None:
-    reason = key_objection(target, ssh)
+def _refusal(guest: Guest, ssh: SshSettings, _tell: Tell) -> PartOutcome | None:
+    reason = key_objection(guest, ssh)
     return PartOutcome(status="refused", message=reason) if reason else None
 
 

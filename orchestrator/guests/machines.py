@@ -24,37 +24,37 @@ Key = tuple[str, str]
 
 
 def configure_machines(
-    targets: Sequence[Guest],
+    guests: Sequence[Guest],
     ssh: SshSettings,
     *,
     on_event: Callable[[Key, str], None] | None = None,
 ) -> dict[Key, dict[str, PartOutcome]]:
-    """Bring machines to what their targets say: one Ansible run for all, failures kept apart.
+    """Bring machines to what their guests say: one Ansible run for all, failures kept apart.
 
     Args:
-        targets: the machines.
+        guests: the machines.
         ssh: how they are reached.
         on_event: called with client and machine and what begins there.
 
     Returns:
-        For every target the outcome of each part that was come to; the first one that is not good ended its turn.
+        For every guest the outcome of each part that was come to; the first one that is not good ended its turn.
         Nothing is raised for what goes wrong in or on the way to a guest.
     """
     tell: Tell = on_event or (lambda key, step: None)
     outcomes: dict[Key, dict[str, PartOutcome]] = {}
-    if not targets:
+    if not guests:
         return outcomes
-    with ThreadPoolExecutor(min(len(targets), MACHINES_AT_ONCE), thread_name_prefix="ssh") as pool:
-        objections = list(pool.map(lambda target: _objection(target, ssh, tell), targets))
+    with ThreadPoolExecutor(min(len(guests), MACHINES_AT_ONCE), thread_name_prefix="ssh") as pool:
+        objections = list(pool.map(lambda guest: _objection(guest, ssh, tell), guests))
     admitted = []
-    for target, objection in zip(targets, objections, strict=True):
+    for guest, objection in zip(guests, objections, strict=True):
         if objection is None:
-            admitted.append(target)
+            admitted.append(guest)
         else:
-            outcomes[target.key] = objection
+            outcomes[guest.key] = objection
     if not admitted:
         return outcomes
-    by_host = {host_name(target): target for target in admitted}
+    by_host = {host_name(guest): guest for guest in admitted}
     begun: dict[tuple[str, str], float] = {}
     ended: dict[tuple[str, str], float] = {}
 
@@ -70,9 +70,9 @@ def configure_machines(
             tell(by_host[result.host].key, part.then)
 
     run = run_playbook("machine.yml", admitted, ssh, on_result=follow)
-    for host, target in by_host.items():
-        found = _outcomes(target, run.of(host), run.output)
-        outcomes[target.key] = {
+    for host, guest in by_host.items():
+        found = _outcomes(guest, run.of(host), run.output)
+        outcomes[guest.key] = {
             part: replace(outcome, seconds=ended.get((host, part), 0.0) - begun.get((host, part), 0.0))
             for part, outcome in found.items()
         }
@@ -80,17 +80,17 @@ def configure_machines(
 
 
 def look_into_machines(
-    targets: Sequence[Guest],
+    guests: Sequence[Guest],
     ssh: SshSettings,
     *,
     refresh: bool = False,
     timeout_seconds: float = 900.0,
     run_seconds: float | None = None,
 ) -> dict[Key, InsideReading]:
-    """See what differs in machines from what their targets say, and what updates are due. Changes nothing.
+    """See what differs in machines from what their guests say, and what updates are due. Changes nothing.
 
     Args:
-        targets: the machines.
+        guests: the machines.
         ssh: how they are reached.
         refresh: fetch the package lists first.
         timeout_seconds: how long one machine may take with its packages.
@@ -99,42 +99,42 @@ def look_into_machines(
     Returns:
         What was seen in each, or why it could not be looked at.
     """
-    if not targets:
+    if not guests:
         return {}
     more = {"update_refresh": refresh, "update_seconds": int(timeout_seconds)}
-    variables = {target.key: more for target in targets}
-    run = run_playbook("look.yml", targets, ssh, check=True, variables=variables, run_seconds=run_seconds)
-    return {target.key: _reading(target, run.of(host_name(target)), run.output) for target in targets}
+    variables = {guest.key: more for guest in guests}
+    run = run_playbook("look.yml", guests, ssh, check=True, variables=variables, run_seconds=run_seconds)
+    return {guest.key: _reading(guest, run.of(host_name(guest)), run.output) for guest in guests}
 
 
-def _objection(target: Guest, ssh: SshSettings, tell: Tell) -> dict[str, PartOutcome] | None:
+def _objection(guest: Guest, ssh: SshSettings, tell: Tell) -> dict[str, PartOutcome] | None:
     """Why nothing must be sent to a machine; None if it may."""
     for part in PARTS:
-        if objection := part.objection(target, ssh, tell):
+        if objection := part.objection(guest, ssh, tell):
             return {part.name: objection}
     return None
 
 
-def _outcomes(target: Guest, results: Mapping[str, TaskResult], output: str) -> dict[str, PartOutcome]:
-    found = ((part.name, part.outcome(target, results, output)) for part in PARTS)
+def _outcomes(guest: Guest, results: Mapping[str, TaskResult], output: str) -> dict[str, PartOutcome]:
+    found = ((part.name, part.outcome(guest, results, output)) for part in PARTS)
     return {name: outcome for name, outcome in found if outcome is not None}
 
 
-def _reading(target: Guest, results: Mapping[str, TaskResult], output: str) -> InsideReading:
+def _reading(guest: Guest, results: Mapping[str, TaskResult], output: str) -> InsideReading:
     """What was seen. Where one part could not be looked at, what was seen of the others counts all the same."""
-    outcomes = _outcomes(target, results, output)
-    due = due_in(target, results)
+    outcomes = _outcomes(guest, results, output)
+    due = due_in(guest, results)
     alerts = alerts_in(results)
     problems = [outcome.message for outcome in outcomes.values() if not outcome.good]
     if isinstance(due, str):
         problems.append(due)
     if isinstance(alerts, str):
-        problems.append(f"{target.name}: {alerts}")
+        problems.append(f"{guest.name}: {alerts}")
     if due is None and not problems:
         failed = [
             reason_of(result) for result in results.values() if result.kind in ("failed", "unreachable")
         ]
-        problems.append("; ".join(failed) or f"{target.name}: {output}")
+        problems.append("; ".join(failed) or f"{guest.name}: {output}")
 
     return InsideReading(
         problem="; ".join(problems),

@@ -147,7 +147,7 @@ class UpdateResult:
 
 
 def look_for_updates(
-    targets: Sequence[Guest],
+    guests: Sequence[Guest],
     ssh: SshSettings,
     *,
     refresh: bool = True,
@@ -156,7 +156,7 @@ def look_for_updates(
     """See what is due in machines, in one Ansible run. Nothing is installed.
 
     Args:
-        targets: the machines.
+        guests: the machines.
         ssh: how they are reached.
         refresh: fetch the package lists first.
         timeout_seconds: how long one machine may take: one that hangs keeps nobody else waiting longer.
@@ -164,31 +164,29 @@ def look_for_updates(
     Returns:
         For each machine what is due, or the reason why that cannot be said.
     """
-    if not targets:
+    if not guests:
         return {}
     more = {"update_refresh": refresh, "update_seconds": int(timeout_seconds)}
-    variables = {target.key: more for target in targets}
-    run = run_playbook("update.yml", targets, ssh, check=True, variables=variables)
+    variables = {guest.key: more for guest in guests}
+    run = run_playbook("update.yml", guests, ssh, check=True, variables=variables)
     found: dict[tuple[str, str], DueUpdates | str] = {}
-    for target in targets:
-        results = run.of(host_name(target))
-        found[target.key] = (
-            due_in(target, results) or f"{target.name}: Ansible could not reach it: {run.output}"
-        )
+    for guest in guests:
+        results = run.of(host_name(guest))
+        found[guest.key] = due_in(guest, results) or f"{guest.name}: Ansible could not reach it: {run.output}"
     return found
 
 
-def due_in(target: Guest, results: Mapping[str, TaskResult]) -> DueUpdates | str | None:
+def due_in(guest: Guest, results: Mapping[str, TaskResult]) -> DueUpdates | str | None:
     """What the playbook said in check mode; the reason if it could not; None if it did not get there."""
     result = results.get(_INSTALL)
     if result is None:
         return None
     if result.kind in ("failed", "unreachable"):
-        return f"{target.name}: {_why(result)}"
+        return f"{guest.name}: {_why(result)}"
     try:
         return parse_due(lines_of(result))
     except UnreadableAnswer as error:
-        return f"{target.name}: what it says of its updates cannot be read: {error}"
+        return f"{guest.name}: what it says of its updates cannot be read: {error}"
 
 
 def parse_due(lines: Iterable[str]) -> DueUpdates:
@@ -236,7 +234,7 @@ def _is_security(sort: str) -> bool:
 
 
 def install_updates(
-    targets: Sequence[Guest],
+    guests: Sequence[Guest],
     orders: Mapping[tuple[str, str], UpdateOrder],
     ssh: SshSettings,
     *,
@@ -245,7 +243,7 @@ def install_updates(
     """Install what is due in the machines of one wave: one Ansible run, failures kept apart.
 
     Args:
-        targets: the machines.
+        guests: the machines.
         orders: how each is updated.
         ssh: how they are reached.
         on_event: called with client and machine and what begins there.
@@ -253,10 +251,10 @@ def install_updates(
     Returns:
         How it went in each. Nothing is raised for what goes wrong in or on the way to a guest.
     """
-    if not targets:
+    if not guests:
         return {}
     tell = on_event or (lambda key, step: None)
-    by_host = {host_name(target): target for target in targets}
+    by_host = {host_name(guest): guest for guest in guests}
     begun: dict[str, float] = {}
     ended: dict[str, float] = {}
     words = {_INSTALL: "install updates", _VERIFY: "see whether all runs"}
@@ -273,15 +271,15 @@ def install_updates(
                 tell(key, "restart")
 
     variables = {key: order.variables() for key, order in orders.items()}
-    run = run_playbook("update.yml", targets, ssh, variables=variables, on_result=follow)
+    run = run_playbook("update.yml", guests, ssh, variables=variables, on_result=follow)
     outcomes = {}
-    for host, target in by_host.items():
-        result = _result(target, run.of(host), run.output)
-        outcomes[target.key] = replace(result, seconds=ended.get(host, 0.0) - begun.get(host, 0.0))
+    for host, guest in by_host.items():
+        result = _result(guest, run.of(host), run.output)
+        outcomes[guest.key] = replace(result, seconds=ended.get(host, 0.0) - begun.get(host, 0.0))
     return outcomes
 
 
-def _result(target: Guest, results: Mapping[str, TaskResult], output: str) -> UpdateResult:
+def _result(guest: Guest, results: Mapping[str, TaskResult], output: str) -> UpdateResult:
     """Read from what the tasks of the playbook said how it went in one guest."""
     install = results.get(_INSTALL)
     if install is None:

@@ -83,7 +83,7 @@ class PlaybookRun:
 
 def run_playbook(
     name: str,
-    targets: Sequence[Guest],
+    guests: Sequence[Guest],
     ssh: SshSettings,
     *,
     check: bool = False,
@@ -95,7 +95,7 @@ def run_playbook(
 
     Args:
         name: the file's name in ``playbooks/``.
-        targets: the machines.
+        guests: the machines.
         ssh: how they are reached.
         check: only look what would change (Ansible's check mode).
         variables: more variables for some of the machines, by client and machine.
@@ -103,21 +103,21 @@ def run_playbook(
         run_seconds: how long all may take; what was reported until then counts. At most what the limits of the tasks
             come to (:mod:`orchestrator.guests.limits`).
     """
-    targets = taking_turns(targets)
+    guests = taking_turns(guests)
     more = variables or {}
-    each = max(limits.machine_seconds(name, more.get(target.key, {})) for target in targets)
-    at_once = min(len(targets), MACHINES_AT_ONCE)
-    seconds: float = limits.run_seconds(len(targets), at_once, each)
+    each = max(limits.machine_seconds(name, more.get(guest.key, {})) for guest in guests)
+    at_once = min(len(guests), MACHINES_AT_ONCE)
+    seconds: float = limits.run_seconds(len(guests), at_once, each)
     if run_seconds is not None:
         seconds = min(seconds, run_seconds)
     try:
         with run_folder() as folder:
             known_hosts, inventory = folder / "known_hosts", folder / "inventory.json"
-            write_known_hosts(known_hosts, targets)
-            inventory.write_text(json.dumps(_inventory(targets, ssh, known_hosts, more)), encoding="utf-8")
+            write_known_hosts(known_hosts, guests)
+            inventory.write_text(json.dumps(_inventory(guests, ssh, known_hosts, more)), encoding="utf-8")
             command = ["ansible-playbook", "-i", str(inventory), "--forks", str(at_once)]
             command += ["--check"] if check else []
-            reading = _Reading({host_name(target) for target in targets}, on_result)
+            reading = _Reading({host_name(guest) for guest in guests}, on_result)
             with _ansible([*command, str(playbook_folder() / name)], folder) as (process, results, printed):
                 in_time = reading.follow(process, results, printed, time.monotonic() + seconds)
     except OSError as error:
@@ -133,17 +133,17 @@ def run_playbook(
     )
 
 
-def taking_turns(targets: Sequence[Guest]) -> list[Guest]:
+def taking_turns(guests: Sequence[Guest]) -> list[Guest]:
     """Return machines in the order in which they are begun: each client's first one before anybody's second one.
 
     Only so many are worked on at once. If a client's machines hang, those of others are not behind all of them.
     """
     count: dict[str, int] = {}
     turns = []
-    for target in targets:
-        count[target.client] = count.get(target.client, 0) + 1
-        turns.append(count[target.client])
-    return [target for _, target in sorted(zip(turns, targets, strict=True), key=lambda item: item[0])]
+    for guest in guests:
+        count[guest.client] = count.get(guest.client, 0) + 1
+        turns.append(count[guest.client])
+    return [guest for _, guest in sorted(zip(turns, guests, strict=True), key=lambda item: item[0])]
 
 
 class _Reading:
@@ -306,19 +306,19 @@ def _ansible(command: list[str], folder: Path) -> Iterator[tuple[subprocess.Pope
 
 
 def _inventory(
-    targets: Iterable[Guest],
+    guests: Iterable[Guest],
     ssh: SshSettings,
     known_hosts: Path,
     more: Mapping[tuple[str, str], Mapping[str, Any]],
 ) -> dict[str, Any]:
     """The dynamic inventory's variables in the form of a static one, a file."""
-    hosts = [InventoryHost(target=target, site="", offer="") for target in targets]
+    hosts = [InventoryHost(guest=guest, site="", offer="") for guest in guests]
     variables = dynamic_inventory(hosts, ssh=ssh, known_hosts=known_hosts)["_meta"]["hostvars"]
     return {
         "all": {
             "hosts": {
-                host_name(target): {**variables[host_name(target)], **unsafe(more.get(target.key, {}))}
-                for target in targets
+                host_name(guest): {**variables[host_name(guest)], **unsafe(more.get(guest.key, {}))}
+                for guest in guests
             }
         }
     }

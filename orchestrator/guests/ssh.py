@@ -49,28 +49,28 @@ class LoginRefused(GuestUnreachable):
     """The guest is there and does not accept the provider's key."""
 
 
-def source_address_seen(target: Guest, ssh: SshSettings) -> IPAddress:
+def source_address_seen(guest: Guest, ssh: SshSettings) -> IPAddress:
     """Return the address that the guest sees our connections come from (a proxy or NAT may be between).
 
     Raises:
-        HostKeyMismatch: the host key is not one of ``target.host_keys``. Nothing was sent.
+        HostKeyMismatch: the host key is not one of ``guest.host_keys``. Nothing was sent.
         LoginRefused: the guest does not accept the key.
         GuestUnreachable: no connection within ``ssh.connect_timeout_seconds``.
     """
-    with connected(target, ssh) as connection:
+    with connected(guest, ssh) as connection:
         answer = connection.run("echo $SSH_CONNECTION", ssh.connect_timeout_seconds)
     fields = answer.split()
     try:
         return ipaddress.ip_address(fields[0].partition("%")[0])
     except (IndexError, ValueError):
         raise GuestUnreachable(
-            f"{target.name}: the guest does not say where we come from (SSH_CONNECTION is {answer.strip()[:100]!r}): "
-            f"see that the shell of {target.user} prints nothing of its own"
+            f"{guest.name}: the guest does not say where we come from (SSH_CONNECTION is {answer.strip()[:100]!r}): "
+            f"see that the shell of {guest.user} prints nothing of its own"
         ) from None
 
 
 def wait_for_ssh(
-    target: Guest,
+    guest: Guest,
     ssh: SshSettings,
     timeout_seconds: float,
     *,
@@ -79,7 +79,7 @@ def wait_for_ssh(
     """Wait until the provider can log in. A booting guest may refuse connections and, for a while, the key.
 
     Args:
-        target: the guest.
+        guest: the guest.
         ssh: how it is reached.
         timeout_seconds: how long to try.
         pause: waits that many seconds between two tries.
@@ -92,7 +92,7 @@ def wait_for_ssh(
     deadline = time.monotonic() + timeout_seconds
     while True:
         try:
-            with connected(target, ssh):
+            with connected(guest, ssh):
                 return
         except HostKeyMismatch:
             raise
@@ -178,7 +178,7 @@ class Connection:
 
 
 @contextmanager
-def connected(target: Guest, ssh: SshSettings) -> Iterator[Connection]:
+def connected(guest: Guest, ssh: SshSettings) -> Iterator[Connection]:
     """Hold a connection to a guest.
 
     Raises:
@@ -187,21 +187,21 @@ def connected(target: Guest, ssh: SshSettings) -> Iterator[Connection]:
     import paramiko
 
     seconds = ssh.connect_timeout_seconds
-    where = f"{target.name}: SSH to {target.address} as {target.user}"
+    where = f"{guest.name}: SSH to {guest.address} as {guest.user}"
     client = paramiko.SSHClient()
     client.set_log_channel(_LOG)
     client.set_missing_host_key_policy(paramiko.RejectPolicy())
-    for key in target.host_keys:
-        entry = _host_key_entry(target.address, key)
+    for key in guest.host_keys:
+        entry = _host_key_entry(guest.address, key)
         if entry is not None and entry.key is not None:
-            client.get_host_keys().add(target.address, entry.key.get_name(), entry.key)
+            client.get_host_keys().add(guest.address, entry.key.get_name(), entry.key)
     # The client says goodbye before the socket goes.
-    with _socket_to(target, ssh, where) as plain, client:
+    with _socket_to(guest, ssh, where) as plain, client:
         sock = BoundedSocket(plain, seconds)
         try:
             client.connect(
-                target.address,
-                username=target.user,
+                guest.address,
+                username=guest.user,
                 key_filename=str(ssh.private_key),
                 sock=sock,  # type: ignore[arg-type]
                 allow_agent=False,
@@ -254,20 +254,20 @@ def _unreachable(where: str, reason: str) -> GuestUnreachable:
 
 
 @contextmanager
-def _socket_to(target: Guest, ssh: SshSettings, where: str) -> Iterator[socket.socket]:
+def _socket_to(guest: Guest, ssh: SshSettings, where: str) -> Iterator[socket.socket]:
     """A connection to the guest's SSH server, direct or through the proxy command.
 
     paramiko has a ProxyCommand of its own; it spins when the command ends early. A pair of sockets does not.
     """
     if ssh.proxy_command is None:
         try:
-            direct = socket.create_connection((target.address, SSH_PORT), ssh.connect_timeout_seconds)
+            direct = socket.create_connection((guest.address, SSH_PORT), ssh.connect_timeout_seconds)
         except OSError as error:
             raise _unreachable(where, str(error) or type(error).__name__) from None
         with closing(direct):
             yield direct
         return
-    command = _expanded(ssh.proxy_command, target)
+    command = _expanded(ssh.proxy_command, guest)
     ours, theirs = socket.socketpair()
     with closing(ours):
         # Like OpenSSH, which gives the line to the user's shell. It is the provider's own configuration.
@@ -290,6 +290,6 @@ def _socket_to(target: Guest, ssh: SshSettings, where: str) -> Iterator[socket.s
                 proxy.wait()
 
 
-def _expanded(command: str, target: Guest) -> str:
-    values = {"%%": "%", "%h": target.address, "%n": target.address, "%p": str(SSH_PORT), "%r": target.user}
+def _expanded(command: str, guest: Guest) -> str:
+    values = {"%%": "%", "%h": guest.address, "%n": guest.address, "%p": str(SSH_PORT), "%r": guest.user}
     return re.sub("%[%hnpr]", lambda match: values[match[0]], command)

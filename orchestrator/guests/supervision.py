@@ -15,11 +15,11 @@ SUPERVISE = "Bring the supervision to what is wanted"
 """The task that installs, starts or stops the node exporter, or in check mode tells what differs."""
 
 
-def outcome(target: Guest, results: Mapping[str, TaskResult]) -> PartOutcome | None:
+def outcome(guest: Guest, results: Mapping[str, TaskResult]) -> PartOutcome | None:
     """Read from what the task said how the supervision fared in one guest.
 
     Args:
-        target: the machine.
+        guest: the machine.
         results: the last result of each task on it by the task's name, without starts and skipped ones.
 
     Returns:
@@ -29,14 +29,14 @@ def outcome(target: Guest, results: Mapping[str, TaskResult]) -> PartOutcome | N
     if result is None:
         return None
     if result.kind == "unreachable" or has_timed_out(result):
-        why = f"{target.name}: SSH failed while the supervision was set up: {reason_of(result)}"
+        why = f"{guest.name}: SSH failed while the supervision was set up: {reason_of(result)}"
         return PartOutcome(status="unreachable", message=why)
     if result.kind == "failed":
-        return PartOutcome(status="failed", message=f"{target.name}: {reason_of(result)}")
+        return PartOutcome(status="failed", message=f"{guest.name}: {reason_of(result)}")
     try:
         said = lines_of(result) or [""]
     except UnreadableAnswer as error:
-        why = f"{target.name}: what it says of its supervision cannot be read: {error}"
+        why = f"{guest.name}: what it says of its supervision cannot be read: {error}"
         return PartOutcome(status="failed", message=why)
     if said[0] == "unchanged":
         return PartOutcome(status="unchanged")

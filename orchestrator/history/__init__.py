@@ -14,25 +14,14 @@ if TYPE_CHECKING:
     from orchestrator.history.opening import open_history
     from orchestrator.history.store import History
 
-__all__ = [
-    "BEGUN",
-    "Entry",
-    "History",
-    "HistoryMissing",
-    "HistoryUnavailable",
-    "Verification",
-    "open_history",
-]
 
-_HOMES = {
-    "BEGUN": "chain",
-    "Entry": "chain",
-    "History": "store",
-    "HistoryMissing": "errors",
-    "HistoryUnavailable": "errors",
-    "Verification": "chain",
-    "open_history": "opening",
+_NAMES = {
+    "chain": ("BEGUN", "Entry", "Verification"),
+    "store": ("History",),
+    "errors": ("HistoryMissing", "HistoryUnavailable"),
+    "opening": ("open_history",),
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:

@@ -238,6 +238,24 @@ class Credit(Declared):
         return self.machines[0]
 
 
+DocumentName = Literal[
+    "operations-manual", "application-configuration", "specifics", "security-level", "architecture"
+]
+"""The documents that a taking over is about (article 4.2)."""
+
+
+class TakingOver(Declared):
+    """How far the taking over of an existing estate is (article 4.2)."""
+
+    client: DnsLabel
+    state: Literal["documented", "notified", "corrected", "impossible"] = Field(
+        description="documents received; gaps notified to the client; corrected; the service cannot be provided"
+    )
+    day: Date
+    documents: tuple[DocumentName, ...] = Field(default=(), description="received by that day")
+    reference: Reference
+
+
 class Alarm(Spanning):
     """An event that our supervision raised (article 3.8.1): one record per event, ended by recovery.
 
@@ -299,6 +317,7 @@ KINDS: dict[str, type[Declared]] = {
     "maintenance": Maintenance,
     "request": Request,
     "approval": Approval,
+    "taking over": TakingOver,
     "credit request": CreditRequest,
     "credit": Credit,
     "alarm": Alarm,

@@ -11,14 +11,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
 
 from orchestrator.history.database import Database
-from orchestrator.history.intervals import Cause, Seen, Span, moment, shown
+from orchestrator.history.intervals import GAP_SECONDS, Cause, Seen, Span, moment, shown
 from orchestrator.history.observation_tables import GAPS, MACHINES, METADATA, SITES, SPANS
 from orchestrator.shown import shortened, storable
+
+if TYPE_CHECKING:
+    from orchestrator.history.store import History
 
 _MAKING = int.from_bytes(b"observed", "big")
 """The advisory lock of PostgreSQL under which tables are made and rounds are written."""
@@ -107,19 +110,24 @@ class SiteSeen:
 class Observations:
     """What was observed, in the database of a history."""
 
-    def __init__(self, where: str | Path, *, create: bool = True) -> None:
+    def __init__(self, where: str | Path | Database, *, create: bool = True) -> None:
         """Open it; its tables are made when something is first written.
 
         Args:
-            where: the history: a file, or a database URL.
+            where: the history: a file, a database URL, or what is open already.
             create: make the database if there is none.
 
         Raises:
             HistoryMissing: there is none, and none is to be made.
             HistoryUnavailable: it cannot be opened.
         """
-        self._database = Database(where, create=create)
+        self._database = where if isinstance(where, Database) else Database(where, create=create)
         self._made = False
+
+    @classmethod
+    def beside(cls, history: History) -> Self:
+        """What stands beside a history that is open; it is closed with that."""
+        return cls(history.database)
 
     def __enter__(self) -> Self:
         return self
@@ -248,6 +256,31 @@ class Observations:
     def seen_of_all(self, start: dt.datetime, end: dt.datetime) -> dict[tuple[str, str], list[Seen]]:
         """As :meth:`seen`, of all machines that were ever seen, by client and machine: three queries."""
         return self._read(start, end)
+
+    def gaps(
+        self, start: dt.datetime, end: dt.datetime
+    ) -> dict[str, list[tuple[dt.datetime, dt.datetime, str]]]:
+        """When each site was not observed in [start, end), and why; sites that were never observed are left out.
+
+        Raises:
+            HistoryUnavailable: it cannot be read.
+        """
+        begins, ends = int(start.timestamp()), int(end.timestamp())
+        with self._database.reading() as connection:
+            if not self._there(connection):
+                return {}
+            sites = connection.execute(sa.select(SITES).where(SITES.c.until.is_not(None))).all()
+            within = sa.select(GAPS).where(GAPS.c.start < ends, GAPS.c.end > begins).order_by(GAPS.c.start)
+            gaps = connection.execute(within).all()
+        found: dict[str, list[tuple[dt.datetime, dt.datetime, str]]] = {}
+        for site in sites:
+            spans = [(gap.start, gap.end, gap.reason) for gap in gaps if gap.site == site.site]
+            if ends - site.until > GAP_SECONDS:
+                spans.append((site.until, ends, site.trouble or NOT_LOOKED))
+            found[site.site] = [
+                (moment(max(since, begins)), moment(min(until, ends)), why) for since, until, why in spans
+            ]
+        return found
 
     def sites(self) -> list[SiteSeen]:
         """How each site is observed.

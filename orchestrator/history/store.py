@@ -46,6 +46,11 @@ class History:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def database(self) -> Database:
+        """What it is kept in: observations stand beside it."""
+        return self._database
+
     def close(self) -> None:
         """Give the database's connections back."""
         self._database.close()

@@ -21,7 +21,7 @@ from orchestrator.errors import told
 from orchestrator.nightly.due_backups import BackupLine, BackupPlan, Due, backup_line
 from orchestrator.nightly.schedule import Assignment, Dispatcher, Job
 from orchestrator.proxmox import ProxmoxError, StorageFull, TaskFailed
-from orchestrator.resources.backup import Archive
+from orchestrator.resources.machine_archives import Archive
 
 if TYPE_CHECKING:
     from orchestrator.nightly.context import Night

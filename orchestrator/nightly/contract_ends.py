@@ -18,6 +18,7 @@ import datetime as dt
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.archive_tasks import remove_archive
@@ -27,14 +28,17 @@ from orchestrator.contract.calendar import night_of
 from orchestrator.contract.life import ContractLife, Standing
 from orchestrator.counting import counted
 from orchestrator.errors import OrchestratorError, told
+from orchestrator.history.approvals import approval_of_plan, approvals
 from orchestrator.nightly.result import LineOfClient
 from orchestrator.shown import quoted
 
 if TYPE_CHECKING:
     from orchestrator.history import History
+    from orchestrator.history.declared import Approval
+    from orchestrator.history.records import Records
     from orchestrator.nightly.context import Night
-    from orchestrator.resources.backup import Archive
     from orchestrator.resources.holdings import SiteReading
+    from orchestrator.resources.machine_archives import Archive
     from orchestrator.resources.observed import ObservedMachine
     from orchestrator.resources.unreadable import Unreadable
 
@@ -61,6 +65,7 @@ class ContractLine(LineOfClient):
         last_day: of the thirty working days; None if nobody ended it.
         days_left: working days that are left.
         message: why, and what became of it tonight.
+        approval: the client's approval of its reversibility plan; None if none is recorded.
         failed: whether what had to be done could not be.
     """
 
@@ -69,6 +74,7 @@ class ContractLine(LineOfClient):
     last_day: dt.date | None
     days_left: int
     message: str
+    approval: Approval | None = None
     failed: bool = False
 
 
@@ -141,6 +147,7 @@ class Endings:
             if standing is Standing.ACTIVE:
                 continue
             message, failed = life.why(now), False
+            approval = None
             try:
                 if not self._night.clocks.anywhere() and (
                     fresh := to_note(client, life, noted, night_of(now))
@@ -148,6 +155,8 @@ class Endings:
                     self._note(fresh, life)
                 if standing is Standing.ENDED:
                     message, failed = self._end(client, life, noted, readings)
+                if life.notice is not None:
+                    approval = approval_of_plan(self._approvals, client, life)
             except Exception as error:
                 message, failed = told(error), True
             lines.append(
@@ -158,10 +167,15 @@ class Endings:
                     last_day=life.last_day,
                     days_left=life.days_left(now),
                     message=message,
+                    approval=approval,
                     failed=failed,
                 )
             )
         return lines
+
+    @cached_property
+    def _approvals(self) -> Records:
+        return approvals(self._history)
 
     def _noted(self) -> list[Notice]:
         found = []

@@ -10,6 +10,7 @@ from orchestrator.nightly.contract_ends import ContractLine, Endings
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import Failures
 from orchestrator.reports.page import Cell, Column, Row, Section, Tone, table_of
+from orchestrator.reports.reversibility import approval_words
 
 if TYPE_CHECKING:
     from orchestrator.nightly.telling import Telling
@@ -58,12 +59,15 @@ class ContractStep(Step):
         for line in telling.report.of(ContractLine):
             ending = line.standing is Standing.ENDING
             tone: Tone = "warn" if ending and line.days_left <= _SOON_DAYS else "plain"
-            last, left = words.nothing, words.nothing
+            last, left, approved = words.nothing, words.nothing, words.nothing
             if line.last_day:
+                approved = approval_words(line.approval, speech)
                 last, left = speech.day(line.last_day), speech.number(line.days_left)
             remark = [Cell(line.message, "bad" if line.failed else "plain")] if provider else []
             standing = standings[line.standing]
-            rows.append((line.client, line.contract, standing, Cell(last, tone), Cell(left, tone), *remark))
+            rows.append(
+                (line.client, line.contract, standing, Cell(last, tone), Cell(left, tone), approved, *remark)
+            )
         left_heading = Column(words.working_days_left, figures=True)
         columns: list[Column | str] = [
             words.client,
@@ -71,6 +75,7 @@ class ContractStep(Step):
             words.state,
             words.last_day,
             left_heading,
+            words.reversibility_plan,
         ]
         columns += [words.remark] if provider else []
         if rows:

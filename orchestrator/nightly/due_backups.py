@@ -20,7 +20,7 @@ from orchestrator.errors import told
 from orchestrator.nightly.result import Line, LineOfMachine
 from orchestrator.nightly.schedule import Job, Planned, lower_bound, simulate
 from orchestrator.proxmox import parse_disk
-from orchestrator.resources.backup import Archive, ArchiveMark, newest_good
+from orchestrator.resources.machine_archives import Archive, ArchiveMark, newest_good
 
 if TYPE_CHECKING:
     from orchestrator.nightly.context import Night

@@ -17,13 +17,13 @@ from orchestrator.nightly.step import Step
 from orchestrator.nightly.telling import MACHINE, key
 from orchestrator.reports.language import seconds_between
 from orchestrator.reports.page import Cell, Column, Row, Section, Table, table_of
-from orchestrator.resources.backup import newest_good
+from orchestrator.resources.machine_archives import newest_good
 
 if TYPE_CHECKING:
     from orchestrator.nightly.result import NightReport
     from orchestrator.nightly.telling import Telling
     from orchestrator.reports.figures import Figures
-    from orchestrator.resources.backup import Archive
+    from orchestrator.resources.machine_archives import Archive
 
 LATE_SECONDS = 36 * 3600
 """A backup is made every day (article 3.5): one older than a day and a half means that a night was missed."""

@@ -17,7 +17,7 @@ from orchestrator.nightly.restore_testing import Candidate, RestoreTestLine, Res
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import Failures, Urgency
 from orchestrator.reports.page import Cell, Section, Tone, table_of
-from orchestrator.resources.backup import newest_good
+from orchestrator.resources.machine_archives import newest_good
 
 if TYPE_CHECKING:
     from orchestrator.nightly.context import Night

@@ -39,8 +39,8 @@ from orchestrator.proxmox import (
     TaskFailed,
     ping_agent,
 )
-from orchestrator.resources.backup import Archive, RestoreTest
 from orchestrator.resources.copies import CopyMark
+from orchestrator.resources.machine_archives import Archive, RestoreTest
 
 if TYPE_CHECKING:
     from orchestrator.nightly.context import Night

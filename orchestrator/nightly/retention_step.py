@@ -20,7 +20,7 @@ from orchestrator.nightly.result import LineOfMachine
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import Failures
 from orchestrator.reports.page import Cell, Column, Row, Section, Tone, table_of
-from orchestrator.resources.backup import Archive, verdicts
+from orchestrator.resources.machine_archives import Archive, verdicts
 
 if TYPE_CHECKING:
     from orchestrator.nightly.context import Night

@@ -10,11 +10,13 @@ from orchestrator.nightly.backup_step import BackupLineStep, BackupsAfterUpdates
 from orchestrator.nightly.clock_step import ClockAgainStep, ClockStep
 from orchestrator.nightly.contract_running import StillRunningStep
 from orchestrator.nightly.contract_step import ContractStep
+from orchestrator.nightly.contract_takings import TakingStep
 from orchestrator.nightly.drift_step import DriftInsideStep, DriftStep
 from orchestrator.nightly.ending_step import EndingStep
 from orchestrator.nightly.inspection_step import InspectionStep
 from orchestrator.nightly.machine_step import MachineStep
 from orchestrator.nightly.missing import UnreadMachineStep
+from orchestrator.nightly.observation_step import ObservationStep
 from orchestrator.nightly.restore_test_step import RestoreTestStep
 from orchestrator.nightly.retention_step import RetentionStep
 from orchestrator.nightly.snapshot_step import ExpiryStep, ForeignSnapshotStep, SnapshotStep
@@ -43,10 +45,12 @@ STEPS: tuple[type[Step], ...] = (
     ForeignSnapshotStep,
     ContractStep,
     StillRunningStep,
+    TakingStep,
     BackupLineStep,
     InspectionStep,
     DriftInsideStep,
     MachineStep,
+    ObservationStep,
     ForeignArchiveStep,
     UnreadMachineStep,
     WaitingSnapshotStep,
@@ -59,6 +63,7 @@ REPORT: tuple[type[Step], ...] = (
     StorageStep,
     StillRunningStep,
     ContractStep,
+    TakingStep,
     EndingStep,
     UpdateStep,
     InspectionStep,
@@ -67,6 +72,7 @@ REPORT: tuple[type[Step], ...] = (
     RetentionStep,
     DriftStep,
     MachineStep,
+    ObservationStep,
     ForeignArchiveStep,
 )
 """The report: failures of one urgency, facts and sections, in this order."""

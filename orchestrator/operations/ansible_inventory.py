@@ -41,7 +41,7 @@ def ansible_inventory(inventory: str | None, events: Events = SILENT) -> dict[st
     for machine in (machine for observed in seen for machine in observed.machines):
         try:
             found = _host(machine, provider)
-            if found and (objection := key_objection(found.target.client, found.target.host_keys, holders)):
+            if found and (objection := key_objection(found.guest.client, found.guest.host_keys, holders)):
                 raise BadValue(objection)
         except ValueError as error:  # whoever wrote its notes or settings, the others are listed
             events.notice(f"VM {machine.summary.vmid} at {machine.site} is left out: {error}")
@@ -54,7 +54,7 @@ def ansible_inventory(inventory: str | None, events: Events = SILENT) -> dict[st
         events.notice(f"a site is left out: {reason}")
     known_hosts = state_directory() / f"known_hosts-{provider_name(provider)}"
     known_hosts.parent.mkdir(parents=True, exist_ok=True)
-    write_known_hosts(known_hosts, [item.target for item in hosts])
+    write_known_hosts(known_hosts, [item.guest for item in hosts])
     return dynamic_inventory(hosts, ssh=ssh_settings(provider), known_hosts=known_hosts)
 
 
@@ -79,4 +79,4 @@ def _host(machine: ObservedMachine, provider: Provider) -> InventoryHost | None:
         supervised_before=mark.supervised,
         exclude=mark.applied.update_exclude if mark.applied else (),
     )
-    return InventoryHost(target=target, site=machine.site, offer=mark.offer)
+    return InventoryHost(guest=target, site=machine.site, offer=mark.offer)

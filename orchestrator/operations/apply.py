@@ -103,7 +103,8 @@ def apply(
             machine.client for machine in wanted.desired if wanted.selection.includes(*machine.key)
         )
         used = preparing.used_changes(request.history, wanted.desired)
-        prepared = preparing.prepare(wanted, run.clusters, used)
+        takings = preparing.unsettled_takings(request.history, wanted.desired)
+        prepared = preparing.prepare(wanted, run.clusters, used, takings=takings)
         made = prepared.plan
         if saved is not None:
             _refuse_moved(saved, made, events)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.applying.exporting import disks_of, export_disk, write_sums
 from orchestrator.applying.journal import Journal
 from orchestrator.applying.stopped import Stopped
+from orchestrator.contract.calendar import day_in_paris
 from orchestrator.errors import OrchestratorError, RequestRefused, local_reason
-from orchestrator.operations.inputs import check_selection, open_desired, selection
+from orchestrator.operations.inputs import check_selection, open_subscriptions, selection
 from orchestrator.operations.inventory import open_provider
 from orchestrator.operations.run import SILENT, Events, journal, open_clusters, open_history
 from orchestrator.proxmox import Cluster
+from orchestrator.resources.desired import desired_machines
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.scope import Selection
 from orchestrator.resources.survey import Asked, observe_sites
 from orchestrator.resources.unreadable import Unreadable
+from orchestrator.shown import quoted
 from orchestrator.sites.model import NodeAccess
+from orchestrator.subscriptions.model import Quote
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +36,7 @@ class ExportRequest:
         folder: where the files go; made if it is not there.
         inventory: where the site file is.
         files: subscription files or folders.
+        quote: the accepted quote of the client's file that this assistance is charged by; None: any that covers it.
         reason: why; the history keeps it.
         history: a file or URL; None: the usual one.
     """
@@ -39,6 +45,7 @@ class ExportRequest:
     folder: Path
     inventory: str | None
     files: tuple[Path, ...] = ()
+    quote: str | None = None
     reason: str = "export of disks on request"
     history: str | None = None
 
@@ -76,11 +83,14 @@ def export(
         OrchestratorError: nothing was copied, or the history cannot be written any more.
     """
     provider = open_provider(request.inventory)
-    desired = open_desired(request.files, provider, events.problems)
+    subscriptions = open_subscriptions(request.files, provider, events.problems)
+    desired = desired_machines(subscriptions, provider)
     chosen = selection(request.target)
     check_selection(chosen, desired)
     if any(machine.client == chosen.client and machine.life.default_of_payment for machine in desired):
         raise RequestRefused(f"{chosen.client} is in default of payment: there is no reversibility (art. 10)")
+    own = [item.contract.quotes for item in subscriptions if item.client == chosen.client]
+    quotes = _quotes(own[0] if own else (), request.quote)
     with (
         open_clusters(provider, notice=events.notice) as clusters,
         open_history(request.history) as history,
@@ -105,9 +115,33 @@ def export(
             mark, access = machine.mark, provider.sites[machine.site].node_access
             assert mark is not None  # noqa: S101  (ours are found by it)
             for disk, volume in disks_of(machine).items():
-                ends.append(_one(machine, mark, disk, volume, access, request.folder, recorded))
+                quote = next(
+                    (item for item in quotes if mark.machine in (item.machines or (mark.machine,))), None
+                )
+                ends.append(_one(machine, mark, disk, volume, access, request.folder, recorded, quote))
                 show(ends[-1])
         return ends
+
+
+def _quotes(quotes: Sequence[Quote], named: str | None) -> list[Quote]:
+    """The accepted quotes that assistance is charged by today (article 10: "feront l'objet d'un devis").
+
+    Raises:
+        RequestRefused: there is none.
+    """
+    today = day_in_paris(dt.datetime.now(dt.UTC))
+    found = [item for item in quotes if named in (None, item.reference) and today <= item.valid_until]
+    if not found:
+        which = (
+            f"the quote {quoted(named)} is not one of them, or its last day is over"
+            if named
+            else "there is none"
+        )
+        raise RequestRefused(
+            f"an export is assistance, on a quote that the client accepted (art. 10): {which}; write it into "
+            "contract.quotes of the client's file"
+        )
+    return found
 
 
 def _one(
@@ -118,9 +152,14 @@ def _one(
     access: NodeAccess | None,
     folder: Path,
     recorded: Journal,
+    quote: Quote | None,
 ) -> DiskExport:
     file = folder / f"{mark.client}-{mark.machine}-{disk}.qcow2"
     try:
+        if quote is None:
+            raise Stopped(
+                "no accepted quote of its client covers this machine: add it to one in contract.quotes"
+            )
         if access is None:
             raise Stopped(f"the site file has no node_access for {machine.site}")
         if machine.running:
@@ -138,7 +177,12 @@ def _one(
         result="ok" if done else "failed",
         message=message,
         seconds=0.0,
-        details={"disk": disk, "volume": volume, "file": file.name},
+        details={
+            "disk": disk,
+            "volume": volume,
+            "file": file.name,
+            "quote": quote.reference if quote else None,
+        },
     )
     return DiskExport(client=mark.client, machine=mark.machine, disk=disk, message=message, done=done)
 

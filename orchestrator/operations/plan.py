@@ -37,7 +37,8 @@ def plan(request: PlanRequest, events: Events = SILENT) -> Plan:
         options = preparing.options_of(request)
         wanted = preparing.wanted(provider, options, events.problems)
         used = preparing.used_changes(request.history, wanted.desired)
-        made = preparing.prepare(wanted, clusters, used, ahead).plan
+        takings = preparing.unsettled_takings(request.history, wanted.desired)
+        made = preparing.prepare(wanted, clusters, used, ahead, takings=takings).plan
     if request.save_to is not None:
         preparing.save(request.save_to, options, provider, request.inventory or "", made)
     return made

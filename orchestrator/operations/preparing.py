@@ -5,14 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.applying.looking import look_into_guests
 from orchestrator.contract.calendar import day_in_paris
 from orchestrator.errors import RequestRefused, local_reason
-from orchestrator.history.errors import HistoryMissing
+from orchestrator.history.errors import HistoryMissing, HistoryUnavailable
 from orchestrator.operations.computer import operator, replace_file
 from orchestrator.operations.inputs import (
     Tell,
@@ -40,6 +41,9 @@ from orchestrator.shown import json_safe, quoted
 from orchestrator.sites.model import Provider
 from orchestrator.subscriptions.model import REFERENCE
 from orchestrator.yaml_reader.files import YamlFile, yaml_files
+
+if TYPE_CHECKING:
+    from orchestrator.history.taking_over import Taking
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +94,8 @@ def wanted(
     desired = open_desired([Path(path) for path in options.paths], provider, tell)
     chosen = EVERYTHING if options.only is None else Selection.parse(options.only, EVERY_THING)
     check_selection(chosen, desired)
+    if options.order is not None or options.catalogue is not None:
+        _check_one_client(desired, chosen)
     if options.quote is not None:
         _check_quote(options.quote, desired, chosen)
     return Wanted(
@@ -145,6 +151,20 @@ def options_of(request: PlanRequest) -> PlanOptions:
     )
 
 
+def _check_one_client(desired: Iterable[DesiredMachine], chosen: Selection) -> None:
+    """Make sure that a reference which was named for this run is about one client: it is one client's document.
+
+    Raises:
+        RequestRefused: it would be taken for several clients' changes.
+    """
+    clients = {machine.client for machine in desired if machine.change_terms is not None}
+    if chosen.client is None and len(clients) > 1:
+        raise RequestRefused(
+            f"--order and --catalogue name one client's document, and the files have {len(clients)} clients with "
+            "managed services: add --only CLIENT"
+        )
+
+
 def _check_quote(reference: str, desired: Iterable[DesiredMachine], chosen: Selection) -> None:
     """Make sure that a quote is one of the files' (article 3.8.4: accepted before), and covers something today.
 
@@ -196,8 +216,32 @@ def used_changes(history: str | None, desired: Iterable[DesiredMachine]) -> Free
         return {}
 
 
+def unsettled_takings(history: str | None, desired: Iterable[DesiredMachine]) -> dict[str, Taking]:
+    """The takings over that are not settled (article 4.2), of clients whose file has one.
+
+    Only words of the plan depend on them: a history that cannot be read keeps nothing from being planned.
+    """
+    clients = {machine.client for machine in desired if machine.taken_over is not None}
+    if not clients:
+        return {}
+    from orchestrator.history.taking_over import Taking, takings  # as above
+
+    try:
+        with open_history(history, create=False) as opened:
+            found = takings(opened)
+    except HistoryUnavailable:
+        return {}
+    known = {client: found.get(client, Taking(client=client)) for client in sorted(clients)}
+    return {client: taking for client, taking in known.items() if not taking.settled}
+
+
 def prepare(
-    asked: Wanted, clusters: Mapping[str, Cluster], used: FreeUse, ahead: ReadingAhead | None = None
+    asked: Wanted,
+    clusters: Mapping[str, Cluster],
+    used: FreeUse,
+    ahead: ReadingAhead | None = None,
+    *,
+    takings: Mapping[str, Taking] | None = None,
 ) -> Prepared:
     """Observe every site at once, plan, and say what the plan means: who pays, and what is dangerous about it.
 
@@ -206,6 +250,7 @@ def prepare(
         clusters: by site.
         used: the month's free changes so far.
         ahead: what is being read of them already.
+        takings: takings over that are not settled, by client.
     """
     chosen, decisions = asked.selection, asked.decisions
     read = observe_sites(
@@ -241,7 +286,7 @@ def prepare(
     _check_classes(decisions, plan)
     plan = with_interventions(plan, used, decisions)
     plan = with_risks(plan, observed, asked.provider.safety, asked.allowed)
-    return Prepared(plan=plan, observed=observed)
+    return Prepared(plan=replace(plan, takings=takings or {}), observed=observed)
 
 
 def _check_classes(decisions: Decisions, plan: Plan) -> None:

@@ -19,15 +19,15 @@ from orchestrator.applying.rollback import forget_guest, refresh_guest, remember
 from orchestrator.applying.stopped import Stopped
 from orchestrator.applying.vm import Vm
 from orchestrator.errors import RequestRefused, about
-from orchestrator.operations.backup import archives_at, choose
+from orchestrator.operations.backup_on_demand import archives_at, choose
 from orchestrator.operations.inputs import open_desired, ssh_settings
 from orchestrator.operations.inventory import open_provider
 from orchestrator.operations.named_machine import Found, MachineRequest, find_machine, vm_of, wanted
 from orchestrator.operations.run import SILENT, Events, Run, open_run
 from orchestrator.proxmox import ProxmoxError
-from orchestrator.resources.backup import Archive
 from orchestrator.resources.copies import CopyMark
 from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.machine_archives import Archive
 from orchestrator.sites.model import Provider
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.history.errors import HistoryUnavailable
+from orchestrator.history.taking_over import Taking, takings
 from orchestrator.operations.inputs import selection
 from orchestrator.operations.inventory import open_provider
 from orchestrator.operations.run import SILENT, Events, open_clusters, open_history
@@ -30,6 +31,7 @@ class Shown:
         entries: the last entries of each one's history, the latest first, by client and machine.
         seeming: what could not be read, and seems to be what was asked for, or a copy of it.
         unread: sites that could not be read, and why.
+        taking: how far the client's taking over is (article 4.2); None if there was none.
         history_problem: why the history could not be read; empty if it could.
     """
 
@@ -37,6 +39,7 @@ class Shown:
     entries: Mapping[tuple[str, str], list[Entry]]
     seeming: tuple[Unreadable, ...]
     unread: tuple[str, ...]
+    taking: Taking | None = None
     history_problem: str = ""
 
 
@@ -62,12 +65,13 @@ def show(target: str, inventory: str | None, history: str | None, events: Events
         found += [m for m in observed.machines if m.mark and chosen.includes(m.mark.client, m.mark.machine)]
         seeming += [item for item in observed.unreadable if _seems(item, chosen)]
     entries: dict[tuple[str, str], list[Entry]] = {}
-    history_problem = ""
+    history_problem, taking = "", None
     if found:
         try:
             with open_history(history) as opened:
                 for key in ((m.mark.client, m.mark.machine) for m in found if m.mark):
                     entries[key] = opened.entries(client=key[0], machine=key[1], limit=_ENTRIES)
+                taking = takings(opened, chosen.client).get(chosen.client or "")
         except HistoryUnavailable as error:  # at three in the morning the machines count
             history_problem = str(error)
     return Shown(
@@ -75,6 +79,7 @@ def show(target: str, inventory: str | None, history: str | None, events: Events
         entries=entries,
         seeming=tuple(seeming),
         unread=tuple(f"{site}: {why}" for site, why in read.failures.items()),
+        taking=taking,
         history_problem=history_problem,
     )
 

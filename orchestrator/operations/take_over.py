@@ -19,6 +19,7 @@ import yaml
 from orchestrator.contract.calendar import day_in_paris
 from orchestrator.contract.probation import probation_ends
 from orchestrator.errors import RequestRefused, local_reason
+from orchestrator.history.taking_over import IMPORTED
 from orchestrator.operations.computer import operator, replace_file
 from orchestrator.operations.inventory import DEFAULT_FOLDER, open_provider
 from orchestrator.operations.run import SILENT, Events, open_clusters, open_history, run_name
@@ -123,7 +124,7 @@ def _record(
                 client=request.client,
                 machine=name,
                 site=site,
-                action="import",
+                action=IMPORTED,
                 result="ok",
                 run=run_name(dt.datetime.now(dt.UTC)),
                 details={

@@ -161,7 +161,7 @@ def update(
             released=request.release,
         )
         looking(len(machines), len(wanted))
-        due = look_for_updates([machine.target() for machine in machines], ssh)
+        due = look_for_updates([machine.guest() for machine in machines], ssh)
         found = DueFound(wanted=tuple(wanted), machines=tuple(machines), due=due, reasons=reasons)
         show(found)
         todo = [
@@ -261,7 +261,7 @@ def due_updates(
     ):
         sites = _read_sites(wanted, clusters, chosen, events)
         machines, reasons = candidates(wanted, sites, clusters, may_reboot=lambda _: False, released=True)
-        due = look_for_updates([machine.target() for machine in machines], ssh, refresh=refresh)
+        due = look_for_updates([machine.guest() for machine in machines], ssh, refresh=refresh)
         measured = delays(
             history,
             now,

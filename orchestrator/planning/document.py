@@ -20,6 +20,7 @@ from orchestrator.planning.classes import is_ordered
 from orchestrator.planning.items import Document, ItemDocument, Told, items_of
 from orchestrator.planning.plan import MachinePlan, Plan
 from orchestrator.planning.safety import RISKS
+from orchestrator.planning.taking_over import taking_words
 from orchestrator.planning.words import sides, when_words
 from orchestrator.resources.change import Change, ChangeClass, Effect
 from orchestrator.resources.unreadable import Unreadable
@@ -214,6 +215,10 @@ class PlanDocument(Document):
     frozen: dict[Told, Told] = Field(description="who stopped every change, and why, by site")
     dangers: list[RiskDocument] = Field(description="why apply does nothing until each is allowed")
     allowances: list[AllowanceDocument] = Field(description="the month's free standard changes, by client")
+    takings: dict[Told, Told] = Field(
+        default_factory=dict,
+        description="how far takings over that are not settled are (article 4.2), by client",
+    )
     summary: SummaryDocument
 
 
@@ -371,5 +376,6 @@ def to_document(plan: Plan) -> PlanDocument:
             _from(AllowanceDocument, allowance, client=client)
             for client, allowance in sorted(plan.allowances.items())
         ],
+        takings={client: taking_words(taking) for client, taking in plan.takings.items()},
         summary=summary(plan),
     )

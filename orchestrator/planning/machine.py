@@ -11,10 +11,6 @@ from orchestrator.contract.life import Standing
 from orchestrator.guests.inside import InsideReading
 from orchestrator.planning.inside import inside_changes
 from orchestrator.planning.window import is_open, restart_of
-from orchestrator.resources.backup import (
-    archives_going,
-    what_retention_does,
-)
 from orchestrator.resources.change import BACKUP, SNAPSHOT, UPDATES, Change, Effect, Restart
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.kinds import CLIENT_KINDS, KINDS
@@ -23,6 +19,10 @@ from orchestrator.resources.machine import (
     RESTART_KEYS,
     edits,
     new_mark,
+)
+from orchestrator.resources.machine_archives import (
+    archives_going,
+    what_retention_does,
 )
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine

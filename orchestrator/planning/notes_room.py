@@ -7,11 +7,11 @@ from ipaddress import IPv4Address
 
 from orchestrator.counting import counted
 from orchestrator.guests.keys import fingerprints
-from orchestrator.resources.backup import LONGEST_TEMPLATE, ArchiveMark, notes_template
 from orchestrator.resources.change import BACKUP, Change, Effect
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.kinds import GUEST_KINDS
 from orchestrator.resources.machine import applied, new_mark
+from orchestrator.resources.machine_archives import LONGEST_TEMPLATE, ArchiveMark, notes_template
 from orchestrator.resources.marks import MAXIMUM_LENGTH
 from orchestrator.resources.notes import notes_length, without_marks
 from orchestrator.resources.observed import ObservedMachine

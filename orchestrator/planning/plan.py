@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from ipaddress import IPv4Address
+from typing import TYPE_CHECKING
 
 from orchestrator.contract.life import Standing
 from orchestrator.errors import Reason
@@ -34,6 +35,9 @@ from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.scope import EVERYTHING, Selection
 from orchestrator.resources.unreadable import Unreadable
 from orchestrator.shown import quoted
+
+if TYPE_CHECKING:
+    from orchestrator.history.taking_over import Taking
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +164,7 @@ class Plan:
         risks: why the plan exceeds the safety limits, and what of it was allowed
             (:func:`orchestrator.planning.safety.with_risks`).
         frozen: who stopped every change and why, by site; empty if nobody did.
+        takings: how far takings over are (article 4.2), by client; only those that are not settled.
     """
 
     made_at: dt.datetime
@@ -172,6 +177,7 @@ class Plan:
     risks: tuple[Risk, ...] = ()
     frozen: Mapping[str, str] = field(default_factory=dict)
     unreadable: tuple[Unreadable, ...] = ()
+    takings: Mapping[str, Taking] = field(default_factory=dict)
 
     @property
     def has_changes(self) -> bool:

@@ -16,6 +16,7 @@ from orchestrator.planning.charges import Allowance, Charge, Intervention, Neede
 from orchestrator.planning.classes import WORST_FIRST, is_ordered
 from orchestrator.planning.document import restart_words, restarts_counted, summary
 from orchestrator.planning.plan import MachinePlan, Plan, untold
+from orchestrator.planning.taking_over import taking_words
 from orchestrator.planning.words import rules_of, sides, when_words
 from orchestrator.resources.change import Change, Effect
 from orchestrator.shown import quoted, visible
@@ -54,6 +55,8 @@ def render_plan(plan: Plan, *, show_unmanaged: bool = False) -> Iterator[Text]:
         yield Text(f"{failure.site}: not read, nothing planned there: {failure.reason}", "bold red")
     for client, machines in groupby(plan.machines, key=lambda machine: machine.client):
         yield from _client(client, list(machines), plan.allowances.get(client), plan.made_at)
+        if client in plan.takings:
+            yield Text(f"    {taking_words(plan.takings[client])}", "cyan")
     yield from _unreadable(plan)
     yield from _unmanaged(plan, show_unmanaged)
     for risk in plan.risks:

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from orchestrator.contract.calendar import paris_time
 from orchestrator.contract.snapshots import SNAPSHOT_DAYS
 from orchestrator.resources.attributes import BY_NAME
-from orchestrator.resources.backup import retention_words
 from orchestrator.resources.change import BACKUP, FIREWALL, Change, Effect, NewMachine, Restart
 from orchestrator.resources.kinds import GUEST_KINDS, KINDS
 from orchestrator.resources.machine import EXCLUDED, size_words
+from orchestrator.resources.machine_archives import retention_words
 
 BETWEEN_RULES = "; "
 """What stands between the rules of a firewall's change: no rule holds it. Where there is room, each has its line."""

@@ -18,6 +18,7 @@ from orchestrator.resources.attributes import memory_of, vcpus_of
 from orchestrator.shown import quoted
 
 if TYPE_CHECKING:
+    from orchestrator.history.declared import Approval
     from orchestrator.resources.observed import ObservedMachine
 
 
@@ -56,6 +57,7 @@ class Reversibility:
         user: whom its keys let in.
         sources: the networks that SSH is open to; empty: none, or no key is registered.
         machines: every one that holds its data, those that left the file too.
+        approval: the client's, as it is recorded; None if none is.
         moment: when it is drawn up, aware.
     """
 
@@ -66,6 +68,7 @@ class Reversibility:
     user: str
     sources: tuple[str, ...]
     machines: tuple[HostedMachine, ...]
+    approval: Approval | None
     moment: dt.datetime
 
 
@@ -169,7 +172,17 @@ def _facts(plan: Reversibility, last_day: dt.date, speech: Speech) -> list[tuple
         (words.working_days_left, speech.number(life.days_left(plan.moment))),
         (words.erased_from, speech.day(last_day + dt.timedelta(days=1))),
         (words.hosted_volume, speech.size(_volume(plan.machines))),
+        (words.plan_approval, approval_words(plan.approval, speech)),
     ]
+
+
+def approval_words(approval: Approval | None, speech: Speech) -> str:
+    """Who approved the plan for the client, when and by which letter; or that nobody did."""
+    words = speech.words
+    if approval is None:
+        return words.not_approved
+    day, reference = speech.day(approval.day), approval.reference or words.nothing
+    return words.approved_by.format(name=approval.by, day=day, reference=reference)
 
 
 def _parts(plan: Reversibility, speech: Speech) -> list[Part]:
@@ -249,9 +262,12 @@ def _signatures(plan: Reversibility, speech: Speech) -> tuple[Table, ...]:
         words.signature,
     )
     blank = (Cell(""), Cell(""), Cell(""))
+    signed = blank
+    if (approval := plan.approval) is not None:
+        signed = (Cell(approval.by), Cell(speech.day(approval.day)), Cell(approval.reference or ""))
     rows = [
         (Cell(words.the_provider), *blank),
-        (Cell(words.the_client.format(client=plan.client)), *blank),
+        (Cell(words.the_client.format(client=plan.client)), *signed),
     ]
     return table_of(words.plan_approval, columns, rows)
 

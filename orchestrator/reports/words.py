@@ -396,6 +396,25 @@ class Words:
         en="orchestrator apply brings the firewall up to date where it is missing or does not count yet",
     )
 
+    # Observation
+    observation = Text(fr="Observation", en="Observation")
+    not_observed = Text(fr="Site non observé", en="Site not observed")
+    not_observed_remedy = Text(
+        fr="voir pourquoi orchestrator watch n’a pas tourné ou n’a pas pu lire le site : la disponibilité de ces "
+        "heures reste inconnue",
+        en="see why orchestrator watch did not run, or could not read the site: the availability of these hours stays "
+        "unknown",
+    )
+    not_observed_for = Text(fr="Non observé (dernières 24 h)", en="Not observed (last 24 h)")
+    stops_to_decide = Text(
+        fr="Arrêts à qualifier (cause inconnue, ou arrêt par une personne)",
+        en="Stops to be decided (cause unknown, or stopped by a person)",
+    )
+    stopped_from = Text(fr="De", en="From")
+    stopped_until = Text(fr="À", en="To")
+    cause_unknown = Text(fr="cause inconnue", en="cause unknown")
+    stopped_by_a_person = Text(fr="arrêtée par une personne", en="stopped by a person")
+
     # Storages
     storages = Text(fr="Stockages", en="Storages")
     no_storages = Text(fr="Aucun stockage n’a été lu.", en="No storage was read.")
@@ -510,6 +529,36 @@ class Words:
         en="Fix the cause; the next night continues. Data is deleted only under the conditions of article 10.",
     )
 
+    # Takings over (article 4.2)
+    takings = Text(fr="Prises d’empreinte (art. 4.2)", en="Takings over (art. 4.2)")
+    gaps = Text(fr="Écarts", en="Gaps")
+    no_gaps = Text(fr="aucun", en="none")
+    gaps_not_notified = Counted(
+        fr=("{n} écart, à notifier", "{n} écarts, à notifier"),
+        en=("{n} gap, to be notified", "{n} gaps, to be notified"),
+    )
+    gaps_notified = Text(
+        fr="notifiés le {day} par {who} ({reference})", en="notified on {day} by {who} ({reference})"
+    )
+    gaps_corrected = Text(
+        fr="corrigés le {day}, constaté par {who} ({reference})",
+        en="corrected on {day}, recorded by {who} ({reference})",
+    )
+    gaps_impossible = Text(
+        fr="non corrigés : Service impossible depuis le {day}, {who} ({reference})",
+        en="not corrected: the service cannot be provided since {day}, {who} ({reference})",
+    )
+    missing_documents = Text(fr="Documents manquants", en="Missing documents")
+    document_operations_manual = Text(fr="documentation d’exploitation", en="operations manual")
+    document_application_configuration = Text(
+        fr="configuration des applications", en="application configuration"
+    )
+    document_specifics = Text(fr="spécificités de l’installation", en="specifics of the installation")
+    document_security_level = Text(fr="niveau de sécurité", en="level of security")
+    document_architecture = Text(fr="dossier d’architecture", en="architecture")
+    probation_until = Text(fr="Phase probatoire jusqu’au", en="Probation until")
+    service_level_from = Text(fr="SLA à partir du", en="Service level from")
+
     # The reversibility plan (article 10)
     plan_title = Text(
         fr="Plan de réversibilité : {client}, contrat {contract}",
@@ -590,6 +639,12 @@ class Words:
         "snapshots and backups. Nothing brings them back afterwards.",
     )
     plan_approval = Text(fr="Validation", en="Approval")
+    not_approved = Text(fr="pas encore validé par le Client", en="not approved by the client yet")
+    approved_by = Text(
+        fr="validé par {name} le {day}, référence {reference}",
+        en="approved by {name} on {day}, reference {reference}",
+    )
+    reversibility_plan = Text(fr="Plan de réversibilité", en="Reversibility plan")
     party = Text(fr="Partie", en="Party")
     the_provider = Text(fr="Le Prestataire", en="The provider")
     the_client = Text(fr="Le Client ({client})", en="The client ({client})")

@@ -112,7 +112,9 @@ class DesiredMachine:
         emulated: whether it runs without KVM, as on a node that is a virtual machine itself.
         redundancy: what is to survive a failed node, or a lost data centre (article 3.2).
         foreign_nodes: nodes of its cluster that stand at other sites: it is not made there.
-        probation_ends: the first day after the probation of article 4.2; None if nothing was taken over.
+        taken_over: the day an existing estate of its client was taken over (article 4.2); None if none was.
+        probation_ends: the first day after the probation of article 4.2; None if nothing was taken over, or without
+            managed services.
         window: when it may be restarted; None where no window was agreed.
         direct_access: whether the client may log in (article 3.8.2: not to fully managed servers).
         supervised: whether a node exporter runs in it, for the provider's monitoring (article 3.8.1).
@@ -151,6 +153,7 @@ class DesiredMachine:
     change_terms: ChangeTerms | None = None
     life: ContractLife
     adopt: int | None = None
+    taken_over: dt.date | None = None
     probation_ends: dt.date | None = None
     emulated: bool = False
     redundancy: Redundancy = Redundancy()
@@ -238,8 +241,11 @@ def _desired(
         change_terms=_change_terms(subscription),
         life=life_of(subscription),
         adopt=machine.adopt,
+        taken_over=subscription.contract.taken_over,
         probation_ends=(
-            probation_ends(subscription.contract.taken_over) if subscription.contract.taken_over else None
+            probation_ends(subscription.contract.taken_over)
+            if subscription.contract.taken_over and managed
+            else None
         ),
         emulated=site.virtualization == "emulated",
         redundancy=_redundancy(machine, site),

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import ProxmoxError, StoredArchive, list_archives
-from orchestrator.resources.backup import Holdings, attribute, listed_at
 from orchestrator.resources.desired import pool_of
+from orchestrator.resources.machine_archives import Holdings, attribute, listed_at
 from orchestrator.resources.observed import ObservedSite
 
 if TYPE_CHECKING:

@@ -61,7 +61,7 @@ class Place:
     """
 
     template: VmSummary
-    target: str
+    node: str
     system_slot: str
     shared: bool
 
@@ -226,8 +226,8 @@ def places(
     reasons: list[str] = []
     for template in at_home or copies:
         reason = _unusable(template, at_home) or _unfit(template, desired)
-        targets, blocked = _targets(template, desired, state) if reason is None else ([], reason)
-        if not targets:
+        nodes, blocked = _nodes_for(template, desired, state) if reason is None else ([], reason)
+        if not nodes:
             reasons.append(f"VM {template.summary.vmid} on {template.summary.node}: {blocked}")
             continue
         assert template.config is not None  # noqa: S101  (else it is not usable)
@@ -235,7 +235,7 @@ def places(
         assert slot is not None  # noqa: S101  (else it is not usable)
         shared = any(item.shared for item in state.storages if item.name == desired.storage)
         found += [
-            Place(template=template.summary, target=node, system_slot=slot, shared=shared) for node in targets
+            Place(template=template.summary, node=node, system_slot=slot, shared=shared) for node in nodes
         ]
     return tuple(found), tuple(reasons)
 
@@ -266,7 +266,7 @@ def _unfit(template: Template, desired: DesiredMachine) -> str | None:
     return image_needs(desired.image, size) if size > desired.disks[0][1] * _GIB else None
 
 
-def _targets(template: Template, desired: DesiredMachine, state: ClusterState) -> tuple[list[str], str]:
+def _nodes_for(template: Template, desired: DesiredMachine, state: ClusterState) -> tuple[list[str], str]:
     """The nodes that the machine can be made on; and why there are none."""
     assert template.config is not None  # noqa: S101  (else it is not usable)
     home = template.summary.node
@@ -347,7 +347,7 @@ def absence(desired: DesiredMachine, state: ClusterState) -> Reason:
 
 def restricted(found: Sequence[Place], desired: DesiredMachine, state: ClusterState) -> tuple[str, ...]:
     """The nodes that a machine can be made on, where its template leaves it fewer than its storage does; else none."""
-    targets = {place.target for place in found}
+    nodes = {place.node for place in found}
     able = {
         storage.node
         for storage in state.storages
@@ -356,7 +356,7 @@ def restricted(found: Sequence[Place], desired: DesiredMachine, state: ClusterSt
         and any(node.name == storage.node and node.online for node in state.nodes)
         and _storage_objection(storage, desired, storage.node) is None
     }
-    return tuple(sorted(targets)) if targets < able else ()
+    return tuple(sorted(nodes)) if nodes < able else ()
 
 
 def notes_on(found: Sequence[Place], templates: Mapping[int, Template]) -> list[Defect]:

@@ -13,7 +13,7 @@ from orchestrator.resources.static_addresses import addresses_in
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import ClusterState, VmConfig, VmSnapshot, VmSummary
-    from orchestrator.resources.backup import Archive
+    from orchestrator.resources.machine_archives import Archive
     from orchestrator.resources.notes import Mark
     from orchestrator.resources.unreadable import Unreadable
 

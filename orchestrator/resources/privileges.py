@@ -21,50 +21,37 @@ if TYPE_CHECKING:
 
 _EIGHT, _NINE = frozenset({8}), frozenset({9})
 
+
+def _need(privilege: str, path: str, *features: str, releases: frozenset[int] = _EIGHT | _NINE) -> Need:
+    return Need(privilege=privilege, path=path, features=features, releases=releases)
+
+
 _BESIDE = (
-    Need(privilege="VM.Audit", path="/vms", features=("seeing machines: every command",)),
-    Need(
-        privilege="VM.Allocate",
-        path="/vms",
-        features=("creating machines", "restoring", "erasing after a contract"),
-    ),
-    Need(privilege="VM.Clone", path="/vms", features=("creating machines",)),
-    Need(privilege="VM.Config.CDROM", path="/vms", features=("the cloud-init drive",)),
-    Need(privilege="VM.Config.Disk", path="/vms", features=("disks", "restoring into the original")),
-    Need(privilege="VM.Config.HWType", path="/vms", features=("restoring",)),
-    Need(privilege="VM.Config.Network", path="/vms", features=("restoring",)),
-    Need(privilege="VM.Config.Options", path="/vms", features=("tags", "notes: whose a machine is")),
-    Need(
-        privilege="VM.Monitor",
-        path="/vms",
-        features=("waiting for a boot", "trusting a guest's SSH key", "restore tests"),
+    _need("VM.Audit", "/vms", "seeing machines: every command"),
+    _need("VM.Allocate", "/vms", "creating machines", "restoring", "erasing after a contract"),
+    _need("VM.Clone", "/vms", "creating machines"),
+    _need("VM.Config.CDROM", "/vms", "the cloud-init drive"),
+    _need("VM.Config.Disk", "/vms", "disks", "restoring into the original"),
+    _need("VM.Config.HWType", "/vms", "restoring"),
+    _need("VM.Config.Network", "/vms", "restoring"),
+    _need("VM.Config.Options", "/vms", "tags", "notes: whose a machine is"),
+    _need(
+        "VM.Monitor",
+        "/vms",
+        "waiting for a boot",
+        "trusting a guest's SSH key",
+        "restore tests",
         releases=_EIGHT,
     ),
-    Need(
-        privilege="VM.GuestAgent.Audit",
-        path="/vms",
-        features=("waiting for a boot", "restore tests"),
-        releases=_NINE,
-    ),
-    Need(
-        privilege="VM.GuestAgent.FileRead",
-        path="/vms",
-        features=("trusting a guest's SSH key", "restore tests"),
-        releases=_NINE,
-    ),
-    Need(privilege="VM.PowerMgmt", path="/vms", features=("starting, stopping and restarting machines",)),
-    Need(
-        privilege="VM.Snapshot",
-        path="/vms",
-        features=("snapshots, and going back to them", "updates, and undoing them"),
-    ),
-    Need(privilege="VM.Backup", path="/vms", features=("backups", "restoring")),
-    Need(privilege="Datastore.AllocateSpace", path="/storage", features=("disks", "backups", "retention")),
-    Need(
-        privilege="Datastore.Audit", path="/storage", features=("seeing storages", "retention", "restoring")
-    ),
-    Need(privilege="Sys.Audit", path="/nodes", features=("seeing nodes and tasks",)),
-    Need(privilege="SDN.Use", path="/sdn", features=("attaching machines to a bridge",)),
+    _need("VM.GuestAgent.Audit", "/vms", "waiting for a boot", "restore tests", releases=_NINE),
+    _need("VM.GuestAgent.FileRead", "/vms", "trusting a guest's SSH key", "restore tests", releases=_NINE),
+    _need("VM.PowerMgmt", "/vms", "starting, stopping and restarting machines"),
+    _need("VM.Snapshot", "/vms", "snapshots, and going back to them", "updates, and undoing them"),
+    _need("VM.Backup", "/vms", "backups", "restoring"),
+    _need("Datastore.AllocateSpace", "/storage", "disks", "backups", "retention"),
+    _need("Datastore.Audit", "/storage", "seeing storages", "retention", "restoring"),
+    _need("Sys.Audit", "/nodes", "seeing nodes and tasks"),
+    _need("SDN.Use", "/sdn", "attaching machines to a bridge"),
 )
 """What is needed for neither an attribute nor a kind."""
 
@@ -82,7 +69,7 @@ def _merged(every: Iterable[Need]) -> tuple[Need, ...]:
 TABLE = _merged(
     (
         *_BESIDE,
-        *(Need(privilege=row.privilege, path="/vms", features=(row.name,)) for row in ATTRIBUTES),
+        *(_need(row.privilege, "/vms", row.name) for row in ATTRIBUTES),
         *(need for kind in (*CLIENT_KINDS, *GUEST_KINDS) for need in kind.needs),
     )
 )

@@ -14,27 +14,14 @@ if TYPE_CHECKING:
     from orchestrator.sites.model import Provider, SecretReference, Site, SiteNetwork
     from orchestrator.sites.secrets import SecretUnavailable
 
-__all__ = [
-    "Provider",
-    "SecretReference",
-    "SecretUnavailable",
-    "Site",
-    "SiteNetwork",
-    "free_addresses",
-    "load_apis",
-    "load_provider",
-]
 
-_HOMES = {
-    "Provider": "model",
-    "SecretUnavailable": "secrets",
-    "SecretReference": "model",
-    "Site": "model",
-    "SiteNetwork": "model",
-    "free_addresses": "free_addresses",
-    "load_apis": "loading",
-    "load_provider": "loading",
+_NAMES = {
+    "model": ("Provider", "SecretReference", "Site", "SiteNetwork"),
+    "secrets": ("SecretUnavailable",),
+    "free_addresses": ("free_addresses",),
+    "loading": ("load_apis", "load_provider"),
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:

@@ -15,15 +15,13 @@ if TYPE_CHECKING:
     from orchestrator.subscriptions.model import Subscription
     from orchestrator.subscriptions.writing import dump
 
-__all__ = ["Loaded", "LoadedSubscription", "Problem", "Subscription", "dump", "load", "render_problem"]
 
-_HOMES = {
-    "Loaded": "loading",
-    "LoadedSubscription": "loading",
-    "Subscription": "model",
-    "dump": "writing",
-    "load": "loading",
+_NAMES = {
+    "loading": ("Loaded", "LoadedSubscription", "load"),
+    "model": ("Subscription",),
+    "writing": ("dump",),
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:

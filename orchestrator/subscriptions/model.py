@@ -43,47 +43,6 @@ from orchestrator.yaml_reader.values import (
     parse_sources,
 )
 
-__all__ = [
-    "Address",
-    "Administration",
-    "Backup",
-    "Contract",
-    "Date",
-    "Day",
-    "DeclaredSnapshot",
-    "Disk",
-    "DnsLabel",
-    "Firewall",
-    "Gibibytes",
-    "IPv4Network",
-    "IPv6Network",
-    "Machine",
-    "MachineUpdates",
-    "MaintenanceWindow",
-    "ManagedServices",
-    "Mebibytes",
-    "Network",
-    "OpenPort",
-    "Order",
-    "PortRange",
-    "Quote",
-    "Redundancy",
-    "Service",
-    "Source",
-    "SshPublicKey",
-    "Subscription",
-    "Suspension",
-    "Termination",
-    "TimeOfDay",
-    "format_gibibytes",
-    "format_mebibytes",
-    "parse_disk_size",
-    "parse_network",
-    "parse_size",
-    "parse_source",
-]
-
-
 REFERENCE = r"^[A-Za-z0-9](?:[A-Za-z0-9 ._/#-]{0,62}[A-Za-z0-9])?$"
 """Of contracts, letters, quotes and orders: letters, digits, blanks and ``. _ / # -``, at most 64."""
 

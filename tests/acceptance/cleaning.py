@@ -28,8 +28,8 @@ from orchestrator.proxmox import (
     read_cluster,
     read_pools,
 )
-from orchestrator.resources.backup import read_archive_mark
 from orchestrator.resources.copies import read_copy_mark
+from orchestrator.resources.machine_archives import read_archive_mark
 from orchestrator.resources.notes import read_mark
 from orchestrator.sites.secrets import resolve
 from tests.acceptance.settings import PREFIX, Run, read_run

@@ -27,7 +27,7 @@ from orchestrator.operations import preparing
 from orchestrator.operations.run import journal
 from orchestrator.planning.saved import PlanOptions
 from orchestrator.proxmox import Cluster, Patience
-from orchestrator.resources.backup import ArchiveMark, archive_notes, read_archive_mark
+from orchestrator.resources.machine_archives import ArchiveMark, archive_notes, read_archive_mark
 from orchestrator.resources.snapshot import snapshot_description
 from orchestrator.sites import load_provider
 from tests.api.desk import Desk, machine, subscription

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from orchestrator.resources.backup import ArchiveMark, archive_notes
+from orchestrator.resources.machine_archives import ArchiveMark, archive_notes
 from tests.api.desk import Desk
 from tests.api.night_desk import STORE, NightDesk
 

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.nightly.contract_running import StillRunningLine
 from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.report import render_night
-from orchestrator.resources.backup import ArchiveMark, archive_notes
+from orchestrator.resources.machine_archives import ArchiveMark, archive_notes
 from tests.api.desk import Desk, machine, subscription
 from tests.api.night_desk import MONDAY_NIGHT, STORE, NightDesk
 

@@ -11,10 +11,11 @@ import pytest
 from orchestrator.contract.calendar import add_working_days
 from orchestrator.nightly.contract_ends import ContractLine
 from orchestrator.nightly.due_backups import BackupLine
+from orchestrator.nightly.report import render_night
 from orchestrator.nightly.restore_testing import RestoreTestLine
 from orchestrator.nightly.result import NightReport
 from orchestrator.nightly.retention_step import RetentionLine
-from orchestrator.resources.backup import ArchiveMark, archive_notes
+from orchestrator.resources.machine_archives import ArchiveMark, archive_notes
 from orchestrator.resources.notes import Mark, read_mark
 from orchestrator.resources.snapshot import snapshot_description
 from tests.api.desk import Desk, machine, subscription
@@ -188,9 +189,15 @@ def test_an_ended_contract_is_erased_when_its_days_are_over_and_not_before(night
     report = night.night()
     line = _line(report)
     assert (line.standing, line.last_day, line.days_left) == ("ending", LAST.date(), 16), line
+    assert "not approved by the client yet" in render_night(report, form="md", language="en")
+    approved = ("--approved-by", "Jeanne Dupont", "--reference", "LRAR-140", "--approved-on", "2026-11-09")
+    recorded = night.desk.run("reversibility", "dupont", *approved, "--history", "history.db")
+    assert recorded.code == 0, recorded
     assert {item.result for item in report.of(BackupLine)} == {"done"}, "the services go on"
-    line = _line(night.night(LAST))
+    report = night.night(LAST)
+    line = _line(report)
     assert (line.standing, line.days_left) == ("ending", 0)
+    assert "approved by Jeanne Dupont" in render_night(report, form="md", language="en", client="dupont")
     assert {"web-1", "db-1", "shop-1"} <= set(night.desk.machines())
 
     report = night.night(LAST + _DAY)

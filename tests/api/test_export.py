@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -109,6 +110,7 @@ def test_disks_come_as_qcow2_with_sums_that_hold(desk: Desk, node: SshNode) -> N
     with open_history(desk.folder / "state" / "orchestrator" / "history.db") as history:
         entries = history.entries(client="dupont", action="export")
     assert [entry.result for entry in entries] == ["ok", "ok"] and "sha256" in entries[0].message
+    assert {json.loads(entry.details)["quote"] for entry in entries} == {"D-1"}, "article 10: on a quote"
     again = desk.run("export", "dupont/web-1", "--to", "out")
     assert again.code == 0 and {path.name for path in (desk.folder / "out").iterdir()} == names
 
@@ -134,6 +136,31 @@ def test_what_cannot_be_copied_is_told_and_leaves_no_file(
     answer = desk.run("export", target, "--to", "out")
     assert answer.code == 1 and said in answer.out, answer
     assert list((desk.folder / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("quote", "options", "said"),
+    [
+        (None, (), "an export is assistance, on a quote that the client accepted (art. 10): there is none"),
+        ({"reference": "D-1", "valid_until": "2026-11-01"}, (), "there is none"),
+        ({"reference": "D-1", "valid_until": "2099-12-31"}, ("--quote", "D-2"), "the quote D-2 is not one"),
+        (
+            {"reference": "D-1", "valid_until": "2099-12-31", "machines": ["db-1"]},
+            (),
+            "no accepted quote of its client covers this machine",
+        ),
+    ],
+)
+def test_article_10_an_export_names_its_quote(
+    desk: Desk, node: SshNode, quote: dict[str, Any] | None, options: tuple[str, ...], said: str
+) -> None:
+    _deliver(desk, node)
+    file = subscription("dupont", [machine("web-1", power="stopped"), machine("db-1")])
+    file["contract"]["quotes"] = [quote] if quote else []
+    desk.write(file)
+    answer = desk.run("export", "dupont/web-1", "--to", "out", *options)
+    assert answer.code == 1 and said in " ".join((answer.err + answer.out).split()), answer
+    assert not list(desk.folder.glob("out/*"))
 
 
 def test_in_default_of_payment_nothing_is_exported(desk: Desk, node: SshNode) -> None:

@@ -15,7 +15,7 @@ from orchestrator.nightly.machine_step import MachineLine
 from orchestrator.nightly.restore_testing import RestoreTestLine
 from orchestrator.nightly.retention_step import RetentionLine
 from orchestrator.nightly.snapshot_step import SnapshotLine
-from orchestrator.resources.backup import ArchiveMark, archive_notes, read_archive_mark
+from orchestrator.resources.machine_archives import ArchiveMark, archive_notes, read_archive_mark
 from tests.api.desk import Desk
 from tests.api.night_desk import MONDAY_NIGHT, PARIS, STORE, NightDesk
 

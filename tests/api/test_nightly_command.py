@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from orchestrator.resources.backup import ArchiveMark, archive_notes, read_archive_mark
+from orchestrator.resources.machine_archives import ArchiveMark, archive_notes, read_archive_mark
 from tests.api.desk import Answer, Desk, machine, subscription
 from tests.api.night_desk import PARIS, STORE, NightDesk
 

@@ -14,9 +14,9 @@ from orchestrator.nightly.restore_testing import RestoreTestLine
 from orchestrator.nightly.result import NightReport
 from orchestrator.nightly.storage_step import StorageLine
 from orchestrator.proxmox import Cluster, TaskFailed
-from orchestrator.resources.backup import read_archive_mark
 from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes
 from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.machine_archives import read_archive_mark
 from orchestrator.resources.observed import ObservedSite
 from orchestrator.resources.survey import read_for_plan
 from tests.api.desk import Desk

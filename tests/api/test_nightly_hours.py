@@ -9,7 +9,7 @@ import pytest
 from orchestrator.history import open_history
 from orchestrator.nightly.due_backups import BackupLine, LateBackup
 from orchestrator.nightly.report import render_night
-from orchestrator.resources.backup import ArchiveMark, archive_notes
+from orchestrator.resources.machine_archives import ArchiveMark, archive_notes
 from tests.api.desk import Desk
 from tests.api.night_desk import MONDAY_NIGHT, PARIS, STORE, NightDesk
 

@@ -15,8 +15,8 @@ from orchestrator.applying.restoring import Copy, choose_node, leftovers, remove
 from orchestrator.applying.vm import Vm
 from orchestrator.history import open_history
 from orchestrator.proxmox import Cluster, ClusterState, VmSummary, read_cluster
-from orchestrator.resources.backup import ArchiveMark, read_archive_mark
 from orchestrator.resources.copies import COPY_TAG, CopyMark, Purpose, copy_notes
+from orchestrator.resources.machine_archives import ArchiveMark, read_archive_mark
 from tests.api.desk import Desk
 from tests.api.fakepve_handle import FakePve
 from tests.api.night_desk import MONDAY_NIGHT, STORE, NightDesk

@@ -118,3 +118,42 @@ def test_what_cannot_be_drawn_up_is_refused_and_writes_nothing(desk: Desk, case:
     answer = desk.run("reversibility", client, "--out", "plan.md")
     assert answer.code == 1 and expected in answer.err, answer
     assert not Path(desk.folder, "plan.md").exists()
+
+
+def test_article_10_the_clients_approval_is_recorded_and_shown_in_the_plan(desk: Desk) -> None:
+    desk.write(_file(machine("db-1")))
+    before = markdown_tables(desk.run("reversibility", "dupont").out)[0]
+    assert {row[0]: plain(row[1]) for row in before if row[0]}[
+        "Validation"
+    ] == "pas encore validé par le Client"
+    by = ("--approved-by", "Jeanne Dupont", "--reference", "LRAR-140", "--approved-on", str(NOTICE))
+    recorded = desk.run("reversibility", "dupont", *by)
+    assert recorded.code == 0 and f"approved by Jeanne Dupont on {NOTICE} (LRAR-140)" in recorded.out, (
+        recorded
+    )
+    facts, *_, signatures = markdown_tables(desk.run("reversibility", "dupont").out)
+    expected = f"validé par Jeanne Dupont le {Speech('fr').day(NOTICE)}, référence LRAR-140"
+    assert {row[0]: plain(row[1]) for row in facts if row[0]}["Validation"] == expected
+    assert plain(signatures[2][1]) == "Jeanne Dupont"
+    assert "approval" in desk.run("history", "dupont").out and desk.run("history", "verify").code == 0
+    desk.write(_file(machine("db-1"), notice=TODAY))
+    assert "pas encore validé" in plain(desk.run("reversibility", "dupont").out), "of another notice"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--approved-by", "Jeanne"), "name it with --reference"),
+        (("--reference", "L-1"), "go with --approved-by"),
+        (
+            ("--approved-by", "J", "--reference", "L", "--approved-on", str(TODAY + dt.timedelta(days=1))),
+            "cannot have been approved on",
+        ),
+        (("--approved-by", "J\x1b[2J", "--reference", "L-1"), "control characters"),
+    ],
+)
+def test_an_approval_that_cannot_be_is_not_recorded(desk: Desk, more: tuple[str, ...], said: str) -> None:
+    desk.write(_file(machine("db-1")))
+    answer = desk.run("reversibility", "dupont", *more)
+    assert answer.code == 1 and said in " ".join(answer.err.split()), answer
+    assert "pas encore validé" in plain(desk.run("reversibility", "dupont").out)

@@ -143,6 +143,15 @@ def test_a_new_machine_waits_for_its_order_and_the_history_knows_which(desk: Des
     assert (ours["charge"], ours["order"], ours["quote"]) == ("ordered", "BC-2026-7", None)
 
 
+def test_an_order_of_one_client_is_not_taken_for_anothers(desk: Desk) -> None:
+    ours = _without_quotes(machine("web-1"))
+    other = {**_without_quotes(machine("shop-1")), "client": "martin"}
+    desk.write(ours, other)
+    refused = desk.apply("--order", "BC-1")
+    assert refused.code == 1 and "add --only CLIENT" in refused.err and desk.machines() == {}, refused
+    assert desk.apply("--order", "BC-1", "--only", "martin").code == 0 and set(desk.machines()) == {"shop-1"}
+
+
 def test_free_changes_are_counted_over_runs(desk: Desk) -> None:
     desk.write(_without_quotes(machine("web-1"), machine("db-1")))
     assert desk.apply("--order", "BC-1").code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from typing import Any
@@ -11,12 +12,16 @@ import yaml
 
 from orchestrator.contract.probation import probation_ends
 from orchestrator.history import open_history
+from orchestrator.history.taking_over import DOCUMENTS, takings
+from orchestrator.nightly.contract_takings import TakingLine
 from orchestrator.nightly.drift_step import DriftLine
 from orchestrator.nightly.due_backups import BackupLine
+from orchestrator.nightly.report import render_night
 from orchestrator.nightly.restore_testing import RestoreTestLine
+from orchestrator.nightly.result import NightReport
 from orchestrator.resources.notes import read_mark
 from tests.api.desk import Desk, machine, subscription
-from tests.api.night_desk import AGENT, NightDesk
+from tests.api.night_desk import AGENT, MONDAY_NIGHT, NightDesk
 
 IMPORT = ("--client", "dupont", "--contract", "C-7", "--starts", "2026-03-01")
 OLD: dict[str, Any] = {
@@ -77,6 +82,8 @@ def test_what_is_imported_is_taken_over_as_it_is_and_the_plan_after_that_is_empt
     codes = {gap["code"] for gap in json.loads(second.out)["gaps"]["db"]}
     assert "no-guest-agent" not in codes and {"old-cpu-type", "not-on-boot", "no-discard"} <= codes
     assert {vmid: _config(desk, vmid) for vmid in before} == before, "importing changes nothing"
+    path = desk.folder / "subscriptions" / "dupont.yaml"
+    path.write_text(path.read_text() + "managed_services: { level: supervision }\n")
     planned = desk.run("plan")
     assert planned.code == 0 and "VM 500 Web01.dupont.fr on pve1 → taken over as it is" in planned.out, (
         planned
@@ -133,6 +140,51 @@ def test_show_tells_what_a_machine_has_where_its_configuration_says_nothing(desk
     assert desk.apply().code == 0
     shown = desk.run("show", "dupont").out
     assert re.search(r"memory +512MiB", shown) and "None" not in shown, shown
+
+
+def test_article_4_2_a_taking_over_is_a_state_with_its_documents_recorded_and_shown(desk: Desk) -> None:
+    night = NightDesk(desk)
+    _add(desk)
+    out = ("--out", "subscriptions/dupont.yaml", "--language", "en")
+    imported = desk.run("import", "pve1/500", *IMPORT, "--address", "203.0.113.50", *out)
+    assert imported.code == 0 and "orchestrator taking-over dupont --state notified" in imported.out, imported
+    assert "gaps, not notified yet; missing documents: operations-manual" in desk.run("plan").out
+    assert desk.apply().code == 0
+
+    refused = desk.run("taking-over", "dupont", "--state", "notified")
+    assert refused.code == 1 and "name it with --reference" in refused.err
+    told = desk.run("taking-over", "dupont", "--state", "notified", "--reference", "LRAR-150")
+    assert told.code == 0 and "notified on" in told.out and "(LRAR-150)" in told.out, told
+    for command in (("plan",), ("plan", "--format", "html"), ("show", "dupont")):
+        assert "(LRAR-150); missing documents: operations-manual" in " ".join(desk.run(*command).out.split())
+
+    with open_history(desk.folder / "state" / "orchestrator" / "history.db") as history:
+        (entry,) = history.entries(client="dupont", action="taking over")
+        assert entry.who
+        known = takings(history)
+    recorded = NightReport(
+        night=MONDAY_NIGHT.date(),
+        run="r",
+        started_at=MONDAY_NIGHT,
+        ended_at=MONDAY_NIGHT,
+        sites=("paris",),
+        lines=(TakingLine(client="dupont", probation_ends=dt.date(2027, 2, 28), taking=known["dupont"]),),
+    )
+    page = render_night(recorded, form="md", client="dupont")
+    assert "notifiés le" in page and "LRAR" in page and "dossier d’architecture" in page
+    (line,) = night.night().of(TakingLine)
+    assert line.client == "dupont", "the night tells of it while anything is left to do"
+
+    helped = "".join(desk.run("taking-over", "--help").out.split())
+    assert all(name in helped for name in DOCUMENTS)
+    names = [word for name in DOCUMENTS for word in ("--document", name)]
+    done = desk.run(
+        "taking-over", "dupont", "--state", "corrected", *names, "--reference", "D-140", "--format", "json"
+    )
+    assert done.code == 0, done
+    found = json.loads(done.out)
+    assert (found["state"], found["missing"], found["settled"]) == ("corrected", [], True)
+    assert "taking over:" not in desk.run("plan").out
 
 
 @pytest.mark.parametrize(

@@ -362,3 +362,24 @@ def test_an_outage_that_was_recorded_before_a_crash_is_not_recorded_again(watchi
         observations.settle("paris", known, span, 0)
     watching.rounds(2)
     assert _outages(watching) == [before]
+
+
+def test_the_night_tells_of_hours_without_observation_and_of_stops_that_somebody_must_decide(
+    desk: Desk,
+) -> None:
+    watching = WatchDesk(desk)
+    begin = dt.datetime.now(dt.UTC).timestamp() - 6 * 3600
+    watching.fake.set_clock(begin)
+    watching.round()
+    watching.fake.control("end_guest", vmid=101, how="killed")
+    watching.rounds(6)  # and then nobody looks any more
+    watching.fake.set_clock(begin + 6 * 3600)
+    report = desk.folder / "reports"
+    options = ("--in-working-hours", "--language", "en", "--report-dir", str(report))
+    answer = desk.run("nightly", "subscriptions", "--history", str(watching.history), *options)
+    assert answer.code == 1
+    (page,) = report.glob("*.md")
+    text = page.read_text()
+    assert "Site not observed" in text
+    assert "nobody looked" in text
+    assert "dupont/web-1" in text.partition("Stops to be decided")[2]

@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator.nightly.archive_step import UnbelievedArchive
 from orchestrator.nightly.machine_step import MachineLine
-from orchestrator.resources.backup import ArchiveMark, archive_notes, read_archive_mark
 from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes
+from orchestrator.resources.machine_archives import ArchiveMark, archive_notes, read_archive_mark
 from tests.api.desk import Desk, machine, subscription
 from tests.api.night_desk import AGENT, MONDAY_NIGHT, STORE, NightDesk
 

@@ -13,7 +13,7 @@ from orchestrator.nightly.contract_ends import ContractLine
 from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.result import NightReport
 from orchestrator.nightly.retention_step import RetentionLine
-from orchestrator.resources.backup import ArchiveMark, archive_notes
+from orchestrator.resources.machine_archives import ArchiveMark, archive_notes
 from orchestrator.resources.snapshot import snapshot_description
 from tests.api.desk import Desk, machine, subscription
 from tests.api.night_desk import MONDAY_NIGHT, STORE, NightDesk

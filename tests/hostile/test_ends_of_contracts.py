@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.nightly.contract_ends import ContractLine
-from orchestrator.resources.backup import ArchiveMark, archive_notes
+from orchestrator.resources.machine_archives import ArchiveMark, archive_notes
 from tests.api.desk import Desk, machine, subscription
 from tests.api.night_desk import MONDAY_NIGHT, STORE, NightDesk
 

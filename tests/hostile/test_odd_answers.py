@@ -24,7 +24,7 @@ from orchestrator.planning.document import to_document
 from orchestrator.planning.saved import PlanOptions
 from orchestrator.planning.text import render_plan
 from orchestrator.proxmox import Cluster, Patience
-from orchestrator.resources.backup import ArchiveMark, archive_notes
+from orchestrator.resources.machine_archives import ArchiveMark, archive_notes
 from orchestrator.sites import load_provider
 from tests.api.desk import Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve

@@ -97,7 +97,7 @@ def test_every_text_that_ansible_is_given_is_marked_as_no_template(trap: Path) -
     target = Guest(
         client="dupont", machine="web-1", address="192.0.2.1", user="admin", policy=policy(), **lists
     )
-    host = InventoryHost(target=target, site=lure(trap, "site"), offer=lure(trap, "offer"))
+    host = InventoryHost(guest=target, site=lure(trap, "site"), offer=lure(trap, "offer"))
     ssh = SshSettings(private_key=Path("/{{ key }}"), proxy_command="{{ proxy }} %h")
     document = dynamic_inventory([host], ssh=ssh, known_hosts=Path("/{{ known }}"))
     assert list(bare_texts(document["_meta"]["hostvars"]["web-1.dupont"])) == []
@@ -139,7 +139,7 @@ def test_nothing_is_evaluated_in_any_playbook(
 
 def test_nor_by_hand(guest: NamespaceGuest, targets: list[Guest], trap: Path, tmp_path: Path) -> None:
     """What `orchestrator inventory` prints, with ansible-playbook as an engineer runs it."""
-    hosts = [InventoryHost(target=target, site="paris", offer="cloud-vm-advanced") for target in targets]
+    hosts = [InventoryHost(guest=target, site="paris", offer="cloud-vm-advanced") for target in targets]
     write_known_hosts(tmp_path / "known_hosts", targets)
     (tmp_path / "listed").write_text(
         json.dumps(dynamic_inventory(hosts, ssh=guest.ssh(), known_hosts=tmp_path / "known_hosts"))

@@ -71,7 +71,7 @@ def guest(running: NamespaceGuest) -> NamespaceGuest:
 def by_hand(target: Guest, ssh: SshSettings, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run the playbook as an engineer does: ansible-playbook with the dynamic inventory."""
     write_known_hosts(folder / "known_hosts", [target])
-    host = InventoryHost(target=target, site="paris", offer="cloud-vm-advanced")
+    host = InventoryHost(guest=target, site="paris", offer="cloud-vm-advanced")
     listed = json.dumps(dynamic_inventory([host], ssh=ssh, known_hosts=folder / "known_hosts"))
     inventory = folder / "inventory"
     inventory.write_text(f"#!/bin/sh\nprintf '%s' {shlex.quote(listed)}\n")

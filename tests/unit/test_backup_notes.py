@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.proxmox import VmSnapshot
-from orchestrator.resources.backup import (
+from orchestrator.resources.copies import CopyMark, copy_notes, read_copy_mark
+from orchestrator.resources.machine_archives import (
     ArchiveMark,
     RestoreTest,
     archive_notes,
     notes_template,
     read_archive_mark,
 )
-from orchestrator.resources.copies import CopyMark, copy_notes, read_copy_mark
 from orchestrator.resources.notes import Mark, read_mark
 from orchestrator.resources.snapshot import SnapshotMark, owned, snapshot_description
 

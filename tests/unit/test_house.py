@@ -49,4 +49,4 @@ def test_what_breaks_the_house_is_noticed(module: str, text: str, tmp_path: Path
 @pytest.mark.parametrize("package", ["guests", "history", "sites", "subscriptions"])
 def test_names_that_are_loaded_on_first_use_are_where_they_are_looked_for(package: str) -> None:
     loaded = importlib.import_module(f"orchestrator.{package}")
-    assert all(getattr(loaded, name) for name in loaded.__all__)
+    assert all(getattr(loaded, name) for name in loaded._HOMES)

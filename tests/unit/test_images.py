@@ -81,7 +81,7 @@ _EVERYWHERE = tuple(_storage(node=node) for node in ("n1", "n2", "n3"))
 
 def _targets(state: ClusterState, *templates: Template) -> list[tuple[int, str]]:
     found, _ = places(_desired(), state, templates)
-    return [(place.template.vmid, place.target) for place in found]
+    return [(place.template.vmid, place.node) for place in found]
 
 
 def test_a_shared_template_goes_to_every_node_that_has_what_it_is_on() -> None:
@@ -181,7 +181,7 @@ def test_a_node_of_another_site_neither_gives_nor_takes() -> None:
     found, reasons = places(desired, _state(*_EVERYWHERE), (_template(),))
     assert not found and "n1 is at another site" in reasons[0]
     found, _ = places(desired, _state(*_EVERYWHERE), (_template(), _template("n2", 9002)))
-    assert [(place.template.vmid, place.target) for place in found] == [(9002, "n2")]
+    assert [(place.template.vmid, place.node) for place in found] == [(9002, "n2")]
 
 
 def test_a_template_without_a_name_is_not_said_to_be_missing() -> None:
@@ -221,15 +221,15 @@ def test_every_place_is_one_that_proxmox_takes_and_every_other_copy_has_a_reason
     found, reasons = places(_desired(), state, (template,))
     assert bool(found) is not bool(reasons)
     for place in found:
-        assert off not in ("n1", place.target)
-        for node in {"n1", place.target}:
+        assert off not in ("n1", place.node)
+        for node in {"n1", place.node}:
             flags = storages["store", node]
             assert (
                 flags["status"] == "available" and "images" in flags["content"] and flags["kind"] != "iscsi"
             )
             assert flags["disk"] < 100 * _GIB and (flags["kind"], flags["disk"]) != ("lvm", 97 * _GIB)
-        if place.target != "n1":
-            assert all(storages[name, place.target]["shared"] for name in {"store", home})
+        if place.node != "n1":
+            assert all(storages[name, place.node]["shared"] for name in {"store", home})
     # The plan says the same: one refusal and nothing else, or a machine.
     site = ObservedSite(
         site="paris", state=replace(state, vms=(template.summary,)), machines=(), strangers=(), register={},

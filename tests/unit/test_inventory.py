@@ -48,7 +48,7 @@ def host(client: str, machine: str, *, user: str = "admin") -> InventoryHost:
         host_keys=HOST_KEYS,
         policy=POLICY,
     )
-    return InventoryHost(target=target, site="paris", offer="cloud-vm-advanced")
+    return InventoryHost(guest=target, site="paris", offer="cloud-vm-advanced")
 
 
 def read_by_ansible(folder: Path, *hosts: InventoryHost, ssh: SshSettings) -> dict[str, Any]:
@@ -102,9 +102,9 @@ def test_ssh_trusts_our_file_only_and_takes_the_proxy_as_it_is_written(tmp_path:
 
 def test_machines_with_one_address_do_not_share_a_connection(tmp_path: Path) -> None:
     one, other = host("dupont", "web-1"), host("martin", "web-1")
-    anew = replace(other.target, host_keys=(host_key(3),))
+    anew = replace(other.guest, host_keys=(host_key(3),))
     ssh = SshSettings(private_key=Path("/keys/id"))
-    read = read_by_ansible(tmp_path, one, replace(other, target=anew), ssh=ssh)
+    read = read_by_ansible(tmp_path, one, replace(other, guest=anew), ssh=ssh)
     paths = {variables["ansible_control_path"] for variables in read["_meta"]["hostvars"].values()}
     assert len(paths) == 2
     again = read_by_ansible(tmp_path, one, ssh=ssh)["_meta"]["hostvars"]["web-1.dupont"]
@@ -113,8 +113,8 @@ def test_machines_with_one_address_do_not_share_a_connection(tmp_path: Path) -> 
 
 def test_a_host_key_is_trusted_for_its_machine_and_for_nobody_else_at_its_address(tmp_path: Path) -> None:
     one, other = host("dupont", "web-1"), host("martin", "web-1")
-    anew = replace(other.target, host_keys=(host_key(3),))
-    write_known_hosts(tmp_path / "known_hosts", [one.target, anew])
+    anew = replace(other.guest, host_keys=(host_key(3),))
+    write_known_hosts(tmp_path / "known_hosts", [one.guest, anew])
     found = {}
     for name in ("web-1.dupont", "web-1.martin", "192.0.2.10"):
         asked = ["ssh-keygen", "-F", name, "-f", str(tmp_path / "known_hosts")]
@@ -146,7 +146,7 @@ def test_a_host_key_is_trusted_for_its_machine_and_for_nobody_else_at_its_addres
     ],
 )
 def test_what_is_no_host_key_is_not_trusted(tmp_path: Path, damaged: str) -> None:
-    target = replace(host("dupont", "web-1").target, host_keys=(damaged, HOST_KEYS[0]))
+    target = replace(host("dupont", "web-1").guest, host_keys=(damaged, HOST_KEYS[0]))
     write_known_hosts(tmp_path / "known_hosts", [target])
     assert (tmp_path / "known_hosts").read_text() == f"web-1.dupont {HOST_KEYS[0]}\n"
 
@@ -170,7 +170,7 @@ def test_what_is_no_host_key_is_not_trusted(tmp_path: Path, damaged: str) -> Non
 )
 def test_a_machine_whose_name_user_or_address_is_none_is_refused(changes: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"is not|not appear"):
-        replace(host("dupont", "web-1").target, **changes)  # type: ignore[arg-type]
+        replace(host("dupont", "web-1").guest, **changes)  # type: ignore[arg-type]
 
 
 def test_an_empty_inventory_is_an_inventory(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from orchestrator.planning.review import render_html, render_markdown
 from orchestrator.planning.saved import SavedPlan, moved
 from orchestrator.planning.text import render_plan
 from orchestrator.proxmox import StoredArchive
-from orchestrator.resources.backup import Archive, ArchiveMark, what_retention_does
 from orchestrator.resources.change import Change, Effect
+from orchestrator.resources.machine_archives import Archive, ArchiveMark, what_retention_does
 from orchestrator.resources.unreadable import Unreadable
 from orchestrator.shown import quoted
 from tests.unit.plan_worlds import World, desired

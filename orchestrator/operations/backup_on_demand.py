@@ -17,8 +17,8 @@ from orchestrator.operations.inputs import selection
 from orchestrator.operations.inventory import open_provider
 from orchestrator.operations.named_machine import Found, MachineRequest, find_machine, vm_of
 from orchestrator.operations.run import SILENT, Events, Run, open_clusters, open_run
-from orchestrator.resources.backup import Archive, ArchiveMark, newest_good, verdicts
 from orchestrator.resources.holdings import SiteReading, with_archives
+from orchestrator.resources.machine_archives import Archive, ArchiveMark, newest_good, verdicts
 from orchestrator.resources.scope import Selection
 from orchestrator.resources.survey import Asked, observe_sites
 from orchestrator.resources.unreadable import Unreadable
