@@ -6,12 +6,37 @@ machines against several modelled nodes. Each begins with its name and ends with
 
 import time
 
-from bench import creation, guests, night, one, plan, plan_size, schedule, start, validate, watch
+from bench import (
+    creation,
+    guests,
+    night,
+    one,
+    plan,
+    plan_size,
+    schedule,
+    service_level,
+    start,
+    validate,
+    watch,
+)
 
 
 def main() -> None:
     """Measure and print."""
-    for measurement in (start, validate, plan_size, plan, one, creation, schedule, night, watch, guests):
+    measurements = (
+        start,
+        validate,
+        plan_size,
+        plan,
+        one,
+        creation,
+        schedule,
+        night,
+        watch,
+        service_level,
+        guests,
+    )
+    for measurement in measurements:
         name = measurement.__name__
         print(f"== {name}", flush=True)
         started = time.monotonic()

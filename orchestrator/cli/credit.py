@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,12 +15,12 @@ from orchestrator.cli.service_level import Month
 from orchestrator.cli.shared_options import Files
 from orchestrator.contract.calendar import paris_time
 from orchestrator.contract.moments import read_moment
-from orchestrator.history.declared import Credit, CreditRequest
-from orchestrator.history.records import Recorded
-from orchestrator.operations import credits as operation
-from orchestrator.operations.credits import CreditTarget
 from orchestrator.shown import visible
-from orchestrator.yaml_reader.values import parse_euros
+
+if TYPE_CHECKING:  # `--help` needs nothing that the commands are made of
+    from orchestrator.history.declared import Credit, CreditRequest
+    from orchestrator.history.records import Recorded
+    from orchestrator.operations.credits import CreditTarget
 
 app = typer.Typer(
     no_args_is_help=True, help="Record requests for credits, issue and list credits (article 6)."
@@ -50,6 +50,8 @@ def request(
 
     Refused if the month is not over, opens no credit, or was asked for already. An open credit never expires.
     """
+    from orchestrator.operations import credits as operation
+
     try:
         moment = None if came is None else read_moment(came)
     except ValueError as error:
@@ -82,6 +84,9 @@ def issue(
 
     Credits of a machine in thirty days are at most 20 % of its fee; what is above lapses (article 6).
     """
+    from orchestrator.operations import credits as operation
+    from orchestrator.yaml_reader.values import parse_euros
+
     try:
         amount = None if fee is None else parse_euros(fee)
     except ValueError as error:
@@ -100,6 +105,8 @@ def list_(
     history: session.HistoryPath = None,
 ) -> None:
     """List requests for credits, and credits that were issued."""
+    from orchestrator.operations import credits as operation
+
     found = operation.listed_credits(whose, history)
     if format is session.OutputFormat.JSON:
         document = {
@@ -132,6 +139,8 @@ def _target(
     reason: str,
     history: str | None,
 ) -> CreditTarget:
+    from orchestrator.operations.credits import CreditTarget
+
     return CreditTarget(
         target=whose,
         month=month,
@@ -146,7 +155,8 @@ def _request_line(item: Recorded[CreditRequest]) -> str:
     said = item.said
     whose = said.client + "".join(f"/{machine}" for machine in said.machines)
     reference = f"  {visible(said.reference)}" if said.reference else ""
-    return f"{item.number}  credit request  {whose}  {said.month}  came {paris_time(said.came)}{reference}"
+    ended = f"  closed {paris_time(said.closed)}: {said.outcome}" if said.closed else ""
+    return f"{item.first.number}  credit request  {whose}  {said.month}  came {paris_time(said.came)}{reference}{ended}"
 
 
 def _credit_line(item: Recorded[Credit]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,15 +13,19 @@ from orchestrator.cli.progress import EVENTS
 from orchestrator.cli.shared_options import Files
 from orchestrator.contract.calendar import paris_time
 from orchestrator.counting import counted
-from orchestrator.history.declared import Declared, ExcusableEvent, Maintenance, Outage
-from orchestrator.history.records import Recorded, kind_of
-from orchestrator.operations import declaring
-from orchestrator.operations.declaring import Added, DeclareRequest
 from orchestrator.shown import visible
+
+if TYPE_CHECKING:  # `--help` needs nothing that the commands are made of
+    from orchestrator.history.declared import Declared
+    from orchestrator.history.records import Recorded
+    from orchestrator.operations.declaring import Added, DeclareRequest
 
 outage = typer.Typer(no_args_is_help=True, help="Record, end, correct and list outages (article 6).")
 event = typer.Typer(no_args_is_help=True, help="Record and list excusable events (article 6).")
 maintenance = typer.Typer(no_args_is_help=True, help="Record and list planned maintenance (article 6).")
+
+Kind = Literal["outage", "excusable event", "maintenance"]
+"""A kind of record, as the history calls it."""
 
 _TIME = '"2026-11-10 17:30", Paris time, or with an offset.'
 Whose = Annotated[
@@ -89,7 +93,7 @@ def add_outage(
         "reference": reference,
         "text": text,
     }
-    _add(Outage, values, file, _request(files, inventory, reason, history))
+    _add("outage", values, file, _request(files, inventory, reason, history))
 
 
 @outage.command("end")
@@ -102,7 +106,7 @@ def end_outage(
     history: session.HistoryPath = None,
 ) -> None:
     """Record that an outage ended."""
-    _change(number, Outage, {"to": at}, _request(files, inventory, reason, history))
+    _change(number, "outage", {"to": at}, _request(files, inventory, reason, history))
 
 
 @outage.command("correct")
@@ -131,7 +135,7 @@ def correct_outage(
         "reference": reference,
         "text": text,
     }
-    _change(number, Outage, values, _request(files, inventory, reason, history))
+    _change(number, "outage", values, _request(files, inventory, reason, history))
 
 
 @event.command("add")
@@ -161,7 +165,7 @@ def add_event(
         "to": end,
         "text": text,
     }
-    _add(ExcusableEvent, values, file, _request(files, inventory, reason, history))
+    _add("excusable event", values, file, _request(files, inventory, reason, history))
 
 
 @event.command("correct")
@@ -179,7 +183,7 @@ def correct_event(
 ) -> None:
     """Correct or end an excusable event by a new record."""
     values = {"cause": cause, "reference": reference, "from": start, "to": end, "text": text}
-    _change(number, ExcusableEvent, values, _request(files, inventory, reason, history))
+    _change(number, "excusable event", values, _request(files, inventory, reason, history))
 
 
 @maintenance.command("add")
@@ -209,7 +213,7 @@ def add_maintenance(
         "reference": reference,
         "text": text,
     }
-    _add(Maintenance, values, file, _request(files, inventory, reason, history))
+    _add("maintenance", values, file, _request(files, inventory, reason, history))
 
 
 @maintenance.command("correct")
@@ -230,10 +234,10 @@ def correct_maintenance(
     Once it has begun it can only be made shorter.
     """
     values = {"from": start, "to": end, "announced": announced, "reference": reference, "text": text}
-    _change(number, Maintenance, values, _request(files, inventory, reason, history))
+    _change(number, "maintenance", values, _request(files, inventory, reason, history))
 
 
-def _commands_alike(app: typer.Typer, kind: type[Declared], name: str) -> None:
+def _commands_alike(app: typer.Typer, kind: Kind, name: str) -> None:
     """What is the same for all three: listing and withdrawing."""
 
     @app.command("list", help=f"List {name}, corrected and withdrawn ones too.")
@@ -244,15 +248,27 @@ def _commands_alike(app: typer.Typer, kind: type[Declared], name: str) -> None:
 
     @app.command("withdraw", help="Take a record back that should never have been made.")
     def withdraw(number: Number, reason: Why = "withdrawn", history: session.HistoryPath = None) -> None:
-        made = declaring.take_back(
-            number, kind, DeclareRequest(inventory=None, reason=reason, history=history)
-        )
+        from orchestrator.operations import declaring
+
+        made = declaring.take_back(number, _model(kind), _request(None, None, reason, history))
         session.console().print(f"record {number} is withdrawn by record {made.number}")
 
 
-_commands_alike(outage, Outage, "outages")
-_commands_alike(event, ExcusableEvent, "excusable events")
-_commands_alike(maintenance, Maintenance, "planned maintenance")
+_commands_alike(outage, "outage", "outages")
+_commands_alike(event, "excusable event", "excusable events")
+_commands_alike(maintenance, "maintenance", "planned maintenance")
+
+
+def _model(kind: Kind) -> type[Declared]:
+    from orchestrator.history.declared import KINDS
+
+    return KINDS[kind]
+
+
+def _kind_of(said: Declared) -> str:
+    from orchestrator.history.records import kind_of
+
+    return kind_of(said)
 
 
 def _concerned(whose: str | None, site: str | None, file: Path | None) -> dict[str, object]:
@@ -267,14 +283,18 @@ def _concerned(whose: str | None, site: str | None, file: Path | None) -> dict[s
 def _request(
     files: list[Path] | None, inventory: str | None, reason: str, history: str | None
 ) -> DeclareRequest:
+    from orchestrator.operations.declaring import DeclareRequest
+
     return DeclareRequest(inventory=inventory, files=tuple(files or ()), reason=reason, history=history)
 
 
-def _add(kind: type[Declared], values: dict[str, object], file: Path | None, request: DeclareRequest) -> None:
+def _add(kind: Kind, values: dict[str, object], file: Path | None, request: DeclareRequest) -> None:
+    from orchestrator.operations import declaring
+
     if file is not None:
         added = declaring.add_from_file(file, request, EVENTS)
     else:
-        added = [declaring.add_one(declaring.declared(kind, values), request, EVENTS)]
+        added = [declaring.add_one(declaring.declared(_model(kind), values), request, EVENTS)]
     out = session.console()
     for item in added:
         out.print(f"{'recorded already: ' if item.known else ''}{_line(item.recorded)}")
@@ -290,17 +310,21 @@ def _print_remarks(item: Added) -> None:
         numbers = ", ".join(map(str, item.overlaps))
         out.print(f"    overlaps {numbers}: the time in common counts once")
     said = item.recorded.said
-    if isinstance(said, Outage) and said.notified_at is None:
+    if _kind_of(said) == "outage" and said.notified_at is None:
         out.print("    nobody notified it: it is listed, and does not count (art. 6)")
 
 
-def _change(number: int, kind: type[Declared], values: dict[str, Any], request: DeclareRequest) -> None:
-    made = declaring.change(number, kind, values, request, EVENTS)
+def _change(number: int, kind: Kind, values: dict[str, Any], request: DeclareRequest) -> None:
+    from orchestrator.operations import declaring
+
+    made = declaring.change(number, _model(kind), values, request, EVENTS)
     session.console().print(f"{_line(made)}, instead of {number}")
 
 
-def _list(kind: type[Declared], of: str | None, format: session.OutputFormat, history: str | None) -> None:
-    found = declaring.listed(kind, of, history)
+def _list(kind: Kind, of: str | None, format: session.OutputFormat, history: str | None) -> None:
+    from orchestrator.operations import declaring
+
+    found = declaring.listed(_model(kind), of, history)
     if format is session.OutputFormat.JSON:
         document = {
             "format_version": 1,
@@ -327,20 +351,20 @@ def _list(kind: type[Declared], of: str | None, format: session.OutputFormat, hi
 
 
 def _line(item: Recorded[Any]) -> str:
-    said = item.said
+    said, kind = item.said, _kind_of(item.said)
     whose = f"site {said.site}" if said.client is None else said.client
     if said.machines:
         whose += "/" + ",".join(said.machines)
-    parts = [f"{item.number}  {kind_of(said)}  {whose}"]
+    parts = [f"{item.number}  {kind}  {whose}"]
     if item.withdrawn:
         parts.append("withdrawn")
     end = paris_time(said.end, seconds=True) if said.end else "still going on"
     parts.append(f"{paris_time(said.start, seconds=True)} to {end}")
-    if isinstance(said, Outage) and said.notified_at is not None:
+    if kind == "outage" and said.notified_at is not None:
         parts.append(f"notified by {visible(said.notified_by or '')} at {paris_time(said.notified_at)}")
-    if isinstance(said, ExcusableEvent):
+    if kind == "excusable event":
         parts.append(f"cause {said.cause}")
-    if isinstance(said, Maintenance):
+    if kind == "maintenance":
         parts.append(f"announced {paris_time(said.announced)}")
     parts += [visible(text) for text in (said.reference, said.text) if text]
     parts.append(f"recorded by {visible(item.who)} at {paris_time(item.at)}")
@@ -353,7 +377,7 @@ def _for_programs(item: Recorded[Any]) -> dict[str, object]:
         "recorded_at": item.at.isoformat(),
         "who": item.who,
         "why": item.why,
-        "kind": kind_of(item.said),
+        "kind": _kind_of(item.said),
         "withdrawn": item.withdrawn,
         "replaces": item.replaces,
         **item.said.model_dump(mode="json", by_alias=True),

@@ -13,8 +13,6 @@ from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
 from orchestrator.cli.shared_options import Files
 from orchestrator.contract.moments import read_moment
-from orchestrator.operations import service_level as operation
-from orchestrator.operations.service_level import LevelForm, ServiceLevelRequest
 
 
 class LevelFormat(StrEnum):
@@ -53,13 +51,16 @@ def service_level(
     Each outage is shown with the part that counts and why the rest does not, and the credits of the month (article 6).
     A month that is not over is provisional. Changes nothing.
     """
+    from orchestrator.operations import service_level as operation  # not for `--help`
+    from orchestrator.operations.service_level import ServiceLevelRequest
+
     request = ServiceLevelRequest(
         client=client, month=month, inventory=inventory, files=tuple(files or ()), history=history
     )
     if format is LevelFormat.PDF and output is None:
         session.fail("a PDF is written to a file: name it with --output")
     found = operation.service_level_of(request, EVENTS, now=_moment(at))
-    made = operation.rendered(found, _FORMS[format], language=language.value, output=output)
+    made = operation.rendered(found, format.value, language=language.value, output=output)
     if output is not None:
         session.console().print(f"{output} written")
     elif format is LevelFormat.JSON:
@@ -75,11 +76,3 @@ def _moment(at: str | None) -> dt.datetime | None:
         return read_moment(at)
     except ValueError as error:
         session.fail(f"--at {at}: {error}")
-
-
-_FORMS: dict[LevelFormat, LevelForm] = {
-    LevelFormat.TEXT: "text",
-    LevelFormat.JSON: "json",
-    LevelFormat.HTML: "html",
-    LevelFormat.PDF: "pdf",
-}

@@ -36,7 +36,7 @@ def show(
     seen = operation.show(target, inventory, history, EVENTS)
     out = session.console()
     for machine in seen.machines:
-        _print(machine, seen.entries)
+        _print(machine, seen.entries, seen.data_centres.get((machine.site, machine.summary.vmid), ""))
     if seen.taking is not None:
         out.print(taking_words(seen.taking), markup=False)
     for item in seen.seeming:
@@ -53,13 +53,18 @@ def show(
         raise typer.Exit(1)
 
 
-def _print(machine: ObservedMachine, entries: Mapping[tuple[str, str], list[Entry]]) -> None:
+def _print(
+    machine: ObservedMachine, entries: Mapping[tuple[str, str], list[Entry]], data_centre: str
+) -> None:
     mark = machine.mark
     assert mark is not None  # noqa: S101  (only ours are shown)
     out = session.console()
     out.print(f"{mark.client}/{mark.machine}", style="bold", end="")
     out.print(f"   contract {mark.contract}   {mark.offer}")
-    for name, value in _facts(machine):
+    facts = _facts(machine)
+    if data_centre:
+        facts.insert(2, ("located", data_centre))
+    for name, value in facts:
         out.print(f"  {name:<10} {value}")
     for index, entry in enumerate(entries.get((mark.client, mark.machine), ())):
         label = "history" if index == 0 else ""

@@ -37,6 +37,7 @@ ENTRIES = sa.Table(
     *(sa.Column(name, sa.Text, nullable=False) for name in ("previous", "hash")),
     sa.Index("history_of_a_machine", "client", "machine", "sequence"),
     sa.Index("history_of_an_action", "began"),
+    sa.Index("history_by_action", "action", "client", "sequence"),  # records are a few among many entries
 )
 HEAD = sa.Table(
     "history_head",

@@ -127,17 +127,14 @@ def correct(
     """Replace a record by another of its kind: a correction, or an end. The old one stays in the history.
 
     Raises:
-        RecordRefused: there is no such record, it was replaced or withdrawn already, or it is of another kind or
-            client; or as :func:`add`. Nothing was written.
+        RecordRefused: there is no such record of that kind and client, it was replaced or withdrawn already, or it is
+            about another site; or as :func:`add`. Nothing was written.
         HistoryUnavailable: it could not be read or written.
     """
-    old = _standing(read(history, client=said.client), number)
-    if type(old.said) is not type(said):
-        raise RecordRefused(
-            f"record {number} is of the kind '{kind_of(old.said)}', not '{kind_of(said)}': name a record of that kind"
-        )
-    if (old.said.client, old.said.site) != (said.client, said.site):
-        raise RecordRefused(f"record {number} is about another client or site: withdraw it and add a new one")
+    concerned = read(history, kinds=(type(said),), client=said.client or "")
+    old = _standing(concerned, number)
+    if old.said.site != said.site:
+        raise RecordRefused(f"record {number} is about another site: withdraw it and add a new one")
     return follow(history, old, said, who=who, why=why, at=at)
 
 
@@ -162,15 +159,27 @@ def follow(
 
 
 def withdraw(
-    history: History, number: int, *, who: str, why: str, at: dt.datetime | None = None
+    history: History,
+    number: int,
+    *,
+    kinds: Collection[type[Declared]] = (),
+    who: str,
+    why: str,
+    at: dt.datetime | None = None,
 ) -> Recorded[Any]:
     """Take a record back: it never was so. It stays in the history, and has no effect.
+
+    Args:
+        history: where.
+        number: of the record as it stands.
+        kinds: which it may be; any if none is named.
+        who, why, at: as :func:`add`.
 
     Raises:
         RecordRefused: there is no such record, or it was replaced or withdrawn already. Nothing was written.
         HistoryUnavailable: it could not be read or written.
     """
-    old = _standing(read(history), number)
+    old = _standing(read(history, kinds=kinds), number)
     made = _append(
         history, old.said, who=who, why=why, at=at, content={"replaces": number, "withdrawn": True}
     )
@@ -190,7 +199,8 @@ def read(
     Args:
         history: where.
         kinds: only these; all if none is named.
-        client: only those that concern this client, whole sites included; everybody's if None.
+        client: only those that concern this client, whole sites included; those of no client if empty; everybody's if
+            None.
         since: only those recorded at that time or later; a correction of an earlier one is unreadable then.
         most: how many at most.
 
@@ -215,7 +225,7 @@ def _standing(records: Records, number: int) -> Recorded[Any]:
     found = records.line_of(number)
     if found is None:
         raise RecordRefused(
-            f"there is no record with the number {number} (of this client): see the list of its kind"
+            f"there is no record with the number {number} (of this kind and client): see the list of its kind"
         )
     if found.number != number:
         raise RecordRefused(f"record {number} was replaced by record {found.number}: name that one")

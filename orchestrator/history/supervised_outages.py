@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.contract.calendar import paris_time
 from orchestrator.history.declared import SUPERVISION, Outage
-from orchestrator.history.records import Recorded, RecordRefused, Records, add, correct, read
+from orchestrator.history.records import Recorded, RecordRefused, Records, add, follow, read
 
 if TYPE_CHECKING:
     from orchestrator.history.store import History
@@ -67,7 +67,7 @@ def outage_ends(history: History, *, client: str, machine: str, end: dt.datetime
                 f"which is not before its end, {paris_time(end, seconds=True)}: see the clocks of this computer"
             )
         said = known.said.model_copy(update={"end": end.astimezone(dt.UTC)})
-        ended = correct(history, known.number, said, who=SUPERVISION, why=SUPERVISION)
+        ended = follow(history, known, said, who=SUPERVISION, why=SUPERVISION)
     return ended
 
 

@@ -14,6 +14,7 @@ from orchestrator.errors import RequestRefused
 from orchestrator.history import History
 from orchestrator.history.declared import Credit, CreditRequest
 from orchestrator.history.records import Recorded, UnreadableRecord, add, read
+from orchestrator.history.requests import close
 from orchestrator.operations.computer import operator
 from orchestrator.operations.inputs import open_subscriptions, selection
 from orchestrator.operations.inventory import open_provider
@@ -83,8 +84,9 @@ def request_credit(
         services = _chosen(found, machine)
         for service in services:
             if service.request is not None:
+                number = service.request.first.number
                 raise RequestRefused(
-                    f"the credit of {target.target} for {month} was asked for already: record {service.request.number}"
+                    f"the credit of {target.target} for {month} was asked for already: record {number}"
                 )
         if not any(service.level.percent for service in services):
             raise RequestRefused(
@@ -128,15 +130,18 @@ def issue_credits(
     day = day_in_paris(moment)
     with open_history(target.history) as history:
         found = month_of(subscription, month, history, moment, target.history)
+        _close_answered(found, history, moment)  # a kill after an issue left its request open
         due = [item for item in _chosen(found, machine) if item.level.percent or item.credit]
         for service in due:
             _check_issue(service, found, fee, day)
         if not due:
             raise RequestRefused(f"no credit is open for {target.target} in {month}")
-        return [
+        issued = [
             _issue(service, found, fee if fee is not None else service.fee, history, moment, target.reason)
             for service in due
         ]
+        _close_answered(month_of(subscription, month, history, moment, target.history), history, moment)
+        return issued
 
 
 def listed_credits(target: str | None, history: str | None) -> ListedCredits:
@@ -161,6 +166,29 @@ def listed_credits(target: str | None, history: str | None) -> ListedCredits:
         credits=tuple(item for item in records.of(Credit) if concerns(item.said)),
         unreadable=records.unreadable,
     )
+
+
+def _close_answered(found: ClientMonth, history: History, now: dt.datetime) -> None:
+    """Close the requests whose credits were all issued: what a client asks for is closed with what was done."""
+    asked = {item.request.number: item.request for item in found.services if item.request is not None}
+    for number, request in asked.items():
+        services = [item for item in found.services if item.request and item.request.number == number]
+        open_ones = [item for item in services if item.level.percent and item.credit is None]
+        issued = [item.credit for item in services if item.credit is not None]
+        if request.said.closed is not None or open_ones or not issued:
+            continue
+        result = "issued: " + ", ".join(
+            f"{item.said.machine} {item.said.amount:.2f} EUR" for item in issued[:20]
+        )
+        close(
+            history,
+            request,
+            outcome="done",
+            result=result,
+            who=operator(),
+            why="credit issued",
+            at=max(now, request.said.came),
+        )
 
 
 def _opened(target: CreditTarget, now: dt.datetime, events: Events) -> tuple[Subscription, Month, str | None]:
@@ -228,7 +256,7 @@ def _issue(
             "fee": fee,
             "percent": service.level.percent,
             "amount": amount.amount,
-            "request": service.request.number,
+            "request": service.request.first.number,
         }
     )
     return add(history, said, who=operator(), why=reason, at=now)

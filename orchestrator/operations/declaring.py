@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from orchestrator.sites.model import Provider
     from orchestrator.subscriptions.model import Subscription
 
+_KINDS = (Outage, ExcusableEvent, Maintenance)
+
 Values = Mapping[str, object]
 """What is declared, by the keys of files: ``from``, ``to``, ``notified_by``."""
 
@@ -153,7 +155,7 @@ def add_all(
             subscriptions=subscriptions,
             history=history,
             now=now or dt.datetime.now(dt.UTC),
-            records=read(history, kinds=(Outage, ExcusableEvent, Maintenance)),
+            records=read(history, kinds=_KINDS),
         )
         known = {item.said: item for item in world.records.lines if not item.withdrawn}
         for said in declarations:
@@ -222,7 +224,7 @@ def take_back(number: int, kind: type[Declared], request: DeclareRequest) -> Rec
     """
     with open_history(request.history) as history:
         _named(number, kind, history)
-        return withdraw(history, number, who=operator(), why=request.reason)
+        return withdraw(history, number, kinds=(kind,), who=operator(), why=request.reason)
 
 
 def listed(kind: type[Declared], target: str | None, history: str | None) -> Listed:
@@ -251,7 +253,7 @@ def listed(kind: type[Declared], target: str | None, history: str | None) -> Lis
 
 def _named(number: int, kind: type[Declared], history: History) -> Recorded[Any]:
     """The record of a number, as it stands in its line; of another kind is none."""
-    found = read(history).line_of(number)
+    found = read(history, kinds=_KINDS).line_of(number)
     if found is None or type(found.said) is not kind:
         other = f": it is of the kind '{kind_of(found.said)}'" if found else ""
         raise RequestRefused(f"there is no such record with the number {number}{other}")

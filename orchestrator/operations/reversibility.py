@@ -177,4 +177,4 @@ def _machines(client: str, provider: Provider, events: Events) -> tuple[HostedMa
                     f"no plan was drawn up, it would lack {item.subject} at {item.site}: {item.reason}"
                 )
         found += observed.machines
-    return hosted(found, client)
+    return hosted(found, client, provider.data_centre_of)

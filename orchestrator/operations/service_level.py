@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Literal
 from orchestrator.contract.intervals import Span
 from orchestrator.contract.months import Month
 from orchestrator.errors import RequestRefused, local_reason
+from orchestrator.history.declared import Credit, CreditRequest, ExcusableEvent, Maintenance, Outage
 from orchestrator.history.delays import INSTALLED
 from orchestrator.history.records import read
+from orchestrator.history.service_facts import Declarations
 from orchestrator.operations.computer import replace_file, state_directory
 from orchestrator.operations.inputs import open_subscriptions
 from orchestrator.operations.inventory import open_provider
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from orchestrator.history.observations import Observations
     from orchestrator.subscriptions.model import Subscription
 
+
+_KINDS = (Outage, ExcusableEvent, Maintenance, CreditRequest, Credit)
 
 LevelForm = Literal["text", "json", "html", "pdf"]
 
@@ -77,7 +81,7 @@ def service_level_of(
         raise RequestRefused(f"--month {month}: the month has not begun")
     provider = open_provider(request.inventory)
     subscription = client_of(request.client, open_subscriptions(request.files, provider, events.problems))
-    with open_history(request.history) as history:
+    with open_history(request.history, create=False) as history:
         return month_of(subscription, month, history, now, request.history)
 
 
@@ -122,15 +126,37 @@ def month_of(
     Raises:
         HistoryUnavailable: it cannot be read.
     """
-    client = subscription.client
+    (found,) = months_of([subscription], month, history, now, place, client=subscription.client)
+    return found
+
+
+def months_of(
+    subscriptions: Sequence[Subscription],
+    month: Month,
+    history: History,
+    now: dt.datetime,
+    place: str | None,
+    *,
+    client: str | None = None,
+) -> list[ClientMonth]:
+    """Compute the months of several clients: as many queries as for one. Arguments and errors as :func:`month_of`.
+
+    Args:
+        client: read what concerns this client alone; everybody's if None.
+    """
+    span = month.span
     with open_observations(place) as observations:
-        seen = observations.seen_of_client(client, month.span.start, month.span.end)
+        seen = (
+            observations.seen_of_all(span.start, span.end)
+            if client is None
+            else {(client, name): item for name, item in observations.seen_of_client(client, *span).items()}
+        )
     gathered = Gathered(
-        records=read(history, client=client),
+        records=Declarations(read(history, kinds=_KINDS, client=client)),
         observed={machine: _looked(spans) for machine, spans in seen.items()},
         updates=_updates(history, month, client),
     )
-    return client_month(subscription, month, gathered, now)
+    return [client_month(subscription, month, gathered, now) for subscription in subscriptions]
 
 
 def _looked(seen: Sequence[Seen]) -> list[Span]:
@@ -158,6 +184,10 @@ def client_of(client: str, subscriptions: Sequence[Subscription]) -> Subscriptio
     return found
 
 
-def _updates(history: History, month: Month, client: str | None) -> list[Entry]:
-    entries = history.entries(client=client, action=INSTALLED, since=month.span.start)
-    return [entry for entry in entries if entry.at < month.span.end + dt.timedelta(days=1)]
+def _updates(history: History, month: Month, client: str | None) -> dict[str, list[Entry]]:
+    """The entries about updates that ended in a month or the day after it, by client."""
+    found: dict[str, list[Entry]] = {}
+    for entry in history.entries(client=client, action=INSTALLED, since=month.span.start):
+        if entry.at < month.span.end + dt.timedelta(days=1):
+            found.setdefault(entry.client, []).append(entry)
+    return found

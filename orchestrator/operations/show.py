@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.history.errors import HistoryUnavailable
@@ -33,6 +33,7 @@ class Shown:
         unread: sites that could not be read, and why.
         taking: how far the client's taking over is (article 4.2); None if there was none.
         history_problem: why the history could not be read; empty if it could.
+        data_centres: where each machine stands, as its client is told, by site and number; empty: it is not named.
     """
 
     machines: tuple[ObservedMachine, ...]
@@ -41,6 +42,7 @@ class Shown:
     unread: tuple[str, ...]
     taking: Taking | None = None
     history_problem: str = ""
+    data_centres: Mapping[tuple[str, int], str] = field(default_factory=dict)
 
 
 def show(target: str, inventory: str | None, history: str | None, events: Events = SILENT) -> Shown:
@@ -81,6 +83,9 @@ def show(target: str, inventory: str | None, history: str | None, events: Events
         unread=tuple(f"{site}: {why}" for site, why in read.failures.items()),
         taking=taking,
         history_problem=history_problem,
+        data_centres={
+            (m.site, m.summary.vmid): provider.data_centre_of(m.site, m.summary.node) for m in found
+        },
     )
 
 

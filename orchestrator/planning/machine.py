@@ -106,6 +106,7 @@ def _in_service(
     if any(edit.change is None for edit in found) and mark.ready and not mark.suspended:
         changes += [_settings(edit.params) for edit in found if edit.change is None and edit.params]
     changes += [change for kind in CLIENT_KINDS if (change := kind.joining(desired, observed))]
+    changes += _elsewhere(desired, observed)
     changes += _mark_changes(desired, observed, mark)
     changes += _backup_changes(desired, observed, mark, now)
     changes += _exclusion_changes(desired, mark)
@@ -130,6 +131,18 @@ def _in_service(
     both = {change.what for change in within if change.effect is not Effect.NOTICE}
     changes = [change for change in changes if change.what not in both]
     return (*changes, *within)
+
+
+def _elsewhere(desired: DesiredMachine, observed: ObservedMachine) -> list[Change]:
+    """Article 3.3: an offer without a second site stands in one single data centre, its site's."""
+    node, offer = observed.summary.node, desired.offer
+    if offer.terms.redundancy or node not in desired.foreign_nodes:
+        return []
+    why = (
+        f"the node stands in another data centre than the site, and {offer} is in one single data centre "
+        f"(art. {offer.terms.article}): migrate the machine back in Proxmox"
+    )
+    return [Change(effect=Effect.NOTICE, what="data centre", before=node, after=desired.site, why=why)]
 
 
 def _settings(params: Mapping[str, str | int]) -> Change:

@@ -15,8 +15,8 @@ from orchestrator.contract.months import Month, midnight
 from orchestrator.contract.service_level import Excuse, Facts, ServiceLevel, service_level
 from orchestrator.history.chain import Entry
 from orchestrator.history.declared import Credit, CreditRequest, Declared
-from orchestrator.history.records import Recorded, Records, UnreadableRecord
-from orchestrator.history.service_facts import PLANNED, excuses_of, machines_named, outages_of
+from orchestrator.history.records import Recorded, UnreadableRecord
+from orchestrator.history.service_facts import PLANNED, Declarations, excuses_of, outages_of
 from orchestrator.planning.window import current_or_next
 from orchestrator.resources.desired import life_of
 
@@ -96,16 +96,16 @@ class ClientMonth:
 
 @dataclass(frozen=True, kw_only=True)
 class Gathered:
-    """What is known of a client's month beside its file.
+    """What is known of clients' months beside their files.
 
     Attributes:
-        observed: when each machine was observed, by its name.
-        updates: the entries of the history about updates; those of other clients are not used.
+        observed: when machines were observed, by client and machine.
+        updates: the entries of the history about updates, by client.
     """
 
-    records: Records
-    observed: Mapping[str, Sequence[Span]]
-    updates: Iterable[Entry] = ()
+    records: Declarations
+    observed: Mapping[tuple[str, str], Sequence[Span]]
+    updates: Mapping[str, Sequence[Entry]]
 
 
 def client_month(
@@ -121,8 +121,8 @@ def client_month(
     """
     client, records = subscription.client, gathered.records
     offers = {machine.name: (offer.value, machine.fee) for offer, machine in subscription.machines()}
-    gone = set(machines_named(records, client, month.span)) - offers.keys()
-    updates = _updates(subscription, gathered.updates, now)
+    gone = set(records.machines_down(client, month.span)) - offers.keys()
+    updates = _updates(subscription, gathered.updates.get(client, ()))
     services = []
     for machine in (*offers, *sorted(gone)):
         offer, fee = offers.get(machine, ("", None))
@@ -131,6 +131,7 @@ def client_month(
             _facts(subscription, machine, gathered, updates.get(machine, ()), now),
             now,
         )
+        credits = records.concerning(Credit, client, machine, "")
         services.append(
             ServiceMonth(
                 machine=machine,
@@ -138,8 +139,8 @@ def client_month(
                 fee=fee,
                 level=level,
                 request=_request(records, client, machine, month),
-                credit=_credit(records, client, machine, month),
-                issued=_issued(records, client, machine),
+                credit=_of_month(credits, month),
+                issued=tuple(Issued(on=item.said.issued, amount=item.said.amount) for item in credits),
             )
         )
     site = subscription.contract.site
@@ -149,12 +150,8 @@ def client_month(
         month=month,
         at=now,
         services=tuple(services),
-        records={
-            item.number: item
-            for item in records.lines
-            if item.said.client == client or item.said.site == site
-        },
-        unreadable=tuple(item for item in records.unreadable if item.client in (client, "")),
+        records={item.number: item for item in records.of_client(client, site)},
+        unreadable=records.unreadable(client),
     )
 
 
@@ -169,7 +166,7 @@ def _facts(
         outages=outages_of(records, client, machine, contract.site),
         excuses=(*excuses_of(records, client, machine, contract.site), *updates),
         suspensions=_suspensions(subscription, now),
-        observed=tuple(gathered.observed.get(machine, ())),
+        observed=tuple(gathered.observed.get((client, machine), ())),
     )
 
 
@@ -184,16 +181,14 @@ def _suspensions(subscription: Subscription, now: dt.datetime) -> tuple[Span, ..
     return tuple(Span(midnight(day), _EVER) for day in days if day is not None)
 
 
-def _updates(
-    subscription: Subscription, entries: Iterable[Entry], now: dt.datetime
-) -> dict[str, tuple[Excuse, ...]]:
+def _updates(subscription: Subscription, entries: Iterable[Entry]) -> dict[str, tuple[Excuse, ...]]:
     """Automatic updates in the agreed window: planned maintenance (article 3.8.3), by machine."""
     managed = subscription.managed_services
     if managed is None or managed.updates != "automatic" or managed.maintenance_window is None:
         return {}
     found: dict[str, list[Excuse]] = {}
     for entry in entries:
-        if entry.client == subscription.client and entry.machine and 0 < entry.seconds < _LONGEST_UPDATE:
+        if entry.machine and 0 < entry.seconds < _LONGEST_UPDATE:
             span = Span(entry.at - dt.timedelta(seconds=entry.seconds), entry.at)
             found.setdefault(entry.machine, []).extend(
                 Excuse(number=entry.sequence, cause=PLANNED, start=start, end=end)
@@ -209,27 +204,16 @@ def _in_window(window: MaintenanceWindow, span: Span) -> list[Span]:
     return intersection([span], [Span(*current_or_next(window, span.start))])
 
 
-def _request(records: Records, client: str, machine: str, month: Month) -> Recorded[CreditRequest] | None:
-    """The first request for the month's credit of a machine."""
+def _request(
+    records: Declarations, client: str, machine: str, month: Month
+) -> Recorded[CreditRequest] | None:
+    """The first request for the month's credit of a machine that was neither refused nor taken back."""
+    asked = records.concerning(CreditRequest, client, machine, "")
     return next(
-        (
-            item
-            for item in records.of(CreditRequest)
-            if item.said.month == str(month) and item.said.concerns(client, machine, "")
-        ),
+        (item for item in asked if item.said.month == str(month) and item.said.outcome in (None, "done")),
         None,
     )
 
 
-def _credits(records: Records, client: str, machine: str) -> list[Recorded[Credit]]:
-    return [item for item in records.of(Credit) if (item.said.client, item.said.machine) == (client, machine)]
-
-
-def _credit(records: Records, client: str, machine: str, month: Month) -> Recorded[Credit] | None:
-    return next((item for item in _credits(records, client, machine) if item.said.month == str(month)), None)
-
-
-def _issued(records: Records, client: str, machine: str) -> tuple[Issued, ...]:
-    return tuple(
-        Issued(on=item.said.issued, amount=item.said.amount) for item in _credits(records, client, machine)
-    )
+def _of_month(credits: Iterable[Recorded[Credit]], month: Month) -> Recorded[Credit] | None:
+    return next((item for item in credits if item.said.month == str(month)), None)

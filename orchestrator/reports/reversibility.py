@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -106,8 +106,18 @@ def check_reversibility(life: ContractLife, moment: dt.datetime) -> dt.date:
     return life.last_day
 
 
-def hosted(machines: Iterable[ObservedMachine], client: str) -> tuple[HostedMachine, ...]:
-    """A client's machines with all their disks, as the hypervisors have them: those of its marks, by name."""
+def hosted(
+    machines: Iterable[ObservedMachine],
+    client: str,
+    data_centre_of: Callable[[str, str], str] = lambda _site, _node: "",
+) -> tuple[HostedMachine, ...]:
+    """A client's machines with all their disks, as the hypervisors have them: those of its marks, by name.
+
+    Args:
+        machines: of all clients.
+        client: whose.
+        data_centre_of: the data centre of a site's node, as clients are told; empty if it is not named.
+    """
     found = []
     for machine in machines:
         mark = machine.mark
@@ -117,7 +127,9 @@ def hosted(machines: Iterable[ObservedMachine], client: str) -> tuple[HostedMach
         found.append(
             HostedMachine(
                 name=mark.machine,
-                site=machine.site,
+                site=", ".join(
+                    filter(None, (machine.site, data_centre_of(machine.site, machine.summary.node)))
+                ),
                 vcpus=vcpus_of(machine.config),
                 memory=memory_of(machine.config),
                 address=str(machine.address or ""),

@@ -269,7 +269,7 @@ class _Told:
             state = words.credit_open
             if request is not None:
                 day = self.speech.short_day(day_in_paris(request.said.came))
-                state = words.credit_requested.format(day=day, number=request.number)
+                state = words.credit_requested.format(day=day, number=request.first.number)
         return (
             Cell(self.name(service)),
             Cell(words.credit_of.format(percent=percent)),

@@ -168,6 +168,6 @@ def _credit(service: ServiceMonth, day: dt.date) -> CreditDocument:
         fee=issued.said.fee if issued else service.fee,
         amount=issued.said.amount if issued else due.amount if due else None,
         uncapped=due.uncapped if due else None,
-        request=request.number if request else None,
+        request=request.first.number if request else None,
         credit=issued.number if issued else None,
     )

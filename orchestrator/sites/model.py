@@ -306,6 +306,13 @@ class Site(Strict):
     api: Api = Field(
         examples=[{"url": "https://h:8006", "token_id": "u@pve!t", "token_secret": {"env": "T"}}]
     )
+    data_centre: str | None = Field(
+        default=None,
+        pattern=r"^[^<>\[\]{}\\`|\x00-\x1f\x7f]{2,100}$",
+        examples=["DC Paris 3, Saint-Denis"],
+        description="its name, as clients are told where their machines are: one, in France, for cloud-vm-essential "
+        "(article 3.3)",
+    )
     storage: str = Field(examples=["local"], description="where the machines' disks are allocated")
     disk_format: Literal["raw", "qcow2"] | None = Field(
         default=None, description="qcow2 on directory storages, where raw cannot snapshot"
@@ -380,6 +387,12 @@ class Provider(Strict):
         description="let nights erase what a contract that ended leaves (article 10); else they only say what",
     )
     sites: dict[DnsLabel, Site] = Field(min_length=1, description="the data centres, by their names")
+
+    def data_centre_of(self, site: str, node: str) -> str:
+        """The data centre where a node of a site stands, as clients are told; empty if the file does not name it."""
+        there = self.sites[site]
+        second = next((name for name, nodes in there.second_sites.items() if node in nodes.nodes), None)
+        return second or there.data_centre or ""
 
     @property
     def backup_storage_names(self) -> dict[str, tuple[str, ...]]:

@@ -27,6 +27,8 @@ def check_placement(subscription: Subscription, provider: Provider) -> Iterator[
     site = provider.sites.get(subscription.contract.site)
     if site is None:
         yield _unknown(_SITE, "site", subscription.contract.site, provider.sites)
+    else:
+        yield from _data_centre_is_named(subscription, site)
     for path, machine in machines_with_path(subscription):
         if site is not None:
             yield from _second_site(path, machine, subscription.contract.site, site)
@@ -34,6 +36,21 @@ def check_placement(subscription: Subscription, provider: Provider) -> Iterator[
             yield from _network_and_address(path, machine, site)
             yield from _backup_storage(path, machine, subscription.contract.site, site)
             yield from _backup_at_second_site(path, machine, subscription.contract.site, site)
+
+
+def _data_centre_is_named(subscription: Subscription, site: Site) -> Iterator[Finding]:
+    """3.3: the machines of Essential are in one single data centre, which the client is told."""
+    for number, service in enumerate(subscription.services):
+        if not service.offer.terms.redundancy and site.data_centre is None:
+            yield Finding(
+                ("services", number, "offer"),
+                f"machines of {service.offer} are in one single data centre, and site {subscription.contract.site} "
+                "does not name it",
+                "say data_centre: NAME in the site file: clients are told where their machines are",
+                "3.3",
+                severity="warning",
+                relies_on=(_SITE,),
+            )
 
 
 def _second_site(path: YamlPath, machine: Machine, name: str, site: Site) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from pydantic import ValidationError
 from orchestrator.history import History, open_history
 from orchestrator.history.declared import (
     KINDS,
+    Alarm,
+    AlarmAction,
     Approval,
     Credit,
     ExcusableEvent,
@@ -95,7 +98,7 @@ def test_a_record_that_is_not_there_of_another_kind_or_client_is_not_corrected(h
     other = outage().model_copy(update={"client": "martin"})
     for number, said, why in [
         (99, outage(), "no record with the number 99"),
-        (old.number, planned, "of the kind 'outage', not 'maintenance'"),
+        (old.number, planned, "no record with the number 1"),
         (old.number, other, "no record with the number 1"),
     ]:
         with pytest.raises(RecordRefused, match=why):
@@ -173,6 +176,28 @@ def test_a_damaged_record_is_one_unreadable_record_and_is_named(tmp_path: Path, 
     assert unreadable.reason and "\n" not in unreadable.reason[:10]
 
 
+@pytest.mark.parametrize("client", [None, "dupont"])
+def test_records_are_found_by_an_index_and_not_among_all_entries(tmp_path: Path, client: str | None) -> None:
+    path = tmp_path / "h.db"
+    asked: list[tuple[str, object]] = []
+
+    def note(_c: object, _u: object, statement: str, parameters: object, *_: object) -> None:
+        asked.append((statement, parameters))
+
+    with open_history(path) as history:
+        add(history, outage(), who="alice", why="x")
+        sa.event.listen(sa.Engine, "before_cursor_execute", note)
+        try:
+            read(history, client=client)
+        finally:
+            sa.event.remove(sa.Engine, "before_cursor_execute", note)
+    ((statement, parameters),) = [item for item in asked if "history_entries" in item[0]]
+    with sqlite3.connect(path) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()  # type: ignore[arg-type]
+    assert any("history_by_action" in str(row) for row in plan), plan
+    assert not any(str(row[-1]).startswith("SCAN history_entries") for row in plan)
+
+
 def test_what_the_history_would_hide_is_refused_before_anything_is_written(history: History) -> None:
     with pytest.raises(RecordRefused, match="cannot be recorded as it is"):
         add(history, outage(text="see https://user:secret@host/x"), who="alice", why="x")
@@ -238,6 +263,8 @@ _SAMPLES = [
             "request": 3,
         }
     ),
+    Alarm(site="paris", start=NINE, fingerprint="0af1", rule="NodeDown", severity="critical"),
+    AlarmAction(client="dupont", alarm=3, by="alice", at=NINE, result="done", text="restarted it"),
 ]
 
 

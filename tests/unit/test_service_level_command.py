@@ -15,8 +15,9 @@ import sqlalchemy as sa
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.history import open_history
-from orchestrator.history.declared import Credit
+from orchestrator.history.declared import Credit, CreditRequest
 from orchestrator.history.records import Recorded, read
+from orchestrator.history.requests import close
 from orchestrator.operations.credits import CreditTarget, issue_credits, request_credit
 from orchestrator.reports.pdf import pdf_of
 from tests.unit.level_world import World, make_world, moment
@@ -181,6 +182,9 @@ def test_nothing_is_issued_without_a_request(world: World) -> None:
     issued = world.run("credit", "issue", "dupont", "--month", "2026-04")
     assert issued.exit_code == 0 and "80.00 EUR  20 % of 400.00" in issued.stdout, issued.output
     assert world.web_1("2026-04")["credit"]["state"] == "issued"
+    with open_history(world.history) as history:
+        (asked_for,) = read(history).of(CreditRequest)
+    assert (asked_for.said.outcome, asked_for.said.result) == ("done", "issued: web-1 80.00 EUR")
     assert "80,00" in world.run("service-level", "dupont", "--month", "2026-04").stdout
     listed = json.loads(world.run("credit", "list", "--format", "json").stdout)
     assert (len(listed["requests"]), [item["amount"] for item in listed["credits"]]) == (1, ["80.00"])
@@ -208,6 +212,18 @@ def test_what_opens_no_credit_is_refused(arguments: list[str], why: str, world: 
     assert refused.exit_code == 1 and why in refused.output, refused.output
     with open_history(world.history) as history:
         assert len(history.entries()) == 1
+
+
+def test_a_request_that_was_refused_or_taken_back_issues_nothing(world: World) -> None:
+    world.down("2026-04-07 08:00", "2026-04-09 10:00")
+    assert world.run("credit", "request", "dupont/web-1", "--month", "2026-04").exit_code == 0
+    with open_history(world.history) as history:
+        (asked_for,) = read(history).of(CreditRequest)
+        close(history, asked_for, outcome="withdrawn", result="", who="a", why="b", at=asked_for.said.came)
+    refused = world.run("credit", "issue", "dupont/web-1", "--month", "2026-04")
+    assert refused.exit_code == 1 and "nobody asked" in refused.output
+    assert world.run("credit", "request", "dupont/web-1", "--month", "2026-04").exit_code == 0
+    assert world.run("credit", "issue", "dupont/web-1", "--month", "2026-04").exit_code == 0
 
 
 def test_a_month_that_is_not_over_is_provisional_and_opens_no_credit(world: World) -> None:
@@ -456,6 +472,13 @@ def test_without_weasyprint_a_pdf_is_refused_with_what_to_install(
 def test_what_cannot_be_shown_is_refused(arguments: list[str], why: str, world: World) -> None:
     refused = world.run("service-level", *arguments)
     assert refused.exit_code == 1 and why in refused.output, refused.output
+
+
+def test_where_there_is_no_history_none_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = make_world(tmp_path, monkeypatch)
+    refused = world.run("service-level", "dupont", "--month", "2026-11")
+    assert refused.exit_code == 1 and "nothing was recorded yet" in refused.output
+    assert not world.history.exists()
 
 
 def test_credits_stand_in_the_history_and_nothing_of_them_was_altered(world: World) -> None:
