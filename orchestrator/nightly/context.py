@@ -61,6 +61,7 @@ class Night:
         silence_seconds: how long a node may be away while its backup is waited for.
         tests_at_a_time: restore tests at a site at once.
         pause: waits that many seconds.
+        certificates: until when the certificate of each site's API is good, as far as that could be seen.
     """
 
     provider: Provider
@@ -80,6 +81,7 @@ class Night:
     silence_seconds: float = SILENCE_SECONDS
     tests_at_a_time: int = 2
     pause: Callable[[float], None] = time.sleep
+    certificates: Callable[[Collection[str]], Mapping[str, dt.datetime]] = lambda _sites: {}
 
     @property
     def closed(self) -> bool:

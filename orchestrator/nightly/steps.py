@@ -12,6 +12,7 @@ from orchestrator.nightly.contract_running import StillRunningStep
 from orchestrator.nightly.contract_step import ContractStep
 from orchestrator.nightly.contract_takings import TakingStep
 from orchestrator.nightly.drift_step import DriftInsideStep, DriftStep
+from orchestrator.nightly.ending_step import EndingStep
 from orchestrator.nightly.inspection_step import InspectionStep
 from orchestrator.nightly.machine_step import MachineStep
 from orchestrator.nightly.missing import UnreadMachineStep
@@ -56,6 +57,7 @@ STEPS: tuple[type[Step], ...] = (
     ForeignArchiveStep,
     UnreadMachineStep,
     WaitingSnapshotStep,
+    EndingStep,
 )
 """The work. Each decides once, before the first begins; one that stands here twice runs twice."""
 
@@ -66,6 +68,7 @@ REPORT: tuple[type[Step], ...] = (
     StillRunningStep,
     ContractStep,
     TakingStep,
+    EndingStep,
     UpdateStep,
     InspectionStep,
     RestoreTestStep,

@@ -5,14 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.applying.lock import Held
+from orchestrator.applying.site_lock import Held
 from orchestrator.contract.calendar import PARIS, in_working_hours, night_of, paris_time, window_closes
+from orchestrator.doctor.certificate import shake_hands
 from orchestrator.errors import RequestRefused, told
 from orchestrator.nightly.context import Night, Tell
 from orchestrator.nightly.night_run import carry_out, plan_night
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.sites.model import Provider
 
+_HANDSHAKE_SECONDS = 10.0
 _LONGEST_SLEEP = 30.0
 """Seconds: the clock may be set while a night waits to begin, the computer may have slept."""
 
@@ -132,8 +135,32 @@ def run(
         except Exception as error:
             report = _aborted(error, asked.sites)
             events.notice(report.problems[0])
+        if outlets.clients is not None and begun is not None and not begun.interrupted:
+            report = _with_monthly_reports(report, asked, request, outlets, events)
         report = publish(report, outlets, tell, events.notice)
     return NightEnded(report=report, interrupted=begun is not None and begun.interrupted)
+
+
+def _with_monthly_reports(
+    report: NightReport, asked: _Asked, request: NightRequest, outlets: Outlets, events: Events
+) -> NightReport:
+    """Write last month's reports that are not there yet. One that fails is a problem of the night."""
+    from orchestrator.operations.monthly_due import write_due_reports  # once a month, and slow to import
+
+    assert outlets.clients is not None  # noqa: S101  (asked before)
+    try:
+        problems = write_due_reports(
+            asked.provider,
+            request.paths,
+            outlets.clients,
+            language=outlets.language,
+            history=request.history,
+            now=_now(),
+            events=events,
+        )
+    except Exception as error:
+        problems = [f"the monthly reports could not be written: {told(error)}"]
+    return replace(report, problems=(*report.problems, *problems))
 
 
 def _carry_out(asked: _Asked, begun: Run, tell: Tell) -> NightReport:
@@ -209,7 +236,20 @@ class _Asked:
             file_problems=self.problems,
             boot_seconds=self.boot_seconds,
             ssh=self.ssh,
+            certificates=partial(_certificates, self.provider),
         )
+
+
+def _certificates(provider: Provider, sites: Collection[str]) -> dict[str, dt.datetime]:
+    """Until when the certificates of some sites' APIs are good: a handshake each. What is refused doctor explains."""
+    found = {}
+    for site in sites:
+        api = provider.sites[site].api
+        if api.verify_tls:
+            shaken = shake_hands(api.url, api.ca_file, timeout_seconds=_HANDSHAKE_SECONDS)
+            if shaken.expires is not None:
+                found[site] = shaken.expires
+    return found
 
 
 def _now() -> dt.datetime:

@@ -24,7 +24,7 @@ from orchestrator.reports.series import Gap, Graph, MachineGraphs, Statistics, U
 from orchestrator.reports.words import Language
 from orchestrator.shown import visible
 
-_WIDTH, _LEFT, _RIGHT = 760, 86, 14
+_WIDTH, _LEFT, _RIGHT = 760, 86, 24
 _HEAD, _TITLE, _FRAME, _FOOT = 58, 22, 92, 26
 _COLUMNS = 330
 """A line has so many values at most: two of its pixels each."""
@@ -79,7 +79,7 @@ def _subtitle(graphs: MachineGraphs, language: Language) -> str:
     if not graphs.slots:
         return words.nothing
     said = span_words(graphs.slots[0].start, graphs.slots[-1].end, language)
-    return f"{said}; {words.largest}" if graphs.consolidation == "MAX" else said
+    return words.between.join((said, words.largest)) if graphs.consolidation == "MAX" else said
 
 
 def _frame(graphs: MachineGraphs, graph: Graph, top: int, language: Language) -> Iterator[str]:

@@ -39,6 +39,7 @@ class GraphWords:
     largest: str
     nothing: str
     from_to: str
+    between: str
     percent: str
     decimal_point: str
     bytes: Sequence[str]
@@ -71,6 +72,7 @@ WORDS: Mapping[Language, GraphWords] = {
         largest="la plus grande valeur de chaque intervalle",
         nothing="aucune mesure",
         from_to="du {start} au {end}",
+        between=f"{_NO_BREAK}; ",
         percent=f"{_NO_BREAK}%",
         decimal_point=",",
         bytes=("o", "Kio", "Mio", "Gio", "Tio"),
@@ -96,6 +98,7 @@ WORDS: Mapping[Language, GraphWords] = {
         largest="the largest value of each interval",
         nothing="no measurements",
         from_to="from {start} to {end}",
+        between="; ",
         percent="%",
         decimal_point=".",
         bytes=("B", "KiB", "MiB", "GiB", "TiB"),
@@ -155,7 +158,7 @@ def gaps_words(graphs: MachineGraphs, language: Language) -> str:
         seconds = sum((gap.end - gap.start).total_seconds() for gap in graphs.gaps if gap.reason == reason)
         if seconds:
             said.append(text.format(time=speech.duration(seconds)))
-    return "; ".join(said)
+    return words.between.join(said)
 
 
 def description(graphs: MachineGraphs, language: Language) -> str:
@@ -173,4 +176,4 @@ def description(graphs: MachineGraphs, language: Language) -> str:
             share = graphs.share(graph, line)
             said.append(text + (f" ({figure(share.mean, 'percent', language)})" if share else ""))
     said += [f"{words.reason(gap.reason)} {span_words(gap.start, gap.end, language)}" for gap in graphs.gaps]
-    return "; ".join(said)
+    return words.between.join(said)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -229,6 +229,36 @@ def graphs_of(
         slots=slots,
         graphs=tuple(graphs),
         disks=tuple(disks),
+    )
+
+
+def within(graphs: MachineGraphs, start: dt.datetime, end: dt.datetime) -> MachineGraphs:
+    """The part of graphs that lies in a time, such as a calendar month: what the axis spans is then that of a month.
+
+    A slot over one of the borders belongs to where most of it lies.
+    """
+    kept = [
+        number
+        for number, slot in enumerate(graphs.slots)
+        if start <= slot.start + (slot.end - slot.start) / 2 < end
+    ]
+    first, last = (kept[0], kept[-1] + 1) if kept else (0, 0)
+
+    def cut(values: tuple[float | None, ...]) -> tuple[float | None, ...]:
+        return values[first:last]
+
+    return replace(
+        graphs,
+        timeframe="month",
+        slots=graphs.slots[first:last],
+        graphs=tuple(
+            replace(
+                graph,
+                lines=tuple(replace(line, values=cut(line.values)) for line in graph.lines),
+                capacity=cut(graph.capacity),
+            )
+            for graph in graphs.graphs
+        ),
     )
 
 

@@ -314,6 +314,11 @@ class _Told:
         return [Part(title=words.unreadable_part, paragraphs=(f"{words.unreadable_said} {numbers}",))]
 
 
+def service_level_parts(month: ClientMonth, language: Language) -> list[Part]:
+    """The parts of the report, for a report that holds more."""
+    return _Told(month, language).parts()
+
+
 def render_service_level(month: ClientMonth, *, language: Language = "fr") -> str:
     """The report as one HTML file."""
     told = _Told(month, language)

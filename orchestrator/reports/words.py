@@ -523,6 +523,14 @@ class Words:
         fr="« orchestrator apply --only CLIENT » l’arrête. Elle est sauvegardée tant qu’elle fonctionne.",
         en="“orchestrator apply --only CLIENT” stops it. It is backed up as long as it runs.",
     )
+    ends_soon = Text(fr="Échéances des trente prochains jours", en="Ends within thirty days")
+    ending_what = Text(fr="Échéance", en="What ends")
+    ending_name = Text(fr="Nom ou référence", en="Name or reference")
+    ending_certificate = Text(fr="certificat de l’API", en="certificate of the API")
+    ending_licence = Text(fr="licence", en="licence")
+    ending_quote = Text(fr="devis", en="quote")
+    ending_contract = Text(fr="contrat", en="contract")
+    days_left = Text(fr="Jours restants", en="Days left")
     end_failed = Text(fr="Fin de contrat", en="End of contract")
     end_failed_remedy = Text(
         fr="Lever la cause ; la nuit suivante reprend. Rien n’est effacé hors des conditions de l’article 10.",

@@ -231,6 +231,7 @@ def _desired(
             allowed_from=administration.allowed_from if client_access else (),
             management=provider.management.addresses,
             monitoring=provider.management.monitoring_addresses if supervised else (),
+            nameservers=network.nameservers,
         ),
         window=managed.maintenance_window if managed else None,
         direct_access=client_access,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, get_args
 from xml.etree import ElementTree
@@ -171,3 +172,29 @@ def test_the_model_answers_as_real_nodes_did(measured: Desk, fake: FakePve) -> N
 def test_a_machine_that_was_never_measured_has_no_rows(fake: FakePve) -> None:
     fake.add_vms(1, first=700)
     assert read_measurements(fake.cluster(), "pve1", 700, "day") == ()
+
+
+def test_the_monthly_report_has_a_graph_of_each_machine_cut_to_the_month(
+    desk: Desk, fakepve: FakePve
+) -> None:
+    desk.write(subscription("dupont", [machine("web-1", vcpus=2, memory="4GiB")]))
+    assert desk.apply().code == 0
+    desk.put_in_service()
+    begins, ends = 1_793_484_000, 1_796_076_000  # November 2026 in Paris is from 23:00 to 23:00 UTC
+    measure(desk, begins - 12 * HOUR, begins + 24 * HOUR, BUSY)
+    measure(desk, begins + 24 * HOUR, begins + 36 * HOUR, {}, stopped=True)
+    measure(desk, begins + 36 * HOUR, begins + 60 * HOUR, BUSY)
+    fakepve.set_clock(ends + 10 * 24 * HOUR)
+    fakepve.control("release", release="9")
+    fakepve.control("reset_calls")
+    answer = desk.run("report", "dupont", "--month", "2026-11", "--output", "r.html", "--language", "en")
+    assert answer.code == 0, answer
+    assert sum(count for call, count in fakepve.calls().items() if "rrddata" in call) == 1
+    page = (desk.folder / "r.html").read_text()
+    (picture,) = re.findall(r"<svg .*?</svg>", page, re.DOTALL)
+    root = ElementTree.fromstring(picture)
+    said = root.find("{http://www.w3.org/2000/svg}desc")
+    assert said is not None and said.text is not None
+    text = said.text.replace("\u00a0", " ")
+    assert "min 50.0%, mean 50.0%, max 50.0%" in text and "stopped from 2 Nov 2026" in text
+    assert text.startswith("from 1 Nov 2026, 01:00 CET to 1 Dec 2026, 01:00 CET"), "slots of six hours"

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from orchestrator.resources.machine_archives import ArchiveMark, archive_notes, read_archive_mark
-from tests.api.desk import Answer, Desk
+from tests.api.desk import Answer, Desk, machine, subscription
 from tests.api.night_desk import PARIS, STORE, NightDesk
 
 _DAY = 86400
@@ -205,3 +205,22 @@ def test_a_mistake_in_one_file_takes_no_backup_away_neither_the_others_nor_its_o
         night.desk.run("nightly", "--dry-run", "--at", "2031-01-07T22:00").out.count("+ backup dupont/web-1")
         == 1
     )
+
+
+def test_what_ends_within_thirty_days_is_in_the_report_and_the_figures_and_is_no_failure(desk: Desk) -> None:
+    soon = (dt.datetime.now(PARIS).date() + dt.timedelta(days=12)).isoformat()
+    client = subscription("dupont", [machine("web-1")], managed_services={"level": "supervision"})
+    client["contract"]["quotes"] = [
+        {"reference": "D-12", "valid_until": soon},
+        {"reference": "D-far", "valid_until": "2099-12-31"},
+    ]
+    desk.write(client)
+    metrics, reports = desk.folder / "night.prom", desk.folder / "reports"
+    answer = desk.run(
+        "nightly", "--in-working-hours", "--metrics-file", str(metrics), "--report-dir", str(reports)
+    )
+    text = metrics.read_text()
+    assert 'orchestrator_ends_in_days{client="dupont",kind="quote",name="D-12"} 12.0' in text, answer
+    assert "D-far" not in text and 'kind="certificate"' not in text, "the certificate is good for 60 days"
+    report = next(reports.glob("*.md")).read_text()
+    assert "D-12" in report and "Échéances des trente prochains jours" in report

@@ -206,6 +206,24 @@ def test_administration_from_every_address_in_halves_is_a_finding(tmp_path: Path
     assert "everybody (0.0.0.0/0)" in problem.message
 
 
+@pytest.mark.parametrize(
+    ("outgoing", "warned"),
+    [
+        ("[]", True),
+        ("[{ port: 25, protocol: tcp, to: any }]", True),
+        ("[{ port: 443, protocol: udp, to: any }]", True),
+        ("[{ ports: 70-90, protocol: tcp, to: [203.0.113.0/24] }]", False),
+        ("[{ port: 443, protocol: tcp, to: any }, { protocol: esp, to: any }]", False),
+    ],
+)
+def test_outgoing_traffic_without_the_web_would_keep_updates_away(
+    tmp_path: Path, outgoing: str, warned: bool
+) -> None:
+    text = file_of(machine().replace("          open:", f"          outgoing: {outgoing}\n          open:"))
+    problems = [(p.severity, p.article) for p in problems_of(tmp_path, text)]
+    assert problems == ([("warning", "3.8.3")] if warned else [])
+
+
 def test_3_8_2_a_fully_managed_server_that_opens_ssh_is_a_finding(tmp_path: Path) -> None:
     text = file_of(machine() + f"{_INDENT}{{ port: 22, protocol: tcp, from: [203.0.113.7] }}\n")
     found = problems_of(tmp_path, text.replace("level: supervision", "level: full"))

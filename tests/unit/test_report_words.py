@@ -35,6 +35,7 @@ def test_no_text_is_missing_in_either_language() -> None:
         "purpose_machines",
         "client",
         "plan_help",
+        "ending_licence",
         "vcpus",
     }
     for name, text in TEXTS.items():

@@ -15,6 +15,7 @@ from orchestrator.proxmox.measurements import Measurement, Timeframe
 from orchestrator.reports.graph_svg import svg
 from orchestrator.reports.series import MachineGraphs, Slot, condensed, graphs_of, ticks, to_data
 from tests.hostile_texts import HOSTILE
+from tools.graph_picture import PICTURE, model_day
 
 GIB = 1024**3
 SIZES = {"maxcpu": 2.0, "maxmem": 4.0 * GIB, "maxdisk": 32.0 * GIB, "disk": 0.0}
@@ -214,6 +215,12 @@ def test_a_picture_is_the_same_twice_says_all_in_words_and_shows_gaps_apart() ->
     assert len(paths) == 6
     assert all((path.get("d") or "").count("M") == 2 for path in paths), "no line is drawn over a gap"
     assert "stopped" in svg(found, language="en")
+
+
+def test_the_picture_of_the_documentation_is_what_the_program_draws() -> None:
+    assert PICTURE.read_text() == svg(model_day(), language="en"), (
+        "out of date: python -m tools.graph_picture"
+    )
 
 
 @given(text=HOSTILE)

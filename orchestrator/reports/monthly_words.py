@@ -1,0 +1,127 @@
+"""The texts of the monthly report, in both languages side by side. The French words are the contract's."""
+
+from __future__ import annotations
+
+from orchestrator.reports.service_level_words import ServiceLevelWords
+from orchestrator.reports.words import Text
+
+
+class MonthlyWords(ServiceLevelWords):
+    """The texts in one language."""
+
+    monthly_title = Text(fr="Rapport mensuel de {month} : {client}", en="Monthly report of {month}: {client}")
+    monthly_services = Text(fr="Infogérance", en="Managed services")
+    monthly_managed = Text(fr="souscrite", en="subscribed")
+    monthly_not_managed = Text(fr="non souscrite", en="not subscribed")
+    monthly_state = Text(fr="État du contrat", en="State of the contract")
+    in_force = Text(fr="en vigueur", en="in force")
+    suspended = Text(fr="suspendu depuis le {day} (article 9)", en="suspended since {day} (article 9)")
+    probation = Text(
+        fr="période probatoire ; niveau de service à partir du {day} (article 4.2)",
+        en="probation; service level from {day} (article 4.2)",
+    )
+
+    changes_part = Text(fr="Gestion des changements (article 3.8.4)", en="Changes (article 3.8.4)")
+    changes_free = Text(
+        fr="Changements standard gratuits : {used} utilisés sur {agreed} convenus.",
+        en="Free standard changes: {used} of {agreed} used.",
+    )
+    changes_unmanaged = Text(
+        fr="Sans infogérance, les changements ne sont pas décomptés.",
+        en="Without managed services changes are not counted.",
+    )
+    no_changes = Text(fr="Aucun changement ce mois-ci.", en="No changes this month.")
+    monthly_day = Text(fr="Jour", en="Day")
+    what_changed = Text(fr="Changement", en="Change")
+    change_class = Text(fr="Qualification", en="Class")
+    charge = Text(fr="Facturation", en="Charge")
+    class_standard = Text(fr="standard", en="standard")
+    class_significant = Text(fr="significatif", en="significant")
+    class_major = Text(fr="majeur", en="major")
+    charge_free = Text(fr="gratuit", en="free")
+    charge_quoted = Text(fr="sur devis", en="by quote")
+    charge_catalogue = Text(fr="selon le catalogue", en="by the catalogue")
+    charge_ordered = Text(fr="commandé", en="ordered")
+    charge_included = Text(fr="inclus", en="included")
+
+    updates_part = Text(fr="Mises à jour (article 3.8.3)", en="Updates (article 3.8.3)")
+    updates_mean = Text(
+        fr="{n} mises à jour installées. Délai moyen : {mean} heures ouvrées, pour 72 au contrat ; celles en attente "
+        "sont comptées avec leur âge.",
+        en="{n} updates installed. Mean delay: {mean} working hours, against 72 of the contract; those that wait count "
+        "with their age.",
+    )
+    no_updates = Text(
+        fr="Aucune mise à jour installée ni en attente.", en="No updates installed, and none waits."
+    )
+    updates_installed = Text(fr="Installées", en="Installed")
+    updates_waiting = Text(fr="En attente", en="Waiting")
+    since_when = Text(fr="Depuis", en="Since")
+    installed_at = Text(fr="Installée", en="Installed on")
+    delay_hours = Text(fr="Délai (heures ouvrées)", en="Delay (working hours)")
+
+    monthly_backups = Text(fr="Sauvegardes (article 3.5)", en="Backups (article 3.5)")
+    backups_of = Text(fr="{good} sur {expected}", en="{good} of {expected}")
+    backups_made = Text(
+        fr="Sauvegardes réussies des nuits attendues", en="Good backups of the expected nights"
+    )
+    last_volume = Text(fr="Dernière sauvegarde", en="Last backup")
+    month_volume = Text(fr="Volume du mois", en="Volume of the month")
+    backups_missing = Text(fr="Nuits sans sauvegarde", en="Nights without a backup")
+    missing_night = Text(fr="Nuit du", en="Night of")
+    missing_why = Text(fr="Raison", en="Reason")
+    missing_unknown = Text(
+        fr="aucune sauvegarde n’a été lancée cette nuit-là", en="no backup was begun that night"
+    )
+    no_backups = Text(fr="Aucune sauvegarde souscrite.", en="No backup is subscribed.")
+    tests_part = Text(fr="Tests de restauration", en="Restore tests")
+    no_tests = Text(fr="Aucun test de restauration ce mois-ci.", en="No restore tests this month.")
+    monthly_result = Text(fr="Résultat", en="Result")
+    result_ok = Text(fr="réussi", en="passed")
+    result_failed = Text(fr="échec", en="failed")
+    monthly_when = Text(fr="Date", en="When")
+
+    monthly_snapshots = Text(fr="Snapshots (articles 3.2 et 3.3)", en="Snapshots (articles 3.2 and 3.3)")
+    no_snapshots = Text(fr="Aucun snapshot ce mois-ci.", en="No snapshots this month.")
+    snapshot_taken = Text(fr="création", en="taken")
+    snapshot_removed = Text(fr="suppression", en="removed")
+    snapshot_back = Text(fr="restauration", en="rolled back")
+
+    firewall_part = Text(fr="Firewall (article 3.6)", en="Firewall (article 3.6)")
+    no_firewall = Text(fr="Aucun relevé ce mois-ci.", en="Nothing was read this month.")
+    packets_dropped = Text(fr="Paquets rejetés", en="Packets dropped")
+
+    alarms_part = Text(fr="Alarmes (article 3.8.1)", en="Alarms (article 3.8.1)")
+    no_alarms = Text(fr="Aucune alarme ce mois-ci.", en="No alarms this month.")
+    alarm_rule = Text(fr="Alarme", en="Alarm")
+    alarm_actions = Text(fr="Actions", en="Actions")
+    alarm_end = Text(fr="Fin", en="End")
+    alarm_open = Text(fr="en cours", en="goes on")
+    alarm_acknowledged = Text(fr="Prise en charge", en="Acknowledged by")
+    alarm_action = Text(fr="{moment}, {by} : {what} ({result})", en="{moment}, {by}: {what} ({result})")
+    action_done = Text(fr="fait", en="done")
+    action_failed = Text(fr="échec", en="failed")
+    action_no_effect = Text(fr="sans effet", en="no effect")
+    alarm_silent = Text(fr="maintenance planifiée", en="planned maintenance")
+    alarm_told = Text(fr="signalée, sans intervention (article 3.7)", en="told, not acted on (article 3.7)")
+
+    requests_part = Text(fr="Demandes", en="Requests")
+    no_requests = Text(
+        fr="Aucune demande enregistrée ce mois-ci.", en="No requests were registered this month."
+    )
+    request_kind = Text(fr="Objet", en="Kind")
+    request_came = Text(fr="Reçue", en="Received")
+    request_closed = Text(fr="Close", en="Closed")
+
+    dates_part = Text(fr="Prochaines échéances", en="Next dates")
+    no_dates = Text(fr="Aucune échéance connue.", en="No dates are known.")
+
+    graphs_part = Text(fr="Consommation des machines", en="Resource usage of the machines")
+    no_graphs = Text(
+        fr="Les mesures de ce mois n’ont pas pu être lues : {why}",
+        en="The month's figures could not be read: {why}",
+    )
+    graphs_not_bought = Text(
+        fr="Les graphes ne font pas partie du Service souscrit (article 3.3).",
+        en="Graphs are not part of the subscribed service (article 3.3).",
+    )
