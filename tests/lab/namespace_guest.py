@@ -223,18 +223,29 @@ class NamespaceGuest:
 
     def probe(self, *questions: tuple[str, str, int]) -> list[str]:
         """Send packets from outside: (tcp, udp or ping; source; port) each; see probe.py for the answers."""
-        asked = [
+        asked: list[list[str | int]] = [
             [kind, source, GUEST_SIX if ":" in source else GUEST, port] for kind, source, port in questions
         ]
-        done = subprocess.run(
-            [*_inside(self.outside), sys.executable, str(_HERE / "probe.py")],
-            input=json.dumps(asked),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        answers: list[str] = json.loads(done.stdout)
-        return answers
+        return _probe(self.outside, asked)
+
+    def probe_outside(self, *questions: tuple[str, str, int]) -> list[str]:
+        """Send packets from inside: (tcp, udp or ping; destination; port) each; see probe.py for the answers."""
+        asked: list[list[str | int]] = [
+            [kind, GUEST_SIX if ":" in party else GUEST, party, port] for kind, party, port in questions
+        ]
+        return _probe(self.network, asked)
+
+    @contextmanager
+    def services_outside(self, *ports: int) -> Iterator[None]:
+        """Whoever is outside answers on these ports, TCP and UDP."""
+        command = [*_inside(self.outside), sys.executable, str(_HERE / "services.py"), *map(str, ports)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as services:
+            try:
+                assert services.stdout is not None
+                assert services.stdout.readline() == "services ready\n"
+                yield
+            finally:
+                services.kill()
 
     def connection(self, source: str, port: int) -> subprocess.Popen[bytes]:
         """A connection from outside that stays open: what is written to it comes back."""
@@ -272,6 +283,18 @@ class NamespaceGuest:
     def rules(self) -> str:
         """What our table in the guest holds; empty if there is none."""
         return self.inside("nft", "-s", "list", "table", "inet", "orchestrator", check=False).stdout
+
+
+def _probe(namespace: str, asked: list[list[str | int]]) -> list[str]:
+    done = subprocess.run(
+        [*_inside(namespace), sys.executable, str(_HERE / "probe.py")],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answers: list[str] = json.loads(done.stdout)
+    return answers
 
 
 def _no_penalties() -> str:
