@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.sites.free_addresses import free_addresses
+    from orchestrator.sites.address_range import free_addresses
     from orchestrator.sites.loading import load_apis, load_provider
     from orchestrator.sites.model import Provider, SecretReference, Site, SiteNetwork
     from orchestrator.sites.secrets import SecretUnavailable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "model": ("Provider", "SecretReference", "Site", "SiteNetwork"),
     "secrets": ("SecretUnavailable",),
-    "free_addresses": ("free_addresses",),
+    "address_range": ("free_addresses",),
     "loading": ("load_apis", "load_provider"),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
