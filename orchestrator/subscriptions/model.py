@@ -189,6 +189,11 @@ class Disk(Strict):
 
     name: DnsLabel = Field(examples=["system"])
     size: Gibibytes = Field(ge=1, le=65536, examples=["20GiB"], description="1GiB to 64TiB, whole GiB")
+    backup: Switch = Field(
+        default=True,
+        description="false: the client leaves it out of the backup; never the system disk",
+        json_schema_extra={"x-article": "3.5"},
+    )
 
 
 class Backup(Strict):

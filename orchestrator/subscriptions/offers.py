@@ -303,6 +303,30 @@ def disks_have_names_of_their_own(subscription: Subscription) -> Iterator[Findin
             )
 
 
+def disks_left_out_of_the_backup_are_data(subscription: Subscription) -> Iterator[Finding]:
+    """3.5: the client defines which data are saved; a machine without its system disk could not be restored."""
+    for path, machine in machines_with_path(subscription):
+        for index, disk in enumerate(machine.disks):
+            if disk.backup:
+                continue
+            where = (*path, "disks", index, "backup")
+            if index == 0:
+                yield Finding(
+                    where,
+                    f"the disk {disk.name} holds the system, and cannot be left out of the backup",
+                    "take backup: false out: without the system disk nothing could be restored; others can be left out",
+                    "3.5",
+                )
+            elif machine.backup is None:
+                yield Finding(
+                    where,
+                    f"the machine has no backup, so leaving the disk {disk.name} out of it has no effect",
+                    "take it out, or order the backup: backup: { retention_days: 7 }",
+                    "3.5",
+                    severity="warning",
+                )
+
+
 def ports_are_opened_once(subscription: Subscription) -> Iterator[Finding]:
     """Two entries for one port are easily changed in one place only, and then mean something else."""
     for path, machine in machines_with_path(subscription):
@@ -466,6 +490,7 @@ RULES: tuple[Rule, ...] = (
     machine_names_are_unique,
     adopted_machines_are_described_once,
     disks_have_names_of_their_own,
+    disks_left_out_of_the_backup_are_data,
     ports_are_opened_once,
     firewalls_are_of_a_size,
     ssh_is_not_open_to_everybody,

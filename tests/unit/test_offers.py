@@ -424,3 +424,13 @@ def test_the_examples_of_the_readme_have_no_problems() -> None:
     assert all(KEY not in item.document.text for item in loaded.subscriptions), (
         "each example has a key of its own"
     )
+
+
+def test_3_5_the_system_disk_is_never_left_out_of_the_backup(tmp_path: Path) -> None:
+    saved = file_of(machine("backup: { retention_days: 7 }"))
+    problem = only_problem(tmp_path, saved.replace("20GiB }", "20GiB, backup: «false» }"))
+    assert (problem.article, problem.severity) == ("3.5", "error") and "holds the system" in problem.message
+    data = "20GiB }, { name: data, size: 1GiB, backup: «false» }"
+    assert problems_of(tmp_path, marked(saved.replace("20GiB }", data))[0]) == []
+    unsaved = only_problem(tmp_path, file_of(machine()).replace("20GiB }", data))
+    assert unsaved.severity == "warning" and "has no effect" in unsaved.message
