@@ -165,6 +165,16 @@ class History:
         with self._database.reading() as connection:
             return [Entry.from_row(row._asdict()) for row in connection.execute(query)]
 
+    def entry(self, number: int) -> Entry | None:
+        """One entry by its number; None if there is none.
+
+        Raises:
+            HistoryUnavailable: it cannot be read.
+        """
+        with self._database.reading() as connection:
+            row = connection.execute(sa.select(ENTRIES).where(ENTRIES.c.sequence == number)).first()
+        return None if row is None else Entry.from_row(row._asdict())
+
     def last_seconds(self, action: str) -> dict[tuple[str, str], float]:
         """How long an action took when it last went well, by client and machine: one query.
 

@@ -329,7 +329,7 @@ def _disk_bytes(machine: ObservedMachine) -> int:
     for key, value in machine.config.current.items():
         if key.startswith(("scsi", "virtio", "sata", "ide")) and key[-1:].isdigit():
             disk = parse_disk(value)
-            total += 0 if disk.is_cdrom else disk.size_bytes
+            total += 0 if disk.is_cdrom or disk.left_out else disk.size_bytes
     return total
 
 

@@ -49,6 +49,7 @@ class Applied:
         update_exclude: packages that no update touches.
         kinds: by kind of thing that belongs to the machine (:mod:`orchestrator.resources.kinds`), as each puts it.
         disks: GiB, by name.
+        left_out: disks that the client leaves out of the backup.
     """
 
     vcpus: Count | None = None
@@ -60,6 +61,7 @@ class Applied:
     update_exclude: tuple[Line, ...] = ()
     kinds: dict[Label, dict[Line, bool | int | Line | None]] = Field(default_factory=dict)
     disks: dict[Label, Count] = Field(default_factory=dict)
+    left_out: tuple[Label, ...] = ()
     power: Literal["running", "stopped"] | None = None
 
 

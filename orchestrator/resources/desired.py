@@ -165,6 +165,11 @@ class DesiredMachine:
         return self.client, self.name
 
     @property
+    def left_out(self) -> tuple[str, ...]:
+        """The disks that the client leaves out of the backup (article 3.5)."""
+        return tuple(disk.name for disk in self.file.disks if not disk.backup)
+
+    @property
     def tags(self) -> frozenset[str]:
         """The tags that mark the machine as ours and as the client's."""
         return frozenset({OWNER_TAG, pool_of(self.client)})
@@ -224,6 +229,7 @@ def _desired(
             allowed_from=administration.allowed_from if client_access else (),
             management=provider.management.addresses,
             monitoring=provider.management.monitoring_addresses if supervised else (),
+            nameservers=network.nameservers,
         ),
         window=managed.maintenance_window if managed else None,
         direct_access=client_access,

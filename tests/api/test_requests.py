@@ -55,6 +55,11 @@ def test_3_8_3_a_request_is_registered_when_it_came_and_closed_with_its_result(r
         "the 72 working hours" in text and "over at 2026-11-12 10:00 CET" in text and "1 request open" in text
     )
 
+    (registered.folder / "id").touch()
+    shown = registered.run("updates", "dupont").out
+    assert "waiting: dupont/web-1   " in shown and "(the client's request)" in shown
+    assert "72 are over at 2026-11-12 10:00 CET" in shown and "none installed, 1 waiting, on average" in shown
+
     number = str(row["number"])
     closed = registered.run("request", "close", number, "--result", "done by hand")
     assert closed.code == 0, closed
