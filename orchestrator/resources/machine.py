@@ -359,6 +359,7 @@ def applied(desired: DesiredMachine, address: IPv4Address) -> Applied:
     return Applied(
         **noted,
         backup_days=desired.backup_days,
+        backup_copies=desired.backup_copies,
         update_exclude=desired.update_exclude,
         kinds={name: dict(asked) for name, asked in asked_of_kinds(desired).items()},
         disks=dict(desired.disks),

@@ -209,6 +209,13 @@ class Backup(Strict):
             "x-allowed": "7 or 31 calendar days; other numbers for cloud-datacenter, with an accepted quote",
         },
     )
+    copies: WholeNumber = Field(
+        default=1,
+        ge=1,
+        le=2,
+        description="2: redundancy of the backup itself, a second copy on another storage of the same site",
+        json_schema_extra={"x-article": "3.2"},
+    )
     quote: str | None = Field(
         default=None,
         min_length=1,
