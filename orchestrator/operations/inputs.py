@@ -68,6 +68,15 @@ def open_sound_desired(
     return desired_machines((item.subscription for item in loaded.subscriptions), provider), told
 
 
+def open_sound_subscriptions(paths: Iterable[Path] | None, provider: Provider) -> tuple[Subscription, ...]:
+    """The clients' files without errors; what is wrong with the others is told elsewhere.
+
+    Raises:
+        RequestRefused: a path is not there.
+    """
+    return tuple(item.subscription for item in _load(paths, provider).subscriptions)
+
+
 def _load(paths: Iterable[Path] | None, provider: Provider) -> Loaded:
     chosen = list(paths or ()) or [DEFAULT_FOLDER]
     for path in chosen:

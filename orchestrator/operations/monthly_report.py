@@ -71,6 +71,24 @@ def monthly_report(
         raise RequestRefused(f"--month {month}: the month has not begun")
     provider = open_provider(request.inventory)
     subscription = client_of(request.client, open_subscriptions(request.files, provider, events.problems))
+    monthly = gathered(subscription, month, request.history, now)
+    if not request.graphs:
+        return monthly
+    return with_graphs(monthly, subscription, provider, events)
+
+
+def gathered(subscription: Subscription, month: Month, place: str | None, now: dt.datetime) -> Monthly:
+    """A client's month without graphs: a fixed number of queries.
+
+    Args:
+        subscription: the client's file.
+        month: which.
+        place: where the history is; None: the usual place.
+        now: the time of the report (aware).
+
+    Raises:
+        HistoryUnavailable: the history cannot be read.
+    """
     client, end = subscription.client, min(now, month.span.end)
     managed = subscription.managed_services
     automatic = [
@@ -78,10 +96,10 @@ def monthly_report(
         for _, machine in subscription.machines()
         if managed is not None and managed.updates == "automatic"
     ]
-    with open_history(request.history) as history:
-        level = month_of(subscription, month, history, now, request.history)
+    with open_history(place) as history:
+        level = month_of(subscription, month, history, now, place)
         days = -(-int((end - month.span.start).total_seconds()) // 86_400)
-        monthly = Monthly(
+        return Monthly(
             level=level,
             facts=month_facts(
                 subscription,
@@ -101,9 +119,13 @@ def monthly_report(
                 if isinstance(one.said, Request) and month.span.start <= one.said.came < month.span.end
             ),
         )
-    if not request.graphs:
-        return monthly
-    graphs, why = _graphs(subscription, month, provider, events)
+
+
+def with_graphs(
+    monthly: Monthly, subscription: Subscription, provider: Provider, events: Events = SILENT
+) -> Monthly:
+    """The same with a graph of each machine that has graphs. A site that cannot be read is told in the report."""
+    graphs, why = _graphs(subscription, monthly.level.month, provider, events)
     return replace(monthly, graphs=graphs, no_graphs=why)
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.applying.lock import Held
+from orchestrator.applying.site_lock import Held
 from orchestrator.contract.calendar import PARIS, in_working_hours, night_of, paris_time, window_closes
 from orchestrator.doctor.certificate import shake_hands
 from orchestrator.errors import RequestRefused, told
@@ -135,8 +135,32 @@ def run(
         except Exception as error:
             report = _aborted(error, asked.sites)
             events.notice(report.problems[0])
+        if outlets.clients is not None and begun is not None and not begun.interrupted:
+            report = _with_monthly_reports(report, asked, request, outlets, events)
         report = publish(report, outlets, tell, events.notice)
     return NightEnded(report=report, interrupted=begun is not None and begun.interrupted)
+
+
+def _with_monthly_reports(
+    report: NightReport, asked: _Asked, request: NightRequest, outlets: Outlets, events: Events
+) -> NightReport:
+    """Write last month's reports that are not there yet. One that fails is a problem of the night."""
+    from orchestrator.operations.monthly_due import write_due_reports  # once a month, and slow to import
+
+    assert outlets.clients is not None  # noqa: S101  (asked before)
+    try:
+        problems = write_due_reports(
+            asked.provider,
+            request.paths,
+            outlets.clients,
+            language=outlets.language,
+            history=request.history,
+            now=_now(),
+            events=events,
+        )
+    except Exception as error:
+        problems = [f"the monthly reports could not be written: {told(error)}"]
+    return replace(report, problems=(*report.problems, *problems))
 
 
 def _carry_out(asked: _Asked, begun: Run, tell: Tell) -> NightReport:

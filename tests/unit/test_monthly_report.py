@@ -16,11 +16,13 @@ from orchestrator.contract.calendar import PARIS
 from orchestrator.history import open_history
 from orchestrator.history.declared import Alarm, AlarmAction
 from orchestrator.history.records import add
+from orchestrator.operations.monthly_due import month_due, write_due_reports
 from orchestrator.operations.monthly_report import MonthlyRequest, monthly_report
 from orchestrator.reports.monthly import Monthly, render_monthly
 from orchestrator.reports.monthly_words import MonthlyWords
 from orchestrator.reports.words import Text
 from orchestrator.shipped_files import template_folder
+from orchestrator.sites import load_provider
 from tests.hostile_texts import ATTACKS
 from tests.unit.subscription_texts import file_of, machine
 from tests.unit.test_sites import SITES
@@ -273,3 +275,42 @@ def test_no_text_is_missing_in_either_language_and_none_is_left_unused() -> None
         assert fields[0] == fields[1], name
         assert text.fr != text.en or name in same, name
         assert name in code or name.rpartition("_")[0] in ("class", "charge", "snapshot"), name
+
+
+def test_the_first_night_of_a_month_makes_last_months_reports_and_no_later_one_makes_them_again(
+    month: Month,
+) -> None:
+    backups(month, without=12)
+    folder = month.folder / "reports"
+    first = dt.datetime(2026, 12, 1, 22, tzinfo=PARIS)
+    assert due(month, folder, first) == []
+    page = folder / "dupont" / "month-2026-11.html"
+    assert "29 sur 30" in page.read_text() and page.with_suffix(".pdf").read_bytes().startswith(b"%PDF-")
+    written = page.stat().st_mtime_ns
+    assert due(month, folder, first + dt.timedelta(days=1)) == []
+    assert page.stat().st_mtime_ns == written
+    assert str(month_due(dt.datetime(2026, 12, 1, 3, tzinfo=PARIS))) == "2026-10", "the night of 30 November"
+    assert str(month_due(dt.datetime(2027, 1, 1, 22, tzinfo=PARIS))) == "2026-12"
+
+
+def test_one_clients_report_that_fails_stops_no_other(month: Month) -> None:
+    text = (month.folder / "subscriptions" / "dupont.yaml").read_text()
+    other = text.replace("client: dupont", "client: martin").replace("C-2026-0042", "C-2")
+    (month.folder / "subscriptions" / "martin.yaml").write_text(other)
+    folder = month.folder / "reports"
+    folder.mkdir()
+    (folder / "dupont").write_text("a file where a folder should be")
+    (problem,) = due(month, folder, dt.datetime(2026, 12, 1, 22, tzinfo=PARIS))
+    assert problem.startswith("the report of 2026-11 for the client dupont could not be written")
+    assert (folder / "martin" / "month-2026-11.html").is_file()
+
+
+def due(month: Month, folder: Path, now: dt.datetime) -> list[str]:
+    return write_due_reports(
+        load_provider(month.folder / "sites.yaml"),
+        (month.folder / "subscriptions",),
+        folder,
+        language="fr",
+        history=str(month.history),
+        now=now,
+    )
