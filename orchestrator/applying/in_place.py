@@ -42,7 +42,7 @@ class Exchange:
     kept: dict[str, str] = field(default_factory=dict)
 
     def swap(self) -> None:
-        """Give the machine the copy's disks, and the copy the machine's.
+        """Give the machine the copy's disks, and the copy the machine's. A disk that is left out of backups stays.
 
         Raises:
             Stopped: the machine is not surely ours, or has snapshots: their disks cannot leave it.
@@ -52,6 +52,8 @@ class Exchange:
         theirs = _config(self.copy.cluster, self.copy.path)
         for slot in _disks(theirs):
             own = _config(self.vm.cluster, self.vm.path)
+            if slot in own and parse_disk(str(own[slot])).left_out:
+                continue  # the client does not have it backed up: no archive takes the place of what it holds
             if slot in own:
                 place = _free_unused(_config(self.copy.cluster, self.copy.path))
                 self._move(self.vm.path, slot, self.copy.vmid, place)

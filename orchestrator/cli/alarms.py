@@ -48,7 +48,7 @@ def receive(
     inventory: session.Inventory = None,
     history: session.HistoryPath = None,
 ) -> None:
-    """Record what Alertmanager's webhook says: one alarm per event.
+    """Record alarms from Alertmanager's webhook, one per event.
 
     Sent again, it changes nothing. Alarms of machines that no file has are named and not recorded: exit code 1.
     """

@@ -48,7 +48,8 @@ def now(
 
     request = MachineRequest(target=target, inventory=inventory, reason=reason, history=history)
     made = backup_on_demand.now(request, EVENTS)
-    session.console().print(f"{made.stored.volid}   {made.stored.size / _GIB:.2f} GiB")
+    for archive in made:
+        session.console().print(f"{archive.stored.volid}   {archive.stored.size / _GIB:.2f} GiB")
 
 
 @app.command()

@@ -43,10 +43,11 @@ def reversibility(
     inventory: session.Inventory = None,
     history: session.HistoryPath = None,
 ) -> None:
-    """Write a client's reversibility plan (article 10), or record its approval.
+    """Write a client's reversibility plan (article 10).
 
-    It names the days, the machines and their disks, how to copy them, and what happens afterwards. Refused before the
-    contract is ended, in default of payment, and once the thirty working days are over. Changes nothing.
+    Or record that the client approved it (--approved-by). It names the days, the machines and their disks, how to
+    copy them, and what happens afterwards. Refused before the contract is ended, in default of payment, and once the
+    thirty working days are over. Changes no machine.
     """
     from orchestrator.operations import reversibility as operation  # not for `--help`
     from orchestrator.operations.reversibility import ApprovalRequest, ReversibilityRequest

@@ -91,7 +91,8 @@ def _facts(machine: ObservedMachine) -> list[tuple[str, str]]:
     for name, slot in mark.slots.items():
         value = config.effective(slot)
         size = f"{parse_disk(value).size_bytes / 1024**3:g} GiB" if value else "no longer attached"
-        facts.append((f"disk {name}", f"{size} ({slot})"))
+        left_out = ", left out of the backup" if value and parse_disk(value).left_out else ""
+        facts.append((f"disk {name}", f"{size} ({slot}){left_out}"))
     rules = describe_changes(None, policy_from_data(mark.firewall)) if mark.firewall else []
     facts += [
         ("firewall" if index == 0 else "", rule) for index, rule in enumerate(rules or ["not loaded yet"])

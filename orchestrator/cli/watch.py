@@ -14,6 +14,7 @@ import typer
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
 from orchestrator.contract.calendar import paris_time
+from orchestrator.errors import OrchestratorError
 from orchestrator.operations import watch as operation
 from orchestrator.operations.watch import Round, WatchRequest
 from orchestrator.shown import visible
@@ -74,12 +75,21 @@ def watch(
     request = WatchRequest(
         inventory=inventory, paths=tuple(paths or ()), sites=tuple(site or ()), history=history
     )
+    first = True
     while True:
         began = time.monotonic()
-        done = operation.watch(request, EVENTS)
-        _print(done, format)
+        try:
+            done = operation.watch(request, EVENTS)
+            _print(done, format)
+        except OrchestratorError as error:
+            if first:
+                raise
+            session.complain(
+                str(error), style="red"
+            )  # a database that is away for a while ends no observation
         if seconds is None:
             raise typer.Exit(0 if done.well else 1)
+        first = False
         time.sleep(max(0.0, seconds - (time.monotonic() - began)))
 
 

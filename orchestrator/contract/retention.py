@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from orchestrator.contract.calendar import add_calendar_days
+from orchestrator.contract.calendar import add_calendar_days, night_of
 
 FUTURE_SLACK = dt.timedelta(hours=1)
 """By so much an archive's date may be later than the clock says: clocks of nodes differ a little."""
@@ -69,7 +69,7 @@ class Verdict(Generic[A]):
 
 
 def judge(
-    archives: Iterable[A], now: dt.datetime, *, days: int | None, keep_last: bool
+    archives: Iterable[A], now: dt.datetime, *, days: int | None, keep_last: bool, copies: int = 1
 ) -> tuple[Verdict[A], ...]:
     """Say which archives of one machine stay and which go.
 
@@ -82,14 +82,14 @@ def judge(
             then runs out the days that it was made under.
         keep_last: never let the last good one go: for machines whose backup is on (article 3.5), and for those that
             are only out of their file, for that is not the end of a contract (article 10).
+        copies: how many archives of one night are the last good backup together (article 3.2).
 
     Returns:
         A verdict for each, the oldest first.
     """
     ordered = sorted(archives, key=lambda archive: archive.taken_at)
-    last_good = next(
-        (archive for archive in reversed(ordered) if archive.good and not dated_later(archive, now)), None
-    )
+    good = [archive for archive in ordered if archive.good and not dated_later(archive, now)]
+    last_good = [item for item in good[-copies:] if night_of(item.taken_at) == night_of(good[-1].taken_at)]
     verdicts = []
     for archive in ordered:
         ends = add_calendar_days(archive.taken_at, archive.days if days is None else days)
@@ -98,7 +98,7 @@ def judge(
         because = None
         if over and archive.protected:
             because = "protected in Proxmox"
-        elif over and keep_last and archive is last_good:
+        elif over and keep_last and any(archive is item for item in last_good):
             because = "the last good backup (art. 3.5)"
         verdicts.append(
             Verdict(archive=archive, ends=ends, over=over, kept_because=because, dated_later=later)

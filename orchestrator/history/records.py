@@ -159,27 +159,15 @@ def follow(
 
 
 def withdraw(
-    history: History,
-    number: int,
-    *,
-    kinds: Collection[type[Declared]] = (),
-    who: str,
-    why: str,
-    at: dt.datetime | None = None,
+    history: History, number: int, *, who: str, why: str, at: dt.datetime | None = None
 ) -> Recorded[Any]:
     """Take a record back: it never was so. It stays in the history, and has no effect.
-
-    Args:
-        history: where.
-        number: of the record as it stands.
-        kinds: which it may be; any if none is named.
-        who, why, at: as :func:`add`.
 
     Raises:
         RecordRefused: there is no such record, or it was replaced or withdrawn already. Nothing was written.
         HistoryUnavailable: it could not be read or written.
     """
-    old = _standing(read(history, kinds=kinds), number)
+    old = _standing(line_with(history, number), number)
     made = _append(
         history, old.said, who=who, why=why, at=at, content={"replaces": number, "withdrawn": True}
     )
@@ -214,6 +202,18 @@ def read(
     if len(entries) > most:
         raise RecordRefused(f"the history has more than {most} records of these kinds: name a client")
     return _lines(entries[::-1])
+
+
+def line_with(history: History, number: int) -> Records:
+    """The records among which a number stands: those of its kind and client. Empty if it is no record.
+
+    Raises:
+        HistoryUnavailable: they cannot be read.
+    """
+    entry = history.entry(number)
+    if entry is None or entry.action not in KINDS:
+        return Records()
+    return read(history, kinds=(KINDS[entry.action],), client=entry.client)
 
 
 def kind_of(said: Declared) -> str:

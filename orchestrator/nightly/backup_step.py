@@ -19,6 +19,7 @@ from orchestrator.nightly.due_backups import (
     plan_backups,
 )
 from orchestrator.nightly.missing import missing_backups, missing_of_broken_files, whereabouts
+from orchestrator.nightly.second_copies import SecondCopy, second_copies, second_jobs
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import MACHINE, Failures, Urgency, key
 from orchestrator.reports.page import Cell
@@ -41,6 +42,7 @@ class BackupStep(Step):
     Attributes:
         plan: what is to be made.
         making: the making of them; None if nothing was begun.
+        copies: the machines whose backup has a second copy; another step makes those.
     """
 
     name = "backups"
@@ -50,6 +52,7 @@ class BackupStep(Step):
         super().__init__(work)
         self.plan = BackupPlan(due={}, settled=(), slots={}, free={}, forecast=None)
         self.making: BackupRun | None = None
+        self.copies: dict[tuple[str, str], SecondCopy] = {}
 
     def decide(self) -> None:
         """Find what is due, and how long it will take."""
@@ -58,7 +61,9 @@ class BackupStep(Step):
             "history", lambda: work.history.last_seconds("backup"), {}
         )
         work.backed_up = frozenset(seconds)
-        self.plan = plan_backups(work.night, work.readings, seconds)
+        self.copies, problems = second_copies(work.night, work.readings, seconds)
+        work.problems += problems
+        self.plan = plan_backups(work.night, work.readings, seconds, second_jobs(self.copies.values()))
 
     def preview(self) -> Iterator[Text]:
         """What would be made, the longest first, and whether it fits into the window."""

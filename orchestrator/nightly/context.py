@@ -138,6 +138,11 @@ class Night:
             return desired.backup_days
         return None if self.has_left(mark) else mark.backup_days
 
+    def backup_copies(self, mark: Mark) -> int:
+        """How many archives a night makes of a machine of ours (article 3.2): as :meth:`backup_days`."""
+        desired = self.desired.get((mark.client, mark.machine))
+        return desired.backup_copies if desired is not None else mark.backup_copies
+
     def vm(self, machine: ObservedMachine, mark: Named) -> Vm:
         """A machine, as steps address it."""
         return Vm.of(self.clusters[machine.site], self.journal, machine, mark, pause=self.pause)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -156,7 +156,10 @@ class BackupPlan:
 
 
 def plan_backups(
-    night: Night, sites: Mapping[str, SiteReading], last_seconds: Mapping[tuple[str, str], float]
+    night: Night,
+    sites: Mapping[str, SiteReading],
+    last_seconds: Mapping[tuple[str, str], float],
+    also: Iterable[Job] = (),
 ) -> BackupPlan:
     """Say which backups are to be made tonight, and how long that will take.
 
@@ -164,6 +167,7 @@ def plan_backups(
         night: the run.
         sites: as they were read.
         last_seconds: how long each machine's last backup took.
+        also: what else is to be made: the forecast counts it.
     """
     now = night.clock()
     since = night_begins(night_of(now))
@@ -172,7 +176,7 @@ def plan_backups(
     for reading in sites.values():
         for machine in reading.observed.machines:
             try:
-                wanted = _wanted(night, machine)
+                wanted = wanted_archive(night, machine)
                 found = _one(night, reading, machine, wanted, since, last_seconds) if wanted else None
             except Exception as error:  # whatever one machine stumbles over, the others are backed up
                 found = _failed(machine, told(error))
@@ -182,12 +186,11 @@ def plan_backups(
                 settled.append(_twin(found, twin))
             elif found is not None:
                 due[found.job.key] = found
-    due, problems = _with_begun(night, due)
+    due, problems = with_begun(night, due)
     settled += problems
-    slots, free = _capacity(night, sites)
-    return _expected(
-        night, BackupPlan(due=due, settled=tuple(settled), slots=slots, free=free, forecast=None), now
-    )
+    slots, free = capacity(night, sites)
+    plan = BackupPlan(due=due, settled=tuple(settled), slots=slots, free=free, forecast=None)
+    return _expected(night, plan, now, tuple(also))
 
 
 def _one(
@@ -199,9 +202,20 @@ def _one(
     last_seconds: Mapping[tuple[str, str], float],
 ) -> Due | BackupLine:
     """One machine's backup, or the line of one that needs no more work."""
+    if made := made_since(machine, since, night.clock()):
+        return backup_line(wanted, machine, made[-1].stored.storage, "earlier", archive=made[-1])
+    return due_of(night, reading, machine, wanted, last_seconds)
+
+
+def due_of(
+    night: Night,
+    reading: SiteReading,
+    machine: ObservedMachine,
+    wanted: ArchiveMark,
+    last_seconds: Mapping[tuple[str, str], float],
+) -> Due | BackupLine:
+    """A backup that is to be made of a machine, wherever it can go; or the line of one that cannot be."""
     now, site = night.clock(), machine.site
-    if made := _made_since(machine, since, now):
-        return backup_line(wanted, machine, made.stored.storage, "earlier", archive=made)
     desired = night.desired.get((wanted.client, wanted.machine))
     chosen = desired.backup_storages if desired else night.provider.sites[site].backup_storages
     names = tuple(storage.name for storage in chosen)
@@ -248,7 +262,7 @@ def _twin(found: Due, other: Due) -> BackupLine:
     return backup_line(found.mark, found.machine, "", "failed", message=text)
 
 
-def _wanted(night: Night, machine: ObservedMachine) -> ArchiveMark | None:
+def wanted_archive(night: Night, machine: ObservedMachine) -> ArchiveMark | None:
     """What the notes of a machine's next archive shall say; None if it gets no backup here.
 
     A machine that runs although its contract is suspended or over is served all the same, and its data changes: it is
@@ -266,7 +280,7 @@ def _wanted(night: Night, machine: ObservedMachine) -> ArchiveMark | None:
     return ArchiveMark(client=mark.client, machine=mark.machine, contract=contract, days=days)
 
 
-def _with_begun(
+def with_begun(
     night: Night, due: dict[tuple[str, str], Due]
 ) -> tuple[dict[tuple[str, str], Due], list[BackupLine]]:
     """Find the backups that an earlier, killed run had begun and that still run or wait: one call a node."""
@@ -288,11 +302,11 @@ def _with_begun(
     return due, problems
 
 
-def _made_since(machine: ObservedMachine, since: dt.datetime, now: dt.datetime) -> Archive | None:
-    """Tonight's good archive. One that a wrong clock dated into the future is not tonight's, nor any night's; and one
-    that was made in working hours, by hand, is not the backup that article 3.5 promises outside them.
+def made_since(machine: ObservedMachine, since: dt.datetime, now: dt.datetime) -> list[Archive]:
+    """Tonight's good archives, the oldest first. One that a wrong clock dated into the future is not tonight's, nor any
+    night's; and one that was made in working hours, by hand, is not the backup that article 3.5 promises outside them.
     """
-    made = [
+    return [
         archive
         for archive in machine.archives or ()
         if archive.taken_at >= since
@@ -300,7 +314,6 @@ def _made_since(machine: ObservedMachine, since: dt.datetime, now: dt.datetime) 
         and not dated_later(archive, now)
         and not in_working_hours(archive.taken_at)
     ]
-    return made[-1] if made else None
 
 
 def _storages(
@@ -329,7 +342,7 @@ def _disk_bytes(machine: ObservedMachine) -> int:
     for key, value in machine.config.current.items():
         if key.startswith(("scsi", "virtio", "sata", "ide")) and key[-1:].isdigit():
             disk = parse_disk(value)
-            total += 0 if disk.is_cdrom else disk.size_bytes
+            total += 0 if disk.is_cdrom or disk.left_out else disk.size_bytes
     return total
 
 
@@ -343,9 +356,10 @@ def expected_size(machine: ObservedMachine, now: dt.datetime) -> int:
     return last.stored.size if last else int(_disk_bytes(machine) * _COMPRESSED)
 
 
-def _capacity(
+def capacity(
     night: Night, sites: Mapping[str, SiteReading]
 ) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
+    """How many backups each storage takes at a time, and the bytes that are free on it; by site and storage."""
     slots, free = {}, {}
     for site, reading in sites.items():
         for storage in night.provider.sites[site].backup_storages:
@@ -356,40 +370,40 @@ def _capacity(
     return slots, free
 
 
-def _expected(night: Night, plan: BackupPlan, now: dt.datetime) -> BackupPlan:
+def _expected(night: Night, plan: BackupPlan, now: dt.datetime, also: tuple[Job, ...]) -> BackupPlan:
     """The plan with what the run expects of itself. What would end in working hours is begun first (article 3.5)."""
-    if not plan.due:
+    if not plan.due and not also:
         return plan
     try:
-        planned = _simulated(plan)
+        planned = _simulated(plan, also)
         if first := _late(night, planned, now):
             due = {
                 key: replace(item, job=replace(item.job, first=True)) if key in first else item
                 for key, item in plan.due.items()
             }
             plan = replace(plan, due=due)
-            planned = _simulated(plan)
-        jobs = [item.job for item in plan.due.values()]
-        bound = lower_bound(jobs, plan.slots)
+            planned = _simulated(plan, also)
+        bound = lower_bound([*(item.job for item in plan.due.values()), *also], plan.slots)
     except (ValueError, OverflowError):  # figures of a site that cannot be: the backups are made all the same
         return plan
     forecast = BackupForecast(
-        backups=len(jobs),
+        backups=len(planned.backups),
         starts_at=now,
         ends_at=now + dt.timedelta(seconds=min(planned.makespan, _LONGEST)),
         closes_at=night.closes_at,
         bound_seconds=bound,
         planned_seconds=planned.makespan,
     )
+    sites = {item.job.key: item.job.site for item in planned.backups}
     lines = [
-        LateBackup(client=key[0], machine=key[1], site=plan.due[key].job.site, ends_at=ends_at)
+        LateBackup(client=key[0], machine=key[1], site=sites[key], ends_at=ends_at)
         for key, ends_at in sorted(_late(night, planned, now).items())
     ]
     return replace(plan, forecast=forecast, late=tuple(lines))
 
 
-def _simulated(plan: BackupPlan) -> Planned:
-    return simulate([item.job for item in plan.due.values()], plan.slots, plan.free)
+def _simulated(plan: BackupPlan, also: tuple[Job, ...]) -> Planned:
+    return simulate([*(item.job for item in plan.due.values()), *also], plan.slots, plan.free)
 
 
 def _late(night: Night, planned: Planned, now: dt.datetime) -> dict[tuple[str, str], dt.datetime]:

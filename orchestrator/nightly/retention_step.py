@@ -149,11 +149,13 @@ def over(night: Night, reading: SiteReading) -> list[tuple[tuple[str, str], Verd
             continue  # suspended: nothing is deleted (article 9)
         if mark is not None:
             days, in_file = night.backup_days(mark), not night.has_left(mark)
+            copies = night.backup_copies(mark)
         else:  # its machine is not here any more, or not yet
             days, in_file = (desired.backup_days if desired else None), desired is not None
+            copies = desired.backup_copies if desired else 1
         found += [
             (key, verdict)
-            for verdict in verdicts(archives, now, days=days, in_file=in_file)
+            for verdict in verdicts(archives, now, days=days, in_file=in_file, copies=copies)
             if verdict.over or verdict.dated_later
         ]
     return found

@@ -19,6 +19,7 @@ from orchestrator.nightly.missing import UnreadMachineStep
 from orchestrator.nightly.observation_step import ObservationStep
 from orchestrator.nightly.restore_test_step import RestoreTestStep
 from orchestrator.nightly.retention_step import RetentionStep
+from orchestrator.nightly.second_copy_step import SecondCopyStep
 from orchestrator.nightly.snapshot_step import ExpiryStep, ForeignSnapshotStep, SnapshotStep
 from orchestrator.nightly.step import Step
 from orchestrator.nightly.storage_step import StorageStep
@@ -32,11 +33,13 @@ STEPS: tuple[type[Step], ...] = (
     ExpiryStep,
     LookStep,
     BackupStep,
+    SecondCopyStep,
     ReadArchivesStep,
     ClockAgainStep,
     RetentionStep,
     RestoreTestStep,
     BackupsAfterUpdatesStep,
+    SecondCopyStep,
     UpdateStep,
     ClockAgainStep,
     ExpiryStep,
@@ -60,6 +63,7 @@ STEPS: tuple[type[Step], ...] = (
 
 REPORT: tuple[type[Step], ...] = (
     BackupStep,
+    SecondCopyStep,
     StorageStep,
     StillRunningStep,
     ContractStep,

@@ -208,9 +208,12 @@ def _loads(night: Night, reading: SiteReading, storage: str, since: dt.datetime)
     for machine in reading.observed.machines:
         mark, archives = machine.mark, machine.archives or ()
         days = night.backup_days(mark) if mark else None
-        backup_storages = night.provider.sites[reading.observed.site].backup_storages
+        desired = night.desired.get((mark.client, mark.machine)) if mark else None
+        site = night.provider.sites[reading.observed.site]
+        backup_storages = desired.backup_storages if desired else site.backup_storages
         names = [item.name for item in backup_storages] if days is not None else []
-        share = expected_size(machine, night.clock()) / len(names) if storage in names else 0.0
+        copies = night.backup_copies(mark) if mark else 1
+        share = expected_size(machine, night.clock()) * copies / len(names) if storage in names else 0.0
         yield Load(
             size=share,
             tonight=not any(

@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.applying.archive_tasks import make_backup
 from orchestrator.applying.clock import clock_of
+from orchestrator.applying.stopped import Stopped
 from orchestrator.contract.retention import Verdict
 from orchestrator.errors import RequestRefused, about
 from orchestrator.nightly.context import Night
@@ -17,6 +18,7 @@ from orchestrator.operations.inputs import selection
 from orchestrator.operations.inventory import open_provider
 from orchestrator.operations.named_machine import Found, MachineRequest, find_machine, vm_of
 from orchestrator.operations.run import SILENT, Events, Run, open_clusters, open_run
+from orchestrator.proxmox import ProxmoxError
 from orchestrator.resources.holdings import SiteReading, with_archives
 from orchestrator.resources.machine_archives import Archive, ArchiveMark, newest_good, verdicts
 from orchestrator.resources.scope import Selection
@@ -25,11 +27,14 @@ from orchestrator.resources.unreadable import Unreadable
 from orchestrator.sites.model import Provider
 
 
-def now(request: MachineRequest, events: Events = SILENT) -> Archive:
+def now(request: MachineRequest, events: Events = SILENT) -> tuple[Archive, ...]:
     """Back a machine up now, to the storage at another site with the most free room. A running guest goes on.
 
+    Returns:
+        The archive; two, if its backup has two copies.
+
     Raises:
-        OrchestratorError: no archive was made.
+        OrchestratorError: no archive was made, or the second copy was not.
     """
     provider = open_provider(request.inventory)
     with open_run(provider, "a backup", history=request.history, events=events) as run:
@@ -45,16 +50,32 @@ def now(request: MachineRequest, events: Events = SILENT) -> Archive:
             mark = ArchiveMark(
                 client=found.mark.client, machine=found.mark.machine, contract=found.mark.contract, days=days
             )
-            storage = _storage_for(found, provider)
+            storages = _storages_for(found, provider)
             vm = vm_of(found, run, request.reason)
             run.begin()
             clock = clock_of(found.cluster, lambda: dt.datetime.now(dt.UTC))
-            return make_backup(vm, storage, mark, clock=clock)
+            made: list[Archive] = []
+            for storage in storages:
+                try:
+                    made.append(make_backup(vm, storage, mark, clock=clock))
+                except (Stopped, ProxmoxError) as error:
+                    if not made:
+                        raise
+                    raise Stopped(
+                        f"{made[0].stored.volid} was made, its second copy on {storage} was not: {error}"
+                    ) from error
+            return tuple(made)
 
 
-def _storage_for(found: Found, provider: Provider) -> str:
-    """The backup storage of the site with the most free room that the machine's node reaches."""
-    wanted = {storage.name for storage in provider.sites[found.machine.site].backup_storages}
+def _storages_for(found: Found, provider: Provider) -> list[str]:
+    """Where a backup goes now: to the storage with the most free room that the machine's node reaches; its second copy
+    to the one with the most room of the others at the same site (article 3.2).
+    """
+    there = {storage.name: storage.site for storage in provider.sites[found.machine.site].backup_storages}
+    wanted = there
+    if (copies := found.mark.backup_copies) > 1:
+        sites = list(there.values())
+        wanted = {name: site for name, site in there.items() if sites.count(site) > 1}
     reached = [
         storage
         for storage in found.site.state.storages
@@ -64,7 +85,14 @@ def _storage_for(found: Found, provider: Provider) -> str:
         raise RequestRefused(
             f"no backup storage of {found.machine.site} can be used on {found.machine.summary.node}"
         )
-    return max(reached, key=lambda storage: storage.maxdisk - storage.disk).name
+    reached.sort(key=lambda storage: storage.disk - storage.maxdisk)
+    names = [item.name for item in reached if there[item.name] == there[reached[0].name]]
+    if len(names) < copies:
+        raise RequestRefused(
+            f"its backup has {copies} copies, and {found.machine.summary.node} reaches only {', '.join(names)} of the "
+            "storages of that site: bring another one back (art. 3.2)"
+        )
+    return names[:copies]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,5 +280,7 @@ def _judged(reading: SiteReading) -> Iterable[Kept]:
         if (mark := marks.get((client, name))) is None:
             continue  # another site claims to have it as well: it is among what could not be read
         days = mark.backup_days
-        judged = verdicts(archives, moment, days=days, in_file=mark.retired is None)
+        judged = verdicts(
+            archives, moment, days=days, in_file=mark.retired is None, copies=mark.backup_copies
+        )
         yield Kept(client=client, machine=name, site=reading.observed.site, days=days, verdicts=judged)

@@ -13,7 +13,7 @@ from orchestrator.contract.months import Month
 from orchestrator.errors import RequestRefused
 from orchestrator.history import History
 from orchestrator.history.declared import Credit, CreditRequest
-from orchestrator.history.records import Recorded, UnreadableRecord, add, read
+from orchestrator.history.records import Recorded, UnreadableRecord, add, read, withdraw
 from orchestrator.history.requests import close
 from orchestrator.operations.computer import operator
 from orchestrator.operations.inputs import open_subscriptions, selection
@@ -259,4 +259,16 @@ def _issue(
             "request": service.request.first.number,
         }
     )
-    return add(history, said, who=operator(), why=reason, at=now)
+    made = add(history, said, who=operator(), why=reason, at=now)
+    known = {number for number in found.records if number < made.number}
+    others = read(history, kinds=(Credit,), client=found.client).of(Credit)
+    if any(
+        item.number < made.number and item.number not in known and item.said.machines == said.machines
+        for item in others
+    ):
+        withdraw(history, made.number, who=operator(), why="issued at the same time", at=now)
+        raise RequestRefused(
+            f"somebody else issued a credit of {found.client}/{service.machine} at the same time, so this one was "
+            "withdrawn: see `orchestrator credit list`, and try again if it is still due"
+        )
+    return made

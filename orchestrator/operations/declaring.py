@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,11 @@ from orchestrator.errors import RequestRefused
 from orchestrator.history.declared import Declared, ExcusableEvent, Maintenance, Outage, Spanning
 from orchestrator.history.records import (
     Recorded,
-    Records,
     UnreadableRecord,
     add,
     correct,
     kind_of,
+    line_with,
     read,
     withdraw,
 )
@@ -90,7 +90,6 @@ class _World:
     subscriptions: Sequence[Subscription]
     history: History
     now: dt.datetime
-    records: Records = field(default_factory=Records)
 
     def machines(self, client: str) -> set[str]:
         return {
@@ -155,9 +154,14 @@ def add_all(
             subscriptions=subscriptions,
             history=history,
             now=now or dt.datetime.now(dt.UTC),
-            records=read(history, kinds=_KINDS),
         )
-        known = {item.said: item for item in world.records.lines if not item.withdrawn}
+        before = [
+            item
+            for client in sorted({said.client or "" for said in declarations})
+            for item in read(history, kinds=_KINDS, client=client).lines
+            if not item.withdrawn and (item.said.client or "") == client
+        ]
+        known = {item.said: item for item in before}
         for said in declarations:
             if said not in known:
                 _check_known(said, world)
@@ -169,7 +173,8 @@ def add_all(
                 continue
             recorded = add(history, said, who=operator(), why=request.reason, at=world.now)
             known[said] = recorded
-            added.append(Added(recorded=recorded, overlaps=tuple(_overlaps(said, world.records))))
+            added.append(Added(recorded=recorded, overlaps=tuple(_overlaps(said, before))))
+            before.append(recorded)
         return added
 
 
@@ -224,7 +229,7 @@ def take_back(number: int, kind: type[Declared], request: DeclareRequest) -> Rec
     """
     with open_history(request.history) as history:
         _named(number, kind, history)
-        return withdraw(history, number, kinds=(kind,), who=operator(), why=request.reason)
+        return withdraw(history, number, who=operator(), why=request.reason)
 
 
 def listed(kind: type[Declared], target: str | None, history: str | None) -> Listed:
@@ -253,7 +258,7 @@ def listed(kind: type[Declared], target: str | None, history: str | None) -> Lis
 
 def _named(number: int, kind: type[Declared], history: History) -> Recorded[Any]:
     """The record of a number, as it stands in its line; of another kind is none."""
-    found = read(history, kinds=_KINDS).line_of(number)
+    found = line_with(history, number).line_of(number)
     if found is None or type(found.said) is not kind:
         other = f": it is of the kind '{kind_of(found.said)}'" if found else ""
         raise RequestRefused(f"there is no such record with the number {number}{other}")
@@ -306,12 +311,12 @@ def _shortens(old: Recorded[Any], said: Declared, now: dt.datetime) -> bool:
     return bool(said.start >= old.said.start and said.end <= old.said.end)
 
 
-def _overlaps(said: Declared, records: Records) -> Iterator[int]:
+def _overlaps(said: Declared, before: Sequence[Recorded[Any]]) -> Iterator[int]:
     if not isinstance(said, Outage):
         return
-    for item in records.of(Outage):
+    for item in before:
         other = item.said
-        if (other.client, other.site) != (said.client, said.site):
+        if not isinstance(other, Outage) or (other.client, other.site) != (said.client, said.site):
             continue
         if said.machines and other.machines and not set(said.machines) & set(other.machines):
             continue

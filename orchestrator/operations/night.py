@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.applying.lock import Held
+from orchestrator.applying.site_lock import Held
 from orchestrator.contract.calendar import PARIS, in_working_hours, night_of, paris_time, window_closes
 from orchestrator.doctor.certificate import shake_hands
 from orchestrator.errors import RequestRefused, told

@@ -160,7 +160,7 @@ def _check_one_client(desired: Iterable[DesiredMachine], chosen: Selection) -> N
     clients = {machine.client for machine in desired if machine.change_terms is not None}
     if chosen.client is None and len(clients) > 1:
         raise RequestRefused(
-            f"--order and --catalogue name one client's document, and the files have {len(clients)} clients with "
+            "--order and --catalogue name one client's document, and several clients of the files have "
             "managed services: add --only CLIENT"
         )
 

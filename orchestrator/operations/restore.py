@@ -24,7 +24,7 @@ from orchestrator.operations.inputs import open_desired, ssh_settings
 from orchestrator.operations.inventory import open_provider
 from orchestrator.operations.named_machine import Found, MachineRequest, find_machine, vm_of, wanted
 from orchestrator.operations.run import SILENT, Events, Run, open_run
-from orchestrator.proxmox import ProxmoxError
+from orchestrator.proxmox import ProxmoxError, parse_disk
 from orchestrator.resources.copies import CopyMark
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.machine_archives import Archive
@@ -82,6 +82,10 @@ def beside(request: BesideRequest, events: Events = SILENT) -> Copy:
                 f"no online node reaches both {storage} and {chosen.stored.storage}: {reasons}"
             )
         vm = vm_of(found, run, request.reason)
+        for name in left_out(found):
+            events.notice(
+                f"the disk {name} is left out of the backup, as its file says (art. 3.5): the copy will not have it"
+            )
         mark = CopyMark(
             purpose="restored",
             client=found.mark.client,
@@ -138,6 +142,16 @@ def in_place(request: InPlaceRequest, agree: Callable[[Archive], bool], events: 
             into.refresh(again, desired)
 
 
+def left_out(found: Found) -> list[str]:
+    """The disks of a machine that its backups do not hold, by their names in the file."""
+    slots = found.machine.config.current
+    return [
+        name
+        for name, slot in sorted(found.mark.slots.items())
+        if slot in slots and parse_disk(slots[slot]).left_out
+    ]
+
+
 def _chosen(
     run: Run, provider: Provider, request: MachineRequest, volid: str | None
 ) -> tuple[Found, Archive]:
@@ -169,6 +183,11 @@ class _InPlace:
         copy = interrupted_copy(self.vm, self.found.site.state.vms)
         if copy is None:
             self._assure_readable(chosen)
+            for name in left_out(self.found):
+                self.events.notice(
+                    f"the disk {name} is left out of the backup, as its file says (art. 3.5): it keeps what it "
+                    "holds now, which may be newer than the restored disks"
+                )
             if not agree(chosen):
                 raise RequestRefused("not confirmed, nothing was changed")
             self.run.begin()

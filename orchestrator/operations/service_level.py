@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from orchestrator.subscriptions.model import Subscription
 
 
+_MOST = 1_000_000
+"""Records that are read for a month; those of all clients and of many years are some hundred thousand."""
+
 _KINDS = (Outage, ExcusableEvent, Maintenance, CreditRequest, Credit)
 
 LevelForm = Literal["text", "json", "html", "pdf"]
@@ -152,7 +155,7 @@ def months_of(
             else {(client, name): item for name, item in observations.seen_of_client(client, *span).items()}
         )
     gathered = Gathered(
-        records=Declarations(read(history, kinds=_KINDS, client=client)),
+        records=Declarations(read(history, kinds=_KINDS, client=client, most=_MOST)),
         observed={machine: _looked(spans) for machine, spans in seen.items()},
         updates=_updates(history, month, client),
     )

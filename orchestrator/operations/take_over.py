@@ -202,7 +202,11 @@ def _describe(
         if row.imported and (value := row.read(config)) is not None:
             described[row.imported[0]] = row.imported[1](value)
     described["disks"] = [
-        {"name": "system" if index == 0 else f"data-{index}", "size": f"{slot.gibibytes}GiB"}
+        {
+            "name": "system" if index == 0 else f"data-{index}",
+            "size": f"{slot.gibibytes}GiB",
+            **({"backup": False} if slot.disk.left_out and index > 0 else {}),
+        }
         for index, slot in enumerate(slots)
     ]
     described["network"] = network.name

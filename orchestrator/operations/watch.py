@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,13 +29,15 @@ from orchestrator.operations.watch_round import (
     wanted_of,
     with_listing,
 )
+from orchestrator.sites.secrets import SecretUnavailable, resolve
 
 if TYPE_CHECKING:
     from orchestrator.history import Entry
-    from orchestrator.history.observations import Known, Observations, Outcome, SiteSeen, SiteState
+    from orchestrator.history.observations import Observations, SiteSeen
+    from orchestrator.history.observed_site import Known, Outcome, SiteState
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.desired import DesiredMachine
-    from orchestrator.sites.model import Provider
+    from orchestrator.sites.model import Provider, Site
 
 _ASKED_SECONDS = 600
 """How long it is asked why a machine is down: the task, the entry or the log that says so may come late."""
@@ -146,6 +148,7 @@ def watch(
             observations=observations,
             desired=desired,
             wanted=wanted_of(desired, at),
+            sites=provider.sites,
             clock=clock,
             place=request.history,
         )
@@ -167,6 +170,7 @@ class _Round:
     observations: Observations
     desired: Sequence[DesiredMachine]
     wanted: Mapping[tuple[str, str], Wanted]
+    sites: Mapping[str, Site]
     clock: Callable[[], dt.datetime]
     place: str | None
 
@@ -175,6 +179,7 @@ class _Round:
         before = self.observations.state(site)
         try:
             reading = read_site(cluster, site, before, self.desired, self.clock())
+            reading = self._with_probes(site, reading)
             if reading.listing is None and self._to_explain(outcome_of(reading, before, self.wanted, {})):
                 # The number may have become another machine's, or the machine another node's.
                 reading = with_listing(cluster, site, before, self.desired, reading)
@@ -191,6 +196,21 @@ class _Round:
             self.observations, site, self.wanted, outcome.until, lambda: open_history(self.place)
         )
         return _told(site, before, outcome), (*reading.notices, *notices, *refused)
+
+    def _with_probes(self, site: str, reading: Reading) -> Reading:
+        """The reading with what the site's Prometheus says, if it has one. Its silence is unknown."""
+        probes = self.sites[site].probes
+        if probes is None:
+            return reading
+        from orchestrator.guests.probes import ProbesUnread, read_probes
+
+        try:
+            token = resolve(probes.token) if probes.token else ""
+            answers = read_probes(probes.url, probes.query, probes.ca_file, token)
+        except (ProbesUnread, SecretUnavailable) as error:
+            text = f"{site}: the probes could not be read, so what they would say is unknown: {error}"
+            return replace(reading, notices=(*reading.notices, text))
+        return replace(reading, answers=answers)
 
     def _reasons(
         self, cluster: Cluster, reading: Reading, before: SiteState

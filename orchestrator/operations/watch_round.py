@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.contract.life import Standing
 from orchestrator.errors import OrchestratorError
 from orchestrator.history.intervals import GAP_SECONDS, Cause, Look, Span, follow, without_hole
-from orchestrator.history.observations import Known, Outcome, SiteState
+from orchestrator.history.observed_site import Known, Outcome, SiteState
 from orchestrator.proxmox import NotImplementedByServer, PermissionDenied, ServerError
 from orchestrator.proxmox.cluster_state import ClusterState, read_listing
 from orchestrator.proxmox.metrics import EVERY_SECONDS, Samples, read_samples
@@ -88,6 +88,7 @@ class Reading:
         listing: the cluster's list, if it was read.
         ours: our machines of that list.
         notices: what a person should know.
+        answers: whether machines answer the provider's probes, by client and machine, as far as it is known.
     """
 
     at: int
@@ -98,6 +99,7 @@ class Reading:
     listing: ClusterState | None
     ours: Mapping[int, OurVm]
     notices: tuple[str, ...] = ()
+    answers: Mapping[tuple[str, str], bool] = field(default_factory=dict)
 
 
 def wanted_of(desired: Iterable[DesiredMachine], now: dt.datetime) -> dict[tuple[str, str], Wanted]:
@@ -288,12 +290,15 @@ def outcome_of(
     gap = None
     if state.until is not None and first - state.until > GAP_SECONDS:
         gap = (state.until, first)
+    unanswered = _cause_of_silence(reading, machines)
     spans: dict[int, Sequence[Span]] = {}
     for vmid, known in machines.items():
         was = state.machines.get(vmid)
         same = was is not None and (was.client, was.machine) == (known.client, known.machine)
         current = state.spans.get(vmid) if same else None
-        found = _followed(reading, vmid, current, state.until, gap)
+        answers = reading.answers.get((known.client, known.machine))
+        looks = _probed(reading.looks.get(vmid, ()), current, answers, unanswered, reading.at)
+        found = _followed(reading, looks, current, state.until, gap)
         here = wanted.get((known.client, known.machine))
         running = None if here is None else here.running
         if vmid in reading.ours and reading.ours[vmid].retired:
@@ -327,10 +332,45 @@ def _machines(reading: Reading, state: SiteState) -> dict[int, Known]:
     return {**kept, **ours}
 
 
+def _cause_of_silence(reading: Reading, machines: Mapping[int, Known]) -> Cause:
+    """Whose affair it is that a machine that runs does not answer: where none of several answers, the network's."""
+    running = [
+        reading.answers[known.client, known.machine]
+        for vmid, known in machines.items()
+        if (known.client, known.machine) in reading.answers
+        and (looks := reading.looks.get(vmid))
+        and looks[-1].state == "up"
+    ]
+    return Cause.NETWORK if len(running) > 1 and not any(running) else Cause.UNANSWERED
+
+
+def _probed(
+    looks: Sequence[Look], current: Span | None, answers: bool | None, cause: Cause, at: int
+) -> Sequence[Look]:
+    """The looks at a machine, with what the probes say of it: one that runs and does not answer is down."""
+    if not looks or looks[-1].state != "up":
+        return looks
+    silent = (
+        current is not None and current.state == "down" and current.cause in (Cause.NETWORK, Cause.UNANSWERED)
+    )
+    if answers is False:
+        down = Look(at=at, state="down", cause=cause, source="probe")
+        return [down] if silent else [*looks, down]
+    if not silent:
+        return looks
+    if answers:
+        return [replace(looks[-1], at=at, source="probe")]
+    detail = "it runs, and whether it answers again is not known"
+    return [Look(at=at, state="unknown", cause=Cause.SILENT, source="probe", detail=detail)]
+
+
 def _followed(
-    reading: Reading, vmid: int, current: Span | None, until: int | None, gap: tuple[int, int] | None
+    reading: Reading,
+    looks: Sequence[Look],
+    current: Span | None,
+    until: int | None,
+    gap: tuple[int, int] | None,
 ) -> list[Span]:
-    looks = reading.looks.get(vmid, ())
     if current is None:
         return follow(None, [look for look in looks if until is None or look.at > until], None)
     if gap is not None:

@@ -122,7 +122,7 @@ RULES: tuple[ClassRule, ...] = (
     ),
     ClassRule(
         effects=_of(Effect.UPDATE),
-        what=("backup", "updates excluded"),
+        what=("backup", "copies of the backup", "backup of disk *", "updates excluded"),
         **OPTION._asdict(),
     ),
     *(

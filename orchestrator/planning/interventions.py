@@ -184,5 +184,12 @@ def _by_amendment(machine: MachinePlan, change: Change) -> bool:
     if change.effect is not Effect.FIREWALL or machine.desired is None or mark is None or not mark.firewall:
         return False
     before, after = policy_from_data(mark.firewall), machine.desired.policy
-    closed = not machine.desired.direct_access and not after.allowed_from
-    return before.open == after.open and (closed or before.allowed_from == after.allowed_from)
+    closed = not machine.desired.direct_access
+    providers = replace(
+        before,
+        allowed_from=after.allowed_from if closed else before.allowed_from,
+        management=after.management,
+        monitoring=after.monitoring,
+        form=after.form,
+    )
+    return providers == after

@@ -28,6 +28,9 @@ from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.snapshot import snapshot_changes
 
+COPIES = "copies of the backup"
+"""How plans name the redundancy of the backup itself."""
+
 _UPTIME_LAG = 11.0
 """Seconds that a machine may run longer than the cluster's list says: it is up to ten seconds old, and truncated."""
 
@@ -109,6 +112,7 @@ def _in_service(
     changes += _elsewhere(desired, observed)
     changes += _mark_changes(desired, observed, mark)
     changes += _backup_changes(desired, observed, mark, now)
+    changes += _copies_changes(desired, mark)
     changes += _exclusion_changes(desired, mark)
     changes += [
         replace(step.change, thing=kind.name)
@@ -198,6 +202,20 @@ def _backup_changes(
             else what_retention_does(desired, observed.archives, now, before=before),
         )
     ]
+
+
+def _copies_changes(desired: DesiredMachine, mark: Mark) -> list[Change]:
+    """Redundancy of the backup itself (article 3.2): noted in the mark, made by the nights."""
+    before, after = mark.backup_copies, desired.backup_copies
+    if before == after or not mark.applied or desired.backup_days is None:
+        return []
+    where = " and ".join(sorted(storage.name for storage in desired.backup_storages))
+    why = (
+        f"from the next night on, one each on two of {where}"
+        if after > 1
+        else "the second ones run out their days"
+    )
+    return [Change(effect=Effect.UPDATE, what=COPIES, thing=BACKUP, before=before, after=after, why=why)]
 
 
 def _exclusion_changes(desired: DesiredMachine, mark: Mark) -> list[Change]:

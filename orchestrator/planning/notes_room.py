@@ -81,7 +81,7 @@ def notes_refusal(
     if length <= MAXIMUM_LENGTH:
         return None
     others = len(without_marks(notes))
-    opened = counted(len(desired.policy.open), "opening")
+    opened = counted(len(desired.policy.open) + len(desired.policy.outgoing or ()), "opening")
     return Change(
         effect=Effect.REFUSED,
         what="notes",

@@ -7,25 +7,16 @@ from orchestrator.proxmox.agent import read_file as read_guest_file
 from orchestrator.proxmox.archives import ArchiveListing, StoredArchive, list_archives, read_archives
 from orchestrator.proxmox.client import Cluster, Patience, UnusableCluster
 from orchestrator.proxmox.cluster_state import (
-    FREEZE_POOL,
     BadEntry,
     ClusterState,
     NodeSummary,
     StorageSummary,
-    VmConfig,
     VmSummary,
-    frozen_by,
     parse_tags,
     read_cluster,
-    read_container,
-    read_frozen,
     read_lists,
     read_node,
-    read_pool_members,
-    read_pools,
     read_state,
-    read_vm,
-    read_vm_later,
     where_is,
 )
 from orchestrator.proxmox.errors import (
@@ -55,6 +46,7 @@ from orchestrator.proxmox.errors import (
     Unreachable,
     Unusable,
 )
+from orchestrator.proxmox.pools import FREEZE_POOL, frozen_by, read_frozen, read_pool_members, read_pools
 from orchestrator.proxmox.privileges import Need, read_version
 from orchestrator.proxmox.properties import (
     Disk,
@@ -81,3 +73,4 @@ from orchestrator.proxmox.storage_types import (
     storage_type,
 )
 from orchestrator.proxmox.tasks import TaskResult, parse_upid
+from orchestrator.proxmox.vm_configuration import VmConfig, read_container, read_vm, read_vm_later

@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.proxmox.cluster_state import VmSummary, read_vm
+from orchestrator.proxmox.cluster_state import VmSummary
 from orchestrator.proxmox.configuration_file import (
     ConfigurationFile,
     parse_configuration_file,
     same_configuration,
 )
 from orchestrator.proxmox.errors import ProxmoxError, tidy
+from orchestrator.proxmox.vm_configuration import read_vm
 
 if TYPE_CHECKING:
     from orchestrator.proxmox.calls import Calls

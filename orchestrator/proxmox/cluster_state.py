@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from orchestrator.proxmox.errors import BadAnswer, ProxmoxError, ServerError, tidy
+from orchestrator.proxmox.errors import ProxmoxError, tidy
+from orchestrator.proxmox.pools import comments, frozen_by
 from orchestrator.proxmox.privileges import Held, read_held, read_version
-from orchestrator.proxmox.properties import wrong_setting
 from orchestrator.proxmox.redundancy import is_ha_managed
 from orchestrator.proxmox.shapes import (
     FLAG,
@@ -30,11 +30,6 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
-
-FREEZE_POOL = "orchestrator-freeze"
-"""A pool of this name at a site stops every change there; its comment says who made it, and why."""
-
-_BY_HAND = "somebody, by hand"
 
 _STATES = frozenset({"running", "stopped"})
 """What the cluster's list says of a VM that it knows; all else is to be asked about."""
@@ -193,35 +188,6 @@ class ClusterState:
         return frozenset(node.name for node in self.nodes if node.off)
 
 
-@dataclass(frozen=True, kw_only=True)
-class VmConfig:
-    """A VM's configuration with what waits for its next start.
-
-    Values are texts, whatever type the answer had (``memory`` comes as a text, ``kvm`` as a number).
-
-    Attributes:
-        current: what it runs with.
-        pending: what it will have after the next start.
-        deleted: keys that will be gone after the next start.
-        digest: of the whole configuration file, to be given back with a write.
-        wrong: what of it cannot be understood (:func:`read_vm`); empty if nothing.
-    """
-
-    node: str
-    vmid: int
-    current: Mapping[str, str]
-    pending: Mapping[str, str]
-    deleted: frozenset[str]
-    digest: str
-    wrong: str = ""
-
-    def effective(self, key: str) -> str | None:
-        """Return the value that was last set: the pending one, else the current one. None if there is none."""
-        if key in self.pending:
-            return self.pending[key]
-        return None if key in self.deleted else self.current.get(key)
-
-
 def read_lists(cluster: Calls) -> ClusterState:
     """Read the cluster's lists, and what the token may do: whether they are whole, so that an absence can be trusted.
 
@@ -271,7 +237,7 @@ def read_cluster(cluster: Calls, *, version: str | None = None) -> ClusterState:
         nodes=tuple(nodes),
         storages=tuple(storages),
         pools=frozenset(_pools(pools, bad)),
-        frozen=frozen_by(_comments(pools)),
+        frozen=frozen_by(comments(pools)),
         containers=tuple(containers),
         bad_entries=tuple(bad),
         told=told,
@@ -393,41 +359,6 @@ def _bad(kind: str, entry: Mapping[str, Any], reason: str) -> BadEntry:
         pool=if_sound("pool", POOL),
         tags=parse_tags(if_sound("tags", LINE) or ""),
     )
-
-
-def read_frozen(cluster: Calls) -> str:
-    """Who stopped every change at a site, and why; empty if nobody did. One call.
-
-    Raises:
-        ProxmoxError: it could not be read.
-    """
-    return frozen_by(read_pools(cluster))
-
-
-def read_pools(cluster: Calls) -> dict[str, str]:
-    """The pools of a cluster and their comments, as far as the token sees them. One call.
-
-    Raises:
-        ProxmoxError: they could not be read.
-    """
-    answer = cluster.get("/pools")
-    if not isinstance(answer, list):
-        raise ServerError("the answer is not a list of pools", site=cluster.site, call="GET /pools")
-    return _comments(answer)
-
-
-def _comments(pools: Iterable[Any]) -> dict[str, str]:
-    """The comment of each pool, by its name: whatever else the list holds, a freeze is seen."""
-    return {
-        entry["poolid"]: entry["comment"] if isinstance(entry.get("comment"), str) else ""
-        for entry in pools
-        if isinstance(entry, dict) and isinstance(entry.get("poolid"), str)
-    }
-
-
-def frozen_by(pools: Mapping[str, str]) -> str:
-    """Who stopped every change, by pools and their comments; empty if nobody did."""
-    return (tidy(pools[FREEZE_POOL]) or _BY_HAND) if FREEZE_POOL in pools else ""
 
 
 def _pools(pools: Iterable[Mapping[str, Any]], bad: list[BadEntry]) -> Iterator[str]:
@@ -617,108 +548,6 @@ def _storage(entry: Mapping[str, Any]) -> StorageSummary:
         maxdisk=int(entry.get("maxdisk") or 0),
         disk=int(entry.get("disk") or 0),
         kind=str(entry.get("plugintype") or ""),
-    )
-
-
-def read_vm(cluster: Calls, node: str, vmid: int, *, odd: bool = False) -> VmConfig:
-    """Read one VM's configuration, current and pending, with its digest: one call.
-
-    Args:
-        cluster: the API.
-        node: where it is.
-        vmid: its number.
-        odd: return it even if a value of it cannot be understood, with :attr:`VmConfig.wrong`.
-
-    Raises:
-        NotFound: there is no such VM on this node.
-        BadAnswer: a value of it cannot be read: it was edited by hand, or is of a form not known here.
-        ProxmoxError: it could not be read.
-    """
-    config = _config(cluster, node, "qemu", vmid, cluster.get(_pending(node, "qemu", vmid)))
-    if config.wrong and not odd:
-        text = f"the configuration of VM {vmid} cannot be read: {config.wrong}"
-        raise BadAnswer(text, site=cluster.site, call=f"GET /nodes/{node}/qemu/{vmid}/pending")
-    return config
-
-
-def read_vm_later(cluster: Calls, node: str, vmid: int) -> Callable[[], VmConfig]:
-    """As :func:`read_vm` with ``odd``, but the answer is parsed only when what this returns is called: one call.
-
-    Raises:
-        NotFound: there is no such VM on this node.
-        ProxmoxError: it could not be read; so does what is returned.
-    """
-    answer = cluster.get_later(_pending(node, "qemu", vmid))
-    return lambda: _config(cluster, node, "qemu", vmid, answer())
-
-
-def read_container(cluster: Calls, node: str, vmid: int) -> VmConfig:
-    """Read one container's configuration, as :func:`read_vm` reads a VM's: one call.
-
-    Raises:
-        NotFound: there is no such container on this node.
-        ProxmoxError: it could not be read.
-    """
-    return _config(cluster, node, "lxc", vmid, cluster.get(_pending(node, "lxc", vmid)))
-
-
-def read_pool_members(cluster: Calls, pool: str) -> frozenset[int]:
-    """The numbers of the machines in a pool, as the cluster has it at this moment: one call.
-
-    Raises:
-        NotFound: there is no such pool.
-        ProxmoxError: it could not be read.
-    """
-    pools = cluster.get("/pools", poolid=pool)
-    members = [member for entry in pools for member in entry.get("members") or ()]
-    return frozenset(int(member["vmid"]) for member in members if "vmid" in member)
-
-
-def _pending(node: str, kind: str, vmid: int) -> str:
-    return f"/nodes/{node}/{kind}/{vmid}/pending"
-
-
-def _config(
-    cluster: Calls, node: str, kind: str, vmid: int, entries: Iterable[Mapping[str, Any]]
-) -> VmConfig:
-    current: dict[str, str] = {}
-    pending: dict[str, str] = {}
-    deleted: set[str] = set()
-    for entry in entries:
-        key = entry["key"]
-        if entry.get("value") is not None:
-            current[key] = str(entry["value"])
-        if entry.get("pending") is not None:
-            pending[key] = str(entry["pending"])
-        elif int(entry.get("delete") or 0):
-            deleted.add(key)
-    digest = current.pop("digest", "")
-    if not digest and kind == "qemu":
-        text = f"the configuration of VM {vmid} cannot be read: expected digest, which is missing"
-        raise BadAnswer(text, site=cluster.site, call=f"GET {_pending(node, kind, vmid)}")
-    return vm_config(node, vmid, current, pending, deleted, digest, checked=kind == "qemu")
-
-
-def vm_config(
-    node: str,
-    vmid: int,
-    current: Mapping[str, str],
-    pending: Mapping[str, str],
-    deleted: Collection[str],
-    digest: str,
-    *,
-    checked: bool = True,
-) -> VmConfig:
-    """A configuration with what of it cannot be understood, if that is ``checked``."""
-    told = (wrong_setting(key, value) for values in (current, pending) for key, value in values.items())
-    return VmConfig(
-        node=node,
-        vmid=vmid,
-        current=current,
-        pending=pending,
-        deleted=frozenset(deleted),
-        digest=digest,
-        wrong=next(filter(None, told), "") if checked else "",
     )
 
 

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
-from orchestrator.proxmox.cluster_state import VmConfig, vm_config
 from orchestrator.proxmox.snapshots import VmSnapshot
+from orchestrator.proxmox.vm_configuration import VmConfig, vm_config
 
 _SECTION = re.compile(r"\[(PENDING|special:(?:cloudinit|fleecing)|[A-Za-z][A-Za-z0-9_-]+)\]")
 _SNAPSHOT = re.compile(r"[A-Za-z][A-Za-z0-9_-]+")

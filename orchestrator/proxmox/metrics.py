@@ -14,8 +14,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.proxmox.errors import BadAnswer
-
 if TYPE_CHECKING:
     from orchestrator.proxmox.calls import Calls
 
@@ -64,11 +62,7 @@ def read_samples(cluster: Calls, since: int) -> Samples:
             continue
         at, value = entry.get("timestamp"), entry.get("value")
         if not isinstance(at, int) or not isinstance(value, int | float) or not 0 < at < _LATEST > abs(value):
-            raise BadAnswer(
-                f"a sample of guest {guest[1]} cannot be read: its time or its value is not a number",
-                site=cluster.site,
-                call="GET /cluster/metrics/export",
-            )
+            continue  # one guest's: it is as one that there are no samples of
         found[int(guest[1])].add((at, max(0, int(value))))  # less than 0 while a clock is being set
     return Samples(
         uptimes={vmid: tuple(sorted(samples)) for vmid, samples in found.items()},

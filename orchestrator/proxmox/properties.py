@@ -167,6 +167,11 @@ class Disk:
         return self.size_bytes / _GIB
 
     @property
+    def left_out(self) -> bool:
+        """Whether vzdump leaves it out of backups: ``backup=0``."""
+        return self.options.get("backup", "1").lower() in ("0", "off", "no", "false")
+
+    @property
     def is_cdrom(self) -> bool:
         """Whether it is a CD drive (the cloud-init drive is one)."""
         return self.options.get("media") == "cdrom"

@@ -116,6 +116,14 @@ class Words:
         fr="{backups} en {planned} (au mieux {bound}), fin prévue le {ends}, APRÈS la fin de la fenêtre le {closes}",
         en="{backups} in {planned} ({bound} at best), ends {ends}, AFTER the window closes on {closes}",
     )
+    second_copies = Text(fr="Secondes copies", en="Second copies")
+    second_copy_failed = Text(
+        fr="Seconde copie de la sauvegarde échouée", en="Second copy of the backup failed"
+    )
+    second_copy_failed_remedy = Text(
+        fr="La première copie existe, sauf mention contraire. Corriger le stockage nommé, puis relancer la nuit.",
+        en="The first copy is there unless it is listed too. Fix the storage that is named, then run the night again.",
+    )
     late_expected = Text(
         fr="Fin prévue en heures ouvrées (art. 3.5)", en="Expected to end in working hours (art. 3.5)"
     )

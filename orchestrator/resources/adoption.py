@@ -74,6 +74,11 @@ def adopted_mark(desired: DesiredMachine, observed: ObservedMachine, address: IP
     slots = disk_slots(config)
     sides: list[tuple[str, object, object]] = [
         ("disks (GiB)", [slot.gibibytes for slot in slots], [size for _, size in desired.disks]),
+        (
+            "disks left out of the backup",
+            [number for number, slot in enumerate(slots) if slot.disk.left_out],
+            [number for number, disk in enumerate(desired.file.disks) if not disk.backup],
+        ),
         ("power", "running" if observed.running else "stopped", desired.power),
     ]
     for row in ATTRIBUTES:

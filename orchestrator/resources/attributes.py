@@ -46,9 +46,11 @@ class Applied:
         memory: MiB.
         network: the bridge and the VLAN.
         backup_days: how many calendar days its backups are kept; None if its backup was off.
+        backup_copies: how many archives a night makes (article 3.2).
         update_exclude: packages that no update touches.
         kinds: by kind of thing that belongs to the machine (:mod:`orchestrator.resources.kinds`), as each puts it.
         disks: GiB, by name.
+        left_out: disks that the client leaves out of the backup.
     """
 
     vcpus: Count | None = None
@@ -57,9 +59,11 @@ class Applied:
     network: tuple[Line, Count | None] | None = None
     address: IPv4Address | None = None
     backup_days: Annotated[int, Field(ge=1, le=3660)] | None = None
+    backup_copies: Annotated[int, Field(ge=1, le=2)] = 1
     update_exclude: tuple[Line, ...] = ()
     kinds: dict[Label, dict[Line, bool | int | Line | None]] = Field(default_factory=dict)
     disks: dict[Label, Count] = Field(default_factory=dict)
+    left_out: tuple[Label, ...] = ()
     power: Literal["running", "stopped"] | None = None
 
 

@@ -103,6 +103,7 @@ class DesiredMachine:
         ssh_keys: public keys of the provider and, where the client may have access, of the client; their comments
             hold nothing that means something to YAML.
         backup_days: how many calendar days its backups are kept; None if its backup is off.
+        backup_copies: how many archives a night makes, each on a storage of its own (article 3.2).
         backup_storages: where its backups go: at other sites than its own, and than its second one if it can be
             (article 3.5).
         snapshots: those that the file declares.
@@ -148,6 +149,7 @@ class DesiredMachine:
     update_exclude: tuple[str, ...] = ()
     apart_from: tuple[str, ...] = ()
     backup_days: int | None = None
+    backup_copies: int = 1
     backup_storages: tuple[BackupStorage, ...] = ()
     snapshots: tuple[DeclaredSnapshot, ...] = ()
     change_terms: ChangeTerms | None = None
@@ -163,6 +165,11 @@ class DesiredMachine:
     def key(self) -> tuple[str, str]:
         """Client and machine: what identifies a machine everywhere."""
         return self.client, self.name
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The disks that the client leaves out of the backup (article 3.5)."""
+        return tuple(disk.name for disk in self.file.disks if not disk.backup)
 
     @property
     def tags(self) -> frozenset[str]:
@@ -224,6 +231,7 @@ def _desired(
             allowed_from=administration.allowed_from if client_access else (),
             management=provider.management.addresses,
             monitoring=provider.management.monitoring_addresses if supervised else (),
+            nameservers=network.nameservers,
         ),
         window=managed.maintenance_window if managed else None,
         direct_access=client_access,
@@ -236,6 +244,7 @@ def _desired(
             if other.name in machine.apart_from or machine.name in other.apart_from
         ),
         backup_days=machine.backup.retention_days if machine.backup else None,
+        backup_copies=machine.backup.copies if machine.backup else 1,
         backup_storages=_backup_storages(machine, site, subscription.contract.site),
         snapshots=machine.snapshots,
         change_terms=_change_terms(subscription),
@@ -258,6 +267,9 @@ def _backup_storages(machine: Machine, site: Site, name: str) -> tuple[BackupSto
     machine and backups would stand in one data centre.
     """
     elsewhere = tuple(storage for storage in site.backup_storages if storage.site != name)
+    if machine.backup is not None and machine.backup.copies > 1:  # article 3.2: both at one site
+        sites = [storage.site for storage in elsewhere]
+        elsewhere = tuple(storage for storage in elsewhere if sites.count(storage.site) > 1)
     second = machine.redundancy.second_site if machine.redundancy else None
     return tuple(storage for storage in elsewhere if storage.site != second) or elsewhere
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import Reason
-from orchestrator.proxmox import disk_objection, parse_disk
+from orchestrator.proxmox import PropertyString, disk_objection, parse_disk
 from orchestrator.resources.attributes import ATTRIBUTES, Applied, Attribute
 from orchestrator.resources.change import Change, Effect
 from orchestrator.resources.desired import DesiredMachine
@@ -40,6 +40,7 @@ _DRIVE = re.compile(r"(?:scsi|virtio|sata|ide)\d+")
 _CLOUD_INIT_DRIVE = re.compile(r"[^,]*[:/](?:vm-\d+-)?cloudinit(?:\.\w+)?(?:,|$)")
 _SCSI = re.compile(r"scsi\d+")
 _GIB = 1024**3
+_IN_BACKUP, _LEFT_OUT = "in the backup", "left out"
 
 RESTART_KEYS = frozenset(key for attribute in ATTRIBUTES for key in attribute.at_restart)
 """Settings that a running machine takes up at its next start only (hotplug aside)."""
@@ -181,6 +182,8 @@ def _new_disk(sides: _Sides, name: str, size: int, slot: str | None) -> Edit:
     value = f"{desired.storage}:{size}"
     if desired.disk_format:
         value += f",format={desired.disk_format}"
+    if name in desired.left_out:
+        value += ",backup=0"
     change = sides.disk(name, None, size)
     return Edit(change=change, params={slot: value, **_controller(sides)}, slot=(name, slot))
 
@@ -213,6 +216,7 @@ def _existing_disk(sides: _Sides, name: str, size: int, slot: str) -> Iterator[E
             )
         )
         return
+    yield from _backup_of_disk(sides, name, slot, value)
     observed = parse_disk(value).size_bytes
     if sides.mark.adopted:  # a file knows whole GiB only
         observed = observed // _GIB * _GIB
@@ -238,6 +242,25 @@ def _existing_disk(sides: _Sides, name: str, size: int, slot: str) -> Iterator[E
         )
     elif sides.mark.slots.get(name) != slot:
         yield Edit(change=None, slot=(name, slot))
+
+
+def _backup_of_disk(sides: _Sides, name: str, slot: str, value: str) -> Iterator[Edit]:
+    """Whether vzdump saves the disk (article 3.5: the client defines the data). Proxmox's own option ``backup``."""
+    wanted, found = name not in sides.desired.left_out, not parse_disk(value).left_out
+    if wanted == found:
+        return
+    noted = sides.mark.applied if sides.mark.ready else None
+    drift = noted is not None and (name not in noted.left_out) == wanted and name in noted.disks
+    why = (
+        None
+        if wanted
+        else "archives from the next backup on do not hold it: nothing of it can be restored from them"
+    )
+    before, after = (_IN_BACKUP, _LEFT_OUT) if found else (_LEFT_OUT, _IN_BACKUP)
+    change = replace(sides.update(f"backup of disk {name}", before, after, drift=drift), why=why)
+    drive = PropertyString.parse(value, default_key="file")
+    changed = drive.without("backup") if wanted else drive.with_("backup", "0")
+    yield Edit(change=change, params={slot: str(changed)})
 
 
 def image_needs(image: str, size: int) -> Reason:
@@ -336,8 +359,10 @@ def applied(desired: DesiredMachine, address: IPv4Address) -> Applied:
     return Applied(
         **noted,
         backup_days=desired.backup_days,
+        backup_copies=desired.backup_copies,
         update_exclude=desired.update_exclude,
         kinds={name: dict(asked) for name, asked in asked_of_kinds(desired).items()},
         disks=dict(desired.disks),
+        left_out=desired.left_out,
         power=desired.power,
     )

@@ -283,7 +283,7 @@ def _believed(stored: StoredArchive, clients: frozenset[str]) -> ArchiveMark | N
 
 
 def verdicts(
-    archives: Iterable[Archive], now: dt.datetime, *, days: int | None, in_file: bool
+    archives: Iterable[Archive], now: dt.datetime, *, days: int | None, in_file: bool, copies: int = 1
 ) -> tuple[Verdict[Archive], ...]:
     """What retention says about one machine's archives.
 
@@ -293,8 +293,9 @@ def verdicts(
         days: the file's retention; None if its backup is off, or the machine is in no file.
         in_file: whether a file has the machine. Without one its last good archive stays: that is not the end of a
             contract (article 10). With its backup switched off in the file, they run out their days.
+        copies: how many archives a night makes (article 3.2).
     """
-    return judge(archives, now, days=days, keep_last=days is not None or not in_file)
+    return judge(archives, now, days=days, keep_last=days is not None or not in_file, copies=copies)
 
 
 def newest_good(archives: Iterable[Archive], now: dt.datetime) -> Archive | None:
@@ -316,7 +317,7 @@ def what_retention_does(
         if desired.backup_days is None:
             return "no archive is there"
         return f"from tonight on, to {' or '.join(storage.name for storage in desired.backup_storages)}"
-    judged = verdicts(archives, now, days=desired.backup_days, in_file=True)
+    judged = verdicts(archives, now, days=desired.backup_days, in_file=True, copies=desired.backup_copies)
     if desired.backup_days is None:
         last = day_in_paris(max(verdict.ends for verdict in judged))
         if len(judged) == 1:
@@ -348,10 +349,10 @@ def archives_going(
         now: the time, aware.
         before: the retention that is in force until the change, calendar days; None if its backup was off.
     """
-    judged = verdicts(archives, now, days=desired.backup_days, in_file=True)
+    judged = verdicts(archives, now, days=desired.backup_days, in_file=True, copies=desired.backup_copies)
     anyway = {
         verdict.archive.stored.volid
-        for verdict in verdicts(archives, now, days=before, in_file=True)
+        for verdict in verdicts(archives, now, days=before, in_file=True, copies=desired.backup_copies)
         if verdict.goes
     }
     going = [verdict.archive for verdict in judged if verdict.goes]

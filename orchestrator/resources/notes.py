@@ -158,6 +158,11 @@ class Mark:
         return self.applied.backup_days if self.applied else None
 
     @property
+    def backup_copies(self) -> int:
+        """How many archives a night makes of it, as last applied (article 3.2)."""
+        return self.applied.backup_copies if self.applied else 1
+
+    @property
     def power_left(self) -> str | None:
         """The state in which the machine was left: ``running``, ``stopped``; None if nothing was asked of it yet."""
         if self.suspended or self.retired:

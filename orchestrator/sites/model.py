@@ -281,6 +281,32 @@ class BulkReading(Strict):
     )
 
 
+class Probes(Strict):
+    """A Prometheus whose blackbox exporter probes a site's machines: ``orchestrator watch`` asks it once a round."""
+
+    url: str = Field(
+        pattern=r"^https?://[A-Za-z0-9.:\[\]-]{1,255}(/[A-Za-z0-9._~/-]*)?$",
+        examples=["https://prometheus.example.net:9090"],
+        description="of Prometheus",
+    )
+    query: str = Field(
+        default="probe_success",
+        min_length=1,
+        max_length=1000,
+        description="gives 0 or 1 with the labels client and machine, as `orchestrator targets` writes them",
+    )
+    ca_file: AnchoredPath | None = Field(
+        default=None, examples=["prometheus-ca.pem"], description="trusted certificates (PEM)"
+    )
+    token: SecretReference | None = Field(default=None, description="a bearer token; https only")
+
+    @model_validator(mode="after")
+    def _token_is_not_sent_in_clear(self) -> Self:
+        if self.token is not None and not self.url.startswith("https://"):
+            raise ValueError("a token is sent by https only: write url with https://")
+        return self
+
+
 class SecondSite(Strict):
     """Nodes of a site's own cluster that stand in another data centre (article 3.2)."""
 
@@ -324,6 +350,7 @@ class Site(Strict):
     images: dict[DnsLabel, Image] = Field(min_length=1, description="by the names that clients' files use")
     node_access: NodeAccess | None = None
     bulk_reading: BulkReading | None = None
+    probes: Probes | None = None
     second_sites: dict[DnsLabel, SecondSite] = Field(
         default={}, description="nodes of this cluster in other data centres, by the names of these"
     )

@@ -1,6 +1,7 @@
-"""What a file opens to everybody that should be open to few: SSH (articles 3.6 and 3.8.2).
+"""Firewalls that do what the file says, and not what its client means (articles 3.6, 3.8.2 and 3.8.3).
 
-Such a file is carried out, because the client chooses what is open; the finding says what it means.
+SSH that is open to everybody, and outgoing traffic without the mirrors that updates come from. Such a file is carried
+out, because the client chooses what is open; the finding says what it means.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator
 
 from orchestrator.counting import counted
-from orchestrator.subscriptions.model import OpenPort, Subscription
+from orchestrator.subscriptions.model import AllowedOut, OpenPort, Subscription
 from orchestrator.subscriptions.openings import IPNetwork, Source, merged_sources, written
 from orchestrator.yaml_reader.checking import Finding
 from orchestrator.yaml_reader.places import YamlPath
@@ -92,3 +93,29 @@ def fully_managed_servers_open_no_ssh(subscription: Subscription) -> Iterator[Fi
                         severity="warning",
                         relies_on=(("managed_services", "level"),),
                     )
+
+
+def updates_can_be_fetched(subscription: Subscription) -> Iterator[Finding]:
+    """3.8.3: updates come from mirrors, by HTTP or HTTPS: what limits outgoing traffic must let them in."""
+    if subscription.managed_services is None:
+        return
+    for number, service in enumerate(subscription.services):
+        for index, machine in enumerate(service.machines):
+            outgoing = machine.firewall.outgoing
+            if outgoing is None or any(_opens_web(entry) for entry in outgoing):
+                continue
+            yield Finding(
+                ("services", number, "machines", index, "firewall", "outgoing"),
+                "no entry lets HTTP or HTTPS (tcp 80, 443) out, by which updates are fetched",
+                "add the mirrors' addresses, such as { port: 443, protocol: tcp, to: any }; it is right as it is if "
+                "the mirrors are among the provider's management.addresses",
+                "3.8.3",
+                severity="warning",
+                relies_on=(("managed_services",),),
+                key=True,
+            )
+
+
+def _opens_web(entry: AllowedOut) -> bool:
+    first, last = entry.first_last
+    return entry.protocol == "tcp" and any(first <= port <= last for port in (80, 443))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
 from orchestrator.contract.offers import Offer
 from orchestrator.contract.snapshots import NAME_PATTERN, NAME_WORDS
@@ -28,6 +29,7 @@ from orchestrator.yaml_reader.values import (
     OnePort,
     PackagePattern,
     PortRange,
+    Protocol,
     Source,
     SshPublicKey,
     Strict,
@@ -187,6 +189,11 @@ class Disk(Strict):
 
     name: DnsLabel = Field(examples=["system"])
     size: Gibibytes = Field(ge=1, le=65536, examples=["20GiB"], description="1GiB to 64TiB, whole GiB")
+    backup: Switch = Field(
+        default=True,
+        description="false: the client leaves it out of the backup; never the system disk",
+        json_schema_extra={"x-article": "3.5"},
+    )
 
 
 class Backup(Strict):
@@ -201,6 +208,13 @@ class Backup(Strict):
             "x-article": "3.5",
             "x-allowed": "7 or 31 calendar days; other numbers for cloud-datacenter, with an accepted quote",
         },
+    )
+    copies: WholeNumber = Field(
+        default=1,
+        ge=1,
+        le=2,
+        description="2: redundancy of the backup itself, a second copy on another storage of the same site",
+        json_schema_extra={"x-article": "3.2"},
     )
     quote: str | None = Field(
         default=None,
@@ -219,23 +233,56 @@ class Redundancy(Strict):
     second_site: DnsLabel | None = Field(default=None, description="another data centre than the contract's")
 
 
-class OpenPort(Strict):
+_PORTS_OF_TCP_AND_UDP: JsonDict = {
+    "if": {"properties": {"protocol": {"enum": ["tcp", "udp"]}}},
+    "then": {"oneOf": [{"required": ["port"]}, {"required": ["ports"]}]},
+    "else": {"not": {"anyOf": [{"required": ["port"]}, {"required": ["ports"]}]}},
+}
+
+Sources = Annotated[
+    tuple[Source, ...],
+    BeforeValidator(parse_sources, json_schema_input_type=Literal["any"] | tuple[Source, ...]),
+]
+
+
+class Traffic(Strict):
+    """A protocol, and for TCP and UDP its ports."""
+
+    port: OnePort | None = Field(default=None, description="one port, of tcp or udp")
+    ports: PortRange | None = Field(default=None, description="a range of ports, such as 5000-5010")
+    protocol: Protocol = Field(
+        examples=["tcp"],
+        description="tcp, udp, icmp (ping), esp, ah, gre, or another protocol's number, such as 132",
+    )
+
+    @model_validator(mode="after")
+    def _ports_where_there_are_any(self) -> Self:
+        if self.protocol in ("tcp", "udp"):
+            if (self.port is None) == (self.ports is None):
+                raise ValueError("either port (one) or ports (a range such as 5000-5010), and not both")
+        elif self.port is not None or self.ports is not None:
+            raise ValueError(f"no port: tcp and udp have ports, {self.protocol} has none")
+        return self
+
+    @property
+    def first_last(self) -> tuple[int, int]:
+        """The lowest and the highest port; 0 and 0 for a protocol without ports."""
+        if self.ports is not None:
+            return self.ports
+        return (self.port or 0,) * 2
+
+
+class OpenPort(Traffic):
     """Traffic that the machine's firewall lets in."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [{"port": 443, "protocol": "tcp", "from": "any"}],
-            "oneOf": [{"required": ["port"]}, {"required": ["ports"]}],
+            **_PORTS_OF_TCP_AND_UDP,
         }
     )
 
-    port: OnePort | None = Field(default=None, description="one port")
-    ports: PortRange | None = Field(default=None, description="a range of ports, such as 5000-5010")
-    protocol: Literal["tcp", "udp"] = Field(examples=["tcp"], description="of the connections")
-    sources: Annotated[
-        tuple[Source, ...],
-        BeforeValidator(parse_sources, json_schema_input_type=Literal["any"] | tuple[Source, ...]),
-    ] = Field(
+    sources: Sources = Field(
         alias="from",
         min_length=1,
         max_length=500,
@@ -243,19 +290,24 @@ class OpenPort(Strict):
         description="any, or a list of addresses and networks",
     )
 
-    @model_validator(mode="after")
-    def _one_of_port_and_ports(self) -> Self:
-        if (self.port is None) == (self.ports is None):
-            raise ValueError("either port (one) or ports (a range such as 5000-5010), and not both")
-        return self
 
-    @property
-    def first_last(self) -> tuple[int, int]:
-        """The lowest and the highest port that this opens."""
-        if self.ports is not None:
-            return self.ports
-        assert self.port is not None  # noqa: S101  (guaranteed by the validator above)
-        return self.port, self.port
+class AllowedOut(Traffic):
+    """Traffic that the machine's firewall lets out, once any is listed."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"port": 443, "protocol": "tcp", "to": "any"}],
+            **_PORTS_OF_TCP_AND_UDP,
+        }
+    )
+
+    destinations: Sources = Field(
+        alias="to",
+        min_length=1,
+        max_length=500,
+        examples=["any"],
+        description="any, or a list of addresses and networks",
+    )
 
 
 class Firewall(Strict):
@@ -264,6 +316,11 @@ class Firewall(Strict):
     engine: Literal["nftables"] = "nftables"
     open: tuple[OpenPort, ...] = Field(
         default=(), max_length=1000, description="what is let in; nothing else is"
+    )
+    outgoing: tuple[AllowedOut, ...] | None = Field(
+        default=None,
+        max_length=1000,
+        description="what is let out, beside what the machine itself needs; everything if absent",
     )
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 
 from orchestrator.contract.calendar import WORK_ENDS, WORK_STARTS
 from orchestrator.contract.offers import RETENTIONS, Offer, Terms
@@ -24,8 +25,9 @@ from orchestrator.subscriptions.exposure import (
     administration_is_not_from_everywhere,
     fully_managed_servers_open_no_ssh,
     ssh_is_not_open_to_everybody,
+    updates_can_be_fetched,
 )
-from orchestrator.subscriptions.model import Machine, MaintenanceWindow, Subscription
+from orchestrator.subscriptions.model import Machine, MaintenanceWindow, Subscription, Traffic
 from orchestrator.subscriptions.openings import Opening, sources_over_ports
 from orchestrator.yaml_reader.checking import Finding
 from orchestrator.yaml_reader.places import YamlPath
@@ -301,42 +303,79 @@ def disks_have_names_of_their_own(subscription: Subscription) -> Iterator[Findin
             )
 
 
+def disks_left_out_of_the_backup_are_data(subscription: Subscription) -> Iterator[Finding]:
+    """3.5: the client defines which data are saved; a machine without its system disk could not be restored."""
+    for path, machine in machines_with_path(subscription):
+        for index, disk in enumerate(machine.disks):
+            if disk.backup:
+                continue
+            where = (*path, "disks", index, "backup")
+            if index == 0:
+                yield Finding(
+                    where,
+                    f"the disk {disk.name} holds the system, and cannot be left out of the backup",
+                    "take backup: false out: without the system disk nothing could be restored; others can be left out",
+                    "3.5",
+                )
+            elif machine.backup is None:
+                yield Finding(
+                    where,
+                    f"the machine has no backup, so leaving the disk {disk.name} out of it has no effect",
+                    "take it out, or order the backup: backup: { retention_days: 7 }",
+                    "3.5",
+                    severity="warning",
+                )
+
+
 def ports_are_opened_once(subscription: Subscription) -> Iterator[Finding]:
     """Two entries for one port are easily changed in one place only, and then mean something else."""
     for path, machine in machines_with_path(subscription):
-        opened = machine.firewall.open
-        painted: dict[str, _Painted] = {"tcp": _Painted(), "udp": _Painted()}
-        for index, entry in enumerate(opened):
-            first, last = entry.first_last
-            earlier = painted[entry.protocol].paint(first, last, index)
-            if earlier is not None:
-                low, high = (
-                    max(first, opened[earlier].first_last[0]),
-                    min(last, opened[earlier].first_last[1]),
-                )
-                yield Finding(
-                    (*path, "firewall", "open", index),
-                    f"{entry.protocol} {_ports(low, high)} is opened by entry {earlier + 1} already",
-                    "both apply; one entry with all its sources is easier to review",
-                    severity="warning",
-                    relies_on=((*path, "firewall", "open", earlier),),
-                )
+        firewall: YamlPath = (*path, "firewall")
+        yield from _repeated_traffic((*firewall, "open"), machine.firewall.open, "opened")
+        yield from _repeated_traffic((*firewall, "outgoing"), machine.firewall.outgoing or (), "let out")
+
+
+def _repeated_traffic(path: YamlPath, entries: Sequence[Traffic], done: str) -> Iterator[Finding]:
+    """Two entries for one port are easily changed in one place only, and then mean something else."""
+    painted: dict[str, _Painted] = defaultdict(_Painted)
+    for index, entry in enumerate(entries):
+        first, last = entry.first_last
+        earlier = painted[entry.protocol].paint(first, last, index)
+        if earlier is not None:
+            low, high = max(first, entries[earlier].first_last[0]), min(last, entries[earlier].first_last[1])
+            yield Finding(
+                (*path, index),
+                f"{Opening(low, high, entry.protocol, ()).what} is {done} by entry {earlier + 1} already",
+                "both apply; one entry with all its addresses is easier to review",
+                severity="warning",
+                relies_on=((*path, earlier),),
+            )
 
 
 def firewalls_are_of_a_size(subscription: Subscription) -> Iterator[Finding]:
     """A policy is kept in the machine's notes, which are short; and to work out thousands of overlaps takes minutes."""
     for path, machine in machines_with_path(subscription):
-        openings = (
-            Opening(*entry.first_last, entry.protocol, entry.sources) for entry in machine.firewall.open
-        )
-        found = sources_over_ports(openings)
-        if found > MOST_SOURCES:
-            yield Finding(
-                (*path, "firewall", "open"),
-                f"the entries name {found} sources, those of overlapping ports counted for each overlap",
-                f"at most {MOST_SOURCES}: name networks instead of addresses, and each port in one entry",
-                key=True,
-            )
+        firewall = machine.firewall
+        for key, openings, what in (
+            (
+                "open",
+                [Opening(*one.first_last, one.protocol, one.sources) for one in firewall.open],
+                "sources",
+            ),
+            (
+                "outgoing",
+                [Opening(*one.first_last, one.protocol, one.destinations) for one in firewall.outgoing or ()],
+                "destinations",
+            ),
+        ):
+            found = sources_over_ports(openings)
+            if found > MOST_SOURCES:
+                yield Finding(
+                    (*path, "firewall", key),
+                    f"the entries name {found} {what}, those of overlapping ports counted for each overlap",
+                    f"at most {MOST_SOURCES}: name networks instead of addresses, and each port in one entry",
+                    key=True,
+                )
 
 
 def window_has_a_length(subscription: Subscription) -> Iterator[Finding]:
@@ -451,10 +490,12 @@ RULES: tuple[Rule, ...] = (
     machine_names_are_unique,
     adopted_machines_are_described_once,
     disks_have_names_of_their_own,
+    disks_left_out_of_the_backup_are_data,
     ports_are_opened_once,
     firewalls_are_of_a_size,
     ssh_is_not_open_to_everybody,
     administration_is_not_from_everywhere,
+    updates_can_be_fetched,
     window_has_a_length,
     automatic_updates_have_a_window,
     apart_machines_are_of_the_same_file,
@@ -497,10 +538,6 @@ class _Painted:
         self._begins[begin:end] = [port for port, _ in kept]
         self._stretches[begin:end] = [stretch for _, stretch in kept]
         return min((stretch[1] for _, stretch in covered), default=None)
-
-
-def _ports(first: int, last: int) -> str:
-    return str(first) if first == last else f"{first}-{last}"
 
 
 def _repeated(named: list[tuple[YamlPath, str]], thing: str, allowed: str) -> Iterator[Finding]:

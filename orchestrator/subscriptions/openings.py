@@ -17,20 +17,26 @@ from typing import Literal, NamedTuple
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Source = IPNetwork | Literal["any"]
-Protocol = Literal["tcp", "udp"]
+Protocol = str
+"""``tcp``, ``udp``, ``icmp`` (echo requests, of IPv6 as well), ``esp``, ``ah``, ``gre``, or a number as a text."""
 
 _EVERYWHERE_4 = ipaddress.IPv4Network("0.0.0.0/0")
 _EVERYWHERE_6 = ipaddress.IPv6Network("::/0")
 ANYWHERE: tuple[Source, ...] = ("any",)
 """The sources of what is open to everybody, in both families."""
 
-PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp")
+WITH_PORTS: tuple[Protocol, ...] = ("tcp", "udp")
+"""The protocols that have ports; an opening of another one has port 0."""
+
 _SPLINTERS = 4
 """More pieces of networks than this are no longer easier to read than the networks."""
 
 
 class Opening(NamedTuple):
-    """Ports ``first`` to ``last`` (1 to 65535) of one protocol, open to some sources."""
+    """Ports ``first`` to ``last`` (1 to 65535; 0 where there are none) of one protocol, open to some sources.
+
+    Of what goes out, the sources are the destinations.
+    """
 
     first: int
     last: int
@@ -41,6 +47,14 @@ class Opening(NamedTuple):
     def ports(self) -> str:
         """The ports as a subscription file and nftables write them: ``443`` or ``5000-5010``."""
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+    @property
+    def what(self) -> str:
+        """Protocol and ports for people: ``tcp 443``, ``esp``, ``protocol 132``."""
+        if self.protocol in WITH_PORTS:
+            return f"{self.protocol} {self.ports}"
+        name = "icmp (ping)" if self.protocol == "icmp" else self.protocol
+        return f"protocol {name}" if name.isdecimal() else name
 
 
 def merged_networks(networks: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
@@ -69,9 +83,18 @@ def merged_openings(openings: Iterable[Opening]) -> tuple[Opening, ...]:
     """Return openings with disjoint ports that let in exactly the same, ordered by protocol and port."""
     given = [opening for opening in openings if opening.sources]
     merged: list[Opening] = []
-    for protocol in PROTOCOLS:
+    for protocol in _protocols(given):
         merged += _merged_of_protocol(protocol, [o for o in given if o.protocol == protocol])
     return tuple(merged)
+
+
+def _protocols(*sides: Iterable[Opening]) -> list[Protocol]:
+    """The protocols of openings: those with ports first, then by name, numbers last."""
+    found = {opening.protocol for side in sides for opening in side}
+    return sorted(
+        found,
+        key=lambda one: (one not in WITH_PORTS, one.isdecimal(), int(one) if one.isdecimal() else 0, one),
+    )
 
 
 def _merged_of_protocol(protocol: Protocol, openings: list[Opening]) -> list[Opening]:
@@ -176,7 +199,7 @@ def compare_openings(
     """Return what is no longer open and what is from now on, port by port, by the rule of the sources."""
     gone: list[Opening] = []
     new: list[Opening] = []
-    for protocol in PROTOCOLS:
+    for protocol in _protocols(before, after):
         old = [opening for opening in before if opening.protocol == protocol]
         wanted = [opening for opening in after if opening.protocol == protocol]
         for first, last, (there, coming) in _stretches(old, wanted):

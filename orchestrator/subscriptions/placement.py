@@ -35,6 +35,7 @@ def check_placement(subscription: Subscription, provider: Provider) -> Iterator[
             yield from _image(path, machine, site)
             yield from _network_and_address(path, machine, site)
             yield from _backup_storage(path, machine, subscription.contract.site, site)
+            yield from _second_copy(path, machine, subscription.contract.site, site)
             yield from _backup_at_second_site(path, machine, subscription.contract.site, site)
 
 
@@ -118,6 +119,22 @@ def _backup_storage(path: YamlPath, machine: Machine, name: str, site: Site) -> 
             f"site {name} has no storage for backups at another site",
             "add one to the site's backup_storages: backups are stored in another data centre",
             "3.5",
+            relies_on=(_SITE,),
+        )
+
+
+def _second_copy(path: YamlPath, machine: Machine, name: str, site: Site) -> Iterator[Finding]:
+    """3.2: redundancy of the backup at one site: two storages there."""
+    if machine.backup is None or machine.backup.copies == 1:
+        return
+    elsewhere = [storage.site for storage in site.backup_storages if storage.site != name]
+    if elsewhere and not any(elsewhere.count(other) > 1 for other in elsewhere):
+        yield Finding(
+            (*path, "backup", "copies"),
+            f"site {name} has no two backup storages at one other site",
+            "add a second storage to the site's backup_storages, at the site of the first: two copies are redundancy "
+            "of the backup at one site",
+            "3.2",
             relies_on=(_SITE,),
         )
 

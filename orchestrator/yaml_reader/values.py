@@ -219,6 +219,33 @@ def _parse_port_range(value: object) -> tuple[int, int]:
     raise ValueError("a range of ports is FIRST-LAST within 1-65535, such as 5000-5010")
 
 
+PROTOCOL_NUMBERS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "ah": 51}
+"""The protocols that have a name in files, with IANA's numbers. ``icmp`` is that of IPv6 (58) as well."""
+
+_NAMES = {number: name for name, number in PROTOCOL_NUMBERS.items()} | {58: "icmp"}
+_IPV6_HEADERS = {0, 43, 44, 59, 60, 135}
+_PROTOCOLS = "tcp, udp, icmp, esp, ah, gre, or another protocol's number, such as 132"
+
+
+def parse_protocol(value: object) -> str:
+    """Return the name of a protocol over IP or, where files have none for it, its number as a text.
+
+    Raises:
+        ValueError: it is neither, or a number that has a name, or one that no packet of a protocol carries.
+    """
+    if isinstance(value, str) and value in PROTOCOL_NUMBERS:
+        return value
+    digits = value if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,2}", value) else None
+    number = value if isinstance(value, int) and not isinstance(value, bool) else int(digits or -1)
+    if number in _NAMES:
+        raise ValueError(f"write {_NAMES[number]}: {number} is its number")
+    if number in _IPV6_HEADERS:
+        raise ValueError(f"{_PROTOCOLS}; {number} is a header of IPv6")
+    if not 1 <= number <= 254:
+        raise ValueError(_PROTOCOLS)
+    return str(number)
+
+
 def parse_ipv4_address(value: object) -> ipaddress.IPv4Address:
     """Return the address that a text names.
 
@@ -359,6 +386,15 @@ PortRange = Annotated[
     BeforeValidator(_parse_port_range, json_schema_input_type=_pattern(r"^[0-9]{1,5}-[0-9]{1,5}$")),
     PlainSerializer(lambda ports: f"{ports[0]}-{ports[1]}", return_type=str),
     Field(examples=["5000-5010"]),
+]
+Protocol = Annotated[
+    str,
+    BeforeValidator(
+        parse_protocol,
+        json_schema_input_type=Literal["tcp", "udp", "icmp", "esp", "ah", "gre"]
+        | Annotated[int, Field(ge=1, le=254)],
+    ),
+    Field(examples=["tcp"], description=_PROTOCOLS),
 ]
 Address = Annotated[
     ipaddress.IPv4Address | Literal["auto"],

@@ -55,6 +55,11 @@ def test_3_8_3_a_request_is_registered_when_it_came_and_closed_with_its_result(r
         "the 72 working hours" in text and "over at 2026-11-12 10:00 CET" in text and "1 request open" in text
     )
 
+    (registered.folder / "id").touch()
+    shown = registered.run("updates", "dupont").out
+    assert "waiting: dupont/web-1   " in shown and "(the client's request)" in shown
+    assert "72 are over at 2026-11-12 10:00 CET" in shown and "none installed, 1 waiting, on average" in shown
+
     number = str(row["number"])
     closed = registered.run("request", "close", number, "--result", "done by hand")
     assert closed.code == 0, closed
@@ -96,8 +101,10 @@ REFUSED = [
     (("add", "dupont", "--kind", "change", "--words", "x" * 2000), "text: "),
     (("add", "dupont", "--kind", "change", "--words", "\x1b[31m"), "text: "),
     (("add", "dupont", "--kind", "change", "--words", "x", "--came", "2999-01-01T00:00"), "is in the future"),
-    (("add", "dupont", "--kind", "change", "--words", "x", "--came", "1026-01-01"), "a time is between the years"),
-    (("add", "dupont", "--kind", "change", "--words", "x", "--came", "soon"), "--came soon is not a valid time"),
+    (("add", "dupont", "--kind", "change", "--words", "x", "--came", "0001-01-01T00:00+14:00"),
+     "is between the years"),
+    (("add", "dupont", "--kind", "change", "--words", "x", "--came", "soon"),
+     "soon is not a valid time: not a time"),
     (("add", "dupont", "--kind", "credit", "--words", "x"), "name it, --month 2026-11"),
     (("add", "dupont", "--kind", "change", "--words", "x", "--month", "2026-10"), "--month belongs to a credit"),
     (("add", "dupont", "--kind", "credit", "--words", "x", "--month", "2026-13"), "month: "),
@@ -105,7 +112,9 @@ REFUSED = [
     (("close", "999", "--result", "x"), "there is no request with the number 999"),
     (("close", "1", "--result", " "), "is closed with its result"),
     (("close", "1", "--result", "x", "--at", "2026-11-01T09:00"), "so it was not closed at"),
-    (("close", "1", "--result", "x", "--at", "2999-01-01"), "is in the future"),
+    (("close", "1", "--result", "x", "--at", "2999-01-01T00:00"), "is in the future"),
+    (("close", "1", "--result", "x", "--at", "0001-01-01T00:00+14:00"), "is between the years"),
+    (("add", "dupont", "--kind", "change", "--words", "x", "--came", "2026-10-25T02:30"), "comes twice"),
     (("close", "1", "--result", "x", "--answer", "yes"), "--answer is for new hardware"),
 
 ]  # fmt: skip

@@ -143,6 +143,15 @@ def test_a_new_machine_waits_for_its_order_and_the_history_knows_which(desk: Des
     assert (ours["charge"], ours["order"], ours["quote"]) == ("ordered", "BC-2026-7", None)
 
 
+def test_a_saved_plan_keeps_the_references_that_it_was_reviewed_with(desk: Desk) -> None:
+    desk.write(_without_quotes(machine("web-1")))
+    _save(desk, "--order", "BC-7")
+    answer = desk.apply("--plan", "saved.json")
+    assert answer.code == 0 and set(desk.machines()) == {"web-1"}, answer
+    (entry,) = _entries(desk, "change")
+    assert (entry["order"], entry["charge"]) == ("BC-7", "ordered")
+
+
 def test_an_order_of_one_client_is_not_taken_for_anothers(desk: Desk) -> None:
     ours = _without_quotes(machine("web-1"))
     other = {**_without_quotes(machine("shop-1")), "client": "martin"}

@@ -21,16 +21,16 @@ import pytest
 import yaml
 
 from orchestrator.applying.freezing import FreezeWatch
-from orchestrator.applying.lock import (
+from orchestrator.applying.lock import RunLocks
+from orchestrator.applying.lock_note import LockNote, Process, read_note
+from orchestrator.applying.site_lock import (
     RENEW_SECONDS,
     STALE_SECONDS,
     TRUST_SECONDS,
     Held,
     LocksLost,
-    RunLocks,
     Timing,
 )
-from orchestrator.applying.lock_note import LockNote, Process, read_note
 from orchestrator.operations.run import open_run
 from orchestrator.proxmox import Cluster, ping_agent
 from orchestrator.sites import load_provider

@@ -22,6 +22,8 @@ from orchestrator.guests.playbooks import TaskResult
 from orchestrator.guests.rules import policy_from_data, policy_to_data
 from orchestrator.guests.trust import NoHostKey, learn_host_keys
 from orchestrator.proxmox import Cluster
+from orchestrator.subscriptions.openings import WITH_PORTS
+from orchestrator.yaml_reader.values import parse_protocol
 from tests.api.fakepve_handle import FakePve
 from tests.unit.firewall_policies import policies
 from tests.unit.subscription_texts import KEY
@@ -190,7 +192,10 @@ _json: st.SearchStrategy[Any] = st.recursive(
 
 
 def _mutations(data: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    lines = "tcp 22 any;tcp ²² any;udp 9-1 any;tcp 0 any;tcp 70000 any;x 1 any;tcp 1 any,;tcp 1;192.0.2.1;any"
+    lines = "esp - any;esp 1 any;tcp - any;1 - any;43 - any;0132 - any;icmp - any;132 - any;"
+    lines += (
+        "tcp 22 any;tcp ²² any;udp 9-1 any;tcp 0 any;tcp 70000 any;x 1 any;tcp 1 any,;tcp 1;192.0.2.1;any"
+    )
     values = st.one_of(
         _json, st.lists(st.one_of(st.sampled_from(lines.split(";")), st.text(max_size=9), st.integers(0, 9)))
     )
@@ -206,7 +211,10 @@ def test_a_recorded_policy_is_one_or_a_value_error(data: dict[str, Any]) -> None
     except ValueError as error:
         assert len(str(error)) < 400
     else:
-        assert all(1 <= opening.first <= opening.last <= 65535 for opening in policy.open)
+        for opening in (*policy.open, *(policy.outgoing or ())):
+            lowest, highest = (1, 65535) if opening.protocol in WITH_PORTS else (0, 0)
+            assert lowest <= opening.first <= opening.last <= highest
+            assert parse_protocol(opening.protocol) == opening.protocol
         assert policy_from_data(policy_to_data(policy)) == policy
 
 

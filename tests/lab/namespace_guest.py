@@ -223,18 +223,29 @@ class NamespaceGuest:
 
     def probe(self, *questions: tuple[str, str, int]) -> list[str]:
         """Send packets from outside: (tcp, udp or ping; source; port) each; see probe.py for the answers."""
-        asked = [
+        asked: list[list[str | int]] = [
             [kind, source, GUEST_SIX if ":" in source else GUEST, port] for kind, source, port in questions
         ]
-        done = subprocess.run(
-            [*_inside(self.outside), sys.executable, str(_HERE / "probe.py")],
-            input=json.dumps(asked),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        answers: list[str] = json.loads(done.stdout)
-        return answers
+        return _probe(self.outside, asked)
+
+    def probe_outside(self, *questions: tuple[str, str, int]) -> list[str]:
+        """Send packets from inside: (tcp, udp or ping; destination; port) each; see probe.py for the answers."""
+        asked: list[list[str | int]] = [
+            [kind, GUEST_SIX if ":" in party else GUEST, party, port] for kind, party, port in questions
+        ]
+        return _probe(self.network, asked)
+
+    @contextmanager
+    def services_outside(self, *ports: int) -> Iterator[None]:
+        """Whoever is outside answers on these ports, TCP and UDP."""
+        command = [*_inside(self.outside), sys.executable, str(_HERE / "services.py"), *map(str, ports)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as services:
+            try:
+                assert services.stdout is not None
+                assert services.stdout.readline() == "services ready\n"
+                yield
+            finally:
+                services.kill()
 
     def connection(self, source: str, port: int) -> subprocess.Popen[bytes]:
         """A connection from outside that stays open: what is written to it comes back."""
@@ -272,6 +283,18 @@ class NamespaceGuest:
     def rules(self) -> str:
         """What our table in the guest holds; empty if there is none."""
         return self.inside("nft", "-s", "list", "table", "inet", "orchestrator", check=False).stdout
+
+
+def _probe(namespace: str, asked: list[list[str | int]]) -> list[str]:
+    done = subprocess.run(
+        [*_inside(namespace), sys.executable, str(_HERE / "probe.py")],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answers: list[str] = json.loads(done.stdout)
+    return answers
 
 
 def _no_penalties() -> str:
@@ -384,78 +407,6 @@ def namespace_guest(
         yield guest
     finally:
         guest.stop()
-
-
-_FAST_CLOCK = """
-import os, sys, time
-
-factor, begun = float(sys.argv[1]), time.monotonic()
-uptime = os.open("/run/uptime", os.O_RDWR | os.O_CREAT, 0o644)
-
-def tell():
-    os.pwrite(uptime, f"{begun + (time.monotonic() - begun) * factor:.2f} 0.00\\n".encode(), 0)
-
-tell()
-print(os.getpid(), flush=True)
-while True:
-    tell()
-    time.sleep(0.02)
-"""
-
-
-_FAST_DATE = """
-read -r now _ </proc/uptime
-case $* in
-+%s)
-    [ -s /run/date-set ] || echo 1 "$now" >/run/date-set
-    read -r set then </run/date-set
-    was=$now # the next tick: between setting the clock and asking for it at least one has passed
-    while [ "$now" = "$was" ]; do read -r now _ </proc/uptime; done
-    awk -v set="$set" -v now="$now" -v then="$then" 'BEGIN { printf "%d", set + now - then }'
-    ;;
-*-s*) echo "${*##*@} $now" >/run/date-set ;;
-esac
-"""
-
-
-@contextmanager
-def fast_clock(guest: NamespaceGuest, factor: int) -> Iterator[None]:
-    """Let the guest's clock run too fast, as one of a kernel that measured it wrongly.
-
-    Namespaces share the computer's clock. So what is replaced is that by which the programs in the guest know the time:
-    `sleep`, which is over too early, /proc/uptime, and `date`, whose clock begins at 1 and can be set.
-    """
-    programs = {
-        "sleep": f'exec /bin/sleep "$(awk "BEGIN {{ print $1 / {factor} }}")"',
-        "date": _FAST_DATE,
-    }
-    for name, commands in programs.items():
-        program = guest.folder / "sbin" / name
-        program.write_text(f"#!/bin/sh\n{commands}\n")
-        program.chmod(0o755)
-    command = guest.command_inside(sys.executable, "-c", _FAST_CLOCK, str(factor))
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as clock:
-        try:
-            assert clock.stdout is not None
-            number = clock.stdout.readline().strip()
-            guest.inside("mount", "--bind", "/run/uptime", "/proc/uptime")
-            yield
-        finally:
-            guest.inside("umount", "/proc/uptime", check=False)
-            guest.inside("kill", "-9", number)
-            for name in programs:
-                (guest.folder / "sbin" / name).unlink()
-
-
-@contextmanager
-def slow_login(guest: NamespaceGuest, user: str, pending: str) -> Iterator[None]:
-    """Let the guest need so long for a login that what waits for its confirmation (a file) is decided before."""
-    sshd_runs = guest.folder / "homes" / user / ".ssh/rc"
-    sshd_runs.write_text(f"while sudo test -e {pending}; do /bin/sleep 0.1; done\n")
-    try:
-        yield
-    finally:
-        sshd_runs.unlink()
 
 
 def add_user(folder: Path, name: str, number: int) -> None:

@@ -1,9 +1,10 @@
 """Sends packets from inside a network namespace and prints what came of each, as JSON.
 
 Standard input is a JSON list of [KIND, SOURCE, DESTINATION, PORT]; KIND is tcp, udp or ping. The answers are
-"open" (somebody answered), "closed" (refused by name) and "dropped" (silence).
+"open" (somebody answered), "closed" (refused by name), "dropped" (silence) and "kept" (our own firewall refused it).
 """
 
+import errno
 import json
 import socket
 import struct
@@ -20,6 +21,10 @@ def probe(kind: str, source: str, destination: str, port: int) -> str:
         return "closed"
     except TimeoutError:
         return "dropped"
+    except OSError as error:
+        if error.errno in (errno.EPERM, errno.EACCES, errno.EHOSTUNREACH):
+            return "kept"
+        raise
 
 
 def _tcp(source: str, destination: str, port: int) -> str:

@@ -12,6 +12,7 @@ def main() -> None:
         waiting.register(listener, selectors.EVENT_READ, "listener")
         datagrams = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
         datagrams.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        datagrams.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         datagrams.bind(("::", port))
         waiting.register(datagrams, selectors.EVENT_READ, "datagrams")
     sys.stdout.write("services ready\n")
@@ -23,8 +24,9 @@ def main() -> None:
             if key.data == "listener":
                 waiting.register(sock.accept()[0], selectors.EVENT_READ, "connection")
             elif key.data == "datagrams":
-                data, sender = sock.recvfrom(65536)
-                sock.sendto(data, sender)
+                # Answered from the address that was asked, of several.
+                data, asked, _, sender = sock.recvmsg(65536, 64)
+                sock.sendmsg([data], asked, 0, sender)
             elif data := sock.recv(65536):
                 sock.sendall(data)
             else:

@@ -106,6 +106,16 @@ def test_the_machine_gets_the_restored_disks_and_the_copy_keeps_the_replaced_one
     assert set(_SLOTS) <= api.get(f"{COPY}/config").keys()
 
 
+def test_a_disk_that_is_left_out_of_backups_keeps_what_it_holds(
+    lab: Lab, api: Client, pair: tuple[Vm, Copy]
+) -> None:
+    """Also where the archive is of a day when it was backed up: no older content takes its place."""
+    vm, copy = pair
+    api.put(f"{VM}/config", scsi2=f"{api.get(f'{VM}/config')['scsi2']},backup=0")
+    Exchange(vm=vm, copy=copy).swap()
+    assert _contents(lab, api) == [_NEW, _OLD]
+
+
 @pytest.mark.parametrize("moves", [1, 2, 3])
 def test_an_exchange_that_was_interrupted_is_found_and_finished(
     lab: Lab, api: Client, pair: tuple[Vm, Copy], moves: int

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from orchestrator.guests import FirewallPolicy, PartOutcome, SshSettings, digest, render
+from orchestrator.subscriptions.openings import Opening
 from tests.lab.namespace_guest import (
     CLIENT,
+    GUEST,
     GUEST_SIX,
     MANAGEMENT,
     SIX,
@@ -132,6 +138,105 @@ def test_it_works_over_ipv6_too(guest: NamespaceGuest) -> None:
     outcome = apply_firewalls([target], guest.ssh(SIX[MANAGEMENT]))["dupont", "web-1"]
     assert (outcome.status, outcome.message) == ("changed", "")
     assert guest.probe(("tcp", SIX[STRANGER], 9999)) == ["open"]
+
+
+def networks(*parties: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_network(address) for party in parties for address in (party, SIX[party]))
+
+
+def test_3_6_only_listed_sources_may_ping_once_any_are_listed(guest: NamespaceGuest) -> None:
+    load(guest, replace(policy(), ping=networks(CLIENT)))
+    questions = {("ping", party, 0): "open" for party in (CLIENT, SIX[CLIENT])}
+    questions |= {("ping", party, 0): "dropped" for party in (STRANGER, SIX[STRANGER])}
+    assert dict(zip(questions, guest.probe(*questions), strict=True)) == questions
+
+
+def test_3_6_everything_goes_out_unless_the_file_lists_what_may(guest: NamespaceGuest) -> None:
+    ports = (53, 80, 123, 443, 9999)
+    with guest.services_outside(*ports):
+        load(guest, policy())
+        everything = [
+            (kind, party, port)
+            for kind in ("tcp", "udp")
+            for party in (STRANGER, SIX[STRANGER])
+            for port in ports
+        ]
+        assert set(guest.probe_outside(*everything, ("ping", STRANGER, 0))) == {"open"}
+
+        wanted = replace(
+            policy(opening(9999)),
+            outgoing=(opening(443), opening(80, CLIENT)),
+            nameservers=networks(STRANGER),
+        )
+        assert load(guest, wanted).status == "changed"
+        expected = {
+            ("tcp", STRANGER, 443): "open",
+            ("udp", STRANGER, 443): "kept",
+            ("tcp", CLIENT, 80): "open",
+            ("tcp", STRANGER, 80): "kept",
+            ("tcp", STRANGER, 9999): "kept",
+            ("udp", STRANGER, 53): "open",
+            ("tcp", STRANGER, 53): "open",
+            ("udp", CLIENT, 53): "kept",
+            ("udp", CLIENT, 123): "open",
+            ("tcp", MANAGEMENT, 9999): "open",
+            ("ping", CLIENT, 0): "kept",  # not the one that was pinged: that flow may still be known
+        }
+        six = {(kind, SIX[party], port): answer for (kind, party, port), answer in expected.items()}
+        six["tcp", SIX[CLIENT], 80] = "kept"  # its IPv4 address alone is listed
+        both = expected | six
+        assert dict(zip(both, guest.probe_outside(*both), strict=True)) == both
+    assert guest.probe(("tcp", STRANGER, 9999), ("ping", STRANGER, 0)) == ["open", "open"], "replies go out"
+    assert "packets 0 " not in guest.inside(
+        "nft", "list", "counter", "inet", "orchestrator", "refused_out"
+    ).stdout.replace("\n", " "), "what was refused is counted"
+    assert load(guest, wanted).status == "unchanged"
+    guest.inside("nft", "insert rule inet orchestrator output tcp dport 9999 accept")
+    assert load(guest, wanted).status == "changed", "drift is seen and mended"
+
+
+RAW = """
+import socket, sys, select
+own, peer, send = sys.argv[1], sys.argv[2], sys.argv[3] == "send"
+end, protocols = 254, [47, 50, 51, 103, 253]
+if send:
+    for number in [*protocols, end]:
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, number) as sock:
+            sock.bind((own, 0))
+            sock.sendto(b"x" * 32, (peer, 0))
+else:
+    socks = {socket.socket(socket.AF_INET, socket.SOCK_RAW, n): n for n in [*protocols, end]}
+    print("ready", flush=True)
+    seen = []
+    while end not in seen:
+        for sock in select.select(list(socks), [], [])[0]:
+            sock.recv(1024)
+            seen.append(socks[sock])
+    print(*sorted(seen), flush=True)
+"""
+
+
+def test_3_6_other_protocols_come_in_from_their_sources_alone(guest: NamespaceGuest) -> None:
+    """The last packet of each party is of a protocol open to all: when it is there, the others had their time."""
+    wanted = policy(
+        Opening(0, 0, "254", ("any",)),
+        Opening(0, 0, "esp", networks(CLIENT)),
+        Opening(0, 0, "ah", networks(CLIENT)),
+        Opening(0, 0, "gre", ("any",)),
+        Opening(0, 0, "103", networks(STRANGER)),
+    )
+    load(guest, wanted)
+    for party, arrived in ((CLIENT, "47 50 51 254"), (STRANGER, "47 103 254")):
+        command = guest.command_inside(sys.executable, "-c", RAW, GUEST, party, "receive")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as receiver:
+            try:
+                assert receiver.stdout is not None
+                assert receiver.stdout.readline() == "ready\n"
+                sender = [*guest.command_outside(), sys.executable, "-c", RAW, party, GUEST, "send"]
+                subprocess.run(sender, check=True)
+                assert receiver.stdout.readline() == f"{arrived}\n"
+            finally:
+                receiver.kill()
 
 
 @settings(

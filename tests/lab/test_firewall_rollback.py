@@ -37,13 +37,12 @@ from tests.lab.namespace_guest import (
     NamespaceGuest,
     apply_firewalls,
     eventually,
-    fast_clock,
     namespace_guest,
     opening,
     policy,
-    slow_login,
     unique_name,
 )
+from tests.lab.odd_guests import fast_clock, slow_login
 
 PROGRAM = "/usr/local/sbin/orchestrator-firewall"
 PENDING = "/run/orchestrator-firewall/pending"

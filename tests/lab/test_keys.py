@@ -25,13 +25,12 @@ from tests.lab.namespace_guest import (
     GUEST,
     NamespaceGuest,
     eventually,
-    fast_clock,
     make_key,
     namespace_guest,
     policy,
-    slow_login,
     unique_name,
 )
+from tests.lab.odd_guests import fast_clock, slow_login
 
 PROGRAM = "/usr/local/sbin/orchestrator-keys"
 SOURCE = playbook_folder() / "roles/ssh_keys/files/orchestrator-keys"

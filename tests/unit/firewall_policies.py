@@ -31,17 +31,24 @@ _sources = st.lists(st.one_of(networks, _anybody), min_size=1, max_size=4)
 
 
 def _opening(ports: tuple[int, int], protocol: str, sources: list[Source]) -> Opening:
-    return Opening(min(ports), max(ports), "tcp" if protocol == "tcp" else "udp", tuple(sources))
+    return Opening(min(ports), max(ports), protocol, tuple(sources))
 
 
 _ports = st.one_of(
     st.tuples(st.integers(1, 40), st.integers(1, 40)), st.tuples(st.integers(1, 65535), st.just(65535))
 )
 openings = st.builds(_opening, _ports, st.sampled_from(("tcp", "udp")), _sources)
+_others = st.builds(
+    Opening, st.just(0), st.just(0), st.sampled_from(("esp", "ah", "gre", "132")), _sources.map(tuple)
+)
+_pings = st.builds(Opening, st.just(0), st.just(0), st.just("icmp"), _sources.map(tuple))
 policies = st.builds(
     FirewallPolicy,
-    st.lists(openings, max_size=5).map(tuple),
+    st.lists(openings | _others, max_size=5).map(tuple),
     st.lists(networks, max_size=3).map(tuple),
     st.lists(networks, max_size=3).map(tuple),
     st.lists(networks, max_size=3).map(tuple),
+    ping=_sources.map(tuple),
+    outgoing=st.none() | st.lists(openings | _others | _pings, max_size=4).map(tuple),
+    nameservers=st.lists(networks, min_size=1, max_size=2).map(tuple),
 )

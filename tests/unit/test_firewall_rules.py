@@ -81,7 +81,13 @@ def test_order_and_repetition_in_a_file_mean_nothing(policy: FirewallPolicy, cha
     shuffled = list(policy.open) * 2
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
     again = FirewallPolicy(
-        tuple(shuffled), policy.allowed_from[::-1], policy.management * 2, policy.monitoring[::-1] * 2
+        tuple(shuffled),
+        policy.allowed_from[::-1],
+        policy.management * 2,
+        policy.monitoring[::-1] * 2,
+        ping=policy.ping[::-1] * 2,
+        outgoing=policy.outgoing[::-1] * 2 if policy.outgoing is not None else None,
+        nameservers=policy.nameservers[::-1] * 2,
     )
     assert again == policy
     assert render(again) == render(policy)
@@ -114,7 +120,7 @@ def test_rules_admit_ssh_from_exactly_whom_the_policy_admits(
 ) -> None:
     assert admits_ssh_from(policy, address) == any(
         _accepts(line, address)
-        for line in render(policy).splitlines()
+        for line in render(policy).partition("chain output")[0].splitlines()
         if "tcp dport" in line and "accept" in line
     )
 
@@ -128,6 +134,46 @@ def _accepts(rule: str, address: IPAddress) -> bool:
         return hit
     listed = words[words.index("saddr") + 1 : words.index("tcp")]
     return hit and any(address in ip_network(text) for text in listed)
+
+
+def _of_file(**firewall: object) -> FirewallPolicy:
+    machine = Machine.model_validate(
+        {
+            "name": "web-1",
+            "image": "debian-12",
+            "vcpus": 1,
+            "memory": "1GiB",
+            "disks": [{"name": "system", "size": "4GiB"}],
+            "firewall": firewall,
+        }
+    )
+    return policy_of(machine, allowed_from=[], management=[PROVIDER], nameservers=[ip_address("10.0.0.53")])
+
+
+def test_a_file_that_lists_no_outgoing_traffic_gets_the_rules_that_it_had() -> None:
+    assert "chain output" not in render(_of_file())
+    assert policy_to_data(_of_file()).keys() == {"form", "open", "allowed_from", "management"}
+    asked = [{"protocol": "icmp", "from": "any"}]
+    assert _of_file(open=asked) == _of_file(), "who may ping is everybody, listed or not"
+
+
+def test_changes_of_what_goes_out_and_of_other_protocols_are_told_one_rule_a_line() -> None:
+    after = _of_file(
+        open=[{"protocol": "esp", "from": ["203.0.113.9"]}, {"protocol": 132, "from": "any"},
+              {"protocol": "icmp", "from": ["203.0.113.0/24"]}],
+        outgoing=[{"ports": "8000-8010", "protocol": "tcp", "to": "any"}, {"protocol": "icmp", "to": ["10.0.0.0/8"]}],
+    )  # fmt: skip
+    assert describe_changes(_of_file(), after) == [
+        "- ping from any",
+        "+ ping from 203.0.113.0/24",
+        "+ outgoing dns to 10.0.0.53",
+        "+ esp from 203.0.113.9",
+        "+ protocol 132 from any",
+        "+ outgoing limited to what is listed, and what the machine needs",
+        "+ outgoing tcp 8000-8010 to any",
+        "+ outgoing icmp (ping) to 10.0.0.0/8",
+    ]
+    assert describe_changes(None, _of_file(outgoing=[]))[-1].startswith("+ outgoing limited")
 
 
 # Rules

@@ -58,6 +58,8 @@ _applied: dict[str, st.SearchStrategy[Any]] = {
         max_size=2,
     ),
     "disks": st.dictionaries(_names, st.integers(1, 65536), max_size=3),
+    "left_out": st.lists(_names, max_size=3).map(tuple),
+    "backup_copies": st.sampled_from([1, 2]),
     "power": st.sampled_from([None, "running", "stopped"]),
 }
 _fields: dict[str, st.SearchStrategy[Any]] = {

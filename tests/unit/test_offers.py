@@ -206,6 +206,24 @@ def test_administration_from_every_address_in_halves_is_a_finding(tmp_path: Path
     assert "everybody (0.0.0.0/0)" in problem.message
 
 
+@pytest.mark.parametrize(
+    ("outgoing", "warned"),
+    [
+        ("[]", True),
+        ("[{ port: 25, protocol: tcp, to: any }]", True),
+        ("[{ port: 443, protocol: udp, to: any }]", True),
+        ("[{ ports: 70-90, protocol: tcp, to: [203.0.113.0/24] }]", False),
+        ("[{ port: 443, protocol: tcp, to: any }, { protocol: esp, to: any }]", False),
+    ],
+)
+def test_outgoing_traffic_without_the_web_would_keep_updates_away(
+    tmp_path: Path, outgoing: str, warned: bool
+) -> None:
+    text = file_of(machine().replace("          open:", f"          outgoing: {outgoing}\n          open:"))
+    problems = [(p.severity, p.article) for p in problems_of(tmp_path, text)]
+    assert problems == ([("warning", "3.8.3")] if warned else [])
+
+
 def test_3_8_2_a_fully_managed_server_that_opens_ssh_is_a_finding(tmp_path: Path) -> None:
     text = file_of(machine() + f"{_INDENT}{{ port: 22, protocol: tcp, from: [203.0.113.7] }}\n")
     found = problems_of(tmp_path, text.replace("level: supervision", "level: full"))
@@ -406,3 +424,13 @@ def test_the_examples_of_the_readme_have_no_problems() -> None:
     assert all(KEY not in item.document.text for item in loaded.subscriptions), (
         "each example has a key of its own"
     )
+
+
+def test_3_5_the_system_disk_is_never_left_out_of_the_backup(tmp_path: Path) -> None:
+    saved = file_of(machine("backup: { retention_days: 7 }"))
+    problem = only_problem(tmp_path, saved.replace("20GiB }", "20GiB, backup: «false» }"))
+    assert (problem.article, problem.severity) == ("3.5", "error") and "holds the system" in problem.message
+    data = "20GiB }, { name: data, size: 1GiB, backup: «false» }"
+    assert problems_of(tmp_path, marked(saved.replace("20GiB }", data))[0]) == []
+    unsaved = only_problem(tmp_path, file_of(machine()).replace("20GiB }", data))
+    assert unsaved.severity == "warning" and "has no effect" in unsaved.message

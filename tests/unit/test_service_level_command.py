@@ -14,10 +14,11 @@ import pytest
 import sqlalchemy as sa
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.history import open_history
+from orchestrator.history import History, open_history
 from orchestrator.history.declared import Credit, CreditRequest
-from orchestrator.history.records import Recorded, read
+from orchestrator.history.records import Recorded, add, read
 from orchestrator.history.requests import close
+from orchestrator.operations import credits
 from orchestrator.operations.credits import CreditTarget, issue_credits, request_credit
 from orchestrator.reports.pdf import pdf_of
 from tests.unit.level_world import World, make_world, moment
@@ -212,6 +213,47 @@ def test_what_opens_no_credit_is_refused(arguments: list[str], why: str, world: 
     assert refused.exit_code == 1 and why in refused.output, refused.output
     with open_history(world.history) as history:
         assert len(history.entries()) == 1
+
+
+def _credit(amount: str) -> Credit:
+    return Credit.model_validate(
+        {
+            "client": "dupont", "machines": ["web-1"], "month": "2026-04", "issued": "2026-05-04",
+            "fee": "400.00", "percent": 20, "amount": amount, "request": 2,
+        }
+    )  # fmt: skip
+
+
+def test_a_kill_after_a_credit_was_issued_leaves_nothing_that_the_next_run_cannot_finish(
+    world: World,
+) -> None:
+    world.down("2026-04-07 08:00", "2026-04-09 10:00")
+    assert world.run("credit", "request", "dupont/web-1", "--month", "2026-04").exit_code == 0
+    with open_history(world.history) as history:
+        add(history, _credit("80.00"), who="alice", why="x")  # and then the power went
+    again = world.run("credit", "issue", "dupont/web-1", "--month", "2026-04")
+    assert again.exit_code == 1 and "was issued already: record 3" in again.output
+    with open_history(world.history) as history:
+        (asked_for,) = read(history).of(CreditRequest)
+    assert asked_for.said.outcome == "done"
+
+
+def test_two_people_who_issue_a_credit_at_once_issue_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.down("2026-04-07 08:00", "2026-04-09 10:00")
+    assert world.run("credit", "request", "dupont/web-1", "--month", "2026-04").exit_code == 0
+
+    def after_the_other(history: History, said: Credit, **more: Any) -> Recorded[Any]:
+        add(history, _credit("80.00"), who="alice", why="x")
+        return add(history, said, **more)
+
+    monkeypatch.setattr(credits, "add", after_the_other)
+    refused = world.run("credit", "issue", "dupont/web-1", "--month", "2026-04")
+    assert refused.exit_code == 1 and "somebody else issued a credit" in refused.output
+    with open_history(world.history) as history:
+        (issued,) = read(history).of(Credit)
+    assert issued.who == "alice"
 
 
 def test_a_request_that_was_refused_or_taken_back_issues_nothing(world: World) -> None:
