@@ -19,7 +19,8 @@ from pathlib import Path
 
 from bench.worlds import run, settled
 from orchestrator.history.intervals import Cause, Span, moment
-from orchestrator.history.observations import Known, Observations, Outcome, SiteState
+from orchestrator.history.observations import Observations
+from orchestrator.history.observed_site import Known, Outcome, SiteState
 from tests.api.fakepve_handle import FakePve
 
 _ROUNDS = 3

@@ -129,7 +129,7 @@ async def export_metrics(call: Call) -> object:
     if call.flag("history"):
         back = int((time.time() - start) / ROUND_SECONDS) if call.text("start-time") else 180
     if back < 0:
-        raise Refused(f"out of range integral type conversion attempted: {back}")
+        raise Refused(f"error: invalid value: integer `{back}`, expected u32\n")
     return {
         "data": [
             {"type": "gauge", "id": f"qemu/{vmid}", "metric": "uptime", "timestamp": at, "value": uptime}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.alarms.events import closed
+from orchestrator.contract.calendar import paris_time
 from orchestrator.errors import RequestRefused
 from orchestrator.history.declared import Alarm, AlarmAction
 from orchestrator.history.records import Recorded, Records, add, correct, read
@@ -92,7 +93,7 @@ def acknowledge(history: History, number: int, *, by: str, who: str, at: dt.date
     known = find(history, number)
     alarm = known.alarm
     if alarm.end is not None:
-        raise RequestRefused(f"alarm {number} is over since {alarm.end:%Y-%m-%d %H:%M:%SZ}")
+        raise RequestRefused(f"alarm {number} is over since {paris_time(alarm.end, seconds=True)}")
     if alarm.acknowledged_by is not None and alarm.acknowledged_by != by:
         raise RequestRefused(f"alarm {number} was acknowledged by {alarm.acknowledged_by} already")
     if alarm.acknowledged_by == by:
@@ -110,7 +111,7 @@ def close(history: History, number: int, *, by: str, why: str, who: str, at: dt.
     """
     known = find(history, number)
     if known.alarm.end is not None:
-        raise RequestRefused(f"alarm {number} is over since {known.alarm.end:%Y-%m-%d %H:%M:%SZ}")
+        raise RequestRefused(f"alarm {number} is over since {paris_time(known.alarm.end, seconds=True)}")
     return correct(history, known.recorded.number, closed(known.alarm, at, by), who=who, why=why)
 
 

@@ -17,6 +17,7 @@ from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
 from orchestrator.cli.shared_options import Files
 from orchestrator.contract.calendar import paris_time
+from orchestrator.contract.moments import read_moment
 from orchestrator.counting import counted
 from orchestrator.errors import RequestRefused, local_reason
 from orchestrator.history.declared import Alarm
@@ -47,7 +48,7 @@ def receive(
     inventory: session.Inventory = None,
     history: session.HistoryPath = None,
 ) -> None:
-    """Record what Alertmanager's webhook says: one alarm per event.
+    """Record alarms from Alertmanager's webhook, one per event.
 
     Sent again, it changes nothing. Alarms of machines that no file has are named and not recorded: exit code 1.
     """
@@ -141,17 +142,26 @@ def add(
         str, typer.Option(help="The procedure that was followed.  [default: that of the alarm's rule]")
     ] = "",
     at: Annotated[
-        dt.datetime | None,
-        typer.Option(formats=["%Y-%m-%dT%H:%M:%S%z"], help="When, with its offset.  [default: now]"),
+        str | None,
+        typer.Option(metavar="TIME", help="When it was done, Paris: 2026-11-24T22:15.  [default: now]"),
     ] = None,
     history: session.HistoryPath = None,
 ) -> None:
     """Record what was done about an alarm."""
     request = ActionRequest(
-        alarm=number, by=by, what=what, result=_RESULTS[result], procedure=procedure, at=at
+        alarm=number, by=by, what=what, result=_RESULTS[result], procedure=procedure, at=_moment(at)
     )
     made = operation.record_action(request, history=history)
     session.console().print(f"recorded: {made.said.result}, by {made.said.by}")
+
+
+def _moment(at: str | None) -> dt.datetime | None:
+    if at is None:
+        return None
+    try:
+        return read_moment(at)
+    except ValueError as error:
+        session.fail(f"--at {at}: {error}")
 
 
 _RESULTS: dict[Result, Literal["done", "failed", "no-effect"]] = {

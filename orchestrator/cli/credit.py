@@ -22,9 +22,7 @@ if TYPE_CHECKING:  # `--help` needs nothing that the commands are made of
     from orchestrator.history.records import Recorded
     from orchestrator.operations.credits import CreditTarget
 
-app = typer.Typer(
-    no_args_is_help=True, help="Record requests for credits, issue and list credits (article 6)."
-)
+app = typer.Typer(no_args_is_help=True, help="Record requests for credits, issue and list credits.")
 
 Whose = Annotated[
     str,

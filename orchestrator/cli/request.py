@@ -12,7 +12,8 @@ import typer
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
 from orchestrator.cli.shared_options import Files
-from orchestrator.contract.calendar import PARIS, UPDATE_DELAY_HOURS, paris_time, working_hours_after
+from orchestrator.contract.calendar import UPDATE_DELAY_HOURS, paris_time, working_hours_after
+from orchestrator.contract.moments import read_moment
 from orchestrator.counting import counted
 from orchestrator.history.declared import CreditRequest, Request
 from orchestrator.history.records import Recorded
@@ -77,7 +78,7 @@ def add(
             target=target,
             kind=kind.value,
             words=words,
-            came=moment("--came", came),
+            came=_moment("--came", came),
             asked_by=by,
             reference=reference,
             month=month,
@@ -147,24 +148,21 @@ def close(
             result=result,
             outcome=outcome.value if outcome else None,
             answer=answer.value if answer else None,
-            at=moment("--at", at),
+            at=_moment("--at", at),
             history=history,
         )
     )
     session.console().print(f"closed: {_line(closed)}")
 
 
-def moment(option: str, text: str | None) -> dt.datetime | None:
-    """A time that somebody typed: in Paris, if it has no zone of its own."""
+def _moment(option: str, text: str | None) -> dt.datetime | None:
+    """A time that somebody typed: in Paris, if it has no offset of its own."""
     if text is None:
         return None
     try:
-        found = dt.datetime.fromisoformat(text)
-        found = found if found.tzinfo else found.replace(tzinfo=PARIS)
-        found.astimezone(dt.UTC)
-    except (ValueError, OverflowError):
-        session.fail(f"{option} {text} is not a valid time: write 2026-11-23T09:00 (Europe/Paris)")
-    return found
+        return read_moment(text)
+    except ValueError as error:
+        session.fail(f"{option} {text} is not a valid time: {error}")
 
 
 def _kind(said: Any) -> str:

@@ -161,7 +161,7 @@ def delays(
     """
     since = now - dt.timedelta(days=days)
     looks = _entries(history, SEEN, now, client, machine, since)
-    last = [entry for entry in history.latest(SEEN) if _concerns(entry, client, machine) and entry.at <= now]
+    last = [entry for entry in history.latest(SEEN, until=now) if _concerns(entry, client, machine)]
     seen = first_seen([*last, *looks])
     updates = _entries(history, INSTALLED, now, client, machine, since)[::-1]
     requests = [

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,10 +18,13 @@ import sqlalchemy as sa
 from orchestrator.history.database import Database
 from orchestrator.history.intervals import GAP_SECONDS, Cause, Seen, Span, moment, shown
 from orchestrator.history.observation_tables import GAPS, MACHINES, METADATA, SITES, SPANS
+from orchestrator.history.observed_site import Known, Outcome, SiteState
 from orchestrator.shown import shortened, storable
 
 if TYPE_CHECKING:
     from orchestrator.history.store import History
+
+__all__ = ["NOT_LOOKED", "Known", "Observations", "Outcome", "SiteSeen", "SiteState", "filled"]
 
 _MAKING = int.from_bytes(b"observed", "big")
 """The advisory lock of PostgreSQL under which tables are made and rounds are written."""
@@ -32,64 +35,6 @@ _LONGEST = 300
 
 NOT_LOOKED = "nobody looked"
 """Why nothing is known, where no observer was at work."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Known:
-    """A machine of ours as the cluster's list has it.
-
-    Attributes:
-        vmid, node: in Proxmox.
-        client, machine: whose, and its name in the file.
-    """
-
-    vmid: int
-    client: str
-    machine: str
-    node: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class SiteState:
-    """What is known of a site before a round.
-
-    Attributes:
-        until: up to when it was observed (seconds since the epoch); None: never.
-        listed: when the cluster's list was read last; None: never.
-        guests: how many guests its samples were of.
-        source: what the last round read.
-        machines: those that are there, by their numbers.
-        spans: the interval in which each of them is, by their numbers.
-    """
-
-    until: int | None = None
-    listed: int | None = None
-    guests: int = 0
-    source: str = ""
-    machines: Mapping[int, Known] = field(default_factory=dict)
-    spans: Mapping[int, Span] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What a round found.
-
-    Attributes:
-        until: when it was made.
-        machines: all that are there now, by their numbers.
-        spans: each one's intervals, from the one that was open on; machines without changes may be left out.
-        listed: when the cluster's list was read last.
-        guests, source: as in :class:`SiteState`.
-        gap: from when on nothing was observed until this round; None if there is no gap.
-    """
-
-    until: int
-    machines: Mapping[int, Known]
-    spans: Mapping[int, Sequence[Span]]
-    listed: int | None
-    guests: int
-    source: str
-    gap: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

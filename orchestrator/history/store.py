@@ -197,16 +197,17 @@ class History:
         """
         return {key: str(details) for key, details in self._latest(action, ENTRIES.c.details).items()}
 
-    def latest(self, action: str) -> list[Entry]:
+    def latest(self, action: str, *, until: dt.datetime | None = None) -> list[Entry]:
         """Each machine's last successful action of a kind: one query.
 
         Args:
             action: as it was recorded: ``updates due``.
+            until: the last that was recorded by then (aware); None: by now.
 
         Raises:
             HistoryUnavailable: it cannot be read.
         """
-        query = sa.select(ENTRIES).where(ENTRIES.c.sequence.in_(_latest_numbers(action)))
+        query = sa.select(ENTRIES).where(ENTRIES.c.sequence.in_(_latest_numbers(action, until)))
         with self._database.reading() as connection:
             return [Entry.from_row(row._asdict()) for row in connection.execute(query)]
 
@@ -234,12 +235,13 @@ class History:
             return verify(rows, (head.sequence, head.hash) if head else None, noted)
 
 
-def _latest_numbers(action: str) -> sa.Select[tuple[int]]:
-    return (
+def _latest_numbers(action: str, until: dt.datetime | None = None) -> sa.Select[tuple[int]]:
+    query = (
         sa.select(sa.func.max(ENTRIES.c.sequence))
         .where(ENTRIES.c.action == action, ENTRIES.c.result == "ok", ENTRIES.c.machine.is_not(None))
         .group_by(ENTRIES.c.client, ENTRIES.c.machine)
     )
+    return query if until is None else query.where(ENTRIES.c.at <= stamp(until))
 
 
 def _is_one_of(column: sa.Column[str], wanted: str | Collection[str]) -> sa.ColumnElement[bool]:

@@ -13,6 +13,7 @@ from orchestrator.alarms.events import Close, Outcome, Raise, Unchanged, Watched
 from orchestrator.alarms.procedures import Rule, rules_of
 from orchestrator.alarms.recorded import Known, alarms_of, known_alarms
 from orchestrator.alarms.webhook import Alert, parse
+from orchestrator.contract.calendar import paris_time
 from orchestrator.errors import RequestRefused
 from orchestrator.history.declared import Alarm, AlarmAction, Maintenance
 from orchestrator.history.records import Recorded, RecordRefused, add, correct, read
@@ -120,7 +121,7 @@ def _record(history: History, outcome: Outcome, now: dt.datetime) -> Recorded[Al
     if isinstance(outcome, Unchanged):
         return None
     if isinstance(outcome, Close):
-        number, why = outcome.old.number, f"recovery reported {now:%Y-%m-%d %H:%M:%SZ}"
+        number, why = outcome.old.number, f"recovery reported {paris_time(now, seconds=True)}"
         return correct(history, number, outcome.alarm, who=_BY_ITSELF, why=why)
     try:
         return add(history, outcome.alarm, who=_BY_ITSELF, why=_BY_ITSELF)

@@ -32,6 +32,7 @@ RequestKind = Literal["update", "change", "credit", "hardware"]
 KINDS: tuple[RequestKind, ...] = get_args(RequestKind)
 
 _NAMED = 20
+_FIRST_YEAR, _LAST_YEAR = 2000, 2999
 _WHY = "a client's request (art. 3.8.3)"
 
 
@@ -105,6 +106,8 @@ def add(request: NewRequest, events: Events = SILENT) -> Registered:
 
 
 def _past(moment: dt.datetime, now: dt.datetime, option: str, meaning: str) -> dt.datetime:
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise RequestRefused(f"{option}: a time is between the years {_FIRST_YEAR} and {_LAST_YEAR}")
     if moment > now:
         raise RequestRefused(f"{option} {paris_time(moment)} is in the future: {meaning}")
     return moment
@@ -179,7 +182,8 @@ def _in_a_line(words: str) -> str:
 
 
 def _check_month(month: str, came: dt.datetime) -> None:
-    if month > f"{day_in_paris(came):%Y-%m}":
+    day, (year, number) = day_in_paris(came), map(int, month.split("-"))
+    if (year, number) > (day.year, day.month):
         raise RequestRefused(
             f"--month {month} begins after the request came: a credit is for a month that was"
         )

@@ -33,7 +33,8 @@ from orchestrator.sites.secrets import SecretUnavailable, resolve
 
 if TYPE_CHECKING:
     from orchestrator.history import Entry
-    from orchestrator.history.observations import Known, Observations, Outcome, SiteSeen, SiteState
+    from orchestrator.history.observations import Observations, SiteSeen
+    from orchestrator.history.observed_site import Known, Outcome, SiteState
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.sites.model import Provider, Site

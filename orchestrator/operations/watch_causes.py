@@ -24,7 +24,7 @@ from orchestrator.proxmox.tasks import Upid, parse_upid
 
 if TYPE_CHECKING:
     from orchestrator.history import Entry
-    from orchestrator.history.observations import Known
+    from orchestrator.history.observed_site import Known
     from orchestrator.proxmox import Cluster
 
 _OWN_ACTIONS = frozenset(

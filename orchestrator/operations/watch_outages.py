@@ -17,7 +17,8 @@ from orchestrator.history.supervised_outages import outage_begins, outage_ends
 
 if TYPE_CHECKING:
     from orchestrator.history import History
-    from orchestrator.history.observations import Known, Observations
+    from orchestrator.history.observations import Observations
+    from orchestrator.history.observed_site import Known
     from orchestrator.operations.watch_round import Wanted
 
 _THE_PROVIDERS = frozenset({Cause.NODE, Cause.STORAGE, Cause.NETWORK, Cause.PROCESS})

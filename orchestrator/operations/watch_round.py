@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from orchestrator.contract.life import Standing
 from orchestrator.errors import OrchestratorError
 from orchestrator.history.intervals import GAP_SECONDS, Cause, Look, Span, follow, without_hole
-from orchestrator.history.observations import Known, Outcome, SiteState
+from orchestrator.history.observed_site import Known, Outcome, SiteState
 from orchestrator.proxmox import NotImplementedByServer, PermissionDenied, ServerError
 from orchestrator.proxmox.cluster_state import ClusterState, read_listing
 from orchestrator.proxmox.metrics import EVERY_SECONDS, Samples, read_samples

@@ -15,7 +15,7 @@ from ipaddress import IPv4Address
 from orchestrator.planning.machine import cloud_init_waits
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.observed import ObservedSite, addresses_unknown
-from orchestrator.sites.free_addresses import free_addresses
+from orchestrator.sites.unused_addresses import free_addresses
 
 
 def choose_addresses(

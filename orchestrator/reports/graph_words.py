@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator.contract.calendar import PARIS
+from orchestrator.contract.calendar import day_in_paris, paris_time
 from orchestrator.proxmox.measurements import Timeframe
 from orchestrator.reports.language import Speech
 from orchestrator.reports.series import GraphName, LineName, MachineGraphs, Statistics, Unit
@@ -137,10 +137,9 @@ def statistics_words(found: Statistics | None, unit: Unit, language: Language) -
 
 def tick_words(moment: dt.datetime, timeframe: Timeframe, language: Language) -> str:
     """What stands below a mark of the axis, in Paris: ``06:00``, ``23 nov.``, ``nov.``."""
-    local = moment.astimezone(PARIS)
     if timeframe in ("hour", "day"):
-        return f"{local:%H:%M}"
-    parts = Speech(language).short_day(local.date()).split(_NO_BREAK)
+        return paris_time(moment).split()[1]
+    parts = Speech(language).short_day(day_in_paris(moment)).split(_NO_BREAK)
     return parts[1] if timeframe == "year" else _NO_BREAK.join(parts[:2])
 
 

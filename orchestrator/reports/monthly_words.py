@@ -46,10 +46,10 @@ class MonthlyWords(ServiceLevelWords):
 
     updates_part = Text(fr="Mises à jour (article 3.8.3)", en="Updates (article 3.8.3)")
     updates_mean = Text(
-        fr="{n} mises à jour installées. Délai moyen : {mean} heures ouvrées, pour 72 au contrat ; celles en attente "
+        fr="Mises à jour installées : {n}. Délai moyen : {mean} heures ouvrées, pour 72 au contrat ; celles en attente "
         "sont comptées avec leur âge.",
-        en="{n} updates installed. Mean delay: {mean} working hours, against 72 of the contract; those that wait count "
-        "with their age.",
+        en="Updates installed: {n}. Mean delay: {mean} working hours, against 72 of the contract; those that wait "
+        "count with their age.",
     )
     no_updates = Text(
         fr="Aucune mise à jour installée ni en attente.", en="No updates installed, and none waits."

@@ -9,16 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.sites.free_addresses import free_addresses
     from orchestrator.sites.loading import load_apis, load_provider
     from orchestrator.sites.model import Provider, SecretReference, Site, SiteNetwork
     from orchestrator.sites.secrets import SecretUnavailable
+    from orchestrator.sites.unused_addresses import free_addresses
 
 
 _NAMES = {
     "model": ("Provider", "SecretReference", "Site", "SiteNetwork"),
     "secrets": ("SecretUnavailable",),
-    "free_addresses": ("free_addresses",),
+    "unused_addresses": ("free_addresses",),
     "loading": ("load_apis", "load_provider"),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}

@@ -295,7 +295,9 @@ class Probes(Strict):
         max_length=1000,
         description="gives 0 or 1 with the labels client and machine, as `orchestrator targets` writes them",
     )
-    ca_file: AnchoredPath | None = Field(default=None, description="trusted certificates (PEM)")
+    ca_file: AnchoredPath | None = Field(
+        default=None, examples=["prometheus-ca.pem"], description="trusted certificates (PEM)"
+    )
     token: SecretReference | None = Field(default=None, description="a bearer token; https only")
 
     @model_validator(mode="after")

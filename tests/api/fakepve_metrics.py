@@ -76,7 +76,7 @@ class Metrics(Statistics):
         if history:
             back = _KEPT - 1 if start is None else int((self.clock.time() - int(start)) / _EVERY)
             if back < 0:
-                raise PveError(500, f"out of range integral type conversion attempted: {back}")
+                raise PveError(500, f"error: invalid value: integer `{back}`, expected u32\n")
             count = back + 1
         here = sorted(self.nodes)[0]
         rows: list[dict[str, Any]] = []

@@ -101,8 +101,10 @@ REFUSED = [
     (("add", "dupont", "--kind", "change", "--words", "x" * 2000), "text: "),
     (("add", "dupont", "--kind", "change", "--words", "\x1b[31m"), "text: "),
     (("add", "dupont", "--kind", "change", "--words", "x", "--came", "2999-01-01T00:00"), "is in the future"),
-    (("add", "dupont", "--kind", "change", "--words", "x", "--came", "1026-01-01"), "a time is between the years"),
-    (("add", "dupont", "--kind", "change", "--words", "x", "--came", "soon"), "--came soon is not a valid time"),
+    (("add", "dupont", "--kind", "change", "--words", "x", "--came", "0001-01-01T00:00+14:00"),
+     "is between the years"),
+    (("add", "dupont", "--kind", "change", "--words", "x", "--came", "soon"),
+     "soon is not a valid time: not a time"),
     (("add", "dupont", "--kind", "credit", "--words", "x"), "name it, --month 2026-11"),
     (("add", "dupont", "--kind", "change", "--words", "x", "--month", "2026-10"), "--month belongs to a credit"),
     (("add", "dupont", "--kind", "credit", "--words", "x", "--month", "2026-13"), "month: "),
@@ -110,7 +112,9 @@ REFUSED = [
     (("close", "999", "--result", "x"), "there is no request with the number 999"),
     (("close", "1", "--result", " "), "is closed with its result"),
     (("close", "1", "--result", "x", "--at", "2026-11-01T09:00"), "so it was not closed at"),
-    (("close", "1", "--result", "x", "--at", "2999-01-01"), "is in the future"),
+    (("close", "1", "--result", "x", "--at", "2999-01-01T00:00"), "is in the future"),
+    (("close", "1", "--result", "x", "--at", "0001-01-01T00:00+14:00"), "is between the years"),
+    (("add", "dupont", "--kind", "change", "--words", "x", "--came", "2026-10-25T02:30"), "comes twice"),
     (("close", "1", "--result", "x", "--answer", "yes"), "--answer is for new hardware"),
 
 ]  # fmt: skip

@@ -289,8 +289,7 @@ def test_a_machine_that_is_destroyed_ends_and_its_number_may_be_a_strangers(watc
 
 def test_what_was_observed_is_shown_as_text_and_as_json(desk: Desk) -> None:
     watching = WatchDesk(desk)
-    watching.fake.clock(None, 1.0)
-    watching.fake.set_clock(dt.datetime.now(dt.UTC).timestamp())
+    watching.fake.clock(dt.datetime.now(dt.UTC).timestamp(), 1.0)
     first = desk.run("watch", "subscriptions")
     assert first.code == 0, first
     assert "paris: 2 up, 0 down, 0 unknown" in first.out
@@ -373,7 +372,7 @@ def test_the_night_tells_of_hours_without_observation_and_of_stops_that_somebody
     watching.round()
     watching.fake.control("end_guest", vmid=101, how="killed")
     watching.rounds(6)  # and then nobody looks any more
-    watching.fake.set_clock(begin + 6 * 3600)
+    watching.fake.clock(begin + 6 * 3600, 1.0)
     report = desk.folder / "reports"
     options = ("--in-working-hours", "--language", "en", "--report-dir", str(report))
     answer = desk.run("nightly", "subscriptions", "--history", str(watching.history), *options)
@@ -383,3 +382,15 @@ def test_the_night_tells_of_hours_without_observation_and_of_stops_that_somebody
     assert "Site not observed" in text
     assert "nobody looked" in text
     assert "dupont/web-1" in text.partition("Stops to be decided")[2]
+
+
+def test_a_machine_whose_storage_is_away_and_that_nothing_else_explains_is_down_for_it(desk: Desk) -> None:
+    watching = WatchDesk(desk)
+    watching.round()
+    watching.fake.set_storage("local", active=False)
+    watching.fake.control("end_guest", vmid=101, how="killed")
+    watching.rounds(4)
+    last = watching.seen()[-1]
+    assert (last.state, last.cause) == ("down", "storage")
+    assert "storage local is" in last.detail
+    assert [name for name, *_ in _outages(watching)] == ["web-1"]

@@ -197,7 +197,7 @@ def test_a_password_in_a_databases_url_is_in_no_output(made: Desk) -> None:
 def test_an_internal_error_is_told_as_one_and_its_traceback_kept(made: Desk) -> None:
     broken = (
         "import orchestrator.operations.preparing as preparing\n"
-        "def prepare(*_):\n"
+        "def prepare(*_, **__):\n"
         "    raise ZeroDivisionError('\\x1b[2J postgresql://alice:s3cr3t@db/h')\n"
         "preparing.prepare = prepare\n"
         "from orchestrator.__main__ import main\n"

@@ -81,7 +81,7 @@ def test_what_explains_a_stop_may_be_anything_and_the_stop_is_recorded_as_unexpl
 
 def test_a_round_that_is_killed_is_made_up_for_by_the_next(desk: Desk) -> None:
     watching = WatchDesk(desk)
-    watching.fake.set_clock(time.time())
+    watching.fake.clock(time.time(), 1.0)
     inventory = ("subscriptions", "--history", str(watching.history))
     assert desk.run("watch", *inventory).code == 0
     assert desk.kill_at("GET", "/cluster/metrics/export", "watch", *inventory)

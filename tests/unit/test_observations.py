@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from orchestrator.history.errors import HistoryUnavailable
 from orchestrator.history.intervals import Cause, Look, Span, follow, moment
-from orchestrator.history.observations import Known, Observations, Outcome, SiteState
+from orchestrator.history.observations import Observations
+from orchestrator.history.observed_site import Known, Outcome, SiteState
 from tests.postgres import postgresql
 
 T0 = 1_790_000_000

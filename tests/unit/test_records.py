@@ -23,6 +23,7 @@ from orchestrator.history.declared import (
     Maintenance,
     Outage,
     Request,
+    TakingOver,
 )
 from orchestrator.history.records import RecordRefused, add, correct, read, withdraw
 from orchestrator.history.supervised_outages import outage_begins, outage_ends
@@ -264,6 +265,13 @@ _SAMPLES = [
         }
     ),
     Alarm(site="paris", start=NINE, fingerprint="0af1", rule="NodeDown", severity="critical"),
+    TakingOver(
+        client="dupont",
+        state="notified",
+        day=dt.date(2026, 11, 5),
+        documents=("architecture",),
+        reference="LRAR-150",
+    ),
     AlarmAction(client="dupont", alarm=3, by="alice", at=NINE, result="done", text="restarted it"),
 ]
 

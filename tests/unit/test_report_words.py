@@ -36,6 +36,7 @@ def test_no_text_is_missing_in_either_language() -> None:
         "client",
         "plan_help",
         "ending_licence",
+        "observation",
         "vcpus",
     }
     for name, text in TEXTS.items():

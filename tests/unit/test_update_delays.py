@@ -275,7 +275,15 @@ def test_an_automatic_update_that_was_also_asked_for_counts_from_the_earlier_of_
 def test_an_average_at_a_time_in_the_past_knows_nothing_of_what_came_later(history: History) -> None:
     install(history, paris(16, 10), paris(13, 17))
     install(history, paris(27, 10), paris(13, 17))
-    assert [item.hours for item in measured(history, paris(20, 0)).installed] == [3.0]
+    see(history, paris(16, 8), {"a": "1"})
+    see(history, paris(27, 8), {"b": "1"})
+    ask(history, paris(17, 8), "db-1")
+    then = measured(history, paris(20, 0))
+    assert [item.hours for item in then.installed] == [3.0]
+    assert [(item.machine, item.since) for item in then.waiting] == [
+        ("web-1", paris(16, 8)),
+        ("db-1", paris(17, 8)),
+    ]
 
 
 @pytest.mark.parametrize(
