@@ -155,7 +155,7 @@ class _Told:
         words, down = self.words, accounted.outage
         said = self.month.records[down.number].said
         assert isinstance(said, Outage)  # noqa: S101  (outages are made of these records)
-        end = self.moment(down.end) if down.end else words.now_going_on
+        end = words.until.format(moment=self.moment(down.end)) if down.end else words.now_going_on
         text = words.outage_said.format(
             number=down.number, start=self.moment(down.start), end=end, notified=self.notified(said)
         )
@@ -327,7 +327,7 @@ def render_service_level(month: ClientMonth, *, language: Language = "fr") -> st
         "service-level",
         "html",
         language=language,
-        title=told.words.level_title.format(month=told.month_name(), client=month.client),
+        title=told.words.level_title.format(of_month=told.speech.of(told.month_name()), client=month.client),
         facts=told.facts(),
         parts=told.parts(),
         footer=told.words.drawn_up.format(moment=told.speech.moment(month.at)),
@@ -337,7 +337,7 @@ def render_service_level(month: ClientMonth, *, language: Language = "fr") -> st
 def service_level_text(month: ClientMonth, *, language: Language = "fr") -> str:
     """The report as plain text, in columns, for a terminal or a mail."""
     told = _Told(month, language)
-    title = told.words.level_title.format(month=told.month_name(), client=month.client)
+    title = told.words.level_title.format(of_month=told.speech.of(told.month_name()), client=month.client)
     facts = told.facts()
     width = max(len(name) for name, _ in facts)
     lines = [title, "", *(f"{name:<{width}}  {text}" for name, text in facts)]
