@@ -241,6 +241,12 @@ def digest(rules: str) -> str:
     return hashlib.sha256(rules.encode()).hexdigest()
 
 
+POLICY_KEYS = frozenset(
+    {"form", "open", "allowed_from", "management", "monitoring", "ping", "outgoing", "nameservers"}
+)
+"""What :func:`policy_to_data` says; what is at its default is left out, so that earlier versions read such marks."""
+
+
 def policy_to_data(policy: FirewallPolicy) -> dict[str, Any]:
     """Return a policy as a small JSON object: it is kept in the machine's notes, where room is scarce."""
     data: dict[str, Any] = {}

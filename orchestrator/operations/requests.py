@@ -182,7 +182,8 @@ def _in_a_line(words: str) -> str:
 
 
 def _check_month(month: str, came: dt.datetime) -> None:
-    if month > f"{day_in_paris(came):%Y-%m}":
+    day, (year, number) = day_in_paris(came), map(int, month.split("-"))
+    if (year, number) > (day.year, day.month):
         raise RequestRefused(
             f"--month {month} begins after the request came: a credit is for a month that was"
         )

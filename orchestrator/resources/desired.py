@@ -64,7 +64,11 @@ class ChangeTerms:
 
 
 def _newest(orders: Iterable[Order], machine: str, day: dt.date) -> str | None:
-    fit = [order for order in orders if order.date <= day and machine in (order.machines or (machine,))]
+    fit = [
+        order
+        for order in orders
+        if order.date <= day <= (order.valid_until or day) and machine in (order.machines or (machine,))
+    ]
     return max(fit, key=lambda order: order.date).reference if fit else None
 
 

@@ -25,7 +25,7 @@ from pydantic.dataclasses import dataclass as model
 
 from orchestrator.errors import BadValue
 from orchestrator.guests.keys import is_public_key
-from orchestrator.guests.rules import policy_from_data
+from orchestrator.guests.rules import POLICY_KEYS, policy_from_data
 from orchestrator.resources.attributes import Applied
 from orchestrator.resources.marks import (
     EXACT,
@@ -57,7 +57,7 @@ def _policy(data: dict[str, Any]) -> dict[str, Any]:
     """The firewall policy that was loaded last, as data. It may hold nothing but what a policy does."""
     try:
         policy_from_data(data)
-        if not data.keys() <= {"form", "open", "allowed_from", "management", "monitoring"}:
+        if not data.keys() <= POLICY_KEYS:
             raise ValueError
     except ValueError:
         raise ValueError("a firewall policy that this program recorded") from None

@@ -72,6 +72,9 @@ class Order(Strict):
         description="the document's number: letters, digits, blanks and . _ / # -, at most 64",
     )
     date: Date = Field(examples=["2026-11-20"], description="the day it was agreed: it covers nothing before")
+    valid_until: Date | None = Field(
+        default=None, description="the last day that it covers changes; without an end if absent"
+    )
     machines: tuple[DnsLabel, ...] = Field(
         default=(), description="whose changes it covers; every machine's if absent"
     )

@@ -19,6 +19,7 @@ import ipaddress
 import json
 import os
 import secrets
+import select
 import sys
 import traceback
 from pathlib import Path
@@ -304,8 +305,16 @@ def make_certificates(directory: Path) -> tuple[Path, tuple[str, str]]:
 
 
 def _say(message: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
+    """Print a message whole, however long: whoever asked reads it.
+
+    Standard output may be the same socket as standard input, which asyncio lets nobody wait for.
+    """
+    left = memoryview((json.dumps(message) + "\n").encode())
+    while left:
+        try:
+            left = left[os.write(sys.stdout.fileno(), left) :]
+        except BlockingIOError:
+            select.select([], [sys.stdout], [])
 
 
 async def serve(directory: Path, state: Path | None = None) -> None:

@@ -46,6 +46,26 @@ def test_apply_creates_what_the_file_asks_for_and_then_nothing_is_left_to_create
     assert left == {"firewall"}, "only what happens in the guests, which were left alone"
 
 
+def test_3_6_a_plan_tells_what_comes_in_and_what_goes_out_one_rule_a_line(desk: Desk) -> None:
+    rules = {
+        "open": [{"protocol": "esp", "from": ["203.0.113.9"]}],
+        "outgoing": [
+            {"port": 443, "protocol": "tcp", "to": "any"},
+            {"port": 25, "protocol": "tcp", "to": ["10.0.0.25"]},
+        ],
+    }
+    desk.write(subscription("dupont", [machine("web-1", firewall=rules)]))
+    answer = desk.run("plan")
+    lines = [line.strip() for line in answer.out.splitlines()]
+    for told in (
+        "+ esp from 203.0.113.9",
+        "+ outgoing limited to what is listed, and what the machine needs",
+        "+ outgoing tcp 443 to any",
+        "+ outgoing tcp 25 to 10.0.0.25",
+    ):
+        assert any(line.endswith(told) for line in lines), (told, answer)
+
+
 def test_a_second_apply_makes_no_write(desk: Desk) -> None:
     desk.write(subscription("dupont", [machine("web-1")]))
     assert desk.apply().code == 0

@@ -50,6 +50,8 @@ def test_article_9_a_night_names_each_machine_that_still_runs_and_backs_it_up_un
 ) -> None:
     night.deliver("web-1", "db-1")
     _write(night.desk, ["web-1", "db-1"], backup=True, **contract)
+    shown = " ".join(night.desk.run("nightly", "--dry-run", "--at", "2026-11-23T22:00").out.split())
+    assert "machine dupont/web-1 still runs: " in shown, shown
     report = night.night()
     still = report.of(StillRunningLine)
     assert not report.well and sorted(line.machine for line in still) == ["db-1", "web-1"]

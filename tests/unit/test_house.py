@@ -50,3 +50,4 @@ def test_what_breaks_the_house_is_noticed(module: str, text: str, tmp_path: Path
 def test_names_that_are_loaded_on_first_use_are_where_they_are_looked_for(package: str) -> None:
     loaded = importlib.import_module(f"orchestrator.{package}")
     assert all(getattr(loaded, name) for name in loaded._HOMES)
+    assert not loaded._HOMES.keys() & loaded._NAMES.keys(), "a module that is loaded would take its place"

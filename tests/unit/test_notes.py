@@ -5,7 +5,7 @@ import datetime as dt
 import json
 import re
 from dataclasses import fields
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from typing import Any, get_type_hints
 
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.guests.keys import fingerprint
-from orchestrator.guests.rules import FirewallPolicy, policy_to_data
+from orchestrator.guests.rules import policy_to_data
 from orchestrator.resources.attributes import Applied
 from orchestrator.resources.marks import MAXIMUM_LENGTH, UnreadableMark
 from orchestrator.resources.notes import (
@@ -24,6 +24,7 @@ from orchestrator.resources.notes import (
     without_marks,
     write_mark,
 )
+from tests.unit.firewall_policies import policies
 
 MARK = Mark(
     client="dupont", machine="web-1", contract="C-1", offer="cloud-vm-advanced", image="debian-12", vmid=100
@@ -32,9 +33,6 @@ _names = st.from_regex(r"[a-z](?:[a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
 _texts = st.text(st.characters(categories=["L", "N", "P", "S"], include_characters=" "), max_size=60)
 _keys = st.binary(min_size=32, max_size=32).map(
     lambda blob: "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + blob).decode()
-)
-_networks = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 32)).map(
-    lambda pair: IPv4Network(pair, strict=False)
 )
 _days = st.dates(dt.date(2000, 1, 1), dt.date(2999, 12, 31))
 _updates = st.builds(
@@ -45,6 +43,7 @@ _updates = st.builds(
     reason=_texts,
     packages=st.lists(_texts, max_size=3).map(tuple),
 )
+
 _plain = {int | None: st.none() | st.integers(1, 2**24), str | None: st.none() | _texts}
 _applied: dict[str, st.SearchStrategy[Any]] = {
     **{name: _plain[hint] for name, hint in get_type_hints(Applied).items() if hint in _plain},
@@ -71,14 +70,7 @@ _fields: dict[str, st.SearchStrategy[Any]] = {
     "image": _texts,
     "ready": st.booleans(),
     "slots": st.dictionaries(_names, st.sampled_from(["scsi0", "scsi30", "virtio2", "ide0"]), max_size=4),
-    "firewall": st.none()
-    | st.builds(
-        lambda allowed, management: policy_to_data(
-            FirewallPolicy(allowed_from=tuple(allowed), management=tuple(management))
-        ),
-        st.lists(_networks, max_size=3),
-        st.lists(_networks, max_size=3),
-    ),
+    "firewall": st.none() | policies.map(policy_to_data),
     "host_keys": st.lists(_keys, max_size=2).map(tuple),
     "applied": st.none() | st.builds(Applied, **_applied),
     "restart_due": st.none() | st.integers(0, 4_000_000_000),

@@ -109,8 +109,14 @@ def test_3_8_4_an_order_covers_its_machines_from_its_day_on_and_the_newest_one_i
     later = {"reference": "BC-9", "date": "2026-11-25"}
     others = {"reference": "BC-1", "date": "2026-01-02", "machines": ["z"]}
     old = {"reference": "BC-0", "date": "2026-01-01"}
+    over = {"reference": "BC-8", "date": "2026-11-20", "valid_until": "2026-11-23"}
+    today = {**ORDER, "valid_until": "2026-11-24"}
     after = {"a": {"memory": "2GiB"}}
-    for orders, expected in (([later, others], None), ([old, ORDER, later], "BC-2026-031")):
+    for orders, expected in (
+        ([later, others, over], None),
+        ([old, ORDER, later], "BC-2026-031"),
+        ([old, today], "BC-2026-031"),
+    ):
         held = _held(_plan(_file({"a": {}}), _file(after, orders=orders)))
         assert held and held.order == expected
 
