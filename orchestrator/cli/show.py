@@ -121,6 +121,7 @@ def _backup(mark: Mark) -> str:
     days = retention_words(mark.backup_days)
     if mark.backup_days is None:
         return days
-    return f"kept {days}; " + (
+    copies = f", {mark.backup_copies} copies" if mark.backup_copies > 1 else ""
+    return f"kept {days}{copies}; " + (
         f"last restored and found sound on {mark.tested}" if mark.tested else "never restored"
     )

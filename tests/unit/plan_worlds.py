@@ -65,8 +65,10 @@ _opens = st.lists(
 @st.composite
 def machines(draw: st.DrawFn, name: str) -> dict[str, Any]:
     """One machine of a file."""
-    disks = [{"name": "system", "size": f"{draw(st.integers(2, 6))}GiB"}]
-    disks += [{"name": disk, "size": f"{size}GiB"} for disk, size in draw(_disks)]
+    disks: list[dict[str, Any]] = [{"name": "system", "size": f"{draw(st.integers(2, 6))}GiB"}]
+    disks += [
+        {"name": disk, "size": f"{size}GiB", "backup": draw(st.booleans())} for disk, size in draw(_disks)
+    ]
     return {
         "name": name,
         "image": draw(st.sampled_from(["debian-12", "debian-12", "debian-13"])),
@@ -129,8 +131,10 @@ class World:
         config = self.configs[machine.key]
         for edit in found:
             for key, value in edit.params.items():
-                assert not (re.fullmatch(r"scsi\d+", key) and key in config), "a disk was overwritten"
-                config[key] = _as_stored(str(value))
+                stored = _as_stored(str(value))
+                if re.fullmatch(r"scsi\d+", key) and key in config:
+                    assert stored.partition(",")[0] == config[key].partition(",")[0], "a disk was overwritten"
+                config[key] = stored
             if edit.resize:
                 slot, size = edit.resize
                 config[slot] = re.sub(r"size=\d+G", f"size={size}G", config[slot])
@@ -181,6 +185,6 @@ class World:
 
 def _as_stored(value: str) -> str:
     """``local:10,format=qcow2`` becomes a volume of that size, as Proxmox stores it."""
-    if match := re.fullmatch(r"local:(\d+),format=qcow2", value):
-        return f"local:1/vm-1-disk-9.qcow2,size={match[1]}G"
+    if match := re.fullmatch(r"local:(\d+),format=qcow2(,backup=0)?", value):
+        return f"local:1/vm-1-disk-9.qcow2,size={match[1]}G{match[2] or ''}"
     return "local:1/vm-1-cloudinit.qcow2,media=cdrom" if value == "local:cloudinit" else value
