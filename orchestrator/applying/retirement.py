@@ -37,6 +37,9 @@ def take_out_of_service(work: MachineWork, observed: ObservedMachine, why: Reaso
 def retire(work: MachineWork) -> ObservedMachine:
     """Stop a machine that left its file, back it up where it has backup, and keep it.
 
+    Where its client's contract has every machine stopped, a guest that does not shut down is switched off; and one
+    that was retired before, and that somebody started, is stopped again.
+
     Raises:
         Stopped: it does not shut down, its notes keep changing, or there is no room for its last backup.
         ProxmoxError: the hypervisor refused.
@@ -45,7 +48,10 @@ def retire(work: MachineWork) -> ObservedMachine:
     observed = work.look(work.plan.observed)
     let_go(work, observed)
     if observed.running:
-        observed = shut_down(work, observed)
+        why = work.plan.stopped_by_contract
+        observed = put_out_of_service(work, observed, why) if why else shut_down(work, observed)
+    if observed.mark is not None and observed.mark.retired:
+        return observed
     _last_backup(work, observed)
     tags = {OWNER_TAG, pool_of(work.plan.client), RETIRED_TAG}
     tags |= set(filter(None, (observed.config.effective("tags") or "").split(";")))
