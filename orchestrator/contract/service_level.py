@@ -292,6 +292,7 @@ def _account(outages: Iterable[Down], month: Month, now: dt.datetime, sieve: _Si
         span = Span(max(down.start, month.span.start), min(end, month.span.end))
         if span.start >= span.end:
             continue
+        counted = [item for item in counted if item[0].end > span.start]  # later outages begin later still
         parts = sieve.parts(span, down, counted)
         counted += [(part.span, down.number) for part in parts if part.why is Why.COUNTS]
         accounted.append(

@@ -64,7 +64,7 @@ class Added:
     """What was recorded.
 
     Attributes:
-        recorded: the new record; the one that was there already, if ``known``.
+        recorded: the new record; the one that was there already, as it was corrected since, if ``known``.
         known: exactly this was recorded before, and is not recorded again.
         overlaps: other outages of the same machines at the same time: their time counts once.
     """
@@ -135,7 +135,7 @@ def add_from_file(
         ProblemsFound: the file has errors; nothing was recorded.
         RequestRefused, HistoryUnavailable: as :func:`add_one`.
     """
-    return add_all(read_records_file(path), request, events, now=now)
+    return add_all(read_records_file(path), request, events, now=now, again=True)
 
 
 def add_all(
@@ -144,8 +144,17 @@ def add_all(
     events: Events = SILENT,
     *,
     now: dt.datetime | None = None,
+    again: bool = False,
 ) -> list[Added]:
-    """Record declarations: all are checked before the first is recorded."""
+    """Record declarations: all are checked before the first is recorded.
+
+    Args:
+        declarations: what is declared.
+        request: where it goes.
+        events: who is told what.
+        now: the time (aware).
+        again: they may have been given before: what was withdrawn since is not recorded anew.
+    """
     provider = open_provider(request.inventory)
     subscriptions = open_subscriptions(request.files, provider, events.problems)
     with open_history(request.history) as history:
@@ -155,13 +164,14 @@ def add_all(
             history=history,
             now=now or dt.datetime.now(dt.UTC),
         )
-        before = [
+        lines = [
             item
             for client in sorted({said.client or "" for said in declarations})
             for item in read(history, kinds=_KINDS, client=client).lines
-            if not item.withdrawn and (item.said.client or "") == client
+            if (item.said.client or "") == client
         ]
-        known = {item.said: item for item in before}
+        before = [item for item in lines if not item.withdrawn]
+        known = _known(lines if again else before)
         for said in declarations:
             if said not in known:
                 _check_known(said, world)
@@ -176,6 +186,12 @@ def add_all(
             added.append(Added(recorded=recorded, overlaps=tuple(_overlaps(said, before))))
             before.append(recorded)
         return added
+
+
+def _known(lines: Sequence[Recorded[Any]]) -> dict[Declared, Recorded[Any]]:
+    """Records by what they say, and by what they said before they were corrected: a correction is not undone."""
+    said = {old.said: item for item in lines for old in item.before}
+    return said | {item.said: item for item in lines}
 
 
 def change(

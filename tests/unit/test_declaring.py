@@ -272,3 +272,23 @@ def test_what_is_no_file_of_records_is_refused(text: str, folder: Path) -> None:
 def test_lists_say_that_nothing_was_recorded(folder: Path) -> None:
     run("outage", "add", "dupont", "--from", FROM)
     assert run("maintenance", "list").stdout == "nothing was recorded\n"
+
+
+def test_a_file_that_is_given_again_undoes_no_correction_and_no_withdrawal(folder: Path) -> None:
+    said = "notified_by: client, notified_at: 2026-04-10T09:00"
+    (folder / "records.yaml").write_text(
+        "outages:\n"
+        f'  - {{ client: dupont, from: "2026-04-10 09:00", to: "2026-04-10 15:00", {said} }}\n'
+        f'  - {{ client: dupont, from: "2026-04-14 09:00", to: "2026-04-14 15:00", {said} }}\n'
+    )
+    assert run("outage", "add", "--file", "records.yaml").exit_code == 0
+    assert run("outage", "correct", "1", "--to", "2026-04-10 10:00").exit_code == 0
+    assert run("outage", "withdraw", "2").exit_code == 0
+    again = run("outage", "add", "--file", "records.yaml")
+    assert "0 new records of 2" in again.stdout and "recorded already: 3  outage" in again.stdout
+    assert recorded(folder) == 4
+    by_hand = run(
+        "outage", "add", "dupont", "--from", "2026-04-14 09:00", "--to", "2026-04-14 15:00",
+        "--notified-by", "client", "--notified-at", "2026-04-14 09:00",
+    )  # fmt: skip
+    assert by_hand.stdout.startswith("5  outage"), "what was withdrawn can be declared again by hand"
