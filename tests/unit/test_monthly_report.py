@@ -241,7 +241,7 @@ def test_made_twice_it_is_identical_but_for_its_date(month: Month) -> None:
 def test_the_command_writes_html_and_pdf_and_refuses_what_is_no_month(month: Month) -> None:
     made = month.run("--output", "r.html")
     assert made.exit_code == 0 and "r.html written" in made.output, made.output
-    assert "Rapport mensuel de novembre 2026" in (month.folder / "r.html").read_text()
+    assert "Rapport mensuel, novembre 2026" in (month.folder / "r.html").read_text()
     english = month.run("--language", "en")
     assert "Monthly report of November 2026" in english.output
     pdf = month.run("--format", "pdf", "--output", "r.pdf")

@@ -444,7 +444,7 @@ def test_text_shows_every_part_and_why_it_does_not_count(world: World) -> None:
     done = world.run("service-level", "dupont", "--month", "2026-11", "--at", "2026-12-02 10:00")
     assert done.exit_code == 0
     text = done.stdout.replace("\u00a0", " ").replace("\u202f", " ")
-    assert "Niveau de service de novembre 2026 : dupont" in text and "définitif" in text
+    assert "Niveau de service, novembre 2026 : dupont" in text and "définitif" in text
     assert "(43 200 min − 90 min) / 43 200 min × 100 = 99,7916 %" in text
     assert text.count("comptée") >= 2 and text.count("hors période couverte") == 1
     assert "notifiée par le Client le 10 nov. 2026" in text and "INC-1" in text and "Panne du nœud" in text
