@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -32,6 +33,14 @@ def _disks(*sizes: int) -> dict[str, object]:
     return {"disks": [{"name": name, "size": f"{size}GiB"} for name, size in zip(names, sizes, strict=False)]}
 
 
+def _dupont(machines: list[dict[str, Any]]) -> dict[str, Any]:
+    """A managed client who ordered these machines."""
+    made = subscription("dupont", machines, managed_services=_WINDOW)
+    del made["contract"]["quotes"]
+    made["contract"]["orders"] = [{"reference": "BC-2026-031", "date": "2026-03-01"}]
+    return made
+
+
 def main() -> None:
     """Set a scene, plan, and draw what the plan says."""
     with tempfile.TemporaryDirectory() as folder, FakePve() as fake:
@@ -40,7 +49,7 @@ def main() -> None:
         desk = Desk(Path(folder), {"paris": fake})
         martin = subscription("martin", [machine("shop-1", power="stopped")])
         before = [machine("db-1", **_disks(20)), machine("mail-1", **_disks(20, 100)), machine("old-1")]
-        desk.write(subscription("dupont", before, managed_services=_WINDOW), martin)
+        desk.write(_dupont(before), martin)
         answer = desk.apply()
         if answer.code:
             raise SystemExit(str(answer))
@@ -50,7 +59,7 @@ def main() -> None:
             machine("db-1", memory="8GiB", **_disks(40)),
             machine("mail-1", **_disks(20, 50)),
         ]
-        desk.write(subscription("dupont", after, managed_services=_WINDOW), martin)
+        desk.write(_dupont(after), martin)
         provider = open_provider(str(desk.folder / "sites.yaml"))
         desired = open_desired([desk.folder / "subscriptions"], provider, lambda _: None)
         with open_clusters(provider) as clusters:

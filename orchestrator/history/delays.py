@@ -170,8 +170,7 @@ def delays(
         if machine in (None, *one.said.machines) and one.said.came <= now
     ]
     installed = _installed(updates, seen)
-    answered = {(one.client, one.machine, one.requested) for one in installed}
-    left = [one for one in requests if (one.client, one.machines[0], one.came) not in answered]
+    left = [one for one in requests if not _answered(one, installed)]
     waiting = [*_asked_for(left, now), *_due(last, updates, seen, automatic, now)]
     return Delays(
         installed=tuple(sorted([*installed, *_by_hand(left, since, now)], key=lambda one: one.at)),
@@ -251,6 +250,26 @@ def _installed(entries: Iterable[Entry], seen: Mapping[Version, dt.datetime]) ->
             )
         )
     return found
+
+
+def _answered(request: Request, installed: Iterable[Installed]) -> bool:
+    """Whether an update that was recorded is the one that a request asked for: it is one update, not two.
+
+    It names that request, or an earlier one of its machine, and the request was closed with it.
+    """
+    return any(
+        (one.client, one.machine) == (request.client, request.machines[0])
+        and one.requested is not None
+        and (
+            one.requested == request.came
+            or (
+                request.outcome == "done"
+                and request.closed is not None
+                and one.requested <= request.came <= one.at <= request.closed
+            )
+        )
+        for one in installed
+    )
 
 
 def _by_hand(requests: Iterable[Request], since: dt.datetime, now: dt.datetime) -> list[Installed]:

@@ -64,8 +64,6 @@ def with_interventions(plan: Plan, used: FreeUse, decisions: Decisions = NO_DECI
         own = plan.change_terms.get(machine.client)
         before = {*used.get(machine.client, ()), *planned[machine.client]}
         found = _intervention(machine, own, before, decisions, today)
-        if _of_the_contract(machine, plan.made_at):
-            found = None
         if found and found.charge is Charge.FREE and (machine.machine, today) not in before:
             planned[machine.client].add((machine.machine, today))
         machines.append(replace(machine, intervention=found))
@@ -79,13 +77,6 @@ def with_interventions(plan: Plan, used: FreeUse, decisions: Decisions = NO_DECI
     return replace(plan, machines=tuple(machines), allowances=allowances)
 
 
-def _of_the_contract(machine: MachinePlan, now: dt.datetime) -> bool:
-    """Whether it is stopped, or started again, because of its contract's standing: no change of the client's."""
-    if machine.desired is None or machine.observed is None or machine.observed.mark is None:
-        return False
-    return machine.observed.mark.suspended is not None or bool(machine.desired.life.why(now))
-
-
 def _intervention(
     machine: MachinePlan,
     terms: ChangeTerms | None,
@@ -94,8 +85,8 @@ def _intervention(
     today: dt.date,
 ) -> Intervention | None:
     """What one machine's changes are to the contract; None if they are neither ordered nor an intervention."""
-    if machine.undelivered:
-        return None
+    if machine.undelivered or machine.stopped_by_contract:
+        return None  # decided earlier; or stopped by articles 9 and 10, which wait for no reference
     changes = [change for change in machine.effective if change.change_class]
     ordered = [change for change in changes if is_ordered(change)]
     counted = [change for change in changes if counts(change) and not _by_amendment(machine, change)]

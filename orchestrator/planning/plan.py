@@ -55,6 +55,8 @@ class MachinePlan:
             :func:`orchestrator.planning.interventions.with_interventions`.
         apart: what alone of the machine is made; None: all of it is.
         held_by: what could not be read and is, or may be, this machine: why it is refused; None if nothing is.
+        stopped_by_contract: of a machine that was taken out of its file: why its client's contract has every machine
+            stopped (articles 9 and 10); empty if it does not.
     """
 
     client: str
@@ -73,6 +75,7 @@ class MachinePlan:
     intervention: Intervention | None = None
     held_by: Unreadable | None = None
     apart: Selection | None = None
+    stopped_by_contract: Reason = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -260,7 +263,7 @@ def make_plan(
         )
         for machine in selected
     ]
-    plans += _retirements(wanted, observed, selection)
+    plans += _retirements(wanted, observed, selection, now)
     plans = [_narrowed(plan, selection) for plan in plans] if selection.thing else plans
     order = {
         client: index for index, client in enumerate(dict.fromkeys(machine.client for machine in wanted))
@@ -404,16 +407,19 @@ def _plan(
 
 
 def _retirements(
-    desired: list[DesiredMachine], observed: Mapping[str, ObservedSite], selection: Selection
+    desired: list[DesiredMachine],
+    observed: Mapping[str, ObservedSite],
+    selection: Selection,
+    now: dt.datetime,
 ) -> list[MachinePlan]:
     """Machines of clients whose file we have, but which the file no longer names.
 
     A client without a file is left alone: a missing file is not the end of a contract (article 10).
     """
-    clients = {machine.client for machine in desired}
+    clients = {machine.client: machine.life for machine in desired}
     named = {machine.key for machine in desired}
     return [
-        _retirement(machine, machine.mark)
+        _retirement(machine, machine.mark, clients[machine.mark.client].why(now))
         for site in observed.values()
         for machine in site.machines
         if machine.mark
@@ -423,7 +429,7 @@ def _retirements(
     ]
 
 
-def _retirement(machine: ObservedMachine, mark: Mark) -> MachinePlan:
+def _retirement(machine: ObservedMachine, mark: Mark, stopped_by_contract: Reason) -> MachinePlan:
     changes: tuple[Change, ...] = ()
     if mark.retired is None:
         changes = (
@@ -433,7 +439,19 @@ def _retirement(machine: ObservedMachine, mark: Mark) -> MachinePlan:
                 before=machine.summary.status,
                 after="stopped, kept with its disks, marked retired",
                 why="it is no longer in its file; nothing is erased (art. 10)"
+                + (f"; {stopped_by_contract}" if stopped_by_contract else "")
                 + "".join(f"; {kind.leaving}" for kind in KINDS if kind.leaving and kind.noted(mark)),
+            ),
+        )
+    elif machine.running and stopped_by_contract:
+        changes = (
+            Change(
+                effect=Effect.STOP,
+                what="power",
+                before="running",
+                after="stopped",
+                drift=True,
+                why=f"retired on {mark.retired}; {stopped_by_contract}",
             ),
         )
     elif machine.running:
@@ -458,6 +476,7 @@ def _retirement(machine: ObservedMachine, mark: Mark) -> MachinePlan:
         changes=classified(changes),
         desired=None,
         observed=machine,
+        stopped_by_contract=stopped_by_contract,
     )
 
 

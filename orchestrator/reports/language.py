@@ -71,12 +71,6 @@ class Speech:
         weekday = self.words.weekdays.split()[day.weekday()]
         return f"{weekday} {self._number_of(day)} {self.words.months.split()[day.month - 1]} {day.year}"
 
-    def of(self, month: str) -> str:
-        """``de novembre 2026``, ``d’avril 2026``; ``of April 2026``."""
-        if self._language == "en":
-            return f"of {month}"
-        return f"d’{month}" if month[0] in "ao" else f"de {month}"
-
     def short_day(self, day: dt.date) -> str:
         """A day in a table: ``23 nov. 2026``."""
         parts = (self._number_of(day), self.words.short_months.split()[day.month - 1], str(day.year))

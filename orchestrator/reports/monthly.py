@@ -66,9 +66,7 @@ def render_monthly(monthly: Monthly, *, language: Language = "fr") -> str:
         "monthly",
         "html",
         language=language,
-        title=told.words.monthly_title.format(
-            of_month=told.speech.of(told.month), client=monthly.level.client
-        ),
+        title=told.words.monthly_title.format(month=told.month, client=monthly.level.client),
         facts=told.facts(),
         parts=told.parts(),
         pictures={told.words.graphs_part: pictures},

@@ -9,7 +9,7 @@ from orchestrator.reports.words import Text
 class MonthlyWords(ServiceLevelWords):
     """The texts in one language."""
 
-    monthly_title = Text(fr="Rapport mensuel {of_month} : {client}", en="Monthly report {of_month}: {client}")
+    monthly_title = Text(fr="Rapport mensuel, {month} : {client}", en="Monthly report of {month}: {client}")
     monthly_services = Text(fr="Infogérance", en="Managed services")
     monthly_managed = Text(fr="souscrite", en="subscribed")
     monthly_not_managed = Text(fr="non souscrite", en="not subscribed")

@@ -327,7 +327,7 @@ def render_service_level(month: ClientMonth, *, language: Language = "fr") -> st
         "service-level",
         "html",
         language=language,
-        title=told.words.level_title.format(of_month=told.speech.of(told.month_name()), client=month.client),
+        title=told.words.level_title.format(month=told.month_name(), client=month.client),
         facts=told.facts(),
         parts=told.parts(),
         footer=told.words.drawn_up.format(moment=told.speech.moment(month.at)),
@@ -337,7 +337,7 @@ def render_service_level(month: ClientMonth, *, language: Language = "fr") -> st
 def service_level_text(month: ClientMonth, *, language: Language = "fr") -> str:
     """The report as plain text, in columns, for a terminal or a mail."""
     told = _Told(month, language)
-    title = told.words.level_title.format(of_month=told.speech.of(told.month_name()), client=month.client)
+    title = told.words.level_title.format(month=told.month_name(), client=month.client)
     facts = told.facts()
     width = max(len(name) for name, _ in facts)
     lines = [title, "", *(f"{name:<{width}}  {text}" for name, text in facts)]

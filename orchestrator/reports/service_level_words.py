@@ -9,7 +9,7 @@ from orchestrator.reports.words import Text, Words
 class ServiceLevelWords(Words):
     """The texts in one language."""
 
-    level_title = Text(fr="Niveau de service {of_month} : {client}", en="Service level {of_month}: {client}")
+    level_title = Text(fr="Niveau de service, {month} : {client}", en="Service level of {month}: {client}")
     level_month = Text(fr="Mois", en="Month")
     level_objective = Text(fr="Objectif de Disponibilité du Service", en="Objective")
     level_objective_value = Text(

@@ -123,3 +123,57 @@ def test_article_3_5_only_what_goes_because_of_the_change_is_a_risk(
     night.files("web-1", days=days)
     risks = [risk["words"] for risk in night.desk.plan()["dangers"]]
     assert [words.partition(": ")[2].partition(":")[0] for words in risks] == ([erased] if erased else [])
+
+
+MANAGED: dict[str, Any] = {"level": "supervision", "standard_changes_per_month": 1}
+
+
+def _managed(desk: Desk, *machines: dict[str, Any], **contract: Any) -> None:
+    file = subscription("dupont", list(machines), managed_services=MANAGED)
+    del file["contract"]["quotes"]
+    file["contract"].update(contract)
+    desk.write(file)
+
+
+def _power(desk: Desk) -> dict[str, str]:
+    return {name: vm["status"] for name, vm in desk.machines().items()}
+
+
+def test_article_9_a_machine_that_left_its_file_is_stopped_too_and_waits_for_no_order(desk: Desk) -> None:
+    """Its guest resists; and one that somebody starts again is stopped again."""
+    _managed(desk, machine("web-1"), machine("db-1"))
+    assert desk.apply("--order", "BC-1").code == 0
+    desk.put_in_service(firewall=True)
+    vm = desk.machines()["db-1"]
+    stubborn = rf".*/qemu/{vm['vmid']}/status/shutdown"
+    desk.fakes["paris"].fault(
+        "POST", stubborn, "task", text="VM quit/powerdown failed - got timeout", times=9
+    )
+    _managed(desk, machine("web-1"), **SUSPENDED)
+    answer = desk.apply()
+    assert answer.code == 0 and "needs the order" not in answer.out, answer
+    assert _power(desk) == {"web-1": "stopped", "db-1": "stopped"}
+    said = "by force, the guest did not shut down: suspended since 2026-04-01 (LRAR-7, art. 9)"
+    assert said in desk.run("history", "dupont/db-1").out
+
+    desk.fakes["paris"].cluster().post(f"/nodes/{vm['node']}/qemu/{vm['vmid']}/status/start")
+    desk.fakes["paris"].control("report")
+    answer = desk.apply()
+    assert answer.code == 0 and "art. 9" in answer.out, answer
+    assert _power(desk) == {"web-1": "stopped", "db-1": "stopped"}
+    assert not desk.plan()["has_changes"]
+
+
+def test_3_8_4_what_was_edited_during_a_suspension_needs_its_references_afterwards(desk: Desk) -> None:
+    _managed(desk, machine("web-1"))
+    assert desk.apply("--order", "BC-1").code == 0
+    desk.put_in_service(firewall=True)
+    _managed(desk, machine("web-1"), **SUSPENDED)
+    assert desk.apply().code == 0
+    _managed(desk, machine("web-1", memory="2GiB"))
+    refused = desk.apply()
+    assert refused.code == 1 and "--order REFERENCE" in refused.out, refused
+    assert str(desk.machines()["web-1"]["config"]["memory"]) == "1024"
+    assert desk.apply("--order", "BC-2").code == 0
+    assert str(desk.machines()["web-1"]["config"]["memory"]) == "2048"
+    assert _power(desk) == {"web-1": "running"}

@@ -103,3 +103,21 @@ def test_a_backup_now_makes_both_and_two_copies_need_two_storages_at_one_site(ni
     assert refused.code == 1 and "has no two backup storages at one other site (art. 3.2)" in refused.err, (
         refused
     )
+
+
+def test_the_last_backup_of_a_machine_that_is_retired_has_both_copies(night: NightDesk) -> None:
+    twice = machine("web-1", backup={"retention_days": 7, "copies": 2})
+    night.desk.write(subscription("dupont", [twice, machine("db-1")]))
+    assert night.desk.apply().code == 0
+    night.desk.write(subscription("dupont", [machine("db-1")]))
+    night.fake.set_storage(_SECOND, active=False)
+    refused = night.desk.apply()
+    assert refused.code == 1, refused
+    text = " ".join(refused.out.split())
+    assert "its backup has 2 copies (art. 3.2)" in text and f"only {STORE} is available" in text, refused
+    assert _archives(night) == {STORE: 0, _SECOND: 0}, "not one copy for two"
+    night.fake.set_storage(_SECOND, active=True)
+    assert night.desk.apply().code == 0
+    assert _archives(night) == {STORE: 1, _SECOND: 1}
+    assert night.desk.apply().code == 0
+    assert _archives(night) == {STORE: 1, _SECOND: 1}, "once, not once a run"

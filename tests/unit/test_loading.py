@@ -74,7 +74,7 @@ EDITS = [
     ("in the indentation", "        memory: 4GiB", "    «\u00a0»   memory: 4GiB", "in the indentation", "ordinary"),
     ("after a dash", "- name: web-1", "-«\u00a0»name: web-1", "a no-break space (U+00A0) in", "ordinary space"),
     ("in a key between braces", "port: 443", "«port\u00a0»: 443", "the key port holds a no-break space", "ordinary"),
-    ("yes for a mapping", "address: auto", "backup: «yes»", "yes without quotes", "the keys retention_days, quote"),
+    ("yes for a mapping", "address: auto", "backup: «yes»", "yes without quotes", "keys retention_days, copies, quote"),
     ("on for a switch", "address: auto", "redundancy: { hardware: «On» }", "On without quotes", "write true"),
     ("no days", "address: auto", "backup: { retention_days: «0» }", "retention_days cannot be 0", "7 or 31 calendar"),
     ("range backwards", "port: 443", "ports: «8000–10»", 'ports cannot be "8000–10"', "FIRST-LAST"),

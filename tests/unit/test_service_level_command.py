@@ -447,7 +447,7 @@ def test_text_shows_every_part_and_why_it_does_not_count(world: World) -> None:
     done = world.run("service-level", "dupont", "--month", "2026-11", "--at", "2026-12-02 10:00")
     assert done.exit_code == 0
     text = done.stdout.replace("\u00a0", " ").replace("\u202f", " ")
-    assert "Niveau de service de novembre 2026 : dupont" in text and "définitif" in text
+    assert "Niveau de service, novembre 2026 : dupont" in text and "définitif" in text
     assert "(43 200 min − 90 min) / 43 200 min × 100 = 99,7916 %" in text
     assert text.count("comptée") >= 2 and text.count("hors période couverte") == 1
     assert "notifiée par le Client le 10 nov. 2026" in text and "INC-1" in text and "Panne du nœud" in text
@@ -598,11 +598,9 @@ def test_a_machine_that_left_the_file_has_its_part_of_an_outage_of_all(
 def test_french_of_titles_and_of_an_outage_that_goes_on(world: World) -> None:
     world.down("2026-04-10 09:00", None)
     said = world.run("service-level", "dupont", "--month", "2026-04").stdout.replace("\u00a0", " ")
-    assert said.startswith("Niveau de service d’avril 2026 : dupont")
+    assert said.startswith("Niveau de service, avril 2026 : dupont")
     assert "à ce jour (en cours), notifiée" in said and "au ce jour" not in said
-    assert (
-        "Niveau de service de mai 2026" in world.run("service-level", "dupont", "--month", "2026-05").stdout
-    )
+    assert "Niveau de service, mai 2026" in world.run("service-level", "dupont", "--month", "2026-05").stdout
 
 
 def test_a_machine_that_flaps_for_a_month_is_accounted_for_in_linear_time(world: World) -> None:

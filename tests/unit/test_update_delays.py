@@ -250,6 +250,18 @@ def test_a_machine_waits_once_although_it_was_asked_twice_and_something_was_publ
     assert (waiting.since, waiting.on_request) == (paris(13, 8), True)
 
 
+def test_3_8_3_one_batch_that_answers_two_requests_is_one_update(history: History) -> None:
+    """One that came before was named by hand (``update --requested``), or two people registered one each."""
+    first, second = ask(history, paris(13, 16)), ask(history, paris(13, 17))
+    install(history, paris(16, 10), paris(16, 9), requested=paris(13, 15))
+    for one in (first, second):
+        close(history, one, outcome="done", result="1 package", who="bob", why="x", at=paris(16, 10, 1))
+    third = ask(history, paris(16, 11))
+    close(history, third, outcome="done", result="by hand", who="bob", why="x", at=paris(16, 12))
+    found = measured(history, paris(17, 10), automatic=[])
+    assert ([item.hours for item in found.installed], found.waiting) == ([5.0, 1.0], ())
+
+
 def test_an_automatic_update_that_was_also_asked_for_counts_from_the_earlier_of_both(
     history: History,
 ) -> None:
