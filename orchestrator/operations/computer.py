@@ -55,7 +55,7 @@ def home_path(path: str | Path) -> Path:
 
 
 def _is_special(path: Path) -> bool:
-    if path.is_symlink() and os.readlink(path).startswith("/proc/"):  # /dev/stdout
+    if path.is_symlink() and str(path.readlink()).startswith("/proc/"):  # /dev/stdout
         return True
     return path.exists() and not path.is_file() and not path.is_dir()
 
