@@ -530,6 +530,16 @@ class Words:
     ending_licence = Text(fr="licence", en="licence")
     ending_quote = Text(fr="devis", en="quote")
     ending_contract = Text(fr="contrat", en="contract")
+    bare_rules = Text(
+        fr="Alertes sans procédure (art. 3.8.1)", en="Alert rules without a procedure (art. 3.8.1)"
+    )
+    bare_rules_remedy = Text(
+        fr="rédiger la page NOM.md de chaque alerte, et la nommer dans son annotation « procedure ».",
+        en="write a page NAME.md for each rule, and name it in the rule’s annotation “procedure”.",
+    )
+    alert_rule = Text(fr="Alerte", en="Alert rule")
+    severity = Text(fr="Gravité", en="Severity")
+    procedure_named = Text(fr="Procédure nommée, introuvable", en="Procedure named, not found")
     days_left = Text(fr="Jours restants", en="Days left")
     end_failed = Text(fr="Fin de contrat", en="End of contract")
     end_failed_remedy = Text(
