@@ -32,7 +32,8 @@ class Taking:
 
     Attributes:
         gaps: codes of the gaps that were found, by machine; of the last import of each.
-        decided: the newest record about its gaps; None: they were not notified yet.
+        decided: the newest record about its gaps; None: they were not notified yet, or gaps were found after it said
+            that all were corrected.
         documents: the documents that were received.
     """
 
@@ -75,21 +76,29 @@ def takings(history: History, client: str | None = None) -> dict[str, Taking]:
         HistoryUnavailable: it cannot be read.
     """
     gaps: dict[str, dict[str, tuple[str, ...]]] = defaultdict(dict)
+    found_in: dict[str, int] = {}
     for entry in reversed(history.entries(action=IMPORTED, client=client)):
         if entry.machine and entry.result == "ok":
-            gaps[entry.client][entry.machine] = _gaps(entry.details)
+            gaps[entry.client][entry.machine] = found = _gaps(entry.details)
+            if found:
+                found_in[entry.client] = entry.sequence
     records = read(history, kinds=(TakingOver,), client=client)
     clients = {*gaps, *(item.said.client for item in records.of(TakingOver))}
-    return {name: _taking(name, gaps.get(name, {}), records) for name in sorted(clients)}
+    return {
+        name: _taking(name, gaps.get(name, {}), records, found_in.get(name, 0)) for name in sorted(clients)
+    }
 
 
-def _taking(client: str, gaps: Mapping[str, tuple[str, ...]], records: Records) -> Taking:
+def _taking(client: str, gaps: Mapping[str, tuple[str, ...]], records: Records, found_in: int) -> Taking:
     own = [item for item in records.of(TakingOver) if item.said.client == client]
     decided = [item for item in own if item.said.state != "documented"]
+    last = decided[-1] if decided else None
+    if last is not None and last.said.state == "corrected" and last.number < found_in:
+        last = None
     return Taking(
         client=client,
         gaps=gaps,
-        decided=decided[-1] if decided else None,
+        decided=last,
         documents=frozenset(name for item in own for name in item.said.documents),
     )
 

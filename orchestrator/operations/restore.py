@@ -14,7 +14,14 @@ from orchestrator.applying.in_place import (
     start_and_wait,
     switch_off,
 )
-from orchestrator.applying.restoring import Copy, cannot_restore, choose_node, remove_copy, restore_copy
+from orchestrator.applying.restoring import (
+    Copy,
+    cannot_restore,
+    choose_node,
+    config_of,
+    remove_copy,
+    restore_copy,
+)
 from orchestrator.applying.rollback import forget_guest, refresh_guest, remember_guest
 from orchestrator.applying.stopped import Stopped
 from orchestrator.applying.vm import Vm
@@ -82,10 +89,6 @@ def beside(request: BesideRequest, events: Events = SILENT) -> Copy:
                 f"no online node reaches both {storage} and {chosen.stored.storage}: {reasons}"
             )
         vm = vm_of(found, run, request.reason)
-        for name in left_out(found):
-            events.notice(
-                f"the disk {name} is left out of the backup, as its file says (art. 3.5): the copy will not have it"
-            )
         mark = CopyMark(
             purpose="restored",
             client=found.mark.client,
@@ -96,7 +99,7 @@ def beside(request: BesideRequest, events: Events = SILENT) -> Copy:
         run.begin()
         # Left half done it would have the original's network.
         with run.stopping.finishing(f"{request.target}: restore as {request.name}"):
-            return restore_copy(
+            copy = restore_copy(
                 found.cluster,
                 vm.journal,
                 chosen,
@@ -106,6 +109,9 @@ def beside(request: BesideRequest, events: Events = SILENT) -> Copy:
                 name=request.name,
                 unique=True,
             )
+        for name in _not_in(copy, found):
+            events.notice(f"the disk {name} is not in the archive: {_WHY_NOT}; the copy does not have it")
+        return copy
 
 
 def in_place(request: InPlaceRequest, agree: Callable[[Archive], bool], events: Events = SILENT) -> None:
@@ -150,6 +156,20 @@ def left_out(found: Found) -> list[str]:
         for name, slot in sorted(found.mark.slots.items())
         if slot in slots and parse_disk(slots[slot]).left_out
     ]
+
+
+_WHY_NOT = "it was left out of the backup (art. 3.5), or added later"
+
+
+def _not_in(copy: Copy, found: Found) -> list[str]:
+    """The disks of a machine that an archive did not hold, by their names in the file: what was restored tells.
+
+    What its file leaves out today says nothing of an archive that was made before that.
+    """
+    restored = config_of(copy.cluster, copy.node, copy.vmid)
+    has = restored[1] if restored else {}
+    own = found.machine.config.current
+    return [name for name, slot in sorted(found.mark.slots.items()) if slot in own and slot not in has]
 
 
 def _chosen(
@@ -250,7 +270,7 @@ class _InPlace:
             made_at=dt.datetime.now(dt.UTC),
             boot=self.found.machine.config.effective("boot"),
         )
-        return restore_copy(
+        copy = restore_copy(
             self.vm.cluster,
             self.vm.journal,
             chosen,
@@ -260,6 +280,12 @@ class _InPlace:
             name=f"restore-{self.found.mark.machine}"[:63].rstrip("-"),
             unique=False,
         )
+        for name in sorted(set(_not_in(copy, self.found)) - set(left_out(self.found))):
+            self.events.notice(
+                f"the disk {name} is not in the archive: {_WHY_NOT}; it keeps what it holds now, which may be newer "
+                "than the restored disks"
+            )
+        return copy
 
     def _boot(self, exchange: Exchange, copy: Copy) -> None:
         """Start the restored machine; if it does not boot, its own disks go back."""

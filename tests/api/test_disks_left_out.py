@@ -73,10 +73,36 @@ def test_a_restore_says_that_the_disk_is_not_in_the_archive(night: NightDesk) ->
     answer = desk.run("backup", "restore", "dupont/web-1", "--as", "web-1-tuesday")
     assert answer.code == 0, answer
     assert (
-        "the disk data is left out of the backup, as its file says (art. 3.5): the copy will not"
+        "the disk data is not in the archive: it was left out of the backup (art. 3.5), or added later"
         in answer.err
     )
     copy = desk.machines()["web-1-tuesday"]["config"]
     assert not [value for value in copy.values() if "size=8G" in str(value)]
     refused = desk.run("backup", "restore", "dupont/web-1", "--in-place", "--confirm", "somebody")
     assert refused.code == 1 and "it keeps what it holds now" in refused.err, refused
+
+
+def test_what_an_archive_holds_is_told_by_the_archive_and_not_by_todays_file(night: NightDesk) -> None:
+    desk = night.desk
+    archives = []
+    for backup in (True, False):
+        _write(desk, backup=backup)
+        assert desk.apply().code == 0
+        desk.put_in_service()
+        made = desk.run("backup", "now", "dupont/web-1")
+        assert made.code == 0, made
+        archives.append(next(word for word in made.out.split() if ":backup/" in word))
+    whole, without = archives
+
+    def restored(name: str, volid: str) -> tuple[str, bool]:
+        answer = desk.run("backup", "restore", "dupont/web-1", "--as", name, "--archive", volid)
+        assert answer.code == 0, answer
+        config = desk.machines()[name]["config"]
+        return answer.err, any("size=8G" in str(value) for value in config.values())
+
+    said, has = restored("web-1-whole", whole)
+    assert has and said == "", said
+    _write(desk, backup=True)
+    assert desk.apply().code == 0
+    said, has = restored("web-1-without", without)
+    assert not has and "the disk data is not in the archive" in said, said

@@ -186,6 +186,12 @@ def test_article_4_2_a_taking_over_is_a_state_with_its_documents_recorded_and_sh
     assert (found["state"], found["missing"], found["settled"]) == ("corrected", [], True)
     assert "taking over:" not in desk.run("plan").out
 
+    _add(desk, 501, "db", "stopped", ipconfig0="ip=203.0.113.51/24")
+    desk.fakes["paris"].control("report")
+    later = desk.run("import", "pve1/501", *IMPORT, "--out", "others.yaml", "--language", "en")
+    assert later.code == 0, later
+    assert "gaps, not notified yet" in desk.run("plan").out, "a machine that came after the others' gaps"
+
 
 @pytest.mark.parametrize(
     ("vm", "arguments", "said"),
