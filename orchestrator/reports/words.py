@@ -394,6 +394,12 @@ class Words:
     dropped_packets = Text(fr="Paquets rejetés", en="Packets dropped")
     refused_ssh = Text(fr="Connexions SSH refusées", en="SSH connections refused")
     dropped_most = Text(fr="Rejeté le plus souvent (échantillon)", en="Dropped most often (sample)")
+    refused_out = Text(
+        fr="Trafic sortant refusé depuis la nuit précédente",
+        en="Outgoing traffic refused since the last night",
+    )
+    refused_out_packets = Text(fr="Paquets sortants refusés", en="Outgoing packets refused")
+    refused_out_most = Text(fr="Refusé le plus souvent (échantillon)", en="Refused most often (sample)")
     firewall_unread = Text(fr="Pare-feux non lus", en="Firewalls that could not be read")
     counters_unread = Text(
         fr="les compteurs du pare-feu n’ont pas pu être lus dans la machine",
