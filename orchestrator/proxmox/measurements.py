@@ -22,6 +22,16 @@ Consolidation = Literal["AVERAGE", "MAX"]
 MOST_ROWS = 20_000
 """Rows of an answer; the most that Proxmox VE has is some 1,500, and twice that after an upgrade from 8."""
 
+_DAY = 86_400
+MOST_SECONDS: Mapping[Timeframe, int] = {
+    "hour": _DAY,
+    "day": 4 * _DAY,
+    "week": 30 * _DAY,
+    "month": 120 * _DAY,
+    "year": 1_200 * _DAY,
+}
+"""Between the first and the last row: twice what Proxmox VE answers, 8.x with coarser rows included, and more."""
+
 _FIELDS = ("cpu", "maxcpu", "mem", "maxmem", "disk", "maxdisk", "diskread", "diskwrite", "netin", "netout")
 _NO_FILE = ("rrd error", "no such file or directory")
 
@@ -54,7 +64,8 @@ def read_measurements(
         consolidation: the average of each interval, or the largest value in it.
 
     Raises:
-        BadAnswer: there are more rows than there can be.
+        BadAnswer: there are more rows, or more time is between them, than there can be: a graph of a thousand years has
+            hundreds of megabytes.
         ProxmoxError: it could not be read. A VM that was never measured yet has no rows; that is none.
     """
     path = f"/nodes/{node}/qemu/{vmid}/rrddata"
@@ -71,6 +82,13 @@ def read_measurements(
             call=f"GET {path}",
         )
     found = {int(row["time"]): _values(row) for row in rows}
+    if found and max(found) - min(found) > MOST_SECONDS[timeframe]:
+        raise BadAnswer(
+            f"measurements over {(max(found) - min(found)) // _DAY} days, expected "
+            f"{MOST_SECONDS[timeframe] // _DAY} at most for a {timeframe}",
+            site=cluster.site,
+            call=f"GET {path}",
+        )
     return tuple(Measurement(ends=ends, values=found[ends]) for ends in sorted(found))
 
 

@@ -154,6 +154,10 @@ def test_odd_values_are_gaps_and_an_endless_answer_is_refused(measured: Desk, fa
     fake.fault("GET", ".*/rrddata", "answer", text=many)
     refused = measured.run("figures", "dupont/web-1")
     assert refused.code == 1 and "30000 rows of measurements" in refused.err
+    far = json.dumps({"data": [{"time": 1_000_000_000, "cpu": 0.5}, {"time": 1_900_000_000, "cpu": 0.5}]})
+    fake.fault("GET", ".*/rrddata", "answer", text=far)
+    refused = measured.run("figures", "dupont/web-1", "--format", "svg")
+    assert refused.code == 1 and "measurements over 10416 days, expected 4 at most for a day" in refused.err
 
 
 def test_the_model_answers_as_real_nodes_did(measured: Desk, fake: FakePve) -> None:
