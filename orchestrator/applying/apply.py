@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ def apply_plan(
     ssh: SshSettings | None,
     restart_now: bool = False,
     boot_seconds: float = 600.0,
-    backup_storages: Mapping[str, Sequence[str]] | None = None,
+    backup_storages: Mapping[str, Mapping[str, str]] | None = None,
     locks: RunLocks | None = None,
     clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     pause: Callable[[float], None] | None = None,
@@ -85,7 +85,7 @@ def apply_plan(
         restart_now: as when the plan was made.
         boot_seconds: how long to wait for a guest to boot.
         locks: of this run: addresses are taken from other runs by them. None: nobody else runs.
-        backup_storages: where last backups of machines that are retired go, by site.
+        backup_storages: where last backups of machines that are retired go, by site: storages, and where each stands.
         clock: the time, aware: a window that was open when the plan was made may have closed.
         pause: waits that many seconds; None: as long as nobody asks for the run's end.
 

@@ -39,7 +39,7 @@ class Surroundings:
         key_holders: tells the machines that are known by each SSH host key, everybody's.
         now: the time of the plan: what it says is judged by it.
         restart_now: restart outside windows too.
-        backup_storages: where backups of a site's machines go, by site.
+        backup_storages: where backups of a site's machines go, by site: storages, and where each stands.
         clock: the time, aware: windows are judged by it again before a restart, for a run may last.
     """
 
@@ -51,7 +51,7 @@ class Surroundings:
     now: dt.datetime
     restart_now: bool
     clock: Callable[[], dt.datetime]
-    backup_storages: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    backup_storages: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     templates: Mapping[str, Sequence[Template]] = field(default_factory=dict)
     numbers: Mapping[str, Numbers] = field(default_factory=dict)
     key_holders: Callable[[], Holders] = dict

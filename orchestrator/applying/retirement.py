@@ -67,7 +67,7 @@ def _last_backup(work: MachineWork, observed: ObservedMachine) -> None:
     days = mark.backup_days if mark else None
     if mark is None or days is None:
         return
-    wanted = around.backup_storages.get(observed.site, ())
+    wanted = around.backup_storages.get(observed.site, {})
     state = around.states[observed.site]
     fit = [
         storage
@@ -83,6 +83,11 @@ def _last_backup(work: MachineWork, observed: ObservedMachine) -> None:
             f"none of its backup storages ({', '.join(wanted) or 'none in the site file'}) is available on "
             f"{summary.node}, so it gets no last backup: it is stopped and kept; apply again when one is"
         )
-    roomiest = max(fit, key=lambda storage: storage.maxdisk - storage.disk)
+    fit.sort(key=lambda storage: storage.disk - storage.maxdisk)
+    sites = [wanted[storage.name] for storage in fit]
+    # Two copies are on two storages of one site (article 3.2); where only one is left, one is better than none.
+    place = next((site for site in sites if sites.count(site) >= mark.backup_copies), sites[0])
+    there = [storage for storage in fit if wanted[storage.name] == place]
     archive = ArchiveMark(client=mark.client, machine=mark.machine, contract=mark.contract, days=days)
-    make_backup(work.vm(observed), roomiest.name, archive, clock=clock_of(work.cluster, around.clock))
+    for storage in there[: mark.backup_copies]:
+        make_backup(work.vm(observed), storage.name, archive, clock=clock_of(work.cluster, around.clock))

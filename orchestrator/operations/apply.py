@@ -127,7 +127,7 @@ def apply(
             boot_seconds=request.boot_seconds,
             locks=run.locks,
             backup_storages={
-                name: [storage.name for storage in site.backup_storages if storage.site != name]
+                name: {storage.name: storage.site for storage in site.backup_storages if storage.site != name}
                 for name, site in provider.sites.items()
             },
         )

@@ -103,3 +103,20 @@ def test_a_backup_now_makes_both_and_two_copies_need_two_storages_at_one_site(ni
     assert refused.code == 1 and "has no two backup storages at one other site (art. 3.2)" in refused.err, (
         refused
     )
+
+
+def test_the_last_backup_of_a_machine_that_leaves_its_file_has_two_copies_too(night: NightDesk) -> None:
+    _deliver(night)
+    night.desk.write(subscription("dupont", [machine("db-1")]))
+    answer = night.desk.apply()
+    assert answer.code == 0, answer
+    assert _archives(night) == {STORE: 1, _SECOND: 1}
+
+
+def test_one_last_backup_is_better_than_none(night: NightDesk) -> None:
+    _deliver(night)
+    night.fake.set_storage(STORE, active=False)
+    night.desk.write(subscription("dupont", [machine("db-1")]))
+    answer = night.desk.apply()
+    assert answer.code == 0, answer
+    assert len(night.fake.archives(_SECOND)) == 1
