@@ -85,7 +85,8 @@ def apply_plan(
         restart_now: as when the plan was made.
         boot_seconds: how long to wait for a guest to boot.
         locks: of this run: addresses are taken from other runs by them. None: nobody else runs.
-        backup_storages: where last backups of machines that are retired go, by site: storages, and where each stands.
+        backup_storages: where last backups of machines that are retired go, by site: the data centres by
+            storages.
         clock: the time, aware: a window that was open when the plan was made may have closed.
         pause: waits that many seconds; None: as long as nobody asks for the run's end.
 

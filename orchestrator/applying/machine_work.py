@@ -39,7 +39,7 @@ class Surroundings:
         key_holders: tells the machines that are known by each SSH host key, everybody's.
         now: the time of the plan: what it says is judged by it.
         restart_now: restart outside windows too.
-        backup_storages: where backups of a site's machines go, by site: storages, and where each stands.
+        backup_storages: where backups of a site's machines go, by site: the data centres by storages.
         clock: the time, aware: windows are judged by it again before a restart, for a run may last.
     """
 

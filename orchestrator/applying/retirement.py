@@ -62,13 +62,28 @@ def retire(work: MachineWork) -> ObservedMachine:
 
 
 def _last_backup(work: MachineWork, observed: ObservedMachine) -> None:
-    """Back it up once more, stopped as it is now, where its backup was on when it was last applied."""
-    mark, summary, around = observed.mark, observed.summary, work.around
+    """Back it up once more, stopped as it is now, where its backup was on when it was last applied.
+
+    Redundancy of the backup (article 3.2) holds for this archive most of all: none comes after it.
+    """
+    mark, around = observed.mark, work.around
     days = mark.backup_days if mark else None
     if mark is None or days is None:
         return
-    wanted = around.backup_storages.get(observed.site, {})
-    state = around.states[observed.site]
+    storages = _storages(work, observed, mark.backup_copies)
+    archive = ArchiveMark(client=mark.client, machine=mark.machine, contract=mark.contract, days=days)
+    for storage in storages:
+        make_backup(work.vm(observed), storage, archive, clock=clock_of(work.cluster, around.clock))
+
+
+def _storages(work: MachineWork, observed: ObservedMachine, copies: int) -> list[str]:
+    """Where its last backup goes: as many storages of one site as it has copies, those with the most free room.
+
+    Raises:
+        Stopped: there are not so many on its node.
+    """
+    summary, state = observed.summary, work.around.states[observed.site]
+    wanted = work.around.backup_storages.get(observed.site, {})
     fit = [
         storage
         for node in state.nodes
@@ -78,16 +93,18 @@ def _last_backup(work: MachineWork, observed: ObservedMachine) -> None:
         and storage.usable
         and "backup" in storage.content
     ]
+    fit.sort(key=lambda storage: storage.disk - storage.maxdisk)
+    for roomiest in fit:
+        names = [storage.name for storage in fit if wanted[storage.name] == wanted[roomiest.name]]
+        if len(names) >= copies:
+            return names[:copies]
     if not fit:
         raise Stopped(
             f"none of its backup storages ({', '.join(wanted) or 'none in the site file'}) is available on "
             f"{summary.node}, so it gets no last backup: it is stopped and kept; apply again when one is"
         )
-    fit.sort(key=lambda storage: storage.disk - storage.maxdisk)
-    sites = [wanted[storage.name] for storage in fit]
-    # Two copies are on two storages of one site (article 3.2); where only one is left, one is better than none.
-    place = next((site for site in sites if sites.count(site) >= mark.backup_copies), sites[0])
-    there = [storage for storage in fit if wanted[storage.name] == place]
-    archive = ArchiveMark(client=mark.client, machine=mark.machine, contract=mark.contract, days=days)
-    for storage in there[: mark.backup_copies]:
-        make_backup(work.vm(observed), storage.name, archive, clock=clock_of(work.cluster, around.clock))
+    raise Stopped(
+        f"its backup has {copies} copies (art. 3.2), and of the backup storages at one site only "
+        f"{fit[0].name} is available on {summary.node}, so it gets no last backup: it is stopped and kept; apply "
+        "again when another one is"
+    )

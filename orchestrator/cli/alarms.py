@@ -15,7 +15,7 @@ from orchestrator.alarms.procedures import without_procedure
 from orchestrator.alarms.webhook import LARGEST
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
-from orchestrator.cli.shared_options import Files
+from orchestrator.cli.shared_options import Files, Procedures, Rules
 from orchestrator.contract.calendar import paris_time
 from orchestrator.contract.moments import read_moment
 from orchestrator.counting import counted
@@ -173,14 +173,8 @@ _RESULTS: dict[Result, Literal["done", "failed", "no-effect"]] = {
 
 @app.command()
 def rules(
-    file: Annotated[
-        list[Path] | None,
-        typer.Option("--rules", help="Files of alert rules.  [default: the shipped ones]"),
-    ] = None,
-    procedures: Annotated[
-        list[Path] | None,
-        typer.Option(envvar="ORCHESTRATOR_PROCEDURES", help="Folders of your own procedures (NAME.md)."),
-    ] = None,
+    file: Rules = None,
+    procedures: Procedures = None,
     format: Format = session.OutputFormat.TEXT,
 ) -> None:
     """List the alert rules with their procedures.

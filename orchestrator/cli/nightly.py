@@ -9,6 +9,7 @@ import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.progress import PROGRESS
+from orchestrator.cli.shared_options import Procedures, Rules
 from orchestrator.operations.computer import state_directory
 
 
@@ -54,6 +55,8 @@ def nightly(
     boot_timeout: Annotated[
         float, typer.Option(min=1, help="Seconds that a restored machine may take to boot.")
     ] = 600.0,
+    rules: Rules = None,
+    procedures: Procedures = None,
     history: session.HistoryPath = None,
 ) -> None:
     """Run the nightly backups, updates, restore tests and report.
@@ -73,6 +76,8 @@ def nightly(
         in_working_hours=in_working_hours,
         boot_seconds=boot_timeout,
         history=history,
+        rules=tuple(rules or ()),
+        procedures=tuple(procedures or ()),
     )
     if dry_run:
         from orchestrator.nightly.preview import render_night_plan

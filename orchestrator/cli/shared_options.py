@@ -16,6 +16,16 @@ Files = Annotated[
     list[Path] | None,
     typer.Option("--files", "-f", help="Subscription files or folders.  [default: ./subscriptions]"),
 ]
+Rules = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--rules", envvar="ORCHESTRATOR_RULES", help="Files of alert rules.  [default: the shipped ones]"
+    ),
+]
+Procedures = Annotated[
+    list[Path] | None,
+    typer.Option(envvar="ORCHESTRATOR_PROCEDURES", help="Folders of your own procedures (NAME.md)."),
+]
 BootTimeout = Annotated[float, typer.Option(min=1, help="Seconds to wait for the guest to boot.")]
 
 

@@ -13,7 +13,7 @@ from orchestrator.guests.answers import UnreadableAnswer, lines_of, shortened, w
 from orchestrator.guests.playbooks import TaskResult
 
 MOST_TOP = 20
-"""Sources of dropped packets that a machine may name; its program names five."""
+"""Sources of dropped packets that a machine may name, and destinations of refused ones; its program names five."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9-]{1,100}")
 _PROTOCOL = re.compile(r"[a-z0-9-]{1,20}")
@@ -33,6 +33,8 @@ class FirewallAlerts:
         refused_ssh: new connections to SSH from addresses that may not.
         since: names the counters: with another one they began anew (a reboot, rules loaded).
         top: of the last day's log, a sample: how often, and what (``203.0.113.9 tcp 3389``).
+        refused_out: outgoing packets that were refused; None where all may go out, or the program does not tell.
+        top_out: as ``top``, where these were to go.
     """
 
     dropped: int = 0
@@ -40,26 +42,33 @@ class FirewallAlerts:
     refused_ssh: int = 0
     since: str = ""
     top: tuple[tuple[int, str], ...] = ()
+    refused_out: int | None = None
+    top_out: tuple[tuple[int, str], ...] = ()
 
     def to_data(self) -> dict[str, Any]:
         """As the history keeps it."""
-        return {**asdict(self), "top": [list(item) for item in self.top]}
+        lists = {name: [list(item) for item in getattr(self, name)] for name in ("top", "top_out")}
+        return {**asdict(self), **lists}
 
     @classmethod
     def from_details(cls, details: str) -> FirewallAlerts | None:
-        """Read what the history kept; None if it is something else."""
+        """Read what the history kept; None if it is something else. Earlier versions had no ``refused_out``."""
         try:
             data = json.loads(details)
             numbers = {name: data[name] for name in ("dropped", "dropped_bytes", "refused_ssh")}
             top = tuple((count, what) for count, what in data["top"])
-            counts = (*numbers.values(), *(count for count, _ in top))
-            texts = (data["since"], *(what for _, what in top))
-        except (ValueError, KeyError, TypeError, RecursionError):
+            top_out = tuple((count, what) for count, what in data.get("top_out", ()))
+            out = data.get("refused_out")
+            counts = (*numbers.values(), *(count for count, _ in top + top_out), 0 if out is None else out)
+            texts = (data["since"], *(what for _, what in top + top_out))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
         sound = all(type(number) is int and number >= 0 for number in counts) and all(
             isinstance(text, str) for text in texts
         )
-        return cls(**numbers, since=data["since"], top=top) if sound else None
+        if not sound:
+            return None
+        return cls(**numbers, since=data["since"], top=top, refused_out=out, top_out=top_out)
 
 
 def parse_alerts(lines: Iterable[str]) -> FirewallAlerts | None:
@@ -70,22 +79,22 @@ def parse_alerts(lines: Iterable[str]) -> FirewallAlerts | None:
     """
     counters: dict[str, tuple[int, int]] = {}
     since = ""
-    top: list[tuple[int, str]] = []
+    named: dict[str, list[tuple[int, str]]] = {"top": [], "out": []}
     for line in lines:
         word, _, rest = line.partition(" ")
         fields = rest.split(" ")
-        if word in ("dropped", "refused_ssh"):
+        if word in ("dropped", "refused_ssh", "refused_out"):
             count, volume = _fields(word, fields, 2)
             counters[word] = whole_number(count, word), whole_number(volume, f"the bytes of {word}")
         elif word == "since":
             if not _TOKEN.fullmatch(rest):
                 raise UnreadableAnswer("the name of its counters is invalid")
             since = rest
-        elif word == "top":
+        elif word in named:
             count, *what = _fields(word, fields, 4)
-            if len(top) == MOST_TOP:
-                raise UnreadableAnswer(f"it names more than {MOST_TOP} sources of dropped packets")
-            top.append((whole_number(count, word), _dropped(*what)))
+            if len(named[word]) == MOST_TOP:
+                raise UnreadableAnswer(f"it names more than {MOST_TOP} sources or destinations of packets")
+            named[word].append((whole_number(count, word), _dropped(*what)))
     if not since or "dropped" not in counters:
         return None
     packets, size = counters["dropped"]
@@ -94,7 +103,9 @@ def parse_alerts(lines: Iterable[str]) -> FirewallAlerts | None:
         dropped_bytes=size,
         refused_ssh=counters.get("refused_ssh", (0, 0))[0],
         since=since,
-        top=tuple(top),
+        top=tuple(named["top"]),
+        refused_out=counters["refused_out"][0] if "refused_out" in counters else None,
+        top_out=tuple(named["out"]),
     )
 
 
@@ -110,7 +121,7 @@ def _dropped(source: str, protocol: str, port: str) -> str:
         address = source if source == "-" else ipaddress.ip_address(source).compressed
     except ValueError:
         raise UnreadableAnswer(
-            f"the source of dropped packets is not an address: {shortened(source, 40)!a}"
+            f"a source or destination of packets is not an address: {shortened(source, 40)!a}"
         ) from None
     if not _PROTOCOL.fullmatch(protocol) or not _PORT.fullmatch(port):
         raise UnreadableAnswer(
@@ -128,6 +139,7 @@ def since_last(now: FirewallAlerts, before: FirewallAlerts | None) -> FirewallAl
         dropped=now.dropped - before.dropped,
         dropped_bytes=max(now.dropped_bytes - before.dropped_bytes, 0),
         refused_ssh=max(now.refused_ssh - before.refused_ssh, 0),
+        refused_out=None if now.refused_out is None else max(now.refused_out - (before.refused_out or 0), 0),
     )
 
 

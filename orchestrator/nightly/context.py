@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.applying.journal import Journal
     from orchestrator.contract.life import ContractLife
     from orchestrator.guests import SshSettings
+    from orchestrator.nightly.bare_rule import BareRule
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.notes import Mark
@@ -62,6 +63,7 @@ class Night:
         tests_at_a_time: restore tests at a site at once.
         pause: waits that many seconds.
         certificates: until when the certificate of each site's API is good, as far as that could be seen.
+        bare_rules: the alert rules that lack a procedure; none where the provider named no rules and procedures.
     """
 
     provider: Provider
@@ -82,6 +84,7 @@ class Night:
     tests_at_a_time: int = 2
     pause: Callable[[float], None] = time.sleep
     certificates: Callable[[Collection[str]], Mapping[str, dt.datetime]] = lambda _sites: {}
+    bare_rules: Callable[[], Iterable[BareRule]] = tuple
 
     @property
     def closed(self) -> bool:

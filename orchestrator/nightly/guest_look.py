@@ -51,6 +51,8 @@ class GuestLine(LineOfMachine):
         dropped: packets that its firewall dropped since the last night; None if that could not be read.
         refused_ssh: new SSH connections that it refused since then, from addresses that may not.
         top: what was dropped most: how often in a sample, and who wanted what (``203.0.113.9 tcp 3389``).
+        refused_out: outgoing packets that it refused since then; None where all may go out, or that is not known.
+        top_out: as ``top``, where those were to go.
         problem: why it could not be looked at; empty if it was.
         stopped: it could not be looked at because somebody shut it down: told, and no failure.
         unsupervised: why it is not supervised although it should be; empty if it is, or that could not be seen.
@@ -66,6 +68,8 @@ class GuestLine(LineOfMachine):
     dropped: int | None = None
     refused_ssh: int | None = None
     top: tuple[tuple[int, str], ...] = ()
+    refused_out: int | None = None
+    top_out: tuple[tuple[int, str], ...] = ()
     problem: str = ""
     stopped: bool = False
     unsupervised: str = ""
@@ -173,13 +177,14 @@ def _alerts(history: History, night: Night, found: GuestsSeen) -> dict[Key, Fire
             before = FirewallAlerts.from_details(known[machine.key]) if machine.key in known else None
         except (ValueError, KeyError, TypeError):  # altered by somebody: nothing to compare with
             before = None
-        new[machine.key] = since_last(now, before)
+        new[machine.key] = alerts = since_last(now, before)
+        out = "" if alerts.refused_out is None else f", {alerts.refused_out} outgoing ones refused"
         night.journal.record(
             *machine.key,
             machine.observed.site,
             _ALERTS,
             result="ok",
-            message=f"{new[machine.key].dropped} packets dropped since the last night",
+            message=f"{alerts.dropped} packets dropped since the last night{out}",
             seconds=0.0,
             details=now.to_data(),
         )
@@ -277,7 +282,14 @@ def _unsupervised(machine: Updatable, inside: InsideReading) -> Reason:
 def _with_alerts(line: GuestLine, alerts: FirewallAlerts | None) -> GuestLine:
     if alerts is None:
         return line
-    return replace(line, dropped=alerts.dropped, refused_ssh=alerts.refused_ssh, top=alerts.top)
+    return replace(
+        line,
+        dropped=alerts.dropped,
+        refused_ssh=alerts.refused_ssh,
+        top=alerts.top,
+        refused_out=alerts.refused_out,
+        top_out=alerts.top_out,
+    )
 
 
 def _line(

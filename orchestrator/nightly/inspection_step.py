@@ -91,6 +91,11 @@ class InspectionStep(Step):
             "New SSH connections that a managed machine's firewall refused since the last night (not a counter)",
             MACHINE,
         )
+        out = figures.gauge(
+            "orchestrator_firewall_refused_out_packets",
+            "Outgoing packets that a managed machine's firewall refused since the last night (not a counter)",
+            MACHINE,
+        )
         for line in report.of(GuestLine):
             labels = key(line)
             unsupervised.labels(*labels).set(bool(line.unsupervised or line.unseen))
@@ -102,6 +107,8 @@ class InspectionStep(Step):
                 dropped.labels(*labels).set(line.dropped)
             if line.refused_ssh is not None:
                 refused.labels(*labels).set(line.refused_ssh)
+            if line.refused_out is not None:
+                out.labels(*labels).set(line.refused_out)
 
 
 def unseen_reason(telling: Telling, line: GuestLine) -> Reason:
@@ -115,9 +122,8 @@ def unseen_reason(telling: Telling, line: GuestLine) -> Reason:
 def firewall_section(telling: Telling) -> Section:
     """What was dropped in each machine, the most first; then the machines where that could not be read."""
     words = telling.speech.words
-    return Section(
-        title=words.firewall, empty=words.no_firewall, tables=_dropped_table(telling) + _unread_table(telling)
-    )
+    tables = _dropped_table(telling) + _refused_table(telling) + _unread_table(telling)
+    return Section(title=words.firewall, empty=words.no_firewall, tables=tables)
 
 
 def _dropped_table(telling: Telling) -> tuple[Table, ...]:
@@ -130,7 +136,7 @@ def _dropped_table(telling: Telling) -> tuple[Table, ...]:
             line.site,
             speech.number(dropped),
             words.not_known if line.refused_ssh is None else speech.number(line.refused_ssh),
-            _most(telling, line) or words.nothing,
+            _most(telling, line.top) or words.nothing,
         )
         for dropped, line in read
     ]
@@ -142,8 +148,21 @@ def _dropped_table(telling: Telling) -> tuple[Table, ...]:
     return table_of(words.firewall_since, columns, rows, total=total)
 
 
-def _most(telling: Telling, line: GuestLine) -> str:
-    return "\n".join(f"{telling.speech.number(times)} × {what}" for times, what in line.top[:_NAMED])
+def _refused_table(telling: Telling) -> tuple[Table, ...]:
+    """What was refused on its way out, where the client's file lists what may go out."""
+    speech, words = telling.speech, telling.speech.words
+    read = [(line.refused_out, line) for line in telling.report.of(GuestLine) if line.refused_out is not None]
+    read.sort(key=lambda item: (-item[0], telling.name(item[1])))
+    rows = [
+        (telling.name(line), line.site, speech.number(refused), _most(telling, line.top_out) or words.nothing)
+        for refused, line in read
+    ]
+    packets = Column(words.refused_out_packets, figures=True)
+    return table_of(words.refused_out, (words.machine, words.site, packets, words.refused_out_most), rows)
+
+
+def _most(telling: Telling, top: tuple[tuple[int, str], ...]) -> str:
+    return "\n".join(f"{telling.speech.number(times)} × {what}" for times, what in top[:_NAMED])
 
 
 def _unread_table(telling: Telling) -> tuple[Table, ...]:

@@ -17,6 +17,7 @@ from orchestrator.nightly.inspection_step import InspectionStep
 from orchestrator.nightly.machine_step import MachineStep
 from orchestrator.nightly.missing import UnreadMachineStep
 from orchestrator.nightly.observation_step import ObservationStep
+from orchestrator.nightly.procedure_step import ProcedureStep
 from orchestrator.nightly.restore_test_step import RestoreTestStep
 from orchestrator.nightly.retention_step import RetentionStep
 from orchestrator.nightly.second_copy_step import SecondCopyStep
@@ -58,6 +59,7 @@ STEPS: tuple[type[Step], ...] = (
     UnreadMachineStep,
     WaitingSnapshotStep,
     EndingStep,
+    ProcedureStep,
 )
 """The work. Each decides once, before the first begins; one that stands here twice runs twice."""
 
@@ -69,6 +71,7 @@ REPORT: tuple[type[Step], ...] = (
     ContractStep,
     TakingStep,
     EndingStep,
+    ProcedureStep,
     UpdateStep,
     InspectionStep,
     RestoreTestStep,

@@ -16,6 +16,7 @@ from orchestrator.applying.site_lock import Held
 from orchestrator.contract.calendar import PARIS, in_working_hours, night_of, paris_time, window_closes
 from orchestrator.doctor.certificate import shake_hands
 from orchestrator.errors import RequestRefused, told
+from orchestrator.nightly.bare_rule import BareRule
 from orchestrator.nightly.context import Night, Tell
 from orchestrator.nightly.night_run import carry_out, plan_night
 from orchestrator.nightly.result import NightReport
@@ -59,6 +60,8 @@ class NightRequest:
         in_working_hours: whether it may run Monday to Friday from 08:00 to 18:00 (article 3.5 says outside).
         boot_seconds: how long a restored machine may take to boot.
         history: a file or URL; None: the usual one.
+        rules, procedures: files of alert rules and folders of procedures, as ``orchestrator alarms rules`` takes them.
+            With neither, rules without a procedure are not listed.
     """
 
     inventory: str | None
@@ -68,6 +71,8 @@ class NightRequest:
     in_working_hours: bool = False
     boot_seconds: float = 600.0
     history: str | None = None
+    rules: tuple[Path, ...] = ()
+    procedures: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,13 +135,13 @@ def run(
             begun.begin()
             tell = _quietly(held.enter_context(log()))
             report = _carry_out(asked, begun, tell)
+            if outlets.clients is not None and not begun.interrupted:
+                report = _with_monthly_reports(report, asked, request, outlets, events)
         except Held:
             raise
         except Exception as error:
             report = _aborted(error, asked.sites)
             events.notice(report.problems[0])
-        if outlets.clients is not None and begun is not None and not begun.interrupted:
-            report = _with_monthly_reports(report, asked, request, outlets, events)
         report = publish(report, outlets, tell, events.notice)
     return NightEnded(report=report, interrupted=begun is not None and begun.interrupted)
 
@@ -197,6 +202,7 @@ class _Asked:
     problems: tuple[str, ...]
     ssh: SshSettings | None
     boot_seconds: float
+    bare_rules: Callable[[], tuple[BareRule, ...]]
 
     @classmethod
     def of(cls, request: NightRequest, events: Events, *, at_any_time: bool = False) -> _Asked:
@@ -220,6 +226,7 @@ class _Asked:
             ssh=_ssh(provider, desired, problems),
             problems=tuple(problems),
             boot_seconds=request.boot_seconds,
+            bare_rules=partial(_bare_rules, request.rules, request.procedures),
         )
 
     def night(self, clusters: Mapping[str, Cluster], steps: Journal) -> Night:
@@ -237,6 +244,7 @@ class _Asked:
             boot_seconds=self.boot_seconds,
             ssh=self.ssh,
             certificates=partial(_certificates, self.provider),
+            bare_rules=self.bare_rules,
         )
 
 
@@ -250,6 +258,19 @@ def _certificates(provider: Provider, sites: Collection[str]) -> dict[str, dt.da
             if shaken.expires is not None:
                 found[site] = shaken.expires
     return found
+
+
+def _bare_rules(files: tuple[Path, ...], folders: tuple[Path, ...]) -> tuple[BareRule, ...]:
+    """The alert rules without a procedure; none where neither rules nor procedures of the provider are named."""
+    if not files and not folders:
+        return ()
+    from orchestrator.alarms.procedures import without_procedure  # once a month
+    from orchestrator.operations.alarms import rules
+
+    return tuple(
+        BareRule(rule=rule.name, severity=rule.severity, procedure=rule.procedure)
+        for rule in without_procedure(rules(files, folders))
+    )
 
 
 def _now() -> dt.datetime:

@@ -394,6 +394,12 @@ class Words:
     dropped_packets = Text(fr="Paquets rejetés", en="Packets dropped")
     refused_ssh = Text(fr="Connexions SSH refusées", en="SSH connections refused")
     dropped_most = Text(fr="Rejeté le plus souvent (échantillon)", en="Dropped most often (sample)")
+    refused_out = Text(
+        fr="Trafic sortant refusé depuis la nuit précédente",
+        en="Outgoing traffic refused since the last night",
+    )
+    refused_out_packets = Text(fr="Paquets sortants refusés", en="Outgoing packets refused")
+    refused_out_most = Text(fr="Refusé le plus souvent (échantillon)", en="Refused most often (sample)")
     firewall_unread = Text(fr="Pare-feux non lus", en="Firewalls that could not be read")
     counters_unread = Text(
         fr="les compteurs du pare-feu n’ont pas pu être lus dans la machine",
@@ -530,6 +536,16 @@ class Words:
     ending_licence = Text(fr="licence", en="licence")
     ending_quote = Text(fr="devis", en="quote")
     ending_contract = Text(fr="contrat", en="contract")
+    bare_rules = Text(
+        fr="Alertes sans procédure (art. 3.8.1)", en="Alert rules without a procedure (art. 3.8.1)"
+    )
+    bare_rules_remedy = Text(
+        fr="rédiger la page NOM.md de chaque alerte, et la nommer dans son annotation « procedure ».",
+        en="write a page NAME.md for each rule, and name it in the rule’s annotation “procedure”.",
+    )
+    alert_rule = Text(fr="Alerte", en="Alert rule")
+    severity = Text(fr="Gravité", en="Severity")
+    procedure_named = Text(fr="Procédure nommée, introuvable", en="Procedure named, not found")
     days_left = Text(fr="Jours restants", en="Days left")
     end_failed = Text(fr="Fin de contrat", en="End of contract")
     end_failed_remedy = Text(

@@ -105,18 +105,19 @@ def test_a_backup_now_makes_both_and_two_copies_need_two_storages_at_one_site(ni
     )
 
 
-def test_the_last_backup_of_a_machine_that_leaves_its_file_has_two_copies_too(night: NightDesk) -> None:
-    _deliver(night)
+def test_the_last_backup_of_a_machine_that_is_retired_has_both_copies(night: NightDesk) -> None:
+    twice = machine("web-1", backup={"retention_days": 7, "copies": 2})
+    night.desk.write(subscription("dupont", [twice, machine("db-1")]))
+    assert night.desk.apply().code == 0
     night.desk.write(subscription("dupont", [machine("db-1")]))
-    answer = night.desk.apply()
-    assert answer.code == 0, answer
+    night.fake.set_storage(_SECOND, active=False)
+    refused = night.desk.apply()
+    assert refused.code == 1, refused
+    text = " ".join(refused.out.split())
+    assert "its backup has 2 copies (art. 3.2)" in text and f"only {STORE} is available" in text, refused
+    assert _archives(night) == {STORE: 0, _SECOND: 0}, "not one copy for two"
+    night.fake.set_storage(_SECOND, active=True)
+    assert night.desk.apply().code == 0
     assert _archives(night) == {STORE: 1, _SECOND: 1}
-
-
-def test_one_last_backup_is_better_than_none(night: NightDesk) -> None:
-    _deliver(night)
-    night.fake.set_storage(STORE, active=False)
-    night.desk.write(subscription("dupont", [machine("db-1")]))
-    answer = night.desk.apply()
-    assert answer.code == 0, answer
-    assert len(night.fake.archives(_SECOND)) == 1
+    assert night.desk.apply().code == 0
+    assert _archives(night) == {STORE: 1, _SECOND: 1}, "once, not once a run"

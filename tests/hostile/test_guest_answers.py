@@ -77,6 +77,20 @@ def test_an_honest_machine_is_read() -> None:
     assert found.differs["firewall"] == ("+ tcp dport 80 accept",)
 
 
+def test_outgoing_packets_that_were_refused_are_counted_since_the_last_night() -> None:
+    text = "dropped 7 420\nrefused_ssh 1 60\nrefused_out {} 60\nsince 2f5c-12\nout 3 203.0.113.25 tcp 25"
+    now, before = _alerts(text.format(9)), _alerts(text.format(4))
+    assert isinstance(now, FirewallAlerts) and isinstance(before, FirewallAlerts)
+    assert (now.refused_out, now.top, now.top_out) == (9, (), ((3, "203.0.113.25 tcp 25"),))
+    assert since_last(now, before).refused_out == 5
+    kept = json.dumps(now.to_data())
+    assert FirewallAlerts.from_details(kept) == now
+    earlier = {name: value for name, value in now.to_data().items() if not name.endswith("out")}
+    old = FirewallAlerts.from_details(json.dumps(earlier))
+    assert old is not None and old.refused_out is None, "an earlier version kept nothing of it"
+    assert since_last(now, old).refused_out == 9
+
+
 @pytest.mark.parametrize(
     ("task", "text"),
     [
@@ -91,6 +105,9 @@ def test_an_honest_machine_is_read() -> None:
         (alerts.READ, "dropped 1 1\nsince x\x1b[2J"),
         (alerts.READ, "dropped 1 1\nsince x\n" + "top 1 192.0.2.1 tcp 22\n" * 21),
         (alerts.READ, "dropped 1 1\nsince x\ntop 1 <script> tcp 22"),
+        (alerts.READ, "dropped 1 1\nsince x\nrefused_out -1 1"),
+        (alerts.READ, "dropped 1 1\nsince x\n" + "out 1 192.0.2.1 tcp 22\n" * 21),
+        (alerts.READ, "dropped 1 1\nsince x\nout 1 <script> tcp 22"),
         (alerts.READ, "dropped 1 1\nsince x\ntop 1 192.0.2.1 `x` 22"),
         (alerts.READ, "dropped 1 1\nsince x\ntop ² 192.0.2.1 tcp 22"),
         (LOOKED, "due openssl 1 2 security"),

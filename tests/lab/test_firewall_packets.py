@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from orchestrator.guests import FirewallPolicy, PartOutcome, SshSettings, digest, render
+from orchestrator.guests.alerts import parse_alerts
 from orchestrator.subscriptions.openings import Opening
 from tests.lab.namespace_guest import (
     CLIENT,
@@ -190,6 +191,10 @@ def test_3_6_everything_goes_out_unless_the_file_lists_what_may(guest: Namespace
     assert "packets 0 " not in guest.inside(
         "nft", "list", "counter", "inet", "orchestrator", "refused_out"
     ).stdout.replace("\n", " "), "what was refused is counted"
+    counted = parse_alerts(
+        guest.inside("/usr/local/sbin/orchestrator-firewall", "alerts").stdout.splitlines()
+    )
+    assert counted is not None and counted.refused_out, "and told to the night"
     assert load(guest, wanted).status == "unchanged"
     guest.inside("nft", "insert rule inet orchestrator output tcp dport 9999 accept")
     assert load(guest, wanted).status == "changed", "drift is seen and mended"

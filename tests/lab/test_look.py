@@ -183,6 +183,24 @@ def test_what_was_dropped_most_in_the_last_day_is_named(guest: NamespaceGuest, t
     )
 
 
+# As Linux 6.18 wrote it for a packet that a guest was not to send.
+_OUT = (
+    "orchestrator-out IN= OUT=e0 SRC=198.51.100.10 DST=203.0.113.25 LEN=60 TOS=0x00 PREC=0x00 TTL=64 ID=1 DF "
+    "PROTO=TCP SPT=40000 DPT=25 WINDOW=64240 RES=0x00 SYN URGP=0 "
+)
+
+
+def test_what_was_refused_on_its_way_out_is_told_apart(guest: NamespaceGuest, target: Guest) -> None:
+    says(guest, "journalctl", _OUT, _TCP, _OUT)
+    assert (alerts(guest).refused_out, alerts(guest).top_out) == (None, ()), "everything may go out"
+    limited = replace(target, policy=replace(target.policy, outgoing=(opening(443),)))
+    configure_machines([limited], guest.ssh())
+    found = alerts(guest)
+    assert found.refused_out is not None
+    assert found.top == ((1, "198.51.100.77 tcp 3389"),) and found.top_out == ((2, "203.0.113.25 tcp 25"),)
+    configure_machines([target], guest.ssh())
+
+
 def test_without_a_journal_of_the_kernel_its_own_buffer_is_read(guest: NamespaceGuest, target: Guest) -> None:
     says(guest, "journalctl")
     uptime = float(guest.inside("cat", "/proc/uptime").stdout.split()[0])

@@ -411,6 +411,8 @@ _KNOWN: dict[str, st.SearchStrategy[Any]] = {
     "dropped": st.none() | _COUNTS,
     "refused_ssh": st.none() | _COUNTS,
     "top": st.lists(st.tuples(_COUNTS, _TEXTS), max_size=7).map(tuple),
+    "refused_out": st.none() | _COUNTS,
+    "top_out": st.lists(st.tuples(_COUNTS, _TEXTS), max_size=7).map(tuple),
     "days": st.integers(1, 400),
     "packages": _COUNTS,
     "updates": _COUNTS,

@@ -235,6 +235,7 @@ def test_the_figures_of_any_night_are_read_back(report: NightReport) -> None:
     expected += len(report.of(UpdateLine))
     expected += sum(line.dropped is not None for line in report.of(GuestLine))
     expected += sum(line.refused_ssh is not None for line in report.of(GuestLine))
+    expected += sum(line.refused_out is not None for line in report.of(GuestLine))
     expected += sum(delay.average_hours is not None for delay in report.of(UpdateDelay))
     assert len(figures) == expected + 5
 

@@ -288,6 +288,15 @@ def test_only_the_first_five_of_those_who_were_dropped_are_named() -> None:
     assert most.split("\n")[-1] == "86 × 203.0.113.4 tcp 23"
 
 
+def test_outgoing_packets_that_were_refused_have_a_table_of_their_own() -> None:
+    free, limited = guest("c", "free", dropped=7), guest("c", "m", dropped=7, refused_out=1204)
+    limited = replace(limited, top_out=((9, "203.0.113.25 tcp 25"),))
+    reader = told(night(guests=(free, limited)))
+    title = "Outgoing traffic refused since the last night"
+    assert reader.table(title)[1:] == [["c/m", "paris", "1,204", "9 × 203.0.113.25 tcp 25"]]
+    assert "Outgoing traffic" not in told(night(guests=(free,))).text
+
+
 def test_firewalls_that_could_not_be_read_are_named_with_the_reason() -> None:
     reader = told(updating_night())
     assert reader.table("Firewalls that could not be read")[1:] == [
