@@ -68,6 +68,8 @@ def test_3_8_3_a_request_is_registered_when_it_came_and_closed_with_its_result(r
     assert (row["number"], row["state"], row["outcome"], row["result"]) == (
         int(number), "closed", "done", "done by hand",
     )  # fmt: skip
+    shown = registered.run("updates", "dupont").out
+    assert "in the last 90 days: 1 update by hand, on average " in shown, shown
     twice = registered.run("request", "close", number, "--result", "again")
     assert twice.code == 1 and f"request {number} was closed at" in twice.err and "done by hand" in twice.err
 
