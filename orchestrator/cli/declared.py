@@ -44,6 +44,9 @@ FromFile = Annotated[
     typer.Option("--file", metavar="FILE", help="Record everything in this YAML file instead."),
 ]
 Why = Annotated[str, typer.Option("--reason", help="Why it is recorded, for the history.")]
+WhyCorrected = Annotated[
+    str, typer.Option("--reason", help="Why; the history keeps it, and clients read it in reports.")
+]
 Number = Annotated[int, typer.Argument(min=1, help="The record's number, from the list.")]
 Of = Annotated[str | None, typer.Argument(metavar="[CLIENT[/MACHINE]]", help="Whose; everybody's if none.")]
 By = Annotated[
@@ -120,7 +123,7 @@ def correct_outage(
     text: Text = None,
     files: Files = None,
     inventory: session.Inventory = None,
-    reason: Why = "correction",
+    reason: WhyCorrected = "correction",
     history: session.HistoryPath = None,
 ) -> None:
     """Correct an outage by a new record.
@@ -178,7 +181,7 @@ def correct_event(
     text: Text = None,
     files: Files = None,
     inventory: session.Inventory = None,
-    reason: Why = "correction",
+    reason: WhyCorrected = "correction",
     history: session.HistoryPath = None,
 ) -> None:
     """Correct or end an excusable event by a new record."""
@@ -226,7 +229,7 @@ def correct_maintenance(
     text: Text = None,
     files: Files = None,
     inventory: session.Inventory = None,
-    reason: Why = "correction",
+    reason: WhyCorrected = "correction",
     history: session.HistoryPath = None,
 ) -> None:
     """Correct planned maintenance by a new record.

@@ -11,8 +11,6 @@ import typer
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
 from orchestrator.cli.shared_options import Files
-from orchestrator.operations import monthly_report as operation
-from orchestrator.operations.monthly_report import MonthlyRequest
 
 
 class ReportFormat(StrEnum):
@@ -43,9 +41,11 @@ def report(
     Service level, changes, updates, backups, snapshots, firewall, alarms with their actions, requests, next dates, and
     a graph per machine. Made twice from the same records it is the same but for its date. Changes nothing.
     """
+    from orchestrator.operations import monthly_report as operation
+
     if format is ReportFormat.PDF and output is None:
         session.fail("a PDF is written to a file: name it with --output")
-    request = MonthlyRequest(
+    request = operation.MonthlyRequest(
         client=client,
         month=month,
         inventory=inventory,

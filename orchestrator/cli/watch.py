@@ -15,13 +15,11 @@ from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
 from orchestrator.contract.calendar import paris_time
 from orchestrator.errors import OrchestratorError
-from orchestrator.operations import watch as operation
-from orchestrator.operations.watch import Round, WatchRequest
 from orchestrator.shown import visible
 
 if TYPE_CHECKING:
     from orchestrator.history.intervals import Seen, Span
-    from orchestrator.operations.watch import Watched
+    from orchestrator.operations.watch import Round, Watched
 
 _SHORTEST, _LONGEST = 10, 240
 _WORDS = {
@@ -68,11 +66,13 @@ def watch(
 
     Exit code 0: every site was observed; 1: a site could not be.
     """
+    from orchestrator.operations import watch as operation
+
     if show is not None:
         _show(operation.watched(None if show == "all" else show, hours=hours, history=history), format)
         return
     seconds = None if every is None else _seconds(every)
-    request = WatchRequest(
+    request = operation.WatchRequest(
         inventory=inventory, paths=tuple(paths or ()), sites=tuple(site or ()), history=history
     )
     first = True

@@ -171,6 +171,8 @@ class History:
         Raises:
             HistoryUnavailable: it cannot be read.
         """
+        if not 0 < number < 2**63:  # no database holds it
+            return None
         with self._database.reading() as connection:
             row = connection.execute(sa.select(ENTRIES).where(ENTRIES.c.sequence == number)).first()
         return None if row is None else Entry.from_row(row._asdict())

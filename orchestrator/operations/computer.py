@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import os
 from contextlib import suppress
@@ -53,8 +54,16 @@ def home_path(path: str | Path) -> Path:
         raise RequestRefused(f"{path}: this computer has no home folder for ~: write the full path") from None
 
 
+def _is_special(path: Path) -> bool:
+    if path.is_symlink() and str(path.readlink()).startswith("/proc/"):  # /dev/stdout
+        return True
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 def replace_file(path: Path, text: str | bytes, *, mode: int | None = None) -> None:
     """Write a file whole or not at all: somebody may be reading the earlier one.
+
+    A device, a pipe or a link to the program's own output is left alone: the file would stand in its place.
 
     Args:
         path: where; its folder is made.
@@ -65,6 +74,8 @@ def replace_file(path: Path, text: str | bytes, *, mode: int | None = None) -> N
         OSError: it could not be written.
     """
     fresh = path.with_name(f".{path.name}.new")
+    if _is_special(path):
+        raise OSError(errno.EEXIST, "not a file", str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh.write_bytes(text.encode() if isinstance(text, str) else text)

@@ -32,6 +32,8 @@ from orchestrator.operations.run import SILENT, Events, open_history
 from orchestrator.yaml_reader.sentences import sentence
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
     from orchestrator.history import History
     from orchestrator.sites.model import Provider
     from orchestrator.subscriptions.model import Subscription
@@ -110,8 +112,18 @@ def declared(kind: type[Declared], values: Values) -> Declared:
     try:
         return kind.model_validate(data, by_alias=True, by_name=False)
     except ValidationError as error:
-        told = [sentence(details, kind, data) for details in error.errors(include_url=False)]
-        raise RequestRefused("; ".join(f"{item.message}: {item.allowed}" for item in told)) from None
+        raise RequestRefused(
+            "; ".join(_told(details, kind, data) for details in error.errors(include_url=False))
+        ) from None
+
+
+def _told(error: ErrorDetails, kind: type[Declared], data: Mapping[str, object]) -> str:
+    """What is wrong on a command line: it names options, where a file has keys."""
+    place = ".".join(str(step).replace("_", "-") for step in error["loc"])
+    if error["type"] == "missing":
+        return f"--{place} is missing"
+    told = sentence(error, kind, data)
+    return f"{told.message}: {told.allowed}" if place else told.allowed
 
 
 def add_one(

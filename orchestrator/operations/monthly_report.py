@@ -128,10 +128,11 @@ def with_graphs(
 
     Why they could not is told to us alone: it names hypervisors and their addresses.
     """
-    graphs, why = _graphs(subscription, monthly.level.month, provider, events)
+    bought = _bought(subscription)
+    graphs, why = _graphs(subscription, bought, monthly.level.month, provider, events) if bought else ((), "")
     if why:
         events.notice(f"graphs are missing in the report of {subscription.client}: {why}")
-    return replace(monthly, graphs=graphs, no_graphs=why)
+    return replace(monthly, graphs=graphs, no_graphs=why, graphs_asked=True, graphs_bought=bool(bought))
 
 
 def rendered(
@@ -158,17 +159,19 @@ def rendered(
     return made
 
 
-def _graphs(
-    subscription: Subscription, month: Month, provider: Provider, events: Events
-) -> tuple[tuple[MachineGraphs, ...], str]:
-    """The month of each machine that has graphs, and why there are none of others: the report is made all the same."""
-    bought = {
+def _bought(subscription: Subscription) -> set[str]:
+    """The machines that have graphs: by their offer, or with managed services (articles 3.2, 3.3, 3.8.1)."""
+    return {
         machine.name
         for offer, machine in subscription.machines()
         if offer.terms.graphs or subscription.managed_services is not None
     }
-    if not bought:
-        return (), ""
+
+
+def _graphs(
+    subscription: Subscription, bought: set[str], month: Month, provider: Provider, events: Events
+) -> tuple[tuple[MachineGraphs, ...], str]:
+    """The month of each machine that has graphs, and why there are none of others: the report is made all the same."""
     site = subscription.contract.site
     with open_clusters(provider, only=[site], notice=events.notice) as clusters:
         read = observe_sites(clusters, Asked(selection=Selection(client=subscription.client)))

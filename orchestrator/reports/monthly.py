@@ -40,6 +40,8 @@ class Monthly:
         alarms: those that began in the month, the oldest first.
         requests: those that came in the month.
         graphs: of each machine; of the month alone.
+        graphs_asked: whether the hypervisors were asked for the machines' figures.
+        graphs_bought: whether some machine of the client has graphs.
         no_graphs: why some are missing, for the provider: it names hypervisors; empty if there are all.
     """
 
@@ -49,6 +51,8 @@ class Monthly:
     alarms: tuple[Known, ...] = ()
     requests: tuple[Request, ...] = ()
     graphs: tuple[MachineGraphs, ...] = ()
+    graphs_asked: bool = False
+    graphs_bought: bool = False
     no_graphs: str = ""
 
 
@@ -261,7 +265,7 @@ class _Told:
         columns = (
             words.alarm_rule,
             words.machine,
-            words.begins,
+            words.alarm_begin,
             words.alarm_end,
             words.alarm_acknowledged,
             words.alarm_actions,
@@ -302,7 +306,7 @@ class _Told:
         words = self.words
         rows = [
             (
-                visible(one.text or one.kind),
+                visible(one.text) if one.text else self.named(_REQUESTS, one.kind),
                 ", ".join(one.machines) or words.nothing,
                 self.speech.moment(one.came),
                 self.moment(one.closed),
@@ -334,15 +338,18 @@ class _Told:
     def graphs(self) -> Part:
         words, monthly = self.words, self.monthly
         said: tuple[str, ...] = ()
-        if monthly.no_graphs:
-            said = (words.no_graphs,)
-        elif not monthly.graphs:
+        if not monthly.graphs_asked:
+            said = (words.graphs_left_out,)
+        elif not monthly.graphs_bought:
             said = (words.graphs_not_bought,)
+        elif monthly.no_graphs or not monthly.graphs:
+            said = (words.no_graphs,)
         return Part(title=words.graphs_part, paragraphs=said)
 
 
 _CLASSES = {name: f"class_{name}" for name in ("standard", "significant", "major")}
 _CHARGES = {name: f"charge_{name}" for name in ("free", "quoted", "catalogue", "ordered", "included")}
+_REQUESTS = {name: f"request_{name}" for name in ("update", "change", "hardware")}
 _SNAPSHOTS = {
     "snapshot": "snapshot_taken",
     "expire snapshot": "snapshot_removed",

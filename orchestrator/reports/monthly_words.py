@@ -95,6 +95,7 @@ class MonthlyWords(ServiceLevelWords):
     no_alarms = Text(fr="Aucune alarme ce mois-ci.", en="No alarms this month.")
     alarm_rule = Text(fr="Alarme", en="Alarm")
     alarm_actions = Text(fr="Actions", en="Actions")
+    alarm_begin = Text(fr="Début", en="Beginning")
     alarm_end = Text(fr="Fin", en="End")
     alarm_open = Text(fr="en cours", en="goes on")
     alarm_acknowledged = Text(fr="Prise en charge", en="Acknowledged by")
@@ -110,8 +111,11 @@ class MonthlyWords(ServiceLevelWords):
         fr="Aucune demande enregistrée ce mois-ci.", en="No requests were registered this month."
     )
     request_kind = Text(fr="Objet", en="Kind")
+    request_update = Text(fr="mise à jour", en="update")
+    request_change = Text(fr="changement", en="change")
+    request_hardware = Text(fr="nouveau matériel", en="new hardware")
     request_came = Text(fr="Reçue", en="Received")
-    request_closed = Text(fr="Close", en="Closed")
+    request_closed = Text(fr="Clôturée", en="Closed")
 
     dates_part = Text(fr="Prochaines échéances", en="Next dates")
     ending_probation = Text(fr="période probatoire (article 4.2)", en="probation (article 4.2)")
@@ -121,6 +125,9 @@ class MonthlyWords(ServiceLevelWords):
     no_graphs = Text(
         fr="Les mesures de ce mois n’ont pas pu être lues.",
         en="The month's figures could not be read.",
+    )
+    graphs_left_out = Text(
+        fr="Ce rapport est établi sans les graphes.", en="This report is made without graphs."
     )
     graphs_not_bought = Text(
         fr="Les graphes ne font pas partie du Service souscrit (article 3.3).",

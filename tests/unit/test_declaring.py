@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -292,3 +294,64 @@ def test_a_file_that_is_given_again_undoes_no_correction_and_no_withdrawal(folde
         "--notified-by", "client", "--notified-at", "2026-04-14 09:00",
     )  # fmt: skip
     assert by_hand.stdout.startswith("5  outage"), "what was withdrawn can be declared again by hand"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ((), "--from is missing; either client (with or without machines) or site, and not both"),
+        (("dupont",), "error  --from is missing"),
+        (("/web-1", "--from", FROM), "error  either client (with or without machines) or site"),
+        (("dupont", "--from", TO, "--to", FROM), "error  it ends at 2026-04-10 17:30:00 CEST"),
+        (
+            ("dupont", "--from", FROM, "--notified-by", "x"),
+            "error  notified_by and notified_at come together",
+        ),
+    ],
+)
+def test_what_is_wrong_on_a_command_line_is_no_key_of_a_file(
+    arguments: tuple[str, ...], why: str, folder: Path
+) -> None:
+    refused = run("outage", "add", *arguments)
+    assert refused.exit_code == 1 and why.split("; ")[0] in refused.output, refused.output
+    assert "the keys of" not in refused.output and "such as from: text" not in refused.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("outage", "end", "--at", TO),
+        ("event", "correct", "--to", TO),
+        ("maintenance", "withdraw"),
+        ("alarms", "acknowledge", "--by", "alice"),
+        ("request", "close", "--outcome", "done"),
+    ],
+    ids=" ".join,
+)
+def test_a_number_larger_than_any_record_s_is_no_internal_error(
+    command: tuple[str, ...], folder: Path
+) -> None:
+    assert run("outage", "add", "dupont", "--from", FROM).exit_code == 0
+    refused = run(*command[:2], str(10**19), *command[2:])
+    assert refused.exit_code in (1, 2) and "internal error" not in refused.output, refused.output
+
+
+@pytest.mark.parametrize("what", ["a device", "a pipe", "standard output"])
+def test_what_is_no_file_is_not_replaced_by_a_report(what: str, folder: Path) -> None:
+    """As root a rename would put a file in the place of /dev/null."""
+    place = folder / "place"
+    if what == "a device":
+        try:
+            os.mknod(place, 0o600 | stat.S_IFCHR, os.makedev(1, 7))
+        except PermissionError:
+            pytest.skip("only root makes devices")
+    elif what == "a pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to("/proc/self/fd/1")
+    before = place.lstat()
+    assert run("outage", "add", "dupont", "--from", FROM).exit_code == 0
+    refused = run("service-level", "dupont", "--month", "2026-04", "--output", str(place))
+    assert refused.exit_code == 1 and "name another place" in refused.output, refused.output
+    after = place.lstat()
+    assert (after.st_mode, after.st_ino, after.st_rdev) == (before.st_mode, before.st_ino, before.st_rdev)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from orchestrator.cli import app
 from orchestrator.contract.calendar import PARIS
 from orchestrator.history import open_history
-from orchestrator.history.declared import Alarm, AlarmAction
+from orchestrator.history.declared import Alarm, AlarmAction, Request
 from orchestrator.history.records import add
 from orchestrator.operations.monthly_due import month_due, write_due_reports
 from orchestrator.operations.monthly_report import MonthlyRequest, monthly_report
@@ -274,7 +274,7 @@ def test_no_text_is_missing_in_either_language_and_none_is_left_unused() -> None
         ]
         assert fields[0] == fields[1], name
         assert text.fr != text.en or name in same, name
-        assert name in code or name.rpartition("_")[0] in ("class", "charge", "snapshot"), name
+        assert name in code or name.rpartition("_")[0] in ("class", "charge", "snapshot", "request"), name
 
 
 def test_the_first_night_of_a_month_makes_last_months_reports_and_no_later_one_makes_them_again(
@@ -339,3 +339,17 @@ def test_the_next_dates_have_the_last_day_of_the_probation(month: Month) -> None
     again = changed.replace("taken_over: 2026-11-30", "taken_over: 2026-09-01")
     (month.folder / "subscriptions" / "dupont.yaml").write_text(again)
     assert "Aucune échéance connue." in month.text(), "it ended with the month"
+
+
+def test_the_page_is_french_also_where_a_request_has_no_words_and_where_graphs_are_left_out(
+    month: Month,
+) -> None:
+    with open_history(month.history) as history:
+        said = Request.model_validate(
+            {"client": "dupont", "machines": ["web-1"], "came": "2026-11-10 17:30", "kind": "update"}
+        )
+        add(history, said, who="alice", why="INC-1")
+    page = month.text()
+    assert "mise à jour web-1 10 nov. 2026, 17 h 30 CET –" in page
+    assert "Ce rapport est établi sans les graphes." in page
+    assert "ne font pas partie du Service souscrit" not in page, "they are bought: nobody asked for them"
