@@ -29,8 +29,8 @@ _CLOCKS = dt.timedelta(minutes=5)
 _LONGEST_TEXT = 300
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _PROCEDURE = re.compile(r"[a-z0-9-]{1,64}")
-_NEVER_ENDED = 1
-"""Alertmanager writes the year 1 as the end of an alert that goes on."""
+_FIRST_YEAR = 2000
+"""No record is older. Alertmanager writes the year 1 as the end of an alert that goes on."""
 
 
 class WebhookRefused(OrchestratorError):
@@ -147,16 +147,16 @@ def parse(body: bytes, now: dt.datetime) -> Received:
 
 
 def _alert(alert: _Alert, now: dt.datetime) -> Alert:
-    start = alert.startsAt.astimezone(dt.UTC) if alert.startsAt.year > _NEVER_ENDED else None
-    if start is None or start > now + _CLOCKS:
+    start = _past(alert.startsAt, now)
+    if start is None:
         raise ValueError(
             "startsAt is not a time in the past: see the clocks of Prometheus and of this computer"
         )
     end = None
     if alert.status == "resolved":
-        if alert.endsAt is None or alert.endsAt.year <= _NEVER_ENDED or alert.endsAt > now + _CLOCKS:
+        end = None if alert.endsAt is None else _past(alert.endsAt, now)
+        if end is None:
             raise ValueError("it is resolved, and endsAt is not a time in the past")
-        end = alert.endsAt.astimezone(dt.UTC)
         if end <= start:
             raise ValueError("it ended before it began, or as it began")
     procedure = alert.annotations.get("procedure", "")
@@ -172,6 +172,15 @@ def _alert(alert: _Alert, now: dt.datetime) -> Alert:
         procedure=procedure if _PROCEDURE.fullmatch(procedure) else "",
         text=_said(alert.annotations.get("summary", ""), _LONGEST_TEXT),
     )
+
+
+def _past(moment: dt.datetime, now: dt.datetime) -> dt.datetime | None:
+    """A moment of an alert in UTC; None if it cannot be one: in the future, or before all records."""
+    try:
+        utc = moment.astimezone(dt.UTC)
+    except OverflowError:  # the last hours of the year 9999 in a western zone
+        return None
+    return utc if utc.year >= _FIRST_YEAR and utc <= now + _CLOCKS else None
 
 
 def _name(labels: Mapping[str, str], key: str) -> str:

@@ -36,7 +36,7 @@ class Why(StrEnum):
     NOT_NOTIFIED = "not-notified"
     """Nobody notified it, neither the client nor supervision."""
     NOT_IN_SERVICE = "not-in-service"
-    """The contract had not begun, or was over."""
+    """The contract had not begun, or was over; or the machine was not created yet."""
     NOT_COVERED = "not-covered"
     """Nights, weekends and public holidays."""
     PROBATION = "probation"
@@ -87,6 +87,7 @@ class Facts:
 
     Attributes:
         starts, last_day: of the contract; None: no end is known.
+        made: when the machine was created (aware); None: before the contract began, or that is not known.
         taken_over: the day the estate was taken over; None, or no managed services: there is no probation.
         suspensions: may overlap.
         observed: when somebody looked, whatever was seen; may overlap.
@@ -94,6 +95,7 @@ class Facts:
 
     starts: dt.date
     last_day: dt.date | None = None
+    made: dt.datetime | None = None
     taken_over: dt.date | None = None
     outages: tuple[Down, ...] = ()
     excuses: tuple[Excuse, ...] = ()
@@ -334,6 +336,8 @@ def _in_service(facts: Facts) -> list[Span]:
     if facts.last_day is not None:
         ends = midnight(facts.last_day + dt.timedelta(days=1))
     begins = midnight(facts.starts)
+    if facts.made is not None:
+        begins = max(begins, facts.made)
     return [Span(begins, ends)] if begins < ends else []
 
 

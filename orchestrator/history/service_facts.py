@@ -52,6 +52,16 @@ class Declarations:
         """The records that have no effect because they could not be read, and may concern a client."""
         return tuple(item for item in self._unreadable if item.client in (client, ""))
 
+    def everybodys_outages(self, client: str, site: str, span: Span) -> bool:
+        """Whether an outage in a time is declared for all of a client's machines, or all of its site."""
+        return any(
+            isinstance(item.said, Outage)
+            and not item.withdrawn
+            and item.said.start < span.end
+            and (item.said.end is None or item.said.end > span.start)
+            for item in (*self._of_machine.get((client, ""), ()), *self._of_site.get(site, ()))
+        )
+
     def machines_down(self, client: str, span: Span) -> Iterator[str]:
         """The machines of a client that outages of a time name, also those that have left its file."""
         for item in self._of_client.get(client, ()):
@@ -62,17 +72,27 @@ class Declarations:
                 yield from said.machines
 
 
-def outages_of(declarations: Declarations, client: str, machine: str, site: str) -> tuple[Down, ...]:
-    """The outages that concern a machine. One that nobody notified is listed, and does not count (article 6)."""
+def outages_of(
+    declarations: Declarations, client: str, machine: str, site: str, left: dt.datetime | None = None
+) -> tuple[Down, ...]:
+    """The outages that concern a machine. One that nobody notified is listed, and does not count (article 6).
+
+    Args:
+        declarations: all that is declared.
+        client, machine, site: which one.
+        left: when the machine went out of service with its entry in the file; outages that do not name it end there.
+    """
     return tuple(
-        Down(
-            number=item.number,
-            start=item.said.start,
-            end=item.said.end,
-            notified=item.said.notified_at is not None,
-        )
+        Down(number=item.number, start=start, end=end, notified=item.said.notified_at is not None)
         for item in declarations.concerning(Outage, client, machine, site)
+        for start, end in _while_there(item.said, left)
     )
+
+
+def _while_there(said: Outage, left: dt.datetime | None) -> list[tuple[dt.datetime, dt.datetime | None]]:
+    if said.machines or left is None or (said.end is not None and said.end <= left):
+        return [(said.start, said.end)]
+    return [(said.start, left)] if said.start < left else []
 
 
 def excuses_of(declarations: Declarations, client: str, machine: str, site: str) -> tuple[Excuse, ...]:

@@ -17,7 +17,7 @@ from orchestrator.operations.plan_request import PlanRequest
 from orchestrator.operations.run import SILENT, Events, open_run
 from orchestrator.planning.document import to_document
 from orchestrator.planning.plan import Plan
-from orchestrator.planning.saved import SavedPlan, moved, read_saved
+from orchestrator.planning.saved import SavedPlan, contracts_moved, moved, read_saved
 from orchestrator.sites.model import Provider
 
 _SETTLE_SECONDS = 600.0
@@ -152,6 +152,7 @@ def _read_saved(request: ApplyRequest, path: Path, provider: Provider) -> SavedP
 
 def _refuse_moved(saved: SavedPlan, made: Plan, events: Events) -> None:
     found = list(moved(saved, to_document(made), preparing.files_of(saved.options)))
+    found += contracts_moved(made, dt.datetime.now(dt.UTC))
     for line in found:
         events.notice(f"  changed since: {line}")
     if found:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from orchestrator.contract.calendar import night_of
 from orchestrator.contract.months import Month, midnight
 from orchestrator.errors import told
+from orchestrator.history import HistoryUnavailable
 from orchestrator.operations.inputs import open_sound_subscriptions
 from orchestrator.operations.inventory import DEFAULT_FOLDER
 from orchestrator.operations.monthly_report import gathered, rendered, with_graphs
@@ -54,6 +55,9 @@ def write_due_reports(
 
     Returns:
         What could not be written, for people: one client's report that fails stops no other.
+
+    Raises:
+        HistoryUnavailable: the history cannot be read, which is no report's own trouble.
     """
     month = month_due(now)
     there = [path for path in paths or (DEFAULT_FOLDER,) if path.exists()]
@@ -64,6 +68,8 @@ def write_due_reports(
             continue
         try:
             notices |= _write(subscription, month, provider, folder, language, history, now, events)
+        except HistoryUnavailable:
+            raise
         except Exception as error:
             problems.append(
                 f"the report of {month} for the client {subscription.client} could not be written: {told(error)}"

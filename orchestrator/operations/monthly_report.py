@@ -124,8 +124,13 @@ def gathered(subscription: Subscription, month: Month, place: str | None, now: d
 def with_graphs(
     monthly: Monthly, subscription: Subscription, provider: Provider, events: Events = SILENT
 ) -> Monthly:
-    """The same with a graph of each machine that has graphs. A site that cannot be read is told in the report."""
+    """The same with a graph of each machine that has graphs; which could not be read, the report says.
+
+    Why they could not is told to us alone: it names hypervisors and their addresses.
+    """
     graphs, why = _graphs(subscription, monthly.level.month, provider, events)
+    if why:
+        events.notice(f"graphs are missing in the report of {subscription.client}: {why}")
     return replace(monthly, graphs=graphs, no_graphs=why)
 
 

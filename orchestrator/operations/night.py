@@ -135,13 +135,13 @@ def run(
             begun.begin()
             tell = _quietly(held.enter_context(log()))
             report = _carry_out(asked, begun, tell)
+            if outlets.clients is not None and not begun.interrupted:
+                report = _with_monthly_reports(report, asked, request, outlets, events)
         except Held:
             raise
         except Exception as error:
             report = _aborted(error, asked.sites)
             events.notice(report.problems[0])
-        if outlets.clients is not None and begun is not None and not begun.interrupted:
-            report = _with_monthly_reports(report, asked, request, outlets, events)
         report = publish(report, outlets, tell, events.notice)
     return NightEnded(report=report, interrupted=begun is not None and begun.interrupted)
 

@@ -36,6 +36,9 @@ _MOST = 1_000_000
 
 _KINDS = (Outage, ExcusableEvent, Maintenance, CreditRequest, Credit)
 
+CLONED = "clone"
+"""The action of the entry that creates a machine."""
+
 LevelForm = Literal["text", "json", "html", "pdf"]
 
 
@@ -157,6 +160,8 @@ def months_of(
     gathered = Gathered(
         records=Declarations(read(history, kinds=_KINDS, client=client, most=_MOST)),
         observed={machine: _looked(spans) for machine, spans in seen.items()},
+        made=_made(history, client),
+        in_service={key: _left(spans) for key, spans in seen.items() if any(map(_in_service, spans))},
         updates=_updates(history, month, client),
     )
     return [client_month(subscription, month, gathered, now) for subscription in subscriptions]
@@ -165,6 +170,26 @@ def months_of(
 def _looked(seen: Sequence[Seen]) -> list[Span]:
     """When somebody looked at a machine, whatever was seen: ``unknown`` is no look."""
     return [Span(item.start, item.end) for item in seen if item.state != "unknown" and item.start < item.end]
+
+
+def _in_service(seen: Seen) -> bool:
+    """Whether a machine ran, or was down although it was to run."""
+    return seen.state == "up" or (seen.state == "down" and seen.cause != "planned")
+
+
+def _left(seen: Sequence[Seen]) -> dt.datetime | None:
+    """When a machine was taken out of service for good, as far as it was observed."""
+    last = max(number for number, item in enumerate(seen) if _in_service(item))
+    return next((item.start for item in seen[last + 1 :] if item.cause == "planned"), None)
+
+
+def _made(history: History, client: str | None) -> dict[tuple[str, str], dt.datetime]:
+    """When machines were created first: one query. Of those taken over nothing says when they began."""
+    found: dict[tuple[str, str], dt.datetime] = {}
+    for entry in history.entries(client=client, action=CLONED):  # the latest first
+        if entry.result == "ok" and entry.machine:
+            found[entry.client, entry.machine] = entry.at
+    return found
 
 
 def open_observations(place: str | None) -> Observations:

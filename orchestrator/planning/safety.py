@@ -130,7 +130,10 @@ def _share_of(
 
 
 def _by_contract(machine: MachinePlan, now: dt.datetime) -> bool:
-    return machine.desired is not None and bool(machine.desired.life.why(now))
+    if machine.desired is None:  # taking it out of its file is counted all the same
+        retires = any(change.effect is Effect.RETIRE for change in machine.effective)
+        return bool(machine.stopped_by_contract) and not retires
+    return bool(machine.desired.life.why(now))
 
 
 def _deleted_data(plan: Plan, _there: There, _limits: Safety) -> Found:

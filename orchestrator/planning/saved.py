@@ -12,13 +12,16 @@ import hashlib
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.planning.document import MachineDocument, PlanDocument
 from orchestrator.resources.change import QUIET, Effect
+
+if TYPE_CHECKING:
+    from orchestrator.planning.plan import Plan
 
 SAVED_VERSION = 4
 """Raise it with every field that plans get: the hash of an earlier one covers the fields that it had."""
@@ -154,6 +157,25 @@ def moved(saved: SavedPlan, now: PlanDocument, files: Mapping[str, str]) -> Iter
     for risk in now.dangers:
         if risk not in saved.plan.dangers:
             yield f"{risk.name}: {risk.words}"
+
+
+def contracts_moved(plan: Plan, now: dt.datetime) -> Iterator[str]:
+    """The contracts that stand elsewhere than when a plan was saved, in words: what it says is not to be made any more.
+
+    A suspension or an end that a file announces comes by itself at midnight (articles 9 and 10): no file changes then.
+
+    Args:
+        plan: the plan made again for the moment of the first one.
+        now: the time, aware.
+    """
+    lives = {
+        machine.client: machine.desired.life
+        for machine in plan.machines
+        if machine.desired is not None and machine.effective
+    }
+    for client, life in sorted(lives.items()):
+        if life.standing(now) is not life.standing(plan.made_at):
+            yield f"the contract of {client}: {life.why(now) or f'it is {life.standing(now)}'}"
 
 
 def _concerned(plan: PlanDocument) -> dict[tuple[str, str], MachineDocument]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
@@ -100,11 +100,15 @@ class Gathered:
 
     Attributes:
         observed: when machines were observed, by client and machine.
+        made: when machines were created, by client and machine, where the history says it.
+        in_service: machines that were observed in service in the month, and when they went out of it; None: not in it.
         updates: the entries of the history about updates, by client.
     """
 
     records: Declarations
     observed: Mapping[tuple[str, str], Sequence[Span]]
+    made: Mapping[tuple[str, str], dt.datetime]
+    in_service: Mapping[tuple[str, str], dt.datetime | None]
     updates: Mapping[str, Sequence[Entry]]
 
 
@@ -121,14 +125,14 @@ def client_month(
     """
     client, records = subscription.client, gathered.records
     offers = {machine.name: (offer.value, machine.fee) for offer, machine in subscription.machines()}
-    gone = set(records.machines_down(client, month.span)) - offers.keys()
+    gone = set(_gone(client, subscription.contract.site, month, gathered)) - offers.keys()
     updates = _updates(subscription, gathered.updates.get(client, ()))
     services = []
     for machine in (*offers, *sorted(gone)):
         offer, fee = offers.get(machine, ("", None))
         level = service_level(
             month,
-            _facts(subscription, machine, gathered, updates.get(machine, ()), now),
+            _facts(subscription, machine, offer == "", gathered, updates.get(machine, ()), now),
             now,
         )
         credits = records.concerning(Credit, client, machine, "")
@@ -155,15 +159,33 @@ def client_month(
     )
 
 
+def _gone(client: str, site: str, month: Month, gathered: Gathered) -> Iterator[str]:
+    """The machines whose outages concern a month although they may have left the file since."""
+    yield from gathered.records.machines_down(client, month.span)
+    for (whose, machine), left in gathered.in_service.items():
+        until = month.span.end if left is None else left
+        if whose == client and gathered.records.everybodys_outages(
+            client, site, Span(month.span.start, until)
+        ):
+            yield machine
+
+
 def _facts(
-    subscription: Subscription, machine: str, gathered: Gathered, updates: Sequence[Excuse], now: dt.datetime
+    subscription: Subscription,
+    machine: str,
+    gone: bool,
+    gathered: Gathered,
+    updates: Sequence[Excuse],
+    now: dt.datetime,
 ) -> Facts:
     contract, client, records = subscription.contract, subscription.client, gathered.records
+    left = gathered.in_service.get((client, machine)) if gone else None
     return Facts(
         starts=contract.starts,
         last_day=life_of(subscription).last_day,
         taken_over=contract.taken_over if subscription.managed_services else None,
-        outages=outages_of(records, client, machine, contract.site),
+        made=gathered.made.get((client, machine)),
+        outages=outages_of(records, client, machine, contract.site, left),
         excuses=(*excuses_of(records, client, machine, contract.site), *updates),
         suspensions=_suspensions(subscription, now),
         observed=tuple(gathered.observed.get((client, machine), ())),

@@ -40,7 +40,7 @@ class Monthly:
         alarms: those that began in the month, the oldest first.
         requests: those that came in the month.
         graphs: of each machine; of the month alone.
-        no_graphs: why there are none; empty if there are, or none were bought.
+        no_graphs: why some are missing, for the provider: it names hypervisors; empty if there are all.
     """
 
     level: ClientMonth
@@ -325,8 +325,9 @@ class _Told:
             for one in coming
         ]
         until = self.monthly.facts.probation_until
-        if until is not None and until >= last:
-            rows.insert(0, (words.availability_part, words.nothing, self.speech.day(until)))
+        if until is not None and until > last:
+            ends = until - dt.timedelta(days=1)
+            rows.insert(0, (words.ending_probation, words.nothing, self.speech.day(ends)))
         columns = (words.ending_what, words.ending_name, words.last_day)
         return self.part(words.dates_part, columns, rows, words.no_dates)
 
@@ -334,7 +335,7 @@ class _Told:
         words, monthly = self.words, self.monthly
         said: tuple[str, ...] = ()
         if monthly.no_graphs:
-            said = (words.no_graphs.format(why=visible(monthly.no_graphs)),)
+            said = (words.no_graphs,)
         elif not monthly.graphs:
             said = (words.graphs_not_bought,)
         return Part(title=words.graphs_part, paragraphs=said)

@@ -114,12 +114,13 @@ class MonthlyWords(ServiceLevelWords):
     request_closed = Text(fr="Close", en="Closed")
 
     dates_part = Text(fr="Prochaines échéances", en="Next dates")
+    ending_probation = Text(fr="période probatoire (article 4.2)", en="probation (article 4.2)")
     no_dates = Text(fr="Aucune échéance connue.", en="No dates are known.")
 
     graphs_part = Text(fr="Consommation des machines", en="Resource usage of the machines")
     no_graphs = Text(
-        fr="Les mesures de ce mois n’ont pas pu être lues : {why}",
-        en="The month's figures could not be read: {why}",
+        fr="Les mesures de ce mois n’ont pas pu être lues.",
+        en="The month's figures could not be read.",
     )
     graphs_not_bought = Text(
         fr="Les graphes ne font pas partie du Service souscrit (article 3.3).",

@@ -155,7 +155,7 @@ class _Told:
         words, down = self.words, accounted.outage
         said = self.month.records[down.number].said
         assert isinstance(said, Outage)  # noqa: S101  (outages are made of these records)
-        end = self.moment(down.end) if down.end else words.now_going_on
+        end = words.until.format(moment=self.moment(down.end)) if down.end else words.now_going_on
         text = words.outage_said.format(
             number=down.number, start=self.moment(down.start), end=end, notified=self.notified(said)
         )

@@ -40,7 +40,7 @@ class ServiceLevelWords(Words):
         fr="sans engagement : période probatoire (article 4.2)",
         en="no service level: probation (article 4.2)",
     )
-    not_in_service = Text(fr="hors contrat ce mois", en="not in service this month")
+    not_in_service = Text(fr="pas en service ce mois-ci", en="not in service this month")
     gone = Text(fr="{machine} (ne figure plus au contrat)", en="{machine} (no longer in the subscription)")
     covered_note = Text(
         fr="Les pourcentages sont arrondis vers le bas. Le pourcentage sur la période couverte est donné à titre "
@@ -61,8 +61,8 @@ class ServiceLevelWords(Words):
     lasts = Text(fr="Durée", en="Duration")
     accounted = Text(fr="Prise en compte", en="Accounted for")
     outage_said = Text(
-        fr="Indisponibilité n° {number}, du {start} au {end}, {notified}",
-        en="Outage {number}, {start} to {end}, {notified}",
+        fr="Indisponibilité n° {number}, du {start} {end}, {notified}",
+        en="Outage {number}, {start} {end}, {notified}",
     )
     outage_reference = Text(fr=", référence {reference}", en=", reference {reference}")
     notified_by_client = Text(fr="notifiée par le Client le {moment}", en="notified by the client, {moment}")
@@ -71,12 +71,16 @@ class ServiceLevelWords(Words):
     )
     notified_by_other = Text(fr="notifiée par {who} le {moment}", en="notified by {who}, {moment}")
     notified_by_nobody = Text(fr="jamais notifiée", en="never notified")
-    now_going_on = Text(fr="ce jour (en cours)", en="now (still going on)")
+    until = Text(fr="au {moment}", en="to {moment}")
+    now_going_on = Text(fr="à ce jour (en cours)", en="to now (still going on)")
 
     counts = Text(fr="comptée", en="counts")
     counted_already = Text(fr="déjà comptée avec le n° {by}", en="counted already with {by}")
     not_notified = Text(fr="non notifiée : non comptée", en="not notified: does not count")
-    not_in_contract = Text(fr="hors de la durée du contrat", en="outside the contract's term")
+    not_in_contract = Text(
+        fr="hors contrat, ou avant la création de la machine",
+        en="outside the contract's term, or before the machine was created",
+    )
     not_covered = Text(
         fr="hors période couverte (nuit, week-end, jour férié)",
         en="outside the covered hours (night, weekend, public holiday)",

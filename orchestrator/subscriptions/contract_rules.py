@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterator
 
 from orchestrator.contract.offers import RETENTIONS
+from orchestrator.shown import quoted
 from orchestrator.subscriptions.model import Subscription
 from orchestrator.yaml_reader.checking import Finding
 
@@ -20,6 +21,21 @@ def quotes_name_machines_of_the_file(subscription: Subscription) -> Iterator[Fin
                     ("contract", "quotes", number, "machines", index),
                     f"the quote names the machine {name}, which does not exist in this file",
                     "correct the name, or take it out; a machine that leaves its file is an order (contract.orders)",
+                    "3.8.4",
+                )
+
+
+def orders_cover_some_day(subscription: Subscription) -> Iterator[Finding]:
+    """3.8.4: an order whose last day is before its date covers nothing, and what it is for would wait without a word."""
+    contract = subscription.contract
+    for kind, references in (("orders", contract.orders), ("catalogue", contract.catalogue)):
+        for number, order in enumerate(references):
+            if order.valid_until is not None and order.valid_until < order.date:
+                yield Finding(
+                    ("contract", kind, number, "valid_until"),
+                    f"the last day of {quoted(order.reference)} is {order.valid_until}, before its date {order.date}: "
+                    "it covers nothing",
+                    "correct one of the two dates",
                     "3.8.4",
                 )
 

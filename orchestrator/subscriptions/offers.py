@@ -18,6 +18,7 @@ from orchestrator.contract.snapshots import RESERVED_NAMES, SNAPSHOT_LIFE, SNAPS
 from orchestrator.counting import counted
 from orchestrator.subscriptions.contract_rules import (
     a_usual_retention_needs_no_quote,
+    orders_cover_some_day,
     quotes_name_machines_of_the_file,
     the_probation_belongs_to_managed_services,
 )
@@ -504,6 +505,7 @@ RULES: tuple[Rule, ...] = (
     fully_managed_servers_open_no_ssh,
     the_probation_belongs_to_managed_services,
     quotes_name_machines_of_the_file,
+    orders_cover_some_day,
     a_usual_retention_needs_no_quote,
 )
 """Every rule, in the order of the contract and then of the file."""

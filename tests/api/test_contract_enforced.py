@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ import pytest
 from orchestrator.nightly.contract_running import StillRunningLine
 from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.report import render_night
+from orchestrator.planning.saved import read_saved
 from orchestrator.resources.machine_archives import ArchiveMark, archive_notes
 from tests.api.desk import Desk, machine, subscription
-from tests.api.night_desk import MONDAY_NIGHT, STORE, NightDesk
+from tests.api.night_desk import MONDAY_NIGHT, PARIS, STORE, NightDesk
 
 SUSPENDED: dict[str, Any] = {
     "status": "suspended",
@@ -177,3 +179,22 @@ def test_3_8_4_what_was_edited_during_a_suspension_needs_its_references_afterwar
     assert desk.apply("--order", "BC-2").code == 0
     assert str(desk.machines()["web-1"]["config"]["memory"]) == "2048"
     assert _power(desk) == {"web-1": "running"}
+
+
+def test_article_9_a_plan_saved_before_a_suspension_is_not_applied_after_it(desk: Desk) -> None:
+    """No file changed in between: the day that the file names came."""
+    _write(desk, ["web-1"])
+    assert desk.run("plan", "--out", "saved.json").code == 0
+    today = dt.datetime.now(PARIS)
+    announced = {**SUSPENDED, "suspension": {"since": f"{today:%Y-%m-%d}", "reference": "LRAR-7"}}
+    _write(desk, ["web-1"], **announced)
+    path = desk.folder / "saved.json"
+    saved = read_saved(path)
+    midnight = today.replace(hour=0, minute=0, second=0, microsecond=0)
+    plan = saved.plan.model_copy(update={"made_at": midnight - dt.timedelta(minutes=5)})
+    files = {name: hashlib.sha256((desk.folder / name).read_bytes()).hexdigest() for name in saved.files}
+    path.write_text(saved.model_copy(update={"plan": plan, "files": files}).sealed().model_dump_json())
+    answer = desk.apply("--plan", "saved.json", "--max-plan-age", "48")
+    said = f"changed since: the contract of dupont: suspended since {today:%Y-%m-%d} (LRAR-7, art. 9)"
+    assert answer.code == 1 and said in answer.err, answer
+    assert desk.machines() == {}

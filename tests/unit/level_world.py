@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from orchestrator.cli import app
 from orchestrator.contract.moments import read_moment
+from orchestrator.history import open_history
 from orchestrator.history.declared import ExcusableEvent, Maintenance, Outage
 from orchestrator.history.intervals import Cause, Span
 from orchestrator.history.observations import Known, Observations, Outcome
@@ -48,8 +49,19 @@ class World:
         text = text.replace("site: paris }", f"site: paris{contract} }}")
         (self.folder / "subscriptions" / "dupont.yaml").write_text(text)
 
-    def observe(self, *gaps: tuple[str, str], machines: tuple[str, ...] = ("web-1", "db-1")) -> None:
-        """Let the machines have been seen up, from long ago until long after, but for gaps."""
+    def observe(
+        self,
+        *gaps: tuple[str, str],
+        machines: tuple[str, ...] = ("web-1", "db-1"),
+        retired: dict[str, str] | None = None,
+    ) -> None:
+        """Let the machines have been seen up, from long ago until long after, but for gaps.
+
+        Args:
+            gaps: when nobody looked.
+            machines: their names.
+            retired: when some of them were taken out of service.
+        """
         start, end = int(moment("2026-01-01 00:00").timestamp()), int(moment(LATER).timestamp())
         edges = [start, *(int(moment(edge).timestamp()) for gap in gaps for edge in gap), end]
         spans = [
@@ -66,10 +78,19 @@ class World:
             100 + number: Known(vmid=100 + number, client="dupont", machine=name, node="pve-1")
             for number, name in enumerate(machines)
         }
+        seen = dict.fromkeys(known, spans)
+        for vmid, name in enumerate(machines, start=100):
+            if at := (retired or {}).get(name):
+                left = int(moment(at).timestamp())
+                ran = Span(start=start, end=left, state="up", cause=Cause.NONE, source="export")
+                seen[vmid] = [
+                    ran,
+                    Span(start=left, end=None, state="down", cause=Cause.PLANNED, source="export"),
+                ]
         outcome = Outcome(
             until=end,
             machines=known,
-            spans=dict.fromkeys(known, spans),
+            spans=seen,
             listed=end,
             guests=2,
             source="export",
@@ -98,6 +119,14 @@ class World:
             said, DeclareRequest(inventory="inv", history=str(self.history)), now=moment(at)
         ).recorded
         return recorded.number
+
+    def made(self, machine: str, at: str) -> None:
+        """Let the history say when a machine was created."""
+        with open_history(self.history) as history:
+            history.append(
+                who="alice", why="order", client="dupont", machine=machine, site="paris", action="clone",
+                result="ok", run="apply", details={}, at=moment(at),
+            )  # fmt: skip
 
     def run(self, *arguments: str) -> Result:
         """Run the program in the world."""

@@ -310,6 +310,9 @@ def test_what_is_no_webhook_is_refused_whole(body: bytes) -> None:
     [
         {"startsAt": (NOON + 20 * MINUTE).isoformat()},
         {"startsAt": "0001-01-01T00:00:00Z"},
+        {"startsAt": "0002-01-01T00:00:00Z"},
+        {"startsAt": "1999-12-31T23:59:59Z"},
+        {"startsAt": "9999-12-31T23:59:59-14:00"},
         {"startsAt": "yesterday"},
         {"startsAt": 1_790_000_000},
         {"startsAt": "2026-11-25T11:00:00"},

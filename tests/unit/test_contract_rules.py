@@ -83,3 +83,13 @@ def test_article_3_5_a_quote_beside_7_days_of_retention_is_warned_of(tmp_path: P
     text = file_of(machine("backup: { retention_days: 7, quote: D-1 }"))
     (problem,) = load_text(tmp_path, text).problems
     assert problem.severity == "warning" and "kept 7 days needs no quote" in problem.message
+
+
+@pytest.mark.parametrize("kind", ["orders", "catalogue"])
+def test_article_3_8_4_an_order_that_ends_before_its_date_covers_nothing_and_is_refused(
+    tmp_path: Path, kind: str
+) -> None:
+    order = f"{kind}: [{{{{ reference: BC-1, date: 2026-11-20, valid_until: {{}} }}}}]"
+    code, said = _said(tmp_path, _file(order.format("2026-11-19")))
+    assert code == 1 and "the last day of BC-1 is 2026-11-19, before its date 2026-11-20" in said, said
+    assert load_text(tmp_path, _file(order.format("2026-11-20"))).problems == ()

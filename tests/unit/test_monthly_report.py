@@ -314,3 +314,28 @@ def due(month: Month, folder: Path, now: dt.datetime) -> list[str]:
         history=str(month.history),
         now=now,
     )
+
+
+def test_why_graphs_are_missing_is_told_to_us_and_not_to_the_client(
+    month: Month, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sites of the inventory do not answer: the reason has their addresses."""
+    monkeypatch.setenv("COLUMNS", "500")
+    arguments = ("--month", "2026-11", "--history", str(month.history), "--output", "r.html")
+    done = CliRunner().invoke(app, ["report", "dupont", *arguments])
+    page = (month.folder / "r.html").read_text()
+    assert done.exit_code == 0 and "graphs are missing in the report of dupont: " in done.output, done.output
+    assert "n’ont pas pu être lues." in page.replace("\u00a0", " ")
+    reason = done.output.split("of dupont: ")[1].split()
+    assert " ".join(reason[:4]) not in re.sub(r"\s+", " ", page)
+
+
+def test_the_next_dates_have_the_last_day_of_the_probation(month: Month) -> None:
+    text = (month.folder / "subscriptions" / "dupont.yaml").read_text()
+    changed = text.replace("site: paris }", "site: paris, taken_over: 2026-11-30 }")
+    (month.folder / "subscriptions" / "dupont.yaml").write_text(changed)
+    assert "période probatoire (article 4.2) – samedi 27 février 2027" in month.text()
+    assert "niveau de service à partir du dimanche 28 février 2027" in month.text()
+    again = changed.replace("taken_over: 2026-11-30", "taken_over: 2026-09-01")
+    (month.folder / "subscriptions" / "dupont.yaml").write_text(again)
+    assert "Aucune échéance connue." in month.text(), "it ended with the month"

@@ -13,6 +13,9 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 import sqlalchemy as sa
 
+from orchestrator.contract.intervals import difference
+from orchestrator.contract.months import Month
+from orchestrator.contract.service_level import Down, Facts, service_level
 from orchestrator.errors import OrchestratorError
 from orchestrator.history import History, open_history
 from orchestrator.history.declared import Credit, CreditRequest
@@ -530,3 +533,94 @@ def test_credits_stand_in_the_history_and_nothing_of_them_was_altered(world: Wor
         assert history.verify().ok
         (found,) = read(history, client="dupont").of(Credit)
     assert found == issued and found.said.issued == dt.date(2027, 2, 5)
+
+
+EVERYBODYS = ("--site", "paris"), ("dupont",)
+"""Outages that name no machine: of the site, and of the client."""
+
+
+def everybodys_outage(world: World, whose: tuple[str, ...], start: str, end: str) -> None:
+    added = world.run(
+        "outage",
+        "add",
+        *whose,
+        "--from",
+        start,
+        "--to",
+        end,
+        "--notified-by",
+        "client",
+        "--notified-at",
+        start,
+    )
+    assert added.exit_code == 0, added.output
+
+
+@pytest.mark.parametrize("whose", EVERYBODYS)
+def test_a_machine_created_in_the_month_was_not_down_before(world: World, whose: tuple[str, ...]) -> None:
+    everybodys_outage(world, whose, "2026-04-09 08:00", "2026-04-09 15:00")
+    world.made("db-1", "2026-04-20 10:00")
+    web, db = world.month("2026-04")["services"]
+    assert (web["counted_seconds"], db["counted_seconds"]) == (7 * 3600, 0)
+    assert db["credit"]["percent"] == 0 and db["availability_percent"] == "100.0000"
+    assert [part["accounted"] for part in db["outages"][0]["parts"]] == ["not-in-service"]
+    assert (
+        "avant la création de la machine" in world.run("service-level", "dupont", "--month", "2026-04").stdout
+    )
+    assert world.month("2026-03")["services"][1]["availability_percent"] is None, "it was not there at all"
+
+
+def test_hours_before_a_machine_was_created_are_no_gap_in_observation(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        world = make_world(tmp_path, patch)
+        world.observe(("2026-01-02 00:00", "2026-04-20 10:00"))
+        world.made("db-1", "2026-04-20 10:00")
+        web, db = world.month("2026-04")["services"]
+        assert web["unobserved"] and not db["unobserved"]
+
+
+@pytest.mark.parametrize("whose", EVERYBODYS)
+def test_a_machine_that_left_the_file_has_its_part_of_an_outage_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: tuple[str, ...]
+) -> None:
+    world = make_world(tmp_path, monkeypatch)
+    world.observe(machines=("web-1", "db-1", "old-1"), retired={"old-1": "2026-04-16 12:00"})
+    everybodys_outage(world, whose, "2026-04-16 09:00", "2026-04-16 17:00")
+    everybodys_outage(world, whose, "2026-04-28 09:00", "2026-04-28 17:00")
+    counted = {item["machine"]: item["counted_seconds"] for item in world.month("2026-04")["services"]}
+    assert counted == {"web-1": 16 * 3600, "db-1": 16 * 3600, "old-1": 3 * 3600}
+    asked = world.run("credit", "request", "dupont/old-1", "--month", "2026-04")
+    issued = world.run("credit", "issue", "dupont/old-1", "--month", "2026-04", "--fee", "100.00")
+    assert asked.exit_code == 0 and "5.00 EUR  5 % of 100.00" in issued.stdout, asked.output + issued.output
+    assert [item["machine"] for item in world.month("2026-05")["services"]] == ["web-1", "db-1"]
+
+
+def test_french_of_titles_and_of_an_outage_that_goes_on(world: World) -> None:
+    world.down("2026-04-10 09:00", None)
+    said = world.run("service-level", "dupont", "--month", "2026-04").stdout.replace("\u00a0", " ")
+    assert said.startswith("Niveau de service, avril 2026 : dupont")
+    assert "à ce jour (en cours), notifiée" in said and "au ce jour" not in said
+    assert "Niveau de service, mai 2026" in world.run("service-level", "dupont", "--month", "2026-05").stdout
+
+
+def test_a_machine_that_flaps_for_a_month_is_accounted_for_in_linear_time(world: World) -> None:
+    """Each of 4,000 short outages was once held against all before it."""
+    month = Month.parse("2026-04")
+    start = month.span.start
+    flaps = tuple(
+        Down(number=number, start=at, end=at + dt.timedelta(minutes=1), notified=True)
+        for number in range(4_000)
+        for at in [start + dt.timedelta(minutes=10 * number)]
+    )
+    calls = 0
+    real = difference
+
+    def counting(one: Any, other: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return real(one, other)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("orchestrator.contract.service_level.difference", counting)
+        service_level(month, Facts(starts=dt.date(2026, 3, 1), outages=flaps), month.span.end)
+    assert calls < 10 * len(flaps)
