@@ -11,6 +11,7 @@ nothing: the interpreter writes the signal's number into a pipe, and a thread of
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 import time
@@ -20,7 +21,7 @@ from itertools import count
 from types import FrameType
 
 from orchestrator.applying.stopped import Stopped
-from orchestrator.interruption import end_at_once, end_soon
+from orchestrator.interruption import GRACE_SECONDS, end_at_once, end_soon
 
 LEAVE_SECONDS = 30.0
 """How long after the first signal the tasks that run are still waited for."""
@@ -183,7 +184,7 @@ class Signals:
 
     def _act(self) -> None:
         heard = 0
-        while number := os.read(self._read, 1):
+        while number := self._heard(GRACE_SECONDS if heard and not self._begun else None):
             if number[0] not in _SIGNALS:
                 continue
             heard += 1
@@ -192,3 +193,13 @@ class Signals:
             if self._begun:
                 self._stopping.ask()
                 self._tell(self._stopping.running)
+
+    def _heard(self, patience: float | None) -> bytes:
+        """The next signal's number; empty at the end of the context.
+
+        A signal that comes in the instant before the main thread begins to wait for an answer wakes nobody there, so
+        the command would wait for the answer: where patience ends, the process does.
+        """
+        if not select.select([self._read], [], [], patience)[0]:
+            end_at_once()
+        return os.read(self._read, 1)

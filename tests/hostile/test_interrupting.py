@@ -247,3 +247,29 @@ def test_no_step_begins_after_the_end_was_asked_for(tmp_path: Path) -> None:
         with pytest.raises(Interrupted), journal.step("dupont", "web-1", "paris", "configure"):
             raise AssertionError("it was begun")
         assert [entry.action for entry in history.entries()] == ["start"]
+
+
+_DEAF = """
+import signal, sys
+from orchestrator.applying import stopping
+stopping.GRACE_SECONDS = 0.3
+with stopping.Signals(stopping.Stopping(), lambda running: None):
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the main thread's wait is not interrupted
+    print("asked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_signal_in_the_instant_before_an_answer_is_waited_for_ends_the_command() -> None:
+    """It wakes nobody: the main thread is in C code by then, and looks for signals when the answer has come."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _DEAF],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    assert process.stdout is not None and process.stdout.readline() == b"asked\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    process.communicate()
