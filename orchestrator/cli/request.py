@@ -16,9 +16,10 @@ from orchestrator.contract.calendar import UPDATE_DELAY_HOURS, paris_time, worki
 from orchestrator.contract.moments import read_moment
 from orchestrator.counting import counted
 from orchestrator.history.declared import CreditRequest, Request
-from orchestrator.history.records import Recorded
+from orchestrator.history.records import Recorded, UnreadableRecord
 from orchestrator.operations import requests as operation
 from orchestrator.operations.requests import ClosingRequest, NewRequest
+from orchestrator.shown import visible
 
 app = typer.Typer(no_args_is_help=True, help="Register clients' requests, list and close them.")
 
@@ -109,11 +110,13 @@ def list_(
     """List the open requests, the oldest first."""
     found = operation.listed(target, everything=everything, history=history)
     if format is session.OutputFormat.JSON:
-        session.echo_json(json.dumps([_for_programs(one) for one in found], indent=2))
+        session.echo_json(json.dumps([_for_programs(one) for one in found.requests], indent=2))
+        for unreadable in found.unreadable:  # the list is of requests alone
+            session.complain(_unreadable(unreadable))
         return
     out = session.console()
     now = dt.datetime.now(dt.UTC)
-    for one in found:
+    for one in found.requests:
         due = _due(one.said)
         late = one.said.closed is None and due is not None and due < now
         out.print(_line(one), style="red" if late else ("dim" if one.said.closed else None))
@@ -123,7 +126,9 @@ def list_(
         elif due is not None:
             are = "were" if late else "are"
             out.print(f"    the {UPDATE_DELAY_HOURS} working hours {are} over at {paris_time(due)}")
-    out.print(counted(len(found), "request") + ("" if everything else " open"))
+    for unreadable in found.unreadable:
+        out.print(_unreadable(unreadable), style="red")
+    out.print(counted(len(found.requests), "request") + ("" if everything else " open"))
 
 
 @app.command()
@@ -174,6 +179,10 @@ def _due(said: Any) -> dt.datetime | None:
     if isinstance(said, Request) and said.kind == "update":
         return working_hours_after(said.came, UPDATE_DELAY_HOURS)
     return None
+
+
+def _unreadable(one: UnreadableRecord) -> str:
+    return f"record {one.number} could not be read and has no effect: {visible(one.reason)}"
 
 
 def _line(one: Recorded[Any]) -> str:

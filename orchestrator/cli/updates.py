@@ -169,10 +169,16 @@ def _print(rows: list[dict[str, Any]], measured: Delays, days: int) -> None:
 def _measured_in_words(measured: Delays) -> str:
     """The average of the contract, and over what: ``3 packages installed in 2 updates, 1 waiting, …``."""
     average = measured.average_hours
+    ours = sum(bool(one.packages) for one in measured.installed)
+    by_hand = len(measured.installed) - ours  # of those nobody knows the packages
     words = [
-        f"{counted(measured.packages, 'package')} installed in {counted(len(measured.installed), 'update')}"
-        if measured.installed
-        else "none installed",
+        *(
+            [f"{counted(measured.packages, 'package')} installed in {counted(ours, 'update')}"]
+            if ours
+            else []
+        ),
+        *([f"{counted(by_hand, 'update')} by hand"] if by_hand else []),
+        *(["none installed"] if not measured.installed else []),
         *([f"{len(measured.waiting)} waiting"] if measured.waiting else []),
         *(
             [f"on average {average:.1f} working hours after publication or request"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from orchestrator.history import records
 from orchestrator.history.declared import Asked, CreditRequest, Request
-from orchestrator.history.records import Recorded
+from orchestrator.history.records import Recorded, UnreadableRecord
 
 if TYPE_CHECKING:
     from orchestrator.history.store import History
@@ -40,9 +40,16 @@ def asked(history: History, *, client: str | None = None) -> tuple[Recorded[Aske
         RecordRefused: there are too many: name a client.
         HistoryUnavailable: they cannot be read.
     """
+    return asked_and_unreadable(history, client=client)[0]
+
+
+def asked_and_unreadable(
+    history: History, *, client: str | None = None
+) -> tuple[tuple[Recorded[Asked], ...], tuple[UnreadableRecord, ...]]:
+    """As :func:`asked`, with those that have no effect because they could not be read."""
     found = records.read(history, kinds=(Request, CreditRequest), client=client, most=_MOST)
     standing: list[Recorded[Any]] = [*found.of(Request), *found.of(CreditRequest)]
-    return tuple(sorted(standing, key=lambda one: (one.said.came, one.first.number)))
+    return tuple(sorted(standing, key=lambda one: (one.said.came, one.first.number))), found.unreadable
 
 
 def asked_updates(

@@ -95,7 +95,9 @@ def _write(
     page = folder / subscription.client / f"month-{month}.html"
     if page.exists():
         return set()
-    monthly = with_graphs(gathered(subscription, month, history, now), subscription, provider, events)
+    monthly = with_graphs(
+        gathered(subscription, month, provider, history, now), subscription, provider, events
+    )
     notices = set()
     try:
         rendered(monthly, "pdf", language=language, output=page.with_suffix(".pdf"))

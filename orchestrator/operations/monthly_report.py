@@ -71,18 +71,21 @@ def monthly_report(
         raise RequestRefused(f"--month {month}: the month has not begun")
     provider = open_provider(request.inventory)
     subscription = client_of(request.client, open_subscriptions(request.files, provider, events.problems))
-    monthly = gathered(subscription, month, request.history, now)
+    monthly = gathered(subscription, month, provider, request.history, now)
     if not request.graphs:
         return monthly
     return with_graphs(monthly, subscription, provider, events)
 
 
-def gathered(subscription: Subscription, month: Month, place: str | None, now: dt.datetime) -> Monthly:
+def gathered(
+    subscription: Subscription, month: Month, provider: Provider, place: str | None, now: dt.datetime
+) -> Monthly:
     """A client's month without graphs: a fixed number of queries.
 
     Args:
         subscription: the client's file.
         month: which.
+        provider: the sites.
         place: where the history is; None: the usual place.
         now: the time of the report (aware).
 
@@ -101,6 +104,7 @@ def gathered(subscription: Subscription, month: Month, place: str | None, now: d
         days = -(-int((end - month.span.start).total_seconds()) // 86_400)
         return Monthly(
             level=level,
+            data_centre=provider.sites[subscription.contract.site].data_centre or "",
             facts=month_facts(
                 subscription,
                 month,

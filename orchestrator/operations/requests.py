@@ -18,8 +18,8 @@ from orchestrator.counting import counted
 from orchestrator.errors import RequestRefused
 from orchestrator.history import records
 from orchestrator.history.declared import Asked, CreditRequest, Request
-from orchestrator.history.records import Recorded
-from orchestrator.history.requests import Outcome, asked, close
+from orchestrator.history.records import Recorded, UnreadableRecord
+from orchestrator.history.requests import Outcome, asked, asked_and_unreadable, close
 from orchestrator.operations.computer import operator
 from orchestrator.operations.inputs import open_subscriptions
 from orchestrator.operations.inventory import open_provider
@@ -204,10 +204,21 @@ def _same(one: Asked, other: Asked) -> bool:
     return isinstance(one, Request) and isinstance(other, Request) and one.kind == other.kind == "update"
 
 
-def listed(
-    target: str | None, *, everything: bool = False, history: str | None = None
-) -> tuple[Recorded[Any], ...]:
-    """The registered requests, the oldest first.
+@dataclass(frozen=True, kw_only=True)
+class ListedRequests:
+    """The registered requests.
+
+    Attributes:
+        requests: the oldest first.
+        unreadable: the client's or everybody's that have no effect because they could not be read.
+    """
+
+    requests: tuple[Recorded[Any], ...]
+    unreadable: tuple[UnreadableRecord, ...]
+
+
+def listed(target: str | None, *, everything: bool = False, history: str | None = None) -> ListedRequests:
+    """The registered requests, and what of the register cannot be read.
 
     Args:
         target: ``CLIENT[/MACHINE]``; None: everybody's.
@@ -219,13 +230,14 @@ def listed(
     """
     client, _, machine = (target or "").partition("/")
     with open_history(history, create=False) as opened:
-        found = asked(opened, client=client or None)
-    return tuple(
+        found, unreadable = asked_and_unreadable(opened, client=client or None)
+    shown = (
         one
         for one in found
         if (everything or one.said.closed is None)
         and (not machine or machine in (one.said.machines or (machine,)))
     )
+    return ListedRequests(requests=tuple(shown), unreadable=unreadable)
 
 
 @dataclass(frozen=True, kw_only=True)

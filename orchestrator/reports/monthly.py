@@ -43,6 +43,7 @@ class Monthly:
         graphs_asked: whether the hypervisors were asked for the machines' figures.
         graphs_bought: whether some machine of the client has graphs.
         no_graphs: why some are missing, for the provider: it names hypervisors; empty if there are all.
+        data_centre: where the site of the client's contract is, as the site file names it; empty if it does not.
     """
 
     level: ClientMonth
@@ -54,6 +55,7 @@ class Monthly:
     graphs_asked: bool = False
     graphs_bought: bool = False
     no_graphs: str = ""
+    data_centre: str = ""
 
 
 def render_monthly(monthly: Monthly, *, language: Language = "fr") -> str:
@@ -102,6 +104,7 @@ class _Told:
         return [
             (words.client, level.client),
             (words.contract, level.contract),
+            *([(words.data_centre, self.monthly.data_centre)] if self.monthly.data_centre else []),
             (words.level_month, self.month),
             (words.monthly_services, managed),
             (words.monthly_state, state),
@@ -196,32 +199,53 @@ class _Told:
 
     def backups(self) -> list[Part]:
         words, backups = self.words, self.monthly.facts.backups
-        columns = (
+        twice = any(one.second is not None for one in backups)
+        columns: tuple[Column | str, ...] = (
             words.machine,
             Column(words.backups_made, figures=True),
+            *([Column(words.second_copies_made, figures=True)] if twice else []),
             Column(words.last_volume, figures=True),
             Column(words.month_volume, figures=True),
         )
         made = self.part(
-            words.monthly_backups, columns, [self.backup(one) for one in backups], words.no_backups
+            words.monthly_backups,
+            columns,
+            [self.backup(one, twice=twice) for one in backups],
+            words.no_backups,
         )
         rows = [
             (one.machine, self.speech.day(night), Cell(visible(why) or words.missing_unknown, "bad"))
             for one in backups
             for night, why in one.missing
         ]
+        rows += [
+            (
+                words.second_copy_of.format(machine=one.machine),
+                self.speech.day(night),
+                Cell(visible(why) or words.second_unknown, "bad"),
+            )
+            for one in backups
+            if one.second is not None
+            for night, why in one.second.missing
+        ]
         missing = table_of(
             words.backups_missing, (words.machine, words.missing_night, words.missing_why), rows
         )
         return [made, *([Part(title=words.backups_missing, tables=missing)] if missing else [])]
 
-    def backup(self, one: BackupMonth) -> tuple[Cell, ...]:
-        good, expected = len(one.good), len(one.expected)
-        said = self.words.backups_of.format(good=good, expected=expected)
+    def backup(self, one: BackupMonth, *, twice: bool) -> tuple[Cell, ...]:
+        made = [self.nights(one.good, one.expected)]
+        if twice:
+            second = one.second
+            made.append(self.nights(second.good, second.expected) if second else Cell(self.words.nothing))
         sizes = (
             self.speech.size(size) if size else self.words.nothing for size in (one.last_size, one.volume)
         )
-        return (Cell(one.machine), Cell(said, "plain" if good == expected else "bad"), *map(Cell, sizes))
+        return (Cell(one.machine), *made, *map(Cell, sizes))
+
+    def nights(self, good: Sequence[dt.date], expected: Sequence[dt.date]) -> Cell:
+        said = self.words.backups_of.format(good=len(good), expected=len(expected))
+        return Cell(said, "plain" if len(good) == len(expected) else "bad")
 
     def tests(self) -> Part:
         words = self.words

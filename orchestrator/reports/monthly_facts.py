@@ -10,13 +10,14 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.contract.calendar import day_in_paris, in_working_hours, night_begins, night_of
 from orchestrator.contract.forecasts import Ending
 from orchestrator.contract.probation import probation_ends
 from orchestrator.history.changes import CHANGE, FREE
+from orchestrator.planning.machine import COPIES
 from orchestrator.resources.desired import life_of
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class BackupMonth:
         good: those that have.
         missing: each of the others with the reason that the history gives; empty if it gives none.
         last_size, volume: bytes of the month's last backup, and of all of them; 0 if that is not known.
+        second: of the second copies (article 3.2); None if its backup has one copy. A night is good that has archives
+            on two storages, and missing if it has one; of nights without any backup nothing is said again.
     """
 
     machine: str
@@ -53,6 +56,16 @@ class BackupMonth:
     missing: tuple[tuple[dt.date, str], ...]
     last_size: int
     volume: int
+    second: SecondCopies | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondCopies:
+    """The second copies of a machine's backups of a month: as of :class:`BackupMonth`."""
+
+    expected: tuple[dt.date, ...]
+    good: tuple[dt.date, ...]
+    missing: tuple[tuple[dt.date, str], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,28 +178,57 @@ def _backups(
     suspended = life_of(subscription).suspended_since
     by_machine: dict[str, list[Entry]] = defaultdict(list)
     made: dict[str, dt.date] = {}
+    doubled: dict[str, dt.date] = {}
     for entry in entries:
         if entry.action in BACKUPS:
             by_machine[str(entry.machine)].append(entry)
         elif entry.action in MADE and entry.result == "ok":
             made[str(entry.machine)] = night_of(entry.at)
+        elif entry.action == CHANGE and COPIES in (_details(entry).get("changes") or ()):
+            doubled[str(entry.machine)] = day_in_paris(entry.at)
     for _, machine in subscription.machines():
         if machine.backup is None:
             continue
         first = max(subscription.contract.starts, made.get(machine.name, subscription.contract.starts))
         expected = [night for night in nights if night >= first and (suspended is None or night < suspended)]
-        yield _backup(machine.name, expected, by_machine[machine.name])
+        told = _backup(machine.name, expected, by_machine[machine.name])
+        if machine.backup.copies > 1:
+            since = doubled.get(machine.name, first)
+            nights_of_two = [night for night in expected if night >= since]
+            told = replace(told, second=_second(nights_of_two, by_machine[machine.name]))
+        yield told
+
+
+def _nightly(entries: Iterable[Entry], expected: Collection[dt.date]) -> Iterable[tuple[dt.date, Entry]]:
+    """The backups that count for the expected nights: begun outside working hours (article 3.5)."""
+    for entry in entries:
+        began = entry.at - dt.timedelta(seconds=entry.seconds)
+        night = night_of(began)
+        if night in expected and not in_working_hours(began):
+            yield night, entry
+
+
+def _second(expected: Collection[dt.date], entries: Sequence[Entry]) -> SecondCopies:
+    storages: dict[dt.date, set[str]] = defaultdict(set)
+    why: dict[dt.date, str] = {}
+    for night, entry in _nightly(entries, expected):
+        if entry.result == "ok":
+            # One that an earlier run had begun names no storage: it is a copy of its own.
+            storages[night].add(str(_details(entry).get("storage") or entry.sequence))
+        else:
+            why[night] = entry.message
+    return SecondCopies(
+        expected=tuple(expected),
+        good=tuple(night for night in expected if len(storages[night]) > 1),
+        missing=tuple((night, why.get(night, "")) for night in expected if len(storages[night]) == 1),
+    )
 
 
 def _backup(machine: str, expected: Collection[dt.date], entries: Sequence[Entry]) -> BackupMonth:
     good: set[dt.date] = set()
     why: dict[dt.date, str] = {}
     sizes: list[int] = []
-    for entry in entries:
-        began = entry.at - dt.timedelta(seconds=entry.seconds)
-        night = night_of(began)
-        if night not in expected or in_working_hours(began):
-            continue
+    for night, entry in _nightly(entries, expected):
         if entry.result == "ok":
             good.add(night)
             found = _BYTES.search(entry.message)

@@ -65,6 +65,13 @@ class MonthlyWords(ServiceLevelWords):
     backups_made = Text(
         fr="Sauvegardes réussies des nuits attendues", en="Good backups of the expected nights"
     )
+    second_copies_made = Text(
+        fr="Secondes copies réussies (article 3.2)", en="Good second copies (article 3.2)"
+    )
+    second_copy_of = Text(fr="{machine}, seconde copie", en="{machine}, second copy")
+    second_unknown = Text(
+        fr="aucune seconde copie n’a été lancée cette nuit-là", en="no second copy was begun that night"
+    )
     last_volume = Text(fr="Dernière sauvegarde", en="Last backup")
     month_volume = Text(fr="Volume du mois", en="Volume of the month")
     backups_missing = Text(fr="Nuits sans sauvegarde", en="Nights without a backup")

@@ -26,7 +26,7 @@ def quotes_name_machines_of_the_file(subscription: Subscription) -> Iterator[Fin
 
 
 def orders_cover_some_day(subscription: Subscription) -> Iterator[Finding]:
-    """3.8.4: an order whose last day is before its date covers nothing, and what it is for would wait silently."""
+    """3.8.4: an order whose last day is before its date covers nothing, and what it is for would wait in silence."""
     contract = subscription.contract
     for kind, references in (("orders", contract.orders), ("catalogue", contract.catalogue)):
         for number, order in enumerate(references):

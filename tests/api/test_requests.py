@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -68,6 +70,8 @@ def test_3_8_3_a_request_is_registered_when_it_came_and_closed_with_its_result(r
     assert (row["number"], row["state"], row["outcome"], row["result"]) == (
         int(number), "closed", "done", "done by hand",
     )  # fmt: skip
+    shown = registered.run("updates", "dupont").out
+    assert "in the last 90 days: 1 update by hand, on average " in shown, shown
     twice = registered.run("request", "close", number, "--result", "again")
     assert twice.code == 1 and f"request {number} was closed at" in twice.err and "done by hand" in twice.err
 
@@ -138,3 +142,16 @@ def test_a_credit_is_asked_for_a_month_once(registered: Desk) -> None:
     assert [(row["kind"], row["month"]) for row in rows(registered)][-1] == ("credit", "2026-10")
     assert add(registered, "dupont/web-1", *asked, kind="credit").code == 1
     assert add(registered, "dupont/db-1", *asked, kind="credit").code == 0
+
+
+def test_a_request_that_cannot_be_read_is_named_and_not_passed_over(registered: Desk) -> None:
+    path = registered.folder / "state" / "orchestrator" / "history.db"
+    (number,) = (row["number"] for row in rows(registered))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE history_entries SET details = '{}' WHERE sequence = ?", (number,))
+    text = registered.run("request", "list").out
+    assert f"record {number} could not be read and has no effect" in text and "0 requests open" in text, text
+    answer = registered.run("request", "list", "--format", "json")
+    assert json.loads(answer.out) == [], "programs read a list of requests, as before"
+    assert f"record {number} could not be read" in answer.err, answer
+    assert "could not be read" not in registered.run("request", "list", "martin").out, "another client's"

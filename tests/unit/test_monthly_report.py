@@ -129,6 +129,52 @@ def test_a_night_in_which_nothing_was_begun_says_so_and_a_backup_of_working_hour
     assert len(early.expected) == 9, "nights that are over"
 
 
+def _two_copies(month: Month) -> None:
+    sites, file = month.folder / "sites.yaml", month.folder / "subscriptions" / "dupont.yaml"
+    second = "{ name: backup-lyon, site: lyon }, { name: backup-lyon-2, site: lyon }"
+    named = SITES.replace("{ name: backup-lyon, site: lyon }", second).replace(
+        "  paris:\n    api:", "  paris:\n    data_centre: DC Paris 3, Saint-Denis\n    api:"
+    )
+    assert named.count("backup-lyon-2") == 1 and "DC Paris 3" in named
+    sites.write_text(named)
+    file.write_text(file.read_text().replace("retention_days: 7 }", "retention_days: 7, copies: 2 }"))
+
+
+def test_3_2_a_night_with_two_copies_counts_once_and_each_copy_has_its_result(month: Month) -> None:
+    _two_copies(month)
+    for day in range(1, 31):
+        for hour, storage in ((22, "backup-lyon"), (23, "backup-lyon-2")):
+            failed = {"result": "failed", "message": "no space left on device"}
+            done = {"message": f"{storage}:x-{day}.zst, {GIB} bytes"}
+            said = failed if (day, hour) in ((12, 23), (13, 22), (13, 23)) else done
+            if (day, hour) != (14, 23):
+                month.record(
+                    "backup", at=paris(day, hour, 10), seconds=600.0, details={"storage": storage}, **said
+                )
+    month.record(  # made again on the same storage: no second copy
+        "backup",
+        at=paris(14, 23, 50),
+        seconds=60.0,
+        details={"storage": "backup-lyon"},
+        message="backup-lyon:y.zst, 5 bytes",
+    )
+    told = month.text()
+    assert "web-1 29 sur 30 27 sur 30" in told, told
+    assert "web-1 vendredi 13 novembre 2026 no space left on device" in told
+    assert "web-1, seconde copie jeudi 12 novembre 2026 no space left on device" in told
+    assert "web-1, seconde copie samedi 14 novembre 2026 aucune seconde copie" in told
+    assert "seconde copie vendredi 13" not in told, "said once"
+    month.record("change", at=paris(21, 10), details={"changes": ["copies of the backup"]})
+    assert "29 sur 30 10 sur 10" in month.text(), "from the night on that it was bought"
+
+
+def test_the_data_centre_of_the_clients_machines_is_named(month: Month) -> None:
+    assert "Saint-Denis" not in month.text()
+    _two_copies(month)
+    assert "DataCenter DC Paris 3, Saint-Denis" in month.text()
+    assert "Data centre DC Paris 3, Saint-Denis" in month.text("en")
+
+
 def test_a_machine_made_in_the_month_is_expected_from_its_first_night_on(month: Month) -> None:
     month.record("clone", at=paris(20, 15))
     (one,) = month.gather().facts.backups
