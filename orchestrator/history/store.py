@@ -171,7 +171,7 @@ class History:
         Raises:
             HistoryUnavailable: it cannot be read.
         """
-        if not 0 < number < 2**63:  # no database holds it
+        if not 0 < number < 2**31:  # larger ones are no INTEGER of PostgreSQL
             return None
         with self._database.reading() as connection:
             row = connection.execute(sa.select(ENTRIES).where(ENTRIES.c.sequence == number)).first()

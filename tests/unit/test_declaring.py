@@ -333,6 +333,9 @@ def test_a_number_larger_than_any_record_s_is_no_internal_error(
 ) -> None:
     assert run("outage", "add", "dupont", "--from", FROM).exit_code == 0
     refused = run(*command[:2], str(10**19), *command[2:])
+    assert run(*command[:2], str(10**10), *command[2:]).output == refused.output.replace(
+        str(10**19), str(10**10)
+    )
     assert refused.exit_code in (1, 2) and "internal error" not in refused.output, refused.output
 
 
