@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from orchestrator.contract.calendar import PARIS, WORK_ENDS, WORK_STARTS, day_in_paris, is_working_day
-from orchestrator.contract.intervals import Span, difference
+from orchestrator.contract.spans import Span, difference
 
 FIRST_YEAR, LAST_YEAR = 2000, 2998
 _DECEMBER = 12

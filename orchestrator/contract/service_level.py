@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
-from orchestrator.contract.intervals import Span, difference, intersection, length, union
 from orchestrator.contract.months import Month, covered_hours, midnight, uncovered_hours
 from orchestrator.contract.probation import probation_ends
+from orchestrator.contract.spans import Span, difference, intersection, length, union
 
 OBJECTIVE = Fraction("0.9985")
 """Article 6: 99.85 %. Exactly that is met."""

@@ -6,8 +6,8 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-from orchestrator.contract.intervals import Span, intersection
 from orchestrator.contract.service_level import Down, Excuse
+from orchestrator.contract.spans import Span, intersection
 from orchestrator.history.declared import Declared, ExcusableEvent, Maintenance, Outage, Spanning
 from orchestrator.history.records import Recorded, Records, UnreadableRecord
 

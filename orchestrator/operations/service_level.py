@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.contract.intervals import Span
 from orchestrator.contract.months import Month
+from orchestrator.contract.spans import Span
 from orchestrator.errors import RequestRefused, local_reason
 from orchestrator.history.declared import Credit, CreditRequest, ExcusableEvent, Maintenance, Outage
 from orchestrator.history.delays import INSTALLED

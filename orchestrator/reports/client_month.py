@@ -9,10 +9,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.contract.credits import Amount, Issued, credit
-from orchestrator.contract.intervals import Span, intersection
 from orchestrator.contract.life import Standing
 from orchestrator.contract.months import Month, midnight
 from orchestrator.contract.service_level import Excuse, Facts, ServiceLevel, service_level
+from orchestrator.contract.spans import Span, intersection
 from orchestrator.history.chain import Entry
 from orchestrator.history.declared import Credit, CreditRequest, Declared
 from orchestrator.history.records import Recorded, UnreadableRecord

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.contract.credits import Amount, Issued, credit
-from orchestrator.contract.intervals import Span, difference, intersection, length, union
 from orchestrator.contract.months import Month, covered_hours
 from orchestrator.contract.service_level import (
     Down,
@@ -24,6 +23,7 @@ from orchestrator.contract.service_level import (
     percentage_shown,
     service_level,
 )
+from orchestrator.contract.spans import Span, difference, intersection, length, union
 
 PARIS = ZoneInfo("Europe/Paris")
 LATER = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)

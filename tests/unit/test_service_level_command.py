@@ -13,9 +13,9 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 import sqlalchemy as sa
 
-from orchestrator.contract.intervals import difference
 from orchestrator.contract.months import Month
 from orchestrator.contract.service_level import Down, Facts, service_level
+from orchestrator.contract.spans import difference
 from orchestrator.errors import OrchestratorError
 from orchestrator.history import History, open_history
 from orchestrator.history.declared import Credit, CreditRequest
