@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,6 +28,19 @@ if TYPE_CHECKING:
     from orchestrator.reports.series import MachineGraphs
 
 _MOST_ROWS = 200
+
+_REASONS = tuple(
+    (re.compile(pattern, re.IGNORECASE), name)
+    for pattern, name in (
+        (r"no space|disk full|is full|quota", "reason_space"),
+        (r"not boot|did not answer after|does not start", "reason_no_boot"),
+        (r"not online|not available|unreachable|could not be (?:read|reached)|refused", "reason_away"),
+        (r"time[d -]*out|took longer|within \d", "reason_time"),
+        (r"\block", "reason_busy"),
+        (r"interrupt|abort|killed", "reason_interrupted"),
+    )
+)
+"""What a recorded reason is for a client, the first that fits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,7 +228,7 @@ class _Told:
             words.no_backups,
         )
         rows = [
-            (one.machine, self.speech.day(night), Cell(visible(why) or words.missing_unknown, "bad"))
+            (one.machine, self.speech.day(night), Cell(self.reason(why) or words.missing_unknown, "bad"))
             for one in backups
             for night, why in one.missing
         ]
@@ -222,7 +236,7 @@ class _Told:
             (
                 words.second_copy_of.format(machine=one.machine),
                 self.speech.day(night),
-                Cell(visible(why) or words.second_unknown, "bad"),
+                Cell(self.reason(why) or words.second_unknown, "bad"),
             )
             for one in backups
             if one.second is not None
@@ -232,6 +246,13 @@ class _Told:
             words.backups_missing, (words.machine, words.missing_night, words.missing_why), rows
         )
         return [made, *([Part(title=words.backups_missing, tables=missing)] if missing else [])]
+
+    def reason(self, said: str) -> str:
+        """Why something failed, in the client's language: what Proxmox says is English and names nodes and storages."""
+        if not said:
+            return ""
+        name = next((name for pattern, name in _REASONS if pattern.search(said)), "reason_other")
+        return str(getattr(self.words, name))
 
     def backup(self, one: BackupMonth, *, twice: bool) -> tuple[Cell, ...]:
         made = [self.nights(one.good, one.expected)]
@@ -254,7 +275,7 @@ class _Told:
                 machine,
                 self.speech.moment(at),
                 Cell(words.result_ok if result == "ok" else words.result_failed),
-                visible(said, longest=300),
+                words.test_booted if result == "ok" else self.reason(said),
             )
             for at, machine, result, said in self.monthly.facts.restore_tests
         ]

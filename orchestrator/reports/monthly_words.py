@@ -80,6 +80,21 @@ class MonthlyWords(ServiceLevelWords):
     missing_unknown = Text(
         fr="aucune sauvegarde n’a été lancée cette nuit-là", en="no backup was begun that night"
     )
+    reason_space = Text(
+        fr="espace insuffisant sur la plateforme de sauvegarde", en="no space left on the backup platform"
+    )
+    reason_away = Text(
+        fr="plateforme de sauvegarde injoignable", en="the backup platform could not be reached"
+    )
+    reason_time = Text(fr="délai dépassé", en="it took too long")
+    reason_busy = Text(fr="machine occupée par une autre opération", en="another operation held the machine")
+    reason_interrupted = Text(fr="opération interrompue", en="the operation was interrupted")
+    reason_no_boot = Text(fr="la copie restaurée ne démarre pas", en="the restored copy does not boot")
+    reason_other = Text(
+        fr="incident technique, consigné dans l’historique du Prestataire",
+        en="technical incident, recorded in the provider's history",
+    )
+    test_booted = Text(fr="la copie restaurée a démarré", en="the restored copy booted")
     no_backups = Text(fr="Aucune sauvegarde souscrite.", en="No backup is subscribed.")
     tests_part = Text(fr="Tests de restauration", en="Restore tests")
     no_tests = Text(fr="Aucun test de restauration ce mois-ci.", en="No restore tests this month.")

@@ -110,10 +110,31 @@ def backups(month: Month, *, without: int) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("recorded", "told"),
+    [
+        ("storage 'backup-lyon' is not online on pve1 (10.0.0.4)", "plateforme de sauvegarde injoignable"),
+        (
+            "pve1: can't lock file '/var/lock/qemu-server/lock-100.conf'",
+            "machine occupée par une autre opération",
+        ),
+        ("pve1 has gone mad", "incident technique, consigné dans l’historique du Prestataire"),
+    ],
+)
+def test_a_client_is_told_in_french_why_a_backup_failed_and_no_node_or_storage_is_named(
+    month: Month, recorded: str, told: str
+) -> None:
+    month.record("backup", at=paris(12, 22, 5), seconds=60.0, result="failed", message=recorded)
+    said = month.text()
+    assert f"jeudi 12 novembre 2026 {told}" in said
+    assert "pve1" not in said and "backup-lyon" not in said
+
+
 def test_30_nights_29_good_are_29_of_30_and_the_missing_one_has_its_reason(month: Month) -> None:
     backups(month, without=12)
     said = month.text()
-    assert "29 sur 30" in said and "jeudi 12 novembre 2026 no space left on device" in said
+    assert "29 sur 30" in said
+    assert "jeudi 12 novembre 2026 espace insuffisant sur la plateforme de sauvegarde" in said
     assert "29,0 Gio" in said, "the volume of the month"
     assert "29 of 30" in month.text("en")
 
@@ -160,8 +181,11 @@ def test_3_2_a_night_with_two_copies_counts_once_and_each_copy_has_its_result(mo
     )
     told = month.text()
     assert "web-1 29 sur 30 27 sur 30" in told, told
-    assert "web-1 vendredi 13 novembre 2026 no space left on device" in told
-    assert "web-1, seconde copie jeudi 12 novembre 2026 no space left on device" in told
+    assert "web-1 vendredi 13 novembre 2026 espace insuffisant sur la plateforme de sauvegarde" in told
+    assert (
+        "web-1, seconde copie jeudi 12 novembre 2026 espace insuffisant sur la plateforme de sauvegarde"
+        in told
+    )
     assert "web-1, seconde copie samedi 14 novembre 2026 aucune seconde copie" in told
     assert "seconde copie vendredi 13" not in told, "said once"
     month.record("change", at=paris(21, 10), details={"changes": ["copies of the backup"]})
@@ -267,7 +291,7 @@ def test_every_part_of_the_specification_is_there_and_says_so_when_there_is_noth
         "Prochaines échéances",
         "Aucune alarme ce mois-ci.",
         "Aucune demande enregistrée ce mois-ci.",
-        "réussi booted in 31 s",
+        "réussi la copie restaurée a démarré",
         "web-1 47",
     ):
         assert words in said, words
