@@ -109,7 +109,7 @@ def end_outage(
     history: session.HistoryPath = None,
 ) -> None:
     """Record that an outage ended."""
-    _change(number, "outage", {"to": at}, _request(files, inventory, reason, history))
+    _change(number, "outage", {"to": at}, _request(files, inventory, reason, history), ends=True)
 
 
 @outage.command("correct")
@@ -317,10 +317,12 @@ def _print_remarks(item: Added) -> None:
         out.print("    nobody notified it: it is listed, and does not count (art. 6)")
 
 
-def _change(number: int, kind: Kind, values: dict[str, Any], request: DeclareRequest) -> None:
+def _change(
+    number: int, kind: Kind, values: dict[str, Any], request: DeclareRequest, *, ends: bool = False
+) -> None:
     from orchestrator.operations import declaring
 
-    made = declaring.change(number, _model(kind), values, request, EVENTS)
+    made = declaring.change(number, _model(kind), values, request, EVENTS, ends=ends)
     session.console().print(f"{_line(made)}, instead of {number}")
 
 

@@ -213,6 +213,7 @@ def change(
     request: DeclareRequest,
     events: Events = SILENT,
     *,
+    ends: bool = False,
     now: dt.datetime | None = None,
 ) -> Recorded[Any]:
     """Correct a record, or end it: what is named replaces what it says, in a new record.
@@ -221,6 +222,7 @@ def change(
         number: of the record as it holds now.
         kind: which it is.
         values: what changes; None: stays.
+        ends: only what goes on is ended; an end that was recorded is corrected, which is said.
 
     Raises:
         RequestRefused, RecordRefused: there is no such record, or it cannot be so; nothing was recorded.
@@ -231,6 +233,10 @@ def change(
     moment = now or dt.datetime.now(dt.UTC)
     with open_history(request.history) as history:
         old = _named(number, kind, history)
+        if ends and (ended := getattr(old.said, "end", None)) is not None:
+            raise RequestRefused(
+                f"record {number} ended at {paris_time(ended)}: if that is wrong, use `orchestrator outage correct`"
+            )
         changed = {key: value for key, value in values.items() if value is not None}
         if not changed:
             raise RequestRefused(

@@ -52,6 +52,8 @@ def test_an_outage_is_recorded_ended_corrected_and_listed_with_what_it_replaced(
     assert added.exit_code == 0 and "1  outage  dupont/web-1" in added.stdout
     assert "2026-04-10 17:30:00 CEST to still going on" in added.stdout
     assert run("outage", "end", "1", "--at", TO).exit_code == 0
+    again = run("outage", "end", "2", "--at", "2026-04-13 09:30")
+    assert again.exit_code == 1 and "record 2 ended at" in again.output and "outage correct" in again.output
     corrected = run("outage", "correct", "2", "--to", "2026-04-13 09:30", "--reason", "the log says so")
     assert corrected.exit_code == 0 and corrected.stdout.strip().endswith("instead of 2")
     listed = run("outage", "list", "dupont/web-1").stdout
