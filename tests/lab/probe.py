@@ -6,6 +6,7 @@ Standard input is a JSON list of [KIND, SOURCE, DESTINATION, PORT]; KIND is tcp,
 
 import errno
 import json
+import random
 import socket
 import struct
 import sys
@@ -48,9 +49,10 @@ def _ping(source: str, destination: str, _: int) -> str:
     family, protocol = (
         (socket.AF_INET6, socket.IPPROTO_ICMPV6) if six else (socket.AF_INET, socket.IPPROTO_ICMP)
     )
-    body = struct.pack("!HH", 7, 1)
+    number = random.randrange(1, 1 << 15)  # an earlier one would be of a conversation that the firewall knows
+    body = struct.pack("!HH", number, 1)
     # The kernel sums up ICMPv6 itself; of a raw IPv4 socket the sender does.
-    header = bytes([128, 0, 0, 0]) if six else struct.pack("!BBH", 8, 0, 0xFFFF - (0x0800 + 7 + 1))
+    header = bytes([128, 0, 0, 0]) if six else struct.pack("!BBH", 8, 0, 0xFFFF - (0x0800 + number + 1))
     with socket.socket(family, socket.SOCK_RAW, protocol) as sock:
         sock.bind((source, 0))
         sock.settimeout(_SILENCE_SECONDS)
@@ -58,7 +60,7 @@ def _ping(source: str, destination: str, _: int) -> str:
         while True:
             answer = sock.recv(1024)
             message = answer if six else answer[(answer[0] & 15) * 4 :]
-            if message[0] == (129 if six else 0):
+            if message[0] == (129 if six else 0) and message[4:6] == body[:2]:
                 return "open"
 
 
