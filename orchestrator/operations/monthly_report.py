@@ -14,10 +14,8 @@ from orchestrator.history.declared import Request
 from orchestrator.history.delays import delays
 from orchestrator.history.requests import asked
 from orchestrator.operations.computer import replace_file
-from orchestrator.operations.inputs import open_subscriptions
-from orchestrator.operations.inventory import open_provider
 from orchestrator.operations.run import SILENT, Events, open_clusters, open_history
-from orchestrator.operations.service_level import client_of, month_named, month_of
+from orchestrator.operations.service_level import ServiceLevelRequest, month_of, opened
 from orchestrator.proxmox import ProxmoxError
 from orchestrator.proxmox.measurements import read_measurements
 from orchestrator.reports.monthly import Monthly, render_monthly
@@ -37,23 +35,13 @@ _FINEST_YEAR = 21_600
 
 
 @dataclass(frozen=True, kw_only=True)
-class MonthlyRequest:
+class MonthlyRequest(ServiceLevelRequest):
     """Whose month.
 
     Attributes:
-        client: its name.
-        month: ``2026-11``.
-        inventory: where the site file is.
-        files: subscription files or folders.
-        history: a file or URL; None: the usual one.
         graphs: whether the hypervisors are asked for the machines' figures.
     """
 
-    client: str
-    month: str
-    inventory: str | None
-    files: tuple[Path, ...] = ()
-    history: str | None = None
     graphs: bool = True
 
 
@@ -66,11 +54,8 @@ def monthly_report(
         RequestRefused: no file has the client, the month is not one, or has not begun.
         HistoryUnavailable: the history cannot be read.
     """
-    month, now = month_named(request.month), now or dt.datetime.now(dt.UTC)
-    if now < month.span.start:
-        raise RequestRefused(f"--month {month}: the month has not begun")
-    provider = open_provider(request.inventory)
-    subscription = client_of(request.client, open_subscriptions(request.files, provider, events.problems))
+    now = now or dt.datetime.now(dt.UTC)
+    month, provider, subscription = opened(request, events, now)
     monthly = gathered(subscription, month, provider, request.history, now)
     if not request.graphs:
         return monthly

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.history import Entry, History
     from orchestrator.history.intervals import Seen
     from orchestrator.history.observations import Observations
+    from orchestrator.sites.model import Provider
     from orchestrator.subscriptions.model import Subscription
 
 
@@ -73,6 +74,25 @@ def month_named(text: str) -> Month:
         raise RequestRefused(f"--month {text}: {error}") from None
 
 
+def opened(
+    request: ServiceLevelRequest, events: Events, now: dt.datetime
+) -> tuple[Month, Provider, Subscription]:
+    """The month that is asked for, the sites, and the client's file.
+
+    Raises:
+        RequestRefused: no file has the client, the month is not one, or has not begun.
+    """
+    month = month_named(request.month)
+    if now < month.span.start:
+        raise RequestRefused(f"--month {month}: the month has not begun")
+    provider = open_provider(request.inventory)
+    return (
+        month,
+        provider,
+        client_of(request.client, open_subscriptions(request.files, provider, events.problems)),
+    )
+
+
 def service_level_of(
     request: ServiceLevelRequest, events: Events = SILENT, *, now: dt.datetime | None = None
 ) -> ClientMonth:
@@ -82,11 +102,8 @@ def service_level_of(
         RequestRefused: no file has the client, the month is not one, or has not begun.
         HistoryUnavailable: the history cannot be read.
     """
-    month, now = month_named(request.month), now or dt.datetime.now(dt.UTC)
-    if now < month.span.start:
-        raise RequestRefused(f"--month {month}: the month has not begun")
-    provider = open_provider(request.inventory)
-    subscription = client_of(request.client, open_subscriptions(request.files, provider, events.problems))
+    now = now or dt.datetime.now(dt.UTC)
+    month, _, subscription = opened(request, events, now)
     with open_history(request.history, create=False) as history:
         return month_of(subscription, month, history, now, request.history)
 
