@@ -102,10 +102,11 @@ def test_snapshots_and_backups_on_demand_wait_for_nobody_and_refuse_a_client_tha
     environment = {
         name: desk._environment({})[name] for name in ("ORCHESTRATOR_INVENTORY", "XDG_STATE_HOME", "COLUMNS")
     }
+    assert desk.run("snapshot", "create", "dupont/web-1", "one").code == 0  # there for whoever wins below
     desk.fakes["paris"].control("pace", time_scale=0.2)
     with Together(desk.folder, environment) as both:
         for first, second in (
-            (["snapshot", "create", "dupont/web-1", "one"], ["backup", "now", "dupont/web-1"]),
+            (["snapshot", "create", "dupont/web-1", "two"], ["backup", "now", "dupont/web-1"]),
             (["snapshot", "delete", "dupont/web-1", "one", "--yes"], ["backup", "now", "dupont/web-1"]),
         ):
             ended = both.run(first, second)
