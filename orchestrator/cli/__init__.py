@@ -19,6 +19,7 @@ app = typer.Typer(
                     "bootstrap:bootstrap", "Print or run the commands that create role, user and token."
                 ),
                 "doctor": Place("doctor:doctor", "Check every site and this computer. Changes nothing."),
+                "new": Place("new:new", "Write a new client's file, with comments."),
                 "import": Place(
                     "taking_over:import_", "Describe existing machines in a file, to take them over."
                 ),

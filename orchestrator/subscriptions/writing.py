@@ -39,3 +39,9 @@ def dump(subscription: Subscription) -> str:
     """
     data = subscription.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+def inline(value: str | list[str]) -> str:
+    """Return a text, or a list of texts, as a file has it on one line; quoted wherever it could mean something else."""
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=10_000)
+    return str(text).removesuffix("...\n").rstrip("\n")
