@@ -15,6 +15,7 @@ app = typer.Typer(
     cls=commands_of(
         {
             "Get started": {
+                "init": Place("init:init", "Write an inventory: your sites and how they are reached."),
                 "bootstrap": Place(
                     "bootstrap:bootstrap", "Print or run the commands that create role, user and token."
                 ),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator.contract.offers import Offer
-from orchestrator.subscriptions.writing import inline
+from orchestrator.yaml_reader.writing import inline
 
 
 @dataclass(frozen=True, kw_only=True)
