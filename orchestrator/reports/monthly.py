@@ -16,7 +16,7 @@ from orchestrator.reports.monthly_words import MonthlyWords
 from orchestrator.reports.page import Cell, Column, table_of
 from orchestrator.reports.reversibility import Part
 from orchestrator.reports.service_level import service_level_parts
-from orchestrator.reports.words import Language
+from orchestrator.reports.spelling import Language
 from orchestrator.shown import visible
 
 if TYPE_CHECKING:
@@ -103,8 +103,7 @@ class _Told:
 
     @property
     def month(self) -> str:
-        month = self.monthly.level.month
-        return f"{self.words.months.split()[month.number - 1]} {month.year}"
+        return self.speech.month(self.monthly.level.month)
 
     def facts(self) -> list[tuple[str, str]]:
         words, level, facts = self.words, self.monthly.level, self.monthly.facts
@@ -182,12 +181,12 @@ class _Told:
                 one.machine,
                 self.moment(one.since),
                 self.moment(one.at),
-                words.nothing if one.hours is None else self.decimal(one.hours),
+                words.nothing if one.hours is None else self.speech.decimal(one.hours),
             )
             for one in installed
         ]
         waiting = [
-            (one.machine, self.moment(one.since), words.updates_waiting, self.decimal(one.hours))
+            (one.machine, self.moment(one.since), words.updates_waiting, self.speech.decimal(one.hours))
             for one in delays.waiting
         ]
         columns = (
@@ -197,7 +196,7 @@ class _Told:
             Column(words.delay_hours, figures=True),
         )
         said = words.updates_mean.format(
-            n=len(installed), mean=words.nothing if mean is None else self.decimal(mean)
+            n=len(installed), mean=words.nothing if mean is None else self.speech.decimal(mean)
         )
         return Part(
             title=words.updates_part,
@@ -207,9 +206,6 @@ class _Told:
 
     def moment(self, moment: dt.datetime | None) -> str:
         return self.words.nothing if moment is None else self.speech.moment(moment)
-
-    def decimal(self, number: float) -> str:
-        return f"{number:.1f}".replace(".", self.words.decimal_point)
 
     def backups(self) -> list[Part]:
         words, backups = self.words, self.monthly.facts.backups

@@ -143,7 +143,6 @@ class ServiceLevelWords(Words):
     credit_open = Text(fr="ouvert : à demander par le Client", en="open: the client may ask for it")
     credit_requested = Text(fr="demandé le {day} (n° {number})", en="requested on {day} (record {number})")
     credit_issued = Text(fr="émis le {day} (n° {number})", en="issued on {day} (record {number})")
-    credit_of = Text(fr="{percent} %", en="{percent}%")
     credit_lapsed = Text(fr=", plafonné : {lapsed} non dus", en=", capped: {lapsed} lapsed")
 
     corrections_part = Text(fr="Corrections", en="Corrections")
@@ -169,11 +168,6 @@ class ServiceLevelWords(Words):
     def accounted_as(self, why: Why) -> str:
         """What becomes of a part of an outage; with placeholders where records explain it."""
         return str(getattr(self, _WHY[why]))
-
-    def euros(self, amount: object) -> str:
-        """An amount in EUR."""
-        whole, _, cents = f"{amount:.2f}".partition(".")
-        return f"{whole},{cents}\u00a0€" if self.language == "fr" else f"€{whole}.{cents}"
 
 
 _WHY = {

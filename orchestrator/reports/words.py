@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Literal, Self, overload
+from typing import Self, overload
 
-Language = Literal["fr", "en"]
+from orchestrator.reports import spelling
+from orchestrator.reports.spelling import Language
 
 _BEFORE = re.compile(r" (?=[:;!?»%])|(?<=«) ")
 
@@ -17,11 +18,6 @@ _BEFORE = re.compile(r" (?=[:;!?»%])|(?<=«) ")
 def _set(text: str, language: Language) -> str:
     """Set a text as its language does: French keeps its signs on the line of the word before."""
     return _BEFORE.sub("\u00a0", text) if language == "fr" else text
-
-
-def grouped(number: int, language: Language) -> str:
-    """Write a whole number with its thousands grouped."""
-    return f"{number:,}" if language == "en" else f"{number:,}".replace(",", "\u202f")
 
 
 class Text:
@@ -59,8 +55,8 @@ class Counted:
         one, many = self.fr if language == "fr" else self.en
 
         def say(number: int) -> str:
-            alone = number <= 1 if language == "fr" else number == 1
-            return (one if alone else many).format(n=grouped(number, language))
+            text = one if spelling.is_one(number, language) else many
+            return text.format(n=spelling.whole(number, language))
 
         return say
 
@@ -688,20 +684,6 @@ class Words:
     nothing = Text(fr="–", en="–")
     drawn_up = Text(fr="Établi le {moment}, heure de Paris.", en="Drawn up {moment}, Paris time.")
 
-    # Spelling of dates, sizes and durations
-    weekdays = Text(
-        fr="lundi mardi mercredi jeudi vendredi samedi dimanche",
-        en="Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
-    )
-    months = Text(
-        fr="janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
-        en="January February March April May June July August September October November December",
-    )
-    short_months = Text(
-        fr="janv. févr. mars avr. mai juin juil. août sept. oct. nov. déc.",
-        en="Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
-    )
-    first_of_month = Text(fr="1er", en="1")
+    # Units
     size_units = Text(fr="o Kio Mio Gio Tio Pio", en="B KiB MiB GiB TiB PiB")
     duration_units = Text(fr="j h min s", en="d h min s")
-    decimal_point = Text(fr=",", en=".")
