@@ -43,6 +43,7 @@ def import_(
     format: Annotated[
         session.OutputFormat, typer.Option(help="For people or for programs.")
     ] = session.OutputFormat.TEXT,
+    wording: session.Wording = None,
     inventory: session.Inventory = None,
     history: session.HistoryPath = None,
 ) -> None:
@@ -51,6 +52,7 @@ def import_(
     Also reports their gaps against the offer (article 4.2). Changes nothing in Proxmox. `plan` then shows that they
     would be taken over as they are, `apply` does it, and the plan after that is empty.
     """
+    session.use_wording(wording)
     from orchestrator.operations.take_over import TakeOverRequest, take_over  # not for `--help`
 
     request = TakeOverRequest(
@@ -79,7 +81,7 @@ def _report(
     if format is session.OutputFormat.JSON:
         found = {
             name: [
-                {"code": gap.code, "found": words.finding(gap), "remedy": words.advice(gap)} for gap in items
+                {"code": gap.code, "found": words.said_of(gap), "remedy": words.advice(gap)} for gap in items
             ]
             for name, items in gaps.items()
         }
@@ -91,6 +93,6 @@ def _report(
     for name, items in gaps.items():
         out.print(f"  {name}" + ("" if items else f"   {words.gaps_none}"))
         for gap in items:
-            said = words.gap_remedy.format(found=words.finding(gap), remedy=words.advice(gap))
+            said = words.gap_remedy.format(found=words.said_of(gap), remedy=words.advice(gap))
             out.print(f"    - {said}", markup=False)
     out.print(words.gaps_next.format(client=client), markup=False)

@@ -98,7 +98,7 @@ class GapWords(Words):
     )
     remedy_media_inserted = Text(fr="l’éjecter dans Proxmox", en="eject it in Proxmox")
 
-    def finding(self, gap: Gap) -> str:
+    def said_of(self, gap: Gap) -> str:
         """What was found."""
         text = str(getattr(self, f"found_{gap.code.replace('-', '_')}"))
         return text.format(names=", ".join(gap.names))

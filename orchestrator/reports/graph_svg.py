@@ -56,7 +56,7 @@ def svg(graphs: MachineGraphs, *, language: Language = "fr", prefix: str = "grap
     """
     words = GraphWords(language)
     height = _HEAD + len(graphs.graphs) * (_TITLE + _FRAME + _FOOT)
-    title = words.title.format(machine=f"{graphs.client}/{graphs.machine}")
+    title = words.graphs_title.format(machine=f"{graphs.client}/{graphs.machine}")
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
         f'role="img" lang="{language}" aria-labelledby={quoteattr(f"{prefix}-title {prefix}-desc")}>',

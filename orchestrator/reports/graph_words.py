@@ -24,7 +24,7 @@ from orchestrator.reports.words import Text, Words
 class GraphWords(Words):
     """The texts of one language."""
 
-    title = Text(fr="Consommation de {machine}", en="Resource usage of {machine}")
+    graphs_title = Text(fr="Consommation de {machine}", en="Resource usage of {machine}")
     graph_vcpu = Text(fr="vCPU (part de l’ensemble)", en="vCPU (share of all)")
     graph_memory = Text(fr="RAM (utilisée, de la RAM configurée)", en="RAM (used, of the configured RAM)")
     graph_storage = Text(fr="Stockage (utilisé, de la taille)", en="Storage (used, of its size)")

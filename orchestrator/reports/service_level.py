@@ -128,7 +128,7 @@ class _Told:
         if not level.applies:
             return words.not_in_service
         if level.availability is None:
-            return words.not_observed
+            return words.level_not_observed
         return self.percentage(level.availability)
 
     def machine(self, service: ServiceMonth) -> Part:
@@ -297,7 +297,7 @@ class _Told:
                 for item in line
                 if item.replaces is not None
             ]
-        columns = (words.record, words.replaces, words.recorded_on, words.reason)
+        columns = (words.record, words.replaces, words.recorded_on, words.correction_reason)
         tables = table_of(words.corrections_part, columns, rows)
         if not tables:
             return []

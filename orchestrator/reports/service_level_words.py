@@ -35,7 +35,7 @@ class ServiceLevelWords(Words):
     credit = Text(fr="Avoir", en="Credit")
     met = Text(fr="atteint", en="met")
     missed = Text(fr="non atteint", en="missed")
-    not_observed = Text(fr="non mesurée : aucune observation", en="not measured: no observation")
+    level_not_observed = Text(fr="non mesurée : aucune observation", en="not measured: no observation")
     in_probation = Text(
         fr="sans engagement : période probatoire (article 4.2)",
         en="no service level: probation (article 4.2)",
@@ -153,7 +153,7 @@ class ServiceLevelWords(Words):
     record = Text(fr="Enregistrement", en="Record")
     replaces = Text(fr="Remplace", en="Replaces")
     recorded_on = Text(fr="Le", en="On")
-    reason = Text(fr="Motif", en="Reason")
+    correction_reason = Text(fr="Motif", en="Reason")
 
     unreadable_part = Text(fr="Enregistrements illisibles", en="Unreadable records")
     unreadable_said = Text(

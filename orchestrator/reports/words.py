@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Self, overload
 
 from orchestrator.reports import spelling
@@ -20,12 +20,30 @@ def _set(text: str, language: Language) -> str:
     return _BEFORE.sub("\u00a0", text) if language == "fr" else text
 
 
+Said = str | tuple[str, str]
+_corrections: dict[Language, Mapping[str, Said]] = {}
+"""A provider's own wording, by language and name; filled once, at the start (:mod:`orchestrator.reports.wording`)."""
+
+
+def correct(language: Language, corrections: Mapping[str, Said]) -> None:
+    """Let texts of a language be worded otherwise, for this process: what they say, by their names."""
+    _corrections[language] = {
+        name: _set(said, language)
+        if isinstance(said, str)
+        else (_set(said[0], language), _set(said[1], language))
+        for name, said in corrections.items()
+    }
+
+
 class Text:
     """A text in both languages; an attribute of :class:`Words` gives the one of its language."""
 
     def __init__(self, *, fr: str, en: str) -> None:
         self.fr = _set(fr, "fr")
         self.en = en
+
+    def __set_name__(self, owner: type[Words], name: str) -> None:
+        self._name = name
 
     @overload
     def __get__(self, words: None, owner: type[Words]) -> Self: ...
@@ -34,7 +52,8 @@ class Text:
     def __get__(self, words: Words | None, owner: type[Words]) -> Self | str:
         if words is None:
             return self
-        return self.fr if words.language == "fr" else self.en
+        ours = self.fr if words.language == "fr" else self.en
+        return str(words.corrections.get(self._name, ours))
 
 
 class Counted:
@@ -44,6 +63,9 @@ class Counted:
         self.fr = (_set(fr[0], "fr"), _set(fr[1], "fr"))
         self.en = en
 
+    def __set_name__(self, owner: type[Words], name: str) -> None:
+        self._name = name
+
     @overload
     def __get__(self, words: None, owner: type[Words]) -> Self: ...
     @overload
@@ -52,7 +74,9 @@ class Counted:
         if words is None:
             return self
         language = words.language
-        one, many = self.fr if language == "fr" else self.en
+        ours = self.fr if language == "fr" else self.en
+        theirs = words.corrections.get(self._name)
+        one, many = theirs if isinstance(theirs, tuple) else ours
 
         def say(number: int) -> str:
             text = one if spelling.is_one(number, language) else many
@@ -66,6 +90,7 @@ class Words:
 
     def __init__(self, language: Language) -> None:
         self.language: Language = language
+        self.corrections = _corrections.get(language, {})
 
     # The first screen
     title = Text(fr="Nuit du {night}", en="Night of {night}")
