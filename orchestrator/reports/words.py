@@ -564,6 +564,14 @@ class Words:
         fr="rédiger la page NOM.md de chaque alerte, et la nommer dans son annotation « procedure ».",
         en="write a page NAME.md for each rule, and name it in the rule’s annotation “procedure”.",
     )
+    without_file = Text(fr="Clients sans fichier", en="Clients without a file")
+    without_file_remedy = Text(
+        fr="ajouter le fichier du client, ou corriger « client: » dans celui dont le nom est proche. Rien n’est changé "
+        "à ces machines ; elles sont sauvegardées comme appliqué en dernier.",
+        en="add the client’s file, or correct client: in the one with a similar name. Nothing is changed in these "
+        "machines; they are backed up as last applied.",
+    )
+    file_meant = Text(fr="Fichier au nom proche, sans machine", en="File with a similar name, no machine yet")
     alert_rule = Text(fr="Alerte", en="Alert rule")
     severity = Text(fr="Gravité", en="Severity")
     procedure_named = Text(fr="Procédure nommée, introuvable", en="Procedure named, not found")
