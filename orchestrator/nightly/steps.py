@@ -18,6 +18,7 @@ from orchestrator.nightly.machine_step import MachineStep
 from orchestrator.nightly.missing import UnreadMachineStep
 from orchestrator.nightly.observation_step import ObservationStep
 from orchestrator.nightly.procedure_step import ProcedureStep
+from orchestrator.nightly.restart_step import BeginRestartsStep, RestartStep
 from orchestrator.nightly.restore_test_step import RestoreTestStep
 from orchestrator.nightly.retention_step import RetentionStep
 from orchestrator.nightly.second_copy_step import SecondCopyStep
@@ -33,6 +34,7 @@ STEPS: tuple[type[Step], ...] = (
     SnapshotStep,
     ExpiryStep,
     LookStep,
+    BeginRestartsStep,
     BackupStep,
     SecondCopyStep,
     ReadArchivesStep,
@@ -42,6 +44,7 @@ STEPS: tuple[type[Step], ...] = (
     BackupsAfterUpdatesStep,
     SecondCopyStep,
     UpdateStep,
+    RestartStep,
     ClockAgainStep,
     ExpiryStep,
     ReadArchivesStep,
@@ -73,6 +76,7 @@ REPORT: tuple[type[Step], ...] = (
     EndingStep,
     ProcedureStep,
     UpdateStep,
+    RestartStep,
     InspectionStep,
     RestoreTestStep,
     SnapshotStep,
