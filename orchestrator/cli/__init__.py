@@ -73,6 +73,9 @@ app = typer.Typer(
             "Clients and contract": {
                 "request": Place("request:app", "Register clients' requests, list and close them."),
                 "report": Place("report:report", "Write a client's monthly report (HTML, PDF)."),
+                "wording": Place(
+                    "wording:wording", "Print every text of reports, to be corrected in a file."
+                ),
                 "service-level": Place(
                     "service_level:service_level",
                     "Show a client's service level of a month, with every outage.",
