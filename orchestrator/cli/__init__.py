@@ -29,6 +29,7 @@ app = typer.Typer(
                     "Show how far a taking over is, or record it (article 4.2).",
                 ),
                 "schema": Place("schema:schema", "Print a JSON Schema, for editors and other programs."),
+                "config": Place("config:config", "Show which defaults are in force, and where from."),
                 "completion": Place("completion:completion", "Print a shell completion script."),
             },
             "Look (changes nothing)": {
