@@ -74,6 +74,10 @@ class WithMainOptions(TyperGroup):
         if command is not None:
             command.context_class = _Context
             ctx.default_map = {cmd_name: Defaults()}
+            if ctx.resilient_parsing:  # a shell asks
+                from orchestrator.cli.completion import offer_names
+
+                offer_names(command)
             taken = {option for parameter in command.params for option in parameter.opts}
             command.params += [
                 _after(parameter)

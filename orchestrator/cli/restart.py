@@ -10,8 +10,6 @@ import typer
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
 from orchestrator.cli.shared_options import BootTimeout, Files, Reason, Target, Yes, confirmed
-from orchestrator.operations import restart as restarting
-from orchestrator.operations.restart import RestartRequest
 
 
 def restart(
@@ -31,6 +29,11 @@ def restart(
     Shuts the guest down, starts it, and waits until it answers. Settings that wait for a start take effect. Not for
     Cloud VM Essentiel (article 3.3).
     """
+    from orchestrator.operations import (
+        restart as restarting,
+    )  # neither for `--help` nor for a shell that completes
+    from orchestrator.operations.restart import RestartRequest
+
     request = RestartRequest(
         target=target,
         inventory=inventory,

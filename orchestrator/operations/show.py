@@ -10,6 +10,7 @@ from orchestrator.history.errors import HistoryUnavailable
 from orchestrator.history.taking_over import Taking, takings
 from orchestrator.operations.inputs import selection
 from orchestrator.operations.inventory import open_provider
+from orchestrator.operations.names_seen import remember_sites
 from orchestrator.operations.run import SILENT, Events, open_clusters, open_history
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.scope import Selection
@@ -61,6 +62,7 @@ def show(target: str, inventory: str | None, history: str | None, events: Events
     chosen = selection(target)
     with open_clusters(provider, notice=events.notice) as clusters:
         read = observe_sites(clusters, Asked(selection=chosen))
+    remember_sites(read.observed.values())
     found: list[ObservedMachine] = []
     seeming: list[Unreadable] = []
     for observed in read.observed.values():
