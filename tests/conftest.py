@@ -15,6 +15,9 @@ settings.register_profile("orchestrator", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "orchestrator"))
 
+# No test depends on the configuration file of whoever runs it.
+os.environ["XDG_CONFIG_HOME"] = "/nonexistent"
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:

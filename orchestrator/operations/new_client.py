@@ -18,6 +18,7 @@ from orchestrator.operations.computer import create_file
 from orchestrator.operations.events import SILENT, Events
 from orchestrator.operations.inventory import DEFAULT_FOLDER, open_provider, site_of
 from orchestrator.sites.model import Provider, Site
+from orchestrator.subscriptions.contract_rules import STAND_IN
 from orchestrator.subscriptions.loading import load
 from orchestrator.subscriptions.model import Subscription
 from orchestrator.subscriptions.skeleton import Beginning, skeleton
@@ -144,7 +145,7 @@ def _beginning(request: NewClientRequest, provider: Provider | None) -> Beginnin
     image = request.image or next(iter(images), _USUAL_IMAGE)
     return Beginning(
         client=request.client,
-        reference=request.reference if request.reference is not None else f"TODO-{request.client}",
+        reference=request.reference if request.reference is not None else f"{STAND_IN}{request.client}",
         agreed=request.reference is not None,
         starts=_day(request.starts),
         site=name,

@@ -47,8 +47,7 @@ class Bash:
 
 
 @pytest.fixture
-def bash(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Bash:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(desk.folder / "cache"))
+def bash(desk: Desk) -> Bash:
     desk.write(
         subscription("dupont", [machine("web-1"), machine("db-1")]),
         subscription("martin", [machine("mail-1")]),

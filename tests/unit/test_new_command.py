@@ -75,6 +75,8 @@ def test_what_is_told_stands_in_the_file(folder: Path) -> None:
 def test_the_stand_in_for_the_contract_is_said(folder: Path) -> None:
     answer = new("dupont")
     assert "replace contract.reference" in answer.output
+    checked = run("validate").output
+    assert "TODO-dupont stands in for the contract's number" in checked and "1 warning" in checked
     assert "reference: TODO-dupont " in (folder / "subscriptions" / "dupont.yaml").read_text()
 
 
