@@ -218,7 +218,7 @@ class _InPlace:
                 "without --archive)"
             )
         self.run.begin()
-        self.run.show(
+        self.run.progress.step(
             self.vm.client, self.vm.machine, f"going on with the interrupted restore of {copy.mark.volid}"
         )
         return copy

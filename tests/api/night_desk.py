@@ -154,7 +154,6 @@ class NightDesk:
                     who="timer",
                     why="night",
                     run=f"{at:%Y%m%dT%H%M%S}",
-                    show=lambda client, machine, text: None,
                     gate=gate(cluster),
                     clock=clock,
                 ),
