@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from typing import Any
 
 import pytest
 
-from orchestrator.nightly.report import render_night
 from orchestrator.nightly.restart_round import RestartLine
 from orchestrator.nightly.restart_step import WaitingRestart
-from orchestrator.resources.notes import Mark, read_mark, write_mark
+from orchestrator.resources.notes import Mark, read_mark
 from tests.api.desk import Desk, machine, subscription
 from tests.api.night_desk import PARIS, NightDesk
 
@@ -87,7 +85,9 @@ def night(desk: Desk) -> _Restarts:
 def test_a_setting_that_waits_is_taken_up_in_the_window_and_the_guest_is_waited_for(night: _Restarts) -> None:
     night.waits("web-1")
     assert night.memory("web-1") == ("1024", "2048")
-    assert f"~ restart dupont/web-1   memory 2048, in the window {_NIGHT:%a %Y-%m-%d} 22:00" in night.preview(_NIGHT)
+    assert f"~ restart dupont/web-1   memory 2048, in the window {_NIGHT:%a %Y-%m-%d} 22:00" in night.preview(
+        _NIGHT
+    )
     report = night.night(_NIGHT)
     (line,) = report.of(RestartLine)
     assert (line.result, line.wave, dict(line.settings)) == ("restarted", 1, {"memory": "2048"}), line

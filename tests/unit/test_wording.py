@@ -113,7 +113,11 @@ def test_a_wrong_wording_is_an_error_with_its_place_and_no_text_changes(
 
 @pytest.mark.parametrize(
     "command",
-    [["nightly"], ["report", "dupont", "--month", "2026-10"], ["service-level", "dupont", "--month", "2026-10"]],
+    [
+        ["nightly"],
+        ["report", "dupont", "--month", "2026-10"],
+        ["service-level", "dupont", "--month", "2026-10"],
+    ],
     ids=" ".join,
 )
 def test_a_command_reads_the_wording_before_anything_else(tmp_path: Path, command: list[str]) -> None:
