@@ -20,10 +20,12 @@ from orchestrator.planning.text import render_plan
 from orchestrator.proxmox import Cluster, ClusterState, Need
 from orchestrator.proxmox.pools import read_pools
 from orchestrator.resources import kinds
-from orchestrator.resources.change import Change, Effect
+from orchestrator.resources.change import Asked, Change, ChangeClass, Effect, Judged
 from orchestrator.resources.desired import DesiredClient, DesiredMachine
-from orchestrator.resources.kind import Call, ClientKind, Step
+from orchestrator.resources.kind import Call, ClientKind, ResourceKind, Step
+from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.pool import POOL
+from orchestrator.resources.redundancy import REDUNDANCY
 from tests.api.desk import Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
 
@@ -89,13 +91,58 @@ class Networks(ClientKind[Mapping[str, str]]):
         return (Call(action="activate networks", method="PUT", path=f"/pools/{COMMITS}", params=params),)
 
 
+class Licences(ResourceKind[Asked]):
+    """Licences of a machine: noted in its mark, nothing is called for them."""
+
+    name = "licence"
+    where = "its notes"
+    changes = ("licence",)
+    judged = Judged(ChangeClass.STANDARD, "an option of the subscription")
+
+    def __init__(self) -> None:
+        self.files: dict[str, str] = {}
+
+    def asked(self, desired: DesiredMachine) -> Asked:
+        return {"product": self.files[desired.name]} if desired.name in self.files else {}
+
+    def words(self, asked: Asked) -> str:
+        return f"licence {asked['product']}"
+
+    def concerns(self, machine: ObservedMachine, desired: DesiredMachine | None) -> bool:
+        return True
+
+    def read(
+        self,
+        cluster: Cluster,
+        state: ClusterState,
+        machines: Sequence[tuple[ObservedMachine, DesiredMachine | None]],
+    ) -> Mapping[int, Asked]:
+        marks = {machine.summary.vmid: machine.mark for machine, _ in machines}
+        return {
+            vmid: mark.applied.kinds.get(self.name, {}) if mark and mark.applied else {}
+            for vmid, mark in marks.items()
+        }
+
+    def steps(self, desired: DesiredMachine | None, observed: ObservedMachine, found: Asked) -> list[Step]:
+        asked = self.asked(desired) if desired else found
+        if asked == found:
+            return []
+        change = Change(effect=Effect.UPDATE, what=self.name, before=found or None, after=asked or None)
+        return [Step(change=change)]
+
+
+def list_kinds(monkeypatch: pytest.MonkeyPatch, table: str, kinds: tuple[object, ...]) -> None:
+    """Put other kinds into one of the lists, wherever it is known."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("orchestrator.") and hasattr(module, table):
+            monkeypatch.setattr(module, table, kinds)
+
+
 @pytest.fixture
 def networks(monkeypatch: pytest.MonkeyPatch) -> Networks:
     """The kind, listed after the pool."""
     kind = Networks()
-    for name, module in list(sys.modules.items()):
-        if name.startswith("orchestrator.") and hasattr(module, "CLIENT_KINDS"):
-            monkeypatch.setattr(module, "CLIENT_KINDS", (POOL, kind))
+    list_kinds(monkeypatch, "CLIENT_KINDS", (POOL, kind))
     return kind
 
 
@@ -257,3 +304,29 @@ def test_a_client_that_is_suspended_keeps_what_it_has(applying: Applying) -> Non
     }  # fmt: skip
     applying.desk.write(subscription("dupont", [machine("web-1")], contract=contract))
     assert not applying(agree=False).plan.shared
+
+
+def test_what_a_machine_has_by_contract_alone_is_noted_in_its_mark(
+    applying: Applying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = Licences()
+    list_kinds(monkeypatch, "KINDS", (REDUNDANCY, kind))
+    list_kinds(monkeypatch, "APART", (*kinds.APART, kind.name))
+    list_kinds(monkeypatch, "EVERY_THING", (*kinds.EVERY_THING, kind.name))
+    kind.files = {"web-1": "windows-server-2025"}
+    assert "licence windows-server-2025" in _text(applying(only="dupont"))
+    applying.desk.put_in_service(firewall=True)
+    assert not applying(only="dupont").plan.has_changes
+    kind.files = {"web-1": "windows-server-2022"}
+    changed = applying(only="dupont/licence/web-1")
+    (item,) = to_document(changed.plan).items
+    assert (item.address, item.changes[0].before, item.changes[0].after) == (
+        "dupont/licence/web-1", {"product": "windows-server-2025"}, {"product": "windows-server-2022"},
+    )  # fmt: skip
+    assert not applying(only="dupont").plan.has_changes, "the mark has it"
+    kind.files = {}
+    assert applying(only="dupont").well and not applying(only="dupont").plan.has_changes
+
+
+def _text(applied: Applied) -> str:
+    return "\n".join(line.plain for line in render_plan(applied.plan))
