@@ -98,6 +98,7 @@ class Bench:
             clock=lambda: dt.datetime.now(dt.UTC) + self.ahead,
             automatic=True,
             boot_seconds=0.1,
+            rollback_seconds=0.1,
         )
         return OneUpdate(updatable, replace(given, **terms))
 
