@@ -56,14 +56,16 @@ def now(
 def verify(
     target: Target,
     archive: Chosen = None,
+    files: Files = None,
     inventory: session.Inventory = None,
     reason: Reason = "restore test on demand",
     boot_timeout: BootTimeout = 600.0,
+    check_timeout: Annotated[float, typer.Option(min=1, help="Seconds for the check of its file.")] = 180.0,
     history: session.HistoryPath = None,
 ) -> None:
     """Test an archive: restore it to a copy and boot it.
 
-    The copy has no network; it is inspected, then erased.
+    The copy has no network; it is inspected, the check of its file (backup.check) is run in it, then it is erased.
     """
     from orchestrator.operations import backup_on_demand
     from orchestrator.operations.backup_on_demand import VerifyRequest
@@ -74,7 +76,9 @@ def verify(
         reason=reason,
         history=history,
         volid=archive,
+        files=tuple(files or ()),
         boot_seconds=boot_timeout,
+        check_seconds=check_timeout,
     )
     tested = backup_on_demand.verify(request, EVENTS)
     session.end_if(tested.interrupted)

@@ -90,13 +90,14 @@ class RestoreTestStep(Step):
             "failed": (words.failed, "bad"),
             "not-started": (words.not_started, "warn"),
         }
+        checked = {"": "", "passed": f"; {words.check_passed}", "failed": f"; {words.check_failed}"}
         columns = (words.machine, words.site, words.taken_at, words.result, words.duration, words.finding)
         rows = [
             (
                 telling.name(line),
                 line.site,
                 speech.moment(line.taken_at),
-                Cell(*results[line.result]),
+                Cell(results[line.result][0] + checked[line.check], results[line.result][1]),
                 speech.duration(line.seconds) if line.result != "not-started" else words.nothing,
                 line.message,
             )

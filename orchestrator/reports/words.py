@@ -458,6 +458,8 @@ class Words:
     sound = Text(fr="saine", en="sound")
     failed = Text(fr="échec", en="failed")
     not_started = Text(fr="non commencé", en="not started")
+    check_passed = Text(fr="contrôle réussi", en="check passed")
+    check_failed = Text(fr="contrôle échoué", en="check failed")
 
     # Snapshots
     snapshots = Text(fr="Snapshots", en="Snapshots")
