@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.applying.archive_tasks import note_test
@@ -40,9 +40,12 @@ from orchestrator.proxmox import (
     StorageFull,
     TaskFailed,
     ping_agent,
+    read_screen,
 )
+from orchestrator.reports.png import png_of
 from orchestrator.resources.copies import CopyMark
 from orchestrator.resources.machine_archives import Archive, RestoreTest
+from orchestrator.resources.privileges import may_look
 
 if TYPE_CHECKING:
     from orchestrator.nightly.context import Night
@@ -69,6 +72,7 @@ class RestoreTestLine(LineOfMachine):
             did not come.
         message: what was found, or why it failed.
         seconds: from the restore to the removal of the copy.
+        picture: of the copy's console before it was erased, as PNG; None: there is none.
     """
 
     volid: str
@@ -77,6 +81,7 @@ class RestoreTestLine(LineOfMachine):
     check: Literal["", "passed", "failed"] = ""
     message: str = ""
     seconds: float = 0.0
+    picture: bytes | None = field(default=None, repr=False)
 
     @property
     def failed(self) -> bool:
@@ -118,6 +123,7 @@ class RestoreTests:
         self._readings = readings
         self._guard = threading.Lock()
         self._copies: set[int] = set()
+        self._pictures: dict[str, bytes] = {}
         self.problems: list[str] = []
 
     def remove_leftovers(self) -> None:
@@ -253,6 +259,7 @@ class RestoreTests:
                 self._check(copy, check)
                 facts += "; its check passed"
         finally:
+            self._take_picture(copy)
             self._remove(copy)
         return f"{facts}; agent after {booted:.0f} s"
 
@@ -278,6 +285,22 @@ class RestoreTests:
                 return known
 
         return names
+
+    def _take_picture(self, copy: Copy) -> None:
+        """Keep what its console shows, also of a copy that failed. Without one the test says what it says."""
+        if copy.journal.stopping.asked or not may_look(self._readings[copy.site].observed.state.held):
+            return
+        try:
+            screen = read_screen(copy.cluster, copy.node, copy.vmid, pause=self._night.pause)
+            picture = png_of(screen)
+        except Exception as error:
+            self._night.tell(
+                "no-picture", client=copy.mark.client, machine=copy.mark.machine, reason=told(error)
+            )
+            return
+        if picture is not None:
+            with self._guard:
+                self._pictures[copy.mark.volid] = picture
 
     def _remove(self, copy: Copy) -> None:
         """Erase a copy, also when the run is to end. That it cannot be erased says nothing about its archive."""
@@ -384,6 +407,7 @@ class RestoreTests:
             check=check,
             message=message,
             seconds=seconds,
+            picture=self._pictures.get(archive.stored.volid),
         )
 
 

@@ -21,6 +21,7 @@ from orchestrator.proxmox.cluster_state import (
     read_state,
     where_is,
 )
+from orchestrator.proxmox.console import Screen, read_screen
 from orchestrator.proxmox.errors import (
     AgentNotRunning,
     AlreadyExists,

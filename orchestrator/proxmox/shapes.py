@@ -236,6 +236,10 @@ _ANSWERS: tuple[tuple[str, Shape], ...] = (
     ),
     (f"GET {_VM}/rrddata", Listed(Record(needs={"time": TIME}))),
     (f"GET {_VM}/agent/file-read", Record(needs={"content": TEXT})),
+    (
+        f"POST {_VM}/vncproxy",
+        Record(needs={"ticket": TEXT, "port": Scalar("a port", _whole(1, 65535))}, may={"password": TEXT}),
+    ),
     (f"POST {_VM}/agent/exec", Record(needs={"pid": SIZE})),
     (
         f"GET {_VM}/agent/exec-status",

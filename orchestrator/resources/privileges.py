@@ -85,6 +85,15 @@ _CHECKS = (
 """What is needed besides where a file has a check: to run a command in the copy. VM.Monitor covers it on 8.x."""
 
 
+CONSOLE = _need("VM.Console", "/vms", "a picture of the console in the report of a restore test")
+"""Not required: without it there are no pictures. It opens the console of every machine."""
+
+
+def may_look(held: Held) -> bool:
+    """Whether the token may look at consoles."""
+    return holds(held, CONSOLE)
+
+
 def needs_of_files(desired: Collection[DesiredMachine]) -> tuple[Need, ...]:
     """The privileges that are needed besides :data:`TABLE` for what files ask for."""
     checks = _CHECKS if any(machine.backup_check is not None for machine in desired) else ()
