@@ -67,8 +67,25 @@ def restart_machine(vm: Vm, *, force: bool, managed: bool) -> bool:
     return forced
 
 
-def _switch(vm: Vm, action: str, name: str, *, on: bool) -> None:
-    with vm.step(name, by="force") as step:
+def start_machine(vm: Vm, *, managed: bool) -> None:
+    """Start a machine that is stopped, and note that it has taken up its settings.
+
+    Args:
+        vm: the machine.
+        managed: whether the HA manager minds it.
+
+    Raises:
+        Stopped: it is not surely ours any more.
+        ProxmoxError: the hypervisor refused.
+    """
+    assure_ours(vm)
+    with kept_aside(vm.cluster, vm.node, vm.vmid, managed=managed):
+        _switch(vm, "start", "start", on=True, by="request")
+    change_mark(vm, lambda mark: mark.with_(restart_due=None, leaving=None, suspended=None))
+
+
+def _switch(vm: Vm, action: str, name: str, *, on: bool, by: str = "force") -> None:
+    with vm.step(name, by=by) as step:
         vm.task(
             step,
             "POST",
