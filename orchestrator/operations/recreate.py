@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.applying.freezing import Frozen
 from orchestrator.applying.recreating import Recreation, preferred_number, recreate_machine
-from orchestrator.applying.restarting import await_guest, start_machine
+from orchestrator.applying.restarting import await_guest, bring_up
 from orchestrator.applying.restoring import choose_node
 from orchestrator.applying.rollback import refresh_guest
 from orchestrator.contract.life import ContractLife
@@ -256,7 +256,7 @@ class _Found:
     def _started(self) -> str | None:
         found = find_machine(self.request.target, self.run.clusters, snapshots=False)
         vm = vm_of(found, self.run, self.request.reason)
-        start_machine(vm, managed=found.machine.summary.ha)
+        bring_up(vm, managed=found.machine.summary.ha)
         agent = bool(BY_NAME["guest agent"].read(found.machine.config))
         if problem := await_guest(vm, agent=agent, boot_seconds=self.request.boot_seconds):
             return problem

@@ -124,6 +124,7 @@ def restored_mark(
         supervised=False,
         update=None,
         restart_due=None,
+        restart=None,
         leaving=None,
         suspended=suspended,
         applied=applied,
