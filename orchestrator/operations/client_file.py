@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from orchestrator.contract.calendar import day_in_paris
 from orchestrator.errors import Reason
+from orchestrator.operations.inputs import Tell, open_desired
 from orchestrator.operations.inventory import DEFAULT_FOLDER
+from orchestrator.operations.named_machine import wanted
 from orchestrator.resources.desired import desired_machines, life_of
 from orchestrator.subscriptions.loading import load
 
@@ -97,3 +99,33 @@ def at_site(says: FileSays, site: str, provider: Provider) -> tuple[DesiredMachi
     contract = says.subscription.contract.model_copy(update={"site": site})
     moved = says.subscription.model_copy(update={"contract": contract})
     return next(item for item in desired_machines([moved], provider) if item.name == name), ""
+
+
+def wanted_as_known(
+    target: str, paths: Iterable[Path], provider: Provider, tell: Tell, *, lenient: bool
+) -> DesiredMachine | None:
+    """What the files ask for of a machine.
+
+    Args:
+        target: ``CLIENT/MACHINE``.
+        paths: files or folders.
+        provider: the sites.
+        tell: called with the problems of all files, unless lenient.
+        lenient: errors of files, and a file that does not have the machine, stop nothing: an emergency.
+
+    Returns:
+        None if no sound file has it, and that stops nothing.
+
+    Raises:
+        RequestRefused: a file has an error, or none has the machine.
+    """
+    if lenient:
+        return file_says(target, paths, provider).machine
+    return wanted(target, open_desired(paths, provider, tell))
+
+
+UNKNOWN_WISH = (
+    "no sound file says what its firewall and its keys are to be, so they are those of that day: orchestrator apply "
+    "--guests sets them when its file is right again"
+)
+"""What is not as it should be in a guest whose file could not be read."""

@@ -105,6 +105,18 @@ def test_a_machine_of_a_lost_site_runs_at_the_other_one_and_never_twice(two: _Tw
     assert two.paris.dump()["vms"] == before, "left as it is"
     assert desk.machines("lyon")["web-1"]["status"] == "running"
 
+    # It is switched off and put aside by command, its disks kept; then nothing is left to say.
+    unsaid = desk.run("rescue", _WEB, "--choose", "put-aside", "--yes")
+    assert unsaid.code == 1 and "--lose memory" in unsaid.err, unsaid
+    aside = desk.run("rescue", _WEB, "--choose", "put-aside", "--yes", "--lose", "memory")
+    assert aside.code == 0 and "put aside: VM" in aside.out, aside
+    old = desk.machines()["web-1"]
+    assert old["status"] == "stopped" and old["config"]["scsi0"] and str(old["config"]["onboot"]) == "0"
+    assert read_mark(old["config"]["description"]) is None and old["pool"] == "client-dupont"
+    unreadable = desk.plan()["unreadable"]
+    assert unreadable == [], unreadable
+    assert desk.run("show", _WEB).code == 0
+
 
 def test_an_engineer_who_moved_the_file_first_needs_no_site_and_an_address_of_the_site(two: _Two) -> None:
     two.paris_answers(False)
