@@ -129,7 +129,7 @@ def restore_(
     boot_timeout: BootTimeout = 600.0,
     history: session.HistoryPath = None,
 ) -> None:
-    """Restore an archive beside the machine, into it, or without it.
+    """Restore an archive beside a machine, into it, or anew.
 
     Beside the original with --as NAME, into it with --in-place; with --recreate where the machine does not exist any
     more, at its own site or at another one.
