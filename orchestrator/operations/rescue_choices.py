@@ -196,11 +196,13 @@ def _recreate(state: RescueState, archive: Archive | None, volid: str | None) ->
         words = f"make it again from an archive, if it is not to run again where nobody answers ({sites})"
     if archive is None:
         return Choice(name="recreate", words=words, refused=_no_archive(state, volid))
+    there = next((item for item in state.seeming if item.kind == "machine" and not item.copy), None)
     return Choice(
         name="recreate",
         words=f"{words}: {_words(archive, state.now)}",
         value=archive.stored.volid,
         loses={"data": _since(archive.taken_at)},
+        refused=f"{there.subject}, {there.site}, may be it: {there.reason}" if there else "",
     )
 
 

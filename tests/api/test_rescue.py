@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes
 from orchestrator.resources.notes import read_mark
 from tests.api.desk import Answer, Desk, machine, subscription
-from tests.api.night_desk import STORE, NightDesk
+from tests.api.night_desk import MONDAY_NIGHT, STORE, NightDesk
 from tests.api.test_recreate import erase
 
 _WEB = "dupont/web-1"
@@ -142,6 +143,36 @@ def test_it_works_as_far_as_it_can_when_parts_are_broken(night: NightDesk) -> No
     gone = rescue(night)
     assert gone.code == 1 and "not read: paris" in gone.out, gone
     assert "no machine of ours is dupont/web-1 at the sites that could be read" in gone.err
+
+
+def test_a_machine_on_a_node_that_is_down_is_not_made_a_second_time(night: NightDesk) -> None:
+    number = night.vmid("web-1")
+    night.fake.control("add_nodes", names=["pve2"])
+    night.fake.set_storage(STORE, shared=True)
+    night.fake.control("set_vm", vmid=number, node="pve2")
+    night.fake.node_online("pve2", False)
+    document = state(night)
+    assert document["machine"] is None and document["archives"], document
+    why = choice(document, "recreate")["refused"]
+    assert "may be it" in why and "pve2" in why, why
+    direct = night.desk.run("backup", "restore", _WEB, "--recreate", "--confirm", _WEB)
+    assert direct.code == 1 and f"VM {number}" in direct.err and "may be dupont/web-1" in direct.err, direct
+
+
+def test_a_restore_that_was_interrupted_is_finished_and_not_started_over(night: NightDesk) -> None:
+    (archive,) = night.archives()
+    mark = CopyMark(
+        purpose="in-place", client="dupont", machine="web-1", volid=archive["volid"], made_at=MONDAY_NIGHT, vmid=800
+    )  # fmt: skip
+    config = {"description": copy_notes(mark), "tags": COPY_TAG}
+    night.fake.add_vms(1, first=800, config=config, pool="client-dupont", status="stopped")
+    vm = night.desk.machines()["web-1"]
+    night.fake.cluster().run_task("POST", f"/nodes/{vm['node']}/qemu/{vm['vmid']}/status/stop")
+    document = state(night)
+    assert document["half_restored"] == archive["volid"]
+    assert "was interrupted: choose restore" in choice(document, "start")["refused"]
+    finish = choice(document, "restore")
+    assert finish["refused"] is None and finish["loses"] == {}, "its data were given up when it began"
 
 
 def test_an_erased_machine_is_made_again(night: NightDesk) -> None:
