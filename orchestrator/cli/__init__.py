@@ -51,6 +51,7 @@ app = typer.Typer(
                 "taking_over_state:taking_over", "Show how far a taking over is, or record it (article 4.2)."
             ),
             "restart": Place("restart:restart", "Restart a machine on the client's request (article 3.2)."),
+            "rescue": Place("rescue:rescue", "Rescue a machine: show its state, ask what is wanted, do it."),
             "snapshot": Place("snapshot:app", "Take, list, delete and roll back snapshots of a machine."),
             "service-level": Place(
                 "service_level:service_level", "Show a client's service level of a month, with every outage."
