@@ -47,6 +47,10 @@ _TROUBLES: Mapping[RestartEnding, Urgency] = {
 }
 
 
+_AS: Mapping[RestartEnding, RestartEnding] = {"busy": "not-started", "blocked": "untouched"}
+"""Endings that are told as another one: the reason tells them apart."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class WaitingRestart(LineOfMachine):
     """A machine whose settings still wait for a restart after the night, or were taken back.
@@ -279,7 +283,7 @@ def _line_of(entry: Entry) -> RestartLine:
 
 
 def _trouble(line: RestartLine) -> RestartEnding:
-    return "not-started" if line.result == "busy" else line.result
+    return _AS.get(line.result, line.result)
 
 
 def _trouble_words(telling: Telling, trouble: RestartEnding) -> tuple[str, str, str]:

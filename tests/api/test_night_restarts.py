@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from typing import Any
 
 import pytest
@@ -11,7 +10,8 @@ import pytest
 from orchestrator.nightly.report import render_night
 from orchestrator.nightly.restart_round import RestartLine
 from orchestrator.nightly.restart_step import WaitingRestart
-from orchestrator.resources.notes import Mark, read_mark, write_mark
+from orchestrator.nightly.result import NightReport
+from orchestrator.resources.notes import Mark, read_mark
 from tests.api.desk import Desk, machine, subscription
 from tests.api.night_desk import PARIS, NightDesk
 
@@ -74,6 +74,13 @@ class _Restarts(NightDesk):
             if call.startswith("POST") and call.endswith(ending)
         )
 
+    def restarts(self, at: dt.datetime = _NIGHT, **options: Any) -> NightReport:
+        """A night in which a minute passes in a second: slow enough for a loaded computer to keep the windows."""
+        return self.night(at, speed=60.0, boot_seconds=60.0, **options)
+
+    def set_vm(self, name: str, **attributes: Any) -> None:
+        self.fake.control("set_vm", vmid=self.vmid(name), **attributes)
+
     def plan(self, name: str) -> dict[str, Any]:
         (item,) = [item for item in self.desk.plan()["machines"] if item["machine"] == name]
         return {change["what"]: change for change in item["changes"]}
@@ -87,15 +94,106 @@ def night(desk: Desk) -> _Restarts:
 def test_a_setting_that_waits_is_taken_up_in_the_window_and_the_guest_is_waited_for(night: _Restarts) -> None:
     night.waits("web-1")
     assert night.memory("web-1") == ("1024", "2048")
-    assert f"~ restart dupont/web-1   memory 2048, in the window {_NIGHT:%a %Y-%m-%d} 22:00" in night.preview(_NIGHT)
-    report = night.night(_NIGHT)
+    assert f"~ restart dupont/web-1   memory 2048, in the window {_NIGHT:%a %Y-%m-%d} 22:00" in night.preview(
+        _NIGHT
+    )
+    report = night.restarts()
     (line,) = report.of(RestartLine)
     assert (line.result, line.wave, dict(line.settings)) == ("restarted", 1, {"memory": "2048"}), line
-    assert report.well and not report.of(WaitingRestart)
+    assert not line.failed and not report.of(WaitingRestart)
     assert night.memory("web-1") == ("2048", None) and night.power() == ["reboot"]
     assert night.mark("web-1").restart is None
     assert "restart" not in night.plan("web-1")
-    again = night.night(_NIGHT + dt.timedelta(hours=2))
+    again = night.restarts(_NIGHT + dt.timedelta(hours=1))
     assert night.power() == ["reboot"], "nothing waits, so nothing is restarted"
-    made = [item for item in again.of(RestartLine) if item.result == "restarted"]
-    assert len(made) == 1, "and the next report still says what another run has restarted"
+    (made,) = again.of(RestartLine)
+    assert made.result == "restarted", "and the next report still says what another run has restarted"
+
+
+def test_a_machine_that_does_not_come_back_is_as_it_was_before_and_is_left_so(night: _Restarts) -> None:
+    night.waits("web-1", "web-2", apart=True)
+    night.set_vm("web-1", hangs_with={"memory": "2048"})
+    report = night.restarts()
+    failed, other = sorted(report.of(RestartLine), key=lambda line: line.machine)
+    assert (failed.result, failed.failed, failed.wave) == ("put-back", True, 1), failed
+    assert "its guest agent did not answer within" in failed.message, failed
+    assert "the settings from before are in force again (memory 1024)" in failed.message
+    assert other.result == "not-started" and "wave 1 did not end well (dupont/web-1)" in other.message
+    assert night.memory("web-1") == ("1024", None) and night.memory("web-2") == ("1024", "2048")
+    assert night.power() == ["reboot", "reboot", "start", "stop"], (
+        "asked to shut down before it was switched off"
+    )
+    text = render_night(report, form="md", language="fr")
+    assert (
+        "Machine non revenue avec ses nouveaux réglages" in text
+        and "restart CLIENT/MACHINE --release" in text
+    )
+    told = render_night(report, form="md", language="fr", client="dupont")
+    assert "elle fonctionne avec ceux d’avant" in told and "wave 1" not in told and "--release" not in told
+
+    # It is held: apply does not set it again, no night tries it again, and it is no drift.
+    held = night.plan("web-1")["memory"]
+    assert (held["kind"], held["drift"]) == ("notice", False) and "its restart is held back since" in held[
+        "why"
+    ]
+    assert night.desk.apply("--order", "BC-1", "--only", "dupont/web-1").code == 0
+    assert night.memory("web-1") == ("1024", None)
+    night.set_vm("web-1", hangs_with=None)
+    night.fake.control("reset_calls")
+    week = night.restarts(_NIGHT + dt.timedelta(days=7))
+    (line,) = week.of(RestartLine)
+    assert (line.machine, line.result) == ("web-2", "restarted") and night.power() == ["reboot"]
+    (waiting,) = week.of(WaitingRestart)
+    assert waiting.machine == "web-1" and waiting.held and not waiting.failed
+
+    # A person releases it; then it is the file's again.
+    released = night.desk.run("restart", "dupont/web-1", "--release", "--reason", "bug 7 fixed")
+    assert released.code == 0 and "no longer held back" in released.out, released
+    change = night.plan("web-1")["memory"]
+    assert (change["kind"], change["drift"]) == ("update", False), change
+    assert change["restart"].startswith("in the window"), change
+
+
+def test_a_machine_that_proxmox_cannot_start_with_its_new_setting_runs_again_with_the_old_one(
+    night: _Restarts,
+) -> None:
+    night.waits("web-1")
+    night.set_vm("web-1", fails_with={"memory": "2048"})
+    (line,) = night.restarts().of(RestartLine)
+    assert line.result == "put-back" and "does not run after" in line.message, line
+    assert night.memory("web-1") == ("1024", None) and night.power() == ["reboot", "start"]
+    assert night.desk.machines()["web-1"]["status"] == "running"
+    # Other settings in the file are other settings: they get their own restart.
+    night.set_vm("web-1", fails_with=None)
+    night.write(machine("web-1", memory="3GiB"))
+    assert night.desk.apply("--order", "BC-2", "--only", "dupont").code == 0
+    assert night.memory("web-1") == ("1024", "3072") and night.mark("web-1").restart is None
+    (line,) = night.restarts(_NIGHT + dt.timedelta(days=7)).of(RestartLine)
+    assert line.result == "restarted" and night.memory("web-1") == ("3072", None)
+
+
+def test_a_guest_at_work_on_its_disks_is_not_switched_off(night: _Restarts) -> None:
+    night.waits("web-1")
+    night.set_vm("web-1", hangs_with={"memory": "2048"}, at_work=True)
+    (line,) = night.restarts().of(RestartLine)
+    assert line.result == "broken" and "is at work on its disks" in line.message, line
+    assert night.power() == ["reboot", "reboot"], "never by force"
+    assert night.memory("web-1") == ("2048", "1024"), "its next start has the settings from before"
+
+
+def test_a_guest_that_does_not_shut_down_runs_as_before_and_is_asked_once(night: _Restarts) -> None:
+    night.waits("web-1")
+    night.set_vm("web-1", acpi=False)
+    (line,) = night.restarts().of(RestartLine)
+    assert line.result == "stubborn" and line.failed, line
+    assert night.memory("web-1") == ("1024", "2048") and night.power() == ["reboot"]
+    waiting = night.plan("web-1")["restart"]
+    assert waiting["kind"] == "waiting" and "held back since" in waiting["why"] and waiting["restart"] is None
+    week = night.restarts(_NIGHT + dt.timedelta(days=7))
+    assert not week.of(RestartLine) and night.power() == ["reboot"]
+    (held,) = week.of(WaitingRestart)
+    assert held.held and not held.failed
+    # Restarted by a person, it is held back no more.
+    forced = night.desk.run("restart", "dupont/web-1", "--force", "--yes", "--boot-timeout", "5")
+    assert forced.code == 0, forced
+    assert night.memory("web-1") == ("2048", None) and night.mark("web-1").restart is None
