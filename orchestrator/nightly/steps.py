@@ -13,6 +13,7 @@ from orchestrator.nightly.contract_step import ContractStep
 from orchestrator.nightly.contract_takings import TakingStep
 from orchestrator.nightly.drift_step import DriftInsideStep, DriftStep
 from orchestrator.nightly.ending_step import EndingStep
+from orchestrator.nightly.file_step import FileStep
 from orchestrator.nightly.inspection_step import InspectionStep
 from orchestrator.nightly.machine_step import MachineStep
 from orchestrator.nightly.missing import UnreadMachineStep
@@ -63,6 +64,7 @@ STEPS: tuple[type[Step], ...] = (
     WaitingSnapshotStep,
     EndingStep,
     ProcedureStep,
+    FileStep,
 )
 """The work. Each decides once, before the first begins; one that stands here twice runs twice."""
 
@@ -75,6 +77,7 @@ REPORT: tuple[type[Step], ...] = (
     TakingStep,
     EndingStep,
     ProcedureStep,
+    FileStep,
     UpdateStep,
     RestartStep,
     InspectionStep,

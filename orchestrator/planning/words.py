@@ -20,7 +20,7 @@ BETWEEN_RULES = "; "
 """What stands between the rules of a firewall's change: no rule holds it. Where there is room, each has its line."""
 
 _BETWEEN = {EXCLUDED: " ", "tags": ", "}
-_INSIDE = {kind.part: kind for kind in GUEST_KINDS}
+_INSIDE = {kind.part.name: kind for kind in GUEST_KINDS}
 _SINCE = {"suspension": "suspended ", "service": "retired "}
 _NOTHING = {BACKUP: "off", EXCLUDED: "none", FIREWALL: "closed but for the provider"}
 """How nothing reads where it is a value of its own."""

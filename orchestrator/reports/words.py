@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Literal, Self, overload
+from collections.abc import Callable, Mapping
+from typing import Self, overload
 
-Language = Literal["fr", "en"]
+from orchestrator.reports import spelling
+from orchestrator.reports.spelling import Language
 
 _BEFORE = re.compile(r" (?=[:;!?»%])|(?<=«) ")
 
@@ -19,9 +20,19 @@ def _set(text: str, language: Language) -> str:
     return _BEFORE.sub("\u00a0", text) if language == "fr" else text
 
 
-def grouped(number: int, language: Language) -> str:
-    """Write a whole number with its thousands grouped."""
-    return f"{number:,}" if language == "en" else f"{number:,}".replace(",", "\u202f")
+Said = str | tuple[str, str]
+_corrections: dict[Language, Mapping[str, Said]] = {}
+"""A provider's own wording, by language and name; filled once, at the start (:mod:`orchestrator.reports.wording`)."""
+
+
+def correct(language: Language, corrections: Mapping[str, Said]) -> None:
+    """Let texts of a language be worded otherwise, for this process: what they say, by their names."""
+    _corrections[language] = {
+        name: _set(said, language)
+        if isinstance(said, str)
+        else (_set(said[0], language), _set(said[1], language))
+        for name, said in corrections.items()
+    }
 
 
 class Text:
@@ -31,6 +42,9 @@ class Text:
         self.fr = _set(fr, "fr")
         self.en = en
 
+    def __set_name__(self, owner: type[Words], name: str) -> None:
+        self._name = name
+
     @overload
     def __get__(self, words: None, owner: type[Words]) -> Self: ...
     @overload
@@ -38,7 +52,8 @@ class Text:
     def __get__(self, words: Words | None, owner: type[Words]) -> Self | str:
         if words is None:
             return self
-        return self.fr if words.language == "fr" else self.en
+        ours = self.fr if words.language == "fr" else self.en
+        return str(words.corrections.get(self._name, ours))
 
 
 class Counted:
@@ -48,6 +63,9 @@ class Counted:
         self.fr = (_set(fr[0], "fr"), _set(fr[1], "fr"))
         self.en = en
 
+    def __set_name__(self, owner: type[Words], name: str) -> None:
+        self._name = name
+
     @overload
     def __get__(self, words: None, owner: type[Words]) -> Self: ...
     @overload
@@ -56,11 +74,13 @@ class Counted:
         if words is None:
             return self
         language = words.language
-        one, many = self.fr if language == "fr" else self.en
+        ours = self.fr if language == "fr" else self.en
+        theirs = words.corrections.get(self._name)
+        one, many = theirs if isinstance(theirs, tuple) else ours
 
         def say(number: int) -> str:
-            alone = number <= 1 if language == "fr" else number == 1
-            return (one if alone else many).format(n=grouped(number, language))
+            text = one if spelling.is_one(number, language) else many
+            return text.format(n=spelling.whole(number, language))
 
         return say
 
@@ -70,6 +90,7 @@ class Words:
 
     def __init__(self, language: Language) -> None:
         self.language: Language = language
+        self.corrections = _corrections.get(language, {})
 
     # The first screen
     title = Text(fr="Nuit du {night}", en="Night of {night}")
@@ -640,6 +661,14 @@ class Words:
         fr="rédiger la page NOM.md de chaque alerte, et la nommer dans son annotation « procedure ».",
         en="write a page NAME.md for each rule, and name it in the rule’s annotation “procedure”.",
     )
+    without_file = Text(fr="Clients sans fichier", en="Clients without a file")
+    without_file_remedy = Text(
+        fr="ajouter le fichier du client, ou corriger « client: » dans celui dont le nom est proche. Rien n’est changé "
+        "à ces machines ; elles sont sauvegardées comme appliqué en dernier.",
+        en="add the client’s file, or correct client: in the one with a similar name. Nothing is changed in these "
+        "machines; they are backed up as last applied.",
+    )
+    file_meant = Text(fr="Fichier au nom proche, sans machine", en="File with a similar name, no machine yet")
     alert_rule = Text(fr="Alerte", en="Alert rule")
     severity = Text(fr="Gravité", en="Severity")
     procedure_named = Text(fr="Procédure nommée, introuvable", en="Procedure named, not found")
@@ -785,20 +814,6 @@ class Words:
     nothing = Text(fr="–", en="–")
     drawn_up = Text(fr="Établi le {moment}, heure de Paris.", en="Drawn up {moment}, Paris time.")
 
-    # Spelling of dates, sizes and durations
-    weekdays = Text(
-        fr="lundi mardi mercredi jeudi vendredi samedi dimanche",
-        en="Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
-    )
-    months = Text(
-        fr="janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
-        en="January February March April May June July August September October November December",
-    )
-    short_months = Text(
-        fr="janv. févr. mars avr. mai juin juil. août sept. oct. nov. déc.",
-        en="Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
-    )
-    first_of_month = Text(fr="1er", en="1")
+    # Units
     size_units = Text(fr="o Kio Mio Gio Tio Pio", en="B KiB MiB GiB TiB PiB")
     duration_units = Text(fr="j h min s", en="d h min s")
-    decimal_point = Text(fr=",", en=".")

@@ -31,6 +31,7 @@ from orchestrator.resources.marks import (
     EXACT,
     LABEL,
     MAXIMUM_LENGTH,
+    Asked,
     Codec,
     Contract,
     Day,
@@ -139,6 +140,7 @@ class Mark:
         snapshots: declared snapshots that were taken, with the day they were declared for: not taken again.
         keys: fingerprints (``SHA256:…``) of the file's SSH keys that were put into the guest; None if none were.
         supervised: whether the node exporter was installed there by us.
+        inside: what else was brought into the guest: what the file asked for, by the kind of thing.
         update: an update that is under way, or because of which the machine is held back from automatic ones
             (:class:`UpdateNote`).
         restart: a restart in a maintenance window that is under way, or is held back (:class:`RestartNote`).
@@ -167,6 +169,7 @@ class Mark:
     snapshots: dict[_Snapshot, Day] = field(default_factory=dict)
     keys: tuple[_Fingerprint, ...] | None = None
     supervised: bool = False
+    inside: dict[Label, Asked] = field(default_factory=dict)
     update: UpdateNote | None = None
     restart: RestartNote | None = None
     tested: Day | None = None
