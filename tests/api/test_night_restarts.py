@@ -11,7 +11,7 @@ from orchestrator.nightly.report import render_night
 from orchestrator.nightly.restart_round import RestartLine
 from orchestrator.nightly.restart_step import WaitingRestart
 from orchestrator.nightly.result import NightReport
-from orchestrator.resources.notes import Mark, read_mark
+from orchestrator.resources.notes import Mark, RestartNote, read_mark, write_mark
 from tests.api.desk import Desk, machine, subscription
 from tests.api.night_desk import PARIS, NightDesk
 
@@ -197,3 +197,99 @@ def test_a_guest_that_does_not_shut_down_runs_as_before_and_is_asked_once(night:
     forced = night.desk.run("restart", "dupont/web-1", "--force", "--yes", "--boot-timeout", "5")
     assert forced.code == 0, forced
     assert night.memory("web-1") == ("2048", None) and night.mark("web-1").restart is None
+
+
+def test_what_is_not_restarted_and_what_is_said_of_it(night: _Restarts) -> None:
+    names = ("web-1", "web-2", "web-3", "web-4", "web-5")
+    night.waits(*names)
+    cluster = night.fake.cluster()
+    # Somebody gave one more memory by hand, another one another processor; a backup of somebody's own runs.
+    by_hand = night.desk.machines()["web-1"]
+    cluster.put(f"/nodes/{by_hand['node']}/qemu/{by_hand['vmid']}/config", memory=65536)
+    other = night.desk.machines()["web-2"]
+    cluster.put(f"/nodes/{other['node']}/qemu/{other['vmid']}/config", cpu="host")
+    night.set_vm("web-3", status="stopped", qmpstatus="stopped")
+    night.set_vm("web-4", lock="backup")
+    # The client restarted the last one from Proxmox's point of view: nothing waits any more.
+    fifth = night.desk.machines()["web-5"]
+    night.fake.control("report")
+    cluster.wait_for_task(
+        str(cluster.post(f"/nodes/{fifth['node']}/qemu/{fifth['vmid']}/status/reboot")), timeout_seconds=30
+    )
+    night.fake.control("reset_calls")
+    report = night.restarts(closes_at=_NIGHT + dt.timedelta(minutes=30))
+    ends = {line.machine: line for line in report.of(RestartLine)}
+    assert ends.keys() == {"web-1", "web-2", "web-4"}, ends
+    assert (
+        "a restart would also take up what nobody applied from a file (memory of VM" in ends["web-1"].message
+    )
+    assert "(cpu of VM" in ends["web-2"].message
+    assert ends["web-4"].result in ("busy", "not-started") and ends["web-4"].failed
+    assert night.power() == [], "nothing was restarted, stopped or started"
+    assert night.memory("web-3") == ("1024", "2048"), "taken up when it is started"
+    text = render_night(report, form="md", language="fr")
+    assert text.count("Redémarrage non ") >= 2 and "Réglages qui attendent un redémarrage" in text
+
+
+def test_suspended_clients_and_machines_without_a_window_have_no_restart(night: _Restarts) -> None:
+    suspension = {"status": "suspended", "suspension": {"since": f"{_DAY}", "reference": "LRAR-1"}}
+    night.waits("web-1", **suspension)
+    report = night.restarts()
+    assert not report.of(RestartLine) and not report.of(WaitingRestart) and night.power() == []
+    night.write(machine("web-1", memory="2GiB"), window=None)
+    (waiting,) = night.restarts().of(WaitingRestart)
+    assert (waiting.machine, waiting.opens, waiting.held, waiting.failed) == ("web-1", None, "", False)
+    assert waiting.since is not None and dict(waiting.settings) == {"memory": "2048"}
+    assert night.power() == []
+
+
+def test_a_window_that_leaves_no_time_begins_nothing_and_one_that_passed_is_told(night: _Restarts) -> None:
+    night.waits("web-1")
+    short = _NIGHT + dt.timedelta(minutes=88)  # the window closes at 23:30; a restart may take four minutes
+    (line,) = night.restarts(short).of(RestartLine)
+    assert line.result == "not-started" and "none was begun that could not end in it" in line.message, line
+    assert night.power() == []
+    # The next night sees that the window passed and nobody restarted it: outside the nights that is the timer's.
+    later = night.restarts(_NIGHT + dt.timedelta(days=1))
+    (waiting,) = later.of(WaitingRestart)
+    assert waiting.failed and waiting.missed is not None and waiting.missed[0] == _NIGHT, waiting
+    text = render_night(later, form="md", language="en")
+    assert "Window passed without the restart" in text and "orchestrator-restarts.timer" in text
+
+
+@pytest.mark.parametrize("call", ["reboot", "config"])
+def test_a_killed_run_is_finished_by_the_next_one(night: _Restarts, call: str) -> None:
+    """Killed after the restart, or after it had put the settings back: the note in the machine says how far it was."""
+    night.waits("web-1")
+    vm = night.desk.machines()["web-1"]
+    path = f"/nodes/{vm['node']}/qemu/{vm['vmid']}"
+    cluster = night.fake.cluster()
+    since = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    state = "running" if call == "reboot" else "going-back"
+    note = RestartNote(
+        state=state,
+        since=since,
+        settings={"memory": "2048"},
+        before={"memory": "1024"},
+        reason="it did not come back",
+    )
+    text = vm["config"]["description"]
+    mark = read_mark(text)
+    assert mark is not None
+    cluster.put(f"{path}/config", description=write_mark(mark.with_(restart=note), text))
+    cluster.wait_for_task(str(cluster.post(f"{path}/status/reboot")), timeout_seconds=30)
+    if call == "config":
+        cluster.put(f"{path}/config", memory=1024)
+    night.fake.control("reset_calls")
+    outside = _NIGHT - dt.timedelta(days=1)
+    (line,) = night.restarts(outside).of(RestartLine)
+    if call == "reboot":
+        assert line.result == "restarted" and night.power() == [], (
+            "it was restarted once, and that was enough"
+        )
+        assert night.memory("web-1") == ("2048", None) and night.mark("web-1").restart is None
+    else:
+        assert line.result == "put-back" and night.power() == ["reboot"]
+        assert night.memory("web-1") == ("1024", None)
+        held = night.mark("web-1").restart
+        assert held is not None and held.state == "held"
