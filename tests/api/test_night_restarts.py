@@ -31,7 +31,7 @@ class _Restarts(NightDesk):
         document["contract"].update(changes)
         self.desk.write(document)
 
-    def waits(self, *names: str, window: Any = _WINDOW, apart: bool = False, **changes: Any) -> None:
+    def waits(self, *names: str, window: Any = _WINDOW, apart: bool = False) -> None:
         """Deliver machines, then apply more memory: it waits for a restart."""
 
         def one(name: str, memory: str) -> dict[str, Any]:
@@ -44,9 +44,9 @@ class _Restarts(NightDesk):
         for name in names:
             self.fake.guest_agent({"files": {}}, vmid=self.vmid(name))
         self.write(*(one(name, "2GiB") for name in names), window=window)
-        answer = self.desk.apply("--order", "BC-1", "--only", "dupont")
+        history = str(self.desk.folder / "history.db")
+        answer = self.desk.apply("--order", "BC-1", "--only", "dupont", "--history", history)
         assert answer.code == 0, answer
-        self.write(*(one(name, "2GiB") for name in names), window=window, **changes)
         self.fake.control("report")
         self.fake.control("reset_calls")
 
@@ -232,8 +232,9 @@ def test_what_is_not_restarted_and_what_is_said_of_it(night: _Restarts) -> None:
 
 
 def test_suspended_clients_and_machines_without_a_window_have_no_restart(night: _Restarts) -> None:
-    suspension = {"status": "suspended", "suspension": {"since": f"{_DAY}", "reference": "LRAR-1"}}
-    night.waits("web-1", **suspension)
+    night.waits("web-1")
+    suspension = {"since": f"{_DAY}", "reference": "LRAR-1"}
+    night.write(machine("web-1", memory="2GiB"), status="suspended", suspension=suspension)
     report = night.restarts()
     assert not report.of(RestartLine) and not report.of(WaitingRestart) and night.power() == []
     night.write(machine("web-1", memory="2GiB"), window=None)
@@ -265,9 +266,8 @@ def test_a_killed_run_is_finished_by_the_next_one(night: _Restarts, call: str) -
     path = f"/nodes/{vm['node']}/qemu/{vm['vmid']}"
     cluster = night.fake.cluster()
     since = dt.datetime.now(dt.UTC).replace(microsecond=0)
-    state = "running" if call == "reboot" else "going-back"
     note = RestartNote(
-        state=state,
+        state="running" if call == "reboot" else "going-back",
         since=since,
         settings={"memory": "2048"},
         before={"memory": "1024"},

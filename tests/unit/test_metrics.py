@@ -21,9 +21,9 @@ from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.guest_look import GuestLine, UpdateDelay
 from orchestrator.nightly.machine_step import MachineLine
 from orchestrator.nightly.metrics import LAST_SUCCESS, write_metrics
-from orchestrator.nightly.result import NightReport
 from orchestrator.nightly.restart_round import RestartLine
 from orchestrator.nightly.restart_step import WaitingRestart
+from orchestrator.nightly.result import NightReport
 from orchestrator.nightly.storage_step import StorageLine
 from orchestrator.nightly.update_round import UpdateLine
 from orchestrator.shown import label
