@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from orchestrator.applying.restart_candidates import attributes_of, objection
+from orchestrator.applying.restart_candidates import objection
 from orchestrator.applying.restart_outcome import IN_WINDOW, RestartEnding
 from orchestrator.applying.update_candidates import window_in_words
 from orchestrator.counting import counted
@@ -23,6 +23,7 @@ from orchestrator.nightly.update_step import UpdateStep
 from orchestrator.planning.window import current_or_next
 from orchestrator.planning.words import setting_words
 from orchestrator.reports.page import Cell, Column, Row, Section, Table, table_of
+from orchestrator.resources.attributes import attributes_of
 
 if TYPE_CHECKING:
     from orchestrator.history import Entry

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import re
 from typing import Any
 
 import pytest
@@ -30,6 +32,8 @@ class _Restarts(NightDesk):
         document = subscription("dupont", list(machines), managed_services=managed)
         document["contract"].update(changes)
         self.desk.write(document)
+        # JSON is YAML, and quotes every time of day.
+        (self.desk.folder / "subscriptions" / "dupont.yaml").write_text(json.dumps(document, indent=1))
 
     def waits(self, *names: str, window: Any = _WINDOW, apart: bool = False) -> None:
         """Deliver machines, then apply more memory: it waits for a restart."""
@@ -293,3 +297,90 @@ def test_a_killed_run_is_finished_by_the_next_one(night: _Restarts, call: str) -
         assert night.memory("web-1") == ("1024", None)
         held = night.mark("web-1").restart
         assert held is not None and held.state == "held"
+
+
+def _open_window() -> dict[str, Any]:
+    """A window that is open now, whatever the time and the day, for two hours at least."""
+    now = dt.datetime.now(PARIS)
+    days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+    starts, ends = now - dt.timedelta(hours=1), now + dt.timedelta(hours=3)
+    return {"days": days, "from": f"{starts:%H:%M}", "to": f"{ends:%H:%M}"}
+
+
+def _due(night: _Restarts, *options: str) -> Any:
+    history = str(night.desk.folder / "history.db")
+    return night.desk.run("restart", "--due", "--boot-timeout", "3", "--history", history, *options)
+
+
+def test_the_timer_asks_no_site_while_no_window_is_open(night: _Restarts) -> None:
+    night.waits("web-1")
+    answer = _due(night)
+    assert answer.code == 0 and night.fake.calls() == {}, answer
+    assert f"no maintenance window is open; the next opens {_NIGHT:%a %Y-%m-%d} 22:00" in answer.out
+
+
+def test_the_timer_restarts_in_a_window_outside_the_night_and_what_waits_is_counted(night: _Restarts) -> None:
+    night.waits("web-1", "web-2", apart=True)
+    history = ("--history", str(night.desk.folder / "history.db"))
+    since = night.desk.plan(*history)["waiting_since"]
+    assert since.keys() == {"dupont/web-1", "dupont/web-2"}
+    today = f"{dt.datetime.fromisoformat(since['dupont/web-1']).astimezone(PARIS):%a %Y-%m-%d %H:%M}"
+    plan, shown = night.desk.run("plan", *history), night.desk.run("show", "dupont", *history)
+    assert f"2 restarts on {_NIGHT:%a %Y-%m-%d} 22:00" in plan.out, plan
+    assert f"2 waiting already, the oldest since {today}" in plan.out
+    assert re.search(rf"restart web-1 +memory 2048   since {today}", plan.out)
+    assert f"memory 2048 (until its next restart, since {today}" in shown.out, shown
+    assert f"2 machines wait for a restart, the oldest since {today}" in shown.out
+
+    both = [
+        machine(name, memory="2GiB", apart_from=[other])
+        for name, other in (("web-1", "web-2"), ("web-2", "web-1"))
+    ]
+    night.write(*both, window=_open_window())
+    looked = _due(night, "--dry-run")
+    assert looked.code == 0 and "would be restarted: dupont/web-1: memory 2048" in looked.out, looked
+    assert night.power() == []
+    night.set_vm("web-2", hangs_with={"memory": "2048"})
+    answer = _due(night)
+    assert answer.code == 1 and "dupont/web-1: restarted" in answer.out, answer
+    assert "dupont/web-2: put back: it runs, but its guest agent did not answer" in answer.out
+    assert night.memory("web-1") == ("2048", None) and night.memory("web-2") == ("1024", None)
+    night.fake.control("reset_calls")
+    again = _due(night)
+    assert again.code == 0 and night.power() == [], again
+    rows = night.desk.run("history", "dupont/web-2", *history).out
+    assert "restart in window" in rows and "set back" in rows and "switch off" in rows
+    told = night.restarts(dt.datetime.now(PARIS) + dt.timedelta(hours=4))
+    assert "restarted" in {line.result for line in told.of(RestartLine)}, "the night tells what the timer did"
+
+
+def test_two_timers_at_once_restart_a_machine_once(night: _Restarts) -> None:
+    night.waits("web-1")
+    night.write(machine("web-1", memory="2GiB"), window=_open_window())
+    history = str(night.desk.folder / "history.db")
+    command = ("restart", "--due", "--boot-timeout", "3", "--history", history)
+    runs = [night.desk.start(*command) for _ in range(2)]
+    answers = [run.communicate(timeout=120) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], answers
+    assert night.power() == ["reboot"] and night.memory("web-1") == ("2048", None), answers
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("dupont/web-1", "--due"), "leave out CLIENT/MACHINE"),
+        (("--due", "--force"), "leave out CLIENT/MACHINE, --force and --release"),
+        ((), "name a machine, CLIENT/MACHINE, or give --due"),
+        (("dupont/web-1", "--dry-run"), "--site and --dry-run go with --due"),
+        (("dupont/web-1", "--release", "--yes"), "--release restarts nothing"),
+        (("dupont/web-1", "--release"), "its restart is not held back"),
+    ],
+)
+def test_a_command_that_says_two_things_does_neither(
+    night: _Restarts, options: tuple[str, ...], said: str
+) -> None:
+    night.write(machine("web-1"))
+    if said.startswith("its restart"):
+        night.waits("web-1")
+    answer = night.desk.run("restart", *options)
+    assert answer.code == 1 and said in answer.err and night.power() == [], answer
