@@ -42,6 +42,8 @@ class Asked:
         archives: the backup storages whose archives are listed, by site.
         plan: a plan is made of it, see :func:`read_for_plan`.
         settle_seconds: how long to wait for clones that an earlier, killed run asked for.
+        least: nothing is read besides the machines of the clients of ``desired``: one that is not found there is not
+            looked for among everybody's.
     """
 
     desired: Collection[DesiredMachine] = ()
@@ -52,6 +54,7 @@ class Asked:
     archives: Mapping[str, Collection[str]] = field(default_factory=dict)
     plan: bool = False
     settle_seconds: float = 0.0
+    least: bool = False
 
     @property
     def selected(self) -> list[DesiredMachine]:
@@ -123,7 +126,7 @@ def observe_sites(
         for scope in (EVERYBODY,) if asked.everybody else scopes(asked.desired, asked.selection):
             each(lambda site, scope=scope: SiteReading(observed=site.look(scope)))  # type: ignore[misc]
             observed = {name: reading.observed for name, reading in read.items()}
-            if suffices(scope, asked.desired, observed, asked.selection, addresses=asked.plan):
+            if asked.least or suffices(scope, asked.desired, observed, asked.selection, addresses=asked.plan):
                 break
         if asked.archives:
             each(lambda site: site.with_archives(read[site.name].observed))
