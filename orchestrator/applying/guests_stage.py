@@ -18,11 +18,11 @@ from orchestrator.guests import (
     wait_for_ssh,
 )
 from orchestrator.guests.inside import FIREWALL
-from orchestrator.guests.machines import PARTS, configure_machines
+from orchestrator.guests.machines import configure_machines
 from orchestrator.guests.trust import NoHostKey
 from orchestrator.proxmox import ping_agent
 from orchestrator.resources.desired import DesiredMachine
-from orchestrator.resources.kinds import GUEST_KINDS
+from orchestrator.resources.kinds import GUEST_KINDS, PARTS
 from orchestrator.resources.machine import new_mark
 from orchestrator.resources.notes import Mark
 
@@ -73,7 +73,7 @@ def configure_guests(
         by_key[key].work.around.journal.show(*key, part)
 
     with stopping.finishing("Ansible in " + ", ".join("/".join(guest.key) for guest in guests)):
-        outcomes = configure_machines(guests, ssh, on_event=show)
+        outcomes = configure_machines(guests, ssh, PARTS, on_event=show)
         for guest in guests:
             results[guest.key] = _note(by_key[guest.key], guest, outcomes[guest.key])
     return results
@@ -184,5 +184,5 @@ def _note(machine: Waiting, guest: Guest, outcomes: dict[str, PartOutcome]) -> s
 def _with_parts(mark: Mark, desired: DesiredMachine, guest: Guest, good: set[str]) -> Mark:
     """The mark with what was brought into the guest."""
     for kind in GUEST_KINDS:
-        mark = kind.note(mark, desired) if kind.part in good else mark
+        mark = kind.note(mark, desired) if kind.part.name in good else mark
     return mark.with_(host_keys=guest.host_keys) if FIREWALL in good else mark

@@ -12,6 +12,7 @@ from orchestrator.planning.machine import machine_changes
 from orchestrator.proxmox import TaskFailed
 from orchestrator.resources.change import Effect
 from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
 
 SHUTDOWN_SECONDS = 180
@@ -42,7 +43,15 @@ def bring_power(work: MachineWork, desired: DesiredMachine, observed: ObservedMa
         _task(work, observed, "reboot", {"timeout": SHUTDOWN_SECONDS})
     else:
         return observed
-    return work.note(observed, lambda mark: mark.with_(restart_due=None, leaving=None, suspended=None))
+    started = Effect.START in effects
+
+    def noted(mark: Mark) -> Mark:
+        restart = (
+            mark.restart if started else None
+        )  # a restart that somebody made has taken up what was held back
+        return mark.with_(restart_due=None, leaving=None, suspended=None, restart=restart)
+
+    return work.note(observed, noted)
 
 
 def shut_down(work: MachineWork, observed: ObservedMachine) -> ObservedMachine:

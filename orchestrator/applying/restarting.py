@@ -15,6 +15,11 @@ from orchestrator.proxmox import TaskFailed, ping_agent
 if TYPE_CHECKING:
     from orchestrator.applying.vm import Vm
 
+
+class Stubborn(Stopped):
+    """The guest was asked to shut down and did not, and nobody allowed force: it runs as before."""
+
+
 _POWER_SECONDS = 600.0
 """How long Proxmox may take to switch a machine off or on: with much memory a start takes minutes."""
 
@@ -39,6 +44,13 @@ def restart_machine(vm: Vm, *, force: bool, managed: bool) -> bool:
         Stopped: the guest did not shut down, and nobody allowed force; it is not surely ours any more.
         ProxmoxError: the hypervisor refused.
     """
+    taken_up = power_cycle(vm, force=force, managed=managed)
+    change_mark(vm, lambda mark: mark.with_(restart_due=None, leaving=None, restart=None))
+    return taken_up
+
+
+def power_cycle(vm: Vm, *, force: bool, managed: bool) -> bool:
+    """As :func:`restart_machine`, and note nothing. Arguments, result and errors are the same."""
     assure_ours(vm)
     before = _uptime(vm)
 
@@ -55,7 +67,7 @@ def restart_machine(vm: Vm, *, force: bool, managed: bool) -> bool:
         if "got timeout" not in error.exitstatus or is_lock_timeout(error):
             raise
         if not force:
-            raise Stopped(
+            raise Stubborn(
                 f"the guest did not shut down within {SHUTDOWN_SECONDS} s, so it was not restarted: look at its "
                 "console, or run the same command with --force, which switches it off (what it has not written is lost)"
             ) from error
@@ -63,8 +75,29 @@ def restart_machine(vm: Vm, *, force: bool, managed: bool) -> bool:
         with kept_aside(vm.cluster, vm.node, vm.vmid, managed=managed):
             _switch(vm, "stop", "switch off", on=False)
             _switch(vm, "start", "start", on=True)
-    change_mark(vm, lambda mark: mark.with_(restart_due=None, leaving=None))
     return forced
+
+
+def start_machine(vm: Vm, *, managed: bool) -> None:
+    """Start a machine that is stopped. Settings that wait for a start are taken up.
+
+    Args:
+        vm: the machine.
+        managed: whether the HA manager minds it.
+
+    Raises:
+        Stopped: it is not surely ours any more.
+        ProxmoxError: it could not be started.
+    """
+    assure_ours(vm)
+    with kept_aside(vm.cluster, vm.node, vm.vmid, managed=managed), vm.step("start") as step:
+        path = f"{vm.path}/status/start"
+        vm.task(step, "POST", path, done=lambda: runs(vm), timeout_seconds=_POWER_SECONDS)
+
+
+def runs(vm: Vm) -> bool:
+    """Whether a machine is switched on: one call."""
+    return _uptime(vm) is not None
 
 
 def _switch(vm: Vm, action: str, name: str, *, on: bool) -> None:

@@ -38,6 +38,7 @@ app = typer.Typer(
             "inventory": Place("inventory:inventory", "Print a dynamic Ansible inventory of our machines."),
             "targets": Place("targets:targets", "Print the supervised machines for Prometheus (file_sd)."),
             "schema": Place("schema:schema", "Print a JSON Schema, for editors and other programs."),
+            "wording": Place("wording:wording", "Print every text of reports, to be corrected in a file."),
             "bootstrap": Place(
                 "bootstrap:bootstrap", "Print or run the commands that create role, user and token."
             ),

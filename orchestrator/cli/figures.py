@@ -61,6 +61,7 @@ def figures(
         typer.Option(metavar="FILE", help="Write this file, whole or not at all, instead of printing."),
     ] = None,
     files: Files = None,
+    wording: session.Wording = None,
     inventory: session.Inventory = None,
 ) -> None:
     """Show graphs of a machine: vCPU, RAM, disks, network.
@@ -68,6 +69,7 @@ def figures(
     From what Proxmox measured; nothing else is stored. A time without data is a gap, and so is one when the machine was
     stopped, which is said. Machines of cloud-vm-essential have graphs only with managed services (article 3.3).
     """
+    session.use_wording(wording)
     request = FiguresRequest(
         target=target,
         inventory=inventory,

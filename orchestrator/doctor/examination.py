@@ -6,6 +6,7 @@ import datetime as dt
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.doctor import certificate, guests, local_tools
@@ -22,7 +23,7 @@ from orchestrator.doctor.cluster import (
 )
 from orchestrator.doctor.findings import Finding, Place
 from orchestrator.doctor.images import judge_images
-from orchestrator.doctor.machines import judge_machines
+from orchestrator.doctor.machines import judge_files, judge_machines
 from orchestrator.doctor.node_addresses import judge_addresses, shake_all
 from orchestrator.doctor.observation import judge_observation
 from orchestrator.doctor.storages import judge_storages
@@ -41,6 +42,25 @@ if TYPE_CHECKING:
 _CONNECT_SECONDS = 10.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClientFiles:
+    """The clients' files that were read.
+
+    Attributes:
+        files: client and site of each file.
+        others: further clients that have a file: it could not be used.
+        everybody: whether the files are meant to be all there are.
+    """
+
+    files: frozenset[tuple[str, str]] = frozenset()
+    others: frozenset[str] = frozenset()
+    everybody: bool = False
+
+
+NO_FILES = ClientFiles()
+"""No files were read: nothing is said of clients."""
+
+
 def examine_here(provider: Provider) -> list[Finding]:
     """Look at this computer: Ansible and the keys. No network."""
     found = local_tools.judge_ansible(local_tools.ansible_version(), local_tools.ansible_program())
@@ -55,6 +75,7 @@ def examine_site(
     connect: Callable[[str], Cluster],
     extra: Collection[Need] = (),
     ssh: SshSettings | None = None,
+    clients: ClientFiles = NO_FILES,
 ) -> list[Finding]:
     """Look at a site. Nothing is changed there.
 
@@ -65,6 +86,7 @@ def examine_site(
         connect: makes a client of the API, given the token's secret.
         extra: privileges that are needed besides, for what files ask there.
         ssh: how guests are entered; None: they are left alone.
+        clients: whose files were read.
     """
     place = Place(name)
     findings: list[Finding] = []
@@ -94,7 +116,7 @@ def examine_site(
         return findings
     cluster = connect(secret)
     try:
-        findings += _examine(place, site, management, cluster, extra, ssh)
+        findings += _examine(place, site, management, cluster, extra, ssh, clients)
     except ProxmoxError as error:
         findings.append(
             place.error(_subject(error), str(error), error.remedy or "see the error, and run this again")
@@ -115,6 +137,7 @@ def _examine(
     cluster: Cluster,
     extra: Collection[Need],
     ssh: SshSettings | None,
+    clients: ClientFiles,
 ) -> Iterator[Finding]:
     version = str(cluster.get("/version")["version"])
     yield place.ok("API", f"{site.api.url} as {site.api.token_id}")
@@ -151,7 +174,9 @@ def _examine(
     yield from judge_bulk_reading(place, cluster, [vm for vm in state.vms if vm.node in online])
     if not absent and quorum.quorate:
         yield from _guest(place, management, cluster, state, ssh)
-    yield from judge_machines(place, observe(cluster, place.name))
+    observed = observe(cluster, place.name)
+    yield from judge_machines(place, observed)
+    yield from judge_files(place, observed, clients.files, clients.others, everybody=clients.everybody)
 
 
 def _quorum(cluster: Cluster) -> Quorum:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from orchestrator.counting import counted
 from orchestrator.doctor.findings import Finding, Place
 from orchestrator.resources.observed import ObservedSite
 from orchestrator.resources.unreadable import Unreadable
+from orchestrator.resources.without_file import without_file
 
 _SUBJECT = "machines"
 
@@ -36,3 +37,27 @@ def judge_machines(place: Place, observed: ObservedSite) -> Iterator[Finding]:
     ours = sum(machine.mark is not None for machine in observed.machines)
     if not by_reason:
         yield place.ok(_SUBJECT, f"{counted(ours, 'machine')} of ours, nothing skipped")
+
+
+def judge_files(
+    place: Place,
+    observed: ObservedSite,
+    files: Collection[tuple[str, str]],
+    others: Collection[str],
+    *,
+    everybody: bool,
+) -> Iterator[Finding]:
+    """Whether every client with machines has a file.
+
+    Args:
+        place: the site.
+        observed: what every plan and night starts from.
+        files: client and site of each file; none if no files were read: then nothing is said.
+        others: further clients that have a file: it could not be used.
+        everybody: whether the files are meant to be all there are.
+    """
+    if not files:
+        return
+    states = {observed.site: observed.state}
+    for missing in without_file(states, files, everybody=everybody, others=others):
+        yield place.warning(f"client {missing.client}", missing.found, missing.remedy)

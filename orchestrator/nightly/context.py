@@ -47,6 +47,8 @@ class Night:
         provider: the sites.
         desired: what the files ask for, by client and machine.
         file_problems: files that could not be used, in words: their clients' machines are cared for as last applied.
+        everybody: whether the files are meant to be all there are: a folder of them was given.
+        unusable_files: clients whose file could not be used.
         clusters: the API of each site of this run.
         journal: where steps are written down.
         clock: the time, aware.
@@ -76,6 +78,8 @@ class Night:
     wall_clock: Callable[[], dt.datetime] | None = None
     clocks: Clocks = field(default_factory=Clocks)
     file_problems: tuple[str, ...] = ()
+    everybody: bool = True
+    unusable_files: frozenset[str] = frozenset()
     ssh: SshSettings | None = None
     changing: Callable[[Collection[str]], AbstractContextManager[Mapping[str, str]]] = nobody_else
     claims: Claims = field(default_factory=Claims)

@@ -14,7 +14,7 @@ from orchestrator.reports.language import Speech, seconds_between
 from orchestrator.reports.page import Cell, Page
 
 if TYPE_CHECKING:
-    from orchestrator.reports.words import Language
+    from orchestrator.reports.spelling import Language
 
 _NAMED_AT_ONCE = 5
 """How many failures the first screen names."""

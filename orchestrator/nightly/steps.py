@@ -13,11 +13,13 @@ from orchestrator.nightly.contract_step import ContractStep
 from orchestrator.nightly.contract_takings import TakingStep
 from orchestrator.nightly.drift_step import DriftInsideStep, DriftStep
 from orchestrator.nightly.ending_step import EndingStep
+from orchestrator.nightly.file_step import FileStep
 from orchestrator.nightly.inspection_step import InspectionStep
 from orchestrator.nightly.machine_step import MachineStep
 from orchestrator.nightly.missing import UnreadMachineStep
 from orchestrator.nightly.observation_step import ObservationStep
 from orchestrator.nightly.procedure_step import ProcedureStep
+from orchestrator.nightly.restart_step import BeginRestartsStep, RestartStep
 from orchestrator.nightly.restore_test_step import RestoreTestStep
 from orchestrator.nightly.retention_step import RetentionStep
 from orchestrator.nightly.second_copy_step import SecondCopyStep
@@ -33,6 +35,7 @@ STEPS: tuple[type[Step], ...] = (
     SnapshotStep,
     ExpiryStep,
     LookStep,
+    BeginRestartsStep,
     BackupStep,
     SecondCopyStep,
     ReadArchivesStep,
@@ -42,6 +45,7 @@ STEPS: tuple[type[Step], ...] = (
     BackupsAfterUpdatesStep,
     SecondCopyStep,
     UpdateStep,
+    RestartStep,
     ClockAgainStep,
     ExpiryStep,
     ReadArchivesStep,
@@ -60,6 +64,7 @@ STEPS: tuple[type[Step], ...] = (
     WaitingSnapshotStep,
     EndingStep,
     ProcedureStep,
+    FileStep,
 )
 """The work. Each decides once, before the first begins; one that stands here twice runs twice."""
 
@@ -72,7 +77,9 @@ REPORT: tuple[type[Step], ...] = (
     TakingStep,
     EndingStep,
     ProcedureStep,
+    FileStep,
     UpdateStep,
+    RestartStep,
     InspectionStep,
     RestoreTestStep,
     SnapshotStep,

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.doctor import Finding, examine_here, examine_site
+from orchestrator.doctor.examination import NO_FILES, ClientFiles
 from orchestrator.errors import OrchestratorError
 from orchestrator.guests import SshSettings
 from orchestrator.operations.inputs import open_sound_desired
@@ -17,6 +18,7 @@ from orchestrator.operations.run import SILENT, Events, connect
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.kinds import needs_of_kinds
 from orchestrator.sites.model import Provider
+from orchestrator.subscriptions.glance import clients_named
 
 NO_INVENTORY = 3
 """Exit code, as monitoring expects it: unknown, for the site file cannot be read."""
@@ -54,9 +56,10 @@ def examine(request: DoctorRequest, events: Events = SILENT) -> list[Finding]:
     for name in chosen:
         site_of(provider, name)
     desired = _desired(request, provider, events)
+    clients = _clients(request, desired)
     with ThreadPoolExecutor(len(chosen), thread_name_prefix="site") as pool:
         results = pool.map(
-            lambda name: _site(name, provider, [m for m in desired if m.site == name], guests=request.guests),
+            lambda name: _site(name, provider, desired, clients, guests=request.guests),
             chosen,
         )
         return [*examine_here(provider), *(finding for found in results for finding in found)]
@@ -70,8 +73,25 @@ def _desired(request: DoctorRequest, provider: Provider, events: Events) -> tupl
     return desired
 
 
+def _clients(request: DoctorRequest, desired: Collection[DesiredMachine]) -> ClientFiles:
+    """Whose files were read."""
+    if not desired:
+        return NO_FILES
+    paths = request.paths or (DEFAULT_FOLDER,)
+    return ClientFiles(
+        files=frozenset((machine.client, machine.site) for machine in desired),
+        others=clients_named(paths),
+        everybody=any(path.is_dir() for path in paths),
+    )
+
+
 def _site(
-    name: str, provider: Provider, desired: Collection[DesiredMachine], *, guests: bool
+    name: str,
+    provider: Provider,
+    desired: Collection[DesiredMachine],
+    clients: ClientFiles,
+    *,
+    guests: bool,
 ) -> list[Finding]:
     management = provider.management
     key = Path(management.ssh_private_key)
@@ -81,6 +101,7 @@ def _site(
         provider.sites[name],
         management,
         connect=partial(connect, name, provider.sites[name]),
-        extra=needs_of_kinds(desired),
+        extra=needs_of_kinds(machine for machine in desired if machine.site == name),
         ssh=ssh if guests and key.is_file() else None,
+        clients=clients,
     )

@@ -34,6 +34,7 @@ from orchestrator.operations.run import (
     open_run,
     run_name,
 )
+from orchestrator.subscriptions.glance import clients_named
 
 if TYPE_CHECKING:
     from orchestrator.applying.journal import Journal
@@ -200,6 +201,7 @@ class _Asked:
     begin: dt.datetime
     desired: tuple[DesiredMachine, ...]
     problems: tuple[str, ...]
+    paths: tuple[Path, ...]
     ssh: SshSettings | None
     boot_seconds: float
     bare_rules: Callable[[], tuple[BareRule, ...]]
@@ -225,6 +227,7 @@ class _Asked:
             desired=desired,
             ssh=_ssh(provider, desired, problems),
             problems=tuple(problems),
+            paths=request.paths or (DEFAULT_FOLDER,),
             boot_seconds=request.boot_seconds,
             bare_rules=partial(_bare_rules, request.rules, request.procedures),
         )
@@ -241,6 +244,8 @@ class _Asked:
             tell=_nothing,
             closes_at=window_closes(self.begin),
             file_problems=self.problems,
+            everybody=any(path.is_dir() for path in self.paths),
+            unusable_files=_named(self.paths) if self.problems else frozenset(),
             boot_seconds=self.boot_seconds,
             ssh=self.ssh,
             certificates=partial(_certificates, self.provider),
@@ -299,6 +304,13 @@ def _desired(
         why = f"the files could not be read, machines are cared for as last applied: {told(error)}"
         return (), [*problems, why]
     return desired, [*problems, *more]
+
+
+def _named(paths: tuple[Path, ...]) -> frozenset[str]:
+    """The clients that files are about, also those that could not be used; none where that cannot be seen."""
+    with suppress(OSError, ValueError, RecursionError):
+        return clients_named([path for path in paths if path.exists()])
+    return frozenset()
 
 
 def _ssh(provider: Provider, desired: tuple[DesiredMachine, ...], problems: list[str]) -> SshSettings | None:

@@ -37,6 +37,7 @@ from orchestrator.resources.observed import ObservedSite
 from orchestrator.resources.reading_ahead import ReadingAhead
 from orchestrator.resources.scope import EVERYTHING, Selection
 from orchestrator.resources.survey import Asked, observe_sites
+from orchestrator.resources.without_file import without_file
 from orchestrator.shown import json_safe, quoted
 from orchestrator.sites.model import Provider
 from orchestrator.subscriptions.model import REFERENCE
@@ -63,6 +64,7 @@ class Wanted:
         decisions: quotes and classes.
         allowed: what ``--allow`` names.
         guests: look into the guests as well.
+        everybody: whether the files are meant to be all there are: a folder of them was given.
         made_at: the moment to plan for; now if None.
         settle_seconds: how long to wait for clones that an earlier, killed run asked for.
     """
@@ -74,6 +76,7 @@ class Wanted:
     guests: bool = False
     decisions: Decisions = NO_DECISIONS
     allowed: frozenset[str] = frozenset()
+    everybody: bool = False
     made_at: dt.datetime | None = None
     settle_seconds: float = 0.0
 
@@ -111,6 +114,7 @@ def wanted(
             classes=_classes(options.classes),
         ),
         allowed=read_allowed(options.allow),
+        everybody=any(Path(path).is_dir() for path in options.paths),
         made_at=made_at,
         settle_seconds=settle_seconds,
     )
@@ -286,7 +290,13 @@ def prepare(
     _check_classes(decisions, plan)
     plan = with_interventions(plan, used, decisions)
     plan = with_risks(plan, observed, asked.provider.safety, asked.allowed)
-    return Prepared(plan=replace(plan, takings=takings or {}), observed=observed)
+    missing = without_file(
+        {name: site.state for name, site in observed.items()},
+        {(machine.client, machine.site) for machine in asked.desired},
+        everybody=asked.everybody,
+        only=chosen.client,
+    )
+    return Prepared(plan=replace(plan, takings=takings or {}, without_file=missing), observed=observed)
 
 
 def _check_classes(decisions: Decisions, plan: Plan) -> None:

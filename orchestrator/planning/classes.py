@@ -126,7 +126,7 @@ RULES: tuple[ClassRule, ...] = (
         **OPTION._asdict(),
     ),
     *(
-        ClassRule(effects=_of(kind.effect), what=(kind.part,), **kind.judged._asdict())
+        ClassRule(effects=_of(kind.effect), what=(kind.part.name,), **kind.judged._asdict())
         for kind in GUEST_KINDS
     ),
     ClassRule(effects=_of(Effect.GUEST), what=("SSH host key",), **BOOKKEEPING._asdict()),

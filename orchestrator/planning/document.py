@@ -162,6 +162,19 @@ class UnreadableDocument(Document):
     )
 
 
+class WithoutFileDocument(Document):
+    """A client that has machines and no file among those given: nothing is changed there."""
+
+    client: Told = Field(description="whose machines they are")
+    sites: list[Told] = Field(description="where they are")
+    machines: int = Field(description="how many; retired ones are not counted")
+    meant: Told | None = Field(
+        description="the client of a file that has no machine yet and is spelt almost the same; null if there is none"
+    )
+    found: Told = Field(description="what was found, in words")
+    remedy: Told = Field(description="what to do, in words")
+
+
 class RestartsDocument(Document):
     """Machines that restart at one time."""
 
@@ -218,6 +231,9 @@ class PlanDocument(Document):
     takings: dict[Told, Told] = Field(
         default_factory=dict,
         description="how far takings over that are not settled are (article 4.2), by client",
+    )
+    without_file: list[WithoutFileDocument] = Field(
+        default_factory=list, description="clients that have machines and no file among those given"
     )
     summary: SummaryDocument
 
@@ -377,5 +393,6 @@ def to_document(plan: Plan) -> PlanDocument:
             for client, allowance in sorted(plan.allowances.items())
         ],
         takings={client: taking_words(taking) for client, taking in plan.takings.items()},
+        without_file=[_from(WithoutFileDocument, item, sites=list(item.sites)) for item in plan.without_file],
         summary=summary(plan),
     )

@@ -38,6 +38,7 @@ from orchestrator.shown import quoted
 
 if TYPE_CHECKING:
     from orchestrator.history.taking_over import Taking
+    from orchestrator.resources.without_file import WithoutFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +169,7 @@ class Plan:
             (:func:`orchestrator.planning.safety.with_risks`).
         frozen: who stopped every change and why, by site; empty if nobody did.
         takings: how far takings over are (article 4.2), by client; only those that are not settled.
+        without_file: clients that have machines and no file among those given.
     """
 
     made_at: dt.datetime
@@ -181,6 +183,7 @@ class Plan:
     frozen: Mapping[str, str] = field(default_factory=dict)
     unreadable: tuple[Unreadable, ...] = ()
     takings: Mapping[str, Taking] = field(default_factory=dict)
+    without_file: tuple[WithoutFile, ...] = ()
 
     @property
     def has_changes(self) -> bool:

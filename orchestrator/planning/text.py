@@ -53,6 +53,9 @@ def render_plan(plan: Plan, *, show_unmanaged: bool = False) -> Iterator[Text]:
         yield Text(f"{site} is frozen, nothing can be applied: {who}", "bold red")
     for failure in plan.failures:
         yield Text(f"{failure.site}: not read, nothing planned there: {failure.reason}", "bold red")
+    for missing in plan.without_file:
+        yield Text(missing.found, "yellow")
+        yield Text(f"      {missing.remedy}", "yellow")
     for client, machines in groupby(plan.machines, key=lambda machine: machine.client):
         yield from _client(client, list(machines), plan.allowances.get(client), plan.made_at)
         if client in plan.takings:

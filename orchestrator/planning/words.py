@@ -20,7 +20,7 @@ BETWEEN_RULES = "; "
 """What stands between the rules of a firewall's change: no rule holds it. Where there is room, each has its line."""
 
 _BETWEEN = {EXCLUDED: " ", "tags": ", "}
-_INSIDE = {kind.part: kind for kind in GUEST_KINDS}
+_INSIDE = {kind.part.name: kind for kind in GUEST_KINDS}
 _SINCE = {"suspension": "suspended ", "service": "retired "}
 _NOTHING = {BACKUP: "off", EXCLUDED: "none", FIREWALL: "closed but for the provider"}
 """How nothing reads where it is a value of its own."""
@@ -79,7 +79,7 @@ def _words(what: str, value: object) -> str | None:
     if isinstance(value, NewMachine):
         return ", ".join(_created(value))
     if what == "restart" and isinstance(value, Mapping):
-        return ", ".join(f"{key} {item}" for key, item in value.items()) or "settings of cloud-init"
+        return setting_words(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={item}" for key, item in value.items())
     if isinstance(value, dt.date):
@@ -87,6 +87,11 @@ def _words(what: str, value: object) -> str | None:
     if isinstance(value, Sequence):
         return _BETWEEN.get(what, BETWEEN_RULES).join(map(str, value)) or _NOTHING.get(what)
     return str(value)
+
+
+def setting_words(settings: Mapping[str, object]) -> str:
+    """Settings that wait for a restart, as Proxmox keeps them; none are those of cloud-init."""
+    return ", ".join(f"{key} {value}" for key, value in settings.items()) or "settings of cloud-init"
 
 
 def when_words(restart: Restart | None) -> str | None:

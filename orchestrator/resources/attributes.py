@@ -20,7 +20,7 @@ from pydantic.dataclasses import dataclass as model
 
 from orchestrator.proxmox import PropertyString
 from orchestrator.resources.change import ChangeClass, Judged
-from orchestrator.resources.marks import EXACT, Label, Line
+from orchestrator.resources.marks import EXACT, Asked, Label, Line
 from orchestrator.subscriptions.model import format_mebibytes
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Applied:
     backup_days: Annotated[int, Field(ge=1, le=3660)] | None = None
     backup_copies: Annotated[int, Field(ge=1, le=2)] = 1
     update_exclude: tuple[Line, ...] = ()
-    kinds: dict[Label, dict[Line, bool | int | Line | None]] = Field(default_factory=dict)
+    kinds: dict[Label, Asked] = Field(default_factory=dict)
     disks: dict[Label, Count] = Field(default_factory=dict)
     left_out: tuple[Label, ...] = ()
     power: Literal["running", "stopped"] | None = None

@@ -9,12 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 from orchestrator.resources.change import Change, Effect
 
 if TYPE_CHECKING:
     from orchestrator.guests.inside import InsideReading
+    from orchestrator.guests.part import Part
     from orchestrator.proxmox import Cluster, ClusterState, Need
     from orchestrator.resources.change import Asked, Judged
     from orchestrator.resources.desired import DesiredMachine
@@ -180,22 +181,38 @@ class ResourceKind(AnyKind, Generic[Found]):
 class GuestKind(AnyKind):
     """A kind of thing inside a machine. A part of the playbook for machines brings it to what is asked, over SSH.
 
-    All parts of all machines are one Ansible run, so a kind names its part (:class:`orchestrator.guests.part.Part`) and
-    has no steps of its own; the mark says what was brought into the guest.
+    All parts of all machines are one Ansible run, so a kind has a part of the playbook and no steps of its own; the
+    mark says what was brought into the guest. Most ask for a few values (:meth:`asked`) and have no more to say.
 
     Attributes:
-        part: the part's name: what plans and the history call it.
+        part: of the playbook; its name is what plans and the history call it.
         effect: of its changes.
         judged: what its changes are to the contract (article 3.8.4).
         waits: what is told of a change while the machine does not run.
     """
 
-    part: ClassVar[str]
+    part: ClassVar[Part]
     effect: ClassVar[Effect] = Effect.GUEST
     judged: ClassVar[Judged]
     waits: ClassVar[str] = "done when the machine has started"
 
-    @abstractmethod
+    def asked(self, desired: DesiredMachine) -> Asked:
+        """What a file asks for; empty if nothing."""
+        return {}
+
+    def brought(self, mark: Mark) -> Asked:
+        """What was asked for when it was last brought into the guest; empty if nothing."""
+        return mark.inside.get(self.name, {})
+
+    def variables(self, asked: Asked, before: Asked) -> Mapping[str, Any]:
+        """The variables of its role, all of which begin with its name.
+
+        Args:
+            asked: for.
+            before: what was asked for when it was last brought into the guest.
+        """
+        return {f"{self.name}_wanted": dict(asked), f"{self.name}_before": dict(before)}
+
     def change(self, desired: DesiredMachine, observed: ObservedMachine | None, mark: Mark) -> Change | None:
         """What leads from what the mark knows of the guest to what the file asks for; None if nothing does.
 
@@ -204,10 +221,14 @@ class GuestKind(AnyKind):
             observed: the machine; None if it is to be made.
             mark: what is known to have been brought into the guest.
         """
+        asked, before = self.asked(desired), self.brought(mark)
+        return self.changed(before or None, asked or None) if asked != before else None
 
-    @abstractmethod
     def note(self, mark: Mark, desired: DesiredMachine) -> Mark:
         """The mark once the guest is as the file asks."""
+        asked = dict(self.asked(desired))
+        others = {name: values for name, values in mark.inside.items() if name != self.name}
+        return mark.with_(inside=others | ({self.name: asked} if asked else {}))
 
     def kept(self, observed: ObservedMachine, mark: Mark) -> Mark:
         """The mark with what the configuration alone knows, before that is written."""
@@ -231,7 +252,7 @@ class GuestKind(AnyKind):
         """A change of it."""
         return Change(
             effect=self.effect,
-            what=self.part,
+            what=self.part.name,
             thing=self.name,
             before=before,
             after=after,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.resources.change import Asked
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.kind import ClientKind, GuestKind, ResourceKind
+    from orchestrator.resources.notes import Mark
     from orchestrator.resources.observed import ObservedMachine, ObservedSite
 
 KINDS: tuple[ResourceKind[Any], ...] = (REDUNDANCY,)
@@ -31,6 +32,9 @@ CLIENT_KINDS: tuple[ClientKind, ...] = (POOL,)
 GUEST_KINDS: tuple[GuestKind, ...] = (GUEST_FIREWALL, SSH_KEYS, SUPERVISION)
 """In the order of the playbook."""
 
+PARTS = tuple(kind.part for kind in GUEST_KINDS)
+"""Of the playbook, in its order."""
+
 APART = (SNAPSHOT, *(kind.name for kind in KINDS))
 """What can be applied without the rest of its machine."""
 
@@ -41,6 +45,20 @@ EVERY_THING = (*THINGS, *(kind.name for kind in GUEST_KINDS), *(kind.name for ki
 def asked_of_kinds(desired: DesiredMachine) -> dict[str, Asked]:
     """What a file asks of each kind, by the kind's name."""
     return {kind.name: asked for kind in KINDS if (asked := kind.asked(desired))}
+
+
+def asked_inside(mark: Mark, desired: DesiredMachine | None = None) -> dict[str, Mapping[str, Any]]:
+    """The variables of what is asked of each part inside a machine, by the part's name.
+
+    Args:
+        mark: what is known to have been brought into it.
+        desired: the file's side; None: it is to stay as it was brought.
+    """
+    pairs = (
+        (kind, kind.asked(desired) if desired else kind.brought(mark), kind.brought(mark))
+        for kind in GUEST_KINDS
+    )
+    return {kind.part.name: kind.variables(asked, before) for kind, asked, before in pairs if asked or before}
 
 
 def needs_of_kinds(desired: Iterable[DesiredMachine]) -> tuple[Need, ...]:

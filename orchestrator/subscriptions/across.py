@@ -16,6 +16,7 @@ def across_files(files: Sequence[Checked[Subscription]]) -> list[Problem]:
     """Return the problems between the files; each at the later of the two places, naming the earlier one."""
     return [
         *_clients_have_one_file(files),
+        *_contracts_have_one_client(files),
         *_addresses_have_one_machine(files),
         *_machines_are_taken_over_once(files),
     ]
@@ -36,6 +37,26 @@ def _clients_have_one_file(files: Sequence[Checked[Subscription]]) -> Iterator[P
             )
             yield from checked.judge([Finding(path, found, allowed)])
         first.setdefault(client, checked)
+
+
+def _contracts_have_one_client(files: Sequence[Checked[Subscription]]) -> Iterator[Problem]:
+    """A contract is one client's: the same reference in two files is copied by mistake, or one client written twice."""
+    path: YamlPath = ("contract", "reference")
+    first: dict[str, Checked[Subscription]] = {}
+    for checked in files:
+        if checked.value is None or checked.is_stood_in(path) or checked.is_stood_in(("client",)):
+            continue
+        reference = checked.value.contract.reference
+        earlier = first.setdefault(reference, checked)
+        if earlier is checked or earlier.value is None or earlier.value.client == checked.value.client:
+            continue
+        where = f"{earlier.document.file}:{earlier.document.mark(path).line + 1}"
+        found = f"contract {reference} is that of the client {earlier.value.client} already: {where}"
+        allowed = (
+            "a contract is one client's: correct the reference, or, if both are one client, put the machines together "
+            "in one file"
+        )
+        yield from checked.judge([Finding(path, found, allowed, severity="warning")])
 
 
 def _addresses_have_one_machine(files: Sequence[Checked[Subscription]]) -> Iterator[Problem]:

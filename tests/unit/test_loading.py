@@ -275,7 +275,8 @@ def test_all_mistakes_of_all_files_are_reported_in_one_run(tmp_path: Path) -> No
     first = GOOD.replace("vcpus: 2", "vcpus: 0").replace("4GiB", "4GB").replace("memory", "memmory")
     second = file_of(MACHINE + "        backup: { retention_days: 7 }\n", "cloud-vm-essential")
     (tmp_path / "a.yaml").write_text(first)
-    (tmp_path / "b.yaml").write_text(second.replace("dupont", "martin").replace("level: sup", "lvl: sup"))
+    second = second.replace("dupont", "martin").replace("C-2026-0042", "C-2026-0043")
+    (tmp_path / "b.yaml").write_text(second.replace("level: sup", "lvl: sup"))
     (tmp_path / "c.yaml").write_text("x: [\n")
     problems = load([tmp_path]).problems
     assert [(Path(p.file).name, p.message) for p in problems] == [

@@ -44,6 +44,11 @@ _updates = st.builds(
     packages=st.lists(_texts, max_size=3).map(tuple),
 )
 
+_asked = st.dictionaries(
+    _names,
+    st.dictionaries(_names, st.none() | st.booleans() | st.integers(-5, 5) | _texts, max_size=2),
+    max_size=2,
+)
 _plain = {int | None: st.none() | st.integers(1, 2**24), str | None: st.none() | _texts}
 _applied: dict[str, st.SearchStrategy[Any]] = {
     **{name: _plain[hint] for name, hint in get_type_hints(Applied).items() if hint in _plain},
@@ -51,11 +56,7 @@ _applied: dict[str, st.SearchStrategy[Any]] = {
     "address": st.none() | st.ip_addresses(v=4),
     "backup_days": st.none() | st.integers(1, 3660),
     "update_exclude": st.lists(_texts, max_size=3).map(tuple),
-    "kinds": st.dictionaries(
-        _names,
-        st.dictionaries(_names, st.none() | st.booleans() | st.integers(-5, 5) | _texts, max_size=2),
-        max_size=2,
-    ),
+    "kinds": _asked,
     "disks": st.dictionaries(_names, st.integers(1, 65536), max_size=3),
     "left_out": st.lists(_names, max_size=3).map(tuple),
     "backup_copies": st.sampled_from([1, 2]),
@@ -77,6 +78,7 @@ _fields: dict[str, st.SearchStrategy[Any]] = {
     "snapshots": st.dictionaries(st.from_regex(r"[a-z][a-z0-9-]{1,20}", fullmatch=True), _days, max_size=3),
     "keys": st.none() | st.lists(_keys.map(fingerprint), max_size=3).map(tuple),
     "supervised": st.booleans(),
+    "inside": _asked,
     "update": st.none() | _updates,
     "tested": st.none() | _days,
     "suspended": st.none() | _days,

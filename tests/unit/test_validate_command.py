@@ -47,7 +47,9 @@ def folder(tmp_path: Path) -> Path:
 
 def add(folder: Path, name: str, text: str) -> None:
     client = Path(name).stem
-    (folder / "subscriptions" / name).write_text(text.replace("client: dupont", f"client: {client}"))
+    (folder / "subscriptions" / name).write_text(
+        text.replace("client: dupont", f"client: {client}").replace("C-2026-0042", f"C-{client}")
+    )
 
 
 def test_good_files_exit_0_and_are_counted(folder: Path) -> None:
