@@ -39,7 +39,7 @@ def show(
     client: Annotated[list[str] | None, typer.Option(help=f"{_ONLY}of this client; repeatable.")] = None,
     state: Annotated[list[State] | None, typer.Option(help=f"{_ONLY}in this state; repeatable.")] = None,
     due: Annotated[list[Due] | None, typer.Option(help=f"{_ONLY}in which this is due; repeatable.")] = None,
-    held: Annotated[bool, typer.Option("--held", help=f"{_ONLY}held back from updates.")] = False,
+    held: Annotated[bool, typer.Option("--held", help=f"{_ONLY}held back from updates or restarts.")] = False,
     without_backup: Annotated[
         str | None,
         typer.Option(metavar="AGE", help=f"{_ONLY}that should have a good backup of the last 2d or 36h."),

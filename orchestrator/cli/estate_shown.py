@@ -72,7 +72,8 @@ def print_text(estate: Estate, tables: Sequence[Table]) -> None:
             out.print(f"not read: {site.site}: {site.problem}", style="red")
     for problem in estate.problems:
         out.print(f"not read: {problem}", style="red")
-    for text in _sums(estate):
+    without = [f"{item.found}: {item.remedy}" for item in estate.without_file]
+    for text in (*without, *_sums(estate)):
         for line in textwrap.wrap(text, width):
             out.print(line)
 
@@ -99,19 +100,9 @@ def _sums(estate: Estate) -> Iterator[str]:
     full = sum(row.over_promised for row in estate.storages)
     if over or full:
         yield f"more promised than there is (!): {counted(over, 'node')}, {counted(full, 'storage')}"
-    without = [client.client for client in estate.clients if client.file == "none"]
-    if without:
-        yield f"{counted(len(without), 'client')} without a file: {_some(without)}"
     if not estate.files:
         yield "no subscription files were read: name them with --files to see what they promise"
 
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
-
-
-_NAMED = 10
 
 Rendered = tuple[Sequence["Column"], list[Sequence[str]]]
 

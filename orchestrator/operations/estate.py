@@ -71,6 +71,7 @@ def estate(request: EstateRequest, events: Events = SILENT) -> Estate:
             desired=tuple(files.desired.values()) if files else (),
             everybody=True,
             archives=provider.backup_storage_names,
+            newest_at=now,
         )
         read = observe_sites(clusters, asked, ahead.look_at)
     whole = estate_of(provider, files, read, updates, now, problems)
@@ -90,10 +91,14 @@ def _read_files(
 
     sound, errors = open_sound_files(request.files, provider, events.problems)
     problems += [f"{problem.file}:{problem.line}: {problem.message}" for problem in errors]
-    clients = frozenset(subscription.client for subscription in sound)
-    faulty = clients_named(request.files or (DEFAULT_FOLDER,)) - clients if errors else frozenset()
-    desired = {machine.key: machine for machine in desired_machines(sound, provider)}
-    return Files(desired=desired, clients=clients, faulty=faulty)
+    paths = request.files or (DEFAULT_FOLDER,)
+    clients = {subscription.client: subscription.contract.site for subscription in sound}
+    return Files(
+        desired={machine.key: machine for machine in desired_machines(sound, provider)},
+        clients=clients,
+        faulty=clients_named(paths) - clients.keys() if errors else frozenset(),
+        everybody=any(path.is_dir() for path in paths),
+    )
 
 
 def _updates(history: str | None, problems: list[str]) -> Mapping[tuple[str, str], int] | None:

@@ -9,7 +9,10 @@ import datetime as dt
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from orchestrator.resources.without_file import WithoutFile
 
 VERSION = 1
 """Of the JSON."""
@@ -73,7 +76,7 @@ class EstateMachine:
     Attributes:
         node, vmid: where it is; None if that is not known, or it is not there.
         running: whether it is switched on; None if that is not known.
-        in_file: whether a file has it; None if no files were read.
+        in_file: whether a file has it; None if no files were read, or its client's file was not given or has errors.
         vcpus, memory_mib, disk_gib: what it was promised: by its file; else what it has. 0 of a retired one, which
             holds its disks alone.
         backup_days: how long its backups are kept; None if its backup is off.
@@ -82,7 +85,8 @@ class EstateMachine:
         tested: the day a backup of it was last restored and found sound; None: never, or that is not known.
         restart: settings that wait for its next start; ``cloud-init`` for those that Proxmox does not name.
         updates_due: packages, as the last night saw them; None if no night looked.
-        held: why it is held back from automatic updates; None if it is not.
+        held: why it is held back until somebody has looked; None if it is not.
+        held_from: what from: automatic updates, or a restart.
         held_since: since when (aware).
         problem: why it could not be read; empty if it was.
     """
@@ -107,6 +111,7 @@ class EstateMachine:
     restart: tuple[str, ...] = ()
     updates_due: int | None = None
     held: str | None = None
+    held_from: Literal["updates", "restart"] | None = None
     held_since: dt.datetime | None = None
     problem: str = ""
 
@@ -168,7 +173,7 @@ class EstateClient:
     """A client: what it was promised, and how many of its machines need somebody.
 
     Attributes:
-        file: ``yes``; ``errors``: it has some, so what it asks for is not known; ``none``; None if none were read.
+        file: ``yes``; ``errors``: it has some, so what it asks for is not known; ``none``; None if it is not known.
         without_backup: machines whose backup is on and that have no good one of the last two days.
     """
 
@@ -203,6 +208,7 @@ class Estate:
     Attributes:
         at: when it was read (aware).
         files: whether subscription files were read.
+        without_file: the clients that have machines and no file among those given.
         problems: what could not be read besides, human-readable.
         incomplete: whether anything is missing or unknown because it could not be read.
     """
@@ -214,6 +220,7 @@ class Estate:
     storages: tuple[EstateStorage, ...] = ()
     clients: tuple[EstateClient, ...] = ()
     machines: tuple[EstateMachine, ...] = ()
+    without_file: tuple[WithoutFile, ...] = ()
     problems: tuple[str, ...] = ()
     incomplete: bool = False
 
@@ -226,6 +233,7 @@ class Estate:
             "incomplete": self.incomplete,
             "sites": [row_data(row) for row in self.sites],
             **{table.value: [row_data(row) for row in self.table(table)] for table in Table},
+            "without_file": [row_data(row) for row in self.without_file],
             "problems": list(self.problems),
         }
 
@@ -263,7 +271,7 @@ class Filters:
         nodes: any of these.
         without_backup: those that should have a good backup that is at most so old, and have none.
         due: those in which any of this is due.
-        held: those held back from automatic updates.
+        held: those held back until somebody has looked.
         without_file: those that no file has.
     """
 

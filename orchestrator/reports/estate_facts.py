@@ -21,13 +21,15 @@ from orchestrator.reports.estate import (
 )
 from orchestrator.resources.attributes import memory_of, vcpus_of
 from orchestrator.resources.machine_archives import newest_good
+from orchestrator.resources.restart_hold import held_for
 from orchestrator.resources.unreadable import holding_up
+from orchestrator.resources.without_file import without_file
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import ClusterState, VmSummary
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.holdings import SiteReading
-    from orchestrator.resources.notes import Mark
+    from orchestrator.resources.notes import Mark, RestartNote, UpdateNote
     from orchestrator.resources.observed import ObservedMachine
     from orchestrator.resources.survey import SitesRead
     from orchestrator.resources.unreadable import Unreadable
@@ -48,13 +50,22 @@ class Files:
 
     Attributes:
         desired: the machines of the files without errors.
-        clients: of the files without errors.
+        clients: of the files without errors, with their sites.
         faulty: clients whose files seem to have errors.
+        everybody: whether the files are meant to be all there are: a folder of them was given.
     """
 
     desired: Mapping[Key, DesiredMachine]
-    clients: frozenset[str]
+    clients: Mapping[str, str]
     faulty: frozenset[str] = frozenset()
+    everybody: bool = True
+
+    def have(self, key: Key) -> bool | None:
+        """Whether a file has a machine; None if a file may have it that was not given, or could not be used."""
+        if key in self.desired:
+            return True
+        told = key[0] in self.clients or (self.everybody and key[0] not in self.faulty)
+        return False if told else None
 
 
 def estate_of(
@@ -80,6 +91,16 @@ def estate_of(
         made.add_site(reading)
     made.add_missing(read)
     before = tuple(problems)
+    missing = (
+        without_file(
+            {name: reading.observed.state for name, reading in read.readings.items()},
+            files.clients.items(),
+            everybody=files.everybody,
+            others=files.faulty,
+        )
+        if files
+        else ()
+    )
     sites = [
         EstateSite(site=name, version=reading.observed.state.version)
         for name, reading in read.readings.items()
@@ -92,6 +113,7 @@ def estate_of(
         storages=tuple(made.storages(read)),
         clients=tuple(_clients(made.rows, files, now, whole=len(sites) == len(provider.sites))),
         machines=tuple(made.rows),
+        without_file=missing,
         problems=(*before, *made.problems),
         incomplete=bool(before or read.failures) or made.incomplete,
     )
@@ -194,10 +216,10 @@ class _Making:
     ) -> None:
         key = (mark.client, mark.machine)
         desired = self._desired.get(key)
-        held = mark.update if mark.update and mark.update.state == "held" else None
         newest = newest_good(machine.archives or (), self._now)
         disks = _disks(machine, mark, desired, shared)
         waiting = waits_for_start(machine, mark, self._now)
+        held = _hold(mark, waiting)
         row = EstateMachine(
             client=mark.client,
             machine=mark.machine,
@@ -208,7 +230,7 @@ class _Making:
             offer=str(desired.offer) if desired else mark.offer,
             state=_state(machine, mark),
             running=machine.running,
-            in_file=None if self._files is None else desired is not None,
+            in_file=self._files.have(key) if self._files else None,
             vcpus=desired.file.vcpus if desired else 0 if mark.retired else vcpus_of(machine.config),
             memory_mib=desired.file.memory if desired else 0 if mark.retired else memory_of(machine.config),
             disk_gib=round(sum(disks.values()) / _GIB, 2),
@@ -218,14 +240,15 @@ class _Making:
             tested=mark.tested,
             restart=() if waiting is None else tuple(waiting) or ("cloud-init",),
             updates_due=None if self._updates is None else self._updates.get(key),
-            held=held.reason or "an update failed" if held else None,
-            held_since=held.since if held else None,
+            held=held[1].reason if held else None,
+            held_from=held[0] if held else None,
+            held_since=held[1].since if held else None,
         )
         self._put(row, disks)
 
     def _add_unreadable(self, item: Unreadable, vm: VmSummary | None) -> None:
-        client, name = item.client or "", item.machine or item.name
-        desired = self._desired.get((client, name))
+        client, name = key = item.client or "", item.machine or item.name
+        desired = self._desired.get(key)
         row = EstateMachine(
             client=client,
             machine=name,
@@ -236,7 +259,7 @@ class _Making:
             offer=str(desired.offer) if desired else "",
             state=State.UNREADABLE,
             running=vm.on if vm else None,
-            in_file=None if self._files is None else desired is not None,
+            in_file=self._files.have(key) if self._files else None,
             vcpus=desired.file.vcpus if desired else vm.maxcpu if vm else 0,
             memory_mib=desired.file.memory if desired else vm.maxmem // _MIB if vm else 0,
             disk_gib=sum(size for _, size in desired.disks) if desired else 0.0,
@@ -293,6 +316,16 @@ def _state(machine: ObservedMachine, mark: Mark) -> State:
     if mark.suspended:
         return State.SUSPENDED
     return State.RUNNING if machine.running else State.STOPPED
+
+
+def _hold(
+    mark: Mark, waiting: Mapping[str, str] | None
+) -> tuple[Literal["updates", "restart"], UpdateNote | RestartNote] | None:
+    """What a machine is held back from, before somebody has looked; None if it is not."""
+    if mark.update and mark.update.state == "held":
+        return "updates", mark.update
+    note = None if waiting is None else held_for(mark, waiting)
+    return ("restart", note) if note else None
 
 
 def _disks(
@@ -408,7 +441,7 @@ def _clients(
     of_client: dict[str, list[EstateMachine]] = defaultdict(list)
     for row in rows:
         of_client[row.client].append(row)
-    for client in files.clients | files.faulty if files and whole else ():
+    for client in files.clients.keys() | files.faulty if files and whole else ():
         of_client[client]  # a file without machines
     for client, own in sorted(of_client.items()):
         yield EstateClient(
@@ -433,4 +466,6 @@ def _file_of(client: str, files: Files | None) -> Literal["yes", "errors", "none
         return None
     if client in files.faulty:
         return "errors"
-    return "yes" if client in files.clients else "none"
+    if client in files.clients:
+        return "yes"
+    return "none" if files.everybody else None

@@ -16,7 +16,7 @@ import yaml
 from orchestrator.history import open_history
 from orchestrator.history.delays import INSTALLED, SEEN
 from orchestrator.resources.machine_archives import ArchiveMark, RestoreTest, archive_notes
-from orchestrator.resources.notes import UpdateNote, read_mark, write_mark
+from orchestrator.resources.notes import RestartNote, UpdateNote, read_mark, write_mark
 from tests.api.desk import Answer, Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
 
@@ -124,7 +124,7 @@ def test_the_whole_estate_is_shown_in_tables_of_100_columns(estate: Desk) -> Non
     assert lines["martin/shop-1"][2:] == ["running", "2", "1", "4", "off", "in", "no", "file"]
     assert "2 clients, 5 machines, 4 running, 1 not made" in answer.out
     assert "more promised than there is (!): 1 node, 0 storages" in answer.out
-    assert "1 client without a file: martin" in answer.out
+    assert "client martin has 1 machine at paris and no file among those given: nothing" in answer.out
 
 
 def test_the_json_has_every_value_and_a_version(estate: Desk) -> None:
@@ -136,7 +136,8 @@ def test_the_json_has_every_value_and_a_version(estate: Desk) -> None:
     age = dt.datetime.fromisoformat(data["at"]) - dt.datetime.fromisoformat(web["last_backup"])
     assert dt.timedelta(hours=5) <= age < dt.timedelta(hours=6), "the newest one failed its restore test"
     assert (web["tested"], web["updates_due"], web["held"], web["restart"]) == ("2026-11-20", 1, None, [])
-    assert (db["held"], db["held_since"]) == ("nginx is down", "2026-11-01T00:00:00+00:00")
+    assert (db["held"], db["held_from"]) == ("nginx is down", "updates")
+    assert db["held_since"] == "2026-11-01T00:00:00+00:00"
     assert (new["state"], new["node"], new["vmid"], new["memory_mib"]) == ("missing", None, None, 3072)
     assert machines["plain-1"]["restart"] == ["memory"] and machines["plain-1"]["memory_mib"] == 2048
     assert machines["plain-1"]["updates_due"] is None, "no night looked into it"
@@ -216,6 +217,25 @@ def test_bad_input_is_refused_before_anything_is_read(estate: Desk) -> None:
     assert estate.run("show", "--state", "asleep").code == 2
 
 
+def test_one_file_tells_nothing_of_the_clients_of_others(estate: Desk) -> None:
+    data = _json(estate, "--files", "subscriptions/dupont.yaml")
+    assert {row["client"]: row["file"] for row in data["clients"]} == {"dupont": "yes", "martin": None}
+    assert {row["in_file"] for row in data["machines"] if row["client"] == "martin"} == {None}
+    assert data["without_file"] == []
+
+
+def test_a_restart_that_is_held_back_is_a_hold_as_well(estate: Desk) -> None:
+    since = dt.datetime(2026, 11, 2, tzinfo=dt.UTC)
+    note = RestartNote(state="held", since=since, settings={"memory": "2048"}, reason="it did not come back")
+    try:
+        _note(estate, "plain-1", restart=note)
+        held = {row["machine"]: row for row in _json(estate, "--held")["machines"]}
+    finally:
+        _note(estate, "plain-1", restart=None)
+    assert sorted(held) == ["db-1", "plain-1"]
+    assert (held["plain-1"]["held"], held["plain-1"]["held_from"]) == ("it did not come back", "restart")
+
+
 def test_files_with_errors_or_none_at_all_leave_the_rest_shown(estate: Desk) -> None:
     file = estate.folder / "subscriptions" / "dupont.yaml"
     text = file.read_text()
@@ -228,7 +248,7 @@ def test_files_with_errors_or_none_at_all_leave_the_rest_shown(estate: Desk) -> 
         file.parent.rmdir()
         answer = estate.run("show")
         assert answer.code == 0 and "no subscription files were read" in answer.out, answer
-        assert "in no file" not in answer.out and "without a file" not in answer.out
+        assert "in no file" not in answer.out and "no file" not in answer.out
     finally:
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
