@@ -81,7 +81,8 @@ def main() -> None:
     """Measure and print."""
     print(f"the estate at a glance beside a plan, {_MILLISECONDS} ms a call")
     if __name__ == "__main__" and len(sys.argv) > 1:
-        _compare(int(sys.argv[1]), _NODES, 2)
+        machines = int(sys.argv[1])
+        _compare(machines, _NODES, 1 if machines >= _LARGE else 3)
         return
     _compare(1000, 1, 3)
     _compare(1000, _NODES, 3)
