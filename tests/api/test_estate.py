@@ -359,3 +359,19 @@ def test_guests_of_others_count_where_they_run(estate: Desk) -> None:
     finally:
         for vmid in (500, 501):
             fake.control("remove_vm", vmid=vmid)
+
+
+def test_the_longest_names_that_a_file_may_have_keep_to_100_columns(estate: Desk) -> None:
+    client, name = "c" + "x" * 61 + "y", "m" + "x" * 61 + "z"
+    path = estate.folder / "subscriptions" / "long.yaml"
+    contract = {"reference": "C" * 64, "starts": "2026-03-01", "site": "paris"}
+    path.write_text(yaml.safe_dump(subscription(client, [machine(name)], contract=contract), sort_keys=False))
+    try:
+        answer = estate.run("show")
+        (row,) = _json(estate, "--client", client)["machines"]
+    finally:
+        path.unlink()
+    assert answer.code == 0 and max(map(len, answer.out.splitlines())) <= 100, answer
+    shown = [line for line in answer.out.splitlines() if line.startswith("cx")]
+    assert len(shown) == 2 and all("…" in line for line in shown), "its client, and its machine"
+    assert shown[1].split()[0].endswith("xz") and (row["client"], row["machine"]) == (client, name)
