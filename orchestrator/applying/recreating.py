@@ -16,10 +16,10 @@ from orchestrator.applying.restore_task import ask_for_restore, running_restore
 from orchestrator.applying.stopped import Stopped
 from orchestrator.planning.recreation import Place, settings
 from orchestrator.proxmox import AlreadyExists, Cluster, VmConfig
-from orchestrator.resources.kinds import CLIENT_KINDS
 from orchestrator.resources.machine_archives import Archive
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedSite
+from orchestrator.resources.pool import POOL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +82,9 @@ def recreate_machine(
             f"an earlier run began to restore {mark.client}/{mark.machine}, and Proxmox goes on with it ({upid}): wait "
             "until that task has ended, then run the same command again"
         )
-    missing = [step for kind in CLIENT_KINDS for step in kind.steps(mark.client, observed.state)]
-    for needed in missing:
-        for call in needed.calls:
-            with journal.step(mark.client, None, observed.site, call.action), suppress(AlreadyExists):
-                cluster.post(call.path, params=call.params)
+    for call in POOL.missing(mark.client, observed.state.pools):
+        with journal.step(mark.client, None, observed.site, call.action), suppress(AlreadyExists):
+            cluster.post(call.path, params=call.params)
     params: dict[str, str | int] = {
         "archive": volid,
         "storage": wanted.storage,
