@@ -37,7 +37,7 @@ app = typer.Typer(
                     "validate:validate", "Check clients' files and report every error, offline."
                 ),
                 "plan": Place("plan:plan", "Show what would change. Changes nothing."),
-                "show": Place("show:show", "Show machines as they are, with their latest history."),
+                "show": Place("estate:show", "Show the whole estate, or machines with their history."),
                 "figures": Place("figures:figures", "Show graphs of a machine: vCPU, RAM, disks, network."),
                 "updates": Place(
                     "updates:updates", "Show due updates, held-back machines and average delays."
@@ -68,6 +68,9 @@ app = typer.Typer(
                 "alarms": Place("alarms:app", "Receive alarms, list and acknowledge them, record actions."),
             },
             "Emergency": {
+                "rescue": Place(
+                    "rescue:rescue", "Rescue a machine: show its state, ask what is wanted, do it."
+                ),
                 "freeze": Place("freeze:freeze", "Stop all changes at every site at once, backups included."),
                 "thaw": Place("freeze:thaw", "Resume changes at every site."),
             },
