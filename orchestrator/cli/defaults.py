@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.errors import OrchestratorError
 from orchestrator.operations.settings import SETTINGS, Configured, configured
 
-EMERGENCY = frozenset({"freeze", "thaw"})
+EMERGENCY = frozenset({"freeze", "rescue", "thaw"})
 """Commands that have to work while the configuration file has errors."""
 
 _KEYS = {setting.parameter: setting.key for setting in SETTINGS}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from orchestrator.operations.connecting import open_clusters
 from orchestrator.operations.events import SILENT, Events
 from orchestrator.operations.inventory import DEFAULT_FOLDER, open_provider, site_of
+from orchestrator.operations.names_seen import remember_sites
 from orchestrator.reports.estate import Estate, Filters, SortKey, chosen
 from orchestrator.resources.reading_ahead import ReadingAhead
 
@@ -74,6 +75,7 @@ def estate(request: EstateRequest, events: Events = SILENT) -> Estate:
             newest_at=now,
         )
         read = observe_sites(clusters, asked, ahead.look_at)
+    remember_sites(read.observed.values())
     whole = estate_of(provider, files, read, updates, now, problems)
     return chosen(whole, request.filters, request.sort, reverse=request.reverse)
 
