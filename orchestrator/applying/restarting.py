@@ -99,6 +99,12 @@ def start_machine(vm: Vm, *, managed: bool) -> None:
         vm.task(step, "POST", path, done=lambda: runs(vm), timeout_seconds=_POWER_SECONDS)
 
 
+def bring_up(vm: Vm, *, managed: bool) -> None:
+    """As :func:`start_machine`, and note that it has taken up its settings."""
+    start_machine(vm, managed=managed)
+    change_mark(vm, lambda mark: mark.with_(restart_due=None, leaving=None, restart=None, suspended=None))
+
+
 def runs(vm: Vm) -> bool:
     """Whether a machine is switched on: one call."""
     return _uptime(vm) is not None

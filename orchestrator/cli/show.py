@@ -1,9 +1,9 @@
-"""``orchestrator show``: one client or one machine as the hypervisors have it, and what was done to it last."""
+"""One client or one machine as the hypervisors have it, and what was done to it last."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -28,14 +28,13 @@ if TYPE_CHECKING:
     from orchestrator.history import Entry
 
 
-def show(
-    target: Annotated[str, typer.Argument(metavar="CLIENT[/MACHINE]", help="A client, or one machine.")],
-    inventory: session.Inventory = None,
-    history: session.HistoryPath = None,
-) -> None:
-    """Show machines as they are, with their latest history.
+def show_machines(target: str, inventory: str | None, history: str | None) -> None:
+    """Print a client's machines, or one, as they are, with their latest history. No subscription files are read.
 
-    Reads the hypervisors and the history, no subscription files.
+    Args:
+        target: ``CLIENT[/MACHINE]``.
+        inventory: where the site file is.
+        history: a file or URL; None: the usual one.
     """
     seen = operation.show(target, inventory, history, EVENTS)
     out = session.console()

@@ -22,6 +22,7 @@ from orchestrator.operations.inputs import (
     ssh_settings,
 )
 from orchestrator.operations.inventory import DEFAULT_FOLDER, provider_name
+from orchestrator.operations.names_seen import remember_sites
 from orchestrator.operations.plan_request import PlanRequest
 from orchestrator.operations.run import open_history
 from orchestrator.planning.document import to_document
@@ -33,7 +34,7 @@ from orchestrator.proxmox import Cluster
 from orchestrator.resources.attributes import attributes_of
 from orchestrator.resources.change import ChangeClass, Effect
 from orchestrator.resources.desired import DesiredMachine
-from orchestrator.resources.kinds import EVERY_THING
+from orchestrator.resources.kinds import EVERY_THING, shared_kinds
 from orchestrator.resources.observed import ObservedSite
 from orchestrator.resources.reading_ahead import ReadingAhead
 from orchestrator.resources.scope import EVERYTHING, Selection
@@ -96,7 +97,9 @@ def wanted(
         OrchestratorError: something is wrong with them.
     """
     desired = open_desired([Path(path) for path in options.paths], provider, tell)
-    chosen = EVERYTHING if options.only is None else Selection.parse(options.only, EVERY_THING)
+    chosen = (
+        EVERYTHING if options.only is None else Selection.parse(options.only, EVERY_THING, shared_kinds())
+    )
     check_selection(chosen, desired)
     if options.order is not None or options.catalogue is not None:
         _check_one_client(desired, chosen)
@@ -301,6 +304,7 @@ def prepare(
         ahead.look_at if ahead else None,
     )
     observed = read.observed
+    remember_sites(observed.values())
     failures = [SiteFailure(site=site, reason=why) for site, why in read.failures.items()]
     inside = None
     if asked.guests:
