@@ -20,7 +20,17 @@ BEGINS = {
 }
 """Events after which something is under way at a machine, and what."""
 
-ENDS = frozenset({"backup-done", "backup-failed", "restore-test-ended"})
+ENDS = frozenset(
+    {
+        "backup-done",
+        "backup-failed",
+        "restore-test-ended",
+        "updated",
+        "update-failed",
+        "restarted",
+        "restart-failed",
+    }
+)
 """Events that end it."""
 
 
@@ -94,6 +104,7 @@ _SENTENCES: Mapping[str, Callable[[Fields], str]] = {
     "step": lambda f: f"step: {f['name']}",
     "step-failed": lambda f: f"the step {f['name']} was aborted: {f['reason']}",
     "action": lambda f: str(f["text"]),
+    "share": lambda f: f"{f['percent']} %",
     "backup-started": lambda f: f"backup started, to {f['storage']}",
     "backup-done": lambda f: f"backup made: {_size(f['bytes'])} in {_duration(f['seconds'])}",
     "backup-failed": lambda f: f"backup failed: {f['reason']}",

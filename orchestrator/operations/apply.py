@@ -115,7 +115,12 @@ def apply(
         if not agree():
             return Applied(plan=made, agreed=False)
         # Taken only now: nobody waits for an answer. What was changed since is seen before each machine's first step.
-        run.locks.clients(machine.client for machine in made.machines if machine.effective)
+        run.locks.clients(
+            [
+                *(machine.client for machine in made.machines if machine.effective),
+                *(item.client for item in made.shared if item.own_effect),
+            ]
+        )
         run.begin()
         outcomes = apply_plan(
             made,

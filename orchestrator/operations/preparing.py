@@ -32,7 +32,7 @@ from orchestrator.planning.saved import PlanOptions, SavedPlan, hash_files
 from orchestrator.proxmox import Cluster
 from orchestrator.resources.change import ChangeClass
 from orchestrator.resources.desired import DesiredMachine
-from orchestrator.resources.kinds import EVERY_THING
+from orchestrator.resources.kinds import EVERY_THING, shared_kinds
 from orchestrator.resources.observed import ObservedSite
 from orchestrator.resources.reading_ahead import ReadingAhead
 from orchestrator.resources.scope import EVERYTHING, Selection
@@ -95,7 +95,9 @@ def wanted(
         OrchestratorError: something is wrong with them.
     """
     desired = open_desired([Path(path) for path in options.paths], provider, tell)
-    chosen = EVERYTHING if options.only is None else Selection.parse(options.only, EVERY_THING)
+    chosen = (
+        EVERYTHING if options.only is None else Selection.parse(options.only, EVERY_THING, shared_kinds())
+    )
     check_selection(chosen, desired)
     if options.order is not None or options.catalogue is not None:
         _check_one_client(desired, chosen)

@@ -16,6 +16,7 @@ from orchestrator.planning.charges import Allowance, Charge, Intervention, Neede
 from orchestrator.planning.classes import WORST_FIRST, is_ordered
 from orchestrator.planning.document import restart_words, restarts_counted, summary
 from orchestrator.planning.plan import MachinePlan, Plan, untold
+from orchestrator.planning.shared import SharedChange
 from orchestrator.planning.taking_over import taking_words
 from orchestrator.planning.words import rules_of, sides, when_words
 from orchestrator.resources.change import Change, Effect
@@ -56,8 +57,14 @@ def render_plan(plan: Plan, *, show_unmanaged: bool = False) -> Iterator[Text]:
     for missing in plan.without_file:
         yield Text(missing.found, "yellow")
         yield Text(f"      {missing.remedy}", "yellow")
+    with_machines = {machine.client for machine in plan.machines}
+    for item in plan.shared:
+        if item.by_itself and item.client not in with_machines:
+            yield Text.assemble((item.client, "bold"), f"   site {item.site}")
+            yield from _shared_line(item)
     for client, machines in groupby(plan.machines, key=lambda machine: machine.client):
-        yield from _client(client, list(machines), plan.allowances.get(client), plan.made_at)
+        shared = [item for item in plan.shared if item.by_itself and item.client == client]
+        yield from _client(client, list(machines), shared, plan.allowances.get(client), plan.made_at)
         if client in plan.takings:
             yield Text(f"    {taking_words(plan.takings[client])}", "cyan")
     yield from _unreadable(plan)
@@ -70,10 +77,14 @@ def render_plan(plan: Plan, *, show_unmanaged: bool = False) -> Iterator[Text]:
 
 
 def _client(
-    client: str, machines: list[MachinePlan], allowance: Allowance | None, now: dt.datetime
+    client: str,
+    machines: list[MachinePlan],
+    shared: list[SharedChange],
+    allowance: Allowance | None,
+    now: dt.datetime,
 ) -> Iterator[Text]:
     changing = [machine for machine in machines if machine.changes]
-    if not changing:
+    if not changing and not shared:
         yield Text.assemble((client, "bold"), "  no changes")
         return
     first = machines[0]
@@ -83,6 +94,10 @@ def _client(
     if ends and day_in_paris(now) < ends:
         heading.append(f"   {probation_words(ends)}", "cyan")
     yield heading
+    for item in shared:
+        yield from _shared_line(item)
+    if not changing:
+        return
     rows = [(machine, _collapse(machine)) for machine in changing]
     width = max(len(_subject(machine, change)) for machine, changes in rows for change in changes)
     for machine, changes in rows:
@@ -90,6 +105,26 @@ def _client(
             yield from _line(machine, change, _subject(machine, change).ljust(width))
         yield from _not_done(machine)
     yield from _change_management(changing, allowance)
+
+
+def _shared_line(item: SharedChange) -> Iterator[Text]:
+    """A change of what a client has for all its machines."""
+    change = item.change
+    symbol, style = _SYMBOLS[change.effect]
+    subject = f"{change.what} {change.part}" if change.part else change.what
+    text = Text.assemble("  ", (symbol, style), " ", subject, "   ", _difference(change))
+    if change.change_class:
+        text.append(f"   {change.change_class}", "dim")
+    yield from _with_reason(text, change)
+
+
+def _with_reason(text: Text, change: Change) -> Iterator[Text]:
+    if change.drift:
+        text.append("   drift: changed outside", "cyan")
+    yield text
+    if change.why:
+        refused = change.effect in (Effect.REFUSED, Effect.UNABLE)
+        yield Text(f"      {change.why}", "red" if refused else "dim")
 
 
 def _change_management(machines: list[MachinePlan], allowance: Allowance | None) -> Iterator[Text]:
@@ -235,6 +270,8 @@ def _summary(plan: Plan) -> Text:
         )
         return Text(f"no changes{waiting}", "green")
     text = f"{counts.create} to create, {counts.update} to change, {counts.retire} to retire, 0 to erase"
+    if counts.shared:
+        text += f", {counts.shared} shared"
     if counts.expire:
         text += f", {counted(counts.expire, 'snapshot')} to expire"
     if counts.restarts:

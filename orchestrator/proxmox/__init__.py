@@ -1,6 +1,8 @@
 """The Proxmox VE API: the only place that talks to it."""
 
-from orchestrator.proxmox.agent import GuestInterface
+from orchestrator.proxmox.agent import Execution, GuestInterface
+from orchestrator.proxmox.agent import execute as execute_in_guest
+from orchestrator.proxmox.agent import execution as execution_in_guest
 from orchestrator.proxmox.agent import interfaces as guest_interfaces
 from orchestrator.proxmox.agent import ping as ping_agent
 from orchestrator.proxmox.agent import read_file as read_guest_file
@@ -25,6 +27,7 @@ from orchestrator.proxmox.cluster_state import (
     read_state,
     where_is,
 )
+from orchestrator.proxmox.console import Screen, read_screen
 from orchestrator.proxmox.errors import (
     AgentNotRunning,
     AlreadyExists,

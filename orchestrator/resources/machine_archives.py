@@ -64,11 +64,13 @@ class RestoreTest:
         on: the day.
         sound: whether the restored machine was sound and itself.
         found: what was found, human-readable; printable, at most 200 characters.
+        check: whether the check of the machine's file passed; None: there was none, or its turn did not come.
     """
 
     on: Day
     sound: bool
     found: Annotated[str, AfterValidator(_found)]
+    check: bool | None = None
 
 
 @model(frozen=True, kw_only=True, slots=True, config=EXACT)
@@ -185,6 +187,8 @@ def archive_notes(mark: ArchiveMark) -> str:
     line = f"{mark.client} / {mark.machine}, contract {mark.contract}, kept {counted(mark.days, 'day')}"
     if mark.test is not None:
         line += f"; restore test {mark.test.on}: {'sound' if mark.test.sound else 'FAILED'}"
+        if mark.test.check is not None:
+            line += f", check {'passed' if mark.test.check else 'FAILED'}"
     return f"{re.sub('[^A-Za-z0-9 ._/#,:;-]', '?', line)} {_CODEC.comment(mark)}"
 
 

@@ -7,15 +7,16 @@ is read for those alone.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import ProxmoxError
+from orchestrator.resources.desired import owners_of
 from orchestrator.resources.holdings import SiteReading, with_archives, with_newest_archives
 from orchestrator.resources.image import with_templates
-from orchestrator.resources.kinds import with_kinds
+from orchestrator.resources.kinds import with_kinds, with_shared
 from orchestrator.resources.observing import SiteLook, without_doubles
 from orchestrator.resources.register import needs_register, with_register
 from orchestrator.resources.scope import EVERYBODY, EVERYTHING, Scope, Selection, scopes, suffices
@@ -23,7 +24,7 @@ from orchestrator.resources.unfinished_clones import await_clones, unfinished_cl
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster
-    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.desired import DesiredClient, DesiredMachine
     from orchestrator.resources.observed import ObservedSite
 
 
@@ -59,6 +60,11 @@ class Asked:
     def selected(self) -> list[DesiredMachine]:
         """The machines of the files that it is about."""
         return [machine for machine in self.desired if self.selection.includes(*machine.key)]
+
+    @property
+    def owners(self) -> list[DesiredClient]:
+        """The clients of the files that it is about."""
+        return owners_of(item for item in self.desired if self.selection.client in (None, item.client))
 
 
 OURS = Asked(everybody=True)
@@ -135,10 +141,19 @@ def observe_sites(
 
 
 def read_for_plan(
-    cluster: Cluster, observed: ObservedSite, selected: Collection[DesiredMachine]
+    cluster: Cluster,
+    observed: ObservedSite,
+    selected: Collection[DesiredMachine],
+    owners: Sequence[DesiredClient] | None = None,
 ) -> ObservedSite:
     """Read what a plan needs besides, of the machines that have or get it: the addresses that are taken, templates,
     redundancy, and the archives where a retention changed, for the plan says which of them will go.
+
+    Args:
+        cluster: the API.
+        observed: the site as it was read so far.
+        selected: the machines that the plan is about.
+        owners: the clients whose other things it is about; None: those of the machines.
 
     Raises:
         ProxmoxError: the site does not answer.
@@ -147,6 +162,7 @@ def read_for_plan(
         observed = with_register(cluster, observed)
     observed = with_templates(cluster, observed, selected)
     observed = with_kinds(cluster, observed, selected)
+    observed = with_shared(cluster, observed, owners_of(selected) if owners is None else owners)
     here = {machine.key: machine for machine in selected if machine.site == observed.site}
     changed = [
         here[key].backup_storages
@@ -213,4 +229,5 @@ class _Site:
 
     def for_plan(self, reading: SiteReading) -> SiteReading:
         """Read what a plan needs besides."""
-        return replace(reading, observed=read_for_plan(self._cluster, reading.observed, self._asked.selected))
+        observed = read_for_plan(self._cluster, reading.observed, self._asked.selected, self._asked.owners)
+        return replace(reading, observed=observed)

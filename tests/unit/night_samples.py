@@ -384,6 +384,7 @@ _KNOWN: dict[str, st.SearchStrategy[Any]] = {
     "starts_at": _MOMENTS,
     "closes_at": _MOMENTS,
     "tested_on": st.none() | _DAYS,
+    "check": st.sampled_from(["", "passed", "failed"]),
     "full_on": st.none() | _DAYS,
     "retention_days": st.none() | st.integers(1, 400),
     "archives": st.integers(0, 10**6),

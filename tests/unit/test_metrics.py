@@ -223,6 +223,11 @@ def test_the_figures_of_any_night_are_read_back(report: NightReport) -> None:
     expected = 3 * sum(line.retention_days is not None for line in report.of(MachineLine)) + len(
         report.of(MachineLine)
     )
+    for line in report.of(MachineLine):
+        passed = figures.get(("orchestrator_restore_check_passed", of(line.client, line.machine, line.site)))
+        told = line.check if line.retention_days is not None else ""
+        assert passed == ({"passed": 1, "failed": 0}[told] if told else None)
+        expected += passed is not None
     due = [line for line in report.of(BackupLine) if line.result != "not-created"]
     expected += len({of(line.client, line.machine, line.site) for line in due})
     expected += len(report.of(GuestLine))
