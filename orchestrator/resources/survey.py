@@ -44,6 +44,8 @@ class Asked:
         newest_at: read only each machine's newest archive that can be counted on at this time (aware); None: read all.
         plan: a plan is made of it, see :func:`read_for_plan`.
         settle_seconds: how long to wait for clones that an earlier, killed run asked for.
+        least: nothing is read besides the machines of the clients of ``desired``: one that is not found there is not
+            looked for among everybody's.
     """
 
     desired: Collection[DesiredMachine] = ()
@@ -55,6 +57,7 @@ class Asked:
     newest_at: dt.datetime | None = None
     plan: bool = False
     settle_seconds: float = 0.0
+    least: bool = False
 
     @property
     def selected(self) -> list[DesiredMachine]:
@@ -126,7 +129,7 @@ def observe_sites(
         for scope in (EVERYBODY,) if asked.everybody else scopes(asked.desired, asked.selection):
             each(lambda site, scope=scope: SiteReading(observed=site.look(scope)))  # type: ignore[misc]
             observed = {name: reading.observed for name, reading in read.items()}
-            if suffices(scope, asked.desired, observed, asked.selection, addresses=asked.plan):
+            if asked.least or suffices(scope, asked.desired, observed, asked.selection, addresses=asked.plan):
                 break
         if asked.archives:
             each(lambda site: site.with_archives(read[site.name].observed))
