@@ -140,6 +140,8 @@ def test_the_json_has_every_value_and_a_version(estate: Desk) -> None:
     assert db["held_since"] == "2026-11-01T00:00:00+00:00"
     assert (new["state"], new["node"], new["vmid"], new["memory_mib"]) == ("missing", None, None, 3072)
     assert machines["plain-1"]["restart"] == ["memory"] and machines["plain-1"]["memory_mib"] == 2048
+    since = dt.datetime.fromisoformat(machines["plain-1"]["restart_since"])
+    assert since <= dt.datetime.fromisoformat(data["at"]), "the history knows when it was written"
     assert machines["plain-1"]["updates_due"] is None, "no night looked into it"
     assert [row["file"] for row in data["clients"]] == ["yes", "none"]
     nodes = {row["node"]: row for row in data["nodes"]}
