@@ -7,6 +7,7 @@ import csv
 import datetime as dt
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -377,3 +378,10 @@ def test_the_longest_names_that_a_file_may_have_keep_to_100_columns(estate: Desk
     shown = [line for line in answer.out.splitlines() if line.startswith("cx")]
     assert len(shown) == 2 and all("…" in line for line in shown), "its client, and its machine"
     assert shown[1].split()[0].endswith("xz") and (row["client"], row["machine"]) == (client, name)
+
+
+def test_shells_complete_the_machines_that_it_has_seen(estate: Desk) -> None:
+    shutil.rmtree(estate.folder / "cache", ignore_errors=True)
+    assert estate.run("show").code == 0
+    (kept,) = (path for path in (estate.folder / "cache").rglob("*") if path.is_file())
+    assert '"martin/shop-1"' in kept.read_text()
