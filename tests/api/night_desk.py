@@ -165,7 +165,6 @@ class NightDesk:
                     who="timer",
                     why="night",
                     run=f"{at:%Y%m%dT%H%M%S}",
-                    show=lambda client, machine, text: None,
                     gate=gate(cluster),
                     clock=clock,
                 ),
@@ -175,6 +174,7 @@ class NightDesk:
                 ssh=ssh,
                 claims=self.claims,
                 boot_seconds=boot_seconds / speed,
+                check_seconds=300.0 / speed,
                 silence_seconds=silence_seconds / speed,
                 # A tenth of a second that an answer takes is a minute and more of this time.
                 clocks=Clocks(max(TOLERANCE, dt.timedelta(seconds=2 * speed))),

@@ -44,7 +44,7 @@ class Bench:
         self.path = f"/nodes/{vm['node']}/qemu/{vm['vmid']}"
         self.vmid = int(vm["vmid"])
         self.note(ready=True, host_keys=(HOST_KEY,), firewall=CLOSED)
-        self.journal = Journal(history=history, who="t", why="t", run="t", show=lambda *_: None)
+        self.journal = Journal(history=history, who="t", why="t", run="t")
         self.history = history
         self.ahead = dt.timedelta()
 

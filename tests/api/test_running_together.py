@@ -181,7 +181,7 @@ def test_an_address_that_was_given_since_the_plan_is_not_given_again(
         cluster.put(config, ipconfig0=f"ip={address}/24,gw=203.0.113.1")
     with open_history(tmp_path / "h.db") as history, RunLocks({"paris": cluster}, "me") as locks:
         locks.clients(["dupont"])
-        journal = Journal(history=history, who="test", why="test", run="r", show=lambda *_: None)
+        journal = Journal(history=history, who="test", why="test", run="r")
         outcomes = apply_plan(plan, {"paris": cluster}, observed, journal, ssh=None, locks=locks)
     told = {outcome.machine: outcome for outcome in outcomes}
     assert (

@@ -243,7 +243,7 @@ def test_a_long_task_is_left_to_proxmox_and_what_must_not_be_half_done_is_seen_t
 
 def test_no_step_begins_after_the_end_was_asked_for(tmp_path: Path) -> None:
     with open_history(tmp_path / "h.db") as history:
-        journal = Journal(history=history, who="me", why="test", run="r", show=lambda *_: None)
+        journal = Journal(history=history, who="me", why="test", run="r")
         with journal.step("dupont", "web-1", "paris", "start"):
             assert journal.stopping.running == ["dupont/web-1: start"]
             journal.stopping.ask()
