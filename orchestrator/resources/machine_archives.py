@@ -221,9 +221,10 @@ def attribute(
 ) -> Holdings:
     """Say whose each archive is.
 
-    By its notes, if they are the notes of that archive, that machine exists or is in a file, and the VM of its number
-    is not another client's by now. Else, if that VM is ours and the same client's, it is that machine's: it was renamed
-    since. Anything else belongs to nobody.
+    By its VM, if that is a machine of ours that had the name of its notes before. By its notes, if they are the notes
+    of that archive, that machine exists or is in a file, and the VM of its number is not another client's by now. Else,
+    if that VM is ours and the same client's, it is that machine's: it was renamed since. Else, if a machine of the same
+    client had that name before, it is that one's. Anything else belongs to nobody.
 
     A machine that was restored under a new number keeps the archives of its old one: their marks name the old number.
 
@@ -234,20 +235,34 @@ def attribute(
         known: clients and machines of the files.
         holders: the clients that each VM seems to belong to, whoever made it, by VM id.
     """
-    keys = {(mark.client, mark.machine) for mark in marks.values()} | set(known)
+    keys = {mark.key for mark in marks.values()} | set(known)
+    renamed = {
+        former: mark.machine
+        for mark in marks.values()
+        for former in mark.former
+        if former not in keys and former[0] == mark.client
+    }
     owned: dict[tuple[str, str], list[Archive]] = defaultdict(list)
     foreign, disbelieved = [], []
     orphans: dict[tuple[str, str], dt.datetime] = {}
     for item in stored:
         holder = marks.get(item.vmid)
-        clients = frozenset({holder.client}) if holder else (holders or {}).get(item.vmid, frozenset())
+        clients = (
+            frozenset({holder.client, *(client for client, _ in holder.former)})
+            if holder
+            else (holders or {}).get(item.vmid, frozenset())
+        )
         try:
             mark = _believed(item, clients)
         except UnreadableMark as error:
             disbelieved.append(Disbelieved(stored=item, reason=str(error)))
             mark = None
-        if mark and (mark.client, mark.machine) not in keys and holder and holder.client == mark.client:
+        if mark and holder and (mark.client, mark.machine) in holder.former:
+            mark = replace(mark, client=holder.client, machine=holder.machine)
+        elif mark and (mark.client, mark.machine) not in keys and holder and holder.client == mark.client:
             mark = replace(mark, machine=holder.machine)
+        elif mark and (now := renamed.get((mark.client, mark.machine))):
+            mark = replace(mark, machine=now)
         if mark and (mark.client, mark.machine) in keys:
             # The mark is all that is needed of the notes from here on.
             plain = replace(item, notes="")
