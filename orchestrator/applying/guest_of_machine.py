@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.guests import Guest
 from orchestrator.guests.keys import fingerprints
+from orchestrator.resources.kinds import asked_inside
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.ssh_keys import keys_known
 
@@ -44,7 +45,6 @@ def guest_of(
         policy=desired.policy,
         keys=keys,
         former_keys=former,
-        supervised=desired.supervised,
-        supervised_before=mark.supervised,
         exclude=desired.update_exclude,
+        asked=asked_inside(mark, desired),
     )

@@ -18,11 +18,11 @@ from orchestrator.guests import (
     wait_for_ssh,
 )
 from orchestrator.guests.inside import FIREWALL
-from orchestrator.guests.machines import PARTS, configure_machines
+from orchestrator.guests.machines import configure_machines
 from orchestrator.guests.trust import NoHostKey
 from orchestrator.proxmox import ping_agent
 from orchestrator.resources.desired import DesiredMachine
-from orchestrator.resources.kinds import GUEST_KINDS
+from orchestrator.resources.kinds import GUEST_KINDS, PARTS
 from orchestrator.resources.machine import new_mark
 from orchestrator.resources.notes import Mark
 
@@ -70,10 +70,10 @@ def configure_guests(
     by_key = {machine.key: machine for machine in machines}
 
     def show(key: tuple[str, str], part: str) -> None:
-        by_key[key].work.around.journal.show(*key, part)
+        by_key[key].work.around.journal.progress.step(*key, part)
 
     with stopping.finishing("Ansible in " + ", ".join("/".join(guest.key) for guest in guests)):
-        outcomes = configure_machines(guests, ssh, on_event=show)
+        outcomes = configure_machines(guests, ssh, PARTS, on_event=show)
         for guest in guests:
             results[guest.key] = _note(by_key[guest.key], guest, outcomes[guest.key])
     return results
@@ -100,7 +100,7 @@ def _entrusts(machine: Waiting, guest: Guest) -> bool:
 def _await_guest(machine: Waiting, ssh: SshSettings, boot_seconds: float) -> tuple[Guest | None, str | None]:
     around, summary = machine.work.around, machine.observed.summary
     cluster = machine.work.cluster
-    around.journal.show(*machine.key, "wait for the guest to boot")
+    around.journal.progress.step(*machine.key, "wait for the guest to boot")
     deadline = time.monotonic() + boot_seconds
     try:
         while not ping_agent(cluster, summary.node, summary.vmid):
@@ -122,7 +122,7 @@ def _await_guest(machine: Waiting, ssh: SshSettings, boot_seconds: float) -> tup
             objection := key_objection(guest.client, guest.host_keys, around.key_holders())
         ):
             return None, objection
-        around.journal.show(*machine.key, "wait for SSH")
+        around.journal.progress.step(*machine.key, "wait for SSH")
         seconds = max(deadline - time.monotonic(), ssh.connect_timeout_seconds)
         wait_for_ssh(guest, ssh, seconds, pause=around.pause)
     except Exception as error:  # whatever one machine stumbles over, the others go on
@@ -184,5 +184,5 @@ def _note(machine: Waiting, guest: Guest, outcomes: dict[str, PartOutcome]) -> s
 def _with_parts(mark: Mark, desired: DesiredMachine, guest: Guest, good: set[str]) -> Mark:
     """The mark with what was brought into the guest."""
     for kind in GUEST_KINDS:
-        mark = kind.note(mark, desired) if kind.part in good else mark
+        mark = kind.note(mark, desired) if kind.part.name in good else mark
     return mark.with_(host_keys=guest.host_keys) if FIREWALL in good else mark

@@ -9,6 +9,7 @@ from orchestrator.applying.host_keys import key_holders, key_objection
 from orchestrator.guests import Guest, SshSettings, look_into_machines
 from orchestrator.guests.inside import InsideReading
 from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.kinds import PARTS
 from orchestrator.resources.observed import ObservedSite
 
 
@@ -63,4 +64,4 @@ def look_into_guests(
             )
         except ValueError as error:  # one machine's damaged mark or settings are that machine's alone
             seen[item.key] = InsideReading(problem=f"{item.client}/{item.name}: {error}")
-    return seen | look_into_machines(guests, ssh, refresh=refresh, run_seconds=run_seconds)
+    return seen | look_into_machines(guests, ssh, PARTS, refresh=refresh, run_seconds=run_seconds)

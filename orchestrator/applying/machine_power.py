@@ -8,11 +8,13 @@ from orchestrator.applying.machine_work import MachineWork
 from orchestrator.applying.stopped import Stopped
 from orchestrator.errors import Reason
 from orchestrator.history.changes import FORCED
-from orchestrator.planning.machine import machine_changes
+from orchestrator.planning.machine import machine_changes, waits_for_start
 from orchestrator.proxmox import TaskFailed
 from orchestrator.resources.change import Effect
 from orchestrator.resources.desired import DesiredMachine
+from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
+from orchestrator.resources.restart_hold import after_restart
 
 SHUTDOWN_SECONDS = 180
 _NEVER_BY_FORCE = (
@@ -42,7 +44,12 @@ def bring_power(work: MachineWork, desired: DesiredMachine, observed: ObservedMa
         _task(work, observed, "reboot", {"timeout": SHUTDOWN_SECONDS})
     else:
         return observed
-    return work.note(observed, lambda mark: mark.with_(restart_due=None, leaving=None, suspended=None))
+    taken_up = waits_for_start(observed, observed.mark, work.around.clock()) if observed.mark else None
+
+    def noted(mark: Mark) -> Mark:
+        return after_restart(mark, taken_up).with_(restart_due=None, leaving=None, suspended=None)
+
+    return work.note(observed, noted)
 
 
 def shut_down(work: MachineWork, observed: ObservedMachine) -> ObservedMachine:

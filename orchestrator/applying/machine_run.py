@@ -30,9 +30,10 @@ from orchestrator.resources.change import CLIENT, RENAMED, Change, Effect
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.kind import Edit
 from orchestrator.resources.kinds import GUEST_KINDS, asked_of_kinds
-from orchestrator.resources.machine import CLOUD_INIT_KEYS, applied, edits, new_mark
+from orchestrator.resources.machine import CLOUD_INIT_KEYS, RESTART_KEYS, applied, edits, new_mark
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
+from orchestrator.resources.restart_hold import applied_under_hold
 from orchestrator.resources.snapshot import with_taken
 
 
@@ -192,7 +193,9 @@ def _next_mark(
         contract=desired.contract,
         offer=str(desired.offer),
         slots={**mark.slots, **dict(edit.slot for edit in found if edit.slot)},
-        applied=applied(desired, address),
+        applied=applied_under_hold(applied(desired, address), mark, found),
+        # Other settings than those that were tried: whatever came of those, these get their own restart.
+        restart=None if any(edit.params.keys() & RESTART_KEYS for edit in found) else mark.restart,
         ready=mark.ready and not mark.retired,
         suspended=None if running else mark.suspended,  # that it has to be started is known until it runs
         retired=None,

@@ -11,9 +11,17 @@ from orchestrator.applying.machine_power import SHUTDOWN_SECONDS
 from orchestrator.applying.marking import assure_ours, change_mark
 from orchestrator.applying.stopped import Stopped
 from orchestrator.proxmox import TaskFailed, ping_agent
+from orchestrator.resources.restart_hold import after_restart
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from orchestrator.applying.vm import Vm
+
+
+class Stubborn(Stopped):
+    """The guest was asked to shut down and did not, and nobody allowed force: it runs as before."""
+
 
 _POWER_SECONDS = 600.0
 """How long Proxmox may take to switch a machine off or on: with much memory a start takes minutes."""
@@ -21,7 +29,7 @@ _POWER_SECONDS = 600.0
 _LOOK_AGAIN_SECONDS = 2.0
 
 
-def restart_machine(vm: Vm, *, force: bool, managed: bool) -> bool:
+def restart_machine(vm: Vm, *, force: bool, managed: bool, taken_up: Mapping[str, str] | None) -> bool:
     """Restart a running machine, and note that it has taken up its settings.
 
     One task of Proxmox's own shuts the guest down and starts it: a kill in between cannot leave the machine stopped.
@@ -31,6 +39,7 @@ def restart_machine(vm: Vm, *, force: bool, managed: bool) -> bool:
         vm: the machine.
         force: switch it off if the guest ignores the power button: what it has not written is lost.
         managed: whether the HA manager minds it.
+        taken_up: the settings that the restart takes up; None if none wait. A hold of their restart is over then.
 
     Returns:
         Whether it was switched off by force.
@@ -39,6 +48,13 @@ def restart_machine(vm: Vm, *, force: bool, managed: bool) -> bool:
         Stopped: the guest did not shut down, and nobody allowed force; it is not surely ours any more.
         ProxmoxError: the hypervisor refused.
     """
+    forced = power_cycle(vm, force=force, managed=managed)
+    change_mark(vm, lambda mark: after_restart(mark, taken_up).with_(restart_due=None, leaving=None))
+    return forced
+
+
+def power_cycle(vm: Vm, *, force: bool, managed: bool) -> bool:
+    """As :func:`restart_machine`, and note nothing. Arguments, result and errors are the same."""
     assure_ours(vm)
     before = _uptime(vm)
 
@@ -55,7 +71,7 @@ def restart_machine(vm: Vm, *, force: bool, managed: bool) -> bool:
         if "got timeout" not in error.exitstatus or is_lock_timeout(error):
             raise
         if not force:
-            raise Stopped(
+            raise Stubborn(
                 f"the guest did not shut down within {SHUTDOWN_SECONDS} s, so it was not restarted: look at its "
                 "console, or run the same command with --force, which switches it off (what it has not written is lost)"
             ) from error
@@ -63,8 +79,35 @@ def restart_machine(vm: Vm, *, force: bool, managed: bool) -> bool:
         with kept_aside(vm.cluster, vm.node, vm.vmid, managed=managed):
             _switch(vm, "stop", "switch off", on=False)
             _switch(vm, "start", "start", on=True)
-    change_mark(vm, lambda mark: mark.with_(restart_due=None, leaving=None))
     return forced
+
+
+def start_machine(vm: Vm, *, managed: bool) -> None:
+    """Start a machine that is stopped. Settings that wait for a start are taken up.
+
+    Args:
+        vm: the machine.
+        managed: whether the HA manager minds it.
+
+    Raises:
+        Stopped: it is not surely ours any more.
+        ProxmoxError: it could not be started.
+    """
+    assure_ours(vm)
+    with kept_aside(vm.cluster, vm.node, vm.vmid, managed=managed), vm.step("start") as step:
+        path = f"{vm.path}/status/start"
+        vm.task(step, "POST", path, done=lambda: runs(vm), timeout_seconds=_POWER_SECONDS)
+
+
+def bring_up(vm: Vm, *, managed: bool) -> None:
+    """As :func:`start_machine`, and note that it has taken up its settings."""
+    start_machine(vm, managed=managed)
+    change_mark(vm, lambda mark: mark.with_(restart_due=None, leaving=None, restart=None, suspended=None))
+
+
+def runs(vm: Vm) -> bool:
+    """Whether a machine is switched on: one call."""
+    return _uptime(vm) is not None
 
 
 def _switch(vm: Vm, action: str, name: str, *, on: bool) -> None:

@@ -219,7 +219,7 @@ def forget_guest(vm: Vm, *, delivered: str | None = None) -> None:
 
     def forget(mark: Mark) -> Mark:
         keys = tuple(sorted({*there, *(mark.keys or ())}))
-        return mark.with_(firewall=None, keys=keys, supervised=False)
+        return mark.with_(firewall=None, keys=keys, supervised=False, inside={})
 
     change_mark(vm, forget)
 
@@ -230,9 +230,13 @@ def remember_guest(vm: Vm, before: Mark) -> None:
     Raises:
         Stopped, ProxmoxError: the notes could not be changed.
     """
-    change_mark(
-        vm, lambda mark: mark.with_(firewall=before.firewall, keys=before.keys, supervised=before.supervised)
-    )
+
+    def remember(mark: Mark) -> Mark:
+        return mark.with_(
+            firewall=before.firewall, keys=before.keys, supervised=before.supervised, inside=before.inside
+        )
+
+    change_mark(vm, remember)
 
 
 def refresh_guest(

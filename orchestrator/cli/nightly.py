@@ -15,6 +15,7 @@ from orchestrator.operations.computer import state_directory
 
 def nightly(
     paths: session.Paths = None,
+    wording: session.Wording = None,
     inventory: session.Inventory = None,
     site: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this site; may be repeated.")
@@ -65,6 +66,7 @@ def nightly(
 
     Exit code 0: everything succeeded; 1: something failed, or the nightly jobs could not start.
     """
+    session.use_wording(wording)
     from orchestrator.operations import night as operation  # not for `--help`
     from orchestrator.operations.night import NightRequest
 
@@ -96,7 +98,7 @@ def nightly(
         ping=ping_url,
         language=language.value,
     )
-    ended = operation.run(request, outlets, PROGRESS, events)
+    ended = operation.run(request, outlets, PROGRESS, events, shares=session.console().is_terminal)
     session.end_if(ended.interrupted)
     if not ended.report.well:
         raise typer.Exit(1)

@@ -33,6 +33,7 @@ def report(
         bool, typer.Option(help="Ask the hypervisors for the machines' figures of the month.")
     ] = True,
     files: Files = None,
+    wording: session.Wording = None,
     inventory: session.Inventory = None,
     history: session.HistoryPath = None,
 ) -> None:
@@ -41,6 +42,7 @@ def report(
     Service level, changes, updates, backups, snapshots, firewall, alarms with their actions, requests, next dates, and
     a graph per machine. Made twice from the same records it is the same but for its date. Changes nothing.
     """
+    session.use_wording(wording)
     from orchestrator.operations import monthly_report as operation
 
     if format is ReportFormat.PDF and output is None:

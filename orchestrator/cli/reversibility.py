@@ -40,6 +40,7 @@ def reversibility(
     approved_on: Annotated[
         str | None, typer.Option(metavar="DATE", help="With --approved-by: the day.  [default: today]")
     ] = None,
+    wording: session.Wording = None,
     inventory: session.Inventory = None,
     history: session.HistoryPath = None,
 ) -> None:
@@ -49,6 +50,7 @@ def reversibility(
     copy them, and what happens afterwards. Refused before the contract is ended, in default of payment, and once the
     thirty working days are over. Changes no machine.
     """
+    session.use_wording(wording)
     from orchestrator.operations import reversibility as operation  # not for `--help`
     from orchestrator.operations.reversibility import ApprovalRequest, ReversibilityRequest
 

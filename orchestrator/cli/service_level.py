@@ -43,6 +43,7 @@ def service_level(
         str | None,
         typer.Option(metavar="TIME", help="Compute as at this time, Paris; what goes on counts up to it."),
     ] = None,
+    wording: session.Wording = None,
     inventory: session.Inventory = None,
     history: session.HistoryPath = None,
 ) -> None:
@@ -51,6 +52,7 @@ def service_level(
     Each outage is shown with the part that counts and why the rest does not, and the credits of the month (article 6).
     A month that is not over is provisional. Changes nothing.
     """
+    session.use_wording(wording)
     from orchestrator.operations import service_level as operation  # not for `--help`
     from orchestrator.operations.service_level import ServiceLevelRequest
 

@@ -48,6 +48,15 @@ Inventory = Annotated[
         help="The sites: a folder with sites.yaml, or its name below ./inventories.",
     ),
 ]
+Wording = Annotated[
+    Path | None,
+    typer.Option(
+        "--wording",
+        envvar="ORCHESTRATOR_WORDING",
+        metavar="FILE",
+        help="Texts of your own; see `orchestrator wording`.",
+    ),
+]
 Only = Annotated[
     str | None, typer.Option(metavar="CLIENT[/MACHINE|/KIND/NAME]", help="Only this client, machine or item.")
 ]
@@ -55,6 +64,17 @@ HistoryPath = Annotated[
     str | None,
     typer.Option("--history", envvar="ORCHESTRATOR_HISTORY", help="The history: a file, or a database URL."),
 ]
+
+
+def use_wording(path: Path | None) -> None:
+    """Put a provider's own wording of reports in force; None: there is none.
+
+    Raises:
+        ProblemsFound: the file has errors.
+    """
+    from orchestrator.reports import wording  # not for `--help`
+
+    wording.use_wording(path)
 
 
 _BEGINS_AS_ERROR = re.compile(r"(?i)^(?:error: *)+")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,15 +14,6 @@ from orchestrator.cli.progress import EVENTS
 
 if TYPE_CHECKING:
     from orchestrator.planning.gaps import Gap
-
-_NEXT = {
-    "fr": "À notifier au Client ; puis : orchestrator taking-over {client} --state notified --reference LETTRE",
-    "en": "Notify the client; then: orchestrator taking-over {client} --state notified --reference LETTER",
-}
-_TEXTS = {
-    "fr": ("Écarts avec les bonnes pratiques", "aucun écart visible dans la configuration", "à faire"),
-    "en": ("Gaps against good practice", "no gap that the configuration shows", "to do"),
-}
 
 
 def import_(
@@ -52,6 +43,7 @@ def import_(
     format: Annotated[
         session.OutputFormat, typer.Option(help="For people or for programs.")
     ] = session.OutputFormat.TEXT,
+    wording: session.Wording = None,
     inventory: session.Inventory = None,
     history: session.HistoryPath = None,
 ) -> None:
@@ -60,6 +52,7 @@ def import_(
     Also reports their gaps against the offer (article 4.2). Changes nothing in Proxmox. `plan` then shows that they
     would be taken over as they are, `apply` does it, and the plan after that is empty.
     """
+    session.use_wording(wording)
     from orchestrator.operations.take_over import TakeOverRequest, take_over  # not for `--help`
 
     request = TakeOverRequest(
@@ -82,22 +75,24 @@ def import_(
 def _report(
     client: str, path: Path, gaps: Mapping[str, list[Gap]], language: str, format: session.OutputFormat
 ) -> None:
-    chosen: Literal["fr", "en"] = "fr" if language == "fr" else "en"
+    from orchestrator.reports.gap_words import GapWords  # not for `--help`
+
+    words = GapWords("fr" if language == "fr" else "en")
     if format is session.OutputFormat.JSON:
         found = {
             name: [
-                {"code": gap.code, "found": gap.found[chosen], "remedy": gap.remedy[chosen]} for gap in items
+                {"code": gap.code, "found": words.said_of(gap), "remedy": words.advice(gap)} for gap in items
             ]
             for name, items in gaps.items()
         }
         session.echo_json(json.dumps({"file": str(path), "gaps": found}, indent=2, ensure_ascii=False))
         return
-    title, none, to_do = _TEXTS[chosen]
     out = session.console()
     out.print(f"{path} written: review it, then `orchestrator plan` and `apply`")
-    out.print(title, style="bold")
+    out.print(words.gaps_title, style="bold")
     for name, items in gaps.items():
-        out.print(f"  {name}" + ("" if items else f"   {none}"))
+        out.print(f"  {name}" + ("" if items else f"   {words.gaps_none}"))
         for gap in items:
-            out.print(f"    - {gap.found[chosen]}; {to_do} : {gap.remedy[chosen]}")
-    out.print(_NEXT[chosen].format(client=client), markup=False)
+            said = words.gap_remedy.format(found=words.said_of(gap), remedy=words.advice(gap))
+            out.print(f"    - {said}", markup=False)
+    out.print(words.gaps_next.format(client=client), markup=False)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.guests.rules import FirewallPolicy
@@ -30,8 +31,7 @@ class Guest:
         keys: the public SSH keys that let people in as ``user``, the provider's first; none: keys are left alone.
         former_keys: fingerprints (``SHA256:…``) of keys that were put in from the file and are in it no longer.
         exclude: packages that no update touches; names may hold ``*`` and ``?``.
-        supervised: whether it is to be supervised (article 3.8.1): a node exporter runs in it.
-        supervised_before: whether it was, when it was last applied.
+        asked: what else is asked of it: for each part by its name, the variables of the part's role.
 
     Raises:
         ValueError: client, machine, user or address is none. They name the machine in Ansible, in a file of known
@@ -46,9 +46,8 @@ class Guest:
     policy: FirewallPolicy
     keys: tuple[str, ...] = ()
     former_keys: tuple[str, ...] = ()
-    supervised: bool = False
-    supervised_before: bool = False
     exclude: tuple[str, ...] = ()
+    asked: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for what, value, allowed in (

@@ -99,8 +99,7 @@ def host_variables(guest: Guest, ssh: SshSettings, known_hosts: Path) -> dict[st
         "ssh_keys_wanted": list(guest.keys),
         "ssh_keys_former": list(guest.former_keys),
         "ssh_keys_user": guest.user,
-        "supervision_wanted": guest.supervised,
-        "supervision_before": guest.supervised_before,
+        **{name: value for asked in guest.asked.values() for name, value in asked.items()},
     }
 
 

@@ -14,7 +14,7 @@ COMMAND_SECONDS = 300
 """One command of a playbook, with its connection: loading rules, bringing keys, reading alerts."""
 
 INSTALL_SECONDS = 900
-"""Installing the node exporter: packages are fetched."""
+"""One of the other parts, such as the node exporter: packages are fetched."""
 
 AFTERWARDS_SECONDS = 180
 """Asking what became of rules or keys that nobody could confirm; longer than a guest waits before it goes back."""
@@ -45,27 +45,26 @@ _CONFIRM_SECONDS = 150
 _ROLE_SECONDS = {
     "firewall": COMMAND_SECONDS + _CONFIRM_SECONDS + AFTERWARDS_SECONDS,
     "ssh_keys": COMMAND_SECONDS + _CONFIRM_SECONDS + AFTERWARDS_SECONDS,
-    "supervision": INSTALL_SECONDS,
 }
 _ROLES = {
     "firewall.yml": ("firewall",),
     "keys.yml": ("ssh_keys",),
-    "supervision.yml": ("supervision",),
-    "machine.yml": ("firewall", "ssh_keys", "supervision"),
-    "look.yml": ("firewall", "ssh_keys", "supervision"),
-    "update.yml": (),
+    "machine.yml": ("firewall", "ssh_keys"),
+    "look.yml": ("firewall", "ssh_keys"),
 }
 _WITH_UPDATES = ("look.yml", "update.yml")
 
 
-def machine_seconds(playbook: str, variables: Mapping[str, Any]) -> int:
+def machine_seconds(playbook: str, others: int, variables: Mapping[str, Any]) -> int:
     """Return how long one machine may take in a playbook: what the limits of its tasks are together.
 
     Args:
         playbook: the file's name.
+        others: how many parts besides firewall and SSH keys are cared for in it.
         variables: the machine's, of which those that limit an update count.
     """
-    seconds = sum(_ROLE_SECONDS[role] for role in _ROLES[playbook])
+    seconds = sum(_ROLE_SECONDS[role] for role in _ROLES.get(playbook, ()))
+    seconds += others * INSTALL_SECONDS
     if playbook in _WITH_UPDATES:
         seconds += int(variables.get("update_seconds", 3600)) + COMMAND_SECONDS
     if playbook == "update.yml":

@@ -1,4 +1,4 @@
-"""Everything that we care for in a machine, in one Ansible run over many: firewall, SSH keys, supervision."""
+"""Everything that we care for in a machine, in one Ansible run over many: firewall, SSH keys, and more."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from orchestrator.guests import firewall, keys, supervision
+from orchestrator.guests import firewall, keys
 from orchestrator.guests.alerts import alerts_in
 from orchestrator.guests.guest import Guest, SshSettings
 from orchestrator.guests.inside import InsideReading
 from orchestrator.guests.inventory import host_name
 from orchestrator.guests.outcome import PartOutcome, is_other_host_key, reason_of
 from orchestrator.guests.packages import due_in
-from orchestrator.guests.part import Tell
+from orchestrator.guests.part import Part, Tell
 from orchestrator.guests.playbooks import MACHINES_AT_ONCE, TaskResult, run_playbook
 
-PARTS = (firewall.PART, keys.PART, supervision.PART)
-"""What is cared for, in the order of the playbook."""
+FIRST_PARTS = (firewall.PART, keys.PART)
+"""What is cared for in any case, in the order of the playbook."""
 
 Key = tuple[str, str]
 
@@ -26,6 +26,7 @@ Key = tuple[str, str]
 def configure_machines(
     guests: Sequence[Guest],
     ssh: SshSettings,
+    parts: Sequence[Part] = FIRST_PARTS,
     *,
     on_event: Callable[[Key, str], None] | None = None,
 ) -> dict[Key, dict[str, PartOutcome]]:
@@ -34,6 +35,7 @@ def configure_machines(
     Args:
         guests: the machines.
         ssh: how they are reached.
+        parts: what is cared for, in the order of the playbook.
         on_event: called with client and machine and what begins there.
 
     Returns:
@@ -45,7 +47,7 @@ def configure_machines(
     if not guests:
         return outcomes
     with ThreadPoolExecutor(min(len(guests), MACHINES_AT_ONCE), thread_name_prefix="ssh") as pool:
-        objections = list(pool.map(lambda guest: _objection(guest, ssh, tell), guests))
+        objections = list(pool.map(lambda guest: _objection(guest, parts, ssh, tell), guests))
     admitted = []
     for guest, objection in zip(guests, objections, strict=True):
         if objection is None:
@@ -55,11 +57,12 @@ def configure_machines(
     if not admitted:
         return outcomes
     by_host = {host_name(guest): guest for guest in admitted}
+    part_of = {part.task: part for part in parts}
     begun: dict[tuple[str, str], float] = {}
     ended: dict[tuple[str, str], float] = {}
 
     def follow(result: TaskResult) -> None:
-        part = _PART_OF.get(result.task)
+        part = part_of.get(result.task)
         if part is None or not part.concerns(by_host[result.host]):
             return
         if (result.host, part.name) not in begun:
@@ -71,7 +74,7 @@ def configure_machines(
 
     run = run_playbook("machine.yml", admitted, ssh, on_result=follow)
     for host, guest in by_host.items():
-        found = _outcomes(guest, run.of(host), run.output)
+        found = _outcomes(guest, parts, run.of(host), run.output)
         outcomes[guest.key] = {
             part: replace(outcome, seconds=ended.get((host, part), 0.0) - begun.get((host, part), 0.0))
             for part, outcome in found.items()
@@ -82,6 +85,7 @@ def configure_machines(
 def look_into_machines(
     guests: Sequence[Guest],
     ssh: SshSettings,
+    parts: Sequence[Part] = FIRST_PARTS,
     *,
     refresh: bool = False,
     timeout_seconds: float = 900.0,
@@ -92,6 +96,7 @@ def look_into_machines(
     Args:
         guests: the machines.
         ssh: how they are reached.
+        parts: what is looked at, in the order of the playbook.
         refresh: fetch the package lists first.
         timeout_seconds: how long one machine may take with its packages.
         run_seconds: how long all may take; None: as long as they may one by one.
@@ -104,25 +109,31 @@ def look_into_machines(
     more = {"update_refresh": refresh, "update_seconds": int(timeout_seconds)}
     variables = {guest.key: more for guest in guests}
     run = run_playbook("look.yml", guests, ssh, check=True, variables=variables, run_seconds=run_seconds)
-    return {guest.key: _reading(guest, run.of(host_name(guest)), run.output) for guest in guests}
+    return {guest.key: _reading(guest, parts, run.of(host_name(guest)), run.output) for guest in guests}
 
 
-def _objection(guest: Guest, ssh: SshSettings, tell: Tell) -> dict[str, PartOutcome] | None:
+def _objection(
+    guest: Guest, parts: Sequence[Part], ssh: SshSettings, tell: Tell
+) -> dict[str, PartOutcome] | None:
     """Why nothing must be sent to a machine; None if it may."""
-    for part in PARTS:
+    for part in parts:
         if objection := part.objection(guest, ssh, tell):
             return {part.name: objection}
     return None
 
 
-def _outcomes(guest: Guest, results: Mapping[str, TaskResult], output: str) -> dict[str, PartOutcome]:
-    found = ((part.name, part.outcome(guest, results, output)) for part in PARTS)
+def _outcomes(
+    guest: Guest, parts: Sequence[Part], results: Mapping[str, TaskResult], output: str
+) -> dict[str, PartOutcome]:
+    found = ((part.name, part.outcome(guest, results, output)) for part in parts)
     return {name: outcome for name, outcome in found if outcome is not None}
 
 
-def _reading(guest: Guest, results: Mapping[str, TaskResult], output: str) -> InsideReading:
+def _reading(
+    guest: Guest, parts: Sequence[Part], results: Mapping[str, TaskResult], output: str
+) -> InsideReading:
     """What was seen. Where one part could not be looked at, what was seen of the others counts all the same."""
-    outcomes = _outcomes(guest, results, output)
+    outcomes = _outcomes(guest, parts, results, output)
     due = due_in(guest, results)
     alerts = alerts_in(results)
     problems = [outcome.message for outcome in outcomes.values() if not outcome.good]
@@ -150,6 +161,3 @@ def _reading(guest: Guest, results: Mapping[str, TaskResult], output: str) -> In
         due=None if isinstance(due, str) else due,
         alerts=None if isinstance(alerts, str) else alerts,
     )
-
-
-_PART_OF = {part.task: part for part in PARTS}

@@ -105,7 +105,7 @@ def run_playbook(
     """
     guests = taking_turns(guests)
     more = variables or {}
-    each = max(limits.machine_seconds(name, more.get(guest.key, {})) for guest in guests)
+    each = max(limits.machine_seconds(name, len(guest.asked), more.get(guest.key, {})) for guest in guests)
     at_once = min(len(guests), MACHINES_AT_ONCE)
     seconds: float = limits.run_seconds(len(guests), at_once, each)
     if run_seconds is not None:

@@ -64,6 +64,10 @@ class GuestWork:
         self._thread = threading.Thread(target=self._work, name="guests", daemon=True)
         self._thread.start()
 
+    def looked(self) -> bool:
+        """Whether the look has ended, well or not."""
+        return self._looked.is_set()
+
     def results(self) -> tuple[GuestsSeen | str, list[UpdateLine], list[str]]:
         """Wait for the look, and for the updates.
 

@@ -19,6 +19,7 @@ from orchestrator.nightly.machine_step import MachineStep
 from orchestrator.nightly.missing import UnreadMachineStep
 from orchestrator.nightly.observation_step import ObservationStep
 from orchestrator.nightly.procedure_step import ProcedureStep
+from orchestrator.nightly.restart_step import BeginRestartsStep, RestartStep
 from orchestrator.nightly.restore_test_step import RestoreTestStep
 from orchestrator.nightly.retention_step import RetentionStep
 from orchestrator.nightly.second_copy_step import SecondCopyStep
@@ -34,6 +35,7 @@ STEPS: tuple[type[Step], ...] = (
     SnapshotStep,
     ExpiryStep,
     LookStep,
+    BeginRestartsStep,
     BackupStep,
     SecondCopyStep,
     ReadArchivesStep,
@@ -43,6 +45,7 @@ STEPS: tuple[type[Step], ...] = (
     BackupsAfterUpdatesStep,
     SecondCopyStep,
     UpdateStep,
+    RestartStep,
     ClockAgainStep,
     ExpiryStep,
     ReadArchivesStep,
@@ -76,6 +79,7 @@ REPORT: tuple[type[Step], ...] = (
     ProcedureStep,
     FileStep,
     UpdateStep,
+    RestartStep,
     InspectionStep,
     RestoreTestStep,
     SnapshotStep,

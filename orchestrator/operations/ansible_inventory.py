@@ -17,6 +17,7 @@ from orchestrator.operations.computer import state_directory
 from orchestrator.operations.inputs import ssh_settings
 from orchestrator.operations.inventory import open_provider, provider_name
 from orchestrator.operations.run import SILENT, Events, open_clusters
+from orchestrator.resources.kinds import asked_inside
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.survey import OURS, observe_sites
 from orchestrator.sites.model import Provider
@@ -75,8 +76,7 @@ def _host(machine: ObservedMachine, provider: Provider) -> InventoryHost | None:
         user=machine.config.effective("ciuser") or provider.management.user,
         host_keys=mark.host_keys,
         policy=policy_from_data(mark.firewall),
-        supervised=mark.supervised,
-        supervised_before=mark.supervised,
         exclude=mark.applied.update_exclude if mark.applied else (),
+        asked=asked_inside(mark),
     )
     return InventoryHost(guest=target, site=machine.site, offer=mark.offer)

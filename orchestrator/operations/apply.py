@@ -109,7 +109,7 @@ def apply(
         used = preparing.used_changes(request.history, wanted.desired)
         takings = preparing.unsettled_takings(request.history, wanted.desired)
         prepared = preparing.prepare(wanted, run.clusters, used, takings=takings)
-        made = prepared.plan
+        made = preparing.with_waiting_since(prepared.plan, request.history)
         if saved is not None:
             _refuse_moved(saved, made, events)
         show(made)
@@ -120,10 +120,15 @@ def apply(
             return Applied(plan=made, agreed=False)
         # Taken only now: nobody waits for an answer. What was changed since is seen before each machine's first step.
         run.locks.clients(
-            client
-            for machine in made.machines
-            if machine.effective
-            for client in (_clients(machine.desired) if machine.desired else {machine.client})
+            [
+                *(
+                    client
+                    for machine in made.machines
+                    if machine.effective
+                    for client in (_clients(machine.desired) if machine.desired else {machine.client})
+                ),
+                *(item.client for item in made.shared if item.own_effect),
+            ]
         )
         run.begin()
         outcomes = apply_plan(

@@ -64,8 +64,8 @@ def _drift(reading: InsideReading, changing: set[str]) -> Iterator[Change]:
             effect=Effect.NOTICE, what="guest", after="not all could be looked at", why=reading.problem
         )
     for kind in GUEST_KINDS:
-        lines = reading.differs.get(kind.part)
-        if lines and kind.part not in changing:
+        lines = reading.differs.get(kind.part.name)
+        if lines and kind.part.name not in changing:
             yield kind.changed(lines, "as its file says", drift=True)
     for kind in GUEST_KINDS:
         yield from kind.notices(reading)

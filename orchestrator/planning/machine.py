@@ -26,6 +26,7 @@ from orchestrator.resources.machine_archives import (
 )
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
+from orchestrator.resources.restart_hold import held_for, hold_words
 from orchestrator.resources.snapshot import snapshot_changes
 
 COPIES = "copies of the backup"
@@ -291,7 +292,8 @@ def _power_changes(
         return [_power(Effect.START, "stopped", "running", drift=drift)]
     if not late and waiting is None:
         return []
-    if restart_now or is_open(desired.window, now):
+    held = held_for(mark, waiting) if waiting is not None and not late else None
+    if restart_now or (is_open(desired.window, now) and held is None):
         at = restart_of(desired.window, now, told=restart_now)
         return [Change(effect=Effect.RESTART, what="restart", after="takes up the new settings", restart=at)]
     if waiting is None:
@@ -301,8 +303,8 @@ def _power_changes(
             effect=Effect.WAITING,
             what="restart",
             after=waiting,
-            restart=restart_of(desired.window, now),
-            why=_when_it_restarts(desired),
+            restart=None if held else restart_of(desired.window, now),
+            why=hold_words(mark, held) if held else _when_it_restarts(desired),
         )
     ]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 from orchestrator.reports.graph_words import (
-    WORDS,
+    GraphWords,
     description,
     figure,
     gaps_words,
@@ -21,7 +21,7 @@ from orchestrator.reports.graph_words import (
     tick_words,
 )
 from orchestrator.reports.series import Gap, Graph, MachineGraphs, Statistics, Unit, condensed, ticks
-from orchestrator.reports.words import Language
+from orchestrator.reports.spelling import Language
 from orchestrator.shown import visible
 
 _WIDTH, _LEFT, _RIGHT = 760, 86, 24
@@ -54,9 +54,9 @@ def svg(graphs: MachineGraphs, *, language: Language = "fr", prefix: str = "grap
         language: of the words in it.
         prefix: of the ids in it; each picture of a page needs its own. Letters, digits and hyphens.
     """
-    words = WORDS[language]
+    words = GraphWords(language)
     height = _HEAD + len(graphs.graphs) * (_TITLE + _FRAME + _FOOT)
-    title = words.title.format(machine=f"{graphs.client}/{graphs.machine}")
+    title = words.graphs_title.format(machine=f"{graphs.client}/{graphs.machine}")
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
         f'role="img" lang="{language}" aria-labelledby={quoteattr(f"{prefix}-title {prefix}-desc")}>',
@@ -75,18 +75,18 @@ def svg(graphs: MachineGraphs, *, language: Language = "fr", prefix: str = "grap
 
 
 def _subtitle(graphs: MachineGraphs, language: Language) -> str:
-    words = WORDS[language]
+    words = GraphWords(language)
     if not graphs.slots:
-        return words.nothing
+        return words.no_measurements
     said = span_words(graphs.slots[0].start, graphs.slots[-1].end, language)
-    return words.between.join((said, words.largest)) if graphs.consolidation == "MAX" else said
+    return words.between_parts.join((said, words.largest)) if graphs.consolidation == "MAX" else said
 
 
 def _frame(graphs: MachineGraphs, graph: Graph, top: int, language: Language) -> Iterator[str]:
     """One graph: its title, its grid, its gaps, its lines."""
-    words = WORDS[language]
+    words = GraphWords(language)
     most = _most(graph)
-    yield _label(_LEFT, top - 8, words.graphs[graph.name], bold=True)
+    yield _label(_LEFT, top - 8, words.graph(graph.name), bold=True)
     yield _label(_WIDTH - _RIGHT, top - 8, _summary(graphs, graph, language), anchor="end")
     for part in (0.0, 0.5, 1.0):
         y = top + _FRAME * (1 - part)
@@ -122,7 +122,7 @@ def _frame(graphs: MachineGraphs, graph: Graph, top: int, language: Language) ->
 
 def _summary(graphs: MachineGraphs, graph: Graph, language: Language) -> str:
     """What stands above a frame, on the right: which line is which, and their figures."""
-    words = WORDS[language]
+    words = GraphWords(language)
     (first, *_) = graph.lines
     found = graphs.statistics(first)
     share = graphs.share(graph, first)
@@ -136,21 +136,21 @@ def _summary(graphs: MachineGraphs, graph: Graph, language: Language) -> str:
     if len(graph.lines) == 1:
         return statistics_words(found, graph.unit, language)
     return "   ".join(
-        f"{sign} {words.lines[line.name]} {_mean_and_most(graphs.statistics(line), graph.unit, language)}"
+        f"{sign} {words.line(line.name)} {_mean_and_most(graphs.statistics(line), graph.unit, language)}"
         for sign, line in zip(("──", "╌╌"), graph.lines, strict=False)
     )
 
 
 def _mean_and_most(found: Statistics | None, unit: Unit, language: Language) -> str:
     if found is None:
-        return WORDS[language].nothing
+        return GraphWords(language).no_measurements
     mean, most = (figure(value, unit, language) for value in (found.mean, found.most))
-    return WORDS[language].mean_and_most.format(mean=mean, most=most)
+    return GraphWords(language).mean_and_most.format(mean=mean, most=most)
 
 
 def _gap(gap: Gap, start: dt.datetime, end: dt.datetime, top: int, language: Language) -> Iterator[str]:
     left, right = _x(gap.start, start, end), _x(gap.end, start, end)
-    said = WORDS[language].reason(gap.reason)
+    said = GraphWords(language).gap(gap.reason)
     yield (
         f'<rect {_FIELDS[gap.reason]} x="{left:.1f}" y="{top}" width="{max(right - left, 0.5):.1f}" height="{_FRAME}">'
         f"<title>{_text(f'{said} {span_words(gap.start, gap.end, language)}')}</title></rect>"

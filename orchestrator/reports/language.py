@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 
-from orchestrator.contract.calendar import PARIS, day_in_paris
-from orchestrator.reports.words import Language, Words, grouped
+from orchestrator.contract.calendar import day_in_paris
+from orchestrator.contract.months import Month
+from orchestrator.reports import spelling
+from orchestrator.reports.spelling import Language
+from orchestrator.reports.words import Words
 
-_NO_BREAK = "\u00a0"
+_NO_BREAK = spelling.NO_BREAK
 _GIB_LEFT, _KEPT = 3, 10 * 1024
 """GiB, TiB and PiB are left of the units when GiB are at hand; they are kept up to that many."""
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -28,9 +32,17 @@ class Speech:
         self.words = Words(language)
         self._language = language
 
+    def month(self, month: Month) -> str:
+        """A month: ``novembre 2026``."""
+        return spelling.month(month.year, month.number, self._language)
+
+    def decimal(self, number: float) -> str:
+        """A number with one decimal place: ``31,5``."""
+        return spelling.decimal(number, self._language)
+
     def number(self, number: int) -> str:
         """A whole number."""
-        return grouped(number, self._language)
+        return spelling.whole(number, self._language)
 
     def size(self, count: int) -> str:
         """Bytes in binary units: ``12,4 Gio`` or ``12.4 GiB``, three figures or more.
@@ -44,7 +56,7 @@ class Speech:
             amount /= 1024
             del units[0]
         whole = amount >= 100 or units[0] == self.words.size_units.split()[0]
-        text = self.number(round(amount)) if whole else f"{amount:.1f}".replace(".", self.words.decimal_point)
+        text = self.number(round(amount)) if whole else spelling.decimal(amount, self._language)
         return f"{text}{_NO_BREAK}{units[0]}"
 
     def duration(self, seconds: float) -> str:
@@ -64,37 +76,25 @@ class Speech:
         """A part of a whole in per cent, rounded down: only what is full is said to be full."""
         if whole <= 0:
             return self.words.nothing
-        return f"{part * 100 // whole}{_NO_BREAK if self._language == 'fr' else ''}%"
+        return spelling.percent(part * 100 // whole, self._language)
 
     def day(self, day: dt.date) -> str:
         """A day in full: ``lundi 23 novembre 2026``."""
-        weekday = self.words.weekdays.split()[day.weekday()]
-        return f"{weekday} {self._number_of(day)} {self.words.months.split()[day.month - 1]} {day.year}"
+        return spelling.day(day, self._language)
 
     def short_day(self, day: dt.date) -> str:
         """A day in a table: ``23 nov. 2026``."""
-        parts = (self._number_of(day), self.words.short_months.split()[day.month - 1], str(day.year))
-        return _NO_BREAK.join(parts)
+        return spelling.short_day(day, self._language)
 
     def moment(self, moment: dt.datetime) -> str:
         """An aware moment in Paris: ``23 nov. 2026, 22 h 15 CET``."""
-        return f"{self.short_day(day_in_paris(moment))}, {self._clock(moment)}"
+        return f"{self.short_day(day_in_paris(moment))}, {spelling.clock(moment, self._language)}"
 
     def window(self, opens: dt.datetime, closes: dt.datetime) -> str:
         """A maintenance window, shorter than a day, in Paris: ``23 nov. 2026, 22 h 00 CET – 2 h 00 CET``."""
-        return f"{self.moment(opens)} – {self._clock(closes)}"
+        return f"{self.moment(opens)} – {spelling.clock(closes, self._language)}"
 
     def working_hours(self, hours: float) -> str:
         """Working hours, as the delay of updates is counted in: ``31,5 h ouvrées``."""
-        whole, tenths = f"{hours:.1f}".split(".")
-        figure = self.number(int(whole)) + (f"{self.words.decimal_point}{tenths}" if tenths != "0" else "")
-        return self.words.working_hours.format(hours=figure)
-
-    def _clock(self, moment: dt.datetime) -> str:
-        local = moment.astimezone(PARIS)
-        if self._language == "fr":
-            return f"{local.hour}{_NO_BREAK}h{_NO_BREAK}{local:%M}{_NO_BREAK}{local:%Z}"
-        return f"{local:%H:%M}{_NO_BREAK}{local:%Z}"
-
-    def _number_of(self, day: dt.date) -> str:
-        return self.words.first_of_month if day.day == 1 else str(day.day)
+        tenths = Decimal(hours).quantize(Decimal("0.1"))
+        return self.words.working_hours.format(hours=spelling.exact(tenths, self._language))

@@ -16,7 +16,7 @@ from orchestrator.reports.monthly_words import MonthlyWords
 from orchestrator.reports.page import Cell, Column, table_of
 from orchestrator.reports.reversibility import Part
 from orchestrator.reports.service_level import service_level_parts
-from orchestrator.reports.words import Language
+from orchestrator.reports.spelling import Language
 from orchestrator.shown import visible
 
 if TYPE_CHECKING:
@@ -103,17 +103,16 @@ class _Told:
 
     @property
     def month(self) -> str:
-        month = self.monthly.level.month
-        return f"{self.words.months.split()[month.number - 1]} {month.year}"
+        return self.speech.month(self.monthly.level.month)
 
     def facts(self) -> list[tuple[str, str]]:
         words, level, facts = self.words, self.monthly.level, self.monthly.facts
         managed = words.monthly_managed if facts.free_per_month is not None else words.monthly_not_managed
         state = words.in_force
         if facts.suspended_since is not None and facts.suspended_since < level.month.following.first_day:
-            state = words.suspended.format(day=self.speech.day(facts.suspended_since))
+            state = words.monthly_suspended.format(day=self.speech.day(facts.suspended_since))
         elif facts.probation_until is not None and facts.probation_until > level.month.first_day:
-            state = words.probation.format(day=self.speech.day(facts.probation_until))
+            state = words.monthly_probation.format(day=self.speech.day(facts.probation_until))
         final = words.level_provisional.format(moment=self.speech.moment(level.at))
         return [
             (words.client, level.client),
@@ -176,18 +175,23 @@ class _Told:
         month, mean = self.monthly.level.month.span, delays.average_hours
         installed = [one for one in delays.installed if month.start <= one.at < month.end]
         if mean is None and not installed:
-            return Part(title=words.updates_part, paragraphs=(words.no_updates,))
+            return Part(title=words.updates_part, paragraphs=(words.monthly_no_updates,))
         hours = [
             (
                 one.machine,
                 self.moment(one.since),
                 self.moment(one.at),
-                words.nothing if one.hours is None else self.decimal(one.hours),
+                words.nothing if one.hours is None else self.speech.decimal(one.hours),
             )
             for one in installed
         ]
         waiting = [
-            (one.machine, self.moment(one.since), words.updates_waiting, self.decimal(one.hours))
+            (
+                one.machine,
+                self.moment(one.since),
+                words.monthly_updates_waiting,
+                self.speech.decimal(one.hours),
+            )
             for one in delays.waiting
         ]
         columns = (
@@ -197,19 +201,16 @@ class _Told:
             Column(words.delay_hours, figures=True),
         )
         said = words.updates_mean.format(
-            n=len(installed), mean=words.nothing if mean is None else self.decimal(mean)
+            n=len(installed), mean=words.nothing if mean is None else self.speech.decimal(mean)
         )
         return Part(
             title=words.updates_part,
             paragraphs=(said,),
-            tables=table_of(words.updates_installed, columns, [*hours, *waiting]),
+            tables=table_of(words.monthly_updates_installed, columns, [*hours, *waiting]),
         )
 
     def moment(self, moment: dt.datetime | None) -> str:
         return self.words.nothing if moment is None else self.speech.moment(moment)
-
-    def decimal(self, number: float) -> str:
-        return f"{number:.1f}".replace(".", self.words.decimal_point)
 
     def backups(self) -> list[Part]:
         words, backups = self.words, self.monthly.facts.backups
@@ -275,12 +276,21 @@ class _Told:
                 machine,
                 self.speech.moment(at),
                 Cell(words.result_ok if result == "ok" else words.result_failed),
-                words.test_booted if result == "ok" else self.reason(said),
+                self.tested(result, said, check),
             )
-            for at, machine, result, said in self.monthly.facts.restore_tests
+            for at, machine, result, said, check in self.monthly.facts.restore_tests
         ]
         columns = (words.machine, words.monthly_when, words.monthly_result, words.remark)
-        return self.part(words.tests_part, columns, rows, words.no_tests)
+        return self.part(words.tests_part, columns, rows, words.monthly_no_tests)
+
+    def tested(self, result: str, said: str, check: str) -> str:
+        """What a restore test found, for the client."""
+        words = self.words
+        if check == "failed":
+            return words.reason_check
+        if result != "ok":
+            return self.reason(said)
+        return words.test_checked if check == "passed" else words.test_booted
 
     def snapshots(self) -> Part:
         words = self.words
@@ -294,7 +304,7 @@ class _Told:
             for at, machine, action, result in self.monthly.facts.snapshots
         ]
         columns = (words.machine, words.monthly_when, words.what_changed, words.monthly_result)
-        return self.part(words.monthly_snapshots, columns, rows, words.no_snapshots)
+        return self.part(words.monthly_snapshots, columns, rows, words.monthly_no_snapshots)
 
     def firewall(self) -> Part:
         words = self.words
@@ -303,7 +313,7 @@ class _Told:
             for machine, dropped in sorted(self.monthly.facts.dropped.items())
         ]
         columns = (words.machine, Column(words.packets_dropped, figures=True))
-        return self.part(words.firewall_part, columns, rows, words.no_firewall)
+        return self.part(words.firewall_part, columns, rows, words.monthly_no_firewall)
 
     def alarms(self) -> Part:
         words = self.words
@@ -396,8 +406,8 @@ _CLASSES = {name: f"class_{name}" for name in ("standard", "significant", "major
 _CHARGES = {name: f"charge_{name}" for name in ("free", "quoted", "catalogue", "ordered", "included")}
 _REQUESTS = {name: f"request_{name}" for name in ("update", "change", "hardware")}
 _SNAPSHOTS = {
-    "snapshot": "snapshot_taken",
-    "expire snapshot": "snapshot_removed",
-    "delete snapshot": "snapshot_removed",
+    "snapshot": "monthly_snapshot_taken",
+    "expire snapshot": "monthly_snapshot_removed",
+    "delete snapshot": "monthly_snapshot_removed",
     "roll back": "snapshot_back",
 }

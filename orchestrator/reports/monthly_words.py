@@ -15,8 +15,10 @@ class MonthlyWords(ServiceLevelWords):
     monthly_not_managed = Text(fr="non souscrite", en="not subscribed")
     monthly_state = Text(fr="État du contrat", en="State of the contract")
     in_force = Text(fr="en vigueur", en="in force")
-    suspended = Text(fr="suspendu depuis le {day} (article 9)", en="suspended since {day} (article 9)")
-    probation = Text(
+    monthly_suspended = Text(
+        fr="suspendu depuis le {day} (article 9)", en="suspended since {day} (article 9)"
+    )
+    monthly_probation = Text(
         fr="période probatoire ; niveau de service à partir du {day} (article 4.2)",
         en="probation; service level from {day} (article 4.2)",
     )
@@ -51,11 +53,11 @@ class MonthlyWords(ServiceLevelWords):
         en="Updates installed: {n}. Mean delay: {mean} working hours, against 72 of the contract; those that wait "
         "count with their age.",
     )
-    no_updates = Text(
+    monthly_no_updates = Text(
         fr="Aucune mise à jour installée ni en attente.", en="No updates installed, and none waits."
     )
-    updates_installed = Text(fr="Installées", en="Installed")
-    updates_waiting = Text(fr="En attente", en="Waiting")
+    monthly_updates_installed = Text(fr="Installées", en="Installed")
+    monthly_updates_waiting = Text(fr="En attente", en="Waiting")
     since_when = Text(fr="Depuis", en="Since")
     installed_at = Text(fr="Installée", en="Installed on")
     delay_hours = Text(fr="Délai (heures ouvrées)", en="Delay (working hours)")
@@ -94,23 +96,31 @@ class MonthlyWords(ServiceLevelWords):
         fr="incident technique, consigné dans l’historique du Prestataire",
         en="technical incident, recorded in the provider's history",
     )
+    reason_check = Text(
+        fr="le contrôle demandé par le Client a échoué dans la copie restaurée",
+        en="the check that the client asked for failed in the restored copy",
+    )
+    test_checked = Text(
+        fr="la copie restaurée a démarré et le contrôle du Client y a réussi",
+        en="the restored copy booted, and the client's check passed in it",
+    )
     test_booted = Text(fr="la copie restaurée a démarré", en="the restored copy booted")
     no_backups = Text(fr="Aucune sauvegarde souscrite.", en="No backup is subscribed.")
     tests_part = Text(fr="Tests de restauration", en="Restore tests")
-    no_tests = Text(fr="Aucun test de restauration ce mois-ci.", en="No restore tests this month.")
+    monthly_no_tests = Text(fr="Aucun test de restauration ce mois-ci.", en="No restore tests this month.")
     monthly_result = Text(fr="Résultat", en="Result")
     result_ok = Text(fr="réussi", en="passed")
     result_failed = Text(fr="échec", en="failed")
     monthly_when = Text(fr="Date", en="When")
 
     monthly_snapshots = Text(fr="Snapshots (articles 3.2 et 3.3)", en="Snapshots (articles 3.2 and 3.3)")
-    no_snapshots = Text(fr="Aucun snapshot ce mois-ci.", en="No snapshots this month.")
-    snapshot_taken = Text(fr="création", en="taken")
-    snapshot_removed = Text(fr="suppression", en="removed")
+    monthly_no_snapshots = Text(fr="Aucun snapshot ce mois-ci.", en="No snapshots this month.")
+    monthly_snapshot_taken = Text(fr="création", en="taken")
+    monthly_snapshot_removed = Text(fr="suppression", en="removed")
     snapshot_back = Text(fr="restauration", en="rolled back")
 
     firewall_part = Text(fr="Firewall (article 3.6)", en="Firewall (article 3.6)")
-    no_firewall = Text(fr="Aucun relevé ce mois-ci.", en="Nothing was read this month.")
+    monthly_no_firewall = Text(fr="Aucun relevé ce mois-ci.", en="Nothing was read this month.")
     packets_dropped = Text(fr="Paquets rejetés", en="Packets dropped")
 
     alarms_part = Text(fr="Alarmes (article 3.8.1)", en="Alarms (article 3.8.1)")

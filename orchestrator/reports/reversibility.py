@@ -12,7 +12,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.pages import Form, fill
 from orchestrator.reports.language import Speech
 from orchestrator.reports.page import Cell, Column, Table, table_of
-from orchestrator.reports.words import Language
+from orchestrator.reports.spelling import Language
 from orchestrator.resources.adoption import disk_slots
 from orchestrator.resources.attributes import memory_of, vcpus_of
 from orchestrator.shown import quoted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from decimal import Decimal
 from fractions import Fraction
 
 from orchestrator.contract.calendar import day_in_paris
@@ -16,7 +17,7 @@ from orchestrator.reports.language import Speech
 from orchestrator.reports.page import Cell, Column, Table, table_of
 from orchestrator.reports.reversibility import Part
 from orchestrator.reports.service_level_words import ServiceLevelWords
-from orchestrator.reports.words import Language
+from orchestrator.reports.spelling import Language, euros, exact, percent, percent_exact
 from orchestrator.shown import visible
 
 _MOST_GAPS = 40
@@ -35,26 +36,27 @@ class _Told:
     def percentage(self, share: Fraction | None) -> str:
         if share is None:
             return self.words.nothing
-        shown = percentage_shown(share).replace(".", self.words.decimal_point)
-        return self.words.credit_of.format(percent=shown)
+        return percent_exact(Decimal(percentage_shown(share)), self.words.language)
 
     def minutes(self, lasting: dt.timedelta) -> str:
         """Exact: ``64 min 49 s``."""
         whole, rest = divmod(lasting, dt.timedelta(minutes=1))
         text = f"{self.speech.number(whole)}\u00a0min"
         if rest:
-            seconds = f"{rest.total_seconds():.6f}".rstrip("0").rstrip(".")
-            text += f"\u00a0{seconds.replace('.', self.words.decimal_point)}\u00a0s"
+            seconds = exact(Decimal(rest // dt.timedelta(microseconds=1)) / 1_000_000, self.words.language)
+            text += f"\u00a0{seconds}\u00a0s"
         return text
 
     def moment(self, moment: dt.datetime) -> str:
-        seconds = moment.second + moment.microsecond / 1_000_000
+        seconds = moment.second + Decimal(moment.microsecond) / 1_000_000
         text = self.speech.moment(moment)
-        return f"{text} {seconds:g}\u00a0s" if seconds else text
+        return f"{text} {exact(seconds, self.words.language)}\u00a0s" if seconds else text
 
     def month_name(self) -> str:
-        month = self.month.month
-        return f"{self.words.months.split()[month.number - 1]} {month.year}"
+        return self.speech.month(self.month.month)
+
+    def euros(self, amount: Decimal) -> str:
+        return euros(amount, self.words.language)
 
     # Parts
 
@@ -105,7 +107,7 @@ class _Told:
     def summary_row(self, service: ServiceMonth) -> tuple[Cell, ...]:
         words, level = self.words, service.level
         excused = sum((time for _, time in level.excused), dt.timedelta(0))
-        credit = words.credit_of.format(percent=level.percent) if level.percent else words.nothing
+        credit = percent(level.percent, words.language) if level.percent else words.nothing
         return (
             Cell(self.name(service)),
             Cell(self.availability(service)),
@@ -126,7 +128,7 @@ class _Told:
         if not level.applies:
             return words.not_in_service
         if level.availability is None:
-            return words.not_observed
+            return words.level_not_observed
         return self.percentage(level.availability)
 
     def machine(self, service: ServiceMonth) -> Part:
@@ -256,23 +258,24 @@ class _Told:
         issued, request = service.credit, service.request
         if issued is not None:
             said = issued.said
-            percent, fee, amount = said.percent, words.euros(said.fee), words.euros(said.amount)
+            share: int = said.percent
+            fee, amount = self.euros(said.fee), self.euros(said.amount)
             state = words.credit_issued.format(day=self.speech.short_day(said.issued), number=issued.number)
             full = said.fee * said.percent / 100
             if full - said.amount >= 1 / 100:
-                state += words.credit_lapsed.format(lapsed=words.euros(full - said.amount))
+                state += words.credit_lapsed.format(lapsed=self.euros(full - said.amount))
         else:
-            percent = service.level.percent  # type: ignore[assignment]
-            fee = words.nothing if service.fee is None else words.euros(service.fee)
+            share = service.level.percent
+            fee = words.nothing if service.fee is None else self.euros(service.fee)
             due = service.amount(day_in_paris(self.month.at))
-            amount = words.nothing if due is None else words.euros(due.uncapped)
+            amount = words.nothing if due is None else self.euros(due.uncapped)
             state = words.credit_open
             if request is not None:
                 day = self.speech.short_day(day_in_paris(request.said.came))
                 state = words.credit_requested.format(day=day, number=request.first.number)
         return (
             Cell(self.name(service)),
-            Cell(words.credit_of.format(percent=percent)),
+            Cell(percent(share, words.language)),
             Cell(fee),
             Cell(amount),
             Cell(state),
@@ -294,7 +297,7 @@ class _Told:
                 for item in line
                 if item.replaces is not None
             ]
-        columns = (words.record, words.replaces, words.recorded_on, words.reason)
+        columns = (words.record, words.replaces, words.recorded_on, words.correction_reason)
         tables = table_of(words.corrections_part, columns, rows)
         if not tables:
             return []

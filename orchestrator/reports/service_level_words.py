@@ -35,7 +35,7 @@ class ServiceLevelWords(Words):
     credit = Text(fr="Avoir", en="Credit")
     met = Text(fr="atteint", en="met")
     missed = Text(fr="non atteint", en="missed")
-    not_observed = Text(fr="non mesurée : aucune observation", en="not measured: no observation")
+    level_not_observed = Text(fr="non mesurée : aucune observation", en="not measured: no observation")
     in_probation = Text(
         fr="sans engagement : période probatoire (article 4.2)",
         en="no service level: probation (article 4.2)",
@@ -143,7 +143,6 @@ class ServiceLevelWords(Words):
     credit_open = Text(fr="ouvert : à demander par le Client", en="open: the client may ask for it")
     credit_requested = Text(fr="demandé le {day} (n° {number})", en="requested on {day} (record {number})")
     credit_issued = Text(fr="émis le {day} (n° {number})", en="issued on {day} (record {number})")
-    credit_of = Text(fr="{percent} %", en="{percent}%")
     credit_lapsed = Text(fr=", plafonné : {lapsed} non dus", en=", capped: {lapsed} lapsed")
 
     corrections_part = Text(fr="Corrections", en="Corrections")
@@ -154,7 +153,7 @@ class ServiceLevelWords(Words):
     record = Text(fr="Enregistrement", en="Record")
     replaces = Text(fr="Remplace", en="Replaces")
     recorded_on = Text(fr="Le", en="On")
-    reason = Text(fr="Motif", en="Reason")
+    correction_reason = Text(fr="Motif", en="Reason")
 
     unreadable_part = Text(fr="Enregistrements illisibles", en="Unreadable records")
     unreadable_said = Text(
@@ -169,11 +168,6 @@ class ServiceLevelWords(Words):
     def accounted_as(self, why: Why) -> str:
         """What becomes of a part of an outage; with placeholders where records explain it."""
         return str(getattr(self, _WHY[why]))
-
-    def euros(self, amount: object) -> str:
-        """An amount in EUR."""
-        whole, _, cents = f"{amount:.2f}".partition(".")
-        return f"{whole},{cents}\u00a0€" if self.language == "fr" else f"€{whole}.{cents}"
 
 
 _WHY = {

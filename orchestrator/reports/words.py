@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Literal, Self, overload
+from collections.abc import Callable, Mapping
+from typing import Self, overload
 
-Language = Literal["fr", "en"]
+from orchestrator.reports import spelling
+from orchestrator.reports.spelling import Language
 
 _BEFORE = re.compile(r" (?=[:;!?»%])|(?<=«) ")
 
@@ -19,9 +20,19 @@ def _set(text: str, language: Language) -> str:
     return _BEFORE.sub("\u00a0", text) if language == "fr" else text
 
 
-def grouped(number: int, language: Language) -> str:
-    """Write a whole number with its thousands grouped."""
-    return f"{number:,}" if language == "en" else f"{number:,}".replace(",", "\u202f")
+Said = str | tuple[str, str]
+_corrections: dict[Language, Mapping[str, Said]] = {}
+"""A provider's own wording, by language and name; filled once, at the start (:mod:`orchestrator.reports.wording`)."""
+
+
+def correct(language: Language, corrections: Mapping[str, Said]) -> None:
+    """Let texts of a language be worded otherwise, for this process: what they say, by their names."""
+    _corrections[language] = {
+        name: _set(said, language)
+        if isinstance(said, str)
+        else (_set(said[0], language), _set(said[1], language))
+        for name, said in corrections.items()
+    }
 
 
 class Text:
@@ -31,6 +42,9 @@ class Text:
         self.fr = _set(fr, "fr")
         self.en = en
 
+    def __set_name__(self, owner: type[Words], name: str) -> None:
+        self._name = name
+
     @overload
     def __get__(self, words: None, owner: type[Words]) -> Self: ...
     @overload
@@ -38,7 +52,8 @@ class Text:
     def __get__(self, words: Words | None, owner: type[Words]) -> Self | str:
         if words is None:
             return self
-        return self.fr if words.language == "fr" else self.en
+        ours = self.fr if words.language == "fr" else self.en
+        return str(words.corrections.get(self._name, ours))
 
 
 class Counted:
@@ -48,6 +63,9 @@ class Counted:
         self.fr = (_set(fr[0], "fr"), _set(fr[1], "fr"))
         self.en = en
 
+    def __set_name__(self, owner: type[Words], name: str) -> None:
+        self._name = name
+
     @overload
     def __get__(self, words: None, owner: type[Words]) -> Self: ...
     @overload
@@ -56,11 +74,13 @@ class Counted:
         if words is None:
             return self
         language = words.language
-        one, many = self.fr if language == "fr" else self.en
+        ours = self.fr if language == "fr" else self.en
+        theirs = words.corrections.get(self._name)
+        one, many = theirs if isinstance(theirs, tuple) else ours
 
         def say(number: int) -> str:
-            alone = number <= 1 if language == "fr" else number == 1
-            return (one if alone else many).format(n=grouped(number, language))
+            text = one if spelling.is_one(number, language) else many
+            return text.format(n=spelling.whole(number, language))
 
         return say
 
@@ -70,6 +90,7 @@ class Words:
 
     def __init__(self, language: Language) -> None:
         self.language: Language = language
+        self.corrections = _corrections.get(language, {})
 
     # The first screen
     title = Text(fr="Nuit du {night}", en="Night of {night}")
@@ -283,6 +304,103 @@ class Words:
         fr="son tour n’est pas venu cette nuit ; la prochaine fenêtre de maintenance réessaie",
         en="its turn did not come tonight; the next maintenance window tries again",
     )
+    # Restarts that take up settings, in the maintenance windows
+    restarts = Text(fr="Redémarrages", en="Restarts")
+    no_restarts = Text(
+        fr="Aucun réglage n’attendait un redémarrage.", en="No setting was waiting for a restart."
+    )
+    restarts_done = Text(
+        fr="Redémarrées dans leur fenêtre de maintenance", en="Restarted in their maintenance window"
+    )
+    restarts_waiting = Text(fr="Réglages qui attendent un redémarrage", en="Settings that wait for a restart")
+    restarts_done_count = Counted(fr=("{n} fait", "{n} faits"), en=("{n} made", "{n} made"))
+    restarts_waiting_count = Counted(
+        fr=("{n} en attente", "{n} en attente"), en=("{n} waiting", "{n} waiting")
+    )
+    restarts_held_count = Counted(fr=("{n} bloqué", "{n} bloqués"), en=("{n} held back", "{n} held back"))
+    settings = Text(fr="Réglages", en="Settings")
+    settings_of_cloud_init = Text(
+        fr="ceux de cloud-init (adresse, nom)", en="those of cloud-init (address, name)"
+    )
+    next_window = Text(fr="Prochaine fenêtre", en="Next window")
+    no_window_agreed = Text(
+        fr="aucune n’est convenue : au prochain redémarrage", en="none was agreed: at its next restart"
+    )
+    since_unknown = Text(fr="date inconnue", en="not known")
+    restart_held = Text(fr="bloqué : {reason}", en="held back: {reason}")
+    restart_held_client = Text(
+        fr="un redémarrage précédent a mal fini ; le suivant attend que le Prestataire l’ait examiné",
+        en="an earlier restart did not end well; the next one waits until the provider has investigated",
+    )
+    restart_broken = Text(
+        fr="Machine qui ne répond plus depuis son redémarrage", en="Machine silent since its restart"
+    )
+    restart_broken_remedy = Text(
+        fr="regarder sa console et la remettre en marche, puis orchestrator restart CLIENT/MACHINE --release ; d’ici "
+        "là elle n’est plus redémarrée",
+        en="look at its console and get it going, then orchestrator restart CLIENT/MACHINE --release; until then it is "
+        "not restarted again",
+    )
+    restart_broken_client = Text(
+        fr="la machine ne répond plus depuis son redémarrage ; le Prestataire l’examine",
+        en="the machine does not answer since its restart; the provider looks into it",
+    )
+    restart_put_back = Text(
+        fr="Machine non revenue avec ses nouveaux réglages",
+        en="Machine did not come back with its new settings",
+    )
+    restart_put_back_remedy = Text(
+        fr="elle fonctionne avec ses réglages d’avant ; chercher pourquoi, puis corriger le fichier, ou orchestrator "
+        "restart CLIENT/MACHINE --release et orchestrator apply",
+        en="it runs with its settings from before; find out why, then correct the file, or orchestrator restart "
+        "CLIENT/MACHINE --release and orchestrator apply",
+    )
+    restart_put_back_client = Text(
+        fr="la machine n’est pas revenue avec ses nouveaux réglages ; elle fonctionne avec ceux d’avant ; le "
+        "Prestataire l’examine",
+        en="the machine did not come back with its new settings; it runs with those from before; the provider looks "
+        "into it",
+    )
+    restart_stubborn = Text(
+        fr="Machine qui ne s’arrête pas pour redémarrer", en="Machine that does not shut down to restart"
+    )
+    restart_stubborn_remedy = Text(
+        fr="elle fonctionne comme avant ; regarder sa console, convenir du redémarrage avec le client, puis "
+        "orchestrator restart CLIENT/MACHINE (--force l’éteint)",
+        en="it runs as before; look at its console, agree on the restart with the client, then orchestrator restart "
+        "CLIENT/MACHINE (--force switches it off)",
+    )
+    restart_stubborn_client = Text(
+        fr="la machine ne s’est pas arrêtée quand il le lui a été demandé ; elle fonctionne comme avant, ses réglages "
+        "attendent",
+        en="the machine did not shut down when it was asked to; it runs as before, and its settings wait",
+    )
+    restart_untouched = Text(fr="Redémarrage non fait", en="Restart not made")
+    restart_untouched_remedy = Text(
+        fr="corriger la cause, la prochaine fenêtre de maintenance réessaie",
+        en="correct the cause, the next maintenance window tries again",
+    )
+    restart_not_started = Text(fr="Redémarrage non commencé", en="Restart not started")
+    restart_not_started_remedy = Text(
+        fr="si une vague a mal fini, d’abord la machine nommée ; sinon rien si la prochaine fenêtre de maintenance y "
+        "suffit, ou l’élargir",
+        en="if a wave ended badly, the machine that is named first; else nothing if the next maintenance window "
+        "suffices, or make it longer",
+    )
+    restart_missed_client = Text(
+        fr="son redémarrage n’a pas été fait ; la prochaine fenêtre de maintenance réessaie",
+        en="its restart was not made; the next maintenance window tries again",
+    )
+    restart_overdue = Text(fr="Fenêtre passée sans redémarrage", en="Window passed without the restart")
+    restart_overdue_remedy = Text(
+        fr="pour les fenêtres hors de la nuit, activer orchestrator-restarts.timer ; sinon voir l’historique",
+        en="for windows outside the night, enable orchestrator-restarts.timer; else see the history",
+    )
+    restart_overdue_reason = Text(
+        fr="attend depuis le {since} ; la fenêtre du {window} est passée",
+        en="waits since {since}; the window of {window} has passed",
+    )
+
     update_held = Text(fr="Mises à jour automatiques bloquées", en="Held back from automatic updates")
     update_held_remedy = Text(
         fr="exclure le paquet en cause (updates.exclude dans le fichier), puis orchestrator update CLIENT/MACHINE "
@@ -458,6 +576,13 @@ class Words:
     sound = Text(fr="saine", en="sound")
     failed = Text(fr="échec", en="failed")
     not_started = Text(fr="non commencé", en="not started")
+    console_of = Text(fr="Console de {machine}, copie restaurée", en="Console of {machine}, restored copy")
+    more_pictures = Text(
+        fr="Les autres copies d’écran ne sont pas dans ce rapport, qui serait trop volumineux : {n}.",
+        en="The other pictures are not in this report, which would be too large: {n}.",
+    )
+    check_passed = Text(fr="contrôle réussi", en="check passed")
+    check_failed = Text(fr="contrôle échoué", en="check failed")
 
     # Snapshots
     snapshots = Text(fr="Snapshots", en="Snapshots")
@@ -696,20 +821,6 @@ class Words:
     nothing = Text(fr="–", en="–")
     drawn_up = Text(fr="Établi le {moment}, heure de Paris.", en="Drawn up {moment}, Paris time.")
 
-    # Spelling of dates, sizes and durations
-    weekdays = Text(
-        fr="lundi mardi mercredi jeudi vendredi samedi dimanche",
-        en="Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
-    )
-    months = Text(
-        fr="janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
-        en="January February March April May June July August September October November December",
-    )
-    short_months = Text(
-        fr="janv. févr. mars avr. mai juin juil. août sept. oct. nov. déc.",
-        en="Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
-    )
-    first_of_month = Text(fr="1er", en="1")
+    # Units
     size_units = Text(fr="o Kio Mio Gio Tio Pio", en="B KiB MiB GiB TiB PiB")
     duration_units = Text(fr="j h min s", en="d h min s")
-    decimal_point = Text(fr=",", en=".")

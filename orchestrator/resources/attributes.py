@@ -10,7 +10,7 @@ What depends on the machine's mark as well (disks, tags, SSH keys) is not a row:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
@@ -20,7 +20,7 @@ from pydantic.dataclasses import dataclass as model
 
 from orchestrator.proxmox import PropertyString
 from orchestrator.resources.change import ChangeClass, Judged
-from orchestrator.resources.marks import EXACT, Label, Line
+from orchestrator.resources.marks import EXACT, Asked, Label, Line
 from orchestrator.subscriptions.model import format_mebibytes
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Applied:
     backup_days: Annotated[int, Field(ge=1, le=3660)] | None = None
     backup_copies: Annotated[int, Field(ge=1, le=2)] = 1
     update_exclude: tuple[Line, ...] = ()
-    kinds: dict[Label, dict[Line, bool | int | Line | None]] = Field(default_factory=dict)
+    kinds: dict[Label, Asked] = Field(default_factory=dict)
     disks: dict[Label, Count] = Field(default_factory=dict)
     left_out: tuple[Label, ...] = ()
     power: Literal["running", "stopped"] | None = None
@@ -301,3 +301,8 @@ ATTRIBUTES: tuple[Attribute[Any], ...] = (
 """Every attribute, in the order in which plans list them."""
 
 BY_NAME = {attribute.name: attribute for attribute in ATTRIBUTES}
+
+
+def attributes_of(settings: Mapping[str, object]) -> list[str]:
+    """The attributes that settings which wait for a restart are of, as plans and the history name them."""
+    return [attribute.name for attribute in ATTRIBUTES if settings.keys() & set(attribute.at_restart)]

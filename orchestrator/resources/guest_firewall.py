@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.guests import inside
+from orchestrator.guests import firewall
 from orchestrator.guests.rules import describe_changes, policy_from_data, policy_to_data
 from orchestrator.resources.change import FIREWALL, Change, ChangeClass, Effect, Judged
 from orchestrator.resources.kind import GuestKind
@@ -19,7 +19,7 @@ class GuestFirewallKind(GuestKind):
     """The rules that nftables has loaded in a guest."""
 
     name = FIREWALL
-    part = inside.FIREWALL
+    part = firewall.PART
     effect = Effect.FIREWALL
     judged = Judged(
         ChangeClass.STANDARD, "a firewall rule: tried first, and taken back if the way in is lost"

@@ -24,6 +24,7 @@ from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.kind import Edit
 from orchestrator.resources.kinds import GUEST_KINDS, asked_of_kinds
 from orchestrator.resources.notes import Mark
+from orchestrator.resources.restart_hold import with_hold
 
 if TYPE_CHECKING:
     from orchestrator.resources.observed import ObservedMachine
@@ -323,7 +324,7 @@ def edits(desired: DesiredMachine, observed: ObservedMachine, mark: Mark, addres
         found += kind.edits(desired, observed, mark)
     for beside in _BESIDE_ADOPTED if mark.adopted else _BESIDE:
         found += beside(sides)
-    return found
+    return [with_hold(edit, observed.config, mark) for edit in found]
 
 
 def new_mark(desired: DesiredMachine, vmid: int | None = None, *, system_slot: str = SYSTEM_SLOT) -> Mark:

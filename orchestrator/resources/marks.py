@@ -94,6 +94,9 @@ Line = Annotated[str, AfterValidator(_line)]
 Told = Annotated[str, BeforeValidator(told)]
 """What a guest told, of whatever length."""
 
+Asked = dict[Line, bool | int | Line | None]
+"""What a file asked of a kind of thing."""
+
 Vmid = Annotated[int, Field(ge=100, le=999_999_999)]
 Day = Annotated[dt.date, Field(ge=dt.date(2000, 1, 1), le=dt.date(2999, 12, 31))]
 Moment = Annotated[

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.guests import inside
+from orchestrator.guests.inside import SUPERVISION as NAME
+from orchestrator.guests.plain_part import plain_part
 from orchestrator.resources.change import Change, ChangeClass, Judged
 from orchestrator.resources.kind import GuestKind
 
 if TYPE_CHECKING:
+    from orchestrator.resources.change import Asked
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.notes import Mark
     from orchestrator.resources.observed import ObservedMachine
+
+_ASKED = {"supervised": True}
 
 _WORDS: Mapping[object, str] = {
     True: "node exporter, for the provider's monitoring alone (art. 3.8.1)",
@@ -23,15 +27,27 @@ _WORDS: Mapping[object, str] = {
 class SupervisionKind(GuestKind):
     """The node exporter of a guest; the mark says whether it was installed by us."""
 
-    name = "supervision"
-    part = inside.SUPERVISION
+    name = NAME
+    part = plain_part(NAME, task="Bring the supervision to what is wanted")
     judged = Judged(ChangeClass.STANDARD, "the provider's own supervision (art. 3.8.1)", counted=False)
 
     def change(self, desired: DesiredMachine, observed: ObservedMachine | None, mark: Mark) -> Change | None:
-        """It comes with managed services, and goes with them."""
+        """What leads from one to the other; both sides are whether it is there."""
         if desired.supervised == mark.supervised:
             return None
         return self.changed(mark.supervised or None, desired.supervised)
+
+    def asked(self, desired: DesiredMachine) -> Asked:
+        """It comes with managed services, and goes with them."""
+        return _ASKED if desired.supervised else {}
+
+    def brought(self, mark: Mark) -> Asked:
+        """Whether it was installed by us."""
+        return _ASKED if mark.supervised else {}
+
+    def variables(self, asked: Asked, before: Asked) -> Mapping[str, Any]:
+        """Two variables: whether it is to be there, and whether it was put there."""
+        return {"supervision_wanted": bool(asked), "supervision_before": bool(before)}
 
     def note(self, mark: Mark, desired: DesiredMachine) -> Mark:
         """The mark once it is as the file asks."""

@@ -31,6 +31,7 @@ from orchestrator.resources.marks import (
     EXACT,
     LABEL,
     MAXIMUM_LENGTH,
+    Asked,
     Codec,
     Contract,
     Day,
@@ -99,6 +100,29 @@ class UpdateNote:
 
 
 @model(frozen=True, kw_only=True, slots=True, config=EXACT)
+class RestartNote:
+    """What is known of a restart in a maintenance window that has not ended, or after which a machine is held back.
+
+    Attributes:
+        state: ``running`` (the restart began; whoever finds this without a run sees it through), ``going-back`` (the
+            guest did not come back: the settings from before are put in force), ``held`` (no such restart before
+            somebody has looked, or the file asks for something else).
+        since: when that began (aware).
+        settings: the settings that the restart takes up, as Proxmox keeps them; empty if they are cloud-init's.
+        before: those from before; None for a key that was not set.
+        answered: whether the guest answered before the restart: only then does silence afterwards say anything.
+        reason: why it goes back, or is held.
+    """
+
+    state: Literal["running", "going-back", "held"]
+    since: Moment
+    settings: dict[Line, Line] = field(default_factory=dict)
+    before: dict[Line, Line | None] = field(default_factory=dict)
+    answered: bool = True
+    reason: Told = ""
+
+
+@model(frozen=True, kw_only=True, slots=True, config=EXACT)
 class Mark:
     """What we wrote into a machine's notes.
 
@@ -119,8 +143,10 @@ class Mark:
         snapshots: declared snapshots that were taken, with the day they were declared for: not taken again.
         keys: fingerprints (``SHA256:…``) of the file's SSH keys that were put into the guest; None if none were.
         supervised: whether the node exporter was installed there by us.
+        inside: what else was brought into the guest: what the file asked for, by the kind of thing.
         update: an update that is under way, or because of which the machine is held back from automatic ones
             (:class:`UpdateNote`).
+        restart: a restart in a maintenance window that is under way, or is held back (:class:`RestartNote`).
         tested: the day a backup of it was last restored and found sound; None: never.
         suspended: the day its contract's suspension stopped it while it ran: it is started when that is over.
         adopted: the address of a machine that was there before us and was taken over as it is (article 4.2): its
@@ -131,6 +157,8 @@ class Mark:
         retired: the day it was taken out of its file; None while it is in service.
         former: the clients and names that it had before, the latest last: its archives, and what the history has of it,
             bear them.
+        replaces: sites that it was at when it was restored here, because they were lost: if one of them comes back with
+            a machine of the same name, that one is the old one.
     """
 
     v: Version = 3
@@ -148,7 +176,9 @@ class Mark:
     snapshots: dict[_Snapshot, Day] = field(default_factory=dict)
     keys: tuple[_Fingerprint, ...] | None = None
     supervised: bool = False
+    inside: dict[Label, Asked] = field(default_factory=dict)
     update: UpdateNote | None = None
+    restart: RestartNote | None = None
     tested: Day | None = None
     suspended: Day | None = None
     adopted: IPv4Address | None = None
@@ -156,6 +186,7 @@ class Mark:
     redundant: bool = False
     retired: Day | None = None
     former: Annotated[tuple[tuple[Label, Label], ...], Field(max_length=MOST_FORMER)] = ()
+    replaces: tuple[Label, ...] = ()
     vmid: Vmid | None = None
 
     @property

@@ -6,7 +6,7 @@ import urllib.parse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from orchestrator.guests import inside
+from orchestrator.guests import keys
 from orchestrator.guests.keys import fingerprints, is_public_key
 from orchestrator.proxmox import Need
 from orchestrator.resources.change import Change, ChangeClass, Effect, Judged
@@ -41,7 +41,7 @@ class SshKeysKind(GuestKind):
     """The file's keys are the machine's, where managing them is part of its offer."""
 
     name = "keys"
-    part = inside.KEYS
+    part = keys.PART
     needs = (Need(privilege="VM.Config.Cloudinit", path="/vms", features=("SSH keys",)),)
     judged = Judged(
         ChangeClass.STANDARD,
@@ -84,7 +84,7 @@ class SshKeysKind(GuestKind):
             params["sshkeys"] = urllib.parse.quote("\n".join(desired.ssh_keys), safe="")
         change = Change(
             effect=Effect.NOTICE if left else Effect.UPDATE,
-            what=self.part,
+            what=self.part.name,
             thing=self.name,
             before=tuple(sorted(there)) or None,
             after=tuple(sorted(wanted)) or None,
@@ -105,7 +105,7 @@ class SshKeysKind(GuestKind):
         if reading.foreign_keys:
             people = ", ".join(map(_person, reading.foreign_keys))
             why = "in no file, put in by somebody in the machine: left alone"
-            yield Change(effect=Effect.NOTICE, what=self.part, thing=self.name, after=people, why=why)
+            yield Change(effect=Effect.NOTICE, what=self.part.name, thing=self.name, after=people, why=why)
 
     def words(self, before: object, after: object) -> tuple[str | None, str | None] | None:
         """Both sides by the keys' names."""

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.guests import FirewallPolicy, Guest, alerts, firewall, keys, packages, supervision
+from orchestrator.guests import FirewallPolicy, Guest, alerts, firewall, keys, packages
 from orchestrator.guests.alerts import FirewallAlerts, alerts_in, since_last
 from orchestrator.guests.answers import LONGEST_WORDS, MOST_DIFFERENCES
 from orchestrator.guests.inside import InsideReading
@@ -22,6 +22,8 @@ from orchestrator.guests.playbooks import TaskResult
 from orchestrator.guests.rules import policy_from_data, policy_to_data
 from orchestrator.guests.trust import NoHostKey, learn_host_keys
 from orchestrator.proxmox import Cluster
+from orchestrator.resources.kinds import PARTS
+from orchestrator.resources.node_exporter import SUPERVISION
 from orchestrator.subscriptions.openings import WITH_PORTS
 from orchestrator.yaml_reader.values import parse_protocol
 from tests.api.fakepve_handle import FakePve
@@ -37,14 +39,14 @@ TARGET = Guest(
     policy=FirewallPolicy(),
     keys=(KEY,),
     former_keys=(),
-    supervised=True,
+    asked={"supervision": {"supervision_wanted": True}},
 )
 LOOKED = "Install what is due"
 SOUND = {
     alerts.READ: "dropped 7 420\nrefused_ssh 1 60\nsince 2f5c-12\ntop 5 2001:db8:0:0:0:0:0:1 tcp 3389\ntop 1 - icmp -",
     LOOKED: "due openssl 3.0.14-1~deb12u2 3.0.15-1~deb12u1 security ready\nreboot kernel 6.1 is installed",
     keys.BRING: "would-change\n- ssh-ed25519 SHA256:x alice\n? ssh-rsa SHA256:y bob",
-    supervision.SUPERVISE: "would-change\nthe node exporter does not run",
+    SUPERVISION.part.task: "would-change\nthe node exporter does not run",
     firewall.LOAD: "would-change\n+ tcp dport 80 accept",
 }
 
@@ -54,7 +56,7 @@ def _read(said: dict[str, Any], kind: str = "ok", **more: Any) -> InsideReading:
         task: TaskResult(host="web-1.dupont", task=task, kind=kind, result={"stdout": text, **more})
         for task, text in {**SOUND, **said}.items()
     }
-    return reading_of(TARGET, results, "")
+    return reading_of(TARGET, PARTS, results, "")
 
 
 def _alerts(text: object) -> FirewallAlerts | str | None:
@@ -193,7 +195,7 @@ def test_a_line_ends_where_the_machine_ended_it() -> None:
     assert len(found.foreign_keys) == 1
 
 
-@pytest.mark.parametrize("task", [keys.BRING, supervision.SUPERVISE, firewall.LOAD])
+@pytest.mark.parametrize("task", [keys.BRING, SUPERVISION.part.task, firewall.LOAD])
 def test_what_differs_is_told_up_to_a_number_of_lines_of_a_length(task: str) -> None:
     found = _read({task: "would-change\n" + f"- {'x' * 2000}\n? y\n" * 5000})
     for told in (*found.differs.values(), found.foreign_keys):

@@ -42,6 +42,15 @@ def lure(folder: Path, name: str) -> str:
     return f"{{{{ {look_up} }}}}{{% set _ = {look_up} %}}{{{{ 1234567*7 }}}}"
 
 
+def lured(guest: Guest, name: str, text: str) -> Any:
+    """A field's value with a lure in it."""
+    value = getattr(guest, name)
+    if isinstance(value, tuple):
+        return (*value, text)
+    assert name == "asked", f"say what a lure in {name} looks like"
+    return {**value, "more": {"more_wanted": {"text": text, "list": [text]}}}
+
+
 @pytest.fixture(scope="module")
 def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NamespaceGuest]:
     with namespace_guest(tmp_path_factory.mktemp("guest"), unique_name()) as running:
@@ -75,7 +84,12 @@ case $2 in
 esac""",
     )
     public = (guest.folder / "user_key.pub").read_text().strip()
-    plain = replace(guest.target(policy()), user="admin", keys=(public,), supervised=True)
+    plain = replace(
+        guest.target(policy()),
+        user="admin",
+        keys=(public,),
+        asked={"supervision": {"supervision_wanted": True}},
+    )
     made = []
     for name, hint in TEXTS.items():
         text = lure(trap, name)
@@ -83,20 +97,21 @@ esac""",
             with pytest.raises(ValueError, match=r"is not|not appear"):
                 replace(plain, **{name: text})  # type: ignore[arg-type]
             continue
-        assert hint == "tuple[str, ...]", f"say what a lure in {name} looks like"
         machine = f"web-{name.replace('_', '-')}"
-        changes: dict[str, Any] = {"machine": machine, name: (*getattr(plain, name), text)}
-        made.append(replace(plain, **changes))
+        made.append(replace(plain, **{"machine": machine, name: lured(plain, name, text)}))
     assert made
     return made
 
 
 def test_every_text_that_ansible_is_given_is_marked_as_no_template(trap: Path) -> None:
     """By the document itself: a variable that is new is covered as soon as it is there."""
-    lists: dict[str, Any] = {name: (lure(trap, name),) for name, hint in TEXTS.items() if hint != "str"}
-    target = Guest(
-        client="dupont", machine="web-1", address="192.0.2.1", user="admin", policy=policy(), **lists
+    bare = Guest(
+        client="dupont", machine="web-1", address="192.0.2.1", user="admin", policy=policy(), host_keys=()
     )
+    lures: dict[str, Any] = {
+        name: lured(bare, name, lure(trap, name)) for name, hint in TEXTS.items() if hint != "str"
+    }
+    target = replace(bare, **lures)
     host = InventoryHost(guest=target, site=lure(trap, "site"), offer=lure(trap, "offer"))
     ssh = SshSettings(private_key=Path("/{{ key }}"), proxy_command="{{ proxy }} %h")
     document = dynamic_inventory([host], ssh=ssh, known_hosts=Path("/{{ known }}"))

@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.guests import PartOutcome
 from orchestrator.guests.playbooks import run_playbook
-from orchestrator.guests.supervision import outcome
+from orchestrator.resources.node_exporter import SUPERVISION
 from tests.lab.namespace_guest import (
     MANAGEMENT,
     NamespaceGuest,
@@ -73,11 +73,14 @@ class Machine:
 
 
 def supervise(guest: NamespaceGuest, wanted: bool, *, check: bool = False) -> PartOutcome:
-    target = replace(guest.target(policy()), supervised=wanted, supervised_before=True)
+    target = replace(
+        guest.target(policy()),
+        asked={"supervision": {"supervision_wanted": wanted, "supervision_before": True}},
+    )
     run = run_playbook("supervision.yml", [target], guest.ssh(), check=check)
     results = [result for result in run.results if result.kind != "start"]
     assert len(results) == 1, "one round trip"
-    found = outcome(target, {result.task: result for result in results})
+    found = SUPERVISION.part.outcome(target, {result.task: result for result in results}, "")
     assert found is not None
     assert bool(results[0].result.get("changed")) == (found.status == "changed")
     return found

@@ -14,7 +14,7 @@ from orchestrator.nightly.report import render_night
 from orchestrator.nightly.result import LineOfMachine
 from orchestrator.nightly.storage_step import StorageLine
 from orchestrator.pages import Form
-from orchestrator.reports.words import Language
+from orchestrator.reports.spelling import Language
 from tests.unit.night_samples import (
     GIB,
     eventful_night,

@@ -18,6 +18,7 @@ from orchestrator.resources.attributes import Applied
 from orchestrator.resources.marks import MAXIMUM_LENGTH, UnreadableMark
 from orchestrator.resources.notes import (
     Mark,
+    RestartNote,
     UpdateNote,
     parse_mark,
     read_mark,
@@ -43,7 +44,21 @@ _updates = st.builds(
     reason=_texts,
     packages=st.lists(_texts, max_size=3).map(tuple),
 )
+_restarts = st.builds(
+    RestartNote,
+    state=st.sampled_from(["running", "going-back", "held"]),
+    since=st.integers(0, 4_000_000_000).map(lambda seconds: dt.datetime.fromtimestamp(seconds, dt.UTC)),
+    settings=st.dictionaries(_texts, _texts, max_size=3),
+    before=st.dictionaries(_texts, st.none() | _texts, max_size=3),
+    answered=st.booleans(),
+    reason=_texts,
+)
 
+_asked = st.dictionaries(
+    _names,
+    st.dictionaries(_names, st.none() | st.booleans() | st.integers(-5, 5) | _texts, max_size=2),
+    max_size=2,
+)
 _plain = {int | None: st.none() | st.integers(1, 2**24), str | None: st.none() | _texts}
 _applied: dict[str, st.SearchStrategy[Any]] = {
     **{name: _plain[hint] for name, hint in get_type_hints(Applied).items() if hint in _plain},
@@ -51,11 +66,7 @@ _applied: dict[str, st.SearchStrategy[Any]] = {
     "address": st.none() | st.ip_addresses(v=4),
     "backup_days": st.none() | st.integers(1, 3660),
     "update_exclude": st.lists(_texts, max_size=3).map(tuple),
-    "kinds": st.dictionaries(
-        _names,
-        st.dictionaries(_names, st.none() | st.booleans() | st.integers(-5, 5) | _texts, max_size=2),
-        max_size=2,
-    ),
+    "kinds": _asked,
     "disks": st.dictionaries(_names, st.integers(1, 65536), max_size=3),
     "left_out": st.lists(_names, max_size=3).map(tuple),
     "backup_copies": st.sampled_from([1, 2]),
@@ -77,7 +88,9 @@ _fields: dict[str, st.SearchStrategy[Any]] = {
     "snapshots": st.dictionaries(st.from_regex(r"[a-z][a-z0-9-]{1,20}", fullmatch=True), _days, max_size=3),
     "keys": st.none() | st.lists(_keys.map(fingerprint), max_size=3).map(tuple),
     "supervised": st.booleans(),
+    "inside": _asked,
     "update": st.none() | _updates,
+    "restart": st.none() | _restarts,
     "tested": st.none() | _days,
     "suspended": st.none() | _days,
     "adopted": st.none() | st.ip_addresses(v=4),
@@ -85,6 +98,7 @@ _fields: dict[str, st.SearchStrategy[Any]] = {
     "redundant": st.booleans(),
     "retired": st.none() | _days,
     "former": st.lists(st.tuples(_names, _names), max_size=3).map(tuple),
+    "replaces": st.lists(_names, max_size=3).map(tuple),
 }
 marks = st.builds(Mark, **_fields)
 _others = st.text(max_size=300).filter(lambda notes: "<!--" not in notes)

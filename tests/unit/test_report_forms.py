@@ -12,7 +12,7 @@ from orchestrator.nightly.drift_step import DriftLine
 from orchestrator.nightly.report import render_night
 from orchestrator.nightly.result import NightReport
 from orchestrator.pages import Form
-from orchestrator.reports.words import Language
+from orchestrator.reports.spelling import Language
 from tests.unit.night_samples import (
     any_night,
     backup,

@@ -12,7 +12,8 @@ from orchestrator.nightly.report import render_night
 from orchestrator.nightly.result import LineOfMachine, NightReport
 from orchestrator.nightly.update_round import UpdateLine
 from orchestrator.pages import Form
-from orchestrator.reports.words import Counted, Language, Text, Words
+from orchestrator.reports.spelling import Language
+from orchestrator.reports.words import Counted, Text, Words
 from tests.unit.night_samples import (
     eventful_night,
     guest,
