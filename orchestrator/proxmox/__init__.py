@@ -6,7 +6,14 @@ from orchestrator.proxmox.agent import execution as execution_in_guest
 from orchestrator.proxmox.agent import interfaces as guest_interfaces
 from orchestrator.proxmox.agent import ping as ping_agent
 from orchestrator.proxmox.agent import read_file as read_guest_file
-from orchestrator.proxmox.archives import ArchiveListing, StoredArchive, list_archives, read_archives
+from orchestrator.proxmox.archived_configuration import read_archived
+from orchestrator.proxmox.archives import (
+    ArchiveListing,
+    StoredArchive,
+    list_archives,
+    newest_archives,
+    read_archives,
+)
 from orchestrator.proxmox.client import Cluster, Patience, UnusableCluster
 from orchestrator.proxmox.cluster_state import (
     BadEntry,

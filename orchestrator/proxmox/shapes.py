@@ -211,6 +211,7 @@ _ANSWERS: tuple[tuple[str, Shape], ...] = (
     ("GET /nodes/[^/]+/tasks", Listed(Record(needs={"upid": UPID, "type": TEXT}))),
     ("GET /nodes/[^/]+/tasks/[^/]+/status", Record(needs={"status": TEXT}, may={"exitstatus": TEXT})),
     ("GET /nodes/[^/]+/tasks/[^/]+/log", Listed(Record(may={"t": TEXT}))),
+    ("GET /nodes/[^/]+/vzdump/extractconfig", TEXT),
     ("GET /nodes/[^/]+/storage/[^/]+/content", Listed(OBJECT)),
     ("GET /nodes/[^/]+/storage/[^/]+/status", Record(may={"active": FLAG, "enabled": FLAG})),
     (

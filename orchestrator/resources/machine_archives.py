@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from sys import intern
 from typing import TYPE_CHECKING, Annotated, Any
@@ -172,6 +172,17 @@ parse_archive_mark = _CODEC.parse
 read_archive_mark = _CODEC.read
 
 
+_CLAIM = re.compile(
+    r'<!-- orchestrator-backup \{[^<>]*?"client":"([a-z0-9-]+)"[^<>]*?"machine":"([a-z0-9-]+)"'
+)
+
+
+def claimed_owner(notes: str) -> tuple[str, str] | None:
+    """Whose an archive says it is, at a glance and unchecked; None if that takes more than a glance."""
+    found = _CLAIM.search(notes)
+    return (found[1], found[2]) if found else None
+
+
 def archive_notes(mark: ArchiveMark) -> str:
     """The notes of an archive: words for people and the mark, in one line: lists of Proxmox show the first alone.
 
@@ -247,15 +258,11 @@ def attribute(
     foreign, disbelieved = [], []
     orphans: dict[tuple[str, str], dt.datetime] = {}
     for item in stored:
-        holder = marks.get(item.vmid)
-        clients = frozenset({holder.client}) if holder else (holders or {}).get(item.vmid, frozenset())
         try:
-            mark = _believed(item, clients)
+            mark = owner_of(item, marks, keys, holders or {})
         except UnreadableMark as error:
             disbelieved.append(Disbelieved(stored=item, reason=str(error)))
             mark = None
-        if mark and (mark.client, mark.machine) not in keys and holder and holder.client == mark.client:
-            mark = replace(mark, machine=holder.machine)
         if mark and (mark.client, mark.machine) in keys:
             # The mark is all that is needed of the notes from here on.
             plain = replace(item, notes="")
@@ -267,6 +274,31 @@ def attribute(
                 orphans[key] = max(orphans.get(key, item.taken_at), item.taken_at)
     ordered = {key: tuple(sorted(found, key=lambda one: one.taken_at)) for key, found in owned.items()}
     return Holdings(owned=ordered, foreign=tuple(foreign), disbelieved=tuple(disbelieved), orphans=orphans)
+
+
+def owner_of(
+    item: StoredArchive,
+    marks: Mapping[int, Mark],
+    keys: Collection[tuple[str, str]],
+    holders: Mapping[int, frozenset[str]],
+) -> ArchiveMark | None:
+    """The mark of an archive, with the machine that it belongs to today (:func:`attribute`); None if it has none.
+
+    Args:
+        item: the archive.
+        marks: of the machines that are ours, by VM id.
+        keys: clients and machines that exist or are in a file.
+        holders: the clients that each VM seems to belong to, by VM id.
+
+    Raises:
+        UnreadableMark: its mark is not believed.
+    """
+    holder = marks.get(item.vmid)
+    clients = frozenset({holder.client}) if holder else holders.get(item.vmid, frozenset())
+    mark = _believed(item, clients)
+    if mark and (mark.client, mark.machine) not in keys and holder and holder.client == mark.client:
+        return replace(mark, machine=holder.machine)
+    return mark
 
 
 def _believed(stored: StoredArchive, clients: frozenset[str]) -> ArchiveMark | None:

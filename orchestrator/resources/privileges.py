@@ -71,7 +71,8 @@ TABLE = _merged(
     (
         *_BESIDE,
         *(_need(row.privilege, "/vms", row.name) for row in ATTRIBUTES),
-        *(need for kind in (*CLIENT_KINDS, *GUEST_KINDS) for need in kind.needs),
+        *(need for kind in CLIENT_KINDS if not kind.by_itself for need in kind.needs),
+        *(need for kind in GUEST_KINDS for need in kind.needs),
     )
 )
 """Every privilege that every plan may need; what only some files need is asked for where they do."""

@@ -25,8 +25,8 @@ from fakepve.qemu import DRIVE_KEY, NEW_DISK, drives_of, join_drive, split_drive
 from fakepve.server import USER
 
 from tests.api.fakepve_archives import Archive
+from tests.api.fakepve_boots import Boots
 from tests.api.fakepve_files import configuration_file
-from tests.api.fakepve_metrics import Metrics
 
 SECRET = "**********"
 _NOTHING: Any = object()
@@ -55,7 +55,7 @@ def _bad(**errors: str) -> Any:
     return PveError(400, "Parameter verification failed.", errors)
 
 
-class Node(Metrics):
+class Node(Boots):
     """A cluster as fakepve models it, with the corrections."""
 
     def __init__(self, **options: Any) -> None:
@@ -348,7 +348,7 @@ class Node(Metrics):
         if vm.status != "running":
             raise PveError(500, f"VM {vm.vmid} is not running")
         answers = self._answers(vm)
-        if answers is None or answers.get("ping") is False:
+        if answers is None or answers.get("ping") is False or self.hangs(vm):
             raise PveError(500, "QEMU guest agent is not running")
         path = values.get("file")
         if match.template.endswith("file-read") and path not in answers.get("files", {}):
