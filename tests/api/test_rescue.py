@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -97,6 +101,48 @@ def test_a_stopped_machine_is_started_although_another_clients_file_is_broken(ni
     done = rescue(night, "--choose", "start", "--yes")
     assert done.code == 0 and "started" in done.out, done
     assert night.desk.machines()["web-1"]["status"] == "running"
+
+
+def test_a_rollback_does_not_wait_until_the_clients_file_is_right(night: NightDesk) -> None:
+    vm = night.desk.machines()["web-1"]
+    assert night.desk.run("snapshot", "create", _WEB, "before").code == 0
+    night.fake.cluster().run_task("POST", f"/nodes/{vm['node']}/qemu/{vm['vmid']}/status/stop")
+    (night.desk.folder / "subscriptions" / "dupont.yaml").write_text("client: [")
+    single = night.desk.run("snapshot", "rollback", _WEB, "before", "--yes")
+    assert single.code == 1, "the single command keeps asking for a sound file"
+    done = rescue(night, "--choose", "rollback", "--snapshot", "before", "--yes", "--lose", "data")
+    assert done.code == 0 and "it is back at before, and is stopped, as before" in done.out, done
+
+
+def test_at_a_terminal_it_asks_what_is_wanted_and_for_the_machines_name(night: NightDesk) -> None:
+    typed = at_a_terminal(night, "9")
+    assert typed.code == 1 and "'9' is none of the numbers 1 to 4" in typed.err, typed
+    typed = at_a_terminal(night, "2", "web-1")
+    assert typed.code == 0 and "nothing was changed" in typed.out, typed
+    assert set(night.desk.machines()) == {"web-1"}
+    typed = at_a_terminal(night, "2", _WEB)
+    assert typed.code == 0 and "restored as web-1-rescue" in typed.out, typed
+
+
+def at_a_terminal(night: NightDesk, *lines: str) -> Answer:
+    """Run the command with a terminal, and type lines into it."""
+    ours, theirs = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator", "rescue", _WEB],
+            cwd=night.desk.folder,
+            env=night.desk._environment({}),
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        os.write(ours, "".join(f"{line}\n" for line in lines).encode())
+        out, err = process.communicate(timeout=120)
+    finally:
+        os.close(theirs)
+        os.close(ours)
+    return Answer(process.returncode, out, err)
 
 
 def test_9_a_suspended_contract_is_not_started_by_a_rescue(night: NightDesk) -> None:
