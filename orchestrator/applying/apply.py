@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.applying.guests_stage import configure_guests
 from orchestrator.applying.host_keys import EveryHolder
 from orchestrator.applying.journal import Journal
-from orchestrator.applying.kinds_run import bring_clients
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.machine_run import run_machine
 from orchestrator.applying.machine_work import MachineWork, Surroundings, Waiting
 from orchestrator.applying.numbers import Numbers
 from orchestrator.applying.placement import Placement
+from orchestrator.applying.progress import End
 from orchestrator.applying.reserving import reserve_addresses
+from orchestrator.applying.shared_run import Problems, bring_shared, lacking
 from orchestrator.applying.stopping import Interrupted
 from orchestrator.errors import told
 from orchestrator.history import HistoryUnavailable
@@ -31,6 +33,7 @@ from orchestrator.resources.change import ChangeClass, Effect
 if TYPE_CHECKING:
     from orchestrator.applying.lock import RunLocks
     from orchestrator.guests import SshSettings
+    from orchestrator.planning.shared import SharedChange
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.observed import ObservedSite
 
@@ -109,19 +112,25 @@ def apply_plan(
         key_holders=EveryHolder(clusters, observed),
     )
     todo = [machine for machine in plan.machines if machine.effective and not machine.lacks_reference]
+    journal.progress.expect(machine.key for machine in todo)
     begun = _announce(todo, plan, journal)
     barred = reserve_addresses(todo, clusters, observed, locks) if locks else {}
-    missing = bring_clients(plan, [machine for machine in todo if machine.key not in barred], around)
+    going = {(item.site, item.client) for item in todo if item.key not in barred}
+    shared = [item for item in plan.shared if item.by_itself or (item.site, item.client) in going]
+    found = {name: site.kinds for name, site in observed.items()}
+    problems = bring_shared(shared, around, found, last=False)
     outcomes = [outcome for machine in plan.machines for outcome in _refused(machine)]
     waiting: list[Waiting] = []
     if todo:
         with ThreadPoolExecutor(min(_WORKERS, len(todo)), thread_name_prefix="machine") as pool:
-            results = pool.map(lambda machine: _hypervisor_part(machine, around, missing, barred), todo)
+            results = pool.map(lambda machine: _hypervisor_part(machine, around, problems, barred), todo)
             for result in results:
                 if isinstance(result, Outcome):
                     outcomes.append(result)
                 else:
                     waiting.append(result)
+    problems |= bring_shared(shared, around, {}, last=True)
+    outcomes += _shared_part(shared, problems)
     outcomes += _guests_part(waiting, ssh, boot_seconds)
     _close(begun, outcomes, journal)
     return outcomes
@@ -222,14 +231,14 @@ def _needs(change_class: ChangeClass, needed: Needed) -> str:
 def _hypervisor_part(
     machine: MachinePlan,
     around: Surroundings,
-    missing: dict[tuple[str, str], str],
+    problems: Problems,
     barred: Mapping[tuple[str, str], str],
 ) -> Outcome | Waiting:
     if around.journal.stopping.asked:
         return _interrupted(machine, around, str(Interrupted()))
     if problem := barred.get(machine.key):
         return _failed(machine, around, problem)
-    if problem := missing.get((machine.site, machine.client)):
+    if problem := lacking(machine, problems):
         return _failed(machine, around, problem)
     work = MachineWork(machine, around)
     try:
@@ -241,17 +250,35 @@ def _hypervisor_part(
     effects = {change.effect for change in machine.effective}
     if machine.desired and effects & {*_INSIDE, Effect.START, Effect.RESTART}:
         return Waiting(work=work, desired=machine.desired, observed=observed, inside=bool(effects & _INSIDE))
-    around.journal.show(machine.client, machine.machine, "done")
+    around.journal.progress.ended(*machine.key, "done")
     return Outcome(*machine.key, "done")
 
 
+def _shared_part(shared: Iterable[SharedChange], problems: Problems) -> Iterator[Outcome]:
+    """How the changes of what clients have for all their machines ended."""
+    for address, items in groupby((item for item in shared if item.by_itself), key=lambda item: item.address):
+        name = f"{address.kind}/{address.name}"
+        changes = [item.change for item in items]
+        refused = next(
+            (change for change in changes if change.effect in (Effect.REFUSED, Effect.UNABLE)), None
+        )
+        error = problems.get(address)
+        if refused:
+            yield Outcome(address.client, name, "refused", refused.why or "")
+        elif error:
+            interrupted = isinstance(error, (Interrupted, TaskLeft))
+            yield Outcome(address.client, name, "interrupted" if interrupted else "failed", str(error))
+        elif any(change.effective for change in changes):
+            yield Outcome(address.client, name, "done")
+
+
 def _failed(machine: MachinePlan, around: Surroundings, message: str) -> Outcome:
-    around.journal.show(machine.client, machine.machine, f"failed: {message}")
+    around.journal.progress.ended(*machine.key, "failed", message)
     return Outcome(*machine.key, "failed", message)
 
 
 def _interrupted(machine: MachinePlan, around: Surroundings, message: str) -> Outcome:
-    around.journal.show(machine.client, machine.machine, message)
+    around.journal.progress.ended(*machine.key, "interrupted", message)
     return Outcome(*machine.key, "interrupted", message)
 
 
@@ -265,14 +292,15 @@ def _guests_part(waiting: list[Waiting], ssh: SshSettings | None, boot_seconds: 
     if not waiting:
         return []
     if ssh is None:
+        for machine in waiting:
+            machine.work.around.journal.progress.ended(*machine.key, "done")
         return [_left_alone(machine) for machine in waiting]
     problems = configure_guests(waiting, ssh, boot_seconds=boot_seconds)
     outcomes = []
     for machine in waiting:
         problem = problems[machine.key]
-        show = machine.work.around.journal.show
-        asked = machine.work.around.journal.stopping.asked
-        show(*machine.key, f"failed: {problem}" if problem else "done")
-        result: Result = ("interrupted" if asked else "failed") if problem else "done"
+        journal = machine.work.around.journal
+        result: End = ("interrupted" if journal.stopping.asked else "failed") if problem else "done"
+        journal.progress.ended(*machine.key, result, problem or "")
         outcomes.append(Outcome(*machine.key, result, problem or ""))
     return outcomes

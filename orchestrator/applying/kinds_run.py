@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from orchestrator.applying.settle import make_call, settle
-from orchestrator.errors import OrchestratorError
+from orchestrator.applying.settle import settle
 from orchestrator.resources.change import Effect
-from orchestrator.resources.kinds import CLIENT_KINDS, KINDS
+from orchestrator.resources.kinds import KINDS
 
 if TYPE_CHECKING:
-    from orchestrator.applying.machine_work import MachineWork, Surroundings
-    from orchestrator.planning.plan import MachinePlan, Plan
-    from orchestrator.proxmox import ClusterState
+    from orchestrator.applying.machine_work import MachineWork
     from orchestrator.resources.desired import DesiredMachine
-    from orchestrator.resources.kind import ClientKind, ResourceKind, Step
+    from orchestrator.resources.kind import ResourceKind, Step
     from orchestrator.resources.observed import ObservedMachine
 
 Found = TypeVar("Found")
@@ -96,39 +93,4 @@ def _carry_out(
 
     settle(
         look(), act, look, pause=work.around.pause, what=f"its {kind.name}", where=f"{kind.where} in Proxmox"
-    )
-
-
-def bring_clients(
-    plan: Plan, machines: Iterable[MachinePlan], around: Surroundings
-) -> dict[tuple[str, str], str]:
-    """Make what clients need at sites before their machines. Return the reason for each that could not be had."""
-    problems: dict[tuple[str, str], str] = {}
-    wanted = {(machine.site, machine.client) for machine in machines}
-    for site, client in dict.fromkeys((item.site, item.client) for item in plan.first):
-        if (site, client) in wanted:
-            try:
-                for kind in CLIENT_KINDS:
-                    _bring_client(around, kind, site, client)
-            except OrchestratorError as error:
-                problems[site, client] = str(error)
-    return problems
-
-
-def _bring_client(around: Surroundings, kind: ClientKind, site: str, client: str) -> None:
-    cluster = around.clusters[site]
-
-    def act(state: ClusterState) -> bool:
-        for step in kind.steps(client, state):
-            for call in step.calls:
-                make_call(cluster, call, partial(around.journal.step, client, None, site))
-        return False
-
-    settle(
-        around.states[site],
-        act,
-        partial(kind.look, cluster),
-        pause=around.pause,
-        what=f"the {kind.name} of {client} at {site}",
-        where=f"{kind.where} in Proxmox",
     )

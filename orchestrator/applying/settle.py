@@ -28,7 +28,7 @@ ROUNDS = 8
 
 PAUSE_SECONDS = 1.0
 
-_PASSING = (AlreadyExists, NotFound, DigestMismatch, LockTimeout, Uncertain)
+PASSING = (AlreadyExists, NotFound, DigestMismatch, LockTimeout, Uncertain)
 """Somebody was faster, or nobody knows whether the write took effect: looking again tells."""
 
 
@@ -62,7 +62,7 @@ def settle(
         try:
             if not act(seen):
                 return seen
-        except _PASSING:
+        except PASSING:
             pause(PAUSE_SECONDS)
         except TaskFailed as error:
             if not isinstance(error.cause, LockTimeout):

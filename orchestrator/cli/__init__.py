@@ -23,7 +23,7 @@ app = typer.Typer(
             "update": Place("update:update", "Install updates now, with snapshot and rollback."),
             "updates": Place("updates:updates", "Show due updates, held-back machines and average delays."),
             "request": Place("request:app", "Register clients' requests, list and close them."),
-            "show": Place("show:show", "Show machines as they are, with their latest history."),
+            "show": Place("estate:show", "Show the whole estate, or machines with their history."),
             "report": Place("report:report", "Write a client's monthly report (HTML, PDF)."),
             "alarms": Place("alarms:app", "Receive alarms, list and acknowledge them, record actions."),
             "figures": Place("figures:figures", "Show graphs of a machine: vCPU, RAM, disks, network."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -64,14 +65,19 @@ def now(
 def verify(
     target: Target,
     archive: Chosen = None,
+    files: Files = None,
     inventory: session.Inventory = None,
     reason: Reason = "restore test on demand",
     boot_timeout: BootTimeout = 600.0,
+    check_timeout: Annotated[float, typer.Option(min=1, help="Seconds for the check of its file.")] = 180.0,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a picture of the copy's console here, as PNG.")
+    ] = None,
     history: session.HistoryPath = None,
 ) -> None:
     """Test an archive: restore it to a copy and boot it.
 
-    The copy has no network; it is inspected, then erased.
+    The copy has no network; it is inspected, the check of its file (backup.check) is run in it, then it is erased.
     """
     from orchestrator.operations import backup_on_demand
     from orchestrator.operations.backup_on_demand import VerifyRequest
@@ -82,16 +88,32 @@ def verify(
         reason=reason,
         history=history,
         volid=archive,
+        files=tuple(files or ()),
         boot_seconds=boot_timeout,
+        check_seconds=check_timeout,
     )
     tested = backup_on_demand.verify(request, EVENTS)
     session.end_if(tested.interrupted)
     line = tested.line
+    if picture is not None:
+        _write_picture(line.picture, picture)
     if not tested.sound:
         session.fail("; ".join([f"{target}: {line.volid}: {line.message}", *tested.problems]))
     session.console().print(f"sound: {line.message}")
     if tested.problems:
         session.fail("; ".join(tested.problems))
+
+
+def _write_picture(png: bytes | None, path: Path) -> None:
+    if png is None:
+        session.complain(
+            f"no picture of the console: {path} was not written (see VM.Console in docs/proxmox.md)"
+        )
+        return
+    from orchestrator.operations.computer import replace_file
+
+    replace_file(path, png)
+    session.console().print(f"console: {path}")
 
 
 @app.command("restore")

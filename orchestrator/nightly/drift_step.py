@@ -154,20 +154,31 @@ def _read_for_plan(
 
 
 def _lines(plan: Plan) -> Iterable[DriftLine]:
+    for item in plan.shared:
+        if item.change.drift or item.change.effect in (*_TOLD, Effect.UNABLE):
+            yield _line(item.client, f"{item.address.kind}/{item.address.name}", item.site, item.change)
     for machine in plan.machines:
         for change in machine.changes:
-            if change.drift or change.effect in (Effect.NOTICE, Effect.REFUSED):
-                before, after = sides(change)
-                yield DriftLine(
-                    client=machine.client,
-                    machine=machine.machine,
-                    site=machine.site,
-                    what=change.what,
-                    before=before,
-                    after=after,
-                    why=change.why,
-                    notice=not change.drift,
-                )
+            if change.drift or change.effect in _TOLD:
+                yield _line(machine.client, machine.machine, machine.site, change)
+
+
+def _line(client: str, machine: str, site: str, change: Change) -> DriftLine:
+    before, after = sides(change)
+    return DriftLine(
+        client=client,
+        machine=machine,
+        site=site,
+        what=change.what,
+        before=before,
+        after=after,
+        why=change.why,
+        notice=not change.drift,
+    )
+
+
+_TOLD = (Effect.NOTICE, Effect.REFUSED)
+"""What the night tells of a plan besides drift."""
 
 
 def drift_inside(seen: GuestsSeen) -> list[DriftLine]:

@@ -105,7 +105,7 @@ def apply(
         used = preparing.used_changes(request.history, wanted.desired)
         takings = preparing.unsettled_takings(request.history, wanted.desired)
         prepared = preparing.prepare(wanted, run.clusters, used, takings=takings)
-        made = prepared.plan
+        made = preparing.with_waiting_since(prepared.plan, request.history)
         if saved is not None:
             _refuse_moved(saved, made, events)
         show(made)
@@ -115,7 +115,12 @@ def apply(
         if not agree():
             return Applied(plan=made, agreed=False)
         # Taken only now: nobody waits for an answer. What was changed since is seen before each machine's first step.
-        run.locks.clients(machine.client for machine in made.machines if machine.effective)
+        run.locks.clients(
+            [
+                *(machine.client for machine in made.machines if machine.effective),
+                *(item.client for item in made.shared if item.own_effect),
+            ]
+        )
         run.begin()
         outcomes = apply_plan(
             made,

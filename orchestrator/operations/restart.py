@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.applying.marking import change_mark
 from orchestrator.applying.restarting import await_guest, restart_machine
 from orchestrator.errors import Reason, RequestRefused, about
 from orchestrator.operations.client_file import file_says
@@ -88,10 +89,37 @@ def restart(request: RestartRequest, agree: Agree, events: Events = SILENT) -> R
                 return None
             run.begin()
             with run.stopping.finishing(f"{request.target}: restart"):
-                forced = restart_machine(vm, force=request.force, managed=found.machine.summary.ha)
+                forced = restart_machine(
+                    vm, force=request.force, managed=found.machine.summary.ha, taken_up=waiting
+                )
             agent = bool(BY_NAME["guest agent"].read(found.machine.config))
             problem = await_guest(vm, agent=agent, boot_seconds=request.boot_seconds)
             return Restarted(forced=forced, problem=problem)
+
+
+def release(request: MachineRequest, events: Events = SILENT) -> None:
+    """Let a machine be restarted in its window again: somebody has looked why that did not go well.
+
+    Raises:
+        OrchestratorError: it is not held back, or the mark could not be changed.
+    """
+    provider = open_provider(request.inventory)
+    with open_run(provider, "a release", history=request.history, events=events) as run:
+        run.locks.clients([request.client])
+        with about(request.target):
+            found = find_machine(request.target, run.clusters)
+            note = found.mark.restart
+            if note is None:
+                raise RequestRefused("its restart is not held back, so there is nothing to release")
+            if note.state != "held":
+                raise RequestRefused(
+                    "a restart of it has not ended: the next run of orchestrator nightly, or restart --due, goes on "
+                    "with it"
+                )
+            vm = vm_of(found, run, request.reason)
+            run.begin()
+            with vm.step("release restart", held=note.reason):
+                change_mark(vm, lambda mark: mark.with_(restart=None))
 
 
 def _desired(request: RestartRequest, provider: Provider, events: Events) -> DesiredMachine:

@@ -166,6 +166,8 @@ def left_out(found: Found) -> list[str]:
 
 
 _WHY_NOT = "it was left out of the backup (art. 3.5), or added later"
+_OWN_DISKS_SECONDS = 600.0
+"""How long a machine that has its own disks back may take to boot, however short the time for the restored ones."""
 
 
 def _not_in(copy: Copy, found: Found) -> list[str]:
@@ -225,7 +227,7 @@ class _InPlace:
                 "without --archive)"
             )
         self.run.begin()
-        self.run.show(
+        self.run.progress.step(
             self.vm.client, self.vm.machine, f"going on with the interrupted restore of {copy.mark.volid}"
         )
         return copy
@@ -307,7 +309,7 @@ class _InPlace:
             pull_the_plug(self.vm)
             exchange.swap_back()
             remember_guest(self.vm, self.found.mark)
-            start_and_wait(self.vm, boot_seconds=seconds)
+            start_and_wait(self.vm, boot_seconds=max(seconds, _OWN_DISKS_SECONDS))
             remove_copy(copy)
             raise Stopped(
                 f"the restored machine: {error}. Its own disks are back, and it runs again"

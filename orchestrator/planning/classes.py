@@ -18,7 +18,7 @@ from typing import Literal
 
 from orchestrator.resources.attributes import ATTRIBUTES, BOOKKEEPING, OPTION, SIZE
 from orchestrator.resources.change import QUIET, Change, ChangeClass, Effect
-from orchestrator.resources.kinds import GUEST_KINDS, KINDS
+from orchestrator.resources.kinds import CLIENT_KINDS, GUEST_KINDS, KINDS
 
 WORST_FIRST = (ChangeClass.MAJOR, ChangeClass.SIGNIFICANT, ChangeClass.STANDARD)
 
@@ -63,6 +63,11 @@ RULES: tuple[ClassRule, ...] = (
         reason="moving a machine to another data centre, or to another system, is a project",
     ),
     ClassRule(effects=QUIET, change_class=None, reason="nothing is done", counted=False),
+    *(
+        ClassRule(effects=frozenset(Effect) - QUIET, what=(kind.name,), **kind.judged._asdict())
+        for kind in CLIENT_KINDS
+        if kind.by_itself
+    ),
     ClassRule(
         effects=_of(Effect.CREATE),
         change_class=ChangeClass.SIGNIFICANT,

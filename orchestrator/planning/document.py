@@ -128,6 +128,15 @@ class PoolDocument(Document):
     pool: Told = Field(description="its name in Proxmox: client-NAME")
 
 
+class SharedDocument(Document):
+    """A change of what a client has at a site for all its machines."""
+
+    client: Told = Field(description="whose it is")
+    site: Told = Field(description="where")
+    address: Told = Field(description="CLIENT/KIND/NAME, as --only takes it")
+    change: ChangeDocument = Field(description="what happens to it")
+
+
 class UnmanagedDocument(Document):
     """A machine that is not ours and is never touched."""
 
@@ -195,6 +204,7 @@ class SummaryDocument(Document):
     restarts: list[RestartsDocument] = Field(
         default_factory=list, description="every restart that the changes need: how many machines, and when"
     )
+    shared: int = Field(default=0, description="changes of what clients have for all their machines")
     refused: int = Field(description="changes that are refused")
     not_done: int = Field(default=0, description="other changes of refused machines: not made either")
     expire: int = Field(description="snapshots whose seven days are over")
@@ -220,6 +230,9 @@ class PlanDocument(Document):
         default_factory=list, description="everything that changes, is refused, waits or is worth knowing"
     )
     pools: list[PoolDocument] = Field(description="to be created")
+    shared: list[SharedDocument] = Field(
+        default_factory=list, description="changes of what clients have for all their machines"
+    )
     unmanaged: list[UnmanagedDocument] = Field(description="machines that are not ours")
     failures: list[FailureDocument] = Field(description="sites that could not be read")
     unreadable: list[UnreadableDocument] = Field(
@@ -231,6 +244,10 @@ class PlanDocument(Document):
     takings: dict[Told, Told] = Field(
         default_factory=dict,
         description="how far takings over that are not settled are (article 4.2), by client",
+    )
+    waiting_since: dict[Told, dt.datetime] = Field(
+        default_factory=dict,
+        description="when the settings were written that wait for a restart, by CLIENT/MACHINE, as far as it is known",
     )
     without_file: list[WithoutFileDocument] = Field(
         default_factory=list, description="clients that have machines and no file among those given"
@@ -333,6 +350,7 @@ def summary(plan: Plan) -> SummaryDocument:
         retire=retire,
         restart=having(Effect.RESTART),
         restarts=list(restarts((machine.shown for machine in plan.machines), plan.made_at)),
+        shared=sum(item.own_effect for item in plan.shared),
         refused=plan.count(Effect.REFUSED) + plan.count(Effect.UNABLE),
         not_done=sum(len(machine.not_done) for machine in plan.machines),
         expire=sum(
@@ -373,8 +391,15 @@ def to_document(plan: Plan) -> PlanDocument:
         items=list(items_of(plan)),
         pools=[
             PoolDocument(site=item.site, pool=item.address.name)
-            for item in plan.first
+            for item in plan.shared
             if item.address.kind == "pool"
+        ],
+        shared=[
+            SharedDocument(
+                client=item.client, site=item.site, address=str(item.address), change=_change(item.change)
+            )
+            for item in plan.shared
+            if item.by_itself
         ],
         unmanaged=[
             UnmanagedDocument(site=site, vmid=vm.vmid, name=vm.name, node=vm.node)
@@ -393,6 +418,7 @@ def to_document(plan: Plan) -> PlanDocument:
             for client, allowance in sorted(plan.allowances.items())
         ],
         takings={client: taking_words(taking) for client, taking in plan.takings.items()},
+        waiting_since={"/".join(key): since for key, since in plan.waiting_since.items()},
         without_file=[_from(WithoutFileDocument, item, sites=list(item.sites)) for item in plan.without_file],
         summary=summary(plan),
     )

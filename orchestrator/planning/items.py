@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from itertools import groupby
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
@@ -91,8 +92,8 @@ def _item(address: Address, site: str, changes: Iterable[Change], *, done: bool)
 
 def items_of(plan: Plan) -> Iterator[ItemDocument]:
     """The plan by the addresses of what it speaks of."""
-    for item in plan.first:
-        yield _item(item.address, item.site, [item.change], done=True)
+    for (address, site), items in groupby(plan.shared, key=lambda item: (item.address, item.site)):
+        yield _item(address, site, [item.change for item in items], done=True)
     for machine in plan.machines:
         done = not (machine.refused or machine.lacks_reference)
         for address, changes in machine.items.items():

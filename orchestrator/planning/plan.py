@@ -26,10 +26,12 @@ from orchestrator.planning.refusals import (
     unread,
 )
 from orchestrator.planning.risk import Risk
+from orchestrator.planning.shared import SharedChange, shared_changes
+from orchestrator.planning.shared import unable as refused
 from orchestrator.proxmox import VmSummary
 from orchestrator.resources.change import MACHINE, Address, Change, Effect
-from orchestrator.resources.desired import ChangeTerms, DesiredMachine
-from orchestrator.resources.kinds import APART, CLIENT_KINDS, KINDS
+from orchestrator.resources.desired import ChangeTerms, DesiredMachine, owners_of
+from orchestrator.resources.kinds import APART, KINDS
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
 from orchestrator.resources.scope import EVERYTHING, Selection
@@ -139,27 +141,13 @@ class SiteFailure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClientChange:
-    """A change of what a client has at a site for all its machines."""
-
-    site: str
-    client: str
-    change: Change
-
-    @property
-    def address(self) -> Address:
-        """What it is made to."""
-        return Address(client=self.client, kind=self.change.thing, name=self.change.part or self.client)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Plan:
     """A whole plan.
 
     Attributes:
         made_at: the time it was made for (aware).
         machines: in the order of clients and of their files.
-        first: what clients need at sites before their machines.
+        shared: changes of what clients have at sites for all their machines.
         unmanaged: machines that are not ours, by site. Never touched.
         failures: sites that could not be read.
         unreadable: what could not be read of the others, as far as it concerns what was planned for.
@@ -169,12 +157,14 @@ class Plan:
             (:func:`orchestrator.planning.safety.with_risks`).
         frozen: who stopped every change and why, by site; empty if nobody did.
         takings: how far takings over are (article 4.2), by client; only those that are not settled.
+        waiting_since: when the settings were written that wait for a restart (aware), by client and machine, as far as
+            that is known: Proxmox does not keep it.
         without_file: clients that have machines and no file among those given.
     """
 
     made_at: dt.datetime
     machines: tuple[MachinePlan, ...]
-    first: tuple[ClientChange, ...]
+    shared: tuple[SharedChange, ...]
     unmanaged: dict[str, tuple[VmSummary, ...]]
     failures: tuple[SiteFailure, ...]
     change_terms: Mapping[str, ChangeTerms | None] = field(default_factory=dict)
@@ -183,12 +173,15 @@ class Plan:
     frozen: Mapping[str, str] = field(default_factory=dict)
     unreadable: tuple[Unreadable, ...] = ()
     takings: Mapping[str, Taking] = field(default_factory=dict)
+    waiting_since: Mapping[tuple[str, str], dt.datetime] = field(default_factory=dict)
     without_file: tuple[WithoutFile, ...] = ()
 
     @property
     def has_changes(self) -> bool:
         """Whether ``apply`` would do something."""
-        return any(machine.effective for machine in self.machines)
+        return any(machine.effective for machine in self.machines) or any(
+            item.own_effect for item in self.shared
+        )
 
     @property
     def has_errors(self) -> bool:
@@ -197,7 +190,7 @@ class Plan:
             change.effect is Effect.UNABLE for machine in self.machines for change in machine.changes
         )
         unread = bool(self.failures) or any(item.claims for item in self.unreadable)
-        return unread or unable or any(machine.refused for machine in self.machines)
+        return unread or unable or refused(self.shared) or any(machine.refused for machine in self.machines)
 
     @property
     def unsafe(self) -> tuple[Risk, ...]:
@@ -206,7 +199,9 @@ class Plan:
 
     def count(self, effect: Effect) -> int:
         """How many changes of an effect ``apply`` would make (or, for refusals and waits, not make)."""
-        return sum(change.effect is effect for machine in self.machines for change in machine.changes)
+        shared = (item.change for item in self.shared if item.by_itself)
+        of_machines = (change for machine in self.machines for change in machine.changes)
+        return sum(change.effect is effect for change in (*of_machines, *shared))
 
 
 def untold(plan: Plan) -> list[Unreadable]:
@@ -272,10 +267,11 @@ def make_plan(
         client: index for index, client in enumerate(dict.fromkeys(machine.client for machine in wanted))
     }
     plans.sort(key=lambda plan: order[plan.client])
+    changing = [plan.desired for plan in plans if plan.desired and plan.effective]
     return Plan(
         made_at=now,
         machines=tuple(plans),
-        first=_first(plans, observed),
+        shared=tuple(shared_changes(owners_of(wanted), changing, observed, selection, now)),
         unmanaged={name: site.strangers for name, site in observed.items() if site.strangers},
         failures=tuple(failures),
         change_terms={machine.client: machine.change_terms for machine in wanted},
@@ -480,14 +476,4 @@ def _retirement(machine: ObservedMachine, mark: Mark, stopped_by_contract: Reaso
         desired=None,
         observed=machine,
         stopped_by_contract=stopped_by_contract,
-    )
-
-
-def _first(plans: Iterable[MachinePlan], observed: Mapping[str, ObservedSite]) -> tuple[ClientChange, ...]:
-    needed = sorted({(plan.site, plan.client) for plan in plans if plan.desired and plan.effective})
-    return tuple(
-        ClientChange(site=site, client=client, change=step.change)
-        for site, client in needed
-        for kind in CLIENT_KINDS
-        for step in kind.steps(client, observed[site].state)
     )

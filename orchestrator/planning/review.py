@@ -138,6 +138,7 @@ def _head(document: PlanDocument) -> list[tuple[str, str]]:
         (f"{len(document.frozen)} frozen", "bad", len(document.frozen)),
         (f"{counted(len(document.failures), 'site')} not read", "bad", len(document.failures)),
         (f"{untold} not touched", "bad", untold),
+        (f"{s.shared} shared", "", s.shared),
         (restarts_counted(s.restarts), "", len(s.restarts)),
         (f"{s.quotes_missing} without a reference", "warn", s.quotes_missing),
         (f"{s.refused} refused", "bad", s.refused),

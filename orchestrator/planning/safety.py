@@ -141,6 +141,9 @@ def _deleted_data(plan: Plan, _there: There, _limits: Safety) -> Found:
         for change in machine.effective:
             if change.erases:
                 yield f"{machine.client}/{machine.machine}", f"{change.what}: {change.why}"
+    for item in plan.shared:
+        if item.own_effect and item.change.erases:
+            yield str(item.address), f"{item.change.what}: {item.change.why}"
 
 
 def _restarts_outside_windows(plan: Plan, _there: There, _limits: Safety) -> Found:

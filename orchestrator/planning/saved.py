@@ -154,6 +154,10 @@ def moved(saved: SavedPlan, now: PlanDocument, files: Mapping[str, str]) -> Iter
     known = {(machine.client, machine.machine) for machine in saved.plan.machines}
     for key in sorted(old.keys() | new.keys()):
         yield from _machine_moved("/".join(key), old.get(key), new.get(key), key in known)
+    if [item for item in saved.plan.shared if item.change.effect not in QUIET] != [
+        item for item in now.shared if item.change.effect not in QUIET
+    ]:
+        yield "what clients have for all their machines: the changes are not the same any more"
     for risk in now.dangers:
         if risk not in saved.plan.dangers:
             yield f"{risk.name}: {risk.words}"
@@ -172,7 +176,7 @@ def contracts_moved(plan: Plan, now: dt.datetime) -> Iterator[str]:
         machine.client: machine.desired.life
         for machine in plan.machines
         if machine.desired is not None and machine.effective
-    }
+    } | {item.client: item.owner.life for item in plan.shared if item.own_effect}
     for client, life in sorted(lives.items()):
         if life.standing(now) is not life.standing(plan.made_at):
             yield f"the contract of {client}: {life.why(now) or f'it is {life.standing(now)}'}"

@@ -9,13 +9,14 @@ from itertools import groupby
 
 from rich.text import Text
 
-from orchestrator.contract.calendar import day_in_paris
+from orchestrator.contract.calendar import day_in_paris, paris_time
 from orchestrator.contract.probation import probation_words
 from orchestrator.counting import counted
 from orchestrator.planning.charges import Allowance, Charge, Intervention, Needed
 from orchestrator.planning.classes import WORST_FIRST, is_ordered
 from orchestrator.planning.document import restart_words, restarts_counted, summary
 from orchestrator.planning.plan import MachinePlan, Plan, untold
+from orchestrator.planning.shared import SharedChange
 from orchestrator.planning.taking_over import taking_words
 from orchestrator.planning.words import rules_of, sides, when_words
 from orchestrator.resources.change import Change, Effect
@@ -56,8 +57,13 @@ def render_plan(plan: Plan, *, show_unmanaged: bool = False) -> Iterator[Text]:
     for missing in plan.without_file:
         yield Text(missing.found, "yellow")
         yield Text(f"      {missing.remedy}", "yellow")
+    with_machines = {machine.client for machine in plan.machines}
+    for item in plan.shared:
+        if item.by_itself and item.client not in with_machines:
+            yield Text.assemble((item.client, "bold"), f"   site {item.site}")
+            yield from _shared_line(item)
     for client, machines in groupby(plan.machines, key=lambda machine: machine.client):
-        yield from _client(client, list(machines), plan.allowances.get(client), plan.made_at)
+        yield from _client(client, list(machines), plan)
         if client in plan.takings:
             yield Text(f"    {taking_words(plan.takings[client])}", "cyan")
     yield from _unreadable(plan)
@@ -69,11 +75,11 @@ def render_plan(plan: Plan, *, show_unmanaged: bool = False) -> Iterator[Text]:
     yield _summary(plan)
 
 
-def _client(
-    client: str, machines: list[MachinePlan], allowance: Allowance | None, now: dt.datetime
-) -> Iterator[Text]:
+def _client(client: str, machines: list[MachinePlan], plan: Plan) -> Iterator[Text]:
+    allowance, now = plan.allowances.get(client), plan.made_at
+    shared = [item for item in plan.shared if item.by_itself and item.client == client]
     changing = [machine for machine in machines if machine.changes]
-    if not changing:
+    if not changing and not shared:
         yield Text.assemble((client, "bold"), "  no changes")
         return
     first = machines[0]
@@ -83,13 +89,38 @@ def _client(
     if ends and day_in_paris(now) < ends:
         heading.append(f"   {probation_words(ends)}", "cyan")
     yield heading
+    for item in shared:
+        yield from _shared_line(item)
+    if not changing:
+        return
     rows = [(machine, _collapse(machine)) for machine in changing]
     width = max(len(_subject(machine, change)) for machine, changes in rows for change in changes)
     for machine, changes in rows:
         for change in changes:
-            yield from _line(machine, change, _subject(machine, change).ljust(width))
+            since = plan.waiting_since.get(machine.key) if change.effect is Effect.WAITING else None
+            yield from _line(machine, change, _subject(machine, change).ljust(width), since)
         yield from _not_done(machine)
     yield from _change_management(changing, allowance)
+
+
+def _shared_line(item: SharedChange) -> Iterator[Text]:
+    """A change of what a client has for all its machines."""
+    change = item.change
+    symbol, style = _SYMBOLS[change.effect]
+    subject = f"{change.what} {change.part}" if change.part else change.what
+    text = Text.assemble("  ", (symbol, style), " ", subject, "   ", _difference(change))
+    if change.change_class:
+        text.append(f"   {change.change_class}", "dim")
+    yield from _with_reason(text, change)
+
+
+def _with_reason(text: Text, change: Change) -> Iterator[Text]:
+    if change.drift:
+        text.append("   drift: changed outside", "cyan")
+    yield text
+    if change.why:
+        refused = change.effect in (Effect.REFUSED, Effect.UNABLE)
+        yield Text(f"      {change.why}", "red" if refused else "dim")
 
 
 def _change_management(machines: list[MachinePlan], allowance: Allowance | None) -> Iterator[Text]:
@@ -150,12 +181,16 @@ def _subject(machine: MachinePlan, change: Change) -> str:
     return f"{change.what} {machine.machine}"
 
 
-def _line(machine: MachinePlan, change: Change, subject: str) -> Iterator[Text]:
+def _line(
+    machine: MachinePlan, change: Change, subject: str, since: dt.datetime | None = None
+) -> Iterator[Text]:
     symbol, style = _SYMBOLS[change.effect]
     rules = rules_of(change.what, *sides(change))
     apart = len(rules) > 1 or sum(map(len, rules)) > _RULE_BESIDE
     difference = _rules_counted(change, len(rules)) if apart else _difference(change)
     text = Text.assemble("  ", (symbol, style), " ", subject, "   ", difference)
+    if since is not None:
+        text.append(f"   since {paris_time(since, weekday=True)}", "cyan")
     if change.restart:
         text.append(f"   restart {when_words(change.restart)}", "magenta")
     if change.change_class and not machine.refused:
@@ -225,20 +260,32 @@ def _unmanaged(plan: Plan, show: bool) -> Iterator[Text]:
                 yield Text(f"    {vm.vmid:>9}  {vm.name}  on {vm.node}, {vm.status}", "dim")
 
 
+def _oldest(plan: Plan) -> str:
+    """Since when the first of those that wait for a restart does."""
+    oldest = min(plan.waiting_since.values(), default=None)
+    if oldest is None:
+        return ""
+    return f", the oldest since {paris_time(oldest, weekday=True)}"
+
+
 def _summary(plan: Plan) -> Text:
     counts = summary(plan)
     if not plan.has_changes and not plan.has_errors:
         waiting = (
-            f" ({counts.waiting} waiting for a restart: {restart_words(counts.restarts)})"
+            f" ({counts.waiting} waiting for a restart: {restart_words(counts.restarts)}{_oldest(plan)})"
             if counts.restarts
             else ""
         )
         return Text(f"no changes{waiting}", "green")
     text = f"{counts.create} to create, {counts.update} to change, {counts.retire} to retire, 0 to erase"
+    if counts.shared:
+        text += f", {counts.shared} shared"
     if counts.expire:
         text += f", {counted(counts.expire, 'snapshot')} to expire"
     if counts.restarts:
         text += f" · {restarts_counted(counts.restarts)}"
+    if plan.waiting_since:
+        text += f" · {len(plan.waiting_since)} waiting already{_oldest(plan)}"
     by_class = ", ".join(f"{counts.by_class[name]} {name}" for name in WORST_FIRST if name in counts.by_class)
     if by_class:
         text += f" · {by_class}"

@@ -12,7 +12,7 @@ from orchestrator.contract.calendar import paris_time
 from orchestrator.contract.snapshots import SNAPSHOT_DAYS
 from orchestrator.resources.attributes import BY_NAME
 from orchestrator.resources.change import BACKUP, FIREWALL, Change, Effect, NewMachine, Restart
-from orchestrator.resources.kinds import GUEST_KINDS, KINDS
+from orchestrator.resources.kinds import CLIENT_KINDS, GUEST_KINDS, KINDS
 from orchestrator.resources.machine import EXCLUDED, size_words
 from orchestrator.resources.machine_archives import retention_words
 
@@ -20,7 +20,9 @@ BETWEEN_RULES = "; "
 """What stands between the rules of a firewall's change: no rule holds it. Where there is room, each has its line."""
 
 _BETWEEN = {EXCLUDED: " ", "tags": ", "}
-_INSIDE = {kind.part.name: kind for kind in GUEST_KINDS}
+_OF_KINDS = {kind.part.name: kind.words for kind in GUEST_KINDS} | {
+    kind.name: kind.words for kind in CLIENT_KINDS
+}
 _SINCE = {"suspension": "suspended ", "service": "retired "}
 _NOTHING = {BACKUP: "off", EXCLUDED: "none", FIREWALL: "closed but for the provider"}
 """How nothing reads where it is a value of its own."""
@@ -31,8 +33,8 @@ def sides(change: Change) -> tuple[str | None, str | None]:
     before, after = change.before, change.after
     if change.what.startswith("snapshot "):
         return _snapshot(change)
-    inside = _INSIDE.get(change.what)
-    if inside and (told := inside.words(before, after)):
+    words = _OF_KINDS.get(change.what)
+    if words and (told := words(before, after)):
         return told
     first, second = _words(change.what, before), _words(change.what, after)
     attribute = BY_NAME.get(change.what)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Literal
 
@@ -20,7 +20,14 @@ from orchestrator.yaml_reader.public_keys import parse_public_key
 
 if TYPE_CHECKING:
     from orchestrator.sites.model import BackupStorage, Provider, Site, SiteNetwork
-    from orchestrator.subscriptions.model import DeclaredSnapshot, Machine, Order, Quote, Subscription
+    from orchestrator.subscriptions.model import (
+        BackupCheck,
+        DeclaredSnapshot,
+        Machine,
+        Order,
+        Quote,
+        Subscription,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,10 +104,29 @@ class Redundancy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DesiredClient:
+    """One client at a site, as its file and the site file want it: what it has there for all its machines.
+
+    Attributes:
+        site: the site's name.
+        place: the site as its file describes it.
+        file: the client's file.
+        life: where its contract stands (articles 9 and 10).
+    """
+
+    client: str
+    site: str
+    place: Site
+    file: Subscription
+    life: ContractLife
+
+
+@dataclass(frozen=True, kw_only=True)
 class DesiredMachine:
     """One machine as its file and the site file want it.
 
     Attributes:
+        owner: whose it is.
         file: its part of the file, for what is taken as it stands there.
         disks: (name, GiB), the system disk first.
         address: None where the file says ``auto``.
@@ -138,6 +164,7 @@ class DesiredMachine:
     template: str
     storage: str
     disk_format: Literal["raw", "qcow2"] | None
+    owner: DesiredClient = field(compare=False, repr=False)
     file: Machine
     disks: tuple[tuple[str, int], ...]
     network: SiteNetwork
@@ -176,6 +203,11 @@ class DesiredMachine:
         return tuple(disk.name for disk in self.file.disks if not disk.backup)
 
     @property
+    def backup_check(self) -> BackupCheck | None:
+        """The command that a restored copy must run well; None if the file has none."""
+        return self.file.backup.check if self.file.backup else None
+
+    @property
     def tags(self) -> frozenset[str]:
         """The tags that mark the machine as ours and as the client's."""
         return frozenset({OWNER_TAG, pool_of(self.client)})
@@ -188,16 +220,30 @@ def desired_machines(subscriptions: Iterable[Subscription], provider: Provider) 
     (:func:`orchestrator.subscriptions.load` with a provider): names of sites, networks and images exist.
     """
     return tuple(
-        _desired(subscription, offer, machine, provider)
-        for subscription in subscriptions
-        for offer, machine in subscription.machines()
+        _desired(owner, offer, machine, provider)
+        for owner in (_owner(subscription, provider) for subscription in subscriptions)
+        for offer, machine in owner.file.machines()
     )
 
 
-def _desired(
-    subscription: Subscription, offer: Offer, machine: Machine, provider: Provider
-) -> DesiredMachine:
-    site = provider.sites[subscription.contract.site]
+def _owner(subscription: Subscription, provider: Provider) -> DesiredClient:
+    site = subscription.contract.site
+    return DesiredClient(
+        client=subscription.client,
+        site=site,
+        place=provider.sites[site],
+        file=subscription,
+        life=life_of(subscription),
+    )
+
+
+def owners_of(desired: Iterable[DesiredMachine]) -> list[DesiredClient]:
+    """The clients whose machines these are, each once at each site."""
+    return list({(machine.client, machine.site): machine.owner for machine in desired}.values())
+
+
+def _desired(owner: DesiredClient, offer: Offer, machine: Machine, provider: Provider) -> DesiredMachine:
+    subscription, site = owner.file, owner.place
     network = next(
         network for network in site.networks if machine.network in (None, network.name)
     )  # the first, if none is named
@@ -212,11 +258,12 @@ def _desired(
         name=machine.name,
         contract=subscription.contract.reference,
         offer=offer,
-        site=subscription.contract.site,
+        site=owner.site,
         image=machine.image,
         template=site.images[machine.image].template,
         storage=site.storage,
         disk_format=site.disk_format,
+        owner=owner,
         file=machine,
         disks=tuple((disk.name, disk.size) for disk in machine.disks),
         network=network,
@@ -252,7 +299,7 @@ def _desired(
         backup_storages=_backup_storages(machine, site, subscription.contract.site),
         snapshots=machine.snapshots,
         change_terms=_change_terms(subscription),
-        life=life_of(subscription),
+        life=owner.life,
         adopt=machine.adopt,
         taken_over=subscription.contract.taken_over,
         probation_ends=(

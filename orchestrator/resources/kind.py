@@ -11,19 +11,19 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
-from orchestrator.resources.change import Change, Effect
+from orchestrator.resources.change import Change, ChangeClass, Effect, Judged
 
 if TYPE_CHECKING:
     from orchestrator.guests.inside import InsideReading
     from orchestrator.guests.part import Part
     from orchestrator.proxmox import Cluster, ClusterState, Need
-    from orchestrator.resources.change import Asked, Judged
-    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.change import Asked
+    from orchestrator.resources.desired import DesiredClient, DesiredMachine
     from orchestrator.resources.notes import Mark
     from orchestrator.resources.observed import ObservedMachine
 
 Found = TypeVar("Found")
-"""What is observed of a kind, for one machine."""
+"""What is observed of a kind: for one machine, or at a site."""
 
 Params = dict[str, str | int | float]
 
@@ -40,10 +40,15 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One change with what it takes; nothing is called for refusals and notices."""
+    """One change with what it takes; nothing is called for refusals and notices.
+
+    Attributes:
+        last: of a client's things: it comes after the machines, for something goes that they may still use.
+    """
 
     change: Change
     calls: tuple[Call, ...] = ()
+    last: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,38 +80,88 @@ class AnyKind(ABC):
     needs: ClassVar[tuple[Need, ...]] = ()
 
 
-class ClientKind(AnyKind):
-    """A kind of thing that a client has at a site for all its machines: made before the first of them is.
+class ClientKind(AnyKind, Generic[Found]):
+    """A kind of thing that a client has at a site for its machines: one, or several with names.
+
+    What is made or changed comes before the machines of the run, what goes after them. Calls are made for all clients
+    of a site together, so that what has to be activated as a whole is activated once (:meth:`commit`).
 
     Attributes:
         where: where people see in Proxmox who else changes it.
+        judged: what its changes are to the contract (article 3.8.4).
+        by_itself: whether it is planned though none of the client's machines changes, and can be applied alone. What is
+            not is made for the client's first machine, and is no line of a plan.
     """
 
     where: ClassVar[str]
+    judged: ClassVar[Judged] = Judged(ChangeClass.STANDARD, "the provider's own bookkeeping", counted=False)
+    by_itself: ClassVar[bool] = True
 
     @abstractmethod
-    def steps(self, client: str, state: ClusterState) -> list[Step]:
-        """What makes it at a site, where it is not there."""
+    def asked(self, client: DesiredClient) -> Collection[str]:
+        """The names of the things that a client's file asks for."""
 
     @abstractmethod
-    def look(self, cluster: Cluster, state: ClusterState) -> ClusterState:
-        """The site's state with what there is of it now.
+    def uses(self, desired: DesiredMachine) -> Collection[str]:
+        """The names of those that a machine needs: where one is missing, the machine is left as it is."""
+
+    @abstractmethod
+    def read(self, cluster: Cluster, state: ClusterState, clients: Sequence[DesiredClient]) -> Found:
+        """Read what there is of it at a site.
 
         Raises:
             ProxmoxError: it could not be read.
         """
 
     @abstractmethod
-    def joining(self, desired: DesiredMachine, observed: ObservedMachine) -> Change | None:
-        """The change that makes a machine part of it; None if it is."""
+    def steps(self, client: DesiredClient, found: Found) -> list[Step]:
+        """Every step from what was read to what a client's file asks for. The change's ``part`` is the thing's name.
 
-    @abstractmethod
+        What belongs to others is no client's: it is not touched. Steps that are :attr:`Step.last` come after the
+        machines of the run.
+        """
+
+    def listed(self, state: ClusterState) -> Found | None:
+        """What the cluster's lists say of it; None if it has to be read."""
+        return None
+
+    def concerns(self, client: DesiredClient) -> bool:
+        """Whether a client has, or may have, something of it: then it is read."""
+        return bool(self.asked(client))
+
+    def needed(self, client: DesiredClient) -> Collection[Need]:
+        """The privileges that it needs for what a file asks."""
+        return self.needs if self.asked(client) else ()
+
+    def unable(self, reason: str) -> Step:
+        """What a plan says where it could not be read: nothing of it is made or removed."""
+        why = f"nothing is made or removed: {reason}"
+        change = Change(effect=Effect.UNABLE, what=self.name, thing=self.name, after="not read", why=why)
+        return Step(change=change)
+
+    def objection(self, change: Change, found: Found) -> str:
+        """Why a step of a plan is not made now that the machines are as they are; empty if it is."""
+        return ""
+
+    def commit(self, found: Found) -> Sequence[Call]:
+        """What activates the calls of all clients of a site; the calls made, it is looked at again."""
+        return ()
+
+    def words(self, before: object, after: object) -> tuple[str | None, str | None] | None:
+        """Both sides of a change for people; None where they are told as they are."""
+        return None
+
+    def joining(self, desired: DesiredMachine, observed: ObservedMachine) -> Change | None:
+        """The change that makes a machine part of it; None if it is, or no machine is part of it."""
+        return None
+
     def join(self, cluster: Cluster, desired: DesiredMachine, observed: ObservedMachine) -> Sequence[Call]:
         """What makes a machine part of it, as it is now.
 
         Raises:
             ProxmoxError: it could not be read.
         """
+        return ()
 
 
 class ResourceKind(AnyKind, Generic[Found]):

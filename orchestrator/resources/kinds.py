@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.proxmox import ProxmoxError, TlsRefused, TokenRefused, Unreachable
 from orchestrator.resources.change import SNAPSHOT, THINGS
+from orchestrator.resources.desired import owners_of
 from orchestrator.resources.guest_firewall import GUEST_FIREWALL
 from orchestrator.resources.node_exporter import SUPERVISION
 from orchestrator.resources.ownership import claimed
@@ -18,7 +19,7 @@ from orchestrator.resources.ssh_keys import SSH_KEYS
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, Need
     from orchestrator.resources.change import Asked
-    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.desired import DesiredClient, DesiredMachine
     from orchestrator.resources.kind import ClientKind, GuestKind, ResourceKind
     from orchestrator.resources.notes import Mark
     from orchestrator.resources.observed import ObservedMachine, ObservedSite
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 KINDS: tuple[ResourceKind[Any], ...] = (REDUNDANCY,)
 """In the order in which they are made."""
 
-CLIENT_KINDS: tuple[ClientKind, ...] = (POOL,)
+CLIENT_KINDS: tuple[ClientKind[Any], ...] = (POOL,)
 """In the order in which they are made."""
 
 GUEST_KINDS: tuple[GuestKind, ...] = (GUEST_FIREWALL, SSH_KEYS, SUPERVISION)
@@ -39,7 +40,12 @@ APART = (SNAPSHOT, *(kind.name for kind in KINDS))
 """What can be applied without the rest of its machine."""
 
 EVERY_THING = (*THINGS, *(kind.name for kind in GUEST_KINDS), *(kind.name for kind in KINDS))
-"""Every kind of thing that a change can be made to."""
+"""Every kind of thing of a machine that a change can be made to."""
+
+
+def shared_kinds() -> tuple[str, ...]:
+    """The kinds of things that a client has for its machines and that can be applied alone."""
+    return tuple(kind.name for kind in CLIENT_KINDS if kind.by_itself)
 
 
 def asked_of_kinds(desired: DesiredMachine) -> dict[str, Asked]:
@@ -62,9 +68,33 @@ def asked_inside(mark: Mark, desired: DesiredMachine | None = None) -> dict[str,
 
 
 def needs_of_kinds(desired: Iterable[DesiredMachine]) -> tuple[Need, ...]:
-    """The privileges that machines need for what their files ask of each kind."""
-    every = (need for machine in desired for kind in KINDS for need in kind.needed(machine))
+    """The privileges that are needed for what files ask of each kind, for machines and for their clients."""
+    machines = tuple(desired)
+    every = [need for machine in machines for kind in KINDS for need in kind.needed(machine)]
+    every += [need for owner in owners_of(machines) for kind in CLIENT_KINDS for need in kind.needed(owner)]
     return tuple(dict.fromkeys(every))
+
+
+def with_shared(cluster: Cluster, observed: ObservedSite, clients: Sequence[DesiredClient]) -> ObservedSite:
+    """Read what a site has of each kind that clients have there for their machines, as far as it concerns some.
+
+    Where that cannot be read, nothing of that kind is made; everything else goes on.
+
+    Raises:
+        ProxmoxError: the site does not answer.
+    """
+    kinds, unread = dict(observed.kinds), dict(observed.unread)
+    for kind in CLIENT_KINDS:
+        concerned = [client for client in clients if client.site == observed.site and kind.concerns(client)]
+        if not concerned or kind.listed(observed.state) is not None:
+            continue
+        try:
+            kinds[kind.name] = kind.read(cluster, observed.state, concerned)
+        except (Unreachable, TlsRefused, TokenRefused):
+            raise
+        except ProxmoxError as error:
+            unread[kind.name] = str(error)
+    return replace(observed, kinds=kinds, unread=unread)
 
 
 def with_kinds(cluster: Cluster, observed: ObservedSite, desired: Iterable[DesiredMachine]) -> ObservedSite:

@@ -87,6 +87,8 @@ class ObservedSite:
             (:func:`orchestrator.resources.image.with_templates`).
         unreadable: what could not be read. Nothing is concluded of it: not that it is there, nor that it is not.
         silent: nodes that nothing is asked of, for they are off or did not answer, with the reason.
+        kinds: what was read of each kind of thing that clients have here, by the kind's name.
+        unread: why another of these kinds could not be read, by its name.
     """
 
     site: str
@@ -99,6 +101,8 @@ class ObservedSite:
     templates: tuple[Template, ...] | None = None
     unreadable: tuple[Unreadable, ...] = ()
     silent: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, Any] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
 
 
 def addresses_unknown(site: ObservedSite) -> list[str]:

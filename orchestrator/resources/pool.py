@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import Need, read_pool_members, read_pools
@@ -13,33 +12,46 @@ from orchestrator.resources.kind import Call, ClientKind, Params, Step
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, ClusterState
-    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.desired import DesiredClient, DesiredMachine
     from orchestrator.resources.observed import ObservedMachine
 
 
-class PoolKind(ClientKind):
+class PoolKind(ClientKind[frozenset[str]]):
     """The pool of a client, with its machines."""
 
     name = "pool"
     where = "Datacenter > Permissions > Pools"
+    by_itself = False
     needs = (
         Need(privilege="Pool.Allocate", path="/pool", features=("clients' pools", "freeze and thaw")),
         Need(privilege="Pool.Audit", path="/pool", features=("seeing whose a machine is", "seeing a freeze")),
     )
 
-    def steps(self, client: str, state: ClusterState) -> list[Step]:
+    def asked(self, client: DesiredClient) -> tuple[str]:
+        """One, named after the client."""
+        return (pool_of(client.client),)
+
+    def uses(self, desired: DesiredMachine) -> tuple[str]:
+        """Every machine stands in its client's."""
+        return (pool_of(desired.client),)
+
+    def listed(self, state: ClusterState) -> frozenset[str]:
+        """The names of all pools."""
+        return state.pools
+
+    def read(self, cluster: Cluster, state: ClusterState, clients: Sequence[DesiredClient]) -> frozenset[str]:
+        """The pools as they are now: one call."""
+        return frozenset(read_pools(cluster))
+
+    def steps(self, client: DesiredClient, found: frozenset[str]) -> list[Step]:
         """What makes it, where it is not there."""
-        pool = pool_of(client)
-        if pool in state.pools:
+        pool = pool_of(client.client)
+        if pool in found:
             return []
-        params: Params = {"poolid": pool, "comment": f"client {client}"}
+        params: Params = {"poolid": pool, "comment": f"client {client.client}"}
         call = Call(action="create pool", method="POST", path="/pools", params=params)
         change = Change(effect=Effect.CREATE, what=self.name, thing=self.name, part=pool, after=pool)
         return [Step(change=change, calls=(call,))]
-
-    def look(self, cluster: Cluster, state: ClusterState) -> ClusterState:
-        """The pools as they are now: one call."""
-        return replace(state, pools=frozenset(read_pools(cluster)))
 
     def joining(self, desired: DesiredMachine, observed: ObservedMachine) -> Change | None:
         """The change that puts a machine into its client's pool; a refusal if it sits in another."""

@@ -77,10 +77,11 @@ def certain_owner(vm: VmSummary) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What a run is limited to: everything, a client, a machine, or something of one (``--only``).
+    """What a run is limited to: everything, a client, a machine, or something of one or of a client (``--only``).
 
     Attributes:
-        thing: of which kind the something is; None: all of the machine.
+        thing: of which kind the something is; None: all of the machine. Without a machine it is of a kind that a client
+            has for all its machines.
         part: which of several; None: all.
     """
 
@@ -90,12 +91,13 @@ class Selection:
     part: str | None = None
 
     @classmethod
-    def parse(cls, text: str, things: Collection[str]) -> Selection:
+    def parse(cls, text: str, things: Collection[str], shared: Collection[str] = ()) -> Selection:
         """Read ``CLIENT``, ``CLIENT/MACHINE`` or ``CLIENT/KIND/NAME``.
 
         Args:
             text: what somebody wrote.
-            things: the kinds that there are.
+            things: the kinds of things of machines that there are.
+            shared: the kinds of things that clients have for all their machines.
 
         Raises:
             RequestRefused: it has more parts, or one is missing, or it names no such kind.
@@ -106,17 +108,21 @@ class Selection:
         if client and all(rest) and len(rest) < 2:
             return cls(client=client, machine=rest[0] if rest else None)
         kind, name = rest if len(rest) == 2 else ("", "")
+        if client and name and kind in shared:
+            return cls(client=client, thing=kind, part=name)
         machine, _, part = name.partition(":")
         thing = None if kind == MACHINE else kind
         if not client or kind not in things or not machine or (part and thing is None):
             raise RequestRefused(
                 f"{text!r} selects nothing: name CLIENT, CLIENT/MACHINE or CLIENT/KIND/NAME, KIND one of "
-                f"{', '.join(things)}, NAME as the plan's items name it"
+                f"{', '.join((*things, *shared))}, NAME as the plan's items name it"
             )
         return cls(client=client, machine=machine, thing=thing, part=part or None)
 
     def includes(self, client: str, machine: str) -> bool:
         """Whether a machine is in the selection."""
+        if self.thing is not None and self.machine is None:
+            return False
         return self.client in (None, client) and self.machine in (None, machine)
 
     def covers(self, change: Change) -> bool:

@@ -6,15 +6,17 @@ is read for those alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import datetime as dt
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import ProxmoxError
-from orchestrator.resources.holdings import SiteReading, with_archives
+from orchestrator.resources.desired import owners_of
+from orchestrator.resources.holdings import SiteReading, with_archives, with_newest_archives
 from orchestrator.resources.image import with_templates
-from orchestrator.resources.kinds import with_kinds
+from orchestrator.resources.kinds import with_kinds, with_shared
 from orchestrator.resources.observing import SiteLook, without_doubles
 from orchestrator.resources.register import needs_register, with_register
 from orchestrator.resources.scope import EVERYBODY, EVERYTHING, Scope, Selection, scopes, suffices
@@ -22,7 +24,7 @@ from orchestrator.resources.unfinished_clones import await_clones, unfinished_cl
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster
-    from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.resources.desired import DesiredClient, DesiredMachine
     from orchestrator.resources.observed import ObservedSite
 
 
@@ -39,8 +41,11 @@ class Asked:
         snapshots: the snapshots of the machines that it is about are listed although their configurations name none as
             their parent. Only a tree of snapshots whose current branch was deleted looks like that.
         archives: the backup storages whose archives are listed, by site.
+        newest_at: read only each machine's newest archive that can be counted on at this time (aware); None: read all.
         plan: a plan is made of it, see :func:`read_for_plan`.
         settle_seconds: how long to wait for clones that an earlier, killed run asked for.
+        least: nothing is read besides the machines of the clients of ``desired``: one that is not found there is not
+            looked for among everybody's.
     """
 
     desired: Collection[DesiredMachine] = ()
@@ -49,13 +54,20 @@ class Asked:
     adopting: Collection[int] = ()
     snapshots: bool = False
     archives: Mapping[str, Collection[str]] = field(default_factory=dict)
+    newest_at: dt.datetime | None = None
     plan: bool = False
     settle_seconds: float = 0.0
+    least: bool = False
 
     @property
     def selected(self) -> list[DesiredMachine]:
         """The machines of the files that it is about."""
         return [machine for machine in self.desired if self.selection.includes(*machine.key)]
+
+    @property
+    def owners(self) -> list[DesiredClient]:
+        """The clients of the files that it is about."""
+        return owners_of(item for item in self.desired if self.selection.client in (None, item.client))
 
 
 OURS = Asked(everybody=True)
@@ -117,7 +129,7 @@ def observe_sites(
         for scope in (EVERYBODY,) if asked.everybody else scopes(asked.desired, asked.selection):
             each(lambda site, scope=scope: SiteReading(observed=site.look(scope)))  # type: ignore[misc]
             observed = {name: reading.observed for name, reading in read.items()}
-            if suffices(scope, asked.desired, observed, asked.selection, addresses=asked.plan):
+            if asked.least or suffices(scope, asked.desired, observed, asked.selection, addresses=asked.plan):
                 break
         if asked.archives:
             each(lambda site: site.with_archives(read[site.name].observed))
@@ -132,10 +144,19 @@ def observe_sites(
 
 
 def read_for_plan(
-    cluster: Cluster, observed: ObservedSite, selected: Collection[DesiredMachine]
+    cluster: Cluster,
+    observed: ObservedSite,
+    selected: Collection[DesiredMachine],
+    owners: Sequence[DesiredClient] | None = None,
 ) -> ObservedSite:
     """Read what a plan needs besides, of the machines that have or get it: the addresses that are taken, templates,
     redundancy, and the archives where a retention changed, for the plan says which of them will go.
+
+    Args:
+        cluster: the API.
+        observed: the site as it was read so far.
+        selected: the machines that the plan is about.
+        owners: the clients whose other things it is about; None: those of the machines.
 
     Raises:
         ProxmoxError: the site does not answer.
@@ -144,6 +165,7 @@ def read_for_plan(
         observed = with_register(cluster, observed)
     observed = with_templates(cluster, observed, selected)
     observed = with_kinds(cluster, observed, selected)
+    observed = with_shared(cluster, observed, owners_of(selected) if owners is None else owners)
     here = {machine.key: machine for machine in selected if machine.site == observed.site}
     changed = [
         here[key].backup_storages
@@ -203,8 +225,12 @@ class _Site:
     def with_archives(self, observed: ObservedSite) -> SiteReading:
         """List the archives of the storages that were asked for."""
         known = [machine.key for machine in self._asked.desired]
-        return with_archives(self._cluster, observed, self._asked.archives.get(self.name, ()), known)
+        storages, now = self._asked.archives.get(self.name, ()), self._asked.newest_at
+        if now is not None:
+            return with_newest_archives(self._cluster, observed, storages, known, now)
+        return with_archives(self._cluster, observed, storages, known)
 
     def for_plan(self, reading: SiteReading) -> SiteReading:
         """Read what a plan needs besides."""
-        return replace(reading, observed=read_for_plan(self._cluster, reading.observed, self._asked.selected))
+        observed = read_for_plan(self._cluster, reading.observed, self._asked.selected, self._asked.owners)
+        return replace(reading, observed=observed)

@@ -144,7 +144,7 @@ class Desk:
         if environment is None:
             return Answer(*self._forked(*arguments).communicate())
         process = self.start(*arguments, environment=environment)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
         return Answer(process.returncode, out, err)
 
     def _forked(self, *arguments: str) -> ForkedRun:

@@ -155,9 +155,14 @@ class Control(
         self.node.use_release(release)
 
     def op_pace(self, time_scale: float = 0.0, clone_seconds: float = 0.0) -> None:
-        """Real seconds per second of Proxmox (0: tasks end at once), and how long a clone takes then (real)."""
+        """Real seconds per second of Proxmox (0: tasks end at once), and how long a clone takes then (real).
+
+        Clones that are at work end at once.
+        """
         self.node.time_scale = time_scale
         self.node.clone_seconds = clone_seconds
+        self.node.hurried.set()
+        self.node.hurried = asyncio.Event()
 
     def op_fault(self, **options: Any) -> None:
         """Cause trouble: see :class:`Fault`."""

@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,15 +31,18 @@ from orchestrator.nightly.report import render_night
 from orchestrator.nightly.result import NightReport
 from orchestrator.planning.charges import Allowance, Charge, Intervention
 from orchestrator.planning.document import to_document
-from orchestrator.planning.plan import ClientChange, MachinePlan, Plan, SiteFailure
+from orchestrator.planning.plan import MachinePlan, Plan, SiteFailure
 from orchestrator.planning.review import render_html, render_markdown
 from orchestrator.planning.risk import Risk
+from orchestrator.planning.shared import SharedChange
 from orchestrator.proxmox import VmSummary
 from orchestrator.resources.change import Change, ChangeClass, Effect
+from orchestrator.resources.desired import DesiredClient
 from orchestrator.shown import markdown
 from orchestrator.yaml_reader import Problem
 from tests.hostile_texts import ATTACKS, CONTROLS, HOSTILE, assert_only_text, shape, unseen
 from tests.unit.night_samples import any_night
+from tests.unit.plan_worlds import desired
 from tests.unit.report_readers import Reader
 
 _QUIET = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -66,6 +70,19 @@ def _face() -> Iterator[_Said]:
     said = _Said()
     with redirect_stdout(said.out), redirect_stderr(said.err), outlets():
         yield said
+
+
+def _owner(text: str) -> DesiredClient:
+    """A client of that name at a site of that name."""
+    disks = [{"name": "system", "size": "2GiB"}]
+    only = {"name": "web-1", "image": "debian-12", "vcpus": 1, "memory": "1GiB", "disks": disks}
+    file = {
+        "client": "x",
+        "contract": {"reference": "C-1", "starts": "2026-03-01", "site": "paris"},
+        "services": [{"offer": "cloud-vm-advanced", "machines": [only]}],
+    }
+    (machine,) = desired([file])
+    return replace(machine.owner, client=text, site=text)
 
 
 def _plan_of(text: str) -> Plan:
@@ -96,12 +113,13 @@ def _plan_of(text: str) -> Plan:
     return Plan(
         made_at=dt.datetime(2026, 11, 24, tzinfo=dt.UTC),
         machines=(machine,),
-        first=(
-            ClientChange(
-                site=text,
-                client=text,
+        shared=(
+            SharedChange(
+                owner=_owner(text),
                 change=Change(effect=Effect.CREATE, what="pool", thing="pool", part=text, after=text),
+                by_itself=False,
             ),
+            SharedChange(owner=_owner(text), change=replace(change, thing="network", part=text)),
         ),
         unmanaged={text: (vm,)},
         failures=(SiteFailure(site=text, reason=text),),
@@ -183,8 +201,11 @@ def test_messages_events_steps_and_logs(form: LogFormat, tmp_path: Path) -> None
                 with events() as tell:
                     tell("backup-failed", client=text, machine=text, reason=text)
                     tell("summary", text=text)
-                with progress.progress() as show:
-                    show(text, text, text)
+                with progress.progress() as told:
+                    told.expect([(text, text)])
+                    told.step(text, text, text)
+                    told.share(text, text, 0.5)
+                    told.ended(text, text, "failed", text)
                 session.console().print(f"{text} has no snapshots")
             finally:
                 begin(LogFormat.TEXT, quiet=False, verbose=False)

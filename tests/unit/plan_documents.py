@@ -29,7 +29,7 @@ def document_with(why: str) -> PlanDocument:
         Plan(
             made_at=dt.datetime(2026, 11, 24, tzinfo=dt.UTC),
             machines=(machine,),
-            first=(),
+            shared=(),
             unmanaged={},
             failures=(),
         )

@@ -113,6 +113,6 @@ def test_every_plan_is_shown_and_written_as_json(
     document = to_document(made)
     assert PlanDocument.model_validate_json(document.model_dump_json()) == document
     told = [change for item in document.items for change in item.changes]
-    assert len(told) == sum(len(machine.changes) for machine in made.machines) + len(made.first)
+    assert len(told) == sum(len(machine.changes) for machine in made.machines) + len(made.shared)
     assert len({(item.address, item.site) for item in document.items}) == len(document.items)
     assert all(change.before != change.after or change.before is None for change in told)

@@ -69,8 +69,8 @@ def ours(modules: set[str]) -> set[str]:
 def test_help_of_a_command_loads_nothing_that_the_command_is_made_of(tmp_path: Path) -> None:
     commands = (
         "validate plan apply nightly update updates history freeze thaw reversibility export inventory targets schema "
-        "doctor completion import snapshot backup service-level credit outage event maintenance "
-        "report watch"
+        "doctor completion import snapshot backup service-level show credit outage event maintenance "
+        "report watch figures alarms"
     )
     code = f"""
 import sys
