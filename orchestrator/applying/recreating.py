@@ -16,10 +16,10 @@ from orchestrator.applying.restore_task import ask_for_restore, running_restore
 from orchestrator.applying.stopped import Stopped
 from orchestrator.planning.recreation import Place, settings
 from orchestrator.proxmox import AlreadyExists, Cluster, VmConfig
-from orchestrator.resources.kinds import CLIENT_KINDS
 from orchestrator.resources.machine_archives import Archive
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedSite
+from orchestrator.resources.tags import pool_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +82,9 @@ def recreate_machine(
             f"an earlier run began to restore {mark.client}/{mark.machine}, and Proxmox goes on with it ({upid}): wait "
             "until that task has ended, then run the same command again"
         )
-    missing = [step for kind in CLIENT_KINDS for step in kind.steps(mark.client, observed.state)]
-    for needed in missing:
-        for call in needed.calls:
-            with journal.step(mark.client, None, observed.site, call.action), suppress(AlreadyExists):
-                cluster.post(call.path, params=call.params)
+    if (pool := pool_of(mark.client)) not in observed.state.pools:
+        with journal.step(mark.client, None, observed.site, "create pool"), suppress(AlreadyExists):
+            cluster.post("/pools", params={"poolid": pool, "comment": f"client {mark.client}"})
     params: dict[str, str | int] = {
         "archive": volid,
         "storage": wanted.storage,
