@@ -23,9 +23,10 @@ from orchestrator.operations.named_machine import Found, as_it_is_now
 from orchestrator.operations.put_aside import superseded
 from orchestrator.operations.run import SILENT, Events, open_clusters, open_history
 from orchestrator.planning.machine import waits_for_start
-from orchestrator.proxmox import parse_upid, ping_agent, read_redundancy
+from orchestrator.proxmox import listen, parse_upid, ping_agent, read_redundancy
 from orchestrator.resources.attributes import BY_NAME
 from orchestrator.resources.copies import COPY_TAG, read_copy_mark
+from orchestrator.resources.privileges import may_look
 from orchestrator.resources.survey import Asked, observe_sites
 from orchestrator.resources.tags import pool_of
 
@@ -40,6 +41,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ENTRIES = 8
+_CONSOLE_SECONDS = 2.0
+_CONSOLE_LINES = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Console:
+    """What the machine's serial console printed while it was listened to.
+
+    Attributes:
+        lines: the last of them, as the guest wrote them.
+        why: why there are none, human-readable; empty if there are some.
+    """
+
+    lines: tuple[str, ...] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +83,7 @@ class RescueState:
         found: the machine; None if no site that could be read has one that is surely it.
         says: its file.
         answers: whether its guest agent answers; None: it does not run, has none, or nobody knows.
+        console: what its console printed; None if it does not run.
         waiting: settings that wait for its next start.
         tasks: at work on it; None if that is not known.
         archives: all of it, at every site that sees some, the oldest first; at its own site if it exists.
@@ -85,6 +102,7 @@ class RescueState:
     found: Found | None
     says: FileSays
     answers: bool | None = None
+    console: Console | None = None
     waiting: Mapping[str, str] = field(default_factory=dict)
     tasks: tuple[RunningTask, ...] | None = None
     archives: tuple[Archive, ...] = ()
@@ -184,6 +202,7 @@ class _Reader:
             found=found,
             says=self._says,
             answers=self._tried("the guest agent", lambda: _answers(found), None),
+            console=_console(found),
             waiting=self._waiting(found),
             tasks=self._tried("the running tasks", lambda: _tasks(found), None),
             archives=tuple(sorted(archives, key=lambda archive: archive.taken_at)),
@@ -270,6 +289,24 @@ def _answers(found: Found | None) -> bool | None:
     if not BY_NAME["guest agent"].read(found.machine.config):
         return None
     return ping_agent(found.cluster, found.machine.summary.node, found.machine.summary.vmid)
+
+
+def _console(found: Found | None) -> Console | None:
+    """Listen to the console of a machine that runs, for some seconds."""
+    if found is None or not found.machine.running:
+        return None
+    if not found.machine.config.effective("serial0"):
+        return Console(why="it has no serial port")
+    if not may_look(found.site.state.held):
+        return Console(why="the API token lacks VM.Console")
+    summary = found.machine.summary
+    try:
+        lines = listen(
+            found.cluster, summary.node, summary.vmid, seconds=_CONSOLE_SECONDS, lines=_CONSOLE_LINES
+        )
+    except OrchestratorError as error:
+        return Console(why=str(error))
+    return Console(lines=lines, why="" if lines else f"it printed nothing for {_CONSOLE_SECONDS:.0f} s")
 
 
 def _tasks(found: Found | None) -> tuple[RunningTask, ...]:

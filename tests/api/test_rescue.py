@@ -13,6 +13,7 @@ import pytest
 
 from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes
 from orchestrator.resources.notes import read_mark
+from orchestrator.resources.privileges import role_privileges
 from tests.api.desk import Answer, Desk, machine, subscription
 from tests.api.night_desk import MONDAY_NIGHT, STORE, NightDesk
 from tests.api.test_recreate import erase
@@ -57,7 +58,7 @@ def test_it_shows_what_there_is_and_changes_nothing(night: NightDesk) -> None:
         "backup  ok",
     ):
         assert text in shown.out, (text, shown)
-    assert "Proxmox keeps no output of consoles" in shown.out
+    assert "Proxmox keeps no output of consoles, and it printed nothing for 2 s" in shown.out
     assert "its snapshots before keep its disks where they are" in shown.out, "why it cannot be restored into"
     assert night.fake.dump()["vms"] == before
     document = state(night)
@@ -153,6 +154,29 @@ def test_9_a_suspended_contract_is_not_started_by_a_rescue(night: NightDesk) -> 
     refused = rescue(night, "--choose", "start", "--yes")
     assert refused.code == 1 and "suspended since 2026-11-01" in refused.err, refused
     assert night.desk.machines()["web-1"]["status"] == "stopped"
+
+
+def test_the_console_is_listened_to_and_its_text_is_the_guests(night: NightDesk) -> None:
+    number = night.vmid("web-1")
+    night.fake.control("set_config", vmid=number, serial0="socket")
+    printed = (
+        "\x1b[2J\x1b[31mKernel panic - not syncing\x1b[0m\r\n\x9b5nstate      stopped\u202e\x07\r\n"
+        + "x" * 900
+    )
+    night.fake.control("prints", vmid=number, text=printed)
+    shown = rescue(night).out
+    assert "console    | Kernel panic - not syncing" in shown, shown
+    assert "| \\x9b5nstate      stopped\\u202e\\x07" in shown, (
+        "marked as the guest's, and nothing of it obeyed"
+    )
+    assert "\x1b" not in shown and "x" * 201 not in shown
+    night.fake.control("prints", vmid=number, text="")
+    assert "it printed nothing for 2 s" in rescue(night).out
+    night.fake.control("refuse_terminals")
+    assert "its console was closed" in rescue(night).out
+    night.fake.control("regrant", grants={"/": role_privileges(9)})
+    told = state(night)["machine"]
+    assert told["no_console"] == "the API token lacks VM.Console" and told["console"] == []
 
 
 def test_a_stale_lock_is_told_with_what_only_root_can_do(night: NightDesk) -> None:
