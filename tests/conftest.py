@@ -16,6 +16,9 @@ settings.register_profile("orchestrator", derandomize=True, **_NO_CLOCK)
 settings.register_profile("explore", print_blob=True, **_NO_CLOCK)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "orchestrator"))
 
+# No test depends on the configuration file of whoever runs it.
+os.environ["XDG_CONFIG_HOME"] = "/nonexistent"
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:

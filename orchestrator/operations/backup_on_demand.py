@@ -18,6 +18,7 @@ from orchestrator.nightly.restore_testing import Candidate, RestoreTestLine, Res
 from orchestrator.operations.inputs import open_sound_desired, selection
 from orchestrator.operations.inventory import DEFAULT_FOLDER, open_provider
 from orchestrator.operations.named_machine import Found, MachineRequest, find_machine, vm_of
+from orchestrator.operations.names_seen import remember_readings
 from orchestrator.operations.run import SILENT, Events, Run, open_clusters, open_run
 from orchestrator.proxmox import ProxmoxError
 from orchestrator.resources.desired import DesiredMachine
@@ -263,6 +264,7 @@ def listed(target: str | None, inventory: str | None, events: Events = SILENT) -
     foreign = 0
     with open_clusters(provider, notice=events.notice) as clusters:
         read = observe_sites(clusters, Asked(selection=chosen, archives=provider.backup_storage_names))
+    remember_readings(read.readings)
     unread = [f"{site}: {why}" for site, why in read.failures.items()]
     for site, reading in read.readings.items():
         # Nobody knows which archives are those of a machine that could not be read.

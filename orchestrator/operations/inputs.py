@@ -93,7 +93,9 @@ def _load(paths: Iterable[Path] | None, provider: Provider) -> Loaded:
     chosen = list(paths or ()) or [DEFAULT_FOLDER]
     for path in chosen:
         if not path.exists():
-            raise RequestRefused(f"{path} does not exist: name the folder with the clients' files")
+            raise RequestRefused(
+                f"{path} does not exist: name the folder with the clients' files, or write one with `orchestrator new`"
+            )
     return load(chosen, provider, today=day_in_paris(dt.datetime.now(dt.UTC)))
 
 

@@ -9,6 +9,7 @@ from orchestrator.applying.freezing import Frozen
 from orchestrator.applying.vm import Vm
 from orchestrator.errors import RequestRefused
 from orchestrator.operations.inputs import selection
+from orchestrator.operations.names_seen import remember_sites
 from orchestrator.operations.run import Run
 from orchestrator.proxmox import Cluster, read_state
 from orchestrator.resources.desired import DesiredMachine
@@ -66,6 +67,7 @@ def find_machine(target: str, clusters: Mapping[str, Cluster], *, snapshots: boo
     found: list[Found] = []
     seeming: list[str] = []
     read = observe_sites(clusters, Asked(selection=chosen, snapshots=snapshots))
+    remember_sites(read.observed.values(), snapshots_of=target if snapshots else None)
     unread = [f"{site}: {why}" for site, why in read.failures.items()]
     for site, observed in read.observed.items():
         found += [

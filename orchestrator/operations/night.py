@@ -24,6 +24,7 @@ from orchestrator.nightly.result import NightReport
 from orchestrator.operations.computer import home_path
 from orchestrator.operations.inputs import open_sound_desired, ssh_settings
 from orchestrator.operations.inventory import DEFAULT_FOLDER, open_provider, site_of
+from orchestrator.operations.names_seen import remember_readings
 from orchestrator.operations.publishing import Outlets, publish
 from orchestrator.operations.run import (
     SILENT,
@@ -102,7 +103,9 @@ def preview(request: NightRequest, events: Events = SILENT) -> Work:
         open_history(request.history) as history,
     ):
         steps = journal(history, f"night of {night_of(asked.begin)}", Progress(), clusters)
-        return plan_night(replace(asked.night(clusters, steps), clock=lambda: asked.begin), history)
+        work = plan_night(replace(asked.night(clusters, steps), clock=lambda: asked.begin), history)
+    remember_readings(work.readings)
+    return work
 
 
 def run(
@@ -179,7 +182,9 @@ def _carry_out(asked: _Asked, begun: Run, tell: Tell, *, shares: bool) -> NightR
         progress=_Told(tell, shares=shares),
     )
     night = replace(asked.night(begun.clusters, steps), tell=tell, changing=begun.locks.changing)
-    return carry_out(plan_night(night, begun.history))
+    work = plan_night(night, begun.history)
+    remember_readings(work.readings)
+    return carry_out(work)
 
 
 def _nothing(*_: object, **__: object) -> None:

@@ -22,6 +22,7 @@ from orchestrator.operations.inputs import (
     ssh_settings,
 )
 from orchestrator.operations.inventory import DEFAULT_FOLDER, provider_name
+from orchestrator.operations.names_seen import remember_sites
 from orchestrator.operations.plan_request import PlanRequest
 from orchestrator.operations.run import open_history
 from orchestrator.planning.document import to_document
@@ -303,6 +304,7 @@ def prepare(
         ahead.look_at if ahead else None,
     )
     observed = read.observed
+    remember_sites(observed.values())
     failures = [SiteFailure(site=site, reason=why) for site, why in read.failures.items()]
     inside = None
     if asked.guests:

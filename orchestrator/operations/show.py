@@ -11,6 +11,7 @@ from orchestrator.history.restarts import written_at
 from orchestrator.history.taking_over import Taking, takings
 from orchestrator.operations.inputs import selection
 from orchestrator.operations.inventory import open_provider
+from orchestrator.operations.names_seen import remember_sites
 from orchestrator.operations.run import SILENT, Events, open_clusters, open_history
 from orchestrator.resources.attributes import attributes_of
 from orchestrator.resources.observed import ObservedMachine
@@ -68,6 +69,7 @@ def show(target: str, inventory: str | None, history: str | None, events: Events
     chosen = selection(target)
     with open_clusters(provider, notice=events.notice) as clusters:
         read = observe_sites(clusters, Asked(selection=chosen))
+    remember_sites(read.observed.values())
     found: list[ObservedMachine] = []
     seeming: list[Unreadable] = []
     for observed in read.observed.values():

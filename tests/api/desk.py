@@ -123,6 +123,7 @@ class Desk:
             **os.environ,
             "ORCHESTRATOR_INVENTORY": str(self.folder / "sites.yaml"),
             "XDG_STATE_HOME": str(self.folder / "state"),
+            "XDG_CACHE_HOME": str(self.folder / "cache"),
             "COLUMNS": "200",
             **more,
         }

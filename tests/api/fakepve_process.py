@@ -330,6 +330,7 @@ async def serve(directory: Path, state: Path | None = None) -> None:
     node = TroubledNode(host=HOST, port=0)
     secret = secrets.token_hex(16)
     node.apitokens[_TOKEN] = secret
+    node.authority = ca_file.read_text()
     control = Control(node, certificate)
     for request in json.loads(state.read_text()) if state else []:
         await control.handle(request)
