@@ -31,7 +31,7 @@ def show_state(state: RescueState, volid: str | None) -> None:
         out.print(f"  {choice.name}{value}", style="bold", end="")
         out.print(f"   {choice.words}")
         if choice.refused:
-            out.print(f"      not now: {choice.refused}")
+            out.print(f"      not possible: {choice.refused}")
         for kind, what in choice.loses.items() if not choice.refused else ():
             out.print(f"      loses {kind}: {what}")
 
@@ -48,7 +48,7 @@ def _facts(state: RescueState) -> list[tuple[str, str]]:
     facts: list[tuple[str, str]] = []
     if state.found is not None:
         facts += _of_machine(state)
-    facts += [("seems it", f"{item.subject}, {item.site}: {item.reason}") for item in state.seeming]
+    facts += [("may be it", f"{item.subject}, {item.site}: {item.reason}") for item in state.seeming]
     if state.says.problem:
         facts.append(("file", state.says.problem))
     for label, rows in (
@@ -75,8 +75,7 @@ def _of_machine(state: RescueState) -> list[tuple[str, str]]:
     power = summary.status
     if state.running:
         answers = {True: "its guest agent answers", False: "its guest agent does not answer", None: ""}
-        since = paris_time(state.now) if not summary.uptime else ""
-        power += f" {since or _up(summary.uptime)}"
+        power += f" {_up(summary.uptime)}" if summary.uptime else ""
         power += f", {answers[state.answers]}" if answers[state.answers] else ""
     if mark.retired:
         power += f", retired {mark.retired}"

@@ -83,7 +83,7 @@ class RescueState:
         found: the machine; None if no site that could be read has one that is surely it.
         says: its file.
         answers: whether its guest agent answers; None: it does not run, has none, or nobody knows.
-        console: what its console printed; None if it does not run.
+        console: what its console printed; None if it does not run, or was not listened to.
         waiting: settings that wait for its next start.
         tasks: at work on it; None if that is not known.
         archives: all of it, at every site that sees some, the oldest first; at its own site if it exists.
@@ -137,6 +137,8 @@ def rescue_state(
     history: str | None,
     files: tuple[Path, ...] = (),
     events: Events = SILENT,
+    *,
+    console: bool = True,
 ) -> RescueState:
     """Read everything that there is of a machine. Changes nothing.
 
@@ -146,6 +148,7 @@ def rescue_state(
         history: a file or URL; None: the usual one.
         files: subscription files or folders.
         events: who is told what.
+        console: whether its console is listened to, which takes two seconds.
 
     Raises:
         OrchestratorError: the site file cannot be used, or no machine was named.
@@ -159,7 +162,7 @@ def rescue_state(
         read = observe_sites(clusters, Asked(selection=chosen, snapshots=True))
         reader = _Reader(target, provider, clusters, read.observed, says)
         reader.unread += [f"{site}: {why}" for site, why in read.failures.items()]
-        return replace(reader.read(history), away=tuple(sorted(read.failures)))
+        return replace(reader.read(history, console=console), away=tuple(sorted(read.failures)))
 
 
 class _Reader:
@@ -182,7 +185,7 @@ class _Reader:
         self._now = dt.datetime.now(dt.UTC)
         self.unread: list[str] = []
 
-    def read(self, history: str | None) -> RescueState:
+    def read(self, history: str | None, *, console: bool) -> RescueState:
         """Read every part."""
         found = self._found()
         if found is not None:
@@ -202,7 +205,7 @@ class _Reader:
             found=found,
             says=self._says,
             answers=self._tried("the guest agent", lambda: _answers(found), None),
-            console=_console(found),
+            console=_console(found) if console else None,
             waiting=self._waiting(found),
             tasks=self._tried("the running tasks", lambda: _tasks(found), None),
             archives=tuple(sorted(archives, key=lambda archive: archive.taken_at)),

@@ -207,7 +207,7 @@ def test_it_works_as_far_as_it_can_when_parts_are_broken(night: NightDesk) -> No
     assert shown.code == 1 and "state      running" in shown.out, shown
     assert "the history, without which nothing is changed" in shown.out
     assert f"not read: paris: {STORE}" in shown.out and "no file of dupont without errors" in shown.out
-    assert "not now: whether it may be restarted is not known" in shown.out
+    assert "not possible: whether it may be restarted is not known" in shown.out
     desk.sites["paris"]["api"]["url"] = "https://127.0.0.1:1"
     desk.write_sites()
     gone = rescue(night)
