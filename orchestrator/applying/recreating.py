@@ -16,10 +16,10 @@ from orchestrator.applying.restore_task import ask_for_restore, running_restore
 from orchestrator.applying.stopped import Stopped
 from orchestrator.planning.recreation import Place, settings
 from orchestrator.proxmox import AlreadyExists, Cluster, VmConfig
+from orchestrator.resources.kinds import pool_calls
 from orchestrator.resources.machine_archives import Archive
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedSite
-from orchestrator.resources.tags import pool_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +82,9 @@ def recreate_machine(
             f"an earlier run began to restore {mark.client}/{mark.machine}, and Proxmox goes on with it ({upid}): wait "
             "until that task has ended, then run the same command again"
         )
-    if (pool := pool_of(mark.client)) not in observed.state.pools:
-        with journal.step(mark.client, None, observed.site, "create pool"), suppress(AlreadyExists):
-            cluster.post("/pools", params={"poolid": pool, "comment": f"client {mark.client}"})
+    for call in pool_calls(mark.client, observed.state):
+        with journal.step(mark.client, None, observed.site, call.action), suppress(AlreadyExists):
+            cluster.post(call.path, params=call.params)
     params: dict[str, str | int] = {
         "archive": volid,
         "storage": wanted.storage,

@@ -74,6 +74,8 @@ def _names_for(command: str, parameter: Any) -> _Complete | None:
         return _archives
     if called == "NAME" and parameter.name == "name" and command in ("delete", "rollback"):
         return _snapshots
+    if called == "NAME" and parameter.name == "snapshot":
+        return _snapshots
     return None
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
-from orchestrator.operations.settings import SETTINGS, configured
+from orchestrator.errors import OrchestratorError
+from orchestrator.operations.settings import SETTINGS, Configured, configured
+
+EMERGENCY = frozenset({"freeze", "rescue", "thaw"})
+"""Commands that have to work while the configuration file has errors."""
 
 _KEYS = {setting.parameter: setting.key for setting in SETTINGS}
 
@@ -14,16 +18,35 @@ class Defaults(MutableMapping[str, Any]):
     """The options' values by their names, as a command's context looks them up.
 
     A command line goes before the environment, and that before this; what help shows is never looked up here.
+
+    Args:
+        errors: called with what is wrong with a file, which then sets nothing; None: that ends the command.
     """
+
+    def __init__(self, errors: Callable[[OrchestratorError], None] | None = None) -> None:
+        self._errors = errors
+        self._unusable = False
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value of a file; the default if no file has any."""
         if name not in _KEYS:
             return default
-        found = configured().values.get(_KEYS[name])
+        found = self._configured().values.get(_KEYS[name])
         if found is None:
             return default
         return list(found.value) if isinstance(found.value, tuple) else found.value
+
+    def _configured(self) -> Configured:
+        if self._unusable:
+            return Configured()
+        try:
+            return configured()
+        except OrchestratorError as error:
+            if self._errors is None:
+                raise
+            self._unusable = True
+            self._errors(error)
+            return Configured()
 
     def __getitem__(self, name: str) -> Any:
         found = self.get(name)

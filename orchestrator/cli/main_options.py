@@ -9,8 +9,9 @@ import typer
 from typer.core import TyperGroup
 
 from orchestrator.cli import session
-from orchestrator.cli.defaults import Defaults
+from orchestrator.cli.defaults import EMERGENCY, Defaults
 from orchestrator.cli.diagnostics import LogFormat, begin, diagnostics
+from orchestrator.errors import OrchestratorError
 
 
 def _show_version(asked: bool) -> None:
@@ -65,7 +66,7 @@ class WithMainOptions(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         """Parse the arguments of the group itself."""
         if not {"-h", "--help"} & {*args}:
-            ctx.default_map = Defaults()
+            ctx.default_map = Defaults(lambda error: None)  # the command itself says what is wrong
         return super().parse_args(ctx, args)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -73,7 +74,7 @@ class WithMainOptions(TyperGroup):
         command = super().get_command(ctx, cmd_name)
         if command is not None:
             command.context_class = _Context
-            ctx.default_map = {cmd_name: Defaults()}
+            ctx.default_map = {cmd_name: Defaults(_leave_out if cmd_name in EMERGENCY else None)}
             if ctx.resilient_parsing:  # a shell asks
                 from orchestrator.cli.completion import offer_names
 
@@ -85,6 +86,10 @@ class WithMainOptions(TyperGroup):
                 if parameter.name in _MAIN and taken.isdisjoint(parameter.opts)
             ]
         return command
+
+
+def _leave_out(error: OrchestratorError) -> None:
+    session.complain(f"the configuration file is left out: {error}")
 
 
 _MAIN = frozenset({"log_format", "quiet", "verbose", "version"})

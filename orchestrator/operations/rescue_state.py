@@ -20,6 +20,7 @@ from orchestrator.operations.inventory import open_provider
 from orchestrator.operations.lost_machine import lost_archives
 from orchestrator.operations.lost_mark import LostMark, lost_marks
 from orchestrator.operations.named_machine import Found, as_it_is_now
+from orchestrator.operations.names_seen import remember_sites
 from orchestrator.operations.put_aside import superseded
 from orchestrator.operations.run import SILENT, Events, open_clusters, open_history
 from orchestrator.planning.machine import waits_for_start
@@ -160,6 +161,7 @@ def rescue_state(
     says = file_says(target, files, provider)
     with open_clusters(provider, notice=events.notice) as clusters:
         read = observe_sites(clusters, Asked(selection=chosen, snapshots=True))
+        remember_sites(read.observed.values(), snapshots_of=target)
         reader = _Reader(target, provider, clusters, read.observed, says)
         reader.unread += [f"{site}: {why}" for site, why in read.failures.items()]
         return replace(reader.read(history, console=console), away=tuple(sorted(read.failures)))

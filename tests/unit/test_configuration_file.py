@@ -114,6 +114,16 @@ def test_mistakes_are_told_with_their_place_and_what_is_allowed(folder: Path) ->
     assert "did you mean language?" in answer.output
 
 
+def test_a_freeze_works_while_the_file_has_errors(folder: Path) -> None:
+    write(folder, "language: en\nlangage: fr\n")
+    inventory = ("--inventory", str(folder / "one"))
+    frozen = run("freeze", "flood", *inventory)
+    assert "the configuration file is left out" in frozen.output and "unknown key langage" in frozen.output
+    assert "PVE_PARIS_TOKEN" in frozen.output, "it went on, as far as it can here"
+    refused = run("plan", *inventory)
+    assert refused.exit_code == 1 and "PVE_PARIS_TOKEN" not in refused.output
+
+
 def test_the_example_is_a_file_that_changes_nothing_until_a_line_is_uncommented(folder: Path) -> None:
     text = run("config", "--example").output
     write(folder, text)
