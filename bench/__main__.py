@@ -8,6 +8,7 @@ import time
 
 from bench import (
     creation,
+    estate,
     guests,
     night,
     one,
@@ -30,6 +31,7 @@ def main() -> None:
         plan,
         one,
         creation,
+        estate,
         schedule,
         night,
         watch,

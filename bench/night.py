@@ -146,7 +146,7 @@ def _child(folder: Path, connection: dict[str, str]) -> None:
             provider=provider,
             desired={item.key: item for item in desired},
             clusters={"paris": cluster},
-            journal=Journal(history=history, who="timer", why="night", run="bench", show=lambda *_: None),
+            journal=Journal(history=history, who="timer", why="night", run="bench"),
             clock=clock,
             tell=lambda event, **fields: None,
             closes_at=_BEGINS + dt.timedelta(days=2),

@@ -68,6 +68,7 @@ def _site(
             "token_secret": {"file": str(credentials.token_file)},
             "ca_file": str(settings.state_dir / "ca.pem"),
         },
+        "data_centre": f"Lab {site.name}",
         "storage": "local",
         "disk_format": "qcow2",
         "networks": [network],

@@ -7,13 +7,17 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # No test asserts how long something takes: a busy machine proves nothing. The examples are the same in every
 # run: a change is never refused for what it did not touch. HYPOTHESIS_PROFILE=explore looks for new ones.
-settings.register_profile("orchestrator", deadline=None, derandomize=True)
-settings.register_profile("explore", deadline=None, print_blob=True)
+_NO_CLOCK: Any = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("orchestrator", derandomize=True, **_NO_CLOCK)
+settings.register_profile("explore", print_blob=True, **_NO_CLOCK)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "orchestrator"))
+
+# No test depends on the configuration file of whoever runs it.
+os.environ["XDG_CONFIG_HOME"] = "/nonexistent"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -61,6 +61,43 @@ for _command, _method in _SIMPLE.items():
 
 
 @routes.add(
+    "POST",
+    "/nodes/{node}/qemu/{vmid}/agent/exec",
+    VM | {"command": Property("array", optional=False), "input-data": Property(max_length=65536)},
+    _MAY,
+)
+async def execute(call: Call) -> object:
+    """Start a program in the guest, as root and without a shell."""
+    agent = await available_agent(call)
+    command = call.parameters["command"]
+    assert isinstance(command, list)  # noqa: S101  (an array, by its schema)
+    given = call.text("input-data")
+    data = None if given is None else given.encode()
+    return {"pid": await _asked(agent.execute(command, input_data=data))}
+
+
+@routes.add(
+    "GET",
+    "/nodes/{node}/qemu/{vmid}/agent/exec-status",
+    VM | {"pid": Property("integer", optional=False)},
+    _MAY,
+)
+async def execution(call: Call) -> object:
+    """How that program ended: each byte of its output as a character, as a node's own decoding leaves it."""
+    agent = await available_agent(call)
+    found = await _asked(agent.exec_status(call.number("pid", 0)))
+    told: dict[str, object] = {"exited": int(found.exited)}
+    for name, data, cut in (
+        ("out", found.out_data, found.out_truncated),
+        ("err", found.err_data, found.err_truncated),
+    ):
+        told |= {f"{name}-data": data.decode("latin-1")} if data else {}
+        told |= {f"{name}-truncated": 1} if cut else {}
+    numbers = {"exitcode": found.exitcode, "signal": found.signal}
+    return told | {name: number for name, number in numbers.items() if number is not None}
+
+
+@routes.add(
     "GET",
     "/nodes/{node}/qemu/{vmid}/agent/file-read",
     VM | {"file": Property(optional=False)},

@@ -10,9 +10,13 @@ from qemu.qmp import QMPError
 from lab.api.backup_machine import MachineBackup
 from lab.api.backup_options import SCHEMA, BackupOptions, read_options
 from lab.api.errors import ApiError, Refused, task_text
+from lab.api.restore import archived_configuration, readable_archive
 from lab.api.routing import Call, Routes
+from lab.api.schemas import NODE
 from lab.api.storage import Storage
 from lab.api.tasks import Log
+from lab.api.threads import in_thread
+from lab.api.values import Property
 from lab.archive import ArchiveError
 from lab.commands import CommandFailedError
 from lab.qemu import GuestNotRunningError
@@ -42,6 +46,13 @@ async def vzdump(call: Call) -> object:
 
     subject = str(options.vmids[0]) if len(options.vmids) == 1 else ""
     return call.cluster.tasks.start("vzdump", subject, call.caller, work)
+
+
+@routes.add("GET", "/nodes/{node}/vzdump/extractconfig", NODE | {"volume": Property(optional=False)})
+async def extract_configuration(call: Call) -> object:
+    """The configuration of the machine in an archive, as it stands there."""
+    archive = readable_archive(call, call.required("volume"))
+    return await in_thread(lambda stop: archived_configuration(archive))
 
 
 def _storage(call: Call, options: BackupOptions) -> Storage:

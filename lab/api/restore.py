@@ -53,7 +53,7 @@ def start_restore(call: Call) -> str:
     for slot in sorted(values):
         if slot.startswith("scsi") and slot[4:].isdigit():
             raise WrongParameters({slot: "option conflicts with option 'archive'"})
-    archive = _archive(call)
+    archive = readable_archive(call, call.required("archive"), vmid)
     check_option_privileges(call.caller, vmid, sorted(values))
     _take_number(call)
 
@@ -72,21 +72,38 @@ def start_restore(call: Call) -> str:
     return cluster.tasks.start("qmrestore", str(vmid), call.caller, work)
 
 
-def _archive(call: Call) -> Volume:
-    """The archive, if the caller may read it."""
-    archive = call.cluster.storages.volume(call.required("archive"))
+def readable_archive(call: Call, volid: str, vmid: int | None = None) -> Volume:
+    """An archive, if the caller may read it. Who may make a VM of its number may read what is that VM's.
+
+    Raises:
+        Refused, Forbidden: as a node answers.
+    """
+    archive = call.cluster.storages.volume(volid)
     if archive.kind != "backup":
         raise Refused(f"unable to use volume {archive.volid} - content type needs to be 'backup'")
     path = f"/storage/{archive.storage.name}"
     if not call.caller.may(path, "Datastore.Allocate"):
         if archive.owner is None:
             raise Refused(f"missing privileges to access {archive.volid}")
-        if archive.owner != call.vmid:
+        if archive.owner != vmid:
             call.caller.check(path, "Datastore.AllocateSpace")
             call.caller.check(f"/vms/{archive.owner}", "VM.Backup")
     if not archive.path.is_file():
         raise Refused(f"can't find archive file '{archive.volid}'")
     return archive
+
+
+def archived_configuration(archive: Volume) -> str:
+    """The configuration file in an archive. Blocks.
+
+    Raises:
+        Refused: the archive is damaged.
+    """
+    try:
+        with open_archive(archive.path, archive.format, whole=False) as reader:
+            return reader.header.configs.get(CONFIG_FILE, b"").decode(errors="replace")
+    except ArchiveError as error:
+        raise Refused(str(error)) from error
 
 
 def _take_number(call: Call) -> None:

@@ -18,6 +18,7 @@ from orchestrator.applying.machine_run import run_machine
 from orchestrator.applying.machine_work import MachineWork, Surroundings, Waiting
 from orchestrator.applying.numbers import Numbers
 from orchestrator.applying.placement import Placement
+from orchestrator.applying.progress import End
 from orchestrator.applying.reserving import reserve_addresses
 from orchestrator.applying.shared_run import Problems, bring_shared, lacking
 from orchestrator.applying.stopping import Interrupted
@@ -111,6 +112,7 @@ def apply_plan(
         key_holders=EveryHolder(clusters, observed),
     )
     todo = [machine for machine in plan.machines if machine.effective and not machine.lacks_reference]
+    journal.progress.expect(machine.key for machine in todo)
     begun = _announce(todo, plan, journal)
     barred = reserve_addresses(todo, clusters, observed, locks) if locks else {}
     going = {(item.site, item.client) for item in todo if item.key not in barred}
@@ -248,7 +250,7 @@ def _hypervisor_part(
     effects = {change.effect for change in machine.effective}
     if machine.desired and effects & {*_INSIDE, Effect.START, Effect.RESTART}:
         return Waiting(work=work, desired=machine.desired, observed=observed, inside=bool(effects & _INSIDE))
-    around.journal.show(machine.client, machine.machine, "done")
+    around.journal.progress.ended(*machine.key, "done")
     return Outcome(*machine.key, "done")
 
 
@@ -271,12 +273,12 @@ def _shared_part(shared: Iterable[SharedChange], problems: Problems) -> Iterator
 
 
 def _failed(machine: MachinePlan, around: Surroundings, message: str) -> Outcome:
-    around.journal.show(machine.client, machine.machine, f"failed: {message}")
+    around.journal.progress.ended(*machine.key, "failed", message)
     return Outcome(*machine.key, "failed", message)
 
 
 def _interrupted(machine: MachinePlan, around: Surroundings, message: str) -> Outcome:
-    around.journal.show(machine.client, machine.machine, message)
+    around.journal.progress.ended(*machine.key, "interrupted", message)
     return Outcome(*machine.key, "interrupted", message)
 
 
@@ -290,14 +292,15 @@ def _guests_part(waiting: list[Waiting], ssh: SshSettings | None, boot_seconds: 
     if not waiting:
         return []
     if ssh is None:
+        for machine in waiting:
+            machine.work.around.journal.progress.ended(*machine.key, "done")
         return [_left_alone(machine) for machine in waiting]
     problems = configure_guests(waiting, ssh, boot_seconds=boot_seconds)
     outcomes = []
     for machine in waiting:
         problem = problems[machine.key]
-        show = machine.work.around.journal.show
-        asked = machine.work.around.journal.stopping.asked
-        show(*machine.key, f"failed: {problem}" if problem else "done")
-        result: Result = ("interrupted" if asked else "failed") if problem else "done"
+        journal = machine.work.around.journal
+        result: End = ("interrupted" if journal.stopping.asked else "failed") if problem else "done"
+        journal.progress.ended(*machine.key, result, problem or "")
         outcomes.append(Outcome(*machine.key, result, problem or ""))
     return outcomes

@@ -122,7 +122,7 @@ class OneRestart:
         if reason := self._terms.may_begin(self.machine):
             return self._ended("not-started", reason)
         if reason := objection(self.machine):
-            return self._ended("untouched", reason)
+            return self._ended("blocked", reason)
         if reason := self._partner_is_down():
             return self._ended("busy", reason)
         return self._restart(waits)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, ClusterState
     from orchestrator.resources.holdings import SiteReading
 
+ERASE = "erase"
+"""How the history calls it."""
+
 _STOP_SECONDS = 600.0
 _ERASE_SECONDS = 3600.0
 _COPIES_SECONDS = 600.0
@@ -45,7 +48,7 @@ def erase_machine(vm: Vm, *, contract: str) -> None:
         ProxmoxError: the hypervisor refused.
     """
     path = f"/nodes/{vm.node}/qemu/{vm.vmid}"
-    with vm.step("erase", contract=contract) as step:
+    with vm.step(ERASE, contract=contract) as step:
         try:
             config = read_vm(vm.cluster, vm.node, vm.vmid)
         except NotFound:

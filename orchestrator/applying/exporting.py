@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -65,7 +66,13 @@ def disks_of(machine: ObservedMachine) -> dict[str, str]:
     return {slots.get(slot.name, slot.name): slot.disk.volume for slot in disk_slots(machine.config)}
 
 
-def export_disk(access: NodeAccess, node: str, volume: str, file: Path) -> ExportedDisk:
+def export_disk(
+    access: NodeAccess,
+    node: str,
+    volume: str,
+    file: Path,
+    told: Callable[[float], None] = lambda _share: None,
+) -> ExportedDisk:
     """Copy one disk of a machine that does not run.
 
     Args:
@@ -73,6 +80,7 @@ def export_disk(access: NodeAccess, node: str, volume: str, file: Path) -> Expor
         node: where the machine is.
         volume: Proxmox's name of the disk: ``local:105/vm-105-disk-0.qcow2``.
         file: where it goes; what is there is replaced once the whole copy is right.
+        told: of how much of the file has come: 0 to 1.
 
     Raises:
         Stopped: the node cannot be reached, or could not copy; or what came is not what was sent.
@@ -88,23 +96,23 @@ def export_disk(access: NodeAccess, node: str, volume: str, file: Path) -> Expor
             assert process.stdin and process.stdout  # noqa: S101  (they are pipes)
             process.stdin.write(_SCRIPT.encode())
             process.stdin.close()
-            told = process.stdout.readline(_LINE).decode(errors="replace").strip()
+            sha256 = process.stdout.readline(_LINE).decode(errors="replace").strip()
             size = process.stdout.readline(_LINE).strip()
-            found = _receive(process.stdout, copy)
+            found = _receive(process.stdout, copy, _share_of(size, told))
             code = process.wait()
             reason = _end_of(said)
         if code != 0 or not size.isdigit():
             raise Stopped(
                 f"{node} did not hand out {volume}: {reason.splitlines()[-1] if reason else f'exit code {code}'}"
             )
-        if found != (told, int(size)):
+        if found != (sha256, int(size)):
             raise Stopped(f"{volume} did not arrive as {node} sent it: export it again")
         partial.replace(file)
     except OSError as error:
         raise Stopped(f"{file} cannot be written, or ssh not be run: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
-    return ExportedDisk(file=file, size=int(size), sha256=told)
+    return ExportedDisk(file=file, size=int(size), sha256=sha256)
 
 
 def _end_of(said: IO[bytes]) -> str:
@@ -128,12 +136,19 @@ def write_sums(folder: Path, disks: list[ExportedDisk]) -> Path:
     return path
 
 
-def _receive(stream: IO[bytes], copy: IO[bytes]) -> tuple[str, int]:
+def _share_of(size: bytes, told: Callable[[float], None]) -> Callable[[int], None]:
+    """What tells of bytes that have come, as a share of all."""
+    whole = int(size) if size.isdigit() else 0
+    return lambda came: told(min(came / whole, 1.0)) if whole else None
+
+
+def _receive(stream: IO[bytes], copy: IO[bytes], told: Callable[[int], None]) -> tuple[str, int]:
     digest, came = hashlib.sha256(), 0
     while piece := stream.read(_PIECE):
         digest.update(piece)
         copy.write(piece)
         came += len(piece)
+        told(came)
     return digest.hexdigest(), came
 
 

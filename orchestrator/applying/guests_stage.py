@@ -70,7 +70,7 @@ def configure_guests(
     by_key = {machine.key: machine for machine in machines}
 
     def show(key: tuple[str, str], part: str) -> None:
-        by_key[key].work.around.journal.show(*key, part)
+        by_key[key].work.around.journal.progress.step(*key, part)
 
     with stopping.finishing("Ansible in " + ", ".join("/".join(guest.key) for guest in guests)):
         outcomes = configure_machines(guests, ssh, PARTS, on_event=show)
@@ -100,7 +100,7 @@ def _entrusts(machine: Waiting, guest: Guest) -> bool:
 def _await_guest(machine: Waiting, ssh: SshSettings, boot_seconds: float) -> tuple[Guest | None, str | None]:
     around, summary = machine.work.around, machine.observed.summary
     cluster = machine.work.cluster
-    around.journal.show(*machine.key, "wait for the guest to boot")
+    around.journal.progress.step(*machine.key, "wait for the guest to boot")
     deadline = time.monotonic() + boot_seconds
     try:
         while not ping_agent(cluster, summary.node, summary.vmid):
@@ -122,7 +122,7 @@ def _await_guest(machine: Waiting, ssh: SshSettings, boot_seconds: float) -> tup
             objection := key_objection(guest.client, guest.host_keys, around.key_holders())
         ):
             return None, objection
-        around.journal.show(*machine.key, "wait for SSH")
+        around.journal.progress.step(*machine.key, "wait for SSH")
         seconds = max(deadline - time.monotonic(), ssh.connect_timeout_seconds)
         wait_for_ssh(guest, ssh, seconds, pause=around.pause)
     except Exception as error:  # whatever one machine stumbles over, the others go on

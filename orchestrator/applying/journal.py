@@ -8,11 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.applying.progress import Progress
 from orchestrator.applying.stopping import Stopping
 from orchestrator.history import HistoryUnavailable
 from orchestrator.proxmox import ProxmoxError, TaskFailed, TaskResult, TaskTimeout, Uncertain
+from orchestrator.proxmox.task_share import listening
 
 if TYPE_CHECKING:
     from orchestrator.history import History
@@ -42,7 +45,7 @@ class Journal:
         who: the person or the scheduler.
         why: subscription change, ticket or schedule (article 3.8.1: complete traceability).
         run: identifies this run in the history.
-        show: called with (client, machine, text) when a step begins or fails.
+        progress: told of each step, and of how much of it is done.
         gate: called with the site before a step; raises if nothing may be changed there.
         stopping: whether somebody asked for the run's end: then no step is begun.
         clock: the time of entries, aware; None: this computer's.
@@ -52,7 +55,7 @@ class Journal:
     who: str
     why: str
     run: str
-    show: Callable[[str, str, str], None]
+    progress: Progress = field(default_factory=Progress)
     gate: Callable[[str], None] = lambda _site: None
     stopping: Stopping = field(default_factory=Stopping)
     clock: Callable[[], dt.datetime] | None = None
@@ -68,17 +71,20 @@ class Journal:
         """
         self.stopping.check()
         self.gate(site)
-        with (
-            self.stopping.at_work(f"{client}/{machine or '*'}: {action}"),
-            self._recorded(client, machine, site, action, details) as step,
-        ):
-            yield step
+        try:
+            with (
+                self.stopping.at_work(f"{client}/{machine or '*'}: {action}"),
+                self._recorded(client, machine, site, action, details) as step,
+            ):
+                yield step
+        finally:
+            self.progress.step_ended(client, machine or "")
 
     @contextmanager
     def _recorded(
         self, client: str, machine: str | None, site: str, action: str, details: dict[str, Any]
     ) -> Iterator[Step]:
-        self.show(client, machine or "", action)
+        self.progress.step(client, machine or "", action)
         started = time.monotonic()
         step = Step()
         begun = self.record(
@@ -102,8 +108,10 @@ class Journal:
             except HistoryUnavailable as error:
                 raise HistoryUnavailable(_unrecorded(action, result, message, error)) from error
 
+        share = partial(self.progress.share, client, machine or "") if self.progress.wants_shares else None
         try:
-            yield step
+            with listening(share):
+                yield step
         except Uncertain as error:
             record("unknown", str(error))
             raise

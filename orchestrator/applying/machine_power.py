@@ -8,12 +8,13 @@ from orchestrator.applying.machine_work import MachineWork
 from orchestrator.applying.stopped import Stopped
 from orchestrator.errors import Reason
 from orchestrator.history.changes import FORCED
-from orchestrator.planning.machine import machine_changes
+from orchestrator.planning.machine import machine_changes, waits_for_start
 from orchestrator.proxmox import TaskFailed
 from orchestrator.resources.change import Effect
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
+from orchestrator.resources.restart_hold import after_restart
 
 SHUTDOWN_SECONDS = 180
 _NEVER_BY_FORCE = (
@@ -43,13 +44,10 @@ def bring_power(work: MachineWork, desired: DesiredMachine, observed: ObservedMa
         _task(work, observed, "reboot", {"timeout": SHUTDOWN_SECONDS})
     else:
         return observed
-    started = Effect.START in effects
+    taken_up = waits_for_start(observed, observed.mark, work.around.clock()) if observed.mark else None
 
     def noted(mark: Mark) -> Mark:
-        restart = (
-            mark.restart if started else None
-        )  # a restart that somebody made has taken up what was held back
-        return mark.with_(restart_due=None, leaving=None, suspended=None, restart=restart)
+        return after_restart(mark, taken_up).with_(restart_due=None, leaving=None, suspended=None)
 
     return work.note(observed, noted)
 

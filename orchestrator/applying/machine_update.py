@@ -112,6 +112,7 @@ class UpdateTerms:
         security_only: leave the other updates for later.
         released: somebody has looked: what holds machines back counts no more.
         boot_seconds: how long a guest may take to boot.
+        rollback_seconds: how long it may take when it was rolled back, if that is longer: it booted before.
         settle_seconds: how long services may take to come back.
         may_begin: why a machine must not be begun with now (its window has closed); None if it may.
         pause: waits that many seconds.
@@ -126,6 +127,7 @@ class UpdateTerms:
     security_only: bool = False
     released: bool = False
     boot_seconds: float = 600.0
+    rollback_seconds: float = 600.0
     settle_seconds: float = 60.0
     may_begin: Callable[[Updatable], str | None] = lambda machine: None
     pause: Callable[[float], None] = time.sleep
@@ -286,7 +288,7 @@ class OneUpdate:
             machine.observed,
             machine.site,
             terms.ssh,
-            boot_seconds=terms.boot_seconds,
+            boot_seconds=max(terms.boot_seconds, terms.rollback_seconds),
         )
         self._hold(reason, packages)
         remove_snapshot(self._vm, snapshot.name)

@@ -162,11 +162,6 @@ def _in_service(machine: DesiredMachine, observed: ObservedMachine, mark: Mark, 
     )
 
 
-def attributes_of(settings: Mapping[str, str]) -> list[str]:
-    """The attributes that settings are of, as plans and the history name them."""
-    return [row.name for row in ATTRIBUTES if settings.keys() & set(row.at_restart)]
-
-
 def objection(machine: Restartable) -> Reason:
     """Why a machine that waits is not restarted, whatever its window; empty if it may be.
 

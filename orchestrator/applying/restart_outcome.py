@@ -10,6 +10,7 @@ RestartEnding = Literal[
     "restarted",
     "nothing-due",
     "busy",
+    "blocked",
     "untouched",
     "put-back",
     "stubborn",
@@ -29,7 +30,8 @@ class MachineRestart:
     Attributes:
         result: ``restarted`` (the settings are in force, its guest answers); ``nothing-due`` (it was restarted or
             stopped meanwhile); ``busy`` (a task of Proxmox, another run or its partner was in the way: it has another
-            turn while its window is open); ``untouched`` (it could not be begun; tried again in its next window);
+            turn while its window is open); ``blocked`` (something in its configuration keeps it from being restarted
+            until somebody has put it right); ``untouched`` (it could not be begun; tried again in its next window);
             ``put-back`` (its guest did not come back with the new settings: those from before are in force again, and
             it answers; held back); ``stubborn`` (its guest did not shut down, it runs as before; held back);
             ``broken`` (its guest does not answer; held back); ``not-started`` (its window closed before its turn, or a

@@ -11,8 +11,11 @@ from orchestrator.applying.machine_power import SHUTDOWN_SECONDS
 from orchestrator.applying.marking import assure_ours, change_mark
 from orchestrator.applying.stopped import Stopped
 from orchestrator.proxmox import TaskFailed, ping_agent
+from orchestrator.resources.restart_hold import after_restart
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from orchestrator.applying.vm import Vm
 
 
@@ -26,7 +29,7 @@ _POWER_SECONDS = 600.0
 _LOOK_AGAIN_SECONDS = 2.0
 
 
-def restart_machine(vm: Vm, *, force: bool, managed: bool) -> bool:
+def restart_machine(vm: Vm, *, force: bool, managed: bool, taken_up: Mapping[str, str] | None) -> bool:
     """Restart a running machine, and note that it has taken up its settings.
 
     One task of Proxmox's own shuts the guest down and starts it: a kill in between cannot leave the machine stopped.
@@ -36,6 +39,7 @@ def restart_machine(vm: Vm, *, force: bool, managed: bool) -> bool:
         vm: the machine.
         force: switch it off if the guest ignores the power button: what it has not written is lost.
         managed: whether the HA manager minds it.
+        taken_up: the settings that the restart takes up; None if none wait. A hold of their restart is over then.
 
     Returns:
         Whether it was switched off by force.
@@ -44,9 +48,9 @@ def restart_machine(vm: Vm, *, force: bool, managed: bool) -> bool:
         Stopped: the guest did not shut down, and nobody allowed force; it is not surely ours any more.
         ProxmoxError: the hypervisor refused.
     """
-    taken_up = power_cycle(vm, force=force, managed=managed)
-    change_mark(vm, lambda mark: mark.with_(restart_due=None, leaving=None, restart=None))
-    return taken_up
+    forced = power_cycle(vm, force=force, managed=managed)
+    change_mark(vm, lambda mark: after_restart(mark, taken_up).with_(restart_due=None, leaving=None))
+    return forced
 
 
 def power_cycle(vm: Vm, *, force: bool, managed: bool) -> bool:
@@ -93,6 +97,12 @@ def start_machine(vm: Vm, *, managed: bool) -> None:
     with kept_aside(vm.cluster, vm.node, vm.vmid, managed=managed), vm.step("start") as step:
         path = f"{vm.path}/status/start"
         vm.task(step, "POST", path, done=lambda: runs(vm), timeout_seconds=_POWER_SECONDS)
+
+
+def bring_up(vm: Vm, *, managed: bool) -> None:
+    """As :func:`start_machine`, and note that it has taken up its settings."""
+    start_machine(vm, managed=managed)
+    change_mark(vm, lambda mark: mark.with_(restart_due=None, leaving=None, restart=None, suspended=None))
 
 
 def runs(vm: Vm) -> bool:

@@ -9,20 +9,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.applying.limits import is_lock_timeout
-from orchestrator.applying.settle import PAUSE_SECONDS
+from orchestrator.applying.restore_task import ask_for_restore, remove_shell
 from orchestrator.applying.stopped import Stopped
 from orchestrator.applying.vm import TASK_SECONDS
 from orchestrator.errors import Reason
 from orchestrator.proxmox import (
-    AlreadyExists,
     NotFound,
     PropertyString,
-    ProxmoxError,
     TaskFailed,
     Uncertain,
     parse_upid,
@@ -32,16 +28,11 @@ from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes, read_c
 from orchestrator.resources.desired import pool_of
 
 if TYPE_CHECKING:
-    from orchestrator.applying.journal import Journal, Step
+    from orchestrator.applying.journal import Journal
     from orchestrator.proxmox import Cluster, ClusterState
     from orchestrator.resources.machine_archives import Archive
 
-_RESTORE_SECONDS = 24 * 3600.0
 _NIC = re.compile(r"net\d+")
-_SHELL_KEYS = frozenset({"digest", "lock", "memory", "meta"})
-_TRIES = 20
-_LONGEST_PAUSE = 15.0
-_LOOKS = 30
 _STOP_SECONDS = 300.0
 
 
@@ -159,84 +150,20 @@ def restore_copy(
     with journal.step(
         mark.client, mark.machine, archive.site, "restore", archive=archive.stored.volid, purpose=mark.purpose
     ) as step:
-        own = _ask_for_restore(cluster, f"/nodes/{node}/qemu", params, mark, step, pause)
-    assert own.vmid is not None  # noqa: S101  (it was made for that VM)
+        vmid = ask_for_restore(
+            cluster,
+            node,
+            params,
+            lambda vmid: {"description": copy_notes(replace(mark, vmid=vmid))},
+            step,
+            pause=pause,
+        )
+    own = replace(mark, vmid=vmid)
     copy = Copy(
-        cluster=cluster, journal=journal, site=archive.site, node=node, vmid=own.vmid, mark=own, pause=pause
+        cluster=cluster, journal=journal, site=archive.site, node=node, vmid=vmid, mark=own, pause=pause
     )
     _unplug(copy)
     return copy
-
-
-def _ask_for_restore(
-    cluster: Cluster,
-    path: str,
-    params: dict[str, str | int],
-    mark: CopyMark,
-    step: Step,
-    pause: Callable[[float], None],
-) -> CopyMark:
-    """Ask for a restore under a free id, and wait for it. Somebody may take the id in between: then ask again.
-
-    Returns:
-        The mark as it was written: it names the VM.
-    """
-    wait = PAUSE_SECONDS
-    for attempt in range(1, _TRIES + 1):
-        vmid = cluster.free_vmid()
-        own = replace(mark, vmid=vmid)
-        try:
-            upid = str(cluster.post(path, params={**params, "vmid": vmid, "description": copy_notes(own)}))
-        except AlreadyExists:
-            continue
-        except Uncertain:
-            # The id is not used again for this: whatever was begun under it is found by its mark, and removed.
-            begun = _found_restore(cluster, path, vmid, pause)
-            if begun is None:
-                continue
-            upid = begun
-        step.upid = upid
-        try:
-            step.ended(cluster.wait_for_task(upid, timeout_seconds=_RESTORE_SECONDS))
-        except TaskFailed as error:
-            if isinstance(error.cause, AlreadyExists):
-                continue
-            with suppress(ProxmoxError):  # what is left is removed by the next night
-                _remove_shell(cluster, f"{path}/{vmid}")
-            if not is_lock_timeout(error) or attempt == _TRIES:
-                raise
-            pause(wait)
-            wait = min(2 * wait, _LONGEST_PAUSE)
-            continue
-        return own
-    raise Stopped("no free VM id could be had: others create machines faster than this one; try again")
-
-
-def _remove_shell(cluster: Cluster, path: str) -> None:
-    """Erase what a restore that failed leaves ("VM state is NOT cleaned up"): a VM without a single setting.
-
-    One that has settings is left alone: its disks were restored, or it is somebody else's by now.
-    """
-    try:
-        config = cluster.get(f"{path}/config")
-        if set(config) <= _SHELL_KEYS:
-            cluster.run_task("DELETE", path, params={"purge": 1}, timeout_seconds=TASK_SECONDS)
-    except NotFound:
-        return
-
-
-def _found_restore(cluster: Cluster, path: str, vmid: int, pause: Callable[[float], None]) -> str | None:
-    """The task of a restore whose answer was lost; None if it was not begun.
-
-    While no VM has the number none runs, whatever the node's list of tasks has of earlier nights' under that number.
-    """
-    node = path.split("/")[2]
-    for _ in range(_LOOKS):
-        if where_is(cluster, vmid) is not None:
-            tasks = cluster.get(f"/nodes/{node}/tasks", source="all", vmid=vmid, typefilter="qmrestore")
-            return str(tasks[0]["upid"]) if tasks else None
-        pause(1.0)
-    return None
 
 
 def _unplug(copy: Copy) -> None:
@@ -388,4 +315,4 @@ def remove_shells(cluster: Cluster, state: ClusterState) -> None:
             if not task or not task.subject.isdigit() or task.user != cluster.token_id:
                 continue
             if bare.get(int(task.subject)) == node:
-                _remove_shell(cluster, f"/nodes/{node}/qemu/{task.subject}")
+                remove_shell(cluster, f"/nodes/{node}/qemu/{task.subject}")

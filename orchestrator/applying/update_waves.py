@@ -133,7 +133,7 @@ class UpdateRun:
                     [update.machine.guest() for update in begun],
                     orders,
                     self.terms.ssh,
-                    on_event=lambda key, step: self.terms.journal.show(*key, step),
+                    on_event=lambda key, step: self.terms.journal.progress.step(*key, step),
                 )
             )
             return _in_parallel(end, begun)

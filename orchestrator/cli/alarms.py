@@ -7,22 +7,19 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from orchestrator.alarms.procedures import without_procedure
-from orchestrator.alarms.webhook import LARGEST
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
 from orchestrator.cli.shared_options import Files, Procedures, Rules
-from orchestrator.contract.calendar import paris_time
-from orchestrator.contract.moments import read_moment
 from orchestrator.counting import counted
 from orchestrator.errors import RequestRefused, local_reason
-from orchestrator.history.declared import Alarm
-from orchestrator.operations import alarms as operation
-from orchestrator.operations.alarms import ActionRequest, Listed, ReceiveRequest
+
+if TYPE_CHECKING:
+    from orchestrator.history.declared import Alarm
+    from orchestrator.operations.alarms import Listed
 
 app = typer.Typer(no_args_is_help=True, help="Receive alarms, list and acknowledge them, record actions.")
 action = typer.Typer(no_args_is_help=True, help="Record what was done about an alarm.")
@@ -52,7 +49,12 @@ def receive(
 
     Sent again, it changes nothing. Alarms of machines that no file has are named and not recorded: exit code 1.
     """
-    request = ReceiveRequest(body=_body(file), inventory=inventory, files=tuple(files or ()), history=history)
+    from orchestrator.contract.calendar import paris_time
+    from orchestrator.operations import alarms as operation  # not for `--help`
+
+    request = operation.ReceiveRequest(
+        body=_body(file), inventory=inventory, files=tuple(files or ()), history=history
+    )
     result = operation.receive(request, events=EVENTS)
     out = session.console()
     for made in result.raised:
@@ -72,6 +74,8 @@ def receive(
 
 def _body(file: Path | None) -> bytes:
     """The webhook, and one byte more than it may have."""
+    from orchestrator.alarms.webhook import LARGEST
+
     if file is None:
         return sys.stdin.buffer.read(LARGEST + 1)
     try:
@@ -93,6 +97,9 @@ def list_(
     history: session.HistoryPath = None,
 ) -> None:
     """List the alarms, the oldest first, with what was done."""
+    from orchestrator.contract.calendar import paris_time
+    from orchestrator.operations import alarms as operation  # not for `--help`
+
     found = operation.alarms(target, everything=everything, history=history)
     if format is session.OutputFormat.JSON:
         session.echo_json(json.dumps([_for_programs(item) for item in found], indent=2))
@@ -116,6 +123,8 @@ def list_(
 @app.command()
 def acknowledge(number: Number, by: By, history: session.HistoryPath = None) -> None:
     """Record who looks after an alarm."""
+    from orchestrator.operations import alarms as operation  # not for `--help`
+
     made = operation.acknowledge(number, by=by, history=history)
     session.console().print(f"alarm {made.first.number} acknowledged by {made.said.acknowledged_by}")
 
@@ -128,6 +137,8 @@ def close(
     history: session.HistoryPath = None,
 ) -> None:
     """Close an alarm whose recovery was not reported."""
+    from orchestrator.operations import alarms as operation  # not for `--help`
+
     made = operation.close(number, by=by, reason=reason, history=history)
     session.console().print(f"alarm {made.first.number} closed by {made.said.closed_by}")
 
@@ -148,7 +159,9 @@ def add(
     history: session.HistoryPath = None,
 ) -> None:
     """Record what was done about an alarm."""
-    request = ActionRequest(
+    from orchestrator.operations import alarms as operation  # not for `--help`
+
+    request = operation.ActionRequest(
         alarm=number, by=by, what=what, result=_RESULTS[result], procedure=procedure, at=_moment(at)
     )
     made = operation.record_action(request, history=history)
@@ -158,6 +171,8 @@ def add(
 def _moment(at: str | None) -> dt.datetime | None:
     if at is None:
         return None
+    from orchestrator.contract.moments import read_moment
+
     try:
         return read_moment(at)
     except ValueError as error:
@@ -181,6 +196,9 @@ def rules(
 
     Exit code 1 if a rule has none (article 3.8.1).
     """
+    from orchestrator.alarms.procedures import without_procedure
+    from orchestrator.operations import alarms as operation  # not for `--help`
+
     found = operation.rules(file or (), procedures or ())
     lacking = without_procedure(found)
     if format is session.OutputFormat.JSON:
@@ -212,6 +230,8 @@ def _about(alarm: Alarm) -> str:
 
 
 def _state(item: Listed) -> str:
+    from orchestrator.contract.calendar import paris_time
+
     alarm = item.known.alarm
     if item.state == "acknowledged":
         return f"acknowledged by {alarm.acknowledged_by}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +11,15 @@ import typer
 from orchestrator.cli import session
 from orchestrator.cli.backup_lists import list_archives, show_volume
 from orchestrator.cli.progress import EVENTS
-from orchestrator.cli.shared_options import BootTimeout, Files, Reason, Target
+from orchestrator.cli.recreate import (
+    LostSites,
+    RecreateAddress,
+    RecreateNetwork,
+    RecreateSite,
+    RecreateStart,
+    recreate_lost,
+)
+from orchestrator.cli.shared_options import BootTimeout, Files, Reason, Target, named_again
 from orchestrator.contract.calendar import paris_time
 
 if TYPE_CHECKING:
@@ -56,14 +65,19 @@ def now(
 def verify(
     target: Target,
     archive: Chosen = None,
+    files: Files = None,
     inventory: session.Inventory = None,
     reason: Reason = "restore test on demand",
     boot_timeout: BootTimeout = 600.0,
+    check_timeout: Annotated[float, typer.Option(min=1, help="Seconds for the check of its file.")] = 180.0,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a picture of the copy's console here, as PNG.")
+    ] = None,
     history: session.HistoryPath = None,
 ) -> None:
     """Test an archive: restore it to a copy and boot it.
 
-    The copy has no network; it is inspected, then erased.
+    The copy has no network; it is inspected, the check of its file (backup.check) is run in it, then it is erased.
     """
     from orchestrator.operations import backup_on_demand
     from orchestrator.operations.backup_on_demand import VerifyRequest
@@ -74,16 +88,32 @@ def verify(
         reason=reason,
         history=history,
         volid=archive,
+        files=tuple(files or ()),
         boot_seconds=boot_timeout,
+        check_seconds=check_timeout,
     )
     tested = backup_on_demand.verify(request, EVENTS)
     session.end_if(tested.interrupted)
     line = tested.line
+    if picture is not None:
+        _write_picture(line.picture, picture)
     if not tested.sound:
         session.fail("; ".join([f"{target}: {line.volid}: {line.message}", *tested.problems]))
     session.console().print(f"sound: {line.message}")
     if tested.problems:
         session.fail("; ".join(tested.problems))
+
+
+def _write_picture(png: bytes | None, path: Path) -> None:
+    if png is None:
+        session.complain(
+            f"no picture of the console: {path} was not written (see VM.Console in docs/proxmox.md)"
+        )
+        return
+    from orchestrator.operations.computer import replace_file
+
+    replace_file(path, png)
+    session.console().print(f"console: {path}")
 
 
 @app.command("restore")
@@ -99,25 +129,56 @@ def restore_(
             "--in-place", help="Give the original the archive's disks; its own are kept until it has booted."
         ),
     ] = False,
+    recreate: Annotated[
+        bool,
+        typer.Option("--recreate", help="Make the machine again: no site has it any more."),
+    ] = False,
     confirm: Annotated[
         str | None,
         typer.Option(
             metavar="CLIENT/MACHINE",
-            help="With --in-place, when not running interactively: the machine's name again.",
+            help="With --in-place or --recreate, when not running interactively: the machine's name again.",
         ),
     ] = None,
+    site: RecreateSite = None,
+    network: RecreateNetwork = None,
+    address: RecreateAddress = None,
+    lost_site: LostSites = None,
+    start: RecreateStart = True,
     files: Files = None,
     inventory: session.Inventory = None,
     reason: Reason = "restore on demand",
     boot_timeout: BootTimeout = 600.0,
     history: session.HistoryPath = None,
 ) -> None:
-    """Restore an archive beside the machine or into it.
+    """Restore an archive beside a machine, into it, or anew.
 
-    Beside the original with --as NAME, into it with --in-place.
+    Beside the original with --as NAME, into it with --in-place; with --recreate where the machine does not exist any
+    more, at its own site or at another one.
     """
-    if (as_ is None) is not in_place:
-        session.fail("say where: --as NAME restores beside the original, --in-place into it")
+    if [as_ is not None, in_place, recreate].count(True) != 1:
+        session.fail(
+            "say where: --as NAME restores beside the original, --in-place into it, --recreate makes it again"
+        )
+    if not recreate and (site or network or address or lost_site or not start):
+        session.fail("--site, --network, --address, --lost-site and --no-start are for --recreate alone")
+    if recreate:
+        recreate_lost(
+            target,
+            confirm,
+            inventory=inventory,
+            reason=reason,
+            history=history,
+            volid=archive,
+            files=tuple(files or ()),
+            site=site,
+            network=network,
+            address=address,
+            lost_sites=tuple(lost_site or ()),
+            start=start,
+            boot_seconds=boot_timeout,
+        )
+        return
     from orchestrator.operations import restore
     from orchestrator.operations.restore import BesideRequest, InPlaceRequest
 
@@ -153,10 +214,4 @@ def _confirm(target: str, chosen: Archive, confirmed: str | None) -> bool:
         f"{target} gets the disks of {paris_time(chosen.taken_at)} ({chosen.stored.volid}). It is switched off for "
         "that. Everything written since then is lost as soon as the restored machine has booted.",
     )
-    if confirmed is None:
-        if not session.interactive():
-            session.fail(f"not running interactively: pass --confirm {target} to do it without being asked")
-        confirmed = session.answer_to(f"Type {target} to continue")
-    if confirmed != target:
-        session.fail(f"{confirmed!r} is not {target}: nothing was changed")
-    return True
+    return named_again(target, confirmed)

@@ -107,7 +107,7 @@ def _row(verdict: Verdict[Archive]) -> str:
     tested = (
         "never restored"
         if test is None
-        else f"restored {test.on}: {'sound' if test.sound else 'FAILED'}, {test.found}"
+        else f"restored {test.on}: {'sound' if test.sound else 'FAILED'}{_checked(test.check)}, {test.found}"
     )
     until = f"until {paris_time(verdict.ends)}" + (
         f" (stays: {verdict.kept_because})" if verdict.kept_because else ""
@@ -143,7 +143,16 @@ def _document(item: Kept) -> dict[str, Any]:
 
 def _test_document(archive: Archive) -> dict[str, Any] | None:
     test = archive.mark.test
-    return None if test is None else {"on": test.on.isoformat(), "sound": test.sound, "found": test.found}
+    if test is None:
+        return None
+    checked = None if test.check is None else ("passed" if test.check else "failed")
+    return {"on": test.on.isoformat(), "sound": test.sound, "check": checked, "found": test.found}
+
+
+def _checked(check: bool | None) -> str:
+    if check is None:
+        return ""
+    return ", check passed" if check else ", check FAILED"
 
 
 def _end(unread: Sequence[str]) -> None:

@@ -21,6 +21,7 @@ from orchestrator.cli.outlet import outlets
 from orchestrator.errors import REMEDIES, OrchestratorError, is_meant_for_people, told
 from orchestrator.interruption import ends_soon
 from orchestrator.operations import computer
+from orchestrator.operations.settings import forget, secrets_known
 from orchestrator.redaction import secrets_of, without
 from orchestrator.shown import visible
 from orchestrator.yaml_reader.problems import ProblemsFound
@@ -31,6 +32,7 @@ class Commands(WithMainOptions):
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         """Run the command that the arguments name."""
+        forget()  # of a run before, in the same process
         return end(lambda: WithMainOptions.main(self, *arguments, **options))
 
 
@@ -90,7 +92,7 @@ def _secrets() -> frozenset[str]:
     ping = os.environ.get("ORCHESTRATOR_PING_URL", "")
     given = [os.environ.get("ORCHESTRATOR_HISTORY", ""), ping, *sys.argv[1:]]
     urls = [text.partition("=")[2] if text.startswith("--") else text for text in given]
-    return frozenset({ping} - {""}).union(*(secrets_of(url) for url in urls if "://" in url))
+    return frozenset({ping} - {""}).union(secrets_known(), *(secrets_of(url) for url in urls if "://" in url))
 
 
 def _keep(written: str) -> Path | None:

@@ -6,21 +6,17 @@ import json
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
 from orchestrator.cli.shared_options import Files, Target
-from orchestrator.contract.calendar import paris_time
-from orchestrator.operations import figures as operation
-from orchestrator.operations.figures import FiguresRequest
-from orchestrator.reports.graph_svg import svg
-from orchestrator.reports.graph_words import figure
-from orchestrator.reports.language import Speech
-from orchestrator.reports.series import Graph, Line, MachineGraphs, condensed, to_data
 from orchestrator.shown import visible
+
+if TYPE_CHECKING:
+    from orchestrator.reports.series import Graph, Line, MachineGraphs
 
 _SPARKS = "▁▂▃▄▅▆▇█"
 _COLUMNS = 40
@@ -70,6 +66,9 @@ def figures(
     stopped, which is said. Machines of cloud-vm-essential have graphs only with managed services (article 3.3).
     """
     session.use_wording(wording)
+    from orchestrator.operations import figures as operation  # not for `--help`
+    from orchestrator.operations.figures import FiguresRequest
+
     request = FiguresRequest(
         target=target,
         inventory=inventory,
@@ -86,11 +85,15 @@ def figures(
             return
         text = "\n".join(map(visible, lines)) + "\n"
     elif format is FiguresFormat.JSON:
+        from orchestrator.reports.series import to_data
+
         text = json.dumps(to_data(found)) + "\n"
         if output is None:
             session.echo_json(text)
             return
     else:
+        from orchestrator.reports.graph_svg import svg
+
         text = svg(found, language=language.value)
         if output is None:
             session.echo(text)
@@ -101,6 +104,10 @@ def figures(
 
 def _lines(graphs: MachineGraphs) -> list[str]:
     """The graphs in lines of 100 columns at most."""
+    from orchestrator.contract.calendar import paris_time
+    from orchestrator.reports.graph_words import figure
+    from orchestrator.reports.language import Speech
+
     name = f"{graphs.client}/{graphs.machine}"
     if not graphs.slots:
         return [f"{name}: nothing was measured yet"]
@@ -128,6 +135,9 @@ def _lines(graphs: MachineGraphs) -> list[str]:
 
 
 def _line(graphs: MachineGraphs, graph: Graph, line: Line) -> str:
+    from orchestrator.reports.graph_words import figure
+    from orchestrator.reports.series import condensed
+
     label = _LABELS.get((graph.name, line.name), graph.name)
     found = graphs.statistics(line)
     if found is None:

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from orchestrator.cli import session
+from orchestrator.cli.defaults import Defaults
 from orchestrator.cli.diagnostics import LogFormat, begin, diagnostics
 
 
@@ -48,13 +49,35 @@ def main_options(
     begin(log_format, quiet=quiet, verbose=verbose)
 
 
+class _Context(typer.Context):
+    """A context whose help shows the program's own defaults, not those of the configuration file: it is not read."""
+
+    def lookup_default(self, name: str, call: Any = True) -> Any:
+        """The default of the configuration file, when a command is about to run."""
+        return super().lookup_default(name) if call and not self.resilient_parsing else None
+
+
 class WithMainOptions(TyperGroup):
-    """A group whose commands take the options of :func:`main_options`, too."""
+    """A group whose commands take the options of :func:`main_options`, too, and defaults of the configuration file."""
+
+    context_class = _Context
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Parse the arguments of the group itself."""
+        if not {"-h", "--help"} & {*args}:
+            ctx.default_map = Defaults()
+        return super().parse_args(ctx, args)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of a name, or None, with the main options; an option of its own goes before one of them."""
         command = super().get_command(ctx, cmd_name)
         if command is not None:
+            command.context_class = _Context
+            ctx.default_map = {cmd_name: Defaults()}
+            if ctx.resilient_parsing:  # a shell asks
+                from orchestrator.cli.completion import offer_names
+
+                offer_names(command)
             taken = {option for parameter in command.params for option in parameter.opts}
             command.params += [
                 _after(parameter)

@@ -10,27 +10,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.text import Text
-
 from orchestrator.cli import session
 from orchestrator.cli.diagnostics import LogFormat, diagnostics, json_for
 from orchestrator.cli.night_words import BEGINS, ENDS, sentence
 from orchestrator.contract.calendar import paris_time
-from orchestrator.shown import visible
+from orchestrator.counting import counted
 
 if TYPE_CHECKING:
-    from rich.status import Status
-
+    from orchestrator.cli.board import Board
     from orchestrator.cli.screen import Screen
     from orchestrator.nightly.context import Tell
 
-_QUIET = frozenset({"action"})
-"""Too fine for a person: every single step. The log has them."""
+_QUIET = frozenset({"action", "share"})
+"""Too fine for a line of its own: every single step, and how far it is."""
 
 _BAD = ("failed",)
 
-_NAMED = 3
-"""How many machines the moving line names."""
+_ROUNDS = frozenset({"updates-started", "restarts-started"})
+"""Events after which each machine's steps are shown until it has ended."""
 
 _RESULTS = frozenset({"summary", "report-written", "storage-gone"})
 """What ``--quiet`` tells, too."""
@@ -73,31 +70,29 @@ def _json_lines() -> Tell:
 @contextmanager
 def _text_lines() -> Iterator[Tell]:
     out = session.console()
-    lines = _Lines(out)
     if not out.is_terminal or diagnostics.quiet:
-        yield lines.tell
+        yield _Lines(out).tell
         return
-    with out.status("beginning", spinner="dots") as status:
-        lines.status = status
-        yield lines.tell
+    from orchestrator.cli.board import shown  # rich's moving parts, for terminals alone
+
+    with shown(out) as board:
+        yield _Lines(out, board).tell
 
 
 class _Lines:
-    """A sentence an event, with its time; on a terminal also a moving line that says what is under way.
+    """A sentence an event, with its time; on a terminal also what is under way, and what is left.
 
     Args:
         out: where they go.
-
-    Attributes:
-        status: the moving line; None where there is none.
+        board: what moves; None where nothing does.
     """
 
-    def __init__(self, out: Screen) -> None:
-        self._out = out
+    def __init__(self, out: Screen, board: Board | None = None) -> None:
+        self._out, self._board = out, board
         self._guard = threading.Lock()
-        self._under_way: dict[str, str] = {}
         self._step = ""
-        self.status: Status | None = None
+        self._backups = self._backed_up = 0
+        self._in_round = False
 
     def tell(self, event: str, **fields: Any) -> None:
         """Tell of an event. Callable from any thread."""
@@ -115,24 +110,30 @@ class _Lines:
             self._out.print("  ".join(filter(None, [at, where, words])), style=style)
 
     def _follow(self, event: str, where: str, fields: dict[str, Any]) -> None:
-        if self.status is None:
+        """Let the board show what an event begins and ends."""
+        if self._board is None:
             return
         if event in ("night-ended", "summary"):
-            self.status.stop()
-            self.status = None
-            return
-        if event == "step":
-            self._step = str(fields["name"])
+            self._board.finish()
+        elif event == "night-started":
+            self._backups = fields["backups"]
+        elif event == "step":
+            self._step, self._in_round = str(fields["name"]), False
+            self._board.say(self._heading())
+        elif event in _ROUNDS:
+            self._in_round = True
+            self._board.say(f"{self._step}: {counted(fields['machines'], 'machine')}")
         elif event in BEGINS:
-            self._under_way[where] = BEGINS[event]
+            self._board.step(where, BEGINS[event])
         elif event in ENDS:
-            self._under_way.pop(where, None)
-        elif event in _QUIET and where in self._under_way:
-            self._under_way[where] = sentence(event, fields)
-        self.status.update(self._moving())
+            self._board.ended(where, failed=_failed(event, fields))
+            self._backed_up += event.startswith("backup-")
+            if event.startswith("backup-"):
+                self._board.heading = self._heading()
+        elif event == "action" and (self._in_round or self._board.is_under_way(where)):
+            self._board.step(where, str(fields["text"]))
+        elif event == "share":
+            self._board.share(where, fields["percent"] / 100)
 
-    def _moving(self) -> Text:
-        named = [f"{where} {words}" for where, words in list(self._under_way.items())[:_NAMED]]
-        if more := len(self._under_way) - len(named):
-            named.append(f"{more} more")
-        return Text(visible(": ".join(filter(None, [self._step, ", ".join(named)]))))
+    def _heading(self) -> str:
+        return f"{self._step}, {self._backed_up} of {counted(self._backups, 'backup')} ended"

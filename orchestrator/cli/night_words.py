@@ -20,7 +20,17 @@ BEGINS = {
 }
 """Events after which something is under way at a machine, and what."""
 
-ENDS = frozenset({"backup-done", "backup-failed", "restore-test-ended"})
+ENDS = frozenset(
+    {
+        "backup-done",
+        "backup-failed",
+        "restore-test-ended",
+        "updated",
+        "update-failed",
+        "restarted",
+        "restart-failed",
+    }
+)
 """Events that end it."""
 
 
@@ -86,6 +96,16 @@ def _updated(fields: Fields) -> str:
     return ", ".join(filter(None, words))
 
 
+def _restarted(fields: Fields) -> str:
+    settings = ", ".join(f"{key} {value}" for key, value in fields["settings"].items())
+    words = [
+        f"restarted for {settings or 'settings of cloud-init'}" if fields["result"] == "restarted" else "",
+        f"wave {fields['wave']}" if fields["wave"] else "",
+        fields["reason"] or "",
+    ]
+    return ", ".join(filter(None, words))
+
+
 _SENTENCES: Mapping[str, Callable[[Fields], str]] = {
     "night-started": _started,
     "night-ended": lambda f: (
@@ -94,6 +114,7 @@ _SENTENCES: Mapping[str, Callable[[Fields], str]] = {
     "step": lambda f: f"step: {f['name']}",
     "step-failed": lambda f: f"the step {f['name']} was aborted: {f['reason']}",
     "action": lambda f: str(f["text"]),
+    "share": lambda f: f"{f['percent']} %",
     "backup-started": lambda f: f"backup started, to {f['storage']}",
     "backup-done": lambda f: f"backup made: {_size(f['bytes'])} in {_duration(f['seconds'])}",
     "backup-failed": lambda f: f"backup failed: {f['reason']}",
@@ -112,6 +133,10 @@ _SENTENCES: Mapping[str, Callable[[Fields], str]] = {
     "updates-wait": lambda f: f"updates wait: {f['reason']}",
     "updated": _updated,
     "update-failed": lambda f: f"update failed ({f['result']}): {_updated(f)}",
+    "restarts-started": lambda f: f"restarts of {counted(f['machines'], 'machine')} started",
+    "restarts-wait": lambda f: f"restarts wait: {f['reason']}",
+    "restarted": _restarted,
+    "restart-failed": lambda f: f"restart failed ({f['result']}): {_restarted(f)}",
     "report-written": lambda f: f"report written: {f['file']}",
     "summary": lambda f: str(f["text"]),
 }

@@ -98,7 +98,7 @@ def nightly(
         ping=ping_url,
         language=language.value,
     )
-    ended = operation.run(request, outlets, PROGRESS, events)
+    ended = operation.run(request, outlets, PROGRESS, events, shares=session.console().is_terminal)
     session.end_if(ended.interrupted)
     if not ended.report.well:
         raise typer.Exit(1)

@@ -70,8 +70,13 @@ def _load(name: str, where: str) -> Any:
     return typer.main.get_group(above).commands[name]
 
 
-def commands_of(places: Mapping[str, Place]) -> type[Commands]:
-    """The kind of group that has these commands, by their names."""
+def commands_of(groups: Mapping[str, Mapping[str, Place]]) -> type[Commands]:
+    """The kind of group that has these commands, by their names.
+
+    Args:
+        groups: the commands by the headings that help lists them under.
+    """
+    places = {name: place for group in groups.values() for name, place in group.items()}
 
     class CommandsOnDemand(Commands):
         def __init__(self, **options: Any) -> None:
@@ -79,9 +84,13 @@ def commands_of(places: Mapping[str, Place]) -> type[Commands]:
             self.commands = _OnDemand(places)
 
         def format_commands(self, ctx: Any, formatter: Any) -> None:
-            """List the commands, without loading them."""
-            with formatter.section("Commands"):
-                formatter.write_dl([(name, place.summary) for name, place in places.items()])
+            """List the commands under their headings, without loading them; all summaries begin in one column."""
+            widest = max(map(len, places))
+            for heading, group in groups.items():
+                with formatter.section(heading):
+                    formatter.write_dl(
+                        [(f"{name:<{widest}}", place.summary) for name, place in group.items()]
+                    )
 
         def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
             """Complete the name of a command, without loading any."""

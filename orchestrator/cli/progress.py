@@ -2,73 +2,128 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from orchestrator.applying.progress import End, Progress
 from orchestrator.cli import session
 from orchestrator.cli.diagnostics import LogFormat, diagnostics
-from orchestrator.operations.events import Events, Show
-from orchestrator.shown import visible
+from orchestrator.operations.events import Events
 
 if TYPE_CHECKING:
+    from orchestrator.cli.board import Board
     from orchestrator.cli.screen import Screen
 
+_LOG = logging.getLogger("orchestrator.progress")
+_TENTHS = 10
+
 
 @contextmanager
-def progress() -> Iterator[Show]:
-    """One moving line per machine on a terminal, one line per step elsewhere."""
+def progress(*, timed: bool = True) -> Iterator[Progress]:
+    """A line a machine that moves on a terminal, a line a step elsewhere, or the same as events in JSON.
+
+    Args:
+        timed: whether a line says how long the command has run.
+    """
     out = session.console()
-    if diagnostics.quiet or diagnostics.form is LogFormat.JSON:
-        yield lambda _client, _machine, _text: None  # the log has every step
+    if diagnostics.quiet:
+        yield Progress()
+    elif diagnostics.form is LogFormat.JSON:
+        yield _Logged()
     elif out.is_terminal:
-        with _moving(out) as show:
-            yield show
+        from orchestrator.cli.board import shown  # rich's moving parts, for terminals alone
+
+        with shown(out) as board:
+            yield _Moving(out, board)
     else:
-        started = time.monotonic()
-        guard = threading.Lock()
+        yield _Lines(out, timed=timed)
 
-        def show(client: str, machine: str, text: str) -> None:
-            name = f"{client}/{machine}" if machine else client
-            with guard:
-                out.print(f"{time.monotonic() - started:6.1f}s  {name}  {text}")
 
-        yield show
+def name_of(client: str, machine: str) -> str:
+    """How a machine, or a client, is called."""
+    return f"{client}/{machine}" if machine else client
+
+
+class _Lines(Progress):
+    """A line a step."""
+
+    def __init__(self, out: Screen, *, timed: bool) -> None:
+        self._out, self._timed = out, timed
+        self._started = time.monotonic()
+        self._guard = threading.Lock()
+
+    def step(self, client: str, machine: str, what: str) -> None:
+        since = f"{time.monotonic() - self._started:6.1f}s  " if self._timed else ""
+        with self._guard:
+            self._out.print(f"{since}{name_of(client, machine)}  {what}")
+
+    def ended(self, client: str, machine: str, end: End, message: str = "") -> None:
+        self.step(client, machine, f"failed: {message}" if end == "failed" else message or end)
+
+
+class _Moving(Progress):
+    """What is under way at the foot of a terminal; what has ended above it."""
+
+    wants_shares = True
+
+    def __init__(self, out: Screen, board: Board) -> None:
+        self._out, self._board = out, board
+
+    def expect(self, machines: Iterable[tuple[str, str]]) -> None:
+        self._board.expect(name_of(*key) for key in machines)
+
+    def step(self, client: str, machine: str, what: str) -> None:
+        self._board.step(name_of(client, machine), what)
+
+    def share(self, client: str, machine: str, share: float) -> None:
+        self._board.share(name_of(client, machine), share)
+
+    def step_ended(self, client: str, machine: str) -> None:
+        if not machine:  # what is done for a client as a whole is one step, and no machine is through with it
+            self._board.leave(client)
+
+    def ended(self, client: str, machine: str, end: End, message: str = "") -> None:
+        name = name_of(client, machine)
+        seconds = self._board.ended(name, failed=end == "failed")
+        if end == "done":
+            self._out.print(f"✓ {name}  done in {seconds:.0f} s" + (f": {message}" if message else ""))
+        else:
+            self._out.print(f"✗ {name}  {end}: {message}", style="red")
+
+
+class _Logged(Progress):
+    """Events in JSON: what a terminal shows. Steps are not among them: the log has each with its result."""
+
+    wants_shares = True
+
+    def __init__(self) -> None:
+        self._told: dict[str, int] = {}
+
+    def expect(self, machines: Iterable[tuple[str, str]]) -> None:
+        _tell("expected", machines=[name_of(*key) for key in machines])
+
+    def share(self, client: str, machine: str, share: float) -> None:
+        name, tenths = name_of(client, machine), int(share * _TENTHS)
+        if self._told.get(name) != tenths:
+            self._told[name] = tenths
+            _tell("share", client=client, machine=machine, percent=round(share * 100))
+
+    def ended(self, client: str, machine: str, end: End, message: str = "") -> None:
+        _tell("machine-ended", client=client, machine=machine, end=end, message=message)
+
+
+def _tell(event: str, **fields: object) -> None:
+    _LOG.info(event, extra={"fields": fields})
 
 
 @contextmanager
-def _moving(out: Screen) -> Iterator[Show]:
-    from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-
-    bars = Progress(
-        SpinnerColumn(finished_text="✓"),
-        TextColumn("{task.fields[name]}", markup=False),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}", markup=False),
-        console=out,
-    )
-    tasks: dict[str, TaskID] = {}
-    guard = threading.Lock()
-
-    def show(client: str, machine: str, text: str) -> None:
-        name = f"{client}/{machine}" if machine else client
-        words = visible(text)
-        with guard:
-            if name not in tasks:
-                tasks[name] = bars.add_task(words, name=visible(name), total=1)
-            ended = text == "done" or text.startswith("failed")
-            bars.update(tasks[name], description=words, completed=1 if ended else 0)
-
-    with bars:
-        yield show
-
-
-@contextmanager
-def _one_by_one() -> Iterator[Show]:
-    out = session.console()
-    yield lambda client, machine, text: out.print(f"{client}/{machine}  {text}")
+def _one_by_one() -> Iterator[Progress]:
+    with progress(timed=False) as told:
+        yield told
 
 
 EVENTS = Events(notice=session.complain, problems=session.tell_problems, steps=_one_by_one)

@@ -39,3 +39,19 @@ def confirmed(question: str, *, yes: bool) -> bool:
         return True
     session.console().print("nothing was changed")
     return False
+
+
+def named_again(target: str, confirmed: str | None) -> bool:
+    """Have the machine's name typed, or given, once more. Ends the command with an error if it is another one.
+
+    Args:
+        target: ``CLIENT/MACHINE``.
+        confirmed: what an option gave; None: ask.
+    """
+    if confirmed is None:
+        if not session.interactive():
+            session.fail(f"not running interactively: pass --confirm {target} to do it without being asked")
+        confirmed = session.answer_to(f"Type {target} to continue")
+    if confirmed != target:
+        session.fail(f"{confirmed!r} is not {target}: nothing was changed")
+    return True

@@ -1,15 +1,16 @@
-"""``orchestrator show``: one client or one machine as the hypervisors have it, and what was done to it last."""
+"""One client or one machine as the hypervisors have it, and what was done to it last."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from orchestrator.cli import session
 from orchestrator.cli.progress import EVENTS
 from orchestrator.contract.calendar import paris_time
+from orchestrator.counting import counted
 from orchestrator.guests.rules import describe_changes, policy_from_data
 from orchestrator.operations import show as operation
 from orchestrator.planning.taking_over import taking_words
@@ -18,25 +19,34 @@ from orchestrator.resources.attributes import ATTRIBUTES
 from orchestrator.resources.machine_archives import retention_words
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine
+from orchestrator.resources.restart_hold import hold_words
 from orchestrator.resources.snapshot import expires_at, owned
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from orchestrator.history import Entry
 
 
-def show(
-    target: Annotated[str, typer.Argument(metavar="CLIENT[/MACHINE]", help="A client, or one machine.")],
-    inventory: session.Inventory = None,
-    history: session.HistoryPath = None,
-) -> None:
-    """Show machines as they are, with their latest history.
+def show_machines(target: str, inventory: str | None, history: str | None) -> None:
+    """Print a client's machines, or one, as they are, with their latest history. No subscription files are read.
 
-    Reads the hypervisors and the history, no subscription files.
+    Args:
+        target: ``CLIENT[/MACHINE]``.
+        inventory: where the site file is.
+        history: a file or URL; None: the usual one.
     """
     seen = operation.show(target, inventory, history, EVENTS)
     out = session.console()
     for machine in seen.machines:
-        _print(machine, seen.entries, seen.data_centres.get((machine.site, machine.summary.vmid), ""))
+        mark = machine.mark
+        since = seen.waiting_since.get((mark.client, mark.machine)) if mark else None
+        place = seen.data_centres.get((machine.site, machine.summary.vmid), "")
+        _print(machine, seen.entries, place, since)
+    if len(seen.machines) > 1 and seen.waiting_since:
+        oldest = paris_time(min(seen.waiting_since.values()), weekday=True)
+        waiting = counted(len(seen.waiting_since), "machine waits", "machines wait")
+        out.print(f"{waiting} for a restart, the oldest since {oldest}")
     if seen.taking is not None:
         out.print(taking_words(seen.taking), markup=False)
     for item in seen.seeming:
@@ -54,14 +64,17 @@ def show(
 
 
 def _print(
-    machine: ObservedMachine, entries: Mapping[tuple[str, str], list[Entry]], data_centre: str
+    machine: ObservedMachine,
+    entries: Mapping[tuple[str, str], list[Entry]],
+    data_centre: str,
+    waiting_since: dt.datetime | None,
 ) -> None:
     mark = machine.mark
     assert mark is not None  # noqa: S101  (only ours are shown)
     out = session.console()
     out.print(f"{mark.client}/{mark.machine}", style="bold", end="")
     out.print(f"   contract {mark.contract}   {mark.offer}")
-    facts = _facts(machine)
+    facts = _facts(machine, waiting_since)
     if data_centre:
         facts.insert(2, ("located", data_centre))
     for name, value in facts:
@@ -72,7 +85,7 @@ def _print(
         out.print(f"  {label:<10} {when}  {entry.action}  {entry.result}  by {entry.who}")
 
 
-def _facts(machine: ObservedMachine) -> list[tuple[str, str]]:
+def _facts(machine: ObservedMachine, waiting_since: dt.datetime | None) -> list[tuple[str, str]]:
     mark, config, summary = machine.mark, machine.config, machine.summary
     assert mark is not None  # noqa: S101
     state = summary.status if mark.ready else f"{summary.status}, its creation is not finished"
@@ -104,7 +117,10 @@ def _facts(machine: ObservedMachine) -> list[tuple[str, str]]:
     facts += [("host key", key) for key in mark.host_keys]
     if config.pending:
         waiting = ", ".join(f"{key} {value}" for key, value in config.pending.items() if key != "sshkeys")
-        facts.append(("waiting", f"{waiting or 'SSH keys'} (until its next restart)"))
+        since = f", since {paris_time(waiting_since, weekday=True)}" if waiting_since else ""
+        facts.append(("waiting", f"{waiting or 'SSH keys'} (until its next restart{since})"))
+    if mark.restart is not None and mark.restart.state == "held":
+        facts.append(("held", hold_words(mark, mark.restart)))
     return facts
 
 

@@ -14,7 +14,7 @@ from orchestrator.contract.calendar import day_in_paris
 from orchestrator.counting import counted
 from orchestrator.doctor.findings import Finding, Place
 from orchestrator.proxmox.budget import connect
-from orchestrator.proxmox.tls import without_form_checks
+from orchestrator.proxmox.tls import trusting_file, without_form_checks
 
 SOON = dt.timedelta(days=21)
 """Proxmox renews its own certificates when less than two weeks are left; later than this it did not."""
@@ -55,7 +55,7 @@ def shake_hands(url: str, ca_file: Path | None, *, timeout_seconds: float) -> Ha
 
     parts = urlsplit(url)
     try:
-        context = without_form_checks(ssl.create_default_context(cafile=str(ca_file) if ca_file else None))
+        context = trusting_file(ca_file) if ca_file else without_form_checks(ssl.create_default_context())
     except (OSError, ssl.SSLError) as error:
         return Handshake(
             refused=0, reason=f"{ca_file} cannot be used: {getattr(error, 'strerror', None) or error}"

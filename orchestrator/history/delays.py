@@ -329,28 +329,48 @@ def _due(
     now: dt.datetime,
 ) -> list[Waiting]:
     """The updates that wait: one for each machine with automatic updates in which something is due."""
+    found = []
+    for key, due in _still_due(last, updates).items():
+        since = [seen[(*key, package, version)] for package, version in due.items()]
+        if key in automatic and since:
+            found.append(Waiting(client=key[0], machine=key[1], since=min(since), on_request=False, now=now))
+    return found
+
+
+def packages_due(history: History) -> dict[Key, dict[str, str]]:
+    """The versions that are due in each machine that a night has looked into, by package: two queries.
+
+    They are what the last look saw, without what was installed since.
+
+    Raises:
+        HistoryUnavailable: they cannot be read.
+    """
+    last = history.latest(SEEN)
+    if not last:
+        return {}
+    updates = history.entries(action=INSTALLED, since=min(entry.at for entry in last))
+    return _still_due(last, updates)
+
+
+def _still_due(last: Iterable[Entry], updates: Iterable[Entry]) -> dict[Key, dict[str, str]]:
+    """What the last looks into machines saw, without what was installed there since."""
     later: dict[Key, list[Entry]] = {}
     for entry in updates:
         later.setdefault((entry.client, str(entry.machine)), []).append(entry)
-    found = []
+    found = {}
     for entry in last:
         key = (entry.client, str(entry.machine))
-        if key not in automatic:
-            continue
         done = {
             str(item["package"])
             for update in later.get(key, [])
             if update.sequence > entry.sequence
             for item in _packages(update)
         }
-        due = {
+        found[key] = {
             package: str(version)
             for package, version in _mapping(_details(entry).get("due")).items()
             if package != MORE and package not in done
         }
-        since = [seen[(*key, package, version)] for package, version in due.items()]
-        if since:
-            found.append(Waiting(client=key[0], machine=key[1], since=min(since), on_request=False, now=now))
     return found
 
 

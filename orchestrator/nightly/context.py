@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.resources.notes import Mark
     from orchestrator.resources.observed import ObservedMachine
     from orchestrator.sites.model import Provider
+    from orchestrator.subscriptions.model import BackupCheck
 
 
 class Tell(Protocol):
@@ -61,6 +62,7 @@ class Night:
             the others, by client: those are to be left alone.
         claims: machines that a step works on: no other step touches them meanwhile.
         boot_seconds: how long a restored machine may take to boot.
+        check_seconds: how long the check of its file may take in a restored machine, all its runs together.
         silence_seconds: how long a node may be away while its backup is waited for.
         tests_at_a_time: restore tests at a site at once.
         pause: waits that many seconds.
@@ -84,6 +86,7 @@ class Night:
     changing: Callable[[Collection[str]], AbstractContextManager[Mapping[str, str]]] = nobody_else
     claims: Claims = field(default_factory=Claims)
     boot_seconds: float = 600.0
+    check_seconds: float = 180.0
     silence_seconds: float = SILENCE_SECONDS
     tests_at_a_time: int = 2
     pause: Callable[[float], None] = time.sleep
@@ -149,6 +152,11 @@ class Night:
         """How many archives a night makes of a machine of ours (article 3.2): as :meth:`backup_days`."""
         desired = self.desired.get((mark.client, mark.machine))
         return desired.backup_copies if desired is not None else mark.backup_copies
+
+    def backup_check(self, mark: Named) -> BackupCheck | None:
+        """The command that a restored copy of a machine must run well; None if no file that can be used has one."""
+        desired = self.desired.get((mark.client, mark.machine))
+        return desired.backup_check if desired is not None else None
 
     def vm(self, machine: ObservedMachine, mark: Named) -> Vm:
         """A machine, as steps address it."""

@@ -22,9 +22,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.archive_tasks import remove_archive
-from orchestrator.applying.erasing import erase_machine, leftovers_of, remove_pool, unlisted_places
+from orchestrator.applying.erasing import ERASE, erase_machine, leftovers_of, remove_pool, unlisted_places
 from orchestrator.applying.stopped import Stopped
-from orchestrator.contract.calendar import night_of
+from orchestrator.contract.calendar import day_in_paris, night_of
 from orchestrator.contract.life import ContractLife, Standing
 from orchestrator.counting import counted
 from orchestrator.errors import OrchestratorError, told
@@ -113,6 +113,42 @@ def may_erase(
     return "" if allowed else "the site file does not say erasure: true"
 
 
+def notices(history: History, client: str | None = None) -> list[Notice]:
+    """What nights recorded of the ends of contracts: everybody's, or a client's."""
+    found = []
+    for entry in history.entries(client=client, action=NOTICE):
+        try:
+            details = json.loads(entry.details)
+            found.append(
+                Notice(
+                    client=entry.client,
+                    reference=details["reference"],
+                    notice=dt.date.fromisoformat(details["notice"]),
+                    night=dt.date.fromisoformat(details["night"]),
+                )
+            )
+        except (ValueError, KeyError, TypeError):  # altered by somebody: it proves nothing
+            continue
+    return found
+
+
+def erased_contracts(history: History, client: str) -> list[tuple[str, dt.date]]:
+    """The contracts of a client of which something was erased at their end (article 10): reference, and day in Paris.
+
+    What was begun, and never ended, counts: nobody knows how it went.
+    """
+    found = []
+    for entry in history.entries(client=client, action=(ERASED, ERASE)):
+        try:
+            details = json.loads(entry.details)
+            reference = details["reference" if entry.action == ERASED else "contract"]
+        except (ValueError, KeyError, TypeError, RecursionError):  # altered by somebody: it proves nothing
+            continue
+        if isinstance(reference, str) and entry.result not in ("failed", "refused"):
+            found.append((reference, day_in_paris(entry.at)))
+    return found
+
+
 def to_note(client: str, life: ContractLife, noted: Iterable[Notice], night: dt.date) -> Notice | None:
     """The notice that a night has to record of a client's file; None if there is none, or it is known. Pure."""
     if life.notice is None:
@@ -134,7 +170,7 @@ class Endings:
 
     def carry_out(self, readings: Mapping[str, SiteReading]) -> list[ContractLine]:
         """Record notices, remind, erase what has come to its end. One client's trouble stops no other."""
-        noted = self._noted()
+        noted = notices(self._history)
         lines = []
         here = {
             machine.client for machine in self._night.desired.values() if machine.site in self._night.sites
@@ -176,23 +212,6 @@ class Endings:
     @cached_property
     def _approvals(self) -> Records:
         return approvals(self._history)
-
-    def _noted(self) -> list[Notice]:
-        found = []
-        for entry in self._history.entries(action=NOTICE):
-            try:
-                details = json.loads(entry.details)
-                found.append(
-                    Notice(
-                        client=entry.client,
-                        reference=details["reference"],
-                        notice=dt.date.fromisoformat(details["notice"]),
-                        night=dt.date.fromisoformat(details["night"]),
-                    )
-                )
-            except (ValueError, KeyError, TypeError):  # altered by somebody: it proves nothing
-                continue
-        return found
 
     def _note(self, fresh: Notice, life: ContractLife) -> None:
         self._night.journal.record(

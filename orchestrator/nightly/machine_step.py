@@ -7,11 +7,11 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from orchestrator.contract.calendar import PARIS
 from orchestrator.nightly.due_backups import BackupLine
-from orchestrator.nightly.restore_testing import last_sound_test
+from orchestrator.nightly.restore_testing import last_check, last_sound_test
 from orchestrator.nightly.result import Line, LineOfMachine
 from orchestrator.nightly.step import Step
 from orchestrator.nightly.telling import MACHINE, key
@@ -39,6 +39,8 @@ class MachineLine(LineOfMachine):
         archives: how many there are.
         size: their bytes together: what article 3.5 has shown to the client.
         tested_on: when a backup of it was last restored and found sound; None: never restored.
+        check: how the check of its file ended in the last restore test that had one, of the archives that are there:
+            ``passed``, ``failed``; empty: there was none.
     """
 
     sighting: ClassVar[bool] = True
@@ -49,6 +51,7 @@ class MachineLine(LineOfMachine):
     archives: int
     size: int
     tested_on: dt.date | None
+    check: Literal["", "passed", "failed"] = ""
 
 
 class MachineStep(Step):
@@ -100,6 +103,11 @@ class MachineStep(Step):
             "Day that a backup was last restored and found sound, 0 if never; machines whose backup is on",
             MACHINE,
         )
+        check = figures.gauge(
+            "orchestrator_restore_check_passed",
+            "Whether the check of its file passed in the last restore test: 1 or 0; machines that had one",
+            MACHINE,
+        )
         volume = figures.gauge(
             "orchestrator_backup_volume_bytes", "Size of all the backups that are kept", MACHINE
         )
@@ -114,6 +122,8 @@ class MachineStep(Step):
             else:
                 newest.labels(*labels).set(line.newest_good.timestamp())
                 age.labels(*labels).set(report.ended_at.timestamp() - line.newest_good.timestamp())
+            if line.check:
+                check.labels(*labels).set(int(line.check == "passed"))
             tested.labels(*labels).set(0 if line.tested_on is None else _midnight(line.tested_on))
 
     def _machines(self) -> Iterable[MachineLine]:
@@ -159,6 +169,7 @@ class MachineStep(Step):
             archives=len(archives),
             size=sum(archive.stored.size for archive in archives),
             tested_on=last_sound_test(archives, tested),
+            check=last_check(archives),
         )
 
 

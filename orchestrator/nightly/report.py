@@ -23,18 +23,29 @@ _NAMED_AT_ONCE = 5
 def render_night(
     report: NightReport, *, form: Form, language: Language = "fr", client: str | None = None
 ) -> str:
-    """Return the report of a night as text.
+    """Return the report of a night as text: :func:`night_page` in a form."""
+    return render_page(night_page(report, language=language, client=client), form)
+
+
+def render_page(page: Page, form: Form) -> str:
+    """Return a report as Markdown as GitLab and GitHub read it, or as one HTML file that needs nothing else."""
+    return fill("reports", "night", form, page=page)
+
+
+def night_page(
+    report: NightReport, *, language: Language = "fr", client: str | None = None, file: str = "night"
+) -> Page:
+    """Return the report of a night, in words but in no form yet.
 
     Args:
         report: what the night did.
-        form: Markdown as GitLab and GitHub read it, or one HTML file that needs nothing else.
         language: of our own words; reasons of failures are shown as they came.
         client: only this client's lines, as the client receives them; None: everything, for the provider.
+        file: the name of the report's files without its ending.
     """
     shown = report if client is None else only(report, client)
     incomplete = client is not None and bool(report.problems)
-    page = _page(Telling(report=shown, speech=Speech(language), client=client, incomplete=incomplete))
-    return fill("reports", "night", form, page=page)
+    return _page(Telling(report=shown, speech=Speech(language), client=client, incomplete=incomplete), file)
 
 
 def only(report: NightReport, client: str) -> NightReport:
@@ -45,7 +56,7 @@ def only(report: NightReport, client: str) -> NightReport:
     return replace(own, sites=tuple(sorted(sites)), lines=(*own.lines, *more))
 
 
-def _page(telling: Telling) -> Page:
+def _page(telling: Telling, file: str) -> Page:
     speech, words, report = telling.speech, telling.speech.words, telling.report
     title = words.title if telling.provider else words.client_title
     verdict = words.all_well
@@ -63,6 +74,7 @@ def _page(telling: Telling) -> Page:
         facts=_facts(telling),
         sections=(failures_section(telling), *sections),
         footer=words.drawn_up.format(moment=speech.moment(report.ended_at)),
+        file=file,
     )
 
 

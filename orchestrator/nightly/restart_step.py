@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from orchestrator.applying.restart_candidates import attributes_of, objection
+from orchestrator.applying.restart_candidates import objection
 from orchestrator.applying.restart_outcome import IN_WINDOW, RestartEnding
 from orchestrator.applying.update_candidates import window_in_words
 from orchestrator.counting import counted
@@ -23,6 +23,7 @@ from orchestrator.nightly.update_step import UpdateStep
 from orchestrator.planning.window import current_or_next
 from orchestrator.planning.words import setting_words
 from orchestrator.reports.page import Cell, Column, Row, Section, Table, table_of
+from orchestrator.resources.attributes import attributes_of
 
 if TYPE_CHECKING:
     from orchestrator.history import Entry
@@ -45,6 +46,10 @@ _TROUBLES: Mapping[RestartEnding, Urgency] = {
     "untouched": Urgency.LATER,
     "not-started": Urgency.LATER,
 }
+
+
+_AS: Mapping[RestartEnding, RestartEnding] = {"busy": "not-started", "blocked": "untouched"}
+"""Endings that are told as another one: the reason tells them apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,7 +284,7 @@ def _line_of(entry: Entry) -> RestartLine:
 
 
 def _trouble(line: RestartLine) -> RestartEnding:
-    return "not-started" if line.result == "busy" else line.result
+    return _AS.get(line.result, line.result)
 
 
 def _trouble_words(telling: Telling, trouble: RestartEnding) -> tuple[str, str, str]:

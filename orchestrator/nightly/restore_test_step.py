@@ -16,7 +16,7 @@ from orchestrator.counting import counted
 from orchestrator.nightly.restore_testing import Candidate, RestoreTestLine, RestoreTests, last_sound_test
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import Failures, Urgency
-from orchestrator.reports.page import Cell, Section, Tone, table_of
+from orchestrator.reports.page import Cell, Picture, Section, Tone, table_of
 from orchestrator.resources.machine_archives import newest_good
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 EVERY_DAYS = 31
 """Every machine is tested at least once in so many days."""
+
+_PICTURE_BYTES = 8 * 1024**2
+"""Of all pictures of one report."""
 
 _SPREAD_NIGHTS = 28
 """So many nights share the machines: a few nights' grace for failures before the 31 days are over."""
@@ -90,19 +93,45 @@ class RestoreTestStep(Step):
             "failed": (words.failed, "bad"),
             "not-started": (words.not_started, "warn"),
         }
+        checked = {"": "", "passed": f"; {words.check_passed}", "failed": f"; {words.check_failed}"}
         columns = (words.machine, words.site, words.taken_at, words.result, words.duration, words.finding)
         rows = [
             (
                 telling.name(line),
                 line.site,
                 speech.moment(line.taken_at),
-                Cell(*results[line.result]),
+                Cell(results[line.result][0] + checked[line.check], results[line.result][1]),
                 speech.duration(line.seconds) if line.result != "not-started" else words.nothing,
                 line.message,
             )
             for line in telling.report.of(RestoreTestLine)
         ]
-        yield Section(title=words.tests, empty=words.no_tests, tables=table_of(words.tests, columns, rows))
+        pictures, more = _pictures(telling)
+        yield Section(
+            title=words.tests,
+            empty=words.no_tests,
+            tables=table_of(words.tests, columns, rows),
+            pictures=pictures,
+            note=words.more_pictures.format(n=speech.number(more)) if more else "",
+        )
+
+
+def _pictures(telling: Telling) -> tuple[tuple[Picture, ...], int]:
+    """The pictures of this night's copies, those of failed tests first, and how many more there are."""
+    words = telling.speech.words
+    lines = [line for line in telling.report.of(RestoreTestLine) if line.picture]
+    lines.sort(key=lambda line: (not line.failed, line.client, line.machine))
+    found: list[Picture] = []
+    size = 0
+    for number, line in enumerate(lines):
+        size += len(line.picture or b"")
+        if size > _PICTURE_BYTES:
+            return tuple(found), len(lines) - number
+        caption = words.console_of.format(machine=telling.name(line))
+        found.append(
+            Picture(caption=caption, name=f"{line.client}-{line.machine}-console", png=line.picture or b"")
+        )
+    return tuple(found), 0
 
 
 def choose_tests(night: Night, readings: Mapping[str, SiteReading], today: dt.date) -> list[Candidate]:

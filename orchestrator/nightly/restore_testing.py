@@ -2,7 +2,8 @@
 
 Every machine with backup is tested at least once in 31 days. An archive is restored into a copy that is unplugged
 (``link_down=1``): it can neither answer for the original's address nor reach anything. The copy must boot, its agent
-must answer, its file systems must be sound, and it must be the machine that it claims to be. Then it is erased.
+must answer, its file systems must be sound, it must be the machine that it claims to be, and the check of its file, a
+command, must pass in it. Then it is erased.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.applying.archive_tasks import note_test
@@ -28,6 +29,7 @@ from orchestrator.applying.restoring import (
 from orchestrator.applying.vm import Vm
 from orchestrator.contract.calendar import day_in_paris
 from orchestrator.errors import OrchestratorError, told
+from orchestrator.guests.check import CheckFailed, carry_out
 from orchestrator.guests.soundness import Unsound, examine, own_name
 from orchestrator.nightly.result import LineOfMachine
 from orchestrator.proxmox import (
@@ -38,14 +40,18 @@ from orchestrator.proxmox import (
     StorageFull,
     TaskFailed,
     ping_agent,
+    read_screen,
 )
+from orchestrator.reports.png import png_of
 from orchestrator.resources.copies import CopyMark
 from orchestrator.resources.machine_archives import Archive, RestoreTest
+from orchestrator.resources.privileges import may_look
 
 if TYPE_CHECKING:
     from orchestrator.nightly.context import Night
     from orchestrator.resources.holdings import SiteReading
     from orchestrator.resources.observed import ObservedMachine
+    from orchestrator.subscriptions.model import BackupCheck
 
 _NOT_THE_ARCHIVE = (StorageFull, LockTimeout, Locked, NotFound, PermissionDenied)
 """Why a task failed that says nothing about the archive: the storage, the node or the token."""
@@ -62,15 +68,20 @@ class RestoreTestLine(LineOfMachine):
     Attributes:
         taken_at: when the archive was made.
         result: ``sound``; ``failed``; ``not-started`` (no time left, or nothing to run it on).
+        check: how the check of the machine's file ended, ``passed`` or ``failed``; empty: there was none, or its turn
+            did not come.
         message: what was found, or why it failed.
         seconds: from the restore to the removal of the copy.
+        picture: of the copy's console before it was erased, as PNG; None: there is none.
     """
 
     volid: str
     taken_at: dt.datetime
     result: Literal["sound", "failed", "not-started"]
+    check: Literal["", "passed", "failed"] = ""
     message: str = ""
     seconds: float = 0.0
+    picture: bytes | None = field(default=None, repr=False)
 
     @property
     def failed(self) -> bool:
@@ -93,6 +104,13 @@ def last_sound_test(archives: tuple[Archive, ...], noted: dt.date | None) -> dt.
     return max([*days, *([noted] if noted else [])], default=None)
 
 
+def last_check(archives: tuple[Archive, ...]) -> Literal["", "passed", "failed"]:
+    """How the check of a machine's file ended in the last restore test that had one; empty if none had."""
+    had = [(test.on, archive.taken_at, test.check) for archive in archives if (test := archive.mark.test)]
+    checks = sorted((on, taken, check) for on, taken, check in had if check is not None)
+    return _said(checks[-1][2]) if checks else ""
+
+
 class RestoreTests:
     """The restore tests of one night.
 
@@ -105,6 +123,7 @@ class RestoreTests:
         self._readings = readings
         self._guard = threading.Lock()
         self._copies: set[int] = set()
+        self._pictures: dict[str, bytes] = {}
         self.problems: list[str] = []
 
     def remove_leftovers(self) -> None:
@@ -161,21 +180,21 @@ class RestoreTests:
         try:
             return self.test(candidate)
         except Exception as error:
-            return self._line(candidate, "failed", told(error), 0.0)
+            return self._line(candidate, "failed", told(error))
 
     def test(self, candidate: Candidate) -> RestoreTestLine:
         """Test one archive, and write down how it ended."""
         night, archive = self._night, candidate.archive
         client, machine = archive.mark.client, archive.mark.machine
         if night.closed:
-            return self._line(candidate, "not-started", "the window closed before its turn", 0.0)
+            return self._line(candidate, "not-started", "the window closed before its turn")
         site = candidate.machine.site
         storage = night.provider.sites[site].storage
         state = self._readings[site].observed.state
         node, reasons = choose_node(state, storage, archive.stored.storage, archive.stored.node)
         if node is None:
             text = f"no online node reaches both {storage} and {archive.stored.storage}: {reasons}"
-            return self._line(candidate, "not-started", text, 0.0)
+            return self._line(candidate, "not-started", text)
         night.tell("restore-test-started", client=client, machine=machine, archive=archive.stored.volid)
         started = time.monotonic()
         for attempt in (1, 2):
@@ -185,20 +204,22 @@ class RestoreTests:
                 if isinstance(error, TaskFailed) and isinstance(error.cause, _NOT_THE_ARCHIVE):
                     return self._ended(candidate, None, str(error), started)
                 if attempt == 2 or night.closed:
-                    return self._ended(candidate, False, str(error), started)
+                    check = False if isinstance(error, CheckFailed) else None
+                    return self._ended(candidate, False, str(error), started, check=check)
                 # What is judged bad is no backup any more: a node's hiccup must not decide that.
                 night.tell("restore-test-repeated", client=client, machine=machine, reason=str(error))
             except OrchestratorError as error:
                 return self._ended(candidate, None, str(error), started)
             else:
-                return self._ended(candidate, True, found, started)
+                check = None if night.backup_check(archive.mark) is None else True
+                return self._ended(candidate, True, found, started, check=check)
         raise AssertionError("the second attempt returns")
 
     def _restore_and_look(self, candidate: Candidate, node: str, storage: str) -> str:
         """Restore, boot, examine, erase. Returns what was found.
 
         Raises:
-            Unsound: the machine is not what it should be.
+            Unsound: the machine is not what it should be, or its file's check did not pass.
             TaskFailed: the archive cannot be restored, or its machine not be started.
             ProxmoxError, Stopped: the test itself could not be carried out: that says nothing about the archive.
         """
@@ -234,7 +255,11 @@ class RestoreTests:
                 host_keys=original.host_keys if original else (),
                 delivered=original is None or original.ready or bool(original.adopted or original.host_keys),
             )
+            if (check := night.backup_check(archive.mark)) is not None:
+                self._check(copy, check)
+                facts += "; its check passed"
         finally:
+            self._take_picture(copy)
             self._remove(copy)
         return f"{facts}; agent after {booted:.0f} s"
 
@@ -260,6 +285,22 @@ class RestoreTests:
                 return known
 
         return names
+
+    def _take_picture(self, copy: Copy) -> None:
+        """Keep what its console shows, also of a copy that failed. Without one the test says what it says."""
+        if copy.journal.stopping.asked or not may_look(self._readings[copy.site].observed.state.held):
+            return
+        try:
+            screen = read_screen(copy.cluster, copy.node, copy.vmid, pause=self._night.pause)
+            picture = png_of(screen)
+        except Exception as error:
+            self._night.tell(
+                "no-picture", client=copy.mark.client, machine=copy.mark.machine, reason=told(error)
+            )
+            return
+        if picture is not None:
+            with self._guard:
+                self._pictures[copy.mark.volid] = picture
 
     def _remove(self, copy: Copy) -> None:
         """Erase a copy, also when the run is to end. That it cannot be erased says nothing about its archive."""
@@ -291,11 +332,34 @@ class RestoreTests:
                 self._night.pause(_POLL_SECONDS)
         return time.monotonic() - started
 
-    def _ended(self, candidate: Candidate, sound: bool | None, found: str, started: float) -> RestoreTestLine:
+    def _check(self, copy: Copy, check: BackupCheck) -> None:
+        """Run the check of the machine's file in the copy."""
+        mark = copy.mark
+        with copy.journal.step(mark.client, mark.machine, copy.site, "check copy", vmid=copy.vmid):
+            carry_out(
+                copy.cluster,
+                copy.node,
+                copy.vmid,
+                check,
+                seconds=self._night.check_seconds,
+                pause=self._night.pause,
+                going_on=copy.journal.stopping.check,
+            )
+
+    def _ended(
+        self,
+        candidate: Candidate,
+        sound: bool | None,
+        found: str,
+        started: float,
+        *,
+        check: bool | None = None,
+    ) -> RestoreTestLine:
         """Write the result down: on the archive, in the machine's notes, in the history."""
         night, archive = self._night, candidate.archive
         client, machine, site = archive.mark.client, archive.mark.machine, candidate.machine.site
         seconds = time.monotonic() - started
+        said = _said(check)
         night.tell("restore-test-ended", client=client, machine=machine, sound=sound, found=found)
         today = day_in_paris(night.clock())
         vm = night.vm(candidate.machine, archive.mark)
@@ -308,15 +372,15 @@ class RestoreTests:
                 result="ok" if sound else "failed",
                 message=found,
                 seconds=seconds,
-                details={"archive": archive.stored.volid},
+                details={"archive": archive.stored.volid, **({"check": said} if said else {})},
             )
             if sound is not None:
-                note_test(vm, archive, RestoreTest(on=today, sound=sound, found=found[:200]))
+                note_test(vm, archive, RestoreTest(on=today, sound=sound, found=found[:200], check=check))
             if sound:
                 _note_in_machine(vm, today)
         except Exception as error:
             self._unwritten(client, machine, error)
-        return self._line(candidate, "sound" if sound else "failed", found, seconds)
+        return self._line(candidate, "sound" if sound else "failed", found, seconds, said)
 
     def _unwritten(self, client: str, machine: str, error: Exception) -> None:
         self.problems.append(
@@ -324,7 +388,14 @@ class RestoreTests:
             f"night records it or tests it again: {told(error)}"
         )
 
-    def _line(self, candidate: Candidate, result: _Result, message: str, seconds: float) -> RestoreTestLine:
+    def _line(
+        self,
+        candidate: Candidate,
+        result: _Result,
+        message: str,
+        seconds: float = 0.0,
+        check: Literal["", "passed", "failed"] = "",
+    ) -> RestoreTestLine:
         archive = candidate.archive
         return RestoreTestLine(
             client=archive.mark.client,
@@ -333,9 +404,17 @@ class RestoreTests:
             volid=archive.stored.volid,
             taken_at=archive.taken_at,
             result=result,
+            check=check,
             message=message,
             seconds=seconds,
+            picture=self._pictures.get(archive.stored.volid),
         )
+
+
+def _said(check: bool | None) -> Literal["", "passed", "failed"]:
+    if check is None:
+        return ""
+    return "passed" if check else "failed"
 
 
 def _note_in_machine(vm: Vm, day: dt.date) -> None:

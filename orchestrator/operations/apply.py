@@ -105,7 +105,7 @@ def apply(
         used = preparing.used_changes(request.history, wanted.desired)
         takings = preparing.unsettled_takings(request.history, wanted.desired)
         prepared = preparing.prepare(wanted, run.clusters, used, takings=takings)
-        made = prepared.plan
+        made = preparing.with_waiting_since(prepared.plan, request.history)
         if saved is not None:
             _refuse_moved(saved, made, events)
         show(made)

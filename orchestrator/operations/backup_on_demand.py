@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from orchestrator.applying.archive_tasks import make_backup
@@ -14,11 +15,13 @@ from orchestrator.contract.retention import Verdict
 from orchestrator.errors import RequestRefused, about
 from orchestrator.nightly.context import Night
 from orchestrator.nightly.restore_testing import Candidate, RestoreTestLine, RestoreTests, last_sound_test
-from orchestrator.operations.inputs import selection
-from orchestrator.operations.inventory import open_provider
+from orchestrator.operations.inputs import open_sound_desired, selection
+from orchestrator.operations.inventory import DEFAULT_FOLDER, open_provider
 from orchestrator.operations.named_machine import Found, MachineRequest, find_machine, vm_of
+from orchestrator.operations.names_seen import remember_readings
 from orchestrator.operations.run import SILENT, Events, Run, open_clusters, open_run
 from orchestrator.proxmox import ProxmoxError
+from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.holdings import SiteReading, with_archives
 from orchestrator.resources.machine_archives import Archive, ArchiveMark, newest_good, verdicts
 from orchestrator.resources.scope import Selection
@@ -101,11 +104,15 @@ class VerifyRequest(MachineRequest):
 
     Attributes:
         volid: the archive; None: the newest good one.
+        files: subscription files or folders, which may have a check; ./subscriptions if there are none and it is there.
         boot_seconds: how long the restored machine may take to boot.
+        check_seconds: how long the check of its file may take in it, all its runs together.
     """
 
     volid: str | None = None
+    files: tuple[Path, ...] = ()
     boot_seconds: float = 600.0
+    check_seconds: float = 180.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +142,7 @@ def verify(request: VerifyRequest, events: Events = SILENT) -> Verified:
         OrchestratorError: it could not be begun.
     """
     provider = open_provider(request.inventory)
+    desired = _checks(request, provider, events)
     with open_run(provider, "a restore test", history=request.history, events=events) as run:
         run.locks.clients([request.client])
         found = find_machine(request.target, run.clusters)
@@ -145,22 +153,31 @@ def verify(request: VerifyRequest, events: Events = SILENT) -> Verified:
             archive=chosen,
             tested_on=last_sound_test((chosen,), found.mark.tested),
         )
-        tests = RestoreTests(_night(provider, run, request), {found.machine.site: reading})
+        tests = RestoreTests(_night(provider, run, request, desired), {found.machine.site: reading})
         run.begin()
         line = tests.test(candidate)
         return Verified(line=line, problems=tuple(tests.problems), interrupted=run.interrupted)
 
 
-def _night(provider: Provider, run: Run, request: VerifyRequest) -> Night:
+def _checks(request: VerifyRequest, provider: Provider, events: Events) -> tuple[DesiredMachine, ...]:
+    """What the files without errors ask for: nothing where none were named, and there is no folder of files."""
+    if not request.files and not DEFAULT_FOLDER.exists():
+        return ()
+    desired, _ = open_sound_desired(request.files, provider, events.problems)
+    return desired
+
+
+def _night(provider: Provider, run: Run, request: VerifyRequest, desired: Iterable[DesiredMachine]) -> Night:
     return Night(
         provider=provider,
-        desired={},
+        desired={machine.key: machine for machine in desired},
         clusters=run.clusters,
         journal=run.journal(request.reason),
         clock=lambda: dt.datetime.now(dt.UTC),
         tell=_nothing,
         closes_at=dt.datetime.now(dt.UTC) + dt.timedelta(days=2),
         boot_seconds=request.boot_seconds,
+        check_seconds=request.check_seconds,
     )
 
 
@@ -247,6 +264,7 @@ def listed(target: str | None, inventory: str | None, events: Events = SILENT) -
     foreign = 0
     with open_clusters(provider, notice=events.notice) as clusters:
         read = observe_sites(clusters, Asked(selection=chosen, archives=provider.backup_storage_names))
+    remember_readings(read.readings)
     unread = [f"{site}: {why}" for site, why in read.failures.items()]
     for site, reading in read.readings.items():
         # Nobody knows which archives are those of a machine that could not be read.

@@ -87,3 +87,27 @@ def replace_file(path: Path, text: str | bytes, *, mode: int | None = None) -> N
             fresh.unlink(missing_ok=True)
         # A full disk is noticed where no name is known any more.
         raise OSError(error.errno, error.strerror, str(error.filename or path)) from error
+
+
+def create_file(path: Path, text: str, *, mode: int | None = None) -> None:
+    """Write a file that is not there yet, whole or not at all, even if another run writes it at the same time.
+
+    Args:
+        path: where; its folder is made.
+        text: what, as UTF-8.
+        mode: who may read it; by default as the account's umask has it.
+
+    Raises:
+        FileExistsError: something of that name is there.
+        OSError: it could not be written.
+    """
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        fresh.write_bytes(text.encode())
+        if mode is not None:
+            fresh.chmod(mode)
+        os.link(fresh, path)  # unlike a renaming, never over something else
+    finally:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from orchestrator.operations.inputs import open_sound_desired
 from orchestrator.operations.inventory import DEFAULT_FOLDER, open_provider, site_of
 from orchestrator.operations.run import SILENT, Events, connect
 from orchestrator.resources.desired import DesiredMachine
-from orchestrator.resources.kinds import needs_of_kinds
+from orchestrator.resources.privileges import needs_of_files
 from orchestrator.sites.model import Provider
 from orchestrator.subscriptions.glance import clients_named
 
@@ -101,7 +101,7 @@ def _site(
         provider.sites[name],
         management,
         connect=partial(connect, name, provider.sites[name]),
-        extra=needs_of_kinds(machine for machine in desired if machine.site == name),
+        extra=needs_of_files([machine for machine in desired if machine.site == name]),
         ssh=ssh if guests and key.is_file() else None,
         clients=clients,
     )

@@ -7,11 +7,10 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.applying.progress import Progress
+
 if TYPE_CHECKING:
     from orchestrator.yaml_reader import Problem
-
-Show = Callable[[str, str, str], None]
-"""Called with client, machine and text when a step begins or fails. From any thread."""
 
 
 def _nothing(*_: object) -> None:
@@ -25,12 +24,12 @@ class Events:
     Attributes:
         notice: something went wrong, or is waited for, and the work goes on.
         problems: what is wrong with files.
-        steps: entered before the first change; gives what is called with each step.
+        steps: entered before the first change; gives what is told of each step.
     """
 
     notice: Callable[[str], None] = _nothing
     problems: Callable[[Sequence[Problem]], None] = _nothing
-    steps: Callable[[], AbstractContextManager[Show]] = lambda: nullcontext(_nothing)
+    steps: Callable[[], AbstractContextManager[Progress]] = lambda: nullcontext(Progress())
 
 
 SILENT = Events()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from orchestrator.applying.exporting import disks_of, export_disk, write_sums
 from orchestrator.applying.journal import Journal
+from orchestrator.applying.progress import End
 from orchestrator.applying.stopped import Stopped
 from orchestrator.contract.calendar import day_in_paris
 from orchestrator.errors import OrchestratorError, RequestRefused, local_reason
@@ -94,13 +97,15 @@ def export(
     with (
         open_clusters(provider, notice=events.notice) as clusters,
         open_history(request.history) as history,
+        ExitStack() as opened,
     ):
         machines, unread = _machines(clusters, chosen)
         for item in unread:
             events.notice(f"{item.site}: {item.subject} could not be read: {item.reason}")
         if not machines:
             raise RequestRefused(f"no machine of ours is {request.target}")
-        recorded = journal(history, request.reason, lambda *_: None, clusters)
+        progress = opened.enter_context(events.steps())
+        recorded = journal(history, request.reason, progress, clusters)
         ends = [
             DiskExport(
                 client=item.client or "", machine=item.machine or "", disk="", message=item.reason, done=False
@@ -114,13 +119,22 @@ def export(
         for machine in machines:
             mark, access = machine.mark, provider.sites[machine.site].node_access
             assert mark is not None  # noqa: S101  (ours are found by it)
+            name = (mark.client, mark.machine)
             for disk, volume in disks_of(machine).items():
+                progress.step(*name, f"copy the disk {disk}")
                 quote = next(
                     (item for item in quotes if mark.machine in (item.machines or (mark.machine,))), None
                 )
                 ends.append(_one(machine, mark, disk, volume, access, request.folder, recorded, quote))
                 show(ends[-1])
+            progress.ended(*name, *_end(ends, name))
         return ends
+
+
+def _end(ends: Sequence[DiskExport], name: tuple[str, str]) -> tuple[End, str]:
+    """How a machine's copies ended."""
+    failed = [one.disk for one in ends if (one.client, one.machine) == name and not one.done]
+    return ("failed", f"not copied: {', '.join(failed)}") if failed else ("done", "")
 
 
 def _quotes(quotes: Sequence[Quote], named: str | None) -> list[Quote]:
@@ -164,7 +178,8 @@ def _one(
             raise Stopped(f"the site file has no node_access for {machine.site}")
         if machine.running:
             raise Stopped("it runs, and its disks change while they are read: stop it first")
-        copied = export_disk(access, machine.summary.node, volume, file)
+        told = partial(recorded.progress.share, mark.client, mark.machine)
+        copied = export_disk(access, machine.summary.node, volume, file, told)
         write_sums(folder, [copied])
         message, done = f"{copied.size} bytes, sha256 {copied.sha256}", True
     except (OrchestratorError, OSError) as error:

@@ -58,14 +58,26 @@ def open_sound_desired(
     Raises:
         RequestRefused: a path is not there.
     """
-    loaded = _load(paths, provider)
-    errors = [problem for problem in loaded.problems if problem.severity == "error"]
-    tell(errors)
+    sound, errors = open_sound_files(paths, provider, tell)
     told = [
         f"{problem.file}:{problem.line}: {problem.message}; the machines of its client are cared for as last applied"
         for problem in errors
     ]
-    return desired_machines((item.subscription for item in loaded.subscriptions), provider), told
+    return desired_machines(sound, provider), told
+
+
+def open_sound_files(
+    paths: Iterable[Path] | None, provider: Provider, tell: Tell
+) -> tuple[tuple[Subscription, ...], list[Problem]]:
+    """The files without errors, and the errors of the others. Arguments as :func:`open_subscriptions`.
+
+    Raises:
+        RequestRefused: a path is not there.
+    """
+    loaded = _load(paths, provider)
+    errors = [problem for problem in loaded.problems if problem.severity == "error"]
+    tell(errors)
+    return tuple(item.subscription for item in loaded.subscriptions), errors
 
 
 def open_sound_subscriptions(paths: Iterable[Path] | None, provider: Provider) -> tuple[Subscription, ...]:
@@ -81,7 +93,9 @@ def _load(paths: Iterable[Path] | None, provider: Provider) -> Loaded:
     chosen = list(paths or ()) or [DEFAULT_FOLDER]
     for path in chosen:
         if not path.exists():
-            raise RequestRefused(f"{path} does not exist: name the folder with the clients' files")
+            raise RequestRefused(
+                f"{path} does not exist: name the folder with the clients' files, or write one with `orchestrator new`"
+            )
     return load(chosen, provider, today=day_in_paris(dt.datetime.now(dt.UTC)))
 
 

@@ -23,7 +23,11 @@ def find_inventory(name: str | None) -> Path:
         known = sorted(path.parent.name for path in Path("inventories").glob("*/sites.yaml"))
         raise RequestRefused(
             "which sites? Name an inventory with --inventory, or in ORCHESTRATOR_INVENTORY"
-            + (f"; below ./inventories there are: {', '.join(known)}" if known else "")
+            + (
+                f"; below ./inventories there are: {', '.join(known)}"
+                if known
+                else "; `orchestrator init` writes one"
+            )
         )
     for path in (Path(name), Path("inventories") / name):
         if path.exists():

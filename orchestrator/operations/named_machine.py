@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.applying.freezing import Frozen
 from orchestrator.applying.vm import Vm
 from orchestrator.errors import RequestRefused
 from orchestrator.operations.inputs import selection
+from orchestrator.operations.names_seen import remember_sites
 from orchestrator.operations.run import Run
-from orchestrator.proxmox import Cluster
+from orchestrator.proxmox import Cluster, read_state
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedMachine, ObservedSite
@@ -66,6 +67,7 @@ def find_machine(target: str, clusters: Mapping[str, Cluster], *, snapshots: boo
     found: list[Found] = []
     seeming: list[str] = []
     read = observe_sites(clusters, Asked(selection=chosen, snapshots=snapshots))
+    remember_sites(read.observed.values(), snapshots_of=target if snapshots else None)
     unread = [f"{site}: {why}" for site, why in read.failures.items()]
     for site, observed in read.observed.items():
         found += [
@@ -122,3 +124,15 @@ def vm_of(found: Found, run: Run, reason: str) -> Vm:
         raise Frozen(site, found.site.state.frozen)
     journal = run.journal(reason, known=[site])
     return Vm.of(found.cluster, journal, found.machine, found.mark, pause=run.stopping.pause)
+
+
+def as_it_is_now(found: Found) -> Found:
+    """The machine with the state that its node tells at this moment: one call.
+
+    The cluster's list may be ten seconds old, which is long for somebody who just stopped it.
+
+    Raises:
+        ProxmoxError: it is gone, or its node could not be asked.
+    """
+    summary = read_state(found.cluster, found.machine.summary)
+    return replace(found, machine=replace(found.machine, summary=summary))

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.applying.progress import Progress
 from orchestrator.applying.site_lock import Held
 from orchestrator.contract.calendar import PARIS, in_working_hours, night_of, paris_time, window_closes
 from orchestrator.doctor.certificate import shake_hands
@@ -23,6 +24,7 @@ from orchestrator.nightly.result import NightReport
 from orchestrator.operations.computer import home_path
 from orchestrator.operations.inputs import open_sound_desired, ssh_settings
 from orchestrator.operations.inventory import DEFAULT_FOLDER, open_provider, site_of
+from orchestrator.operations.names_seen import remember_readings
 from orchestrator.operations.publishing import Outlets, publish
 from orchestrator.operations.run import (
     SILENT,
@@ -100,8 +102,10 @@ def preview(request: NightRequest, events: Events = SILENT) -> Work:
         open_clusters(asked.provider, only=asked.sites, notice=events.notice) as clusters,
         open_history(request.history) as history,
     ):
-        steps = journal(history, f"night of {night_of(asked.begin)}", _nothing, clusters)
-        return plan_night(replace(asked.night(clusters, steps), clock=lambda: asked.begin), history)
+        steps = journal(history, f"night of {night_of(asked.begin)}", Progress(), clusters)
+        work = plan_night(replace(asked.night(clusters, steps), clock=lambda: asked.begin), history)
+    remember_readings(work.readings)
+    return work
 
 
 def run(
@@ -109,6 +113,8 @@ def run(
     outlets: Outlets,
     events: Events = SILENT,
     log: Callable[[], AbstractContextManager[Tell]] = lambda: nullcontext(_nothing),
+    *,
+    shares: bool = False,
 ) -> NightEnded:
     """Do a night's work, and publish its report. What a run that was killed has done is not done twice.
 
@@ -117,6 +123,7 @@ def run(
         outlets: where the report goes.
         events: who is told what.
         log: entered once the night has begun; gives what is told of every event of it.
+        shares: whether somebody watches how much of each task is done: it costs a call at each look at one.
 
     Raises:
         OrchestratorError: the request cannot be fulfilled, or another night is at work: that one writes the report.
@@ -135,7 +142,7 @@ def run(
             begun.locks.night()
             begun.begin()
             tell = _quietly(held.enter_context(log()))
-            report = _carry_out(asked, begun, tell)
+            report = _carry_out(asked, begun, tell, shares=shares)
             if outlets.clients is not None and not begun.interrupted:
                 report = _with_monthly_reports(report, asked, request, outlets, events)
         except Held:
@@ -169,17 +176,37 @@ def _with_monthly_reports(
     return replace(report, problems=(*report.problems, *problems))
 
 
-def _carry_out(asked: _Asked, begun: Run, tell: Tell) -> NightReport:
+def _carry_out(asked: _Asked, begun: Run, tell: Tell, *, shares: bool) -> NightReport:
     steps = begun.journal(
         f"night of {night_of(_now())}",
-        show=lambda client, machine, text: tell("action", client=client, machine=machine, text=text),
+        progress=_Told(tell, shares=shares),
     )
     night = replace(asked.night(begun.clusters, steps), tell=tell, changing=begun.locks.changing)
-    return carry_out(plan_night(night, begun.history))
+    work = plan_night(night, begun.history)
+    remember_readings(work.readings)
+    return carry_out(work)
 
 
 def _nothing(*_: object, **__: object) -> None:
     """Where nobody listens."""
+
+
+class _Told(Progress):
+    """Each machine's steps, as events of the night.
+
+    Args:
+        shares: whether somebody watches how far a task is.
+    """
+
+    def __init__(self, tell: Tell, *, shares: bool) -> None:
+        self._tell = tell
+        self.wants_shares = shares
+
+    def step(self, client: str, machine: str, what: str) -> None:
+        self._tell("action", client=client, machine=machine, text=what)
+
+    def share(self, client: str, machine: str, share: float) -> None:
+        self._tell("share", client=client, machine=machine, percent=round(share * 100))
 
 
 def _quietly(tell: Tell) -> Tell:

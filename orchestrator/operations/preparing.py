@@ -22,6 +22,7 @@ from orchestrator.operations.inputs import (
     ssh_settings,
 )
 from orchestrator.operations.inventory import DEFAULT_FOLDER, provider_name
+from orchestrator.operations.names_seen import remember_sites
 from orchestrator.operations.plan_request import PlanRequest
 from orchestrator.operations.run import open_history
 from orchestrator.planning.document import to_document
@@ -30,7 +31,8 @@ from orchestrator.planning.plan import Plan, SiteFailure, make_plan
 from orchestrator.planning.safety import read_allowed, with_risks
 from orchestrator.planning.saved import PlanOptions, SavedPlan, hash_files
 from orchestrator.proxmox import Cluster
-from orchestrator.resources.change import ChangeClass
+from orchestrator.resources.attributes import attributes_of
+from orchestrator.resources.change import ChangeClass, Effect
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.kinds import EVERY_THING, shared_kinds
 from orchestrator.resources.observed import ObservedSite
@@ -241,6 +243,37 @@ def unsettled_takings(history: str | None, desired: Iterable[DesiredMachine]) ->
     return {client: taking for client, taking in known.items() if not taking.settled}
 
 
+def with_waiting_since(plan: Plan, history: str | None) -> Plan:
+    """The plan with the time since when settings wait for a restart, as far as the history or a mark knows it.
+
+    Only words of the plan depend on it: a history that cannot be read keeps nothing from being planned. It is opened
+    only where something waits.
+    """
+    waiting = {
+        machine.key: attributes_of(change.after)
+        for machine in plan.machines
+        for change in machine.changes
+        if change.effect is Effect.WAITING and change.what == "restart" and isinstance(change.after, Mapping)
+    }
+    if not waiting:
+        return plan
+    from orchestrator.history.restarts import written_at  # the library of the database loads slowly
+
+    found = {
+        machine.key: dt.datetime.fromtimestamp(mark.restart_due, dt.UTC)
+        for machine in plan.machines
+        if machine.key in waiting
+        and (mark := machine.observed.mark if machine.observed else None) is not None
+        and mark.restart_due is not None
+    }
+    try:
+        with open_history(history, create=False) as opened:
+            found |= written_at(opened, {key: names for key, names in waiting.items() if names})
+    except HistoryUnavailable:
+        pass
+    return replace(plan, waiting_since=found)
+
+
 def prepare(
     asked: Wanted,
     clusters: Mapping[str, Cluster],
@@ -271,6 +304,7 @@ def prepare(
         ahead.look_at if ahead else None,
     )
     observed = read.observed
+    remember_sites(observed.values())
     failures = [SiteFailure(site=site, reason=why) for site, why in read.failures.items()]
     inside = None
     if asked.guests:

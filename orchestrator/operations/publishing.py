@@ -13,9 +13,10 @@ from orchestrator.errors import told
 from orchestrator.nightly.context import Tell
 from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.metrics import write_metrics
-from orchestrator.nightly.report import render_night
+from orchestrator.nightly.report import night_page, render_page
 from orchestrator.nightly.result import NightReport
 from orchestrator.operations.computer import replace_file
+from orchestrator.reports.page import Page
 from orchestrator.reports.ping import ping
 
 _FOLDER = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
@@ -90,16 +91,29 @@ def _write_report(report: NightReport, outlets: Outlets, name: str) -> str:
         path = outlets.folder / f"{name}.{form}"
         try:
             try:
-                text = render_night(report, form=form, language=outlets.language)
+                page = night_page(report, language=outlets.language, file=name)
+                text = render_page(page, form)
             except Exception as error:
                 why = f"the whole report could not be made ({_problem(error)}): this is what is known of it"
                 bare = replace(report, lines=(), problems=(why, *report.problems))
-                replace_file(path, render_night(bare, form=form, language=outlets.language))
+                replace_file(path, render_page(night_page(bare, language=outlets.language), form))
                 return why
             replace_file(path, text)
         except Exception as error:
             return f"the report could not be written: {_problem(error)}"
+    try:
+        _write_pictures(page, outlets.folder)
+    except Exception as error:
+        return f"the pictures of the report could not be written: {_problem(error)}"
     return ""
+
+
+def _write_pictures(page: Page, folder: Path) -> None:
+    """Write the pictures that the Markdown names."""
+    for picture in page.pictures:
+        if not _FOLDER.fullmatch(picture.name):
+            raise ValueError("this is not the name of a picture")
+        replace_file(folder / page.file_of(picture), picture.png)
 
 
 def _write_client_reports(report: NightReport, outlets: Outlets, name: str) -> list[str]:
@@ -108,14 +122,13 @@ def _write_client_reports(report: NightReport, outlets: Outlets, name: str) -> l
         return []
     problems = []
     for client in sorted(report.clients):
-        for form in _FORMS:
-            path = outlets.clients / client / f"{name}.{form}"
-            try:
-                if not _FOLDER.fullmatch(client):
-                    raise ValueError("this is not the name of a client")
-                text = render_night(report, form=form, language=outlets.language, client=client)
-                replace_file(path, text)
-            except Exception as error:
-                problems.append(f"the report for the client {client} could not be written: {_problem(error)}")
-                break
+        try:
+            if not _FOLDER.fullmatch(client):
+                raise ValueError("this is not the name of a client")
+            page = night_page(report, language=outlets.language, client=client, file=name)
+            for form in _FORMS:
+                replace_file(outlets.clients / client / f"{name}.{form}", render_page(page, form))
+            _write_pictures(page, outlets.clients / client)
+        except Exception as error:
+            problems.append(f"the report for the client {client} could not be written: {_problem(error)}")
     return problems

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.applying.marking import change_mark
 from orchestrator.applying.restarting import await_guest, restart_machine
 from orchestrator.errors import Reason, RequestRefused, about
+from orchestrator.operations.client_file import file_says
 from orchestrator.operations.inputs import open_desired
 from orchestrator.operations.inventory import open_provider
 from orchestrator.operations.named_machine import Found, MachineRequest, find_machine, vm_of
@@ -19,6 +21,7 @@ from orchestrator.resources.attributes import BY_NAME
 
 if TYPE_CHECKING:
     from orchestrator.resources.desired import DesiredMachine
+    from orchestrator.sites.model import Provider
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +30,13 @@ class RestartRequest(MachineRequest):
 
     Attributes:
         files: subscription files or folders: what the client bought, and whether the machine is to run.
+        lenient: errors of other files stop nothing.
         force: switch it off if the guest ignores the power button.
         boot_seconds: how long the guest may take to answer afterwards.
     """
 
     files: tuple[Path, ...] = ()
+    lenient: bool = False
     force: bool = False
     boot_seconds: float = 600.0
 
@@ -68,7 +73,7 @@ def restart(request: RestartRequest, agree: Agree, events: Events = SILENT) -> R
         OrchestratorError: it may not be, or could not be.
     """
     provider = open_provider(request.inventory)
-    desired = _desired(request.target, open_desired(request.files, provider, events.problems))
+    desired = _desired(request, provider, events)
     with about(request.target):
         if why := not_by_contract(desired, dt.datetime.now(dt.UTC)):
             raise RequestRefused(why)
@@ -76,7 +81,7 @@ def restart(request: RestartRequest, agree: Agree, events: Events = SILENT) -> R
         run.locks.clients([request.client])
         with about(request.target):
             found = find_machine(request.target, run.clusters)
-            if why := _not_as_it_is(desired, found):
+            if why := not_as_it_is(desired, found):
                 raise RequestRefused(why)
             vm = vm_of(found, run, request.reason)
             waiting = waits_for_start(found.machine, found.mark, dt.datetime.now(dt.UTC))
@@ -84,20 +89,54 @@ def restart(request: RestartRequest, agree: Agree, events: Events = SILENT) -> R
                 return None
             run.begin()
             with run.stopping.finishing(f"{request.target}: restart"):
-                forced = restart_machine(vm, force=request.force, managed=found.machine.summary.ha)
+                forced = restart_machine(
+                    vm, force=request.force, managed=found.machine.summary.ha, taken_up=waiting
+                )
             agent = bool(BY_NAME["guest agent"].read(found.machine.config))
             problem = await_guest(vm, agent=agent, boot_seconds=request.boot_seconds)
             return Restarted(forced=forced, problem=problem)
 
 
-def _desired(target: str, desired: Iterable[DesiredMachine]) -> DesiredMachine:
-    client, _, machine = target.partition("/")
-    found = next((item for item in desired if item.key == (client, machine)), None)
+def release(request: MachineRequest, events: Events = SILENT) -> None:
+    """Let a machine be restarted in its window again: somebody has looked why that did not go well.
+
+    Raises:
+        OrchestratorError: it is not held back, or the mark could not be changed.
+    """
+    provider = open_provider(request.inventory)
+    with open_run(provider, "a release", history=request.history, events=events) as run:
+        run.locks.clients([request.client])
+        with about(request.target):
+            found = find_machine(request.target, run.clusters)
+            note = found.mark.restart
+            if note is None:
+                raise RequestRefused("its restart is not held back, so there is nothing to release")
+            if note.state != "held":
+                raise RequestRefused(
+                    "a restart of it has not ended: the next run of orchestrator nightly, or restart --due, goes on "
+                    "with it"
+                )
+            vm = vm_of(found, run, request.reason)
+            run.begin()
+            with vm.step("release restart", held=note.reason):
+                change_mark(vm, lambda mark: mark.with_(restart=None))
+
+
+def _desired(request: RestartRequest, provider: Provider, events: Events) -> DesiredMachine:
+    if request.lenient:
+        found = file_says(request.target, request.files, provider).machine
+    else:
+        found = _of_files(request.target, open_desired(request.files, provider, events.problems))
     if found is None:
         raise RequestRefused(
-            f"no file has a machine {target}: whether it may be restarted is not known (--files)"
+            f"no file has a machine {request.target}: whether it may be restarted is not known (--files)"
         )
     return found
+
+
+def _of_files(target: str, desired: Iterable[DesiredMachine]) -> DesiredMachine | None:
+    client, _, machine = target.partition("/")
+    return next((item for item in desired if item.key == (client, machine)), None)
 
 
 def not_by_contract(desired: DesiredMachine, now: dt.datetime) -> Reason:
@@ -117,7 +156,7 @@ def not_by_contract(desired: DesiredMachine, now: dt.datetime) -> Reason:
     return ""
 
 
-def _not_as_it_is(desired: DesiredMachine, found: Found) -> Reason:
+def not_as_it_is(desired: DesiredMachine, found: Found) -> Reason:
     """Why a machine cannot be restarted as it is; empty if it can be."""
     mark, summary = found.mark, found.machine.summary
     if mark.retired:

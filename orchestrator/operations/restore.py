@@ -27,9 +27,10 @@ from orchestrator.applying.stopped import Stopped
 from orchestrator.applying.vm import Vm
 from orchestrator.errors import RequestRefused, about
 from orchestrator.operations.backup_on_demand import archives_at, choose
-from orchestrator.operations.inputs import open_desired, ssh_settings
+from orchestrator.operations.client_file import UNKNOWN_WISH, wanted_as_known
+from orchestrator.operations.inputs import ssh_settings
 from orchestrator.operations.inventory import open_provider
-from orchestrator.operations.named_machine import Found, MachineRequest, find_machine, vm_of, wanted
+from orchestrator.operations.named_machine import Found, MachineRequest, find_machine, vm_of
 from orchestrator.operations.run import SILENT, Events, Run, open_run
 from orchestrator.proxmox import ProxmoxError, parse_disk
 from orchestrator.resources.copies import CopyMark
@@ -58,11 +59,13 @@ class InPlaceRequest(MachineRequest):
     Attributes:
         volid: the archive; None: the newest good one, or that of an interrupted restore.
         files: subscription files or folders: what the machine's firewall is to be.
+        lenient: no sound file need have it: then its firewall is that of the archive's day.
         boot_seconds: how long the restored machine may take to boot.
     """
 
     volid: str | None = None
     files: tuple[Path, ...] = ()
+    lenient: bool = False
     boot_seconds: float = 600.0
 
 
@@ -127,7 +130,9 @@ def in_place(request: InPlaceRequest, agree: Callable[[Archive], bool], events: 
             the machine is like now.
     """
     provider = open_provider(request.inventory)
-    desired = wanted(request.target, open_desired(request.files, provider, events.problems))
+    desired = wanted_as_known(
+        request.target, request.files, provider, events.problems, lenient=request.lenient
+    )
     with (
         open_run(provider, "a restore", history=request.history, events=events) as run,
         about(request.target),
@@ -144,6 +149,8 @@ def in_place(request: InPlaceRequest, agree: Callable[[Archive], bool], events: 
         copy = into.restored(chosen, agree)
         with run.stopping.finishing(f"{request.target}: exchange of disks"):
             into.exchange(copy)
+            if desired is None:
+                raise Stopped(f"{request.target} is restored and runs: {UNKNOWN_WISH}")
             again = find_machine(request.target, run.clusters)
             into.refresh(again, desired)
 
@@ -159,6 +166,8 @@ def left_out(found: Found) -> list[str]:
 
 
 _WHY_NOT = "it was left out of the backup (art. 3.5), or added later"
+_OWN_DISKS_SECONDS = 600.0
+"""How long a machine that has its own disks back may take to boot, however short the time for the restored ones."""
 
 
 def _not_in(copy: Copy, found: Found) -> list[str]:
@@ -218,7 +227,7 @@ class _InPlace:
                 "without --archive)"
             )
         self.run.begin()
-        self.run.show(
+        self.run.progress.step(
             self.vm.client, self.vm.machine, f"going on with the interrupted restore of {copy.mark.volid}"
         )
         return copy
@@ -300,7 +309,7 @@ class _InPlace:
             pull_the_plug(self.vm)
             exchange.swap_back()
             remember_guest(self.vm, self.found.mark)
-            start_and_wait(self.vm, boot_seconds=seconds)
+            start_and_wait(self.vm, boot_seconds=max(seconds, _OWN_DISKS_SECONDS))
             remove_copy(copy)
             raise Stopped(
                 f"the restored machine: {error}. Its own disks are back, and it runs again"

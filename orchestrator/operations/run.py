@@ -13,13 +13,14 @@ from orchestrator.applying.freezing import FreezeWatch
 from orchestrator.applying.journal import Journal
 from orchestrator.applying.lock import RunLocks
 from orchestrator.applying.lock_note import holder_text
+from orchestrator.applying.progress import Progress
 from orchestrator.applying.stopping import LEAVE_SECONDS, Signals, Stopping
 from orchestrator.errors import OrchestratorError
 from orchestrator.history.opening import open_history as open_history_at
 from orchestrator.interruption import EXIT_CODE
 from orchestrator.operations.computer import operator, state_directory
 from orchestrator.operations.connecting import connect, connect_api, open_clusters
-from orchestrator.operations.events import SILENT, Events, Show
+from orchestrator.operations.events import SILENT, Events
 from orchestrator.proxmox import Cluster
 from orchestrator.sites.model import Provider
 
@@ -30,7 +31,6 @@ __all__ = [
     "SILENT",
     "Events",
     "Run",
-    "Show",
     "connect",
     "connect_api",
     "journal",
@@ -79,19 +79,19 @@ class Run:
         return self.stopping.asked
 
     @cached_property
-    def show(self) -> Show:
+    def progress(self) -> Progress:
         """Told of each step. Begun only now: what moves on a terminal would cover a question."""
         return self._open.enter_context(self._events.steps())
 
-    def journal(self, why: str, *, known: Collection[str] = (), show: Show | None = None) -> Journal:
+    def journal(self, why: str, *, known: Collection[str] = (), progress: Progress | None = None) -> Journal:
         """A journal of the run: its steps stop where a lock is lost, a site is frozen, or somebody asked for the end.
 
         Args:
             why: the reason that the history keeps.
             known: sites that were read just now, and not frozen.
-            show: told of each step, instead of the run's own.
+            progress: told of each step, instead of the run's own.
         """
-        return journal(self.history, why, show or self.show, self.clusters, known=known, run=self)
+        return journal(self.history, why, progress or self.progress, self.clusters, known=known, run=self)
 
 
 @contextmanager
@@ -163,7 +163,7 @@ def run_name(moment: dt.datetime) -> str:
 def journal(
     history: History,
     why: str,
-    show: Show,
+    progress: Progress,
     clusters: Mapping[str, Cluster],
     *,
     known: Collection[str] = (),
@@ -174,7 +174,7 @@ def journal(
     Args:
         history: where entries go.
         why: the reason that the history keeps.
-        show: told of each step.
+        progress: told of each step.
         clusters: the API of the sites that it changes: a freeze there stops it.
         known: sites that were read just now, and not frozen.
         run: the run, if it has locks: without them it goes no further, nor after an interruption.
@@ -191,7 +191,7 @@ def journal(
         who=operator(),
         why=why,
         run=run_name(dt.datetime.now(dt.UTC)),
-        show=show,
+        progress=progress,
         gate=gate,
         stopping=run.stopping if run else Stopping(),
     )

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.history.errors import HistoryUnavailable
+from orchestrator.history.restarts import written_at
 from orchestrator.history.taking_over import Taking, takings
 from orchestrator.operations.inputs import selection
 from orchestrator.operations.inventory import open_provider
+from orchestrator.operations.names_seen import remember_sites
 from orchestrator.operations.run import SILENT, Events, open_clusters, open_history
+from orchestrator.resources.attributes import attributes_of
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.scope import Selection
 from orchestrator.resources.survey import Asked, observe_sites
 from orchestrator.resources.unreadable import Unreadable
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from orchestrator.history import Entry
 
 _ENTRIES = 5
@@ -33,6 +38,8 @@ class Shown:
         unread: sites that could not be read, and why.
         taking: how far the client's taking over is (article 4.2); None if there was none.
         history_problem: why the history could not be read; empty if it could.
+        waiting_since: when the settings were written that wait for a restart (aware), by client and machine, as far
+            as it is known.
         data_centres: where each machine stands, as its client is told, by site and number; empty: it is not named.
     """
 
@@ -42,6 +49,7 @@ class Shown:
     unread: tuple[str, ...]
     taking: Taking | None = None
     history_problem: str = ""
+    waiting_since: Mapping[tuple[str, str], dt.datetime] = field(default_factory=dict)
     data_centres: Mapping[tuple[str, int], str] = field(default_factory=dict)
 
 
@@ -61,6 +69,7 @@ def show(target: str, inventory: str | None, history: str | None, events: Events
     chosen = selection(target)
     with open_clusters(provider, notice=events.notice) as clusters:
         read = observe_sites(clusters, Asked(selection=chosen))
+    remember_sites(read.observed.values())
     found: list[ObservedMachine] = []
     seeming: list[Unreadable] = []
     for observed in read.observed.values():
@@ -68,11 +77,13 @@ def show(target: str, inventory: str | None, history: str | None, events: Events
         seeming += [item for item in observed.unreadable if _seems(item, chosen)]
     entries: dict[tuple[str, str], list[Entry]] = {}
     history_problem, taking = "", None
+    since: dict[tuple[str, str], dt.datetime] = {}
     if found:
         try:
             with open_history(history) as opened:
                 for key in ((m.mark.client, m.mark.machine) for m in found if m.mark):
                     entries[key] = opened.entries(client=key[0], machine=key[1], limit=_ENTRIES)
+                since = written_at(opened, {key: attributes_of(pending) for key, pending in _pending(found)})
                 taking = takings(opened, chosen.client).get(chosen.client or "")
         except HistoryUnavailable as error:  # at three in the morning the machines count
             history_problem = str(error)
@@ -83,10 +94,18 @@ def show(target: str, inventory: str | None, history: str | None, events: Events
         unread=tuple(f"{site}: {why}" for site, why in read.failures.items()),
         taking=taking,
         history_problem=history_problem,
+        waiting_since=since,
         data_centres={
             (m.site, m.summary.vmid): provider.data_centre_of(m.site, m.summary.node) for m in found
         },
     )
+
+
+def _pending(found: Iterable[ObservedMachine]) -> Iterator[tuple[tuple[str, str], Mapping[str, str]]]:
+    """What waits for the next start of machines that run."""
+    for machine in found:
+        if machine.mark and machine.running and machine.config.pending:
+            yield (machine.mark.client, machine.mark.machine), machine.config.pending
 
 
 def _seems(item: Unreadable, chosen: Selection) -> bool:

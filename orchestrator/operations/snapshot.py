@@ -18,9 +18,10 @@ from orchestrator.applying.rollback import (
 from orchestrator.applying.snapshots import remove_expired, remove_snapshot, take_snapshot
 from orchestrator.contract.snapshots import name_objection
 from orchestrator.errors import RequestRefused, about
-from orchestrator.operations.inputs import open_desired, ssh_settings
+from orchestrator.operations.client_file import UNKNOWN_WISH, wanted_as_known
+from orchestrator.operations.inputs import ssh_settings
 from orchestrator.operations.inventory import open_provider
-from orchestrator.operations.named_machine import Found, MachineRequest, find_machine, vm_of, wanted
+from orchestrator.operations.named_machine import Found, MachineRequest, find_machine, vm_of
 from orchestrator.operations.run import SILENT, Events, open_clusters, open_run
 from orchestrator.proxmox import VmSnapshot
 from orchestrator.resources.snapshot import owned, unable
@@ -43,10 +44,12 @@ class RollbackRequest(SnapshotRequest):
 
     Attributes:
         files: subscription files or folders: what the machine's firewall is to be.
+        lenient: no sound file need have it: then its firewall is that of the snapshot's day.
         boot_seconds: how long the guest may take to boot.
     """
 
     files: tuple[Path, ...] = ()
+    lenient: bool = False
     boot_seconds: float = 600.0
 
 
@@ -139,7 +142,9 @@ def rollback(
         OrchestratorError: it could not be done.
     """
     provider = open_provider(request.inventory)
-    desired = wanted(request.target, open_desired(request.files, provider, events.problems))
+    desired = wanted_as_known(
+        request.target, request.files, provider, events.problems, lenient=request.lenient
+    )
     ssh = ssh_settings(provider)
     with open_run(provider, history=request.history, events=events) as run:
         run.locks.clients([request.client])
@@ -158,6 +163,8 @@ def rollback(
                 go_back(vm, found.machine, snapshot)
                 if not found.machine.running:
                     return WentBack(running=False)
+                if desired is None:
+                    return WentBack(running=True, problem=UNKNOWN_WISH)
                 again = find_machine(request.target, run.clusters)
                 problem = refresh_guest(
                     vm, desired, again.machine, again.site, ssh, boot_seconds=request.boot_seconds

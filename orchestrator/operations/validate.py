@@ -44,7 +44,10 @@ def validate(paths: Sequence[Path], inventory: str | None) -> Checked:
         RequestRefused: there is nothing to check.
     """
     if not paths and not DEFAULT_FOLDER.is_dir():
-        raise RequestRefused(f"there is no folder ./{DEFAULT_FOLDER} here: name files or folders to check")
+        raise RequestRefused(
+            f"there is no folder ./{DEFAULT_FOLDER} here: name files or folders to check, "
+            "or write one with `orchestrator new`"
+        )
     provider = None
     problems: list[Problem] = []
     if inventory is not None:

@@ -245,6 +245,10 @@ class PlanDocument(Document):
         default_factory=dict,
         description="how far takings over that are not settled are (article 4.2), by client",
     )
+    waiting_since: dict[Told, dt.datetime] = Field(
+        default_factory=dict,
+        description="when the settings were written that wait for a restart, by CLIENT/MACHINE, as far as it is known",
+    )
     without_file: list[WithoutFileDocument] = Field(
         default_factory=list, description="clients that have machines and no file among those given"
     )
@@ -414,6 +418,7 @@ def to_document(plan: Plan) -> PlanDocument:
             for client, allowance in sorted(plan.allowances.items())
         ],
         takings={client: taking_words(taking) for client, taking in plan.takings.items()},
+        waiting_since={"/".join(key): since for key, since in plan.waiting_since.items()},
         without_file=[_from(WithoutFileDocument, item, sites=list(item.sites)) for item in plan.without_file],
         summary=summary(plan),
     )

@@ -157,6 +157,8 @@ class Plan:
             (:func:`orchestrator.planning.safety.with_risks`).
         frozen: who stopped every change and why, by site; empty if nobody did.
         takings: how far takings over are (article 4.2), by client; only those that are not settled.
+        waiting_since: when the settings were written that wait for a restart (aware), by client and machine, as far as
+            that is known: Proxmox does not keep it.
         without_file: clients that have machines and no file among those given.
     """
 
@@ -171,6 +173,7 @@ class Plan:
     frozen: Mapping[str, str] = field(default_factory=dict)
     unreadable: tuple[Unreadable, ...] = ()
     takings: Mapping[str, Taking] = field(default_factory=dict)
+    waiting_since: Mapping[tuple[str, str], dt.datetime] = field(default_factory=dict)
     without_file: tuple[WithoutFile, ...] = ()
 
     @property

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from rich.text import Text
 
-from orchestrator.contract.calendar import day_in_paris
+from orchestrator.contract.calendar import day_in_paris, paris_time
 from orchestrator.contract.probation import probation_words
 from orchestrator.counting import counted
 from orchestrator.planning.charges import Allowance, Charge, Intervention, Needed
@@ -63,8 +63,7 @@ def render_plan(plan: Plan, *, show_unmanaged: bool = False) -> Iterator[Text]:
             yield Text.assemble((item.client, "bold"), f"   site {item.site}")
             yield from _shared_line(item)
     for client, machines in groupby(plan.machines, key=lambda machine: machine.client):
-        shared = [item for item in plan.shared if item.by_itself and item.client == client]
-        yield from _client(client, list(machines), shared, plan.allowances.get(client), plan.made_at)
+        yield from _client(client, list(machines), plan)
         if client in plan.takings:
             yield Text(f"    {taking_words(plan.takings[client])}", "cyan")
     yield from _unreadable(plan)
@@ -76,13 +75,9 @@ def render_plan(plan: Plan, *, show_unmanaged: bool = False) -> Iterator[Text]:
     yield _summary(plan)
 
 
-def _client(
-    client: str,
-    machines: list[MachinePlan],
-    shared: list[SharedChange],
-    allowance: Allowance | None,
-    now: dt.datetime,
-) -> Iterator[Text]:
+def _client(client: str, machines: list[MachinePlan], plan: Plan) -> Iterator[Text]:
+    allowance, now = plan.allowances.get(client), plan.made_at
+    shared = [item for item in plan.shared if item.by_itself and item.client == client]
     changing = [machine for machine in machines if machine.changes]
     if not changing and not shared:
         yield Text.assemble((client, "bold"), "  no changes")
@@ -102,7 +97,8 @@ def _client(
     width = max(len(_subject(machine, change)) for machine, changes in rows for change in changes)
     for machine, changes in rows:
         for change in changes:
-            yield from _line(machine, change, _subject(machine, change).ljust(width))
+            since = plan.waiting_since.get(machine.key) if change.effect is Effect.WAITING else None
+            yield from _line(machine, change, _subject(machine, change).ljust(width), since)
         yield from _not_done(machine)
     yield from _change_management(changing, allowance)
 
@@ -185,12 +181,16 @@ def _subject(machine: MachinePlan, change: Change) -> str:
     return f"{change.what} {machine.machine}"
 
 
-def _line(machine: MachinePlan, change: Change, subject: str) -> Iterator[Text]:
+def _line(
+    machine: MachinePlan, change: Change, subject: str, since: dt.datetime | None = None
+) -> Iterator[Text]:
     symbol, style = _SYMBOLS[change.effect]
     rules = rules_of(change.what, *sides(change))
     apart = len(rules) > 1 or sum(map(len, rules)) > _RULE_BESIDE
     difference = _rules_counted(change, len(rules)) if apart else _difference(change)
     text = Text.assemble("  ", (symbol, style), " ", subject, "   ", difference)
+    if since is not None:
+        text.append(f"   since {paris_time(since, weekday=True)}", "cyan")
     if change.restart:
         text.append(f"   restart {when_words(change.restart)}", "magenta")
     if change.change_class and not machine.refused:
@@ -260,11 +260,19 @@ def _unmanaged(plan: Plan, show: bool) -> Iterator[Text]:
                 yield Text(f"    {vm.vmid:>9}  {vm.name}  on {vm.node}, {vm.status}", "dim")
 
 
+def _oldest(plan: Plan) -> str:
+    """Since when the first of those that wait for a restart does."""
+    oldest = min(plan.waiting_since.values(), default=None)
+    if oldest is None:
+        return ""
+    return f", the oldest since {paris_time(oldest, weekday=True)}"
+
+
 def _summary(plan: Plan) -> Text:
     counts = summary(plan)
     if not plan.has_changes and not plan.has_errors:
         waiting = (
-            f" ({counts.waiting} waiting for a restart: {restart_words(counts.restarts)})"
+            f" ({counts.waiting} waiting for a restart: {restart_words(counts.restarts)}{_oldest(plan)})"
             if counts.restarts
             else ""
         )
@@ -276,6 +284,8 @@ def _summary(plan: Plan) -> Text:
         text += f", {counted(counts.expire, 'snapshot')} to expire"
     if counts.restarts:
         text += f" · {restarts_counted(counts.restarts)}"
+    if plan.waiting_since:
+        text += f" · {len(plan.waiting_since)} waiting already{_oldest(plan)}"
     by_class = ", ".join(f"{counts.by_class[name]} {name}" for name in WORST_FIRST if name in counts.by_class)
     if by_class:
         text += f" · {by_class}"

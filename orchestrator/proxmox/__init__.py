@@ -1,10 +1,19 @@
 """The Proxmox VE API: the only place that talks to it."""
 
-from orchestrator.proxmox.agent import GuestInterface
+from orchestrator.proxmox.agent import Execution, GuestInterface
+from orchestrator.proxmox.agent import execute as execute_in_guest
+from orchestrator.proxmox.agent import execution as execution_in_guest
 from orchestrator.proxmox.agent import interfaces as guest_interfaces
 from orchestrator.proxmox.agent import ping as ping_agent
 from orchestrator.proxmox.agent import read_file as read_guest_file
-from orchestrator.proxmox.archives import ArchiveListing, StoredArchive, list_archives, read_archives
+from orchestrator.proxmox.archived_configuration import read_archived
+from orchestrator.proxmox.archives import (
+    ArchiveListing,
+    StoredArchive,
+    list_archives,
+    newest_archives,
+    read_archives,
+)
 from orchestrator.proxmox.client import Cluster, Patience, UnusableCluster
 from orchestrator.proxmox.cluster_reading import (
     parse_tags,
@@ -21,6 +30,7 @@ from orchestrator.proxmox.cluster_state import (
     StorageSummary,
     VmSummary,
 )
+from orchestrator.proxmox.console import Screen, read_screen
 from orchestrator.proxmox.errors import (
     AgentNotRunning,
     AlreadyExists,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from orchestrator.proxmox.errors import BadAnswer
@@ -69,35 +71,90 @@ def list_archives(cluster: Cluster, node: str, storage: str, *, vmid: int | None
     Raises:
         ProxmoxError: the storage is away, or could not be read.
     """
-    entry_of = _entry_of(storage)
     archives: list[StoredArchive] = []
     bad: list[tuple[int | None, str]] = []
-    volids: set[str] = set()
-    for entry in cluster.get(f"/nodes/{node}/storage/{storage}/content", content="backup", vmid=vmid):
-        if entry.get("vmid") in (None, "", 0, "0") or entry.get("subtype", "qemu") != "qemu":
+    read = _EntryReader(node, storage, bad)
+    for entry in cluster.get(_content(node, storage), content="backup", vmid=vmid):
+        if (archive := read(entry)) is not None:
+            archives.append(archive)
+    archives.sort(key=lambda archive: (archive.taken_at, archive.volid))
+    return ArchiveListing(archives=tuple(archives), bad=tuple(bad))
+
+
+def newest_archives(
+    cluster: Cluster,
+    node: str,
+    storage: str,
+    *,
+    passed_over: Callable[[str, int], bool],
+    bad: list[tuple[int | None, str]],
+) -> Iterator[StoredArchive]:
+    """List the archives of all VMs on a storage, the newest first, without those that need not be looked at: one call.
+
+    A storage may have hundreds of thousands, of which one a machine is wanted: what is passed over is not even checked.
+
+    Args:
+        cluster: the API.
+        node: a node that reaches the storage.
+        storage: its name.
+        passed_over: asked of each, right before it would be given: its notes, and when it was made (Unix time).
+        bad: gets what is wrong with each entry that could not be read, as in :class:`ArchiveListing`.
+
+    Raises:
+        ProxmoxError: the storage is away, or could not be read.
+    """
+    read = _EntryReader(node, storage, bad)
+    entries = cluster.get(_content(node, storage), content="backup")
+    for entry in sorted(entries, key=_made_at, reverse=True):
+        notes, made = entry.get("notes"), _made_at(entry)
+        if isinstance(notes, str) and passed_over(notes, made):
             continue
-        told = wrong(entry, entry_of)
-        if not told and entry["volid"] in volids:
+        if (archive := read(entry)) is not None:
+            yield archive
+
+
+def _content(node: str, storage: str) -> str:
+    return f"/nodes/{node}/storage/{storage}/content"
+
+
+def _made_at(entry: Mapping[str, Any]) -> int:
+    """When an archive was made, as far as that can be read before it is checked."""
+    made = entry.get("ctime")
+    return made if type(made) is int else sys.maxsize
+
+
+class _EntryReader:
+    """Reads the entries of one storage's list."""
+
+    def __init__(self, node: str, storage: str, bad: list[tuple[int | None, str]]) -> None:
+        self._node = node
+        self._storage = storage
+        self._bad = bad
+        self._shape = _entry_of(storage)
+        self._volids: set[str] = set()
+
+    def __call__(self, entry: Mapping[str, Any]) -> StoredArchive | None:
+        """The archive of an entry; None if it is none of a VM, or cannot be read."""
+        if entry.get("vmid") in (None, "", 0, "0") or entry.get("subtype", "qemu") != "qemu":
+            return None
+        told = wrong(entry, self._shape)
+        if not told and entry["volid"] in self._volids:
             told = f"{entry['volid']} is listed twice"
         if told:
             whose = None if wrong(entry["vmid"], VMID) else int(entry["vmid"])
-            bad.append((whose, f"an archive on {storage} cannot be read: {told}"))
-            continue
-        volids.add(entry["volid"])
-        archives.append(
-            StoredArchive(
-                volid=entry["volid"],
-                storage=storage,
-                node=node,
-                vmid=int(entry["vmid"]),
-                taken_at=dt.datetime.fromtimestamp(int(entry["ctime"]), dt.UTC),
-                size=int(entry.get("size") or 0),
-                notes=entry.get("notes") or "",
-                protected=bool(int(entry.get("protected") or 0)),
-            )
+            self._bad.append((whose, f"an archive on {self._storage} cannot be read: {told}"))
+            return None
+        self._volids.add(entry["volid"])
+        return StoredArchive(
+            volid=entry["volid"],
+            storage=self._storage,
+            node=self._node,
+            vmid=int(entry["vmid"]),
+            taken_at=dt.datetime.fromtimestamp(int(entry["ctime"]), dt.UTC),
+            size=int(entry.get("size") or 0),
+            notes=entry.get("notes") or "",
+            protected=bool(int(entry.get("protected") or 0)),
         )
-    archives.sort(key=lambda archive: (archive.taken_at, archive.volid))
-    return ArchiveListing(archives=tuple(archives), bad=tuple(bad))
 
 
 def read_archives(

@@ -248,6 +248,11 @@ class Calls:
         """The time of this thread's last answer by its ``Date`` header (seconds since the epoch); None without one."""
         return parse_http_date(getattr(self._local, "date", ""))
 
+    def answered_by(self) -> Endpoint:
+        """The address that answered this thread's last call; the site's own before the first."""
+        answered: Endpoint = getattr(self._local, "answered_by", self._endpoint)
+        return answered
+
     def _call(self, method: Method, path: str, params: Mapping[str, Any]) -> Any:
         sent = {key: int(value) if isinstance(value, bool) else value for key, value in params.items()}
         return self._retried(method, lambda: self._once(method, path, sent))
@@ -439,6 +444,7 @@ class Calls:
             connection = self._connection(endpoint)
             data = connection.ask(method, path, params, seconds=self._left())
             self._local.date = connection.date
+            self._local.answered_by = endpoint
             return data
         except Unfit:
             status = "unfit answer"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from orchestrator.proxmox.calls import Calls, Method, Patience
@@ -25,6 +26,7 @@ from orchestrator.proxmox.errors import (
     tidy,
 )
 from orchestrator.proxmox.shapes import VMID, Record, wrong
+from orchestrator.proxmox.task_share import ShareOfTask
 from orchestrator.proxmox.tasks import TaskResult, Upid, look_again_in, parse_upid, warnings_in
 
 if TYPE_CHECKING:
@@ -175,6 +177,7 @@ class Cluster(Calls):
         timeout_seconds = min(timeout_seconds, self._patience.longest_task)
         patience = self._patience
         heard = started
+        share = ShareOfTask(lambda first, most: self._log_lines(task, first, most))
         while True:
             trouble = ""
             try:
@@ -197,6 +200,9 @@ class Cluster(Calls):
             wait = look_again_in(
                 elapsed, first=patience.first_poll, longest=patience.longest_poll, expected=expected_seconds
             )
+            if share.is_wanted and not trouble:
+                with suppress(ProxmoxError):  # how far it is can wait for the next look
+                    share.look()
             self._rest(min(wait, left), task)
 
     def _rest(self, seconds: float, task: Upid) -> None:
@@ -235,6 +241,13 @@ class Cluster(Calls):
             cause=self._cause(task, exitstatus, log),
             said=next((line.removeprefix("ERROR: ") for line in log if line.startswith("ERROR: ")), ""),
         )
+
+    def _log_lines(self, task: Upid, first: int, most: int) -> Sequence[Any]:
+        self._local.ends = math.inf
+        lines = self._once(
+            "GET", f"/nodes/{task.node}/tasks/{task.text}/log", {"start": first, "limit": most}
+        )
+        return [line | {"t": tidy(self._scrub(line.get("t") or "", {}))} for line in lines[:most]]
 
     def _log(self, task: Upid) -> list[str]:
         """The task's log; empty if it cannot be had: how the task ended is known without it."""

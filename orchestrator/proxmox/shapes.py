@@ -211,6 +211,7 @@ _ANSWERS: tuple[tuple[str, Shape], ...] = (
     ("GET /nodes/[^/]+/tasks", Listed(Record(needs={"upid": UPID, "type": TEXT}))),
     ("GET /nodes/[^/]+/tasks/[^/]+/status", Record(needs={"status": TEXT}, may={"exitstatus": TEXT})),
     ("GET /nodes/[^/]+/tasks/[^/]+/log", Listed(Record(may={"t": TEXT}))),
+    ("GET /nodes/[^/]+/vzdump/extractconfig", TEXT),
     ("GET /nodes/[^/]+/storage/[^/]+/content", Listed(OBJECT)),
     ("GET /nodes/[^/]+/storage/[^/]+/status", Record(may={"active": FLAG, "enabled": FLAG})),
     (
@@ -236,6 +237,15 @@ _ANSWERS: tuple[tuple[str, Shape], ...] = (
     ),
     (f"GET {_VM}/rrddata", Listed(Record(needs={"time": TIME}))),
     (f"GET {_VM}/agent/file-read", Record(needs={"content": TEXT})),
+    (
+        f"POST {_VM}/vncproxy",
+        Record(needs={"ticket": TEXT, "port": Scalar("a port", _whole(1, 65535))}, may={"password": TEXT}),
+    ),
+    (f"POST {_VM}/agent/exec", Record(needs={"pid": SIZE})),
+    (
+        f"GET {_VM}/agent/exec-status",
+        Record(needs={"exited": FLAG}, may={"exitcode": WHOLE, "signal": WHOLE, "out-data": TEXT}),
+    ),
     (f"GET {_VM}/agent/network-get-interfaces", Record(needs={"result": Scalar("a result", lambda _: True)})),
     ("POST /nodes/[^/]+/qemu", UPID),
     (f"POST {_VM}/(?:clone|snapshot|snapshot/[^/]+/rollback|status/[a-z]+|migrate)", UPID),

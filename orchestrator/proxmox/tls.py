@@ -35,12 +35,27 @@ def trusting(ca_file: Path | None, *, verify: bool) -> ssl.SSLContext:
             f"the server's certificate cannot be checked: {ca_file}: no such file", sent=False, untrusted=True
         )
     try:
-        return without_form_checks(ssl.create_default_context(cafile=str(ca_file)))
+        return trusting_file(ca_file)
     except OSError as error:
         text = (
             f"the server's certificate cannot be checked: {ca_file} cannot be used: {error.strerror or error}"
         )
         raise NoAnswer(text, sent=False, untrusted=True) from None
+
+
+def trusting_file(ca_file: Path) -> ssl.SSLContext:
+    """The context of connections that trust the certificates of a file: CAs, or a server's own.
+
+    From 3.13 on, Python takes a server's own certificate there without its CA; earlier ones are told to.
+
+    Raises:
+        OSError: the file cannot be used.
+    """
+    import ssl
+
+    context = without_form_checks(ssl.create_default_context(cafile=str(ca_file)))
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
 
 
 def _trusting_the_system() -> ssl.SSLContext:

@@ -276,12 +276,21 @@ class _Told:
                 machine,
                 self.speech.moment(at),
                 Cell(words.result_ok if result == "ok" else words.result_failed),
-                words.test_booted if result == "ok" else self.reason(said),
+                self.tested(result, said, check),
             )
-            for at, machine, result, said in self.monthly.facts.restore_tests
+            for at, machine, result, said, check in self.monthly.facts.restore_tests
         ]
         columns = (words.machine, words.monthly_when, words.monthly_result, words.remark)
         return self.part(words.tests_part, columns, rows, words.monthly_no_tests)
+
+    def tested(self, result: str, said: str, check: str) -> str:
+        """What a restore test found, for the client."""
+        words = self.words
+        if check == "failed":
+            return words.reason_check
+        if result != "ok":
+            return self.reason(said)
+        return words.test_checked if check == "passed" else words.test_booted
 
     def snapshots(self) -> Part:
         words = self.words

@@ -93,7 +93,7 @@ class MonthFacts:
     Attributes:
         free_per_month: standard changes that are free; None without managed services.
         free_used: machines and days on which one was made.
-        restore_tests: time, machine, result, words.
+        restore_tests: time, machine, result, words, how the check of its file ended (empty: there was none).
         snapshots: time, machine, what was done, result.
         dropped: packets that the machines' firewalls dropped, by machine.
         probation_until: the first day with a service level after the taking over (article 4.2); None if none was.
@@ -105,7 +105,7 @@ class MonthFacts:
     changes: tuple[ChangeMade, ...]
     free_per_month: int | None
     free_used: int
-    restore_tests: tuple[tuple[dt.datetime, str, str, str], ...]
+    restore_tests: tuple[tuple[dt.datetime, str, str, str, str], ...]
     snapshots: tuple[tuple[dt.datetime, str, str, str], ...]
     dropped: Mapping[str, int]
     probation_until: dt.date | None
@@ -138,7 +138,13 @@ def month_facts(
         free_per_month=managed.standard_changes_per_month if managed else None,
         free_used=len({(one.machine, one.day) for one in changes if one.charge == FREE}),
         restore_tests=tuple(
-            (entry.at, str(entry.machine), entry.result, entry.message)
+            (
+                entry.at,
+                str(entry.machine),
+                entry.result,
+                entry.message,
+                str(_details(entry).get("check") or ""),
+            )
             for entry in inside
             if entry.action == RESTORE_TEST
         ),

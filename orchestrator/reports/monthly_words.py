@@ -96,6 +96,14 @@ class MonthlyWords(ServiceLevelWords):
         fr="incident technique, consigné dans l’historique du Prestataire",
         en="technical incident, recorded in the provider's history",
     )
+    reason_check = Text(
+        fr="le contrôle demandé par le Client a échoué dans la copie restaurée",
+        en="the check that the client asked for failed in the restored copy",
+    )
+    test_checked = Text(
+        fr="la copie restaurée a démarré et le contrôle du Client y a réussi",
+        en="the restored copy booted, and the client's check passed in it",
+    )
     test_booted = Text(fr="la copie restaurée a démarré", en="the restored copy booted")
     no_backups = Text(fr="Aucune sauvegarde souscrite.", en="No backup is subscribed.")
     tests_part = Text(fr="Tests de restauration", en="Restore tests")

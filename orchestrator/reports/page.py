@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -65,16 +66,42 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture: it stands in the HTML page; the Markdown names its file, which is written beside it.
+
+    Attributes:
+        caption: what it shows.
+        name: of its file, without that of the report before it: letters, digits, hyphens.
+        png: the picture.
+    """
+
+    caption: str
+    name: str
+    png: bytes
+
+    @property
+    def data(self) -> str:
+        """Its address in a page that needs nothing else: markup, for it is longer than any text that is shown."""
+        from markupsafe import Markup
+
+        return Markup(f"data:image/png;base64,{base64.b64encode(self.png).decode('ascii')}")  # noqa: S704  (base64)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Section:
     """A part of the report.
 
     Attributes:
         empty: the one line that is said if there are no tables.
+        pictures: below the tables.
+        note: a line at the end; empty if there is none.
     """
 
     title: str
     empty: str
     tables: tuple[Table, ...]
+    pictures: tuple[Picture, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +113,7 @@ class Page:
         culprits: what went wrong, named; empty if nothing did.
         facts: what is looked for first, with its name.
         footer: when it was drawn up.
+        file: the report's name without its ending: how the names of its pictures' files begin.
     """
 
     language: str
@@ -96,6 +124,16 @@ class Page:
     facts: tuple[tuple[str, Cell], ...]
     sections: tuple[Section, ...]
     footer: str
+    file: str
+
+    def file_of(self, picture: Picture) -> str:
+        """The name of a picture's file."""
+        return f"{self.file}-{picture.name}.png"
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """All of them."""
+        return tuple(picture for section in self.sections for picture in section.pictures)
 
 
 Row = Sequence[Cell | str]

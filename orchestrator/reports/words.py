@@ -576,6 +576,13 @@ class Words:
     sound = Text(fr="saine", en="sound")
     failed = Text(fr="échec", en="failed")
     not_started = Text(fr="non commencé", en="not started")
+    console_of = Text(fr="Console de {machine}, copie restaurée", en="Console of {machine}, restored copy")
+    more_pictures = Text(
+        fr="Les autres copies d’écran ne sont pas dans ce rapport, qui serait trop volumineux : {n}.",
+        en="The other pictures are not in this report, which would be too large: {n}.",
+    )
+    check_passed = Text(fr="contrôle réussi", en="check passed")
+    check_failed = Text(fr="contrôle échoué", en="check failed")
 
     # Snapshots
     snapshots = Text(fr="Snapshots", en="Snapshots")

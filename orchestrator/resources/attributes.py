@@ -10,7 +10,7 @@ What depends on the machine's mark as well (disks, tags, SSH keys) is not a row:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
@@ -301,3 +301,8 @@ ATTRIBUTES: tuple[Attribute[Any], ...] = (
 """Every attribute, in the order in which plans list them."""
 
 BY_NAME = {attribute.name: attribute for attribute in ATTRIBUTES}
+
+
+def attributes_of(settings: Mapping[str, object]) -> list[str]:
+    """The attributes that settings which wait for a restart are of, as plans and the history name them."""
+    return [attribute.name for attribute in ATTRIBUTES if settings.keys() & set(attribute.at_restart)]

@@ -20,7 +20,14 @@ from orchestrator.yaml_reader.public_keys import parse_public_key
 
 if TYPE_CHECKING:
     from orchestrator.sites.model import BackupStorage, Provider, Site, SiteNetwork
-    from orchestrator.subscriptions.model import DeclaredSnapshot, Machine, Order, Quote, Subscription
+    from orchestrator.subscriptions.model import (
+        BackupCheck,
+        DeclaredSnapshot,
+        Machine,
+        Order,
+        Quote,
+        Subscription,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +201,11 @@ class DesiredMachine:
     def left_out(self) -> tuple[str, ...]:
         """The disks that the client leaves out of the backup (article 3.5)."""
         return tuple(disk.name for disk in self.file.disks if not disk.backup)
+
+    @property
+    def backup_check(self) -> BackupCheck | None:
+        """The command that a restored copy must run well; None if the file has none."""
+        return self.file.backup.check if self.file.backup else None
 
     @property
     def tags(self) -> frozenset[str]:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from orchestrator.proxmox import ProxmoxError, StoredArchive, list_archives
+from orchestrator.contract.retention import dated_later
+from orchestrator.proxmox import ProxmoxError, StoredArchive, list_archives, newest_archives
 from orchestrator.resources.desired import pool_of
-from orchestrator.resources.machine_archives import Holdings, attribute, listed_at
+from orchestrator.resources.machine_archives import (
+    Archive,
+    Holdings,
+    attribute,
+    claimed_owner,
+    listed_at,
+    owner_of,
+)
+from orchestrator.resources.marks import UnreadableMark
 from orchestrator.resources.observed import ObservedSite
 
 if TYPE_CHECKING:
@@ -52,27 +62,96 @@ def with_archives(
     """
     wanted = list(storages)
     unread: dict[str, str] = {}
-    bad: list[str] = []
-    reached = listed_at(observed.state, wanted)
+    bad: list[tuple[int | None, str]] = []
 
-    def listed() -> Iterator[StoredArchive]:
-        """One storage after the other, so that only one list is held: each may have tens of thousands."""
-        for node, storage in reached:
-            try:
-                listing = list_archives(cluster, node, storage)
-            except ProxmoxError as error:
-                unread[storage] = str(error)
-                continue
-            bad.extend(told if vmid is None else f"VM {vmid}: {told}" for vmid, told in listing.bad)
-            yield from listing.archives
+    def listed(node: str, storage: str) -> Iterator[StoredArchive]:
+        listing = list_archives(cluster, node, storage)
+        bad.extend(listing.bad)
+        yield from listing.archives
 
     marks = {machine.summary.vmid: machine.mark for machine in observed.machines if machine.mark}
-    holdings = attribute(listed(), observed.site, marks, known, holders=_holders(observed))
+    holdings = attribute(
+        _listed(observed, wanted, listed, unread), observed.site, marks, known, holders=_holders(observed)
+    )
+    return _reading(observed, holdings.owned, unread, bad, holdings)
+
+
+def with_newest_archives(
+    cluster: Cluster,
+    observed: ObservedSite,
+    storages: Iterable[str],
+    known: Iterable[tuple[str, str]],
+    now: dt.datetime,
+) -> SiteReading:
+    """Read each machine's newest archive that can be counted on, and no other: one call a storage.
+
+    The others are passed over by a glance at their notes. ``holdings`` stays empty.
+
+    Args:
+        cluster: the API.
+        observed: the site.
+        storages: the names of its backup storages.
+        known: clients and machines of the files.
+        now: the time, aware: what is dated later cannot be counted on.
+    """
+    wanted = list(storages)
+    unread: dict[str, str] = {}
+    bad: list[tuple[int | None, str]] = []
+    newest: dict[tuple[str, str], Archive] = {}
+    made: dict[tuple[str, str], int] = {}
+
+    def passed_over(notes: str, made_at: int) -> bool:
+        key = claimed_owner(notes)
+        return key is not None and made.get(key, -1) >= made_at
+
+    def listed(node: str, storage: str) -> Iterator[StoredArchive]:
+        return newest_archives(cluster, node, storage, passed_over=passed_over, bad=bad)
+
+    marks = {machine.summary.vmid: machine.mark for machine in observed.machines if machine.mark}
+    keys = {(mark.client, mark.machine) for mark in marks.values()} | set(known)
+    holders = _holders(observed)
+    for item in _listed(observed, wanted, listed, unread):
+        try:
+            mark = owner_of(item, marks, keys, holders)
+        except UnreadableMark:  # the night tells of it
+            continue
+        if mark is None or (key := (mark.client, mark.machine)) not in keys:
+            continue
+        archive = Archive(stored=replace(item, notes=""), mark=mark, site=observed.site)
+        at = int(item.taken_at.timestamp())
+        if archive.good and not dated_later(archive, now) and at > made.get(key, -1):
+            newest[key], made[key] = archive, at
+    return _reading(observed, {key: (archive,) for key, archive in newest.items()}, unread, bad, NOTHING)
+
+
+def _listed(
+    observed: ObservedSite,
+    wanted: list[str],
+    listed: Callable[[str, str], Iterator[StoredArchive]],
+    unread: dict[str, str],
+) -> Iterator[StoredArchive]:
+    """One storage after the other, so that only one list is held: each may have tens of thousands."""
+    reached = listed_at(observed.state, wanted)
+    for node, storage in reached:
+        try:
+            yield from listed(node, storage)
+        except ProxmoxError as error:
+            unread[storage] = str(error)
     for name in wanted:
         if name not in {storage for _, storage in reached}:
             unread[name] = _why_not(observed, name)
+
+
+def _reading(
+    observed: ObservedSite,
+    owned: Mapping[tuple[str, str], tuple[Archive, ...]],
+    unread: Mapping[str, str],
+    bad: Iterable[tuple[int | None, str]],
+    holdings: Holdings,
+) -> SiteReading:
+    """The site with the archives of its machines."""
     machines = tuple(
-        replace(machine, archives=holdings.owned.get((machine.mark.client, machine.mark.machine), ()))
+        replace(machine, archives=owned.get((machine.mark.client, machine.mark.machine), ()))
         for machine in observed.machines
         if machine.mark
     )
@@ -80,7 +159,7 @@ def with_archives(
         observed=replace(observed, machines=machines),
         holdings=holdings,
         unread=unread,
-        bad_archives=tuple(bad),
+        bad_archives=tuple(told if vmid is None else f"VM {vmid}: {told}" for vmid, told in bad),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from sys import intern
 from typing import TYPE_CHECKING, Annotated, Any
@@ -64,11 +64,13 @@ class RestoreTest:
         on: the day.
         sound: whether the restored machine was sound and itself.
         found: what was found, human-readable; printable, at most 200 characters.
+        check: whether the check of the machine's file passed; None: there was none, or its turn did not come.
     """
 
     on: Day
     sound: bool
     found: Annotated[str, AfterValidator(_found)]
+    check: bool | None = None
 
 
 @model(frozen=True, kw_only=True, slots=True, config=EXACT)
@@ -166,6 +168,17 @@ parse_archive_mark = _CODEC.parse
 read_archive_mark = _CODEC.read
 
 
+_CLAIM = re.compile(
+    r'<!-- orchestrator-backup \{[^<>]*?"client":"([a-z0-9-]+)"[^<>]*?"machine":"([a-z0-9-]+)"'
+)
+
+
+def claimed_owner(notes: str) -> tuple[str, str] | None:
+    """Whose an archive says it is, at a glance and unchecked; None if that takes more than a glance."""
+    found = _CLAIM.search(notes)
+    return (found[1], found[2]) if found else None
+
+
 def archive_notes(mark: ArchiveMark) -> str:
     """The notes of an archive: words for people and the mark, in one line: lists of Proxmox show the first alone.
 
@@ -174,6 +187,8 @@ def archive_notes(mark: ArchiveMark) -> str:
     line = f"{mark.client} / {mark.machine}, contract {mark.contract}, kept {counted(mark.days, 'day')}"
     if mark.test is not None:
         line += f"; restore test {mark.test.on}: {'sound' if mark.test.sound else 'FAILED'}"
+        if mark.test.check is not None:
+            line += f", check {'passed' if mark.test.check else 'FAILED'}"
     return f"{re.sub('[^A-Za-z0-9 ._/#,:;-]', '?', line)} {_CODEC.comment(mark)}"
 
 
@@ -239,15 +254,11 @@ def attribute(
     foreign, disbelieved = [], []
     orphans: dict[tuple[str, str], dt.datetime] = {}
     for item in stored:
-        holder = marks.get(item.vmid)
-        clients = frozenset({holder.client}) if holder else (holders or {}).get(item.vmid, frozenset())
         try:
-            mark = _believed(item, clients)
+            mark = owner_of(item, marks, keys, holders or {})
         except UnreadableMark as error:
             disbelieved.append(Disbelieved(stored=item, reason=str(error)))
             mark = None
-        if mark and (mark.client, mark.machine) not in keys and holder and holder.client == mark.client:
-            mark = replace(mark, machine=holder.machine)
         if mark and (mark.client, mark.machine) in keys:
             # The mark is all that is needed of the notes from here on.
             plain = replace(item, notes="")
@@ -259,6 +270,31 @@ def attribute(
                 orphans[key] = max(orphans.get(key, item.taken_at), item.taken_at)
     ordered = {key: tuple(sorted(found, key=lambda one: one.taken_at)) for key, found in owned.items()}
     return Holdings(owned=ordered, foreign=tuple(foreign), disbelieved=tuple(disbelieved), orphans=orphans)
+
+
+def owner_of(
+    item: StoredArchive,
+    marks: Mapping[int, Mark],
+    keys: Collection[tuple[str, str]],
+    holders: Mapping[int, frozenset[str]],
+) -> ArchiveMark | None:
+    """The mark of an archive, with the machine that it belongs to today (:func:`attribute`); None if it has none.
+
+    Args:
+        item: the archive.
+        marks: of the machines that are ours, by VM id.
+        keys: clients and machines that exist or are in a file.
+        holders: the clients that each VM seems to belong to, by VM id.
+
+    Raises:
+        UnreadableMark: its mark is not believed.
+    """
+    holder = marks.get(item.vmid)
+    clients = frozenset({holder.client}) if holder else holders.get(item.vmid, frozenset())
+    mark = _believed(item, clients)
+    if mark and (mark.client, mark.machine) not in keys and holder and holder.client == mark.client:
+        return replace(mark, machine=holder.machine)
+    return mark
 
 
 def _believed(stored: StoredArchive, clients: frozenset[str]) -> ArchiveMark | None:

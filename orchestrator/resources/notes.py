@@ -152,6 +152,8 @@ class Mark:
             next start; None if there is none.
         redundant: whether there is, or may be, something of ours in HA or replication for it (article 3.2).
         retired: the day it was taken out of its file; None while it is in service.
+        replaces: sites that it was at when it was restored here, because they were lost: if one of them comes back with
+            a machine of the same name, that one is the old one.
     """
 
     v: Version = 3
@@ -178,6 +180,7 @@ class Mark:
     leaving: IPv4Address | None = None
     redundant: bool = False
     retired: Day | None = None
+    replaces: tuple[Label, ...] = ()
     vmid: Vmid | None = None
 
     @property

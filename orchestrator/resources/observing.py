@@ -27,6 +27,7 @@ from orchestrator.resources.scope import EVERYBODY, Scope, looks_ours, namesakes
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import Cluster, ClusterState, VmSummary
+    from orchestrator.resources.notes import Mark
 
 
 def observe(cluster: Cluster, site: str, *, names: Collection[str] = ()) -> ObservedSite:
@@ -184,27 +185,48 @@ def _may_be_adopted(machine: ObservedMachine, adopting: Collection[int]) -> bool
 
 
 def without_doubles(sites: Mapping[str, ObservedSite]) -> dict[str, ObservedSite]:
-    """The sites without machines that several of them claim to have: a copy at another site may keep its number."""
-    where: dict[tuple[str, str], set[str]] = {}
+    """The sites without machines that several of them claim to have: a copy at another site may keep its number.
+
+    One that was restored at its site because the others were lost (:attr:`Mark.replaces`) is the machine, whatever
+    comes back there.
+    """
+    where: dict[tuple[str, str], dict[str, Mark]] = {}
     for name, site in sites.items():
         for machine in site.machines:
             if machine.mark:
-                where.setdefault((machine.mark.client, machine.mark.machine), set()).add(name)
-    doubles = {key: sorted(names) for key, names in where.items() if len(names) > 1}
+                where.setdefault((machine.mark.client, machine.mark.machine), {})[name] = machine.mark
+    doubles = {key: _Double(marks) for key, marks in where.items() if len(marks) > 1}
     return {name: _parted(site, doubles) if doubles else site for name, site in sites.items()}
 
 
-def _parted(site: ObservedSite, doubles: Mapping[tuple[str, str], list[str]]) -> ObservedSite:
-    twins = [
-        claimed(
-            machine,
-            machine.mark,
-            f"{' and '.join(names)} each have a machine marked as {machine.mark.client}/{machine.mark.machine}: take "
-            "the mark out of the notes of the copy, and our tags off it",
-        )
-        for machine in site.machines
-        if machine.mark and (names := doubles.get((machine.mark.client, machine.mark.machine)))
-    ]
+class _Double:
+    """A machine that several sites have."""
+
+    def __init__(self, marks: Mapping[str, Mark]) -> None:
+        self.names = sorted(marks)
+        chosen = [name for name, mark in marks.items() if {*marks} - {name} <= {*mark.replaces}]
+        self.chosen = chosen[0] if len(chosen) == 1 else None
+
+
+def _parted(site: ObservedSite, doubles: Mapping[tuple[str, str], _Double]) -> ObservedSite:
+    twins = []
+    for machine in site.machines:
+        mark = machine.mark
+        double = doubles.get((mark.client, mark.machine)) if mark else None
+        if mark is None or double is None or double.chosen == site.site:
+            continue
+        name = f"{mark.client}/{mark.machine}"
+        if double.chosen is None:
+            reason = (
+                f"{' and '.join(double.names)} each have a machine marked as {name}: take the mark out of the notes "
+                "of the copy, and our tags off it"
+            )
+        else:
+            reason = (
+                f"it is the old {name}, which was restored at {double.chosen} when {site.site} was lost: stop it, so "
+                f"that two do not run (orchestrator rescue {name} --choose put-aside), and save what only it has"
+            )
+        twins.append(claimed(machine, mark, reason, copy=double.chosen is not None))
     ids = {item.vmid for item in twins}
     kept = tuple(machine for machine in site.machines if machine.summary.vmid not in ids)
     return replace(site, machines=kept, unreadable=(*site.unreadable, *twins))

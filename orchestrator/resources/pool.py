@@ -46,12 +46,16 @@ class PoolKind(ClientKind[frozenset[str]]):
     def steps(self, client: DesiredClient, found: frozenset[str]) -> list[Step]:
         """What makes it, where it is not there."""
         pool = pool_of(client.client)
-        if pool in found:
-            return []
-        params: Params = {"poolid": pool, "comment": f"client {client.client}"}
-        call = Call(action="create pool", method="POST", path="/pools", params=params)
         change = Change(effect=Effect.CREATE, what=self.name, thing=self.name, part=pool, after=pool)
-        return [Step(change=change, calls=(call,))]
+        return [Step(change=change, calls=(call,)) for call in self.missing(client.client, found)]
+
+    def missing(self, client: str, found: frozenset[str]) -> Sequence[Call]:
+        """What makes the pool of a client, who need have no file, where it is not there."""
+        pool = pool_of(client)
+        if pool in found:
+            return ()
+        params: Params = {"poolid": pool, "comment": f"client {client}"}
+        return (Call(action="create pool", method="POST", path="/pools", params=params),)
 
     def joining(self, desired: DesiredMachine, observed: ObservedMachine) -> Change | None:
         """The change that puts a machine into its client's pool; a refusal if it sits in another."""

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from orchestrator.proxmox import Need, PermissionDenied
 from orchestrator.proxmox.privileges import Held, holds, major
 from orchestrator.resources.attributes import ATTRIBUTES
-from orchestrator.resources.kinds import CLIENT_KINDS, GUEST_KINDS
+from orchestrator.resources.kinds import CLIENT_KINDS, GUEST_KINDS, needs_of_kinds
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import ClusterState
+    from orchestrator.resources.desired import DesiredMachine
 
 _EIGHT, _NINE = frozenset({8}), frozenset({9})
 
@@ -75,6 +76,29 @@ TABLE = _merged(
     )
 )
 """Every privilege that every plan may need; what only some files need is asked for where they do."""
+
+
+_CHECKS = (
+    _need(
+        "VM.GuestAgent.Unrestricted", "/vms", "the check of a restored copy (backup.check)", releases=_NINE
+    ),
+)
+"""What is needed besides where a file has a check: to run a command in the copy. VM.Monitor covers it on 8.x."""
+
+
+CONSOLE = _need("VM.Console", "/vms", "a picture of the console in the report of a restore test")
+"""Not required: without it there are no pictures. It opens the console of every machine."""
+
+
+def may_look(held: Held) -> bool:
+    """Whether the token may look at consoles."""
+    return holds(held, CONSOLE)
+
+
+def needs_of_files(desired: Collection[DesiredMachine]) -> tuple[Need, ...]:
+    """The privileges that are needed besides :data:`TABLE` for what files ask for."""
+    checks = _CHECKS if any(machine.backup_check is not None for machine in desired) else ()
+    return (*needs_of_kinds(desired), *checks)
 
 
 def needs(release: int, extra: Collection[Need] = ()) -> Iterator[Need]:

@@ -48,13 +48,13 @@ class ReadingAhead:
         self._given_up.set()
         self._further.cancel()
 
-    def read(self, clients: Collection[str]) -> None:
-        """Read these clients' machines, too, as soon as the lists are there. To be said once."""
+    def read(self, clients: Collection[str] | None) -> None:
+        """Read these clients' machines, too, as soon as the lists are there; everybody's if None. To be said once."""
         # Loaded by this thread, while the other one has the lists sent.
         from orchestrator.resources.observing import SiteLook
         from orchestrator.resources.scope import Scope
 
-        scope = Scope(clients=frozenset(clients))
+        scope = Scope(clients=None if clients is None else frozenset(clients))
 
         def look(cluster: Cluster, site: str, lists: ClusterState) -> SiteLook:
             found = SiteLook(cluster, site, lists=lists)

@@ -63,6 +63,13 @@ def hold_of(
     return note if asked else None
 
 
+def after_restart(mark: Mark, taken_up: Mapping[str, str] | None) -> Mark:
+    """The mark once a machine was restarted: its hold is over if the settings that it was about are in force."""
+    note = mark.restart
+    over = note is not None and taken_up is not None and dict(taken_up) == dict(note.settings)
+    return mark.with_(restart=None) if over else mark
+
+
 def with_hold(edit: Edit, config: VmConfig, mark: Mark) -> Edit:
     """An edit, or, if its settings were tried and taken back, a notice in its place: ``apply`` does not set them again.
 

@@ -6,6 +6,7 @@ is read for those alone.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import ProxmoxError
 from orchestrator.resources.desired import owners_of
-from orchestrator.resources.holdings import SiteReading, with_archives
+from orchestrator.resources.holdings import SiteReading, with_archives, with_newest_archives
 from orchestrator.resources.image import with_templates
 from orchestrator.resources.kinds import with_kinds, with_shared
 from orchestrator.resources.observing import SiteLook, without_doubles
@@ -40,8 +41,11 @@ class Asked:
         snapshots: the snapshots of the machines that it is about are listed although their configurations name none as
             their parent. Only a tree of snapshots whose current branch was deleted looks like that.
         archives: the backup storages whose archives are listed, by site.
+        newest_at: read only each machine's newest archive that can be counted on at this time (aware); None: read all.
         plan: a plan is made of it, see :func:`read_for_plan`.
         settle_seconds: how long to wait for clones that an earlier, killed run asked for.
+        least: nothing is read besides the machines of the clients of ``desired``: one that is not found there is not
+            looked for among everybody's.
     """
 
     desired: Collection[DesiredMachine] = ()
@@ -50,8 +54,10 @@ class Asked:
     adopting: Collection[int] = ()
     snapshots: bool = False
     archives: Mapping[str, Collection[str]] = field(default_factory=dict)
+    newest_at: dt.datetime | None = None
     plan: bool = False
     settle_seconds: float = 0.0
+    least: bool = False
 
     @property
     def selected(self) -> list[DesiredMachine]:
@@ -123,7 +129,7 @@ def observe_sites(
         for scope in (EVERYBODY,) if asked.everybody else scopes(asked.desired, asked.selection):
             each(lambda site, scope=scope: SiteReading(observed=site.look(scope)))  # type: ignore[misc]
             observed = {name: reading.observed for name, reading in read.items()}
-            if suffices(scope, asked.desired, observed, asked.selection, addresses=asked.plan):
+            if asked.least or suffices(scope, asked.desired, observed, asked.selection, addresses=asked.plan):
                 break
         if asked.archives:
             each(lambda site: site.with_archives(read[site.name].observed))
@@ -219,7 +225,10 @@ class _Site:
     def with_archives(self, observed: ObservedSite) -> SiteReading:
         """List the archives of the storages that were asked for."""
         known = [machine.key for machine in self._asked.desired]
-        return with_archives(self._cluster, observed, self._asked.archives.get(self.name, ()), known)
+        storages, now = self._asked.archives.get(self.name, ()), self._asked.newest_at
+        if now is not None:
+            return with_newest_archives(self._cluster, observed, storages, known, now)
+        return with_archives(self._cluster, observed, storages, known)
 
     def for_plan(self, reading: SiteReading) -> SiteReading:
         """Read what a plan needs besides."""

@@ -25,6 +25,22 @@ def quotes_name_machines_of_the_file(subscription: Subscription) -> Iterator[Fin
                 )
 
 
+STAND_IN = "TODO-"
+"""How a reference begins that stands in for a contract's number, as ``orchestrator new`` writes it."""
+
+
+def the_contract_has_its_number(subscription: Subscription) -> Iterator[Finding]:
+    """The number goes into marks, reports and credits; what stands in for it was forgotten."""
+    reference = subscription.contract.reference
+    if reference.startswith(STAND_IN):
+        yield Finding(
+            ("contract", "reference"),
+            f"{reference} stands in for the contract's number",
+            "write the number of the signed contract",
+            severity="warning",
+        )
+
+
 def orders_cover_some_day(subscription: Subscription) -> Iterator[Finding]:
     """3.8.4: an order whose last day is before its date covers nothing, and what it is for would wait in silence."""
     contract = subscription.contract

@@ -48,6 +48,9 @@ from orchestrator.yaml_reader.values import (
 REFERENCE = r"^[A-Za-z0-9](?:[A-Za-z0-9 ._/#-]{0,62}[A-Za-z0-9])?$"
 """Of contracts, letters, quotes and orders: letters, digits, blanks and ``. _ / # -``, at most 64."""
 
+PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+"""One line of text without control characters, not only blanks."""
+
 
 class Quote(Strict):
     """An accepted quote for changes that are charged (article 3.8.4)."""
@@ -199,6 +202,26 @@ class Disk(Strict):
     )
 
 
+class BackupCheck(Strict):
+    """A command that shows, in the isolated copy of a restore test, that the backup holds what the client needs."""
+
+    run: str = Field(
+        min_length=1,
+        max_length=1000,
+        pattern=PRINTABLE,
+        examples=["systemctl is-active nginx"],
+        description="a command for /bin/sh, run as root in the restored copy; exit code 0 is wanted",
+    )
+    expect: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        pattern=PRINTABLE,
+        examples=["active"],
+        description="a text that its output must contain",
+    )
+
+
 class Backup(Strict):
     """The daily backup of a machine (article 3.5)."""
 
@@ -225,6 +248,11 @@ class Backup(Strict):
         max_length=64,
         examples=["D-2026-0117"],
         description="the accepted quote's reference, for other days than 7 or 31",
+        json_schema_extra={"x-article": "3.5"},
+    )
+    check: BackupCheck | None = Field(
+        default=None,
+        description="a command that every restore test runs in the isolated copy",
         json_schema_extra={"x-article": "3.5"},
     )
 

@@ -20,6 +20,7 @@ from orchestrator.subscriptions.contract_rules import (
     a_usual_retention_needs_no_quote,
     orders_cover_some_day,
     quotes_name_machines_of_the_file,
+    the_contract_has_its_number,
     the_probation_belongs_to_managed_services,
 )
 from orchestrator.subscriptions.exposure import (
@@ -479,6 +480,7 @@ def fully_managed_servers_have_no_client_access(subscription: Subscription) -> I
 
 
 RULES: tuple[Rule, ...] = (
+    the_contract_has_its_number,
     only_offers_that_are_carried_out,
     status_agrees_with_its_dates,
     an_offer_without_backup_has_none,

@@ -123,6 +123,7 @@ class Desk:
             **os.environ,
             "ORCHESTRATOR_INVENTORY": str(self.folder / "sites.yaml"),
             "XDG_STATE_HOME": str(self.folder / "state"),
+            "XDG_CACHE_HOME": str(self.folder / "cache"),
             "COLUMNS": "200",
             **more,
         }
@@ -144,7 +145,7 @@ class Desk:
         if environment is None:
             return Answer(*self._forked(*arguments).communicate())
         process = self.start(*arguments, environment=environment)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
         return Answer(process.returncode, out, err)
 
     def _forked(self, *arguments: str) -> ForkedRun:

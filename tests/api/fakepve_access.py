@@ -28,6 +28,9 @@ class Accounts(Redundancies):
         self.separated: dict[str, bool] = {}
         self.clock_skew: dict[str, float] = {}
         self.bridges: dict[str, list[str]] = {}
+        self.bridge_addresses: dict[str, dict[str, str]] = {}
+        self.authority = ""
+        """The CA's certificate, as nodes tell it; empty: they tell none."""
 
     def _routes_accounts(self) -> list[tuple[str, str, Any]]:
         token = "/access/users/{userid}/token"
@@ -44,6 +47,7 @@ class Accounts(Redundancies):
             ("DELETE", token + "/{tokenid}", self._remove_token),
             ("GET", "/nodes/{node}/time", self._time),
             ("GET", "/nodes/{node}/network", self._networks),
+            ("GET", "/nodes/{node}/certificates/info", self._certificates),
         ]
 
     # Roles, users, grants
@@ -128,7 +132,13 @@ class Accounts(Redundancies):
     async def _networks(self, values: dict[str, Any], user: str) -> list[dict[str, Any]]:
         names = self.bridges.get(values["node"], ["vmbr0"])
         seen = [name for name in names if self.allowed(user, f"/sdn/zones/localnet/{name}", "SDN.Use")]
-        return [{"iface": name, "type": "bridge", "active": 1} for name in seen]
+        return [
+            {"iface": name, "type": "bridge", "active": 1, **self.bridge_addresses.get(name, {})}
+            for name in seen
+        ]
+
+    async def _certificates(self, values: dict[str, Any], user: str) -> list[dict[str, Any]]:
+        return [{"filename": "pve-root-ca.pem", "pem": self.authority}] if self.authority else []
 
 
 class AccountOps:
@@ -142,6 +152,14 @@ class AccountOps:
         self.node.acl = {}
         secret: str = self.node.apitokens["root@pam!setup"]
         return secret
+
+    def op_bridge_address(self, name: str, cidr: str, gateway: str = "") -> None:
+        """Give the nodes an address on a bridge, and their way out."""
+        self.node.bridge_addresses[name] = {"cidr": cidr, **({"gateway": gateway} if gateway else {})}
+
+    def op_authority(self, pem: str) -> None:
+        """Let the nodes tell this as their CA's certificate; empty: none."""
+        self.node.authority = pem
 
     def op_accounts(self) -> dict[str, Any]:
         """What was made: roles, users, grants, tokens (without their secrets)."""

@@ -9,6 +9,7 @@ of its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -25,6 +26,8 @@ class Allocations(Storages):
         super().__init__(**options)
         self.clone_seconds = 0.0
         """How long a clone copies (real)."""
+        self.hurried = asyncio.Event()
+        """Clones that copy end now."""
         self.allocation: dict[str, tuple[float, float]] = {}
         """By storage: for how long an allocation holds its lock, and how long others wait for it (real seconds)."""
         self._allocating: dict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -41,7 +44,9 @@ class Allocations(Storages):
             for storage in sorted(storages):
                 await self.allocated(node, storage)
             if self.clone_seconds:
-                await asyncio.sleep(self.clone_seconds)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self.clone_seconds):
+                        await self.hurried.wait()
         finally:
             self._cloning -= 1
 

@@ -139,13 +139,18 @@ class BackupOps:
         """What a machine's agent answers, once it runs; without ``vmid``, that of all that have no answers.
 
         By command: ``get-host-name``, ``get-osinfo``, ``get-fsinfo``, ``network-get-interfaces``, …; ``files``
-        by path; ``ping``: False for a silent one. None: silent. What is missing is answered as by default:
+        by path; ``exec``: the ends of a program's runs by its last argument, none if nothing may be started;
+        ``ping``: False for a silent one. None: silent. What is missing is answered as by default:
         interfaces show the address that cloud-init was given.
         """
         if vmid is None:
             self.node.guest_agent = answers
         else:
             self.node.agents[vmid] = answers
+
+    def op_agent_commands(self, command: str) -> list[dict[str, Any]]:
+        """Every request of one kind to a guest's agent, also in machines that are gone by now."""
+        return [asked for asked in self.node.agent_asked if asked["kind"] == command]
 
     async def op_node_online(self, name: str, online: bool) -> None:
         """Take a node away, with the tasks that run on it; or bring it back."""

@@ -30,6 +30,7 @@ from tests.api.fakepve_vzdump import (
     opening_lines,
     preparing_lines,
     write_notes,
+    written_line,
 )
 
 _LOCK_FILE = "/var/run/vzdump.lock"
@@ -262,7 +263,11 @@ class Backups(Allocations):
         taken = self._take_space_for(archive)
         try:
             if due > run.started:
-                await self.clock.until(run.started + (due - run.started) * taken / max(1, archive.size))
+                for quarter in range(1, 5):
+                    whole = (due - run.started) * taken / max(1, archive.size)
+                    await self.clock.until(run.started + whole * quarter / 4)
+                    if quarter < 4:
+                        log.append(written_line(archive.size, quarter / 4, int(whole * quarter / 4)))
             self._check_written(job, archive, taken, log)
         except (TaskError, asyncio.CancelledError) as error:
             if archive.storage:

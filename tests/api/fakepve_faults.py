@@ -17,7 +17,7 @@ import socket
 import struct
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
 
@@ -46,7 +46,8 @@ class Fault:
             client, process ``pid``, is killed), ``drip`` (an answer a byte at a time, without end), ``pour`` (as fast
             as it goes), ``answer`` (a success whose body is ``text``), ``node-off`` (the node ``text`` is off until all
             faults are cleared), ``bad-mark`` (somebody breaks the mark in the machine's notes; all faults cleared, the
-            notes are what they were).
+            notes are what they were), ``meet`` (the requests wait until ``times`` of them have come, then each is
+            carried out: whoever sent them does so at the same moment, however slow the computer is).
         after: the request is carried out first; only its answer is lost.
         skip: let so many pass before the first.
         lasting: from the first request that it happens to, it happens to every other as well.
@@ -67,6 +68,7 @@ class Fault:
     met: bool = False
     log: tuple[str, ...] = ()
     pid: int = 0
+    gathered: asyncio.Event = field(default_factory=asyncio.Event)
 
     def matches(self, method: str, path: str) -> bool:
         """Whether it is this request's turn."""
@@ -144,6 +146,11 @@ class TroubledNode(Node):
         fault = next((fault for fault in self.faults if fault.matches(request.method, path)), None)
         if fault is not None and fault.kind in _BEFOREHAND:
             self._prepare(fault, path)
+            fault = None
+        if fault is not None and fault.kind == "meet":
+            if not fault.times:
+                fault.gathered.set()
+            await fault.gathered.wait()
             fault = None
         if fault is None:
             return await self._carry_out(request, handler)

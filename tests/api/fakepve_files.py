@@ -16,7 +16,8 @@ _PLAIN = "".join(map(chr, [*range(0x20, 0x25), *range(0x26, 0x3A), *range(0x3B, 
 _NOT_WRITTEN = frozenset({"digest", "description", "pending", "snapshots"})
 
 
-def _section(values: Mapping[str, Any], *, pending: bool = False) -> str:
+def section(values: Mapping[str, Any], *, pending: bool = False) -> str:
+    """One part of a file: the settings, with the description before them as comments."""
     text = ""
     description = values.get("description")
     if description:
@@ -29,15 +30,15 @@ def _section(values: Mapping[str, Any], *, pending: bool = False) -> str:
 
 def configuration_file(vm: Any) -> str:
     """The file of a VM of fakepve."""
-    text = _section(vm.config)
+    text = section(vm.config)
     if vm.pending:
         waiting = {key: value for key, value in vm.pending.items() if value is not None}
         deleted = sorted(key for key, value in vm.pending.items() if value is None)
-        text += "\n[PENDING]\n" + _section(
+        text += "\n[PENDING]\n" + section(
             {**waiting, **({"delete": ",".join(deleted)} if deleted else {})}, pending=True
         )
     for name in sorted(vm.snapshots):
-        text += f"\n[{name}]\n" + _section(vm.snapshots[name])
+        text += f"\n[{name}]\n" + section(vm.snapshots[name])
     return text
 
 

@@ -302,7 +302,8 @@ class FakePve:
         """Arrange what agents answer: one machine's and its restored copies', or those of all that have none.
 
         By command (``get-host-name``, ``get-osinfo``, ``get-fsinfo``, ``network-get-interfaces``, …), ``files`` by
-        path, ``ping`` False for a silent one; None: silent.
+        path, ``exec`` with the ends of a program's runs by its last argument, ``ping`` False for a silent one; None:
+        silent.
         """
         self.control("guest_agent", answers=answers, vmid=vmid)
 

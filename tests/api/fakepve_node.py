@@ -25,8 +25,8 @@ from fakepve.qemu import DRIVE_KEY, NEW_DISK, drives_of, join_drive, split_drive
 from fakepve.server import USER
 
 from tests.api.fakepve_archives import Archive
+from tests.api.fakepve_boots import Boots
 from tests.api.fakepve_files import configuration_file
-from tests.api.fakepve_metrics import Metrics
 
 SECRET = "**********"
 _NOTHING: Any = object()
@@ -55,12 +55,13 @@ def _bad(**errors: str) -> Any:
     return PveError(400, "Parameter verification failed.", errors)
 
 
-class Node(Metrics):
+class Node(Boots):
     """A cluster as fakepve models it, with the corrections."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.guest_agent: dict[str, Any] | None = None
+        self.agent_asked: list[dict[str, Any]] = []
         self.agents: dict[int, dict[str, Any] | None] = {}
         self.take_ids = 0
         self.unpluggable: dict[str, str] = {}
@@ -347,17 +348,45 @@ class Node(Metrics):
         if vm.status != "running":
             raise PveError(500, f"VM {vm.vmid} is not running")
         answers = self._answers(vm)
-        if answers is None or answers.get("ping") is False:
+        if answers is None or answers.get("ping") is False or self.hangs(vm):
             raise PveError(500, "QEMU guest agent is not running")
         path = values.get("file")
         if match.template.endswith("file-read") and path not in answers.get("files", {}):
             text = f"failed to open file '{path}' (mode: 'r'): No such file or directory"
             raise PveError(500, f"Agent error: {text}")
+        kind = match.template.rpartition("/")[2]
+        self.agent_asked.append({"vmid": vm.vmid, "kind": kind, "command": values.get("command")})
+        if match.template.endswith("/agent/exec") and answers.get("exec") is None:
+            raise PveError(500, "Agent error: Command guest-exec has been disabled")
+        if match.template.endswith("/agent/exec-status"):
+            return self._exec_status(vm, int(values["pid"]), answers["exec"])
         own, vm.agent = vm.agent, answers
         try:
             return await super()._agent_call(match, values)
         finally:
             vm.agent = own
+
+    def _exec_status(self, vm: Any, pid: int, arranged: dict[str, Any]) -> dict[str, Any]:
+        """How a program of a guest ended: as arranged for its last argument, each run in turn; else well.
+
+        The agent tells the output once the program has ended, and forgets it then. Proxmox hands on each byte as a
+        character. An answer ``{"hangs": true}`` never ends; ``{"silent": true}`` takes the agent away for that call.
+        """
+        argv = vm.agent_execs.get(pid)
+        if argv is None:
+            raise PveError(500, f"Agent error: PID {pid} does not exist")
+        answers = arranged.get(argv[-1], [{}])
+        said = dict(answers.pop(0) if len(answers) > 1 else answers[0])
+        if said.pop("hangs", False):
+            return {"exited": 0}
+        if said.pop("silent", False):
+            raise PveError(500, "QEMU guest agent is not running")
+        del vm.agent_execs[pid]
+        if "out-data" in said:
+            said["out-data"] = said["out-data"].encode().decode("latin-1")
+        if "signal" not in said:
+            said.setdefault("exitcode", 0)
+        return {"exited": 1, **said}
 
     def _answers(self, vm: Any) -> dict[str, Any] | None:
         """What a VM's agent answers: what was told for it, else what its original's does, else the usual."""

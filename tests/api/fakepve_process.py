@@ -155,9 +155,14 @@ class Control(
         self.node.use_release(release)
 
     def op_pace(self, time_scale: float = 0.0, clone_seconds: float = 0.0) -> None:
-        """Real seconds per second of Proxmox (0: tasks end at once), and how long a clone takes then (real)."""
+        """Real seconds per second of Proxmox (0: tasks end at once), and how long a clone takes then (real).
+
+        Clones that are at work end at once.
+        """
         self.node.time_scale = time_scale
         self.node.clone_seconds = clone_seconds
+        self.node.hurried.set()
+        self.node.hurried = asyncio.Event()
 
     def op_fault(self, **options: Any) -> None:
         """Cause trouble: see :class:`Fault`."""
@@ -323,6 +328,7 @@ async def serve(directory: Path, state: Path | None = None) -> None:
     node = TroubledNode(host=HOST, port=0)
     secret = secrets.token_hex(16)
     node.apitokens[_TOKEN] = secret
+    node.authority = ca_file.read_text()
     control = Control(node, certificate)
     for request in json.loads(state.read_text()) if state else []:
         await control.handle(request)

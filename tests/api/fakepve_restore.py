@@ -20,6 +20,7 @@ from fakepve.storage import _bytes, _is_file, spec_of
 from tests.api.fakepve_archives import Archive
 from tests.api.fakepve_backups import Backups
 from tests.api.fakepve_clock import log_time
+from tests.api.fakepve_files import section
 from tests.api.fakepve_tasks import Record
 from tests.api.fakepve_vzdump import INTERRUPTED
 
@@ -62,8 +63,15 @@ class Restores(Backups):
         ]
 
     async def _extract_config(self, values: dict[str, Any], user: str) -> str:
-        config = self._config_in(self._readable_archive(values["volume"], values["node"], user))
-        return "".join(f"{key}: {value}\n" for key, value in sorted(config.items()) if key != "lock")
+        archive = self._readable_archive(values["volume"], values["node"], user)
+        config = self._config_in(archive)
+        kept = {key: value for key, value in config.items() if not _NOT_RESTORED.fullmatch(key)}
+        maps = (
+            f"#qmdump#map:{key}:drive-{key}:{volume_ref(volume)[0]}:raw:\n"
+            for key, volume, options in drives_of(config)
+            if options.get("backup") not in ("0", "no")
+        )
+        return section(kept) + "".join(maps)
 
     async def _feature(self, values: dict[str, Any], _user: str) -> dict[str, Any]:
         vm = self.find(values["node"], values["vmid"])

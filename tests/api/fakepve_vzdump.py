@@ -209,11 +209,20 @@ def preparing_lines(vm: Any, mode: str, target: str) -> list[str]:
     return [*lines, "INFO: resuming VM again"] if running else lines
 
 
+def written_line(size: int, share: float, seconds: int) -> str:
+    """How much is written, as the log says it every few seconds."""
+    gib = size / 1024**3
+    return (
+        f"INFO: {share * 100:3.0f}% ({gib * share:.1f} GiB of {gib:.1f} GiB) in {seconds}s, read: 61.6 MiB/s, "
+        "write: 61.6 MiB/s"
+    )
+
+
 def closing_lines(size: int, seconds: int) -> list[str]:
     """The log from the last byte to the archive's size."""
     gib = size / 1024**3
     return [
-        f"INFO: 100% ({gib:.1f} GiB of {gib:.1f} GiB) in {seconds}s, read: 61.6 MiB/s, write: 61.6 MiB/s",
+        written_line(size, 1.0, seconds),
         f"INFO: transferred {gib:.2f} GiB in {seconds} seconds",
         f"INFO: archive file size: {format_size(size)}",
     ]

@@ -15,6 +15,7 @@ from typing import Any
 
 from orchestrator.applying.apply import apply_plan
 from orchestrator.applying.freezing import FreezeWatch
+from orchestrator.applying.progress import Progress
 from orchestrator.history import open_history
 from orchestrator.nightly.contract_ends import ContractLine
 from orchestrator.nightly.due_backups import BackupLine
@@ -211,7 +212,7 @@ class ApplyRun(ReferenceRun):
                 plan,
                 clusters,
                 prepared.observed,
-                replace(journal(history, "test", lambda *_: None, clusters), gate=_gate(cluster)),
+                replace(journal(history, "test", Progress(), clusters), gate=_gate(cluster)),
                 ssh=None,
                 restart_now=True,
                 pause=_hurry,

@@ -18,7 +18,7 @@ from pathlib import Path
 _FORK = multiprocessing.get_context("forkserver")
 _FORK.set_forkserver_preload(["__main__", "tests.api.forked_libraries"])
 
-_SECONDS = 120
+_SECONDS = 300
 """How long a run may take."""
 
 
@@ -55,7 +55,7 @@ class ForkedRun:
         """Let it begin, and wait for its end. Returns exit code (a signal's number below 0), output and errors.
 
         Raises:
-            RunTookTooLong: it took longer than two minutes.
+            RunTookTooLong: it took longer than five minutes.
         """
         with ThreadPoolExecutor(2) as readers:
             texts = [readers.submit(_everything, end) for end in (self._out, self._err)]

@@ -51,6 +51,8 @@ class NightDesk:
         self.fake.add_storage(STORE, shared=True)
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.on_event: Callable[[str], None] | None = None
+        self.clock = SimulatedClock(MONDAY_NIGHT, 1.0)
+        """The clock of the night that runs, or ran last."""
         self.claims = Claims()
 
     def deliver(self, *names: str, days: int | None = 7, **changes: Any) -> None:
@@ -87,11 +89,20 @@ class NightDesk:
         """What the backup storage holds, the oldest first."""
         return sorted(self.fake.archives(STORE), key=lambda archive: (archive["ctime"], archive["volid"]))
 
+    def hurry(self, speed: float) -> None:
+        """Let the time of the night that runs pass so many times as fast as the real one from now on.
+
+        What a night does until something has begun takes as long as the computer is busy: a test that lets hours pass
+        hurries from then on, or its night is over before that.
+        """
+        self.fake.clock(speed=speed)
+        self.clock.set(self.fake.now(), speed)
+
     def night(
         self,
         at: dt.datetime = MONDAY_NIGHT,
         *,
-        speed: float = 600.0,
+        speed: float = 300.0,
         boot_seconds: float = 60.0,
         closes_at: dt.datetime | None = None,
         silence_seconds: float = 900.0,
@@ -111,7 +122,7 @@ class NightDesk:
         self,
         at: dt.datetime,
         *,
-        speed: float = 600.0,
+        speed: float = 300.0,
         boot_seconds: float = 60.0,
         closes_at: dt.datetime | None = None,
         silence_seconds: float = 900.0,
@@ -127,7 +138,7 @@ class NightDesk:
         ``carried_out`` False the night is only planned.
         """
         self.fake.clock((site_clock or at).timestamp(), speed)
-        clock = _clock(at, speed)
+        clock = self.clock = SimulatedClock(at, speed)
         patience = Patience(
             first_wait=0.01, longest_wait=0.05, jitter=0.0, first_poll=0.01, longest_poll=0.02
         )
@@ -154,7 +165,6 @@ class NightDesk:
                     who="timer",
                     why="night",
                     run=f"{at:%Y%m%dT%H%M%S}",
-                    show=lambda client, machine, text: None,
                     gate=gate(cluster),
                     clock=clock,
                 ),
@@ -164,6 +174,7 @@ class NightDesk:
                 ssh=ssh,
                 claims=self.claims,
                 boot_seconds=boot_seconds / speed,
+                check_seconds=300.0 / speed,
                 silence_seconds=silence_seconds / speed,
                 # A tenth of a second that an answer takes is a minute and more of this time.
                 clocks=Clocks(max(TOLERANCE, dt.timedelta(seconds=2 * speed))),
@@ -187,9 +198,21 @@ def _nothing_done(plan: Work) -> NightReport:
     )
 
 
-def _clock(at: dt.datetime, speed: float) -> Callable[[], dt.datetime]:
-    started = time.monotonic()
-    return lambda: at + dt.timedelta(seconds=(time.monotonic() - started) * speed)
+class SimulatedClock:
+    """A time that passes ``speed`` times as fast as the real one."""
+
+    def __init__(self, at: dt.datetime, speed: float) -> None:
+        self._zone = at.tzinfo
+        self.set(at.timestamp(), speed)
+
+    def set(self, now: float, speed: float) -> None:
+        """Show a time (seconds since 1970), which passes as fast as told from now on."""
+        self._since = (dt.datetime.fromtimestamp(now, self._zone), time.monotonic(), speed)
+
+    def __call__(self) -> dt.datetime:
+        """The time."""
+        at, started, speed = self._since
+        return at + dt.timedelta(seconds=(time.monotonic() - started) * speed)
 
 
 def cluster_of(desk: NightDesk) -> Cluster:

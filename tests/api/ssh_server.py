@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.free_ports import free_port
 
 
 @dataclass
@@ -34,13 +35,6 @@ class SshServer:
         (self.folder / "authorized_keys").write_text(line + "\n")
 
 
-def _free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        port: int = trial.getsockname()[1]
-        return port
-
-
 @contextmanager
 def ssh_server(folder: Path) -> Iterator[SshServer]:
     """Run one, with keys of its own; the key ``user`` may do anything at first."""
@@ -48,7 +42,7 @@ def ssh_server(folder: Path) -> Iterator[SshServer]:
     for name in ("host", "user", "other"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
     shutil.copy(folder / "user.pub", folder / "authorized_keys")
-    port = _free_port()
+    port = free_port()
     for name, key in (("known_hosts", "host"), ("wrong_hosts", "other")):
         public = (folder / f"{key}.pub").read_text()
         (folder / name).write_text(f"[127.0.0.1]:{port} {public}")
@@ -63,7 +57,7 @@ def ssh_server(folder: Path) -> Iterator[SshServer]:
             [shutil.which("sshd") or "/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", *flags], stderr=log
         )
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while (
             subprocess.run(
                 ["ssh-keyscan", "-p", str(port), "127.0.0.1"], capture_output=True, check=False

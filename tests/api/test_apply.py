@@ -125,7 +125,7 @@ def test_a_window_that_closed_meanwhile_is_not_used(desk: Desk, tmp_path: Path) 
     plan = make_plan(desired, observed, dt.datetime(2026, 11, 24, 22, 29, tzinfo=dt.UTC))  # 23:29 in Paris
     assert plan.count(Effect.RESTART) == 1
     with open_history(tmp_path / "h.db") as history:
-        journal = Journal(history=history, who="test", why="test", run="r", show=lambda *_: None)
+        journal = Journal(history=history, who="test", why="test", run="r")
         late = dt.datetime(2026, 11, 24, 22, 31, tzinfo=dt.UTC)
         apply_plan(plan, {"paris": cluster}, observed, journal, ssh=None, clock=lambda: late)
         assert not any(call.endswith("/status/reboot") for call in desk.fakes["paris"].calls("POST"))
@@ -222,7 +222,7 @@ def test_the_day_of_a_retirement_is_the_day_in_paris(desk: Desk, tmp_path: Path)
     past_midnight = dt.datetime(2026, 11, 23, 23, 30, tzinfo=dt.UTC)  # 00:30 in Paris, on the 24th
     plan = make_plan(desired, observed, reviewed)
     with open_history(tmp_path / "h.db") as history:
-        journal = Journal(history=history, who="test", why="test", run="r", show=lambda *_: None)
+        journal = Journal(history=history, who="test", why="test", run="r")
         apply_plan(plan, {"paris": cluster}, observed, journal, ssh=None, clock=lambda: past_midnight)
     mark = read_mark(desk.machines()["old-1"]["config"]["description"])
     assert mark is not None and mark.retired == dt.date(2026, 11, 24)

@@ -39,7 +39,8 @@ def contended(fakepve: FakePve) -> Iterator[FakePve]:
 def test_a_storage_that_is_busy_refuses_as_a_real_one_does(contended: FakePve) -> None:
     contended.control("add_template", vmid=9000, name="debian-12")
     contended.add_storage("ceph", type="rbd", content="images", shared=True, pool="rbd")
-    contended.control("allocation", storage="ceph", seconds=0.25, patience=0.2)
+    for storage in ("local", "ceph"):  # however long the computer takes to ask for two more
+        contended.control("allocation", storage=storage, seconds=2.0, patience=0.05)
     cluster = contended.cluster()
     for storage, text in (
         ("local", "clone failed: can't lock file '/var/lock/pve-manager/pve-storage-local' - got timeout"),
@@ -58,7 +59,7 @@ def test_a_storage_that_is_busy_refuses_as_a_real_one_does(contended: FakePve) -
 
 
 def test_clones_that_do_not_contend_are_made_side_by_side(desk: Desk, fakepve: FakePve) -> None:
-    fakepve.control("pace", time_scale=0.001, clone_seconds=0.6)
+    fakepve.control("pace", time_scale=0.001, clone_seconds=1.5)
     _ask_for(desk, 14)
     fakepve.control("reset_calls")
     _assert_all_made(desk, desk.apply(), 14)
@@ -73,6 +74,7 @@ def test_clones_that_do_not_contend_are_made_side_by_side(desk: Desk, fakepve: F
 
 def test_clones_that_contend_are_all_made_and_no_lock_is_reported(desk: Desk, contended: FakePve) -> None:
     _ask_for(desk, 8)
+    contended.fault("POST", ".*/clone", "meet", times=2)  # two at least are asked for at the same moment
     _assert_all_made(desk, desk.apply(), 8)
     seen = contended.control("clones_seen")
     assert 1 <= seen["lock timeouts"] <= 8, seen

@@ -213,6 +213,9 @@ def test_what_clients_use_decides_which_privileges_are_needed(practice: Practice
     practice.fake.control("add_nodes", names=["pve2", "pve3"])
     practice.write(subscription("dupont", [machine("web-1", redundancy={"hardware": True})]))
     assert practice.only()["subject"] == "privilege Sys.Console"
+    check = {"retention_days": 7, "check": {"run": "true"}}
+    practice.write(subscription("dupont", [machine("web-1", backup=check)]))
+    assert practice.only()["subject"] == "privilege VM.GuestAgent.Unrestricted"
 
 
 # Certificates

@@ -9,6 +9,7 @@ from pathlib import Path
 from orchestrator.applying.apply import apply_plan
 from orchestrator.applying.freezing import LOOK_AGAIN_SECONDS, FreezeWatch, Frozen
 from orchestrator.applying.journal import Journal
+from orchestrator.applying.progress import Progress
 from orchestrator.history import open_history
 from orchestrator.planning.plan import make_plan
 from orchestrator.proxmox import FREEZE_POOL
@@ -88,14 +89,15 @@ def test_a_freeze_that_comes_while_an_apply_runs_stops_it_before_its_next_step(
     observed = {"paris": observe(cluster, "paris", names={"web-1"})}
     plan = make_plan(desired, observed, dt.datetime.now(dt.UTC))
 
-    def show(_client: str, _machine: str, text: str) -> None:
-        if text == "clone":
-            desk.fakes["paris"].cluster().post("/pools", poolid=FREEZE_POOL, comment="alice: stop it")
+    class Freezing(Progress):
+        def step(self, client: str, machine: str, what: str) -> None:
+            if what == "clone":
+                desk.fakes["paris"].cluster().post("/pools", poolid=FREEZE_POOL, comment="alice: stop it")
 
     later = count(step=LOOK_AGAIN_SECONDS)  # every look at the clock is that much later
     with open_history(tmp_path / "h.db") as history:
         gate = FreezeWatch({"paris": cluster}, monotonic=lambda: float(next(later)))
-        journal = Journal(history=history, who="test", why="test", run="r", show=show, gate=gate)
+        journal = Journal(history=history, who="test", why="test", run="r", progress=Freezing(), gate=gate)
         (outcome,) = apply_plan(plan, {"paris": cluster}, observed, journal, ssh=None)
     assert outcome.result == "failed" and "alice: stop it" in outcome.message
     (vm,) = desk.machines().values()

@@ -64,7 +64,7 @@ def test_a_dry_run_says_what_the_night_would_do_and_does_nothing(night: NightDes
     shown = night.desk.run("nightly", "--dry-run", "--at", f"{day}T22:00")
     assert shown.code == 0, shown
     for told in (
-        f"night of {day}: begins {day:%a %Y-%m-%d} 22:00 CET, window closes ",
+        f"night of {day}: begins {dt.datetime.combine(day, dt.time(22), PARIS):%a %Y-%m-%d %H:%M %Z}, window closes ",
         "+ snapshot before-it dupont/web-1",
         "+ backup dupont/db-1   to backup-lyon",
         "- archive dupont/web-1",
@@ -110,7 +110,7 @@ def test_a_bad_night_ends_with_exit_code_1_and_its_reason_in_the_report(night: N
 
 def test_two_nights_at_once_are_impossible(night: NightDesk) -> None:
     night.deliver("web-1")
-    night.fake.backup_behaviour(default_seconds=20)
+    night.fake.backup_behaviour(default_seconds=240)
     night.fake.clock(None, 1.0)
     first = night.desk.start("nightly", "--in-working-hours", "--log-format", "json")
     assert first.stdout is not None
@@ -122,8 +122,8 @@ def test_two_nights_at_once_are_impossible(night: NightDesk) -> None:
         and f"pid {first.pid}, since " in second.err
         and "the night) is running" in second.err
     )
-    night.fake.set_clock(time.time() + 60)
-    first.communicate(timeout=60)
+    night.fake.set_clock(time.time() + 250)
+    first.communicate(timeout=120)
     assert first.returncode == 0 and len(night.archives()) == 1
 
 

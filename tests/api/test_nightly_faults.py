@@ -118,7 +118,7 @@ def test_a_node_that_goes_away_during_its_backup_fails_its_machines_only(night: 
     night.fake.control("add_nodes", names=["pve2"])
     night.deliver("web-1", "db-1")
     night.fake.control("set_vm", vmid=night.vmid("db-1"), node="pve2")
-    night.fake.backup_behaviour(default_seconds=600)
+    night.fake.backup_behaviour(default_seconds=600, seconds={night.vmid("db-1"): 7200})
 
     def node_leaves(event: str) -> None:
         if event == "backup-started" and [e for e, _ in night.events].count("backup-started") == 2:
@@ -143,7 +143,8 @@ def test_a_machine_held_by_somebodys_own_backup_is_waited_for(night: NightDesk) 
 def test_a_lock_that_nobody_lifts_fails_its_machine_with_the_remedy(night: NightDesk) -> None:
     night.deliver("web-1", "db-1")
     night.fake.set_lock(night.vmid("web-1"), "backup")
-    report = night.night(closes_at=MONDAY_NIGHT + dt.timedelta(minutes=30))
+    night.on_event = lambda event: night.hurry(1200) if event == "backup-done" else None
+    report = night.night(closes_at=MONDAY_NIGHT + dt.timedelta(minutes=30), speed=20)
     assert _results(report) == {"web-1": "failed", "db-1": "done"}
     assert f"qm unlock {night.vmid('web-1')}" in _line(report, "web-1").message
 

@@ -54,11 +54,11 @@ def test_a_backup_that_will_end_in_working_hours_by_what_is_known_of_its_length(
             result="ok",
             seconds=3 * 3600.0,
         )
-    speed = 7200.0
     morning = MONDAY_NIGHT + dt.timedelta(days=1, hours=8)  # Wednesday, six o'clock
     planned = night.preview(morning)
     assert "! backup dupont/web-1   begun first; it would end Wed 2026-11-25 09:" in planned, planned
-    report = night.night(morning, speed=speed)
+    night.on_event = lambda event: night.hurry(7200) if event == "backup-started" else None
+    report = night.night(morning, speed=60)
     (late,) = report.of(LateBackup)
     assert late.machine == "web-1" and late.ends_at.astimezone(PARIS).hour == 9
     started = [fields for event, fields in night.events if event == "night-started"]

@@ -23,8 +23,8 @@ def night(desk: Desk) -> NightDesk:
     return NightDesk(desk)
 
 
-def _done(night: NightDesk, at: dt.datetime) -> list[tuple[str, str]]:
-    report = night.night(at)
+def _done(night: NightDesk, at: dt.datetime, speed: float = 300) -> list[tuple[str, str]]:
+    report = night.night(at, speed=speed)
     assert report.well, report
     return [(line.snapshot, line.action) for line in report.of(SnapshotLine)]
 
@@ -37,7 +37,7 @@ def test_snapshots_aa_and_bb_declared_for_day_d_and_cc_for_d_plus_7_one_night_ea
     night.deliver("web-1", days=None)
     night.files("web-1", days=None, snapshots=_DECLARED)
     first = MONDAY_NIGHT + dt.timedelta(minutes=10)
-    assert sorted(_done(night, first)) == [("aa", "taken"), ("bb", "taken")]
+    assert sorted(_done(night, first, speed=20)) == [("aa", "taken"), ("bb", "taken")]
     early = MONDAY_NIGHT + _WEEK  # ten minutes before aa and bb have lived their seven days
     planned = night.preview(early)
     assert "+ snapshot cc dupont/web-1   when another has expired: Mon 2026-11-30 22:" in planned, planned

@@ -44,7 +44,7 @@ class Bench:
         self.path = f"/nodes/{vm['node']}/qemu/{vm['vmid']}"
         self.vmid = int(vm["vmid"])
         self.note(ready=True, host_keys=(HOST_KEY,), firewall=CLOSED)
-        self.journal = Journal(history=history, who="t", why="t", run="t", show=lambda *_: None)
+        self.journal = Journal(history=history, who="t", why="t", run="t")
         self.history = history
         self.ahead = dt.timedelta()
 
@@ -98,6 +98,7 @@ class Bench:
             clock=lambda: dt.datetime.now(dt.UTC) + self.ahead,
             automatic=True,
             boot_seconds=0.1,
+            rollback_seconds=0.1,
         )
         return OneUpdate(updatable, replace(given, **terms))
 

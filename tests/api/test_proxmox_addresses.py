@@ -227,14 +227,14 @@ def test_readers_leave_their_connections_to_those_after_them(fakepve: FakePve) -
 
 
 def test_what_one_reader_meets_ends_the_others(fakepve: FakePve) -> None:
-    fakepve.add_vms(100)
+    fakepve.add_vms(1000)
     fakepve.fault("GET", "/nodes/pve1/qemu/1001/pending", "error", status=401, text="no ticket")
     cluster = fakepve.cluster(patience=IMPATIENT)
     with pytest.raises(Exception, match="no ticket"):
         side_by_side(
-            cluster, range(1000, 1100), lambda _: "pve1", lambda vmid: read_vm(cluster, "pve1", vmid)
+            cluster, range(1000, 2000), lambda _: "pve1", lambda vmid: read_vm(cluster, "pve1", vmid)
         )
-    assert sum(fakepve.calls().values()) < 20
+    assert sum(fakepve.calls().values()) < 200
 
 
 def test_a_site_whose_address_is_off_is_planned_and_doctor_names_it(fakepve: FakePve, desk: Desk) -> None:

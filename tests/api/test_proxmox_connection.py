@@ -85,8 +85,9 @@ def test_a_slow_hypervisor(fakepve: FakePve) -> None:
 
 def test_a_slow_write_is_uncertain_and_not_repeated(fakepve: FakePve) -> None:
     fakepve.fault("POST", "/pools", "hang", seconds=600, after=True)
-    with pytest.raises(Uncertain, match=r"no answer within 0\.5 s") as caught:
-        fakepve.cluster(timeout_seconds=0.5).post("/pools", poolid="client-dupont")
+    # On a busy computer part of the time may be gone before the call is sent.
+    with pytest.raises(Uncertain, match=r"no answer within 3 s|it took more than 6 s in all") as caught:
+        fakepve.cluster(timeout_seconds=3).post("/pools", poolid="client-dupont")
     assert "run the same command again" in caught.value.remedy
     assert fakepve.calls("POST") == {"POST /pools": 1}
     assert set(fakepve.dump()["pools"]) == {"client-dupont"}

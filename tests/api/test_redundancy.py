@@ -282,7 +282,7 @@ def test_an_erased_machine_leaves_no_copy_on_other_nodes(nine: Estate) -> None:
     mark = read_mark(nine.machines()["web-1"]["config"]["description"])
     assert mark is not None
     with open_history(nine.folder / "erasing.db") as history:
-        journal = Journal(history=history, who="test", why="art. 10", run="1", show=lambda *_: None)
+        journal = Journal(history=history, who="test", why="art. 10", run="1")
         vm = Vm(
             cluster=nine.fake.cluster(),
             journal=journal,

@@ -109,7 +109,7 @@ def test_a_machine_that_moved_is_not_taken_for_gone(
     marks = {201: _copy(fakepve, 201, "restore-test"), 202: _copy(fakepve, 202, "in-place")}
     fakepve.add_vms(1, first=300, node="pve2")
     with open_history(tmp_path / "history.db") as history:
-        journal = Journal(history=history, who="a", why="b", run="c", show=lambda *_: None)
+        journal = Journal(history=history, who="a", why="b", run="c")
         state = read_cluster(cluster)
         vm = Vm(
             cluster=cluster,

@@ -13,8 +13,13 @@ from orchestrator.reports.language import Speech
 from tests.api.desk import Desk, machine, subscription
 from tests.unit.report_readers import Reader, markdown_tables, plain
 
-TODAY = dt.datetime.now(PARIS).date()
-NOTICE = TODAY - dt.timedelta(days=3)
+
+def today() -> dt.date:
+    """Asked when it is needed: a day may begin while the tests run."""
+    return dt.datetime.now(PARIS).date()
+
+
+NOTICE = today() - dt.timedelta(days=3)
 LAST_DAY = add_working_days(NOTICE, 30)
 DISKS = [{"name": "system", "size": "4GiB"}, {"name": "data", "size": "12GiB"}]
 
@@ -54,7 +59,7 @@ def test_the_plan_says_the_days_the_machines_and_how_to_copy(desk: Desk) -> None
     assert said["Lettre recommandée reçue le"] == f"{french.day(NOTICE)}, référence LRAR-2026-131"
     assert said["Dernier jour"] == french.day(LAST_DAY)
     assert said["Effacement des données à partir du"] == french.day(LAST_DAY + dt.timedelta(days=1))
-    assert said["Jours ouvrés restants"] == str(working_days_after(TODAY, LAST_DAY))
+    assert said["Jours ouvrés restants"] == str(working_days_after(today(), LAST_DAY))
     rows = {row[0]: [plain(cell) for cell in row[1:]] for row in machines[1:]}
     assert set(rows) == {"db-1", "old-1"}, "those that left the file hold data too; martin's are martin's"
     db = rows["db-1"]
@@ -107,7 +112,7 @@ def test_a_client_without_direct_access_is_not_told_to_log_in(desk: Desk) -> Non
     ],
 )
 def test_what_cannot_be_drawn_up_is_refused_and_writes_nothing(desk: Desk, case: str, expected: str) -> None:
-    notices = {"too late": TODAY - dt.timedelta(days=90), "not ended": None}
+    notices = {"too late": today() - dt.timedelta(days=90), "not ended": None}
     made = _file(machine("db-1"), notice=notices.get(case, NOTICE))
     if case == "default of payment":
         made["contract"]["termination"]["default_of_payment"] = True
@@ -136,7 +141,7 @@ def test_article_10_the_clients_approval_is_recorded_and_shown_in_the_plan(desk:
     assert {row[0]: plain(row[1]) for row in facts if row[0]}["Validation"] == expected
     assert plain(signatures[2][1]) == "Jeanne Dupont"
     assert "approval" in desk.run("history", "dupont").out and desk.run("history", "verify").code == 0
-    desk.write(_file(machine("db-1"), notice=TODAY))
+    desk.write(_file(machine("db-1"), notice=today()))
     assert "pas encore validé" in plain(desk.run("reversibility", "dupont").out), "of another notice"
 
 
@@ -146,7 +151,7 @@ def test_article_10_the_clients_approval_is_recorded_and_shown_in_the_plan(desk:
         (("--approved-by", "Jeanne"), "name it with --reference"),
         (("--reference", "L-1"), "go with --approved-by"),
         (
-            ("--approved-by", "J", "--reference", "L", "--approved-on", str(TODAY + dt.timedelta(days=1))),
+            ("--approved-by", "J", "--reference", "L", "--approved-on", str(today() + dt.timedelta(days=1))),
             "cannot have been approved on",
         ),
         (("--approved-by", "J\x1b[2J", "--reference", "L-1"), "control characters"),

@@ -149,7 +149,7 @@ def test_a_clone_whose_answer_was_lost_is_waited_for_however_long_it_takes(
     observed = {"paris": observe(cluster, "paris", names={"web-1"})}
     plan = make_plan(desk.desired(), observed, dt.datetime.now(dt.UTC))
     with open_history(tmp_path / "h.db") as history:
-        journal = Journal(history=history, who="test", why="test", run="r", show=lambda *_: None)
+        journal = Journal(history=history, who="test", why="test", run="r")
         (outcome,) = apply_plan(
             plan, {"paris": cluster}, observed, journal, ssh=None, pause=lambda _: time.sleep(0.05)
         )

@@ -101,7 +101,7 @@ def test_the_end_of_a_contract_erases_what_is_ours_and_never_a_clone(desk: Desk)
     # Whatever was decided before: at the moment itself the machine is looked at again.
     cluster = desk.fakes["paris"].cluster()
     with open_history(desk.folder / "erasing.db") as history:
-        journal = Journal(history=history, who="t", why="t", run="t", show=lambda *_: None)
+        journal = Journal(history=history, who="t", why="t", run="t")
         for vmid, spoil in ((105, None), (100, "tags"), (100, "pool")):
             vm = Vm(
                 cluster=cluster,

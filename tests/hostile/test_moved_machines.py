@@ -41,7 +41,7 @@ def test_an_erasure_does_not_take_a_machine_that_moved_for_erased(desk: Desk, tm
     fake = desk.fakes["paris"]
     fake.control("add_nodes", names=["pve2"])
     with open_history(tmp_path / "h.db") as history:
-        journal = Journal(history=history, who="test", why="test", run="r", show=lambda *_: None)
+        journal = Journal(history=history, who="test", why="test", run="r")
         vm = Vm(
             cluster=fake.cluster(), journal=journal, site="paris", client="dupont", machine="web-1",
             node="pve2", vmid=100,

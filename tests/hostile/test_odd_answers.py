@@ -100,7 +100,6 @@ class Estate:
             who="timer",
             why="night",
             run="20261123T220000",
-            show=lambda client, machine, text: None,
             gate=lambda _site: None,
             clock=lambda: MONDAY_NIGHT,
         )

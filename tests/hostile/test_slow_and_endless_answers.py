@@ -105,13 +105,13 @@ def client(server: RawServer, seconds: float, patience: Patience = ONCE) -> Clus
 def test_whatever_drips_ends_the_call_in_time(tmp_path: Path) -> None:
     def fails(name: str) -> ProxmoxError:
         with raw_server(tmp_path / name.replace(" ", "-"), DRIPPING[name]) as server:
-            return ask(server)
+            return ask(server, seconds=3)
 
     with ThreadPoolExecutor(len(DRIPPING)) as pool:
         errors = dict(zip(DRIPPING, pool.map(fails, DRIPPING), strict=True))
     assert {name for name, error in errors.items() if type(error) is not Unreachable} == set(), errors
     dripping = {name: error.text for name, error in errors.items() if "handshake" not in name}
-    assert all("it took more than 2 s in all" in text for text in dripping.values()), dripping
+    assert all("it took more than 6 s in all" in text for text in dripping.values()), dripping
 
 
 @pytest.mark.parametrize("name", ENDLESS)
@@ -129,7 +129,7 @@ def test_what_never_ends_is_cut_off(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["the body", "a header"])
 def test_a_write_whose_answer_is_cut_off_is_uncertain(tmp_path: Path, name: str) -> None:
     with raw_server(tmp_path, DRIPPING[name]) as server:
-        assert isinstance(ask(server, method="POST", seconds=0.5), Uncertain)
+        assert isinstance(ask(server, method="POST", seconds=2), Uncertain)
     with raw_server(tmp_path, ENDLESS["the body of a refusal"]) as server:
         assert isinstance(ask(server, method="POST", seconds=60), Uncertain)
 

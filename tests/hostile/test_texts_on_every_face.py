@@ -201,8 +201,11 @@ def test_messages_events_steps_and_logs(form: LogFormat, tmp_path: Path) -> None
                 with events() as tell:
                     tell("backup-failed", client=text, machine=text, reason=text)
                     tell("summary", text=text)
-                with progress.progress() as show:
-                    show(text, text, text)
+                with progress.progress() as told:
+                    told.expect([(text, text)])
+                    told.step(text, text, text)
+                    told.share(text, text, 0.5)
+                    told.ended(text, text, "failed", text)
                 session.console().print(f"{text} has no snapshots")
             finally:
                 begin(LogFormat.TEXT, quiet=False, verbose=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from typing import Any
 
 import requests
 import yaml
+
+from tests.free_ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 NODES = ("pve1", "pve2")
@@ -103,7 +104,7 @@ class Lab:
         self.name = f"test-{uuid.uuid4().hex[:10]}"
         self.state = state
         self.subnets = subnets
-        self.ports = _free_ports()
+        self.ports = tuple(free_port() for _ in NODES)
 
     def start(self) -> subprocess.CompletedProcess[str]:
         """Start it, or start it again."""
@@ -159,14 +160,6 @@ class Lab:
         return Client(url, ca, {"Cookie": cookie, "CSRFPreventionToken": ticket.data["CSRFPreventionToken"]})
 
 
-def _free_ports() -> tuple[int, ...]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in NODES]
-    ports = tuple(int(bound.getsockname()[1]) for bound in sockets)
-    for bound in sockets:
-        bound.close()
-    return ports
-
-
 def _is_child(pid: int) -> bool:
     status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(status[1]) == os.getpid()
@@ -175,4 +168,4 @@ def _is_child(pid: int) -> bool:
 def _wait(descriptor: int) -> None:
     import select
 
-    assert select.select([descriptor], [], [], 10.0)[0]
+    assert select.select([descriptor], [], [], 60.0)[0]

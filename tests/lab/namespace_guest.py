@@ -69,7 +69,7 @@ def opening(port: int, *sources: str, protocol: str = "tcp") -> Opening:
     return Opening(port, port, "udp" if protocol == "udp" else "tcp", networks or ("any",))
 
 
-def eventually(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+def eventually(condition: Callable[[], bool], what: str, seconds: float = 90.0) -> None:
     """Wait until a condition holds; fail with `what` if it never does."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -66,7 +66,7 @@ def pair(lab: Lab, api: Client, tmp_path: Path) -> Iterator[tuple[Vm, Copy]]:
         open_clusters(provider, only=["paris"]) as clusters,
         open_history(tmp_path / "history.db") as history,
     ):
-        journal = Journal(history=history, who="test", why="test", run="1", show=lambda *_: None)
+        journal = Journal(history=history, who="test", why="test", run="1")
         cluster: Cluster = clusters["paris"]
         vm = Vm(
             cluster=cluster,

@@ -154,6 +154,14 @@ def test_what_the_request_says_goes_over_the_archive(lab: Lab, api: Client, arch
     api.call("DELETE", "/pools/client-restored").data  # noqa: B018 (a refusal fails)
 
 
+def test_the_configuration_in_an_archive_is_the_machines_of_that_day(api: Client, archive: str) -> None:
+    before = api.get(f"{VM}/config")
+    api.put(f"{VM}/config", description="changed since")
+    text = api.get("/nodes/pve1/vzdump/extractconfig", volume=archive)
+    assert f"smbios1: {before['smbios1']}\n" in text and "changed since" not in text
+    assert "#qmdump#map:scsi0:drive-scsi0:local:" in text
+
+
 def test_cloud_init_drive_is_made_anew_and_the_copy_starts(lab: Lab, api: Client) -> None:
     remove_archives(api)
     api.put(f"{VM}/config", scsi1="local:cloudinit", ciuser="someone", ipconfig0="ip=10.96.1.20/24")

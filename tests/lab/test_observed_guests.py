@@ -137,5 +137,5 @@ def test_a_guest_killed_by_hand_is_an_outage_with_the_right_minutes_and_one_shut
         (outage,) = read(history, kinds=(Outage,)).of(Outage)
     assert (outage.said.machines, outage.said.notified_by) == (("web-1",), "supervision")
     assert outage.said.end is not None
-    assert killed <= outage.said.start + _SAMPLE <= killed + 2 * _SAMPLE
+    assert killed <= outage.said.start + _SAMPLE <= killed + 3 * _SAMPLE
     assert started <= outage.said.end + _SAMPLE <= started + 3 * _SAMPLE

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
+from orchestrator.applying.restart_outcome import RestartEnding
 from orchestrator.contract.calendar import PARIS
 from orchestrator.guests.packages import InstalledPackage
 from orchestrator.nightly.archive_step import ForeignArchives, UnbelievedArchive
@@ -15,6 +16,8 @@ from orchestrator.nightly.drift_step import DriftLine
 from orchestrator.nightly.due_backups import BackupForecast, BackupLine
 from orchestrator.nightly.guest_look import GuestLine, UpdateDelay, WaitingUpdate
 from orchestrator.nightly.machine_step import MachineLine
+from orchestrator.nightly.restart_round import RestartLine
+from orchestrator.nightly.restart_step import WaitingRestart
 from orchestrator.nightly.restore_testing import RestoreTestLine
 from orchestrator.nightly.result import NightReport
 from orchestrator.nightly.retention_step import RetentionLine
@@ -384,6 +387,7 @@ _KNOWN: dict[str, st.SearchStrategy[Any]] = {
     "starts_at": _MOMENTS,
     "closes_at": _MOMENTS,
     "tested_on": st.none() | _DAYS,
+    "check": st.sampled_from(["", "passed", "failed"]),
     "full_on": st.none() | _DAYS,
     "retention_days": st.none() | st.integers(1, 400),
     "archives": st.integers(0, 10**6),
@@ -417,6 +421,9 @@ _KNOWN: dict[str, st.SearchStrategy[Any]] = {
     "packages": _COUNTS,
     "updates": _COUNTS,
     "since": _MOMENTS,
+    "opens": st.none() | _MOMENTS,
+    "missed": st.none() | st.tuples(_MOMENTS, _MOMENTS),
+    "settings": st.dictionaries(_TEXTS, _TEXTS, max_size=3),
     "on_request": st.booleans(),
     "hours": _HOURS,
     "over_at": _MOMENTS,
@@ -447,6 +454,7 @@ _RESULTS = {
         "not-started",
         "held",
     ],
+    RestartLine: list(get_args(RestartEnding)),
 }
 
 
@@ -489,4 +497,6 @@ any_night: st.SearchStrategy[NightReport] = st.builds(
     guests=_distinct(GuestLine, "client", "machine", "site"),
     delay=st.none() | _any(UpdateDelay),
     waiting=_some(WaitingUpdate),
+    restarts=_distinct(RestartLine, "client", "machine", "site"),
+    waiting_restarts=_distinct(WaitingRestart, "client", "machine", "site"),
 )

@@ -41,7 +41,7 @@ def _tool(name: str, *arguments: str) -> str:
 
 
 def test_prometheus_takes_the_rules() -> None:
-    assert "SUCCESS: 24 rules found" in _promtool("check", "rules", str(_RULES))
+    assert "SUCCESS: 25 rules found" in _promtool("check", "rules", str(_RULES))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def _rules(group: str = "") -> list[dict[str, Any]]:
 
 def test_each_rule_names_a_procedure_that_is_shipped_and_no_page_is_left_over(tmp_path: Path) -> None:
     found = operation.rules((), ())
-    assert len(found) == 24 and without_procedure(found) == ()
+    assert len(found) == 25 and without_procedure(found) == ()
     assert {rule.page for rule in found} == set(procedure_folder().iterdir())
     text = _RULES.read_text().replace("procedure: disk-full\n", "procedure: no-such-page\n")
     changed = tmp_path / "rules.yml"

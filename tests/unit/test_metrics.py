@@ -21,6 +21,8 @@ from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.guest_look import GuestLine, UpdateDelay
 from orchestrator.nightly.machine_step import MachineLine
 from orchestrator.nightly.metrics import LAST_SUCCESS, write_metrics
+from orchestrator.nightly.restart_round import RestartLine
+from orchestrator.nightly.restart_step import WaitingRestart
 from orchestrator.nightly.result import NightReport
 from orchestrator.nightly.storage_step import StorageLine
 from orchestrator.nightly.update_round import UpdateLine
@@ -223,6 +225,11 @@ def test_the_figures_of_any_night_are_read_back(report: NightReport) -> None:
     expected = 3 * sum(line.retention_days is not None for line in report.of(MachineLine)) + len(
         report.of(MachineLine)
     )
+    for line in report.of(MachineLine):
+        passed = figures.get(("orchestrator_restore_check_passed", of(line.client, line.machine, line.site)))
+        told = line.check if line.retention_days is not None else ""
+        assert passed == ({"passed": 1, "failed": 0}[told] if told else None)
+        expected += passed is not None
     due = [line for line in report.of(BackupLine) if line.result != "not-created"]
     expected += len({of(line.client, line.machine, line.site) for line in due})
     expected += len(report.of(GuestLine))
@@ -233,6 +240,11 @@ def test_the_figures_of_any_night_are_read_back(report: NightReport) -> None:
     named |= {of(line.client, line.machine, line.site) for line in report.of(UpdateLine)}
     expected += len(named)
     expected += len(report.of(UpdateLine))
+    expected += len(report.of(RestartLine)) + 2 * len(report.of(WaitingRestart))
+    for waiting in report.of(WaitingRestart):
+        since = waiting.since.timestamp() if waiting.since else 0
+        labels = of(waiting.client, waiting.machine, waiting.site)
+        assert figures["orchestrator_restart_waiting_since_timestamp_seconds", labels] == since
     expected += sum(line.dropped is not None for line in report.of(GuestLine))
     expected += sum(line.refused_ssh is not None for line in report.of(GuestLine))
     expected += sum(line.refused_out is not None for line in report.of(GuestLine))

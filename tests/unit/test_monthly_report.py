@@ -297,6 +297,21 @@ def test_every_part_of_the_specification_is_there_and_says_so_when_there_is_noth
         assert words in said, words
 
 
+def test_the_check_of_a_restored_copy_is_told_without_what_it_wrote(month: Month) -> None:
+    month.record("restore test", at=paris(8, 23), message="sound", details={"check": "passed"})
+    month.record(
+        "restore test",
+        at=paris(9, 23),
+        result="failed",
+        message='its check did not pass within 180 s (9 runs): exit code 1; its last line: "no orders"',
+        details={"check": "failed"},
+    )
+    said = month.text()
+    assert "la copie restaurée a démarré et le contrôle du Client y a réussi" in said
+    assert "échec le contrôle demandé par le Client a échoué dans la copie restaurée" in said
+    assert "no orders" not in said
+
+
 def test_made_twice_it_is_identical_but_for_its_date(month: Month) -> None:
     backups(month, without=12)
     first = render_monthly(month.gather(LATER))

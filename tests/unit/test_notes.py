@@ -18,6 +18,7 @@ from orchestrator.resources.attributes import Applied
 from orchestrator.resources.marks import MAXIMUM_LENGTH, UnreadableMark
 from orchestrator.resources.notes import (
     Mark,
+    RestartNote,
     UpdateNote,
     parse_mark,
     read_mark,
@@ -42,6 +43,15 @@ _updates = st.builds(
     snapshot=st.none() | st.from_regex(r"[a-z][a-z0-9]{1,20}", fullmatch=True),
     reason=_texts,
     packages=st.lists(_texts, max_size=3).map(tuple),
+)
+_restarts = st.builds(
+    RestartNote,
+    state=st.sampled_from(["running", "going-back", "held"]),
+    since=st.integers(0, 4_000_000_000).map(lambda seconds: dt.datetime.fromtimestamp(seconds, dt.UTC)),
+    settings=st.dictionaries(_texts, _texts, max_size=3),
+    before=st.dictionaries(_texts, st.none() | _texts, max_size=3),
+    answered=st.booleans(),
+    reason=_texts,
 )
 
 _asked = st.dictionaries(
@@ -80,12 +90,14 @@ _fields: dict[str, st.SearchStrategy[Any]] = {
     "supervised": st.booleans(),
     "inside": _asked,
     "update": st.none() | _updates,
+    "restart": st.none() | _restarts,
     "tested": st.none() | _days,
     "suspended": st.none() | _days,
     "adopted": st.none() | st.ip_addresses(v=4),
     "leaving": st.none() | st.ip_addresses(v=4),
     "redundant": st.booleans(),
     "retired": st.none() | _days,
+    "replaces": st.lists(_names, max_size=3).map(tuple),
 }
 marks = st.builds(Mark, **_fields)
 _others = st.text(max_size=300).filter(lambda notes: "<!--" not in notes)

@@ -69,8 +69,8 @@ def ours(modules: set[str]) -> set[str]:
 def test_help_of_a_command_loads_nothing_that_the_command_is_made_of(tmp_path: Path) -> None:
     commands = (
         "validate plan apply nightly update updates history freeze thaw reversibility export inventory targets schema "
-        "doctor completion import snapshot backup service-level credit outage event maintenance "
-        "report watch"
+        "doctor completion import snapshot backup service-level show credit outage event maintenance "
+        "report watch figures alarms config init new restart"
     )
     code = f"""
 import sys
@@ -86,9 +86,9 @@ print(*sorted(sys.modules), file=sys.stderr)
     assert not {"yaml", "http.client", "ssl", "rich.console", "sqlalchemy", "holidays"} & modules
     below = ("operations.", "applying", "planning", "resources", "guests", "proxmox", "history", "nightly")
     found = {name for name in ours(modules) for part in below if name.startswith(f"orchestrator.{part}")}
-    assert found <= {f"orchestrator.operations.{name}" for name in ("computer", "events", "plan_request")}, (
-        found
-    )
+    assert found <= {
+        f"orchestrator.operations.{name}" for name in ("computer", "events", "plan_request", "settings")
+    }, found
 
 
 def test_a_plan_looks_into_the_sites_before_it_loads_what_makes_it(tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ SERVICE = DOCS / "systemd" / "orchestrator-nightly.service"
 TIMER = DOCS / "systemd" / "orchestrator-nightly.timer"
 WATCH = DOCS / "systemd" / "orchestrator-watch.service"
 WATCH_TIMER = DOCS / "systemd" / "orchestrator-watch.timer"
+RESTARTS = DOCS / "systemd" / "orchestrator-restarts.service"
+RESTARTS_TIMER = DOCS / "systemd" / "orchestrator-restarts.timer"
 NIGHTLY = (DOCS / "nightly.md").read_text()
 
 
@@ -63,14 +65,15 @@ def seconds(text: str) -> int:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
 def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path) -> None:
     program = Path(sys.executable).parent / "orchestrator"
-    for unit in (SERVICE, WATCH):
+    for unit in (SERVICE, WATCH, RESTARTS):
         text = unit.read_text().replace("/opt/orchestrator/.venv/bin/orchestrator", str(program))
         (tmp_path / unit.name).write_text(text)
     shutil.copy(TIMER, tmp_path)
     shutil.copy(WATCH_TIMER, tmp_path)
+    shutil.copy(RESTARTS_TIMER, tmp_path)
     failed = re.search(r"\[Service\]\n( .*\n)+", NIGHTLY)
     assert failed is not None  # the example of the documentation is verified with them
-    for name in ("nightly", "watch"):
+    for name in ("nightly", "watch", "restarts"):
         text = re.sub("(?m)^ +", "", failed[0])
         (tmp_path / f"orchestrator-{name}-failed.service").write_text(text)
     done = subprocess.run(
@@ -103,6 +106,27 @@ def test_the_observation_is_locked_in_as_the_night_is_and_ends_before_the_next_r
     assert taken["paths"] == [Path("/etc/orchestrator/subscriptions")]
     assert parse(WATCH_TIMER)["Timer"]["OnCalendar"] == ["*:0/2"]
     assert int(service["TimeoutStartSec"][0].removesuffix("s")) < 120
+
+
+def test_the_restarts_are_locked_in_as_the_night_is_and_run_to_their_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(diagnostics, "form", LogFormat.AUTO)
+    service = parse(RESTARTS)["Service"]
+    own = {"ExecStart", "ReadWritePaths", "TimeoutStartSec"}
+    repeated = {"Restart", "RestartSec"}  # the timer starts it again
+    assert {key: value for key, value in service.items() if key not in own} == {
+        key: value for key, value in RUN.items() if key not in own | repeated
+    }
+    group = typer.main.get_command(app)
+    command = shlex.split(service["ExecStart"][0])
+    context = typer.Context(group)
+    restart = group.get_command(context, command[1])  # type: ignore[attr-defined]
+    taken = restart.make_context(command[1], command[2:], parent=context).params
+    assert taken["due"] and taken["target"] is None
+    assert taken["files"] == [Path("/etc/orchestrator/subscriptions")]
+    assert parse(RESTARTS_TIMER)["Timer"]["OnCalendar"] == ["*:0/5"]
+    assert seconds(service["TimeoutStartSec"][0]) >= 6 * 3600, "a wave of restarts is not cut off"
 
 
 def test_the_command_takes_the_service_s_options(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,8 +235,8 @@ def test_the_documentation_tells_of_every_metric_and_of_no_other(tmp_path: Path)
     both = replace(eventful, lines=(*eventful.lines, *updating_night().of(UpdateDelay)))
     write_metrics(both, tmp_path / "o.prom")
     written = set(re.findall(r"(?m)^# HELP (\S+)", (tmp_path / "o.prom").read_text()))
-    assert len(written) == 23
-    families = "nightly|backup|restore|storage|updates|reboot|firewall|supervision|ends"
+    assert len(written) == 26
+    families = "nightly|backup|restore|restart|storage|updates|reboot|firewall|supervision|ends"
     assert set(re.findall(rf"orchestrator_(?:{families})_\w+", NIGHTLY)) == written
     rules = yaml.safe_load(re.search(r"```yaml\n(.*?)```", NIGHTLY, re.DOTALL)[1])["groups"][0]["rules"]  # type: ignore[index]
     assert all("timestamp_seconds" in rule["expr"] for rule in rules)

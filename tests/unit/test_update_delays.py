@@ -206,7 +206,7 @@ def test_an_update_closes_the_open_request_of_its_machine_and_only_if_all_is_wel
     assert [terms.requested(("dupont", name)) for name in ("web-1", "db-1", "new-1")] == [
         paris(13, 17), paris(16, 9), paris(16, 10),
     ]  # fmt: skip
-    journal = Journal(history=history, who="bob", why="ticket 4", run="r", show=lambda *_: None)
+    journal = Journal(history=history, who="bob", why="ticket 4", run="r")
     line = MachineUpdate(client="dupont", machine="web-1", site="paris", result="installed")
     ends = [
         replace(line, installed=(package("a", "1", "2"),)),
@@ -224,7 +224,7 @@ def test_a_request_with_nothing_due_is_answered_and_no_update(history: History) 
     ask(history, paris(13, 17))
     asked = OpenUpdates.read(history, now=paris(16, 10))
     line = MachineUpdate(client="dupont", machine="web-1", site="paris", result="nothing-due")
-    journal = Journal(history=history, who="bob", why="x", run="r", show=lambda *_: None)
+    journal = Journal(history=history, who="bob", why="x", run="r")
     close_requests(journal, asked, [line], paris(16, 10))
     found = measured(history, paris(17, 10), automatic=[])
     assert (found.installed, found.waiting, found.average_hours) == ((), (), None)

@@ -1,0 +1,119 @@
+"""The whole estate: what runs at every site, what the files promise beside it, and what needs somebody. Only read."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.operations.connecting import open_clusters
+from orchestrator.operations.events import SILENT, Events
+from orchestrator.operations.inventory import DEFAULT_FOLDER, open_provider, site_of
+from orchestrator.reports.estate import Estate, Filters, SortKey, chosen
+from orchestrator.resources.reading_ahead import ReadingAhead
+
+if TYPE_CHECKING:
+    from orchestrator.reports.estate_facts import Files
+    from orchestrator.sites.model import Provider
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstateRequest:
+    """What to show of the estate.
+
+    Attributes:
+        inventory: where the site file is.
+        files: subscription files or folders; ./subscriptions, if it is there, where none are named.
+        history: a file or URL; None: the usual one, if there is one.
+        sites: only these are read; all if none is named.
+        filters: which machines.
+        sort: what they are sorted by.
+        reverse: the largest, or latest, first.
+    """
+
+    inventory: str | None
+    files: tuple[Path, ...] = ()
+    history: str | None = None
+    sites: tuple[str, ...] = ()
+    filters: Filters = field(default_factory=Filters)
+    sort: SortKey = SortKey.NAME
+    reverse: bool = False
+
+
+def estate(request: EstateRequest, events: Events = SILENT) -> Estate:
+    """Read the sites, the files and the history.
+
+    The calls are those of a plan, and one for each backup storage; the history is asked twice, whatever the number of
+    machines.
+
+    Raises:
+        OrchestratorError: the site file cannot be used, it has no such site, or a path that was named is not there.
+    """
+    provider = open_provider(request.inventory)
+    for name in request.sites:
+        site_of(provider, name)
+    sites = frozenset(request.sites or provider.sites)
+    now = dt.datetime.now(dt.UTC)
+    with (
+        open_clusters(provider, only=sites, notice=events.notice) as clusters,
+        ReadingAhead(clusters) as ahead,
+    ):
+        ahead.read(None)
+        from orchestrator.reports.estate_facts import estate_of  # loaded while the sites answer
+        from orchestrator.resources.survey import Asked, observe_sites
+
+        problems: list[str] = []
+        files = _read_files(request, provider, events, problems)
+        updates = _updates(request.history, problems)
+        asked = Asked(
+            desired=tuple(files.desired.values()) if files else (),
+            everybody=True,
+            archives=provider.backup_storage_names,
+            newest_at=now,
+        )
+        read = observe_sites(clusters, asked, ahead.look_at)
+    whole = estate_of(provider, files, read, updates, now, problems)
+    return chosen(whole, request.filters, request.sort, reverse=request.reverse)
+
+
+def _read_files(
+    request: EstateRequest, provider: Provider, events: Events, problems: list[str]
+) -> Files | None:
+    """What the files without errors say; None if there are none."""
+    if not request.files and not DEFAULT_FOLDER.exists():
+        return None
+    from orchestrator.operations.inputs import open_sound_files
+    from orchestrator.reports.estate_facts import Files
+    from orchestrator.resources.desired import desired_machines
+    from orchestrator.subscriptions.glance import clients_named
+
+    sound, errors = open_sound_files(request.files, provider, events.problems)
+    problems += [f"{problem.file}:{problem.line}: {problem.message}" for problem in errors]
+    paths = request.files or (DEFAULT_FOLDER,)
+    clients = {subscription.client: subscription.contract.site for subscription in sound}
+    return Files(
+        desired={machine.key: machine for machine in desired_machines(sound, provider)},
+        clients=clients,
+        faulty=clients_named(paths) - clients.keys() if errors else frozenset(),
+        everybody=any(path.is_dir() for path in paths),
+    )
+
+
+def _updates(history: str | None, problems: list[str]) -> Mapping[tuple[str, str], int] | None:
+    """How many packages are due in each machine, as the nights recorded it; None if nobody knows."""
+    from orchestrator.history.errors import HistoryMissing, HistoryUnavailable
+    from orchestrator.history.opening import open_history
+    from orchestrator.operations.computer import state_directory
+
+    try:
+        with open_history(history or state_directory() / "history.db", create=False) as opened:
+            from orchestrator.history.delays import packages_due  # with a history alone: it loads a database
+
+            return {key: len(due) for key, due in packages_due(opened).items()}
+    except HistoryMissing:
+        return None
+    except HistoryUnavailable as error:  # what runs counts more
+        problems.append(str(error))
+        return None
