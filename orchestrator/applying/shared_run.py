@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.applying.settle import PASSING, make_call, settle
 from orchestrator.applying.stopping import Interrupted
 from orchestrator.errors import OrchestratorError
-from orchestrator.planning.shared import ALL
 from orchestrator.proxmox import TaskLeft
-from orchestrator.resources.change import Effect
+from orchestrator.resources.change import ALL, Effect
 from orchestrator.resources.kinds import CLIENT_KINDS
 
 if TYPE_CHECKING:

@@ -72,6 +72,10 @@ THINGS = (MACHINE, SNAPSHOT, BACKUP, UPDATES)
 """What changes are attributes of, besides the kinds of :mod:`orchestrator.resources.kinds`: the KIND of addresses."""
 
 
+ALL = "*"
+"""All things of a kind, as the name in an address."""
+
+
 @dataclass(frozen=True, kw_only=True, order=True)
 class Address:
     """What a change is made to: ``CLIENT/KIND/NAME``, as plans name it and ``--only`` takes it.

@@ -109,6 +109,11 @@ class ClientKind(AnyKind, Generic[Found]):
     def read(self, cluster: Cluster, state: ClusterState, clients: Sequence[DesiredClient]) -> Found:
         """Read what there is of it at a site.
 
+        Args:
+            cluster: the API.
+            state: the cluster's lists.
+            clients: those of the files that it concerns; none if no files are read: whatever is ours.
+
         Raises:
             ProxmoxError: it could not be read.
         """
@@ -120,6 +125,10 @@ class ClientKind(AnyKind, Generic[Found]):
         What belongs to others is no client's: it is not touched. Steps that are :attr:`Step.last` come after the
         machines of the run.
         """
+
+    def shown(self, client: str, found: Found) -> Iterator[tuple[str, str]]:
+        """The names of a client's things as they are, each with what ``show`` says of it."""
+        yield from ()
 
     def listed(self, state: ClusterState) -> Found | None:
         """What the cluster's lists say of it; None if it has to be read."""

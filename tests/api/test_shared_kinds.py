@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.cli.show import show_machines
 from orchestrator.operations.apply import Applied, ApplyRequest, apply
 from orchestrator.planning.document import to_document
 from orchestrator.planning.review import render_html, render_markdown
@@ -81,6 +82,12 @@ class Networks(ClientKind[Mapping[str, str]]):
             path = f"/pools/{ours}{name}"
             call = Call(action="change network", method="PUT", path=path, params={"comment": after})
         return Step(change=change, calls=(call,), last=after is None)
+
+    def shown(self, client: str, found: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        ours = f"net-{client}-"
+        yield from (
+            (name.removeprefix(ours), subnet) for name, subnet in found.items() if name.startswith(ours)
+        )
 
     def objection(self, change: Change, found: Mapping[str, str]) -> str:
         return f"{change.part} is still in use" if change.after is None and change.part in self.busy else ""
@@ -227,6 +234,14 @@ def test_a_machine_brings_what_it_uses_and_no_more(applying: Applying) -> None:
     applying.networks.used = {"web-1": ("front",)}
     assert applying(only="dupont/web-1").well
     assert "dupont-front" in applying.there and "dupont-back" not in applying.there
+
+
+def test_show_tells_what_a_client_has(applying: Applying, capsys: pytest.CaptureFixture[str]) -> None:
+    applying.networks.files = {"dupont": {"front": "10.20.0.0/24"}, "martin": {"front": "10.20.0.0/24"}}
+    applying()
+    show_machines("dupont", str(applying.desk.folder / "sites.yaml"), None)
+    said = capsys.readouterr().out
+    assert "dupont/network/front   10.20.0.0/24" in said and "martin/" not in said
 
 
 def test_what_goes_goes_after_the_machines_if_it_was_allowed_and_nothing_uses_it(applying: Applying) -> None:
