@@ -153,7 +153,10 @@ class ClientKind(AnyKind, Generic[Found]):
         return ""
 
     def commit(self, found: Found) -> Sequence[Call]:
-        """What activates the calls of all clients of a site; the calls made, it is looked at again."""
+        """What activates the calls of all clients of a site; the calls made, it is looked at again.
+
+        What an interrupted run made and did not activate is a step without calls: this is all that is left of it.
+        """
         return ()
 
     def words(self, before: object, after: object) -> tuple[str | None, str | None] | None:
