@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
-from orchestrator.resources.change import Change, ChangeClass, Effect, Judged
+from orchestrator.resources.change import Change, ChangeClass, Effect, Judged, State
 
 if TYPE_CHECKING:
     from orchestrator.guests.inside import InsideReading
@@ -145,7 +145,7 @@ class ClientKind(AnyKind, Generic[Found]):
     def unable(self, reason: str) -> Step:
         """What a plan says where it could not be read: nothing of it is made or removed."""
         why = f"nothing is made or removed: {reason}"
-        change = Change(effect=Effect.UNABLE, what=self.name, thing=self.name, after="not read", why=why)
+        change = Change(effect=Effect.UNABLE, what=self.name, thing=self.name, after=State.NOT_READ, why=why)
         return Step(change=change)
 
     def objection(self, change: Change, found: Found) -> str:
