@@ -13,6 +13,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from lab.api.graphs import Graphs
 from lab.api.vm_status import vm_status
 
 if TYPE_CHECKING:
@@ -27,9 +28,14 @@ _log = logging.getLogger(__name__)
 
 
 class Reports:
-    """The last report of one node's VMs."""
+    """The last report of one node's VMs.
+
+    Attributes:
+        graphs: what is kept of all reports.
+    """
 
     def __init__(self) -> None:
+        self.graphs = Graphs()
         self._told: dict[int, dict[str, Any]] = {}
         self._samples: deque[tuple[int, dict[int, int]]] = deque(maxlen=_GENERATIONS)
 
@@ -52,6 +58,7 @@ class Reports:
             for key in ("serial", *_OF_THE_CLUSTER):
                 shown.pop(key, None)
             told[vmid] = shown | {"template": int(config.template)}
+            self.graphs.tell(time.time(), vmid, shown)
         self._told = told
         self._samples.append((int(time.time()), {vmid: shown["uptime"] for vmid, shown in told.items()}))
 
@@ -62,6 +69,7 @@ class Reports:
     def forget(self, vmid: int) -> None:
         """Drop what is known of a VM that was removed: its number may be given again."""
         self._told.pop(vmid, None)
+        self.graphs.forget(vmid)
 
     def listed(self, cluster: Cluster, vmid: int) -> dict[str, Any]:
         """One VM's entry in `GET /cluster/resources`."""

@@ -12,6 +12,7 @@ from lab.api import formats
 from lab.api.disks import DiskMaker, check_drives
 from lab.api.drives import parse_drive
 from lab.api.errors import Forbidden, Refused, task_text
+from lab.api.graphs import ROWS
 from lab.api.options import LACKING, OPTIONS, check_option_privileges
 from lab.api.power import start_guest
 from lab.api.restore import start_restore
@@ -60,6 +61,24 @@ async def list_vms(call: Call) -> object:
     configurations = call.cluster.configurations
     visible = [vmid for vmid in configurations.vmids() if call.caller.may(f"/vms/{vmid}", "VM.Audit")]
     return [await vm_status(call.cluster, vmid, configurations.load(vmid)) for vmid in visible]
+
+
+@routes.add(
+    "GET",
+    "/nodes/{node}/qemu/{vmid}/rrddata",
+    VM
+    | {
+        "timeframe": Property(optional=False, choices=tuple(ROWS)),
+        "cf": Property(choices=("AVERAGE", "MAX")),
+    },
+    needs("/vms/{vmid}", "VM.Audit"),
+)
+async def read_figures(call: Call) -> object:
+    """What was measured of a VM while the lab ran; of one that is new, rows without figures."""
+    call.cluster.configurations.load(call.vmid)
+    return call.cluster.reports.graphs.rows(
+        time.time(), call.vmid, call.required("timeframe"), largest=call.text("cf") == "MAX"
+    )
 
 
 @routes.add("POST", "/nodes/{node}/qemu", _CREATE)

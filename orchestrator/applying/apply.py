@@ -18,7 +18,6 @@ from orchestrator.applying.machine_run import run_machine
 from orchestrator.applying.machine_work import MachineWork, Surroundings, Waiting
 from orchestrator.applying.numbers import Numbers
 from orchestrator.applying.placement import Placement
-from orchestrator.applying.progress import End
 from orchestrator.applying.reserving import reserve_addresses
 from orchestrator.applying.shared_run import Problems, bring_shared, lacking
 from orchestrator.applying.stopping import Interrupted
@@ -27,6 +26,7 @@ from orchestrator.history import HistoryUnavailable
 from orchestrator.history.changes import CHANGE
 from orchestrator.planning.charges import Needed
 from orchestrator.planning.plan import MachinePlan, Plan
+from orchestrator.progress import End
 from orchestrator.proxmox import TaskLeft
 from orchestrator.resources.change import ChangeClass, Effect
 

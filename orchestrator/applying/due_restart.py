@@ -109,14 +109,16 @@ class OneRestart:
         waits = waits_for_start(self.machine.observed, self.machine.mark, self._terms.clock())
         if note is not None and note.state == "going-back":
             return self._finish_going_back(note)
-        if note is not None and note.state == "running" and dict(waits or {}) != dict(note.settings):
-            return self._judge(note)  # it was restarted, and the run that did so was killed
+        if note is not None and note.state == "running":
+            if waits is None or dict(waits) != dict(note.settings):
+                return self._judge(note)  # it was restarted, and the run that did so was killed
+            self._note(None)  # it was not: its window decides, as if nobody had begun
         if waits is None or not self.machine.observed.running:
             self._note(None)
             return self._ended("nothing-due", "it was restarted or stopped meanwhile")
         self.machine = replace(self.machine, waiting=waits, waits=True)
         if self.machine.held:
-            return self._ended("held", objection(self.machine))
+            return self._ended("held", self.machine.why_held)
         if lock := self.machine.observed.summary.lock:
             return self._ended("busy", f"a task of Proxmox holds it ({lock})")
         if reason := self._terms.may_begin(self.machine):

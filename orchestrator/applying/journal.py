@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.applying.progress import Progress
 from orchestrator.applying.stopping import Stopping
 from orchestrator.history import HistoryUnavailable
+from orchestrator.progress import Progress
 from orchestrator.proxmox import ProxmoxError, TaskFailed, TaskResult, TaskTimeout, Uncertain
 from orchestrator.proxmox.task_share import listening
 

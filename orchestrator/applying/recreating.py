@@ -16,10 +16,10 @@ from orchestrator.applying.restore_task import ask_for_restore, running_restore
 from orchestrator.applying.stopped import Stopped
 from orchestrator.planning.recreation import Place, settings
 from orchestrator.proxmox import AlreadyExists, Cluster, VmConfig
+from orchestrator.resources.kinds import pool_calls
 from orchestrator.resources.machine_archives import Archive
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedSite
-from orchestrator.resources.pool import POOL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ def recreate_machine(
             f"an earlier run began to restore {mark.client}/{mark.machine}, and Proxmox goes on with it ({upid}): wait "
             "until that task has ended, then run the same command again"
         )
-    for call in POOL.missing(mark.client, observed.state.pools):
+    for call in pool_calls(mark.client, observed.state):
         with journal.step(mark.client, None, observed.site, call.action), suppress(AlreadyExists):
             cluster.post(call.path, params=call.params)
     params: dict[str, str | int] = {

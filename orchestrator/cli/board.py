@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.live import Live
 from rich.text import Text
 
+from orchestrator.counting import counted
 from orchestrator.shown import visible
 
 if TYPE_CHECKING:
@@ -141,7 +142,8 @@ class Board:
         known = self._expected & self._ended
         said = [self.heading] if self.heading else []
         if self._expected:
-            said.append(f"{len(known)} of {len(self._expected)} machines are through")
+            whole = len(self._expected)
+            said.append(f"{len(known)} of {counted(whole, 'machine')} through")
         if self._failed:
             said.append(f"{self._failed} failed")
         said.append(_clock(now - self._started))

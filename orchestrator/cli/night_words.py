@@ -124,6 +124,7 @@ _SENTENCES: Mapping[str, Callable[[Fields], str]] = {
     "restore-test-ended": lambda f: (
         f"restore test {'passed' if f['sound'] else 'did not run' if f['sound'] is None else 'failed'}: {f['found']}"
     ),
+    "no-picture": lambda f: f"no picture of the restored copy's console: {f['reason']}",
     "archive-removed": lambda f: f"archive removed, its days are over: {f['archive']}",
     "archive-failed": lambda f: f"archive not removed: {f['archive']}: {f['reason']}",
     "snapshot-taken": lambda f: f"snapshot {f['snapshot']} taken",

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from orchestrator.applying.progress import End, Progress
 from orchestrator.cli import session
 from orchestrator.cli.diagnostics import LogFormat, diagnostics
 from orchestrator.operations.events import Events
+from orchestrator.progress import End, Progress
 
 if TYPE_CHECKING:
     from orchestrator.cli.board import Board

@@ -17,6 +17,11 @@ from orchestrator.history.errors import HistoryUnavailable
 from orchestrator.redaction import without_secrets
 from orchestrator.shown import shortened, storable
 
+# Made once: to make a statement costs more than to carry it out.
+_LOCKED_HEAD = sa.select(HEAD).with_for_update()
+_ADD = sa.insert(ENTRIES)
+_MOVE_HEAD = sa.update(HEAD)
+
 _AT_ONCE = 1000
 """Rows that a check holds in memory."""
 
@@ -117,7 +122,7 @@ class History:
 
     def _chain(self, fields: dict[str, Any]) -> Entry:
         with self._guard, self._database.writing() as connection:
-            head = connection.execute(sa.select(HEAD).with_for_update()).first()
+            head = connection.execute(_LOCKED_HEAD).first()
             if head is None:
                 raise HistoryUnavailable(
                     f"the history {self._database.name} lost the record of its last entry, so nothing can be "
@@ -125,8 +130,8 @@ class History:
                 )
             row = {**fields, "sequence": head.sequence + 1, "previous": head.hash}
             row["hash"] = hash_of(row)
-            connection.execute(sa.insert(ENTRIES).values(row))
-            connection.execute(sa.update(HEAD).values(sequence=row["sequence"], hash=row["hash"]))
+            connection.execute(_ADD, row)
+            connection.execute(_MOVE_HEAD, {"sequence": row["sequence"], "hash": row["hash"]})
         return Entry.from_row(row)
 
     def entries(

@@ -17,6 +17,7 @@ from orchestrator.applying.restart_candidates import Restartable, concerned_mach
 from orchestrator.applying.restart_outcome import MachineRestart
 from orchestrator.applying.restart_waves import RestartRun
 from orchestrator.applying.update_candidates import window_in_words
+from orchestrator.contract.calendar import paris_time
 from orchestrator.nightly.result import LineOfMachine
 from orchestrator.planning.window import current_or_next
 
@@ -198,8 +199,11 @@ class RestartRound:
         night.tell("restarts-started", machines=len(items))
 
         def may_begin(machine: Restartable) -> str | None:
-            item = by_key[machine.key]
-            return self._why_late(item) if self._too_late(item, night.clock()) else None
+            window, now = machine.desired.window, night.clock()
+            opens, closes = current_or_next(window, now) if window is not None else (now, now)
+            if opens > now:
+                return f"its window is closed, the next one opens {paris_time(opens, weekday=True)}"
+            return self._why_late(by_key[machine.key]) if now + self._patience > closes else None
 
         terms = RestartTerms(
             journal=night.journal,

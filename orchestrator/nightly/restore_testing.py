@@ -40,8 +40,8 @@ from orchestrator.proxmox import (
     StorageFull,
     TaskFailed,
     ping_agent,
-    read_screen,
 )
+from orchestrator.proxmox.console import read_screen
 from orchestrator.reports.png import png_of
 from orchestrator.resources.copies import CopyMark
 from orchestrator.resources.machine_archives import Archive, RestoreTest

@@ -15,7 +15,7 @@ from orchestrator.reports.estate import Estate, Filters, SortKey, chosen
 from orchestrator.resources.reading_ahead import ReadingAhead
 
 if TYPE_CHECKING:
-    from orchestrator.reports.estate_facts import Files
+    from orchestrator.reports.estate_facts import Files, Known
     from orchestrator.sites.model import Provider
 
 
@@ -45,8 +45,8 @@ class EstateRequest:
 def estate(request: EstateRequest, events: Events = SILENT) -> Estate:
     """Read the sites, the files and the history.
 
-    The calls are those of a plan, and one for each backup storage; the history is asked twice, whatever the number of
-    machines.
+    The calls are those of a plan, and one for each backup storage; the history is asked three questions at most,
+    whatever the number of machines. The names are kept for shells, as of any look.
 
     Raises:
         OrchestratorError: the site file cannot be used, it has no such site, or a path that was named is not there.
@@ -61,12 +61,15 @@ def estate(request: EstateRequest, events: Events = SILENT) -> Estate:
         ReadingAhead(clusters) as ahead,
     ):
         ahead.read(None)
-        from orchestrator.reports.estate_facts import estate_of  # loaded while the sites answer
+        from orchestrator.operations.names_seen import remember_sites
+        from orchestrator.reports.estate_facts import (
+            estate_of,
+            waiting_settings,
+        )  # loaded while the sites answer
         from orchestrator.resources.survey import Asked, observe_sites
 
         problems: list[str] = []
         files = _read_files(request, provider, events, problems)
-        updates = _updates(request.history, problems)
         asked = Asked(
             desired=tuple(files.desired.values()) if files else (),
             everybody=True,
@@ -74,7 +77,9 @@ def estate(request: EstateRequest, events: Events = SILENT) -> Estate:
             newest_at=now,
         )
         read = observe_sites(clusters, asked, ahead.look_at)
-    whole = estate_of(provider, files, read, updates, now, problems)
+    remember_sites(read.observed.values())
+    known = _read_history(request.history, waiting_settings(read, now), problems)
+    whole = estate_of(provider, files, read, known, now, problems)
     return chosen(whole, request.filters, request.sort, reverse=request.reverse)
 
 
@@ -101,19 +106,29 @@ def _read_files(
     )
 
 
-def _updates(history: str | None, problems: list[str]) -> Mapping[tuple[str, str], int] | None:
-    """How many packages are due in each machine, as the nights recorded it; None if nobody knows."""
+def _read_history(
+    place: str | None, waiting: Mapping[tuple[str, str], Mapping[str, str]], problems: list[str]
+) -> Known:
+    """What the history knows of machines: two questions, and a third one where settings wait for a restart."""
     from orchestrator.history.errors import HistoryMissing, HistoryUnavailable
     from orchestrator.history.opening import open_history
     from orchestrator.operations.computer import state_directory
+    from orchestrator.reports.estate_facts import Known
+    from orchestrator.resources.attributes import attributes_of
 
     try:
-        with open_history(history or state_directory() / "history.db", create=False) as opened:
+        with open_history(place or state_directory() / "history.db", create=False) as opened:
             from orchestrator.history.delays import packages_due  # with a history alone: it loads a database
+            from orchestrator.history.restarts import written_at
 
-            return {key: len(due) for key, due in packages_due(opened).items()}
+            return Known(
+                updates={key: len(due) for key, due in packages_due(opened).items()},
+                written=written_at(
+                    opened, {key: attributes_of(settings) for key, settings in waiting.items()}
+                ),
+            )
     except HistoryMissing:
-        return None
+        return Known()
     except HistoryUnavailable as error:  # what runs counts more
         problems.append(str(error))
-        return None
+        return Known()

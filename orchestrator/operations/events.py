@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.applying.progress import Progress
+from orchestrator.progress import Progress
 
 if TYPE_CHECKING:
     from orchestrator.yaml_reader import Problem

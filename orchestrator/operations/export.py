@@ -11,13 +11,13 @@ from pathlib import Path
 
 from orchestrator.applying.exporting import disks_of, export_disk, write_sums
 from orchestrator.applying.journal import Journal
-from orchestrator.applying.progress import End
 from orchestrator.applying.stopped import Stopped
 from orchestrator.contract.calendar import day_in_paris
 from orchestrator.errors import OrchestratorError, RequestRefused, local_reason
 from orchestrator.operations.inputs import check_selection, open_subscriptions, selection
 from orchestrator.operations.inventory import open_provider
 from orchestrator.operations.run import SILENT, Events, journal, open_clusters, open_history
+from orchestrator.progress import End
 from orchestrator.proxmox import Cluster
 from orchestrator.resources.desired import desired_machines
 from orchestrator.resources.notes import Mark

@@ -18,7 +18,8 @@ from orchestrator.operations.named_machine import MachineRequest
 from orchestrator.operations.run import SILENT, Events, open_run
 from orchestrator.planning.identity import has_lost_its_mark, not_the_same, regained_mark
 from orchestrator.planning.recreation import mark_inside
-from orchestrator.proxmox import DigestMismatch, read_archived, read_vm
+from orchestrator.proxmox import DigestMismatch, read_vm
+from orchestrator.proxmox.archived_configuration import read_archived
 from orchestrator.resources.notes import Mark, without_marks, write_mark
 from orchestrator.resources.survey import Asked, observe_sites
 

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.applying.progress import Progress
 from orchestrator.applying.site_lock import Held
 from orchestrator.contract.calendar import PARIS, in_working_hours, night_of, paris_time, window_closes
 from orchestrator.doctor.certificate import shake_hands
@@ -36,6 +35,7 @@ from orchestrator.operations.run import (
     open_run,
     run_name,
 )
+from orchestrator.progress import Progress
 from orchestrator.subscriptions.glance import clients_named
 
 if TYPE_CHECKING:

@@ -31,7 +31,8 @@ from orchestrator.planning.recreation import (
     restored_mark,
 )
 from orchestrator.planning.recreation_place import PlaceChoice
-from orchestrator.proxmox import VmConfig, read_archived
+from orchestrator.proxmox import VmConfig
+from orchestrator.proxmox.archived_configuration import read_archived
 from orchestrator.resources.attributes import BY_NAME
 from orchestrator.resources.notes import Mark
 from orchestrator.resources.observed import ObservedSite

@@ -13,7 +13,6 @@ from orchestrator.applying.freezing import FreezeWatch
 from orchestrator.applying.journal import Journal
 from orchestrator.applying.lock import RunLocks
 from orchestrator.applying.lock_note import holder_text
-from orchestrator.applying.progress import Progress
 from orchestrator.applying.stopping import LEAVE_SECONDS, Signals, Stopping
 from orchestrator.errors import OrchestratorError
 from orchestrator.history.opening import open_history as open_history_at
@@ -21,6 +20,7 @@ from orchestrator.interruption import EXIT_CODE
 from orchestrator.operations.computer import operator, state_directory
 from orchestrator.operations.connecting import connect, connect_api, open_clusters
 from orchestrator.operations.events import SILENT, Events
+from orchestrator.progress import Progress
 from orchestrator.proxmox import Cluster
 from orchestrator.sites.model import Provider
 

@@ -6,7 +6,6 @@ from orchestrator.proxmox.agent import execution as execution_in_guest
 from orchestrator.proxmox.agent import interfaces as guest_interfaces
 from orchestrator.proxmox.agent import ping as ping_agent
 from orchestrator.proxmox.agent import read_file as read_guest_file
-from orchestrator.proxmox.archived_configuration import read_archived
 from orchestrator.proxmox.archives import (
     ArchiveListing,
     StoredArchive,
@@ -30,7 +29,6 @@ from orchestrator.proxmox.cluster_state import (
     StorageSummary,
     VmSummary,
 )
-from orchestrator.proxmox.console import Screen, read_screen
 from orchestrator.proxmox.errors import (
     AgentNotRunning,
     AlreadyExists,

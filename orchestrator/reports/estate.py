@@ -84,6 +84,7 @@ class EstateMachine:
         backups_known: whether all backup storages of its site could be listed.
         tested: the day a backup of it was last restored and found sound; None: never, or that is not known.
         restart: settings that wait for its next start; ``cloud-init`` for those that Proxmox does not name.
+        restart_since: when they were written (aware), as far as the history or the mark knows.
         updates_due: packages, as the last night saw them; None if no night looked.
         held: why it is held back until somebody has looked; None if it is not.
         held_from: what from: automatic updates, or a restart.
@@ -109,6 +110,7 @@ class EstateMachine:
     backups_known: bool = True
     tested: dt.date | None = None
     restart: tuple[str, ...] = ()
+    restart_since: dt.datetime | None = None
     updates_due: int | None = None
     held: str | None = None
     held_from: Literal["updates", "restart"] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.planning.machine import waits_for_start
@@ -14,11 +14,10 @@ from orchestrator.reports.estate import (
     Estate,
     EstateClient,
     EstateMachine,
-    EstateNode,
     EstateSite,
-    EstateStorage,
     State,
 )
+from orchestrator.reports.estate_capacity import Promised, nodes_of, storages_of
 from orchestrator.resources.attributes import memory_of, vcpus_of
 from orchestrator.resources.machine_archives import newest_good
 from orchestrator.resources.restart_hold import held_for
@@ -26,7 +25,7 @@ from orchestrator.resources.unreadable import holding_up
 from orchestrator.resources.without_file import without_file
 
 if TYPE_CHECKING:
-    from orchestrator.proxmox import ClusterState, VmSummary
+    from orchestrator.proxmox import VmSummary
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.resources.holdings import SiteReading
     from orchestrator.resources.notes import Mark, RestartNote, UpdateNote
@@ -68,11 +67,34 @@ class Files:
         return False if told else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What the history knows of machines, by client and machine.
+
+    Attributes:
+        updates: how many packages are due, of those that a night has looked into.
+        written: when the settings were written that wait for a restart (aware).
+    """
+
+    updates: Mapping[Key, int] = field(default_factory=dict)
+    written: Mapping[Key, dt.datetime] = field(default_factory=dict)
+
+
+def waiting_settings(read: SitesRead, now: dt.datetime) -> dict[Key, Mapping[str, str]]:
+    """The settings that Proxmox keeps pending until machines start, by client and machine."""
+    return {
+        (mark.client, mark.machine): waiting
+        for reading in read.readings.values()
+        for machine in reading.observed.machines
+        if (mark := machine.mark) and (waiting := waits_for_start(machine, mark, now))
+    }
+
+
 def estate_of(
     provider: Provider,
     files: Files | None,
     read: SitesRead,
-    updates: Mapping[Key, int] | None,
+    known: Known,
     now: dt.datetime,
     problems: Iterable[str] = (),
 ) -> Estate:
@@ -82,11 +104,11 @@ def estate_of(
         provider: the sites, all of them.
         files: what the files say; None if none were read.
         read: the sites that were read, with their archives.
-        updates: how many packages are due in each machine; None if that is not known.
+        known: what the history knows.
         now: the time, aware.
         problems: what could not be read already.
     """
-    made = _Making(provider, files, updates, now)
+    made = _Making(files, known, now)
     for reading in read.readings.values():
         made.add_site(reading)
     made.add_missing(read)
@@ -109,8 +131,8 @@ def estate_of(
         at=now,
         files=files is not None,
         sites=tuple(sorted(sites, key=lambda site: site.site)),
-        nodes=tuple(made.nodes(read)),
-        storages=tuple(made.storages(read)),
+        nodes=tuple(nodes_of(read, made.rows, made.promised)),
+        storages=tuple(storages_of(provider, read, made.promised)),
         clients=tuple(_clients(made.rows, files, now, whole=len(sites) == len(provider.sites))),
         machines=tuple(made.rows),
         without_file=missing,
@@ -119,41 +141,24 @@ def estate_of(
     )
 
 
-@dataclass(kw_only=True, slots=True)
-class _Promise:
-    """What is promised somewhere."""
-
-    machines: int = 0
-    vcpus: int = 0
-    memory: int = 0
-
-    def add(self, row: EstateMachine) -> None:
-        self.machines += 1
-        self.vcpus += row.vcpus
-        self.memory += row.memory_mib
-
-
 class _Making:
     """An estate while it is put together."""
 
     def __init__(
         self,
-        provider: Provider,
         files: Files | None,
-        updates: Mapping[Key, int] | None,
+        known: Known,
         now: dt.datetime,
     ) -> None:
         self.rows: list[EstateMachine] = []
         self.problems: list[str] = []
         self.incomplete = False
-        self._provider = provider
         self._files = files
         self._desired = files.desired if files else {}
-        self._updates = updates
+        self._known = known
         self._now = now
         self._there: set[Key] = set()
-        self._promised: defaultdict[tuple[str, str], _Promise] = defaultdict(_Promise)
-        self._disks: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+        self.promised = Promised()
 
     def add_site(self, reading: SiteReading) -> None:
         """The machines of a site that are there."""
@@ -239,7 +244,8 @@ class _Making:
             backups_known=known,
             tested=mark.tested,
             restart=() if waiting is None else tuple(waiting) or ("cloud-init",),
-            updates_due=None if self._updates is None else self._updates.get(key),
+            restart_since=None if waiting is None else self._known.written.get(key, _due_since(mark)),
+            updates_due=self._known.updates.get(key),
             held=held[1].reason if held else None,
             held_from=held[0] if held else None,
             held_since=held[1].since if held else None,
@@ -272,40 +278,7 @@ class _Making:
     def _put(self, row: EstateMachine, disks: Mapping[tuple[str, str], int]) -> None:
         self._there.add((row.client, row.machine))
         self.rows.append(row)
-        self._promised[row.site, row.node or ""].add(row)
-        for (storage, node), size in disks.items():
-            self._disks[row.site, storage, node] += size
-
-    def nodes(self, read: SitesRead) -> Iterator[EstateNode]:
-        """The nodes of the sites, each site with what is not made yet at its end."""
-        ours = {(row.site, row.vmid) for row in self.rows}
-        for site, reading in sorted(read.readings.items()):
-            state = reading.observed.state
-            others = _others(state, {vmid for where, vmid in ours if where == site})
-            for node in sorted(state.nodes, key=lambda node: node.name):
-                status = "online" if node.online else "off" if node.off else "silent"
-                yield _node(
-                    site,
-                    node.name,
-                    status,
-                    self._promised[site, node.name],
-                    others[node.name],
-                    (node.maxcpu, node.maxmem // _MIB),
-                )
-            if (site, "") in self._promised:
-                yield _node(site, "", "", self._promised[site, ""], _Promise(), (0, 0))
-
-    def storages(self, read: SitesRead) -> Iterator[EstateStorage]:
-        """The storages of the sites: those of the disks, then those of the backups."""
-        for site, reading in sorted(read.readings.items()):
-            backups = {storage.name for storage in self._provider.sites[site].backup_storages}
-            promised = {
-                (name, node): size for (where, name, node), size in self._disks.items() if where == site
-            }
-            used = {self._provider.sites[site].storage} | {name for name, _ in promised}
-            yield from _machine_storages(site, reading.observed.state, used, promised)
-            for name in sorted(backups - used):
-                yield from _backup_storages(site, reading.observed.state, name)
+        self.promised.add(row, disks)
 
 
 def _state(machine: ObservedMachine, mark: Mark) -> State:
@@ -316,6 +289,11 @@ def _state(machine: ObservedMachine, mark: Mark) -> State:
     if mark.suspended:
         return State.SUSPENDED
     return State.RUNNING if machine.running else State.STOPPED
+
+
+def _due_since(mark: Mark) -> dt.datetime | None:
+    """When settings of cloud-init were last written that a running guest takes up at its next start."""
+    return None if mark.restart_due is None else dt.datetime.fromtimestamp(mark.restart_due, dt.UTC)
 
 
 def _hold(
@@ -349,89 +327,6 @@ def _disks(
         for size in wanted.values():
             add(desired.storage, size * _GIB)
     return found
-
-
-def _others(state: ClusterState, ours: Collection[int | None]) -> defaultdict[str, _Promise]:
-    """What runs on the nodes and is not ours. A stopped guest takes nothing."""
-    found: defaultdict[str, _Promise] = defaultdict(_Promise)
-    for guest in (*state.vms, *state.containers):
-        if not guest.template and guest.on is not False and guest.vmid not in ours:
-            there = found[guest.node]
-            there.vcpus += guest.maxcpu
-            there.memory += guest.maxmem // _MIB
-    return found
-
-
-def _node(
-    site: str, name: str, state: str, promised: _Promise, others: _Promise, has: tuple[int, int]
-) -> EstateNode:
-    vcpus, memory = has
-    return EstateNode(
-        site=site,
-        node=name,
-        state=state,
-        machines=promised.machines,
-        vcpus=vcpus,
-        vcpus_promised=promised.vcpus,
-        vcpus_others=others.vcpus,
-        vcpus_over_promised=0 < vcpus < promised.vcpus + others.vcpus,
-        memory_mib=memory,
-        memory_mib_promised=promised.memory,
-        memory_mib_others=others.memory,
-        memory_over_promised=0 < memory < promised.memory + others.memory,
-    )
-
-
-def _machine_storages(
-    site: str, state: ClusterState, used: Collection[str], promised: Mapping[tuple[str, str], int]
-) -> Iterator[EstateStorage]:
-    left = dict(promised)
-    seen = set()
-    for storage in sorted(state.storages, key=lambda item: (item.name, item.node)):
-        node = "" if storage.shared else storage.node
-        if storage.name not in used or (storage.name, node) in seen:
-            continue
-        seen.add((storage.name, node))
-        size = left.pop((storage.name, node), 0)
-        yield EstateStorage(
-            site=site,
-            storage=storage.name,
-            node=node,
-            purpose="machines",
-            status=storage.status,
-            size_bytes=storage.maxdisk,
-            used_bytes=storage.disk,
-            promised_bytes=size,
-            over_promised=0 < storage.maxdisk < size,
-        )
-    for (name, node), size in sorted(left.items()):
-        yield EstateStorage(
-            site=site,
-            storage=name,
-            node=node,
-            purpose="machines",
-            status="",
-            size_bytes=0,
-            used_bytes=0,
-            promised_bytes=size,
-            over_promised=False,
-        )
-
-
-def _backup_storages(site: str, state: ClusterState, name: str) -> Iterator[EstateStorage]:
-    entries = sorted((item for item in state.storages if item.name == name), key=lambda item: item.node)
-    for item in entries[:1] if entries and entries[0].shared else entries:
-        yield EstateStorage(
-            site=site,
-            storage=name,
-            node="" if item.shared else item.node,
-            purpose="backups",
-            status=item.status,
-            size_bytes=item.maxdisk,
-            used_bytes=item.disk,
-            promised_bytes=None,
-            over_promised=False,
-        )
 
 
 def _clients(

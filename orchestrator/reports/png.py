@@ -7,7 +7,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.proxmox import Screen
+    from orchestrator.proxmox.console import Screen
 
 LARGEST_BYTES = 96 * 1024
 """Of one picture: a text console takes some 10 KiB."""

@@ -17,10 +17,10 @@ from orchestrator.resources.redundancy import REDUNDANCY
 from orchestrator.resources.ssh_keys import SSH_KEYS
 
 if TYPE_CHECKING:
-    from orchestrator.proxmox import Cluster, Need
+    from orchestrator.proxmox import Cluster, ClusterState, Need
     from orchestrator.resources.change import Asked
     from orchestrator.resources.desired import DesiredClient, DesiredMachine
-    from orchestrator.resources.kind import ClientKind, GuestKind, ResourceKind
+    from orchestrator.resources.kind import Call, ClientKind, GuestKind, ResourceKind
     from orchestrator.resources.notes import Mark
     from orchestrator.resources.observed import ObservedMachine, ObservedSite
 
@@ -41,6 +41,11 @@ APART = (SNAPSHOT, *(kind.name for kind in KINDS))
 
 EVERY_THING = (*THINGS, *(kind.name for kind in GUEST_KINDS), *(kind.name for kind in KINDS))
 """Every kind of thing of a machine that a change can be made to."""
+
+
+def pool_calls(client: str, state: ClusterState) -> Sequence[Call]:
+    """What makes the pool of a client, where it is not there: a machine can be made again for one without a file."""
+    return POOL.missing(client, state.pools)
 
 
 def shared_kinds() -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from typing import Any
 
 from orchestrator.applying.apply import apply_plan
 from orchestrator.applying.freezing import FreezeWatch
-from orchestrator.applying.progress import Progress
 from orchestrator.history import open_history
 from orchestrator.nightly.contract_ends import ContractLine
 from orchestrator.nightly.due_backups import BackupLine
@@ -27,6 +26,7 @@ from orchestrator.nightly.storage_step import StorageLine
 from orchestrator.operations import preparing
 from orchestrator.operations.run import journal
 from orchestrator.planning.saved import PlanOptions
+from orchestrator.progress import Progress
 from orchestrator.proxmox import Cluster, Patience
 from orchestrator.resources.machine_archives import ArchiveMark, archive_notes, read_archive_mark
 from orchestrator.resources.snapshot import snapshot_description

@@ -14,7 +14,7 @@ import pytest
 from orchestrator.nightly.report import render_night
 from orchestrator.nightly.restore_testing import RestoreTestLine
 from orchestrator.operations.publishing import Outlets, publish
-from orchestrator.proxmox import Screen
+from orchestrator.proxmox.console import Screen
 from orchestrator.reports.png import png_of
 from orchestrator.resources.privileges import role_privileges
 from tests.api.desk import Desk

@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 
 from orchestrator.contract.calendar import add_working_days
+from orchestrator.history import open_history
+from orchestrator.history.approvals import REVERSIBILITY_PLAN
+from orchestrator.history.declared import Approval
+from orchestrator.history.records import add
 from orchestrator.nightly.contract_ends import ContractLine
 from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.report import render_night
@@ -190,9 +194,17 @@ def test_an_ended_contract_is_erased_when_its_days_are_over_and_not_before(night
     line = _line(report)
     assert (line.standing, line.last_day, line.days_left) == ("ending", LAST.date(), 16), line
     assert "not approved by the client yet" in render_night(report, form="md", language="en")
-    approved = ("--approved-by", "Jeanne Dupont", "--reference", "LRAR-140", "--approved-on", "2026-11-09")
-    recorded = night.desk.run("reversibility", "dupont", *approved, "--history", "history.db")
-    assert recorded.code == 0, recorded
+    said = Approval.model_validate(
+        {
+            "client": "dupont",
+            "subject": REVERSIBILITY_PLAN,
+            "by": "Jeanne Dupont",
+            "day": "2026-11-09",
+            "reference": "LRAR-140",
+        }
+    )
+    with open_history(night.desk.folder / "history.db") as history:
+        add(history, said, who="bob", why="her letter", at=MONDAY_NIGHT)
     assert {item.result for item in report.of(BackupLine)} == {"done"}, "the services go on"
     report = night.night(LAST)
     line = _line(report)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
+from orchestrator.contract.calendar import PARIS
 from tests.api.desk import Desk, machine, subscription
 from tests.unit.report_readers import markdown_tables, plain
 
@@ -20,7 +23,8 @@ def test_3_3_the_data_centre_of_essentiel_is_named_by_the_site_file_and_told(des
     assert desk.apply().code == 0
     desk.put_in_service(firewall=True)
     assert f"located    {_NAME}" in desk.run("show", "martin/shop-1").out
-    ending = {"notice": "2026-11-23", "reference": "LRAR-2026-131"}
+    notice = dt.datetime.now(PARIS).date() - dt.timedelta(days=3)
+    ending = {"notice": notice.isoformat(), "reference": "LRAR-2026-131"}
     file["contract"] |= {"status": "terminated", "termination": ending}
     desk.write(file)
     _, machines, _ = markdown_tables(desk.run("reversibility", "martin").out)

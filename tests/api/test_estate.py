@@ -7,6 +7,7 @@ import csv
 import datetime as dt
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -140,6 +141,8 @@ def test_the_json_has_every_value_and_a_version(estate: Desk) -> None:
     assert db["held_since"] == "2026-11-01T00:00:00+00:00"
     assert (new["state"], new["node"], new["vmid"], new["memory_mib"]) == ("missing", None, None, 3072)
     assert machines["plain-1"]["restart"] == ["memory"] and machines["plain-1"]["memory_mib"] == 2048
+    since = dt.datetime.fromisoformat(machines["plain-1"]["restart_since"])
+    assert since <= dt.datetime.fromisoformat(data["at"]), "the history knows when it was written"
     assert machines["plain-1"]["updates_due"] is None, "no night looked into it"
     assert [row["file"] for row in data["clients"]] == ["yes", "none"]
     nodes = {row["node"]: row for row in data["nodes"]}
@@ -375,3 +378,10 @@ def test_the_longest_names_that_a_file_may_have_keep_to_100_columns(estate: Desk
     shown = [line for line in answer.out.splitlines() if line.startswith("cx")]
     assert len(shown) == 2 and all("…" in line for line in shown), "its client, and its machine"
     assert shown[1].split()[0].endswith("xz") and (row["client"], row["machine"]) == (client, name)
+
+
+def test_shells_complete_the_machines_that_it_has_seen(estate: Desk) -> None:
+    shutil.rmtree(estate.folder / "cache", ignore_errors=True)
+    assert estate.run("show").code == 0
+    (kept,) = (path for path in (estate.folder / "cache").rglob("*") if path.is_file())
+    assert '"martin/shop-1"' in kept.read_text()

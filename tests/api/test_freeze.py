@@ -9,9 +9,9 @@ from pathlib import Path
 from orchestrator.applying.apply import apply_plan
 from orchestrator.applying.freezing import LOOK_AGAIN_SECONDS, FreezeWatch, Frozen
 from orchestrator.applying.journal import Journal
-from orchestrator.applying.progress import Progress
 from orchestrator.history import open_history
 from orchestrator.planning.plan import make_plan
+from orchestrator.progress import Progress
 from orchestrator.proxmox import FREEZE_POOL
 from orchestrator.resources.desired import desired_machines
 from orchestrator.resources.observing import observe

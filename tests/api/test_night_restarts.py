@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.report import render_night
 from orchestrator.nightly.restart_round import RestartLine
 from orchestrator.nightly.restart_step import WaitingRestart
@@ -35,12 +36,12 @@ class _Restarts(NightDesk):
         # JSON is YAML, and quotes every time of day.
         (self.desk.folder / "subscriptions" / "dupont.yaml").write_text(json.dumps(document, indent=1))
 
-    def waits(self, *names: str, window: Any = _WINDOW, apart: bool = False) -> None:
+    def waits(self, *names: str, window: Any = _WINDOW, apart: bool = False, **changes: Any) -> None:
         """Deliver machines, then apply more memory: it waits for a restart."""
 
         def one(name: str, memory: str) -> dict[str, Any]:
             others = [other for other in names if other != name] if apart else []
-            return machine(name, memory=memory, **({"apart_from": others} if others else {}))
+            return machine(name, memory=memory, **({"apart_from": others} if others else {}), **changes)
 
         self.write(*(one(name, "1GiB") for name in names), window=window)
         assert self.desk.apply("--order", "BC-1", "--only", "dupont").code == 0
@@ -69,7 +70,10 @@ class _Restarts(NightDesk):
         """The changes of power that the cluster was asked for."""
         words = ("reboot", "shutdown", "stop", "start", "reset")
         calls = self.fake.calls()
-        named = {f"/status/{word}": word for word in words}
+        vmids = [
+            vm["vmid"] for vm in self.desk.machines().values()
+        ]  # the copies of restore tests are gone by now
+        named = {f"/{vmid}/status/{word}": word for vmid in vmids for word in words}
         return sorted(
             word
             for call, count in calls.items()
@@ -96,7 +100,7 @@ def night(desk: Desk) -> _Restarts:
 
 
 def test_a_setting_that_waits_is_taken_up_in_the_window_and_the_guest_is_waited_for(night: _Restarts) -> None:
-    night.waits("web-1")
+    night.waits("web-1", backup={"retention_days": 7})
     assert night.memory("web-1") == ("1024", "2048")
     assert f"~ restart dupont/web-1   memory 2048, in the window {_NIGHT:%a %Y-%m-%d} 22:00" in night.preview(
         _NIGHT
@@ -105,6 +109,7 @@ def test_a_setting_that_waits_is_taken_up_in_the_window_and_the_guest_is_waited_
     (line,) = report.of(RestartLine)
     assert (line.result, line.wave, dict(line.settings)) == ("restarted", 1, {"memory": "2048"}), line
     assert not line.failed and not report.of(WaitingRestart)
+    assert [made.result for made in report.of(BackupLine)] == ["done"], "one after the other"
     assert night.memory("web-1") == ("2048", None) and night.power() == ["reboot"]
     assert night.mark("web-1").restart is None
     assert "restart" not in night.plan("web-1")
@@ -262,16 +267,16 @@ def test_a_window_that_leaves_no_time_begins_nothing_and_one_that_passed_is_told
     assert "Window passed without the restart" in text and "orchestrator-restarts.timer" in text
 
 
-@pytest.mark.parametrize("call", ["reboot", "config"])
+@pytest.mark.parametrize("call", ["note", "reboot", "config"])
 def test_a_killed_run_is_finished_by_the_next_one(night: _Restarts, call: str) -> None:
-    """Killed after the restart, or after it had put the settings back: the note in the machine says how far it was."""
+    """Killed before the restart, after it, or after the settings were put back: the machine's notes say which."""
     night.waits("web-1")
     vm = night.desk.machines()["web-1"]
     path = f"/nodes/{vm['node']}/qemu/{vm['vmid']}"
     cluster = night.fake.cluster()
     since = dt.datetime.now(dt.UTC).replace(microsecond=0)
     note = RestartNote(
-        state="running" if call == "reboot" else "going-back",
+        state="going-back" if call == "config" else "running",
         since=since,
         settings={"memory": "2048"},
         before={"memory": "1024"},
@@ -281,13 +286,19 @@ def test_a_killed_run_is_finished_by_the_next_one(night: _Restarts, call: str) -
     mark = read_mark(text)
     assert mark is not None
     cluster.put(f"{path}/config", description=write_mark(mark.with_(restart=note), text))
-    cluster.wait_for_task(str(cluster.post(f"{path}/status/reboot")), timeout_seconds=30)
+    if call != "note":
+        cluster.wait_for_task(str(cluster.post(f"{path}/status/reboot")), timeout_seconds=30)
     if call == "config":
         cluster.put(f"{path}/config", memory=1024)
     night.fake.control("reset_calls")
     outside = _NIGHT - dt.timedelta(days=1)
     (line,) = night.restarts(outside).of(RestartLine)
-    if call == "reboot":
+    if call == "note":
+        assert line.result == "not-started" and "its window is closed, the next one opens" in line.message
+        assert night.power() == [] and night.mark("web-1").restart is None, "never outside its window"
+        (line,) = night.restarts().of(RestartLine)
+        assert line.result == "restarted"
+    elif call == "reboot":
         assert line.result == "restarted" and night.power() == [], (
             "it was restarted once, and that was enough"
         )

@@ -24,6 +24,12 @@ def _run(night: NightDesk, *arguments: str) -> Answer:
     return night.desk.run("nightly", "--in-working-hours", *arguments)
 
 
+def _reports(night: NightDesk) -> list[str]:
+    """What the nights reported, where no folder was named."""
+    folder = night.desk.folder / "state" / "orchestrator" / "reports"
+    return [path.read_text() for path in folder.glob("*.md")]
+
+
 def _old_archive(night: NightDesk, name: str, days: float) -> None:
     notes = archive_notes(ArchiveMark(client="dupont", machine=name, contract="C-dupont", days=7))
     ctime = int(time.time() - days * _DAY)
@@ -82,12 +88,14 @@ def test_what_a_timer_sees(night: NightDesk) -> None:
     answer = _run(
         night, "--metrics-file", str(metrics), "--report-dir", str(reports), "--client-reports", str(clients)
     )
-    assert answer.code == 0, answer
+    assert answer.code == 0, (answer, [path.read_text() for path in reports.glob("*.md")])
     events = [json.loads(line) for line in answer.out.splitlines() if line.startswith("{")]
     assert events[0]["event"] == "night-started" and events[0]["fits"] is True
     done = next(event for event in events if event["event"] == "backup-done")
     assert (done["client"], done["machine"]) == ("dupont", "web-1") and "at" in done
-    assert {path.suffix for path in reports.iterdir()} == {".md", ".html"}
+    assert {path.suffix for path in reports.iterdir()} == {".md", ".html", ".png"}, (
+        "and the restore test's picture"
+    )
     french = next(reports.glob("*.html")).read_text()
     assert "sauvegarde" in french.lower() and "web-1" in french
     assert next((clients / "dupont").glob("*.md")).read_text().count("web-1")
@@ -123,8 +131,8 @@ def test_two_nights_at_once_are_impossible(night: NightDesk) -> None:
         and "the night) is running" in second.err
     )
     night.fake.set_clock(time.time() + 250)
-    first.communicate(timeout=120)
-    assert first.returncode == 0 and len(night.archives()) == 1
+    ended = first.communicate(timeout=120)
+    assert first.returncode == 0 and len(night.archives()) == 1, (ended, _reports(night))
 
 
 def test_a_night_that_is_killed_anywhere_is_finished_by_the_next_run_and_does_nothing_twice(

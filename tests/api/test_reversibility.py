@@ -151,7 +151,7 @@ def test_article_10_the_clients_approval_is_recorded_and_shown_in_the_plan(desk:
         (("--approved-by", "Jeanne"), "name it with --reference"),
         (("--reference", "L-1"), "go with --approved-by"),
         (
-            ("--approved-by", "J", "--reference", "L", "--approved-on", str(today() + dt.timedelta(days=1))),
+            ("--approved-by", "J", "--reference", "L", "--approved-on", str(today() + dt.timedelta(days=2))),
             "cannot have been approved on",
         ),
         (("--approved-by", "J\x1b[2J", "--reference", "L-1"), "control characters"),

@@ -11,7 +11,7 @@ from tests.lab.lab_handle import Answer, Lab
 from tests.lab.recorded import RELEASES, Bench, Recorded, put_files, recorded_answers
 
 LACKING = re.compile(
-    r"/(upload|move_disk|cloudinit|feature|prunebackups|rrddata)\b|/cluster/(backup|ha|sdn)"
+    r"/(upload|move_disk|cloudinit|feature|prunebackups)\b|/cluster/(backup|ha|sdn)"
     r'|/access/users|"efidisk0"|/agent/get-|/status/reset|DELETE /pools |GET /nodes/\w+/(status|storage) '
     r'|PUT \S+/snapshot/\w+/config|POST \S+/config|vzdump .*"(mode": "stop|prune-backups)"'
 )

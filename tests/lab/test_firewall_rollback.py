@@ -105,7 +105,7 @@ def test_rules_that_shut_us_out_fail_and_the_guest_goes_back_by_itself(
     guest: NamespaceGuest, tmp_path: Path
 ) -> None:
     before = guest.rules()
-    said = by_hand(guest.target(SHUT_OUT), guest.ssh(rollback_seconds=4), tmp_path)
+    said = by_hand(guest.target(SHUT_OUT), guest.ssh(rollback_seconds=8), tmp_path)
     assert said.returncode == 2, said.stdout
     message = " ".join(said.stdout.split())
     assert "the new rules let no new SSH connection in" in message
@@ -129,7 +129,7 @@ def test_the_same_within_a_run_of_ours_is_reported_as_rolled_back(
         f"if nsenter --net=/run/netns/{guest.network} nft list table inet orchestrator | grep -q 9999; "
         f"then {guest.ssh(STRANGER).proxy_command}; else {guest.ssh().proxy_command}; fi"
     )
-    ssh = replace(guest.ssh(rollback_seconds=4), proxy_command="sh -c " + shlex.quote(script))
+    ssh = replace(guest.ssh(rollback_seconds=8), proxy_command="sh -c " + shlex.quote(script))
     outcome = apply_firewalls([guest.target(policy(opening(9999)))], ssh)["dupont", "web-1"]
     assert outcome.status == "rolled-back", outcome.message
     assert "dupont/web-1: the new rules let no new SSH connection in" in outcome.message
@@ -178,7 +178,7 @@ def test_a_slow_guest_is_told_from_a_policy_that_shuts_us_out(guest: NamespaceGu
 def test_a_guest_without_rules_goes_back_to_none(tmp_path: Path) -> None:
     (tmp_path / "guest").mkdir()
     with namespace_guest(tmp_path / "guest", unique_name()) as fresh:
-        said = by_hand(fresh.target(SHUT_OUT), fresh.ssh(rollback_seconds=3), tmp_path)
+        said = by_hand(fresh.target(SHUT_OUT), fresh.ssh(rollback_seconds=6), tmp_path)
         assert said.returncode == 2
         eventually(lambda: fresh.rules() == "", "the table is gone again")
         assert fresh.probe(("tcp", STRANGER, 5432)) == ["open"]
@@ -322,8 +322,8 @@ def test_a_slow_machine_does_not_cost_the_others_their_confirmation(guest: Names
     """With Ansible's usual strategy every machine waits for the slowest one between loading and confirming."""
     silent = replace(guest.target(NEXT), machine="web-2", address="192.0.2.200")
     road = guest.ssh().proxy_command
-    slow = f"if test %h = {GUEST}; then {road}; else sleep 12; exit 1; fi"
-    ssh = replace(guest.ssh(rollback_seconds=5), proxy_command="sh -c " + shlex.quote(slow))
+    slow = f"if test %h = {GUEST}; then {road}; else sleep 20; exit 1; fi"
+    ssh = replace(guest.ssh(rollback_seconds=8), proxy_command="sh -c " + shlex.quote(slow))
     run = run_playbook("firewall.yml", [silent, guest.target(NEXT)], ssh)
     ended = [(r.host, r.task) for r in run.results if r.kind in ("ok", "unreachable", "failed")]
     assert ended == [

@@ -38,7 +38,7 @@ def test_a_line_has_the_step_how_far_it_is_its_time_and_what_is_left(clock: Cloc
     board.share("dupont/web-1", 0.25)
     line, foot = _lines(board)
     assert line.split()[1:] == ["dupont/web-1", "clone", "9000", "25%", "01:00", "3", "min", "left"]
-    assert foot == "  0 of 2 machines are through, 01:00"
+    assert foot == "  0 of 2 machines through, 01:00"
     board.step("dupont/web-1", "start")
     assert _lines(board)[0].split()[1:] == ["dupont/web-1", "start", "00:00"], "a step has its own time"
 
@@ -72,7 +72,7 @@ def test_what_is_left_is_guessed_once_some_machines_are_through(clock: Clock) ->
         board.step(name, "start")
         clock.now += 60
         assert board.ended(name, failed=number == 4) == 60
-    assert _lines(board) == ["  5 of 10 machines are through, 1 failed, 05:00, 5 min left"]
+    assert _lines(board) == ["  5 of 10 machines through, 1 failed, 05:00, 5 min left"]
     board.finish()
     assert _lines(board) == []
 

@@ -82,4 +82,4 @@ def test_a_terminal_also_sees_what_is_under_way(monkeypatch: pytest.MonkeyPatch,
         assert re.search(rf"\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d CES?T  {re.escape(place + words)}", plain), event
     assert "['" not in plain and "None" not in plain and "True" not in plain
     assert plain.rstrip().endswith("night of 2026-11-23: 1 of 1 backup, all went well")
-    assert bool(re.search(r"[⠋-⠿] dupont/web-1 +backup +00:00", plain)) is terminal, "and the line moves"
+    assert bool(re.search(r"[⠀-⣿] dupont/web-1 +backup +00:00", plain)) is terminal, "and the line moves"

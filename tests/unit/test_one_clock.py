@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 _MADE_ELSEWHERE = {
     "orchestrator/contract/calendar.py": "the function itself",
-    "orchestrator/reports/language.py": "the reports' two languages, with the zone",
+    "orchestrator/reports/spelling.py": "the reports' two languages, with the zone",
     "orchestrator/cli/ending.py": "the name of a file",
     "orchestrator/operations/run.py": "the name of a run, in the history's hashes",
     "orchestrator/applying/machine_update.py": "the name of a snapshot",

@@ -235,7 +235,7 @@ def test_the_documentation_tells_of_every_metric_and_of_no_other(tmp_path: Path)
     both = replace(eventful, lines=(*eventful.lines, *updating_night().of(UpdateDelay)))
     write_metrics(both, tmp_path / "o.prom")
     written = set(re.findall(r"(?m)^# HELP (\S+)", (tmp_path / "o.prom").read_text()))
-    assert len(written) == 26
+    assert len(written) == 27
     families = "nightly|backup|restore|restart|storage|updates|reboot|firewall|supervision|ends"
     assert set(re.findall(rf"orchestrator_(?:{families})_\w+", NIGHTLY)) == written
     rules = yaml.safe_load(re.search(r"```yaml\n(.*?)```", NIGHTLY, re.DOTALL)[1])["groups"][0]["rules"]  # type: ignore[index]
