@@ -37,7 +37,7 @@ from orchestrator.planning.risk import Risk
 from orchestrator.planning.shared import SharedChange, shared_changes
 from orchestrator.planning.shared import unable as refused
 from orchestrator.proxmox import VmSummary
-from orchestrator.resources.change import MACHINE, Address, Change, Effect
+from orchestrator.resources.change import MACHINE, Address, Change, Effect, State
 from orchestrator.resources.desired import ChangeTerms, DesiredMachine, owners_of
 from orchestrator.resources.kinds import APART, KINDS
 from orchestrator.resources.notes import Mark
@@ -370,7 +370,7 @@ def _machine_plan(
     held = unread(desired, observed, known) if not own and adopting is None else None
     why = desired.life.why(now) or _ending(desired, now) or desired.life.not_begun(now)
     if not own and why and not (held and held.surely):
-        notice = Change(effect=Effect.NOTICE, what="machine", after="not made", why=why)
+        notice = Change(effect=Effect.NOTICE, what="machine", after=State.NOT_MADE, why=why)
         return _plan(desired, None, address, (notice,))
     if held:
         return replace(
@@ -473,7 +473,7 @@ def _retirement(
                 effect=Effect.RETIRE,
                 what="machine",
                 before=machine.summary.status,
-                after="stopped, kept with its disks, marked retired",
+                after=State.RETIRED,
                 why="it is no longer in its file; nothing is erased (art. 10)"
                 + (f"; {stopped_by_contract}" if stopped_by_contract else "")
                 + "".join(f"; {kind.leaving}" for kind in KINDS if kind.leaving and kind.noted(mark)),
