@@ -19,6 +19,7 @@ from orchestrator.history.database import Database
 from orchestrator.history.intervals import GAP_SECONDS, Cause, Seen, Span, moment, shown
 from orchestrator.history.observation_tables import GAPS, MACHINES, METADATA, SITES, SPANS
 from orchestrator.history.observed_site import Known, Outcome, SiteState
+from orchestrator.history.renames import read_renames
 from orchestrator.shown import shortened, storable
 
 if TYPE_CHECKING:
@@ -263,13 +264,14 @@ class Observations:
             )
             .order_by(MACHINES.c.client, MACHINES.c.machine, SPANS.c.start)
         )
-        if client is not None:
-            query = query.where(MACHINES.c.client == client)
-        if machine is not None:
-            query = query.where(MACHINES.c.machine == machine)
         with self._database.reading() as connection:
             if not self._there(connection):
                 return {}
+            renames = read_renames(connection)
+            if client is not None:
+                query = query.where(MACHINES.c.client.in_(sorted(renames.clients_before([client]))))
+            if machine is not None and not renames.found:
+                query = query.where(MACHINES.c.machine == machine)
             sites = {row.site: row for row in connection.execute(sa.select(SITES))}
             within = sa.select(GAPS).where(GAPS.c.start < ends, GAPS.c.end > begins).order_by(GAPS.c.start)
             gaps = connection.execute(within).all()
@@ -277,7 +279,9 @@ class Observations:
         found: dict[tuple[str, str], list[Seen]] = defaultdict(list)
         places: dict[tuple[str, str], set[str]] = defaultdict(set)
         for row in rows:
-            key = row.client, row.machine
+            key = renames.of_vm(row.site, row.vmid, (row.client, row.machine))
+            if client not in (None, key[0]) or machine not in (None, key[1]):
+                continue
             places[key].add(row.site)
             if row.state is not None:
                 found[key] += shown([_span(row)], sites[row.site].until, begins, ends)

@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from orchestrator.resources.attributes import ATTRIBUTES, BOOKKEEPING, OPTION, SIZE
-from orchestrator.resources.change import QUIET, Change, ChangeClass, Effect
+from orchestrator.resources.change import CLIENT, QUIET, RENAMED, Change, ChangeClass, Effect
 from orchestrator.resources.kinds import CLIENT_KINDS, GUEST_KINDS, KINDS
 
 WORST_FIRST = (ChangeClass.MAJOR, ChangeClass.SIGNIFICANT, ChangeClass.STANDARD)
@@ -109,6 +109,13 @@ RULES: tuple[ClassRule, ...] = (
         effects=_of(Effect.UPDATE),
         what=("tags", "pool", "settings", "cloud-init drive", "contract", "suspension"),
         **BOOKKEEPING._asdict(),
+    ),
+    ClassRule(effects=_of(Effect.UPDATE), what=(CLIENT,), **BOOKKEEPING._asdict()),
+    ClassRule(
+        effects=_of(Effect.UPDATE),
+        what=(RENAMED,),
+        change_class=ChangeClass.STANDARD,
+        reason="a name: light and mastered, and nothing in the system is modified",
     ),
     ClassRule(effects=_of(Effect.UPDATE), what=("disk *",), **SIZE._asdict()),
     ClassRule(

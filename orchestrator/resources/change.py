@@ -67,6 +67,9 @@ class NewMachine:
     kinds: Mapping[str, Asked] = field(default_factory=dict)
 
 
+RENAMED, CLIENT = "renamed", "client"
+"""What a machine's new name, and its client's, change."""
+
 MACHINE, SNAPSHOT, BACKUP, UPDATES = "machine", "snapshot", "backup", "updates"
 THINGS = (MACHINE, SNAPSHOT, BACKUP, UPDATES)
 """What changes are attributes of, besides the kinds of :mod:`orchestrator.resources.kinds`: the KIND of addresses."""

@@ -70,7 +70,7 @@ def test_help_of_a_command_loads_nothing_that_the_command_is_made_of(tmp_path: P
     commands = (
         "validate plan apply nightly update updates history freeze thaw reversibility export inventory targets schema "
         "doctor completion import snapshot backup service-level show credit outage event maintenance "
-        "report watch figures alarms config init new restart"
+        "report watch figures alarms config init new restart rescue"
     )
     code = f"""
 import sys
