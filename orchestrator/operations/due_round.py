@@ -12,7 +12,7 @@ from orchestrator.applying.restart_outcome import MachineRestart
 from orchestrator.applying.restart_waves import RestartRun
 from orchestrator.applying.update_candidates import window_in_words
 from orchestrator.operations.computer import home_path
-from orchestrator.operations.due_restarts import DueRestarts
+from orchestrator.operations.due_request import DueRestarts
 from orchestrator.operations.inputs import ssh_settings
 from orchestrator.operations.run import Events, open_clusters, open_run
 from orchestrator.planning.window import current_or_next
@@ -21,7 +21,7 @@ from orchestrator.resources.survey import Asked, observe_sites
 
 if TYPE_CHECKING:
     from orchestrator.guests import SshSettings
-    from orchestrator.operations.due_restarts import DueRequest
+    from orchestrator.operations.due_request import DueRequest
     from orchestrator.operations.run import Run
     from orchestrator.proxmox import Cluster
     from orchestrator.resources.desired import DesiredMachine

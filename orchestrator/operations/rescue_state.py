@@ -24,7 +24,8 @@ from orchestrator.operations.names_seen import remember_sites
 from orchestrator.operations.put_aside import superseded
 from orchestrator.operations.run import SILENT, Events, open_clusters, open_history
 from orchestrator.planning.machine import waits_for_start
-from orchestrator.proxmox import listen, parse_upid, ping_agent, read_redundancy
+from orchestrator.proxmox import parse_upid, ping_agent, read_redundancy
+from orchestrator.proxmox.serial_console import listen
 from orchestrator.resources.attributes import BY_NAME
 from orchestrator.resources.copies import COPY_TAG, read_copy_mark
 from orchestrator.resources.privileges import may_look

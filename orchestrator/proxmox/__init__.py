@@ -74,7 +74,6 @@ from orchestrator.proxmox.redundancy import (
     read_redundancy,
     set_ha_state,
 )
-from orchestrator.proxmox.serial_console import listen
 from orchestrator.proxmox.side_by_side import side_by_side, understood_beside
 from orchestrator.proxmox.snapshots import VmSnapshot, read_snapshots
 from orchestrator.proxmox.storage_types import (
