@@ -24,6 +24,7 @@ from orchestrator.proxmox.shapes import (
     Shape,
     wrong,
 )
+from orchestrator.proxmox.storage_types import storage_type
 
 if TYPE_CHECKING:
     from orchestrator.proxmox.calls import Calls
@@ -130,6 +131,11 @@ class StorageSummary:
     def usable(self) -> bool:
         """Whether it can be used on its node, as far as is known: of one whose node is mute, only trying tells."""
         return self.status == "available" or (self.mute and self.status == "unknown")
+
+    @property
+    def deduplicates(self) -> bool:
+        """Whether equal pieces of backups are stored once: an archive's size says nothing of the room it takes."""
+        return storage_type(self.kind).deduplicates
 
 
 @dataclass(frozen=True, kw_only=True)

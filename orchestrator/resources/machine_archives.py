@@ -146,8 +146,12 @@ class Archive:
 
     @property
     def good(self) -> bool:
-        """Whether it can be counted on: it has a size, and no restore test of it failed."""
-        return self.stored.size > 0 and (self.mark.test is None or self.mark.test.sound)
+        """Whether it can be counted on: it is complete, and no restore test and no verification of it failed."""
+        return (
+            self.stored.size > 0
+            and self.stored.verification != "failed"
+            and (self.mark.test is None or self.mark.test.sound)
+        )
 
 
 def _earlier(version: int, data: dict[str, Any]) -> dict[str, Any]:
