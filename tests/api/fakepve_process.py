@@ -35,6 +35,7 @@ from tests.api.fakepve_addresses import AddressOps
 from tests.api.fakepve_allocation import AllocationOps
 from tests.api.fakepve_backup_ops import BackupOps
 from tests.api.fakepve_faults import Fault, TroubledNode
+from tests.api.fakepve_file_restore import FileRestoreOps
 from tests.api.fakepve_files import FileOps
 from tests.api.fakepve_graphs import GraphOps
 from tests.api.fakepve_metrics import MetricsOps
@@ -50,6 +51,7 @@ _LINE_BYTES = 64 * 1024**2
 class Control(
     BackupOps,
     FileOps,
+    FileRestoreOps,
     SavingOps,
     RedundancyOps,
     AccountOps,
