@@ -38,6 +38,9 @@ _STATE = (
     "ha_groups",
     "ha_rules",
     "replications",
+    "archived",
+    "packed",
+    "cut",
 )
 """What a cluster is. Copied in one go: its parts refer to each other."""
 
