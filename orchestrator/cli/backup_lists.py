@@ -44,8 +44,10 @@ def list_archives(
             out.print(f"   {item.site}   {_policy(item.days)}")
             for verdict in reversed(item.verdicts):
                 out.print(f"  {_row(verdict)}")
+        _say_what_sizes_are(found.kept)
         if not found.kept:
-            out.print("no archives" if target is None else f"no archives of {target}")
+            erased = f"; if it was erased: orchestrator rescue {target}" if target and "/" in target else ""
+            out.print("no archives" if target is None else f"no archives of {target}{erased}")
         if target is None and found.foreign:
             out.print(
                 f"{counted(found.foreign, 'archive belongs', 'archives belong')} to no machine of ours: skipped",
@@ -92,9 +94,17 @@ def show_volume(
                     archives = counted(len(item.verdicts), "archive")
                     size = f"{item.size / _GIB:>9.2f} GiB"
                     out.print(f"  {item.machine:<24} {size}   {archives}   {_policy(item.days)}")
+        _say_what_sizes_are(found.kept)
         if not found.kept:
             out.print("no archives")
     _end(found.unread)
+
+
+def _say_what_sizes_are(kept: Sequence[Kept]) -> None:
+    if any(verdict.archive.stored.deduplicated for item in kept for verdict in item.verdicts):
+        session.console().print(
+            "sizes on a backup server are those of the disks, before deduplication", style="dim"
+        )
 
 
 def _policy(days: int | None) -> str:
@@ -112,7 +122,11 @@ def _row(verdict: Verdict[Archive]) -> str:
     until = f"until {paris_time(verdict.ends)}" + (
         f" (stays: {verdict.kept_because})" if verdict.kept_because else ""
     )
+    stored = archive.stored
     protected = "   protected" if archive.protected else ""
+    protected += "   encrypted" if stored.encrypted else ""
+    if stored.verification:
+        protected += f"   verification {'ok' if stored.verification == 'ok' else 'FAILED'}"
     return (
         f"{paris_time(archive.taken_at)}   {archive.stored.size / _GIB:>8.2f} GiB   {until}   "
         f"{tested}{protected}   {archive.stored.volid}"
@@ -134,6 +148,9 @@ def _document(item: Kept) -> dict[str, Any]:
                 "ends_at": verdict.ends.isoformat(),
                 "stays_because": verdict.kept_because,
                 "protected": verdict.archive.protected,
+                "before_deduplication": verdict.archive.stored.deduplicated,
+                "verification": verdict.archive.stored.verification or None,
+                "encrypted": verdict.archive.stored.encrypted,
                 "restore_test": _test_document(verdict.archive),
             }
             for verdict in item.verdicts

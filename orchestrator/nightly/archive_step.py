@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import told
-from orchestrator.nightly.result import Line
+from orchestrator.nightly.result import Line, LineOfMachine
 from orchestrator.nightly.step import Step
+from orchestrator.nightly.telling import Failures, Urgency
 from orchestrator.reports.page import Cell, Column, Section, Table, table_of
 from orchestrator.resources.holdings import SiteReading, with_archives, without_archives
 
@@ -40,6 +42,19 @@ class UnbelievedArchive(Line):
     site: str
     volid: str
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DamagedArchive(LineOfMachine):
+    """An archive of ours that its backup server verified and found damaged: it is no good backup."""
+
+    volid: str
+    taken_at: dt.datetime
+
+    @property
+    def failed(self) -> bool:
+        """It is one."""
+        return True
 
 
 class ReadArchivesStep(Step):
@@ -75,7 +90,19 @@ class ForeignArchiveStep(Step):
     def run(self) -> None:
         """Count them."""
         readings = self.work.readings.values()
-        self.work.lines += [*foreign(readings), *unbelieved(readings)]
+        self.work.lines += [*foreign(readings), *unbelieved(readings), *damaged(readings)]
+
+    @staticmethod
+    def failure_kinds(telling: Telling) -> Iterator[Failures]:
+        """Archives whose verification failed."""
+        speech, words = telling.speech, telling.speech.words
+        found = (
+            (line, f"{speech.moment(line.taken_at)}" + (f", {line.volid}" if telling.provider else ""))
+            for line in telling.report.of(DamagedArchive)
+        )
+        yield telling.failures(
+            words.verification_failed, words.verification_failed_remedy, found, Urgency.BACKUP
+        )
 
     @staticmethod
     def sections(telling: Telling) -> Iterator[Section]:
@@ -96,6 +123,23 @@ def foreign(readings: Iterable[SiteReading]) -> list[ForeignArchives]:
             for storage, sizes in sorted(by_storage.items())
         ]
     return lines
+
+
+def damaged(readings: Iterable[SiteReading]) -> list[DamagedArchive]:
+    """The archives of ours whose verification by their backup server failed."""
+    return [
+        DamagedArchive(
+            client=client,
+            machine=machine,
+            site=reading.observed.site,
+            volid=archive.stored.volid,
+            taken_at=archive.taken_at,
+        )
+        for reading in readings
+        for (client, machine), archives in sorted(reading.holdings.owned.items())
+        for archive in archives
+        if archive.stored.verification == "failed"
+    ]
 
 
 def unbelieved(readings: Iterable[SiteReading]) -> list[UnbelievedArchive]:

@@ -350,6 +350,10 @@ def _expected_seconds(machine: ObservedMachine) -> float:
     return min(max(_disk_bytes(machine) / _BYTES_A_SECOND, _SHORTEST), _LONGEST)
 
 
+_MUCH = 2**60
+"""Bytes that count as free on a storage that has room and deduplicates."""
+
+
 def expected_size(machine: ObservedMachine, now: dt.datetime) -> int:
     """How large the machine's next archive is expected to be, bytes. ``now`` is aware."""
     last = newest_good(machine.archives or (), now)
@@ -366,7 +370,10 @@ def capacity(
             slots[site, storage.name] = storage.backups_at_a_time
             figures = [item for item in reading.observed.state.storages if item.name == storage.name]
             if figures:
-                free[site, storage.name] = min(max(item.maxdisk - item.disk, 0) for item in figures)
+                left = min(max(item.maxdisk - item.disk, 0) for item in figures)
+                # What an archive takes there is what is new in it: how large it is says nothing of that.
+                unlimited = left and any(item.deduplicates for item in figures)
+                free[site, storage.name] = _MUCH if unlimited else left
     return slots, free
 
 

@@ -41,6 +41,7 @@ class MachineLine(LineOfMachine):
         tested_on: when a backup of it was last restored and found sound; None: never restored.
         check: how the check of its file ended in the last restore test that had one, of the archives that are there:
             ``passed``, ``failed``; empty: there was none.
+        deduplicated: whether some of its archives are on a backup server: ``size`` is before deduplication there.
     """
 
     sighting: ClassVar[bool] = True
@@ -52,6 +53,7 @@ class MachineLine(LineOfMachine):
     size: int
     tested_on: dt.date | None
     check: Literal["", "passed", "failed"] = ""
+    deduplicated: bool = False
 
 
 class MachineStep(Step):
@@ -170,6 +172,7 @@ class MachineStep(Step):
             size=sum(archive.stored.size for archive in archives),
             tested_on=last_sound_test(archives, tested),
             check=last_check(archives),
+            deduplicated=any(archive.stored.deduplicated for archive in archives),
         )
 
 
@@ -247,6 +250,7 @@ def _client_table(
         ),
         [_machine_row(telling, line, tonight.get(key(line))) for line in lines],
         total=(words.total, "", "", "", "", kept, size, "", ""),
+        note=words.before_deduplication if any(line.deduplicated for line in lines) else "",
     )
 
 

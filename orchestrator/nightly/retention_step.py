@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -16,10 +16,11 @@ from orchestrator.contract.calendar import day_in_paris, paris_time
 from orchestrator.contract.retention import Verdict
 from orchestrator.counting import counted
 from orchestrator.errors import told
-from orchestrator.nightly.result import LineOfMachine
+from orchestrator.nightly.result import Line, LineOfMachine
 from orchestrator.nightly.step import Step, Work
 from orchestrator.nightly.telling import Failures
-from orchestrator.reports.page import Cell, Column, Row, Section, Tone, table_of
+from orchestrator.proxmox import PermissionDenied, TaskFailed
+from orchestrator.reports.page import Cell, Column, Row, Section, Table, Tone, table_of
 from orchestrator.resources.machine_archives import Archive, verdicts
 
 if TYPE_CHECKING:
@@ -52,6 +53,22 @@ class RetentionLine(LineOfMachine):
     def failed(self) -> bool:
         """Whether it tells of a failure."""
         return self.result == "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldArchives(Line):
+    """Archives whose days are over on a backup server that lets the token back up only: they are kept, and told once.
+
+    Attributes:
+        archives, size: how many, and their bytes before deduplication.
+        reason: what the server said.
+    """
+
+    site: str
+    storage: str
+    archives: int
+    size: int
+    reason: str
 
 
 class RetentionStep(Step):
@@ -128,7 +145,24 @@ class RetentionStep(Step):
             for line in telling.report.of(RetentionLine)
         ]
         tables = table_of(words.retention, columns, rows)
-        yield Section(title=words.retention, empty=words.no_retention, tables=tables)
+        yield Section(title=words.retention, empty=words.no_retention, tables=tables + _held(telling))
+
+
+def _held(telling: Telling) -> tuple[Table, ...]:
+    """What a backup server does not let the token remove: the provider's affair."""
+    speech, words = telling.speech, telling.speech.words
+    columns: tuple[Column | str, ...] = (
+        words.storage,
+        words.site,
+        Column(words.archives_count, figures=True),
+        Column(words.volume, figures=True),
+        words.why,
+    )
+    rows: list[Row] = [
+        (line.storage, line.site, speech.number(line.archives), speech.size(line.size), line.reason)
+        for line in telling.report.of(HeldArchives)
+    ]
+    return table_of(words.held, columns, rows, note=words.held_note)
 
 
 def over(night: Night, reading: SiteReading) -> list[tuple[tuple[str, str], Verdict[Archive]]]:
@@ -161,23 +195,47 @@ def over(night: Night, reading: SiteReading) -> list[tuple[tuple[str, str], Verd
     return found
 
 
-def carry_out(night: Night, readings: Iterable[SiteReading]) -> list[RetentionLine]:
+def carry_out(night: Night, readings: Iterable[SiteReading]) -> list[Line]:
     """Remove what is over, site by site; one that cannot be removed stops nothing else.
 
-    Where the clocks disagree nothing is: which archives are over is not known there.
+    Where the clocks disagree nothing is: which archives are over is not known there. A backup server that lets the
+    token back up only says so at the first archive; the others of that storage are not tried.
     """
-    lines: list[RetentionLine] = []
+    lines: list[Line] = []
     for reading in readings:
         site = reading.observed.site
         judged = [] if night.clocks.objection(site) else over(night, reading)
-        if not judged:
+        held: dict[str, HeldArchives] = {}
+        rest = []
+        tried: set[str] = set()
+        for key, verdict in judged:
+            stored = verdict.archive.stored
+            if not stored.deduplicated or not verdict.goes:
+                rest.append((key, verdict))
+            elif stored.storage in held:
+                held[stored.storage] = _one_more(held[stored.storage], verdict.archive)
+            elif stored.storage in tried:
+                rest.append((key, verdict))
+            else:
+                tried.add(stored.storage)
+                line = _one(night, key, verdict)
+                if isinstance(line, HeldArchives):
+                    held[stored.storage] = line
+                else:
+                    lines.append(line)
+        lines += held.values()
+        if not rest:
             continue
         with ThreadPoolExecutor(_REMOVALS_AT_A_TIME, thread_name_prefix=f"retention-{site}") as pool:
-            lines += pool.map(lambda item: _one(night, *item), judged)
+            lines += pool.map(lambda item: _one(night, *item), rest)
     return lines
 
 
-def _one(night: Night, key: tuple[str, str], verdict: Verdict[Archive]) -> RetentionLine:
+def _one_more(held: HeldArchives, archive: Archive) -> HeldArchives:
+    return replace(held, archives=held.archives + 1, size=held.size + archive.stored.size)
+
+
+def _one(night: Night, key: tuple[str, str], verdict: Verdict[Archive]) -> RetentionLine | HeldArchives:
     archive = verdict.archive
     if verdict.dated_later:
         text = (
@@ -195,9 +253,20 @@ def _one(night: Night, key: tuple[str, str], verdict: Verdict[Archive]) -> Reten
     except Exception as error:  # whatever one archive stumbles over, the others go on
         why = told(error)
         night.tell("archive-failed", client=client, machine=machine, archive=archive.stored.volid, reason=why)
+        if archive.stored.deduplicated and _is_forbidden(error):
+            stored = archive.stored
+            return HeldArchives(
+                site=archive.site, storage=stored.storage, archives=1, size=stored.size, reason=why
+            )
         return _line(key, archive, "failed", why)
     night.tell("archive-removed", client=client, machine=machine, archive=archive.stored.volid)
     return _line(key, archive, "removed", because)
+
+
+def _is_forbidden(error: Exception) -> bool:
+    """Whether the backup server refused for want of a privilege there: Proxmox VE's own refusal is another thing."""
+    cause = error.cause if isinstance(error, TaskFailed) else error
+    return isinstance(cause, PermissionDenied) and isinstance(error, TaskFailed)
 
 
 def _line(

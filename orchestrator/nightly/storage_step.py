@@ -181,6 +181,10 @@ def _of_backups(
     item = there[0]
     if item.mute:
         return _line(site, storage.name, storage.site, "backups", item, _silent(item))
+    if item.deduplicates:  # the sizes of archives say nothing of the room that they take
+        full = item.maxdisk and item.disk / item.maxdisk >= _NEARLY_FULL
+        text = f"{item.disk / item.maxdisk:.0%} are used: make room on the backup server (garbage collection)"
+        return _line(site, storage.name, storage.site, "backups", item, text if full else "")
     expected = forecast(
         _loads(night, reading, storage.name, night_begins(tonight)),
         begins=night.clock(),

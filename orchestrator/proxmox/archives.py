@@ -7,14 +7,17 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from orchestrator.proxmox.errors import BadAnswer
-from orchestrator.proxmox.shapes import FLAG, SIZE, TEXT, TIME, VMID, Record, Scalar, wrong
+from orchestrator.proxmox.shapes import FLAG, LINE, PLAIN, SIZE, TEXT, TIME, VMID, Record, Scalar, wrong
 
 if TYPE_CHECKING:
     from orchestrator.proxmox.client import Cluster
+
+_BACKUP_SERVER = "pbs-vm"
+"""The format of an archive on a Proxmox Backup Server."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,12 +25,16 @@ class StoredArchive:
     """One backup archive of a VM as its storage lists it.
 
     Attributes:
-        volid: ``STORAGE:backup/vzdump-qemu-101-2026_11_23-05_48_23.vma.zst``.
+        volid: ``STORAGE:backup/vzdump-qemu-101-2026_11_23-05_48_23.vma.zst``; on a backup server
+            ``STORAGE:backup/vm/101/2026-11-23T04:48:23Z``.
         node: a node that reaches its storage.
         vmid: the VM it was made of.
         taken_at: when (aware, UTC).
-        size: bytes.
+        size: bytes; on a backup server those of the disks, before deduplication; 0: it is not complete.
         protected: whether Proxmox refuses to remove it.
+        deduplicated: whether it is on a Proxmox Backup Server.
+        verification: what the server's last verification of it found: ``ok``, ``failed``; empty: none was made.
+        encrypted: whether only who has the key of the storage can read it.
     """
 
     volid: str
@@ -38,6 +45,9 @@ class StoredArchive:
     size: int
     notes: str
     protected: bool
+    deduplicated: bool = False
+    verification: Literal["", "ok", "failed"] = ""
+    encrypted: bool = False
 
     @property
     def path(self) -> str:
@@ -135,7 +145,7 @@ class _EntryReader:
 
     def __call__(self, entry: Mapping[str, Any]) -> StoredArchive | None:
         """The archive of an entry; None if it is none of a VM, or cannot be read."""
-        if entry.get("vmid") in (None, "", 0, "0") or entry.get("subtype", "qemu") != "qemu":
+        if entry.get("vmid") in (None, "", 0, "0") or not _is_of_a_vm(entry):
             return None
         told = wrong(entry, self._shape)
         if not told and entry["volid"] in self._volids:
@@ -145,15 +155,19 @@ class _EntryReader:
             self._bad.append((whose, f"an archive on {self._storage} cannot be read: {told}"))
             return None
         self._volids.add(entry["volid"])
+        deduplicated = entry.get("format") == _BACKUP_SERVER
         return StoredArchive(
             volid=entry["volid"],
             storage=self._storage,
             node=self._node,
             vmid=int(entry["vmid"]),
             taken_at=dt.datetime.fromtimestamp(int(entry["ctime"]), dt.UTC),
-            size=int(entry.get("size") or 0),
+            size=_size(entry, deduplicated=deduplicated),
             notes=entry.get("notes") or "",
             protected=bool(int(entry.get("protected") or 0)),
+            deduplicated=deduplicated,
+            verification=_verification(entry),
+            encrypted=bool(entry.get("encrypted")),
         )
 
 
@@ -178,6 +192,23 @@ def read_archives(
     return listing.archives
 
 
+def _is_of_a_vm(entry: Mapping[str, Any]) -> bool:
+    """Whether an archive is a VM's, and no container's: older releases say it by the format alone."""
+    return entry.get("subtype", "qemu") == "qemu" and entry.get("format") != "pbs-ct"
+
+
+def _size(entry: Mapping[str, Any], *, deduplicated: bool) -> int:
+    """Its bytes. Of a snapshot that is still being written, a backup server knows none: PBSPlugin.pm says 1 then."""
+    size = int(entry.get("size") or 0)
+    return 0 if deduplicated and size <= 1 else size
+
+
+def _verification(entry: Mapping[str, Any]) -> Literal["", "ok", "failed"]:
+    """What the server's last verification found. A state that is not known here says nothing."""
+    state = (entry.get("verification") or {}).get("state")
+    return state if state in ("ok", "failed") else ""
+
+
 def _entry_of(storage: str) -> Record:
     """An archive of a storage. Its name becomes part of a path, and of what is removed."""
     name = re.compile(
@@ -189,5 +220,13 @@ def _entry_of(storage: str) -> Record:
     )
     return Record(
         needs={"volid": volid, "vmid": VMID, "ctime": TIME},
-        may={"size": SIZE, "notes": TEXT, "protected": FLAG},
+        may={
+            "size": SIZE,
+            "notes": TEXT,
+            "protected": FLAG,
+            "format": LINE,
+            "subtype": LINE,
+            "encrypted": PLAIN,
+            "verification": Record(needs={"state": LINE}),
+        },
     )

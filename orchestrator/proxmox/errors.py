@@ -295,6 +295,12 @@ _RULES = (
         PermissionDenied,
         "Proxmox reserves this to root@pam itself, not to tokens: it has to be done on the node",
     ),
+    _rule(
+        r"permission check failed - missing (?P<privilege>[\w.|]+) on (?P<path>/[^\s,)]*)",
+        PermissionDenied,
+        "the backup server refuses it: the storage's user or token there lacks that privilege (its role "
+        "DatastorePowerUser may also remove its own backups, DatastoreBackup may not)",
+    ),
     _rule(r"Permission check failed", PermissionDenied),
     _rule(r"checksum mismatch|detected modified configuration", DigestMismatch),
     _rule(
@@ -309,7 +315,7 @@ _RULES = (
         "wait until its task ({mark}) ends; if none runs, a crashed one left the mark: lift it with "
         "`qm unlock {vmid}` on node {node}",
     ),
-    _rule(r"protection mode enabled|cannot remove protected volume", Protected),
+    _rule(r"protection mode enabled|cannot remove protected (?:volume|snapshot)", Protected),
     _rule(
         r"guest agent is not running|no qemu guest agent configured|command 'guest-[\w-]+' failed",
         AgentNotRunning,

@@ -28,6 +28,7 @@ class StorageType:
         newest_only: whether a volume goes back to its newest snapshot only: ZFS would destroy the newer ones.
         replicates: whether Proxmox can replicate its volumes to another node, where the storage is not shared.
         folder: whether its data are in a folder of the node, on whatever is mounted there.
+        deduplicates: whether equal pieces of backups are stored once: an archive takes the room of what is new in it.
     """
 
     formats: frozenset[str]
@@ -36,6 +37,7 @@ class StorageType:
     newest_only: bool = False
     replicates: bool = False
     folder: bool = False
+    deduplicates: bool = False
 
 
 STORAGE_TYPES: Mapping[str, StorageType] = {
@@ -54,7 +56,7 @@ STORAGE_TYPES: Mapping[str, StorageType] = {
     "iscsi": StorageType(formats=_NONE, snapshots=False),
     "iscsidirect": StorageType(formats=_NONE, snapshots=False),
     "cephfs": StorageType(formats=_NONE),
-    "pbs": StorageType(formats=_NONE),
+    "pbs": StorageType(formats=_NONE, deduplicates=True),
     "esxi": StorageType(formats=_NONE),
 }
 """By Proxmox's name of the type. Of others (plugins of other makers) nothing is known."""

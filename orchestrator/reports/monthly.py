@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.alarms.events import is_silent
@@ -228,6 +228,8 @@ class _Told:
             [self.backup(one, twice=twice) for one in backups],
             words.no_backups,
         )
+        if any(one.deduplicated for one in backups):
+            made = replace(made, paragraphs=(*made.paragraphs, words.before_deduplication))
         rows = [
             (one.machine, self.speech.day(night), Cell(self.reason(why) or words.missing_unknown, "bad"))
             for one in backups

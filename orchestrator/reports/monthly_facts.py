@@ -34,6 +34,9 @@ MADE = ("clone", "adopt")
 READ = (CHANGE, RESTORE_TEST, ALERTS, *BACKUPS, *SNAPSHOTS, *MADE)
 """All that the report needs of a month: one query."""
 
+_ON_A_SERVER = re.compile(r"[\w.-]{1,100}:backup/vm/[0-9]+/")
+"""How the name of an archive on a backup server begins, and with it what the history says of a backup."""
+
 _BYTES = re.compile(r", ([0-9]{1,18}) bytes$")
 
 
@@ -46,6 +49,7 @@ class BackupMonth:
         good: those that have.
         missing: each of the others with the reason that the history gives; empty if it gives none.
         last_size, volume: bytes of the month's last backup, and of all of them; 0 if that is not known.
+        deduplicated: whether some went to a backup server: their sizes are those of the disks, before deduplication.
         second: of the second copies (article 3.2); None if its backup has one copy. A night is good that has archives
             on two storages, and missing if it has one; of nights without any backup nothing is said again.
     """
@@ -57,6 +61,7 @@ class BackupMonth:
     last_size: int
     volume: int
     second: SecondCopies | None = None
+    deduplicated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,6 +253,7 @@ def _backup(machine: str, expected: Collection[dt.date], entries: Sequence[Entry
         missing=tuple((night, why.get(night, "")) for night in expected if night not in good),
         last_size=sizes[-1] if sizes else 0,
         volume=sum(sizes),
+        deduplicated=any(_ON_A_SERVER.match(entry.message) for _, entry in _nightly(entries, expected)),
     )
 
 

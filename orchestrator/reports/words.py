@@ -576,6 +576,26 @@ class Words:
     sound = Text(fr="saine", en="sound")
     failed = Text(fr="échec", en="failed")
     not_started = Text(fr="non commencé", en="not started")
+    held = Text(
+        fr="Sauvegardes arrivées à échéance, que le serveur de sauvegarde ne laisse pas supprimer",
+        en="Backups whose days are over, which the backup server does not let us remove",
+    )
+    held_note = Text(
+        fr="Le jeton ne peut que sauvegarder : l’élagage (prune) est à la charge du serveur de sauvegarde.",
+        en="The token may only back up: the backup server's own prune job has to remove them.",
+    )
+    verification_failed = Text(
+        fr="Vérification d’une sauvegarde échouée", en="Verification of a backup failed"
+    )
+    verification_failed_remedy = Text(
+        fr="ne pas compter sur cette sauvegarde : la prochaine nuit en fait une autre ; voir la tâche de vérification "
+        "du serveur de sauvegarde",
+        en="do not count on this backup: the next night makes another; see the verify job of the backup server",
+    )
+    before_deduplication = Text(
+        fr="Sur un serveur de sauvegarde, le volume est celui des disques, avant déduplication.",
+        en="On a backup server, the volume is that of the disks, before deduplication.",
+    )
     console_of = Text(fr="Console de {machine}, copie restaurée", en="Console of {machine}, restored copy")
     more_pictures = Text(
         fr="Les autres copies d’écran ne sont pas dans ce rapport, qui serait trop volumineux : {n}.",

@@ -27,6 +27,8 @@ class Archive:
         broken: a restore fails while it unpacks.
         config: the machine's configuration in it; None: whatever the machine has when it is restored.
         agent: what the machine's guest agent answered when it was backed up.
+        verification: of a backup server: the state that it found, ``ok`` or ``failed``.
+        encrypted: of a backup server: the key's fingerprint.
     """
 
     storage: str
@@ -39,6 +41,8 @@ class Archive:
     broken: bool = False
     config: dict[str, Any] | None = None
     agent: dict[str, Any] | None = None
+    verification: str | None = None
+    encrypted: str | None = None
     _listed: str | None = None
 
     @property
@@ -48,8 +52,12 @@ class Archive:
 
     @property
     def format(self) -> str:
-        """``vma``, ``vma.zst``, …"""
-        return self.name.partition(".")[2]
+        """``vma``, ``vma.zst``, …; ``pbs-vm`` on a backup server."""
+        return "pbs-vm" if self.name.startswith("backup/vm/") else self.name.partition(".")[2]
+
+    def verified(self, state: str) -> None:
+        """A verify job of the backup server has looked at it."""
+        self.verification, self._listed = state, None
 
     def change(self, *, notes: str | None = None, protected: bool | None = None) -> None:
         """Change what can be changed."""
@@ -76,6 +84,11 @@ class Archive:
                 entry["notes"] = self.notes.splitlines()[0]
             if self.protected:
                 entry["protected"] = 1
+            if self.verification:
+                upid = f"UPID:pbs:0000C7E1:00F2D3B1:00000042:6567A0B2:verify:{self.storage}:root@pam:"
+                entry["verification"] = {"state": self.verification, "upid": upid}
+            if self.encrypted:
+                entry["encrypted"] = self.encrypted
             self._listed = json.dumps(entry)
         return self._listed
 
@@ -96,6 +109,11 @@ class Archive:
 def archive_name(vmid: int, ctime: float, extension: str = "vma.zst") -> str:
     """The name that Proxmox gives an archive."""
     return f"backup/vzdump-qemu-{vmid}-{stamp(ctime)}.{extension}"
+
+
+def snapshot_name(vmid: int, ctime: float) -> str:
+    """The name that an archive has on a backup server: its time is in UTC (PVE::Storage::PBSPlugin, print_volid)."""
+    return f"backup/vm/{vmid}/{dt.datetime.fromtimestamp(int(ctime), dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @dataclass(slots=True)

@@ -92,6 +92,13 @@ class BackupOps:
             raise KeyError(volid)
         archive.broken = broken
 
+    def op_verify_archive(self, volid: str, state: str) -> None:
+        """Let a backup server have verified an archive: ``ok`` or ``failed``."""
+        archive = self.node.find_archive(volid)
+        if archive is None:
+            raise KeyError(volid)
+        archive.verified(state)
+
     def op_remove_archive(self, volid: str) -> None:
         """Remove an archive behind everybody's back, protected or not."""
         archive = self.node.find_archive(volid)

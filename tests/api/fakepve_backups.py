@@ -14,7 +14,7 @@ from fakepve import PveError, TaskError
 from fakepve.routing import param_error, split_list
 
 from tests.api.fakepve_allocation import Allocations
-from tests.api.fakepve_archives import Archive, archive_name, parse_retention
+from tests.api.fakepve_archives import Archive, parse_retention
 from tests.api.fakepve_clock import log_time
 from tests.api.fakepve_tasks import Record
 from tests.api.fakepve_vzdump import (
@@ -213,7 +213,7 @@ class Backups(Allocations):
         vm = self.vm(run.vmid)
         if vm is None:
             raise TaskError(f"unable to find VM '{run.vmid}'")
-        name = archive_name(run.vmid, run.started, job.extension)
+        name = self.name_of_archive(job.storage, run.vmid, run.started, job.extension)
         target = (
             self._volume_path(job.storage, name, "backup")
             if job.storage
@@ -283,7 +283,7 @@ class Backups(Allocations):
 
     def _take_space_for(self, archive: Archive) -> int:
         """Take what the archive needs, or what there is; return how much that was."""
-        if not archive.storage:
+        if not archive.storage or self.is_backup_server(archive.storage):
             return archive.size
         avail = self.storages[archive.storage].get("avail", archive.size)
         taken: int = min(archive.size, max(0, avail))

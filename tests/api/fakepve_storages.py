@@ -7,6 +7,7 @@ Licensed as fakepve, which it extends; it only ever runs as a process of its own
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from typing import Any
 
@@ -17,12 +18,17 @@ from fakepve.routing import die, split_list
 from fakepve.server import USER, params
 from fakepve.storage import INTERNAL, _is_file
 
-from tests.api.fakepve_archives import Archive, Shelf, archive_name, mark, retention_of
+from tests.api.fakepve_archives import Archive, Shelf, archive_name, mark, retention_of, snapshot_name
 from tests.api.fakepve_tasks import Tasks
 
 _CONTENT = "/nodes/{node}/storage/{storage}/content"
 _PRUNE = "/nodes/{node}/storage/{storage}/prunebackups"
-_OWN_KEYS = ("readonly",)
+_SNAPSHOT = re.compile(
+    r"backup/(?P<type>[^\s_/]+)/(?P<id>[^\s_/]+)/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
+)
+"""An archive on a backup server (PVE::Storage::PBSPlugin, parse_volname)."""
+
+_OWN_KEYS = ("readonly", "role")
 """Keys of a storage that are not Proxmox's."""
 _BY_CONNECTION = ("nfs", "cifs", "cephfs", "rbd", "pbs", "iscsi")
 
@@ -99,9 +105,47 @@ class Storages(Tasks):
             raise die(f"unable to activate storage '{name}' - {text}")
         return super()._active_store(name, node)
 
-    def take_space(self, name: str, size: int) -> None:
-        """Note that so many bytes more lie on a storage; fewer, if negative."""
+    def is_backup_server(self, name: str | None) -> bool:
+        """Whether a storage is a Proxmox Backup Server's."""
+        return name in self.storages and self.storages[name].get("type") == "pbs"
+
+    def name_of_archive(
+        self, storage: str | None, vmid: int, ctime: float, extension: str = "vma.zst"
+    ) -> str:
+        """The name that an archive gets on a storage."""
+        return (
+            snapshot_name(vmid, ctime)
+            if self.is_backup_server(storage)
+            else archive_name(vmid, ctime, extension)
+        )
+
+    def _parse_volname(self, store: Any, volname: str) -> tuple[str, int | None, str]:
+        if store.get("type") != "pbs":
+            parsed: tuple[str, int | None, str] = super()._parse_volname(store, volname)
+            return parsed
+        found = _SNAPSHOT.fullmatch(volname)
+        if found is None:
+            raise die(f"unable to parse PBS volume name '{volname}'")
+        return "backup", int(found["id"]) if found["id"].isdigit() else None, f"pbs-{found['type']}"
+
+    def _volume_path(self, name: str, volname: str, vtype: str) -> str:
         store = self.storages[name]
+        if store.get("type") != "pbs":
+            return str(super()._volume_path(name, volname, vtype))
+        return f"pbs://{store['server']}:{store['datastore']}/{volname.removeprefix('backup/')}"
+
+    def _may_remove(self, name: str) -> None:
+        """A backup server asks for a privilege of its own; ``role`` is that of the storage's user there."""
+        store = self.storages[name]
+        if store.get("type") == "pbs" and store.get("role") == "DatastoreBackup":
+            missing = f"missing Datastore.Modify|Datastore.Prune on /datastore/{store['datastore']}"
+            raise TaskError(f"proxmox-backup-client failed: Error: permission check failed - {missing}")
+
+    def take_space(self, name: str, size: int) -> None:
+        """Note that so many bytes more lie on a storage; fewer, if negative. A backup server stores what is new."""
+        store = self.storages[name]
+        if self.is_backup_server(name):
+            return
         if "avail" in store:
             store["avail"] -= size
 
@@ -114,7 +158,9 @@ class Storages(Tasks):
     def seed_archives(self, entries: list[dict[str, Any]]) -> None:
         """Put archives on storages, without a backup."""
         for entry in entries:
-            name = entry.pop("name", None) or archive_name(entry["vmid"], entry["ctime"])
+            name = entry.pop("name", None) or self.name_of_archive(
+                entry["storage"], entry["vmid"], entry["ctime"]
+            )
             archive = Archive(name=name, **{"size": 1024**3, **entry})
             self.add_archive(archive)
             self.take_space(archive.storage, archive.size)
@@ -228,6 +274,7 @@ class Storages(Tasks):
             if archive.protected:
                 raise TaskError(f"cannot remove protected volume '{name}' on '{sid}'")
             self._writable(sid, f"unlink '{path}' failed")
+            self._may_remove(sid)
             self.remove_archive(archive)
             return f"Removed volume '{volid}'"
 
@@ -293,6 +340,8 @@ class Storages(Tasks):
     def prune(self, name: str, values: dict[str, Any], keep: dict[str, int]) -> list[str]:
         """Remove what a retention does not keep; return a line of the log for each."""
         removed = [archive for archive, fate in self._fates(name, values, keep) if fate == "remove"]
+        if removed:
+            self._may_remove(name)
         if removed and self.storages[name].get("readonly"):
             raise TaskError("error pruning backups - check log")
         for archive in removed:

@@ -55,6 +55,14 @@ SENTENCES: list[tuple[int, str, type[ProxmoxError], dict[str, str]]] = [
         {"path": "", "privilege": "Pool.Allocate"},
     ),
     (403, "Permission check failed", PermissionDenied, {"path": "", "privilege": ""}),
+    (
+        500,
+        "proxmox-backup-client failed: Error: permission check failed - missing Datastore.Modify|Datastore.Prune on "
+        "/datastore/tank",
+        PermissionDenied,
+        {"path": "/datastore/tank", "privilege": "Datastore.Modify|Datastore.Prune"},
+    ),
+    (500, "proxmox-backup-client failed: Error: cannot remove protected snapshot", Protected, {}),
     (403, "Permission check failed (pool 'nopool' does not exist)", NotFound, {}),
     (500, "only root can set 'args' config", PermissionDenied, {"privilege": ""}),
     (

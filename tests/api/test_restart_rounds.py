@@ -16,7 +16,7 @@ from orchestrator.applying.restart_waves import RestartRun
 from orchestrator.history import open_history
 from orchestrator.nightly.restart_round import RestartLine
 from orchestrator.nightly.restart_step import WaitingRestart
-from orchestrator.operations import due_restarts
+from orchestrator.operations import due_round
 from orchestrator.resources.notes import RestartNote, read_mark, write_mark
 from orchestrator.resources.survey import Asked, observe_sites
 from tests.api.desk import Desk, machine
@@ -191,7 +191,7 @@ def test_a_window_that_closes_while_sites_are_read_begins_nothing(night: _Restar
     (waiting,) = _read(night)
 
     closed = _NIGHT + dt.timedelta(hours=1, minutes=31)
-    said = due_restarts._no_time(waiting, dt.timedelta(minutes=13), closed)
+    said = due_round._no_time(waiting, dt.timedelta(minutes=13), closed)
     assert said is not None and said.startswith("its window has closed; the next one opens "), said
 
 

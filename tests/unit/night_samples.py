@@ -387,6 +387,8 @@ _KNOWN: dict[str, st.SearchStrategy[Any]] = {
     "starts_at": _MOMENTS,
     "closes_at": _MOMENTS,
     "tested_on": st.none() | _DAYS,
+    "deduplicated": st.booleans(),
+    "picture": st.none() | st.binary(max_size=20),
     "check": st.sampled_from(["", "passed", "failed"]),
     "full_on": st.none() | _DAYS,
     "retention_days": st.none() | st.integers(1, 400),

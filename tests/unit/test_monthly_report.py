@@ -312,6 +312,15 @@ def test_the_check_of_a_restored_copy_is_told_without_what_it_wrote(month: Month
     assert "no orders" not in said
 
 
+def test_sizes_on_a_backup_server_are_said_to_be_before_deduplication(month: Month) -> None:
+    backups(month, without=12)
+    said = "Sur un serveur de sauvegarde, le volume est celui des disques, avant déduplication."
+    assert said not in month.text()
+    name = "pbs-lyon:backup/vm/100/2026-11-12T21:10:00Z"
+    month.record("backup", at=paris(12, 22, 10), seconds=600.0, message=f"{name}, {7 * GIB} bytes")
+    assert said in month.text()
+
+
 def test_made_twice_it_is_identical_but_for_its_date(month: Month) -> None:
     backups(month, without=12)
     first = render_monthly(month.gather(LATER))
