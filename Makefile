@@ -48,13 +48,14 @@ apt:
 apt-demo:
 	@tools/apt-install $(APT_DEMO)
 
-# $(call install,EXTRA,USUALLY): a virtual environment with the program and one set of what else is needed
+# $(call install,EXTRA,USUALLY): a virtual environment with the program and one set of what else is needed. Modules are
+# compiled when they are imported first: most of those that are installed never are.
 define install
 @$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 @echo "==> virtual environment in $(VENV)"
 @$(PYTHON) -m venv $(VENV)
 @tools/patiently "installing Python packages" "$(2)" \
-	$(RUN)/pip install --quiet --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[$(1)]'
+	$(RUN)/pip install --quiet --disable-pip-version-check --progress-bar off --no-compile -c constraints.txt -e '.[$(1)]'
 endef
 
 $(STAMP): pyproject.toml constraints.txt
@@ -96,7 +97,7 @@ types: ## strict types
 	$(RUN)/mypy
 
 unit: ## pure functions
-	$(RUN)/pytest -q -n 2 tests/unit
+	$(RUN)/pytest -q -n 2 --dist loadgroup tests/unit
 
 api: ## against fakepve, over HTTPS; hostile files, guests and answers
 	$(RUN)/pytest -q -n 4 tests/api tests/hostile

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Generator
 from typing import Any
 
@@ -18,6 +20,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "orchestrator"))
 
 # No test depends on the configuration file of whoever runs it.
 os.environ["XDG_CONFIG_HOME"] = "/nonexistent"
+
+# Whatever runs in the background has these ignored, and so has all that it starts: a command that a test interrupts
+# would go on for ever.
+if threading.current_thread() is threading.main_thread():
+    for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(_number) is signal.SIG_IGN:
+            signal.signal(_number, _usual)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -18,6 +18,7 @@ from orchestrator.applying.machine_run import run_machine
 from orchestrator.applying.machine_work import MachineWork, Surroundings, Waiting
 from orchestrator.applying.numbers import Numbers
 from orchestrator.applying.placement import Placement
+from orchestrator.applying.renaming import remove_empty_pools
 from orchestrator.applying.reserving import reserve_addresses
 from orchestrator.applying.shared_run import Problems, bring_shared, lacking
 from orchestrator.applying.stopping import Interrupted
@@ -133,6 +134,7 @@ def apply_plan(
     outcomes += _shared_part(shared, problems)
     outcomes += _guests_part(waiting, ssh, boot_seconds)
     _close(begun, outcomes, journal)
+    remove_empty_pools(todo, around)
     return outcomes
 
 

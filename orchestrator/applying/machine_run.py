@@ -16,6 +16,7 @@ from orchestrator.applying.hotplug import after_refusal
 from orchestrator.applying.kinds_run import bring_kinds
 from orchestrator.applying.machine_power import bring_power
 from orchestrator.applying.machine_work import MachineWork
+from orchestrator.applying.renaming import rename
 from orchestrator.applying.retirement import retire, take_out_of_service
 from orchestrator.applying.settle import settle
 from orchestrator.applying.snapshots import remove_expired, take_snapshot
@@ -25,7 +26,7 @@ from orchestrator.applying.vm import TASK_SECONDS
 from orchestrator.contract.life import Standing
 from orchestrator.planning.machine import leaving, machine_changes
 from orchestrator.proxmox import BadParameters
-from orchestrator.resources.change import Change, Effect
+from orchestrator.resources.change import CLIENT, RENAMED, Change, Effect
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.kind import Edit
 from orchestrator.resources.kinds import GUEST_KINDS, asked_of_kinds
@@ -46,6 +47,8 @@ def run_machine(work: MachineWork) -> ObservedMachine:
     plan = work.plan
     if plan.desired is None:
         return retire(work)
+    if plan.observed is not None and plan.observed.renaming is not None:
+        rename(work, plan.observed)
     if any(change.effect is Effect.ADOPT for change in plan.effective):
         return take_over(work, plan.desired)
     standing = plan.desired.life.standing(work.around.now)
@@ -77,7 +80,8 @@ def _unmoved(work: MachineWork) -> ObservedMachine:
     )
     if plan.apart:
         again = tuple(change for change in again if plan.apart.covers(change))
-    if _words(again) != _words(plan.changes):
+    planned = tuple(change for change in plan.changes if change.what not in (RENAMED, CLIENT))
+    if _words(again) != _words(planned):
         raise Stopped(
             "its configuration was changed after the plan was made: plan again and review the difference"
         )

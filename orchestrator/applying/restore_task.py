@@ -137,7 +137,8 @@ def running_restore(cluster: Cluster, state: ClusterState, archives: list[Stored
     Raises:
         ProxmoxError: a node could not be asked.
     """
-    names = {stored.volid.rpartition("/")[2] for stored in archives}
+    # On a backup server the last part is a time alone; the log names vm/ID/TIME.
+    names = {stored.volid.partition(":backup/")[2] or stored.volid for stored in archives}
     for node in state.nodes:
         if node.off:
             continue

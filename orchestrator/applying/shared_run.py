@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.applying.settle import PASSING, make_call, settle
 from orchestrator.applying.stopping import Interrupted
 from orchestrator.errors import OrchestratorError
-from orchestrator.planning.shared import ALL
 from orchestrator.proxmox import TaskLeft
-from orchestrator.resources.change import Effect
+from orchestrator.resources.change import ALL, Effect
 from orchestrator.resources.kinds import CLIENT_KINDS
 
 if TYPE_CHECKING:
@@ -136,15 +135,13 @@ class _Bringing:
         return called and self.kind.by_itself
 
     def _make(self, item: SharedChange, found: Any) -> bool:
-        """Make the calls of one change that are left. Return whether there were any."""
-        calls = [
-            call for step in self.kind.steps(item.owner, found) if _is(step, item) for call in step.calls
-        ]
-        if not calls:
+        """Make the calls of one change that are left. Return whether it is not done yet."""
+        steps = [step for step in self.kind.steps(item.owner, found) if _is(step, item)]
+        if not steps:
             return False
         if objection := self.kind.objection(item.change, found):
             raise NotNow(objection)
-        for call in calls:
+        for call in (call for step in steps for call in step.calls):
             make_call(self.cluster, call, partial(self.around.journal.step, item.client, None, self.site))
         return True
 

@@ -46,7 +46,8 @@ def list_archives(
                 out.print(f"  {_row(verdict)}")
         _say_what_sizes_are(found.kept)
         if not found.kept:
-            out.print("no archives" if target is None else f"no archives of {target}")
+            erased = f"; if it was erased: orchestrator rescue {target}" if target and "/" in target else ""
+            out.print("no archives" if target is None else f"no archives of {target}{erased}")
         if target is None and found.foreign:
             out.print(
                 f"{counted(found.foreign, 'archive belongs', 'archives belong')} to no machine of ours: skipped",

@@ -76,7 +76,7 @@ def rescue(
     from orchestrator.operations.rescue_state import rescue_state
 
     paths = tuple(files or ())
-    state = rescue_state(target, inventory, history, paths, EVENTS)
+    state = rescue_state(target, inventory, history, paths, EVENTS, console=choose is None)
     if format is session.OutputFormat.JSON:
         if choose is not None:
             session.fail("--format json shows the state and does nothing: leave out --choose")

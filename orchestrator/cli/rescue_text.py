@@ -13,7 +13,7 @@ _GIB = 1024**3
 _ARCHIVES = 10
 _MESSAGE = 120
 
-NO_CONSOLE = "Proxmox keeps no output of consoles"
+_NOT_KEPT = "Proxmox keeps no output of consoles"
 
 
 def show_state(state: RescueState, volid: str | None) -> None:
@@ -31,7 +31,7 @@ def show_state(state: RescueState, volid: str | None) -> None:
         out.print(f"  {choice.name}{value}", style="bold", end="")
         out.print(f"   {choice.words}")
         if choice.refused:
-            out.print(f"      not now: {choice.refused}")
+            out.print(f"      not possible: {choice.refused}")
         for kind, what in choice.loses.items() if not choice.refused else ():
             out.print(f"      loses {kind}: {what}")
 
@@ -48,7 +48,7 @@ def _facts(state: RescueState) -> list[tuple[str, str]]:
     facts: list[tuple[str, str]] = []
     if state.found is not None:
         facts += _of_machine(state)
-    facts += [("seems it", f"{item.subject}, {item.site}: {item.reason}") for item in state.seeming]
+    facts += [("may be it", f"{item.subject}, {item.site}: {item.reason}") for item in state.seeming]
     if state.says.problem:
         facts.append(("file", state.says.problem))
     for label, rows in (
@@ -75,8 +75,7 @@ def _of_machine(state: RescueState) -> list[tuple[str, str]]:
     power = summary.status
     if state.running:
         answers = {True: "its guest agent answers", False: "its guest agent does not answer", None: ""}
-        since = paris_time(state.now) if not summary.uptime else ""
-        power += f" {since or _up(summary.uptime)}"
+        power += f" {_up(summary.uptime)}" if summary.uptime else ""
         power += f", {answers[state.answers]}" if answers[state.answers] else ""
     if mark.retired:
         power += f", retired {mark.retired}"
@@ -86,11 +85,8 @@ def _of_machine(state: RescueState) -> list[tuple[str, str]]:
         ("state", power),
         ("where", f"VM {summary.vmid} on {summary.node}, {machine.site}"),
         ("address", str(machine.address or "none")),
-        (
-            "console",
-            f"{NO_CONSOLE}: open it in Proxmox, or `qm terminal {summary.vmid}` on {summary.node} as root",
-        ),
     ]
+    facts += _console(state)
     if lock := lock_words(state):
         facts.append(("lock", lock))
     facts += [
@@ -105,6 +101,16 @@ def _of_machine(state: RescueState) -> list[tuple[str, str]]:
     if state.half_restored:
         facts.append(("restore", f"of {state.half_restored} into it was interrupted"))
     return facts
+
+
+def _console(state: RescueState) -> list[tuple[str, str]]:
+    """What the console printed just now, each line marked as the guest's; else why there is nothing to read."""
+    if state.console is None or state.found is None:
+        return []
+    summary = state.found.machine.summary
+    rows = [("console" if index == 0 else "", f"| {line}") for index, line in enumerate(state.console.lines)]
+    how = f"open it in Proxmox, or `qm terminal {summary.vmid}` on {summary.node} as root"
+    return rows or [("console", f"{_NOT_KEPT}, and {state.console.why}: {how}")]
 
 
 def _up(seconds: int) -> str:
@@ -153,6 +159,8 @@ def state_document(state: RescueState, volid: str | None) -> dict[str, Any]:
             "stale_lock": state.stale_lock,
             "address": str(machine.address) if machine.address else None,
             "waiting": dict(state.waiting),
+            "console": list(state.console.lines) if state.console else [],
+            "no_console": state.console.why or None if state.console else None,
         },
         "tasks": None
         if state.tasks is None

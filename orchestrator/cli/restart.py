@@ -122,7 +122,8 @@ def _due(
     boot_timeout: float,
     history: str | None,
 ) -> None:
-    from orchestrator.operations.due_restarts import DueRequest, preview_due, restart_due
+    from orchestrator.operations.due_request import DueRequest
+    from orchestrator.operations.due_restarts import preview_due, restart_due
 
     request = DueRequest(
         inventory=inventory,

@@ -43,6 +43,8 @@ def show_machines(target: str, inventory: str | None, history: str | None) -> No
         since = seen.waiting_since.get((mark.client, mark.machine)) if mark else None
         place = seen.data_centres.get((machine.site, machine.summary.vmid), "")
         _print(machine, seen.entries, place, since)
+    for address, words in seen.shared:
+        out.print(f"{address}   {words}", markup=False)
     if len(seen.machines) > 1 and seen.waiting_since:
         oldest = paris_time(min(seen.waiting_since.values()), weekday=True)
         waiting = counted(len(seen.waiting_since), "machine waits", "machines wait")

@@ -37,6 +37,7 @@ from orchestrator.sites.secrets import SecretUnavailable, resolve
 if TYPE_CHECKING:
     from orchestrator.guests import SshSettings
     from orchestrator.proxmox import Cluster, ClusterState, VmConfig
+    from orchestrator.resources.desired import DesiredMachine
     from orchestrator.sites.model import Management, Provider, Site
 
 _CONNECT_SECONDS = 10.0
@@ -47,12 +48,12 @@ class ClientFiles:
     """The clients' files that were read.
 
     Attributes:
-        files: client and site of each file.
+        desired: all machines of all files.
         others: further clients that have a file: it could not be used.
         everybody: whether the files are meant to be all there are.
     """
 
-    files: frozenset[tuple[str, str]] = frozenset()
+    desired: tuple[DesiredMachine, ...] = ()
     others: frozenset[str] = frozenset()
     everybody: bool = False
 
@@ -176,7 +177,7 @@ def _examine(
         yield from _guest(place, management, cluster, state, ssh)
     observed = observe(cluster, place.name)
     yield from judge_machines(place, observed)
-    yield from judge_files(place, observed, clients.files, clients.others, everybody=clients.everybody)
+    yield from judge_files(place, observed, clients.desired, clients.others, everybody=clients.everybody)
 
 
 def _quorum(cluster: Cluster) -> Quorum:

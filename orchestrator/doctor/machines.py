@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
 
 from orchestrator.counting import counted
 from orchestrator.doctor.findings import Finding, Place
 from orchestrator.resources.observed import ObservedSite
 from orchestrator.resources.unreadable import Unreadable
 from orchestrator.resources.without_file import without_file
+
+if TYPE_CHECKING:
+    from orchestrator.resources.desired import DesiredMachine
 
 _SUBJECT = "machines"
 
@@ -42,7 +46,7 @@ def judge_machines(place: Place, observed: ObservedSite) -> Iterator[Finding]:
 def judge_files(
     place: Place,
     observed: ObservedSite,
-    files: Collection[tuple[str, str]],
+    desired: Collection[DesiredMachine],
     others: Collection[str],
     *,
     everybody: bool,
@@ -52,12 +56,12 @@ def judge_files(
     Args:
         place: the site.
         observed: what every plan and night starts from.
-        files: client and site of each file; none if no files were read: then nothing is said.
+        desired: all machines of all files; none if no files were read: then nothing is said.
         others: further clients that have a file: it could not be used.
         everybody: whether the files are meant to be all there are.
     """
-    if not files:
+    if not desired:
         return
     states = {observed.site: observed.state}
-    for missing in without_file(states, files, everybody=everybody, others=others):
+    for missing in without_file(states, desired, everybody=everybody, others=others):
         yield place.warning(f"client {missing.client}", missing.found, missing.remedy)

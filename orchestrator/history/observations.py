@@ -17,9 +17,20 @@ import sqlalchemy as sa
 
 from orchestrator.history.database import Database
 from orchestrator.history.intervals import GAP_SECONDS, Cause, Seen, Span, moment, shown
+from orchestrator.history.observation_rows import (
+    COLUMNS,
+    NOT_LOOKED,
+    fitting,
+    ids_of,
+    known_of,
+    put_site,
+    span_of,
+    state_of,
+    write_round,
+)
 from orchestrator.history.observation_tables import GAPS, MACHINES, METADATA, SITES, SPANS
 from orchestrator.history.observed_site import Known, Outcome, SiteState
-from orchestrator.shown import shortened, storable
+from orchestrator.history.renames import read_renames
 
 if TYPE_CHECKING:
     from orchestrator.history.store import History
@@ -30,11 +41,6 @@ _MAKING = int.from_bytes(b"observed", "big")
 """The advisory lock of PostgreSQL under which tables are made and rounds are written."""
 
 _CLAIM_SECONDS = 300
-_LONGEST = 300
-"""Characters of a detail or a reason."""
-
-NOT_LOOKED = "nobody looked"
-"""Why nothing is known, where no observer was at work."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +99,7 @@ class Observations:
             HistoryUnavailable: it cannot be read.
         """
         with self._database.reading() as connection:
-            return _state(connection, site) if self._there(connection) else SiteState()
+            return state_of(connection, site) if self._there(connection) else SiteState()
 
     def record(self, site: str, decide: Callable[[SiteState], Outcome]) -> Outcome:
         """Write a round: all of it or nothing. Others who write wait meanwhile.
@@ -109,9 +115,9 @@ class Observations:
         self._make()
         with self._database.writing() as connection:
             self._one_at_a_time(connection)
-            before = _state(connection, site)
+            before = state_of(connection, site)
             outcome = decide(before)
-            _write(connection, site, before, outcome)
+            write_round(connection, site, before, outcome)
         return outcome
 
     def fail(self, site: str, reason: str) -> None:
@@ -123,7 +129,7 @@ class Observations:
         self._make()
         with self._database.writing() as connection:
             self._one_at_a_time(connection)
-            _put_site(connection, site, trouble=_fitting(reason))
+            put_site(connection, site, trouble=fitting(reason))
 
     # Outages of which records are made
 
@@ -134,14 +140,14 @@ class Observations:
             HistoryUnavailable: it cannot be read.
         """
         query = (
-            sa.select(*_COLUMNS)
+            sa.select(*COLUMNS)
             .join(SPANS, SPANS.c.id == MACHINES.c.id)
             .where(MACHINES.c.site == site, SPANS.c.state == "down", SPANS.c.confirmed, SPANS.c.settled < 2)
         )
         with self._database.reading() as connection:
             if not self._there(connection):
                 return []
-            return [(_known(row), _span(row)) for row in connection.execute(query)]
+            return [(known_of(row), span_of(row)) for row in connection.execute(query)]
 
     def claim(self, site: str, known: Known, span: Span, now: int) -> bool:
         """Take it upon oneself to settle an interval, against another observer. Whether it was free.
@@ -154,7 +160,7 @@ class Observations:
         free = sa.or_(SPANS.c.claimed.is_(None), sa.func.abs(SPANS.c.claimed - now) > _CLAIM_SECONDS)
         query = (
             sa.update(SPANS)
-            .where(SPANS.c.id.in_(_ids(site, known)), SPANS.c.start == span.start)
+            .where(SPANS.c.id.in_(ids_of(site, known)), SPANS.c.start == span.start)
             .where(SPANS.c.settled == span.settled, free)
             .values(claimed=now)
         )
@@ -169,7 +175,7 @@ class Observations:
         """
         query = (
             sa.update(SPANS)
-            .where(SPANS.c.id.in_(_ids(site, known)), SPANS.c.start == span.start)
+            .where(SPANS.c.id.in_(ids_of(site, known)), SPANS.c.start == span.start)
             .values(settled=settled, claimed=None)
         )
         with self._database.writing() as connection:
@@ -252,7 +258,7 @@ class Observations:
     ) -> dict[tuple[str, str], list[Seen]]:
         begins, ends = int(start.timestamp()), int(end.timestamp())
         query = (
-            sa.select(*_COLUMNS)
+            sa.select(*COLUMNS)
             .outerjoin(
                 SPANS,
                 sa.and_(
@@ -263,13 +269,14 @@ class Observations:
             )
             .order_by(MACHINES.c.client, MACHINES.c.machine, SPANS.c.start)
         )
-        if client is not None:
-            query = query.where(MACHINES.c.client == client)
-        if machine is not None:
-            query = query.where(MACHINES.c.machine == machine)
         with self._database.reading() as connection:
             if not self._there(connection):
                 return {}
+            renames = read_renames(connection)
+            if client is not None:
+                query = query.where(MACHINES.c.client.in_(sorted(renames.clients_before([client]))))
+            if machine is not None and not renames.found:
+                query = query.where(MACHINES.c.machine == machine)
             sites = {row.site: row for row in connection.execute(sa.select(SITES))}
             within = sa.select(GAPS).where(GAPS.c.start < ends, GAPS.c.end > begins).order_by(GAPS.c.start)
             gaps = connection.execute(within).all()
@@ -277,10 +284,12 @@ class Observations:
         found: dict[tuple[str, str], list[Seen]] = defaultdict(list)
         places: dict[tuple[str, str], set[str]] = defaultdict(set)
         for row in rows:
-            key = row.client, row.machine
+            key = renames.of_vm(row.site, row.vmid, (row.client, row.machine))
+            if client not in (None, key[0]) or machine not in (None, key[1]):
+                continue
             places[key].add(row.site)
             if row.state is not None:
-                found[key] += shown([_span(row)], sites[row.site].until, begins, ends)
+                found[key] += shown([span_of(row)], sites[row.site].until, begins, ends)
         return {
             key: filled(found[key], _reasons(gaps, sites, where, ends), begins, ends)
             for key, where in places.items()
@@ -309,16 +318,6 @@ class Observations:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MAKING)))
 
-
-_COLUMNS: tuple[sa.Column[Any], ...] = (
-    *(MACHINES.c[name] for name in ("site", "vmid", "client", "machine", "node")),
-    *(column for column in SPANS.c if column.name not in ("id", "claimed")),
-)
-
-_TAKEN_OVER: dict[str, Any] = {
-    name: sa.bindparam(name) for name in ("end", "state", "cause", "source", "detail", "confirmed")
-}
-"""What a later round may change of an interval."""
 
 _Reason = tuple[int, int, str]
 """From, until, why: of a time in which a site was not observed."""
@@ -360,156 +359,3 @@ def _reasons(gaps: Iterable[Any], sites: Mapping[str, Any], where: Iterable[str]
     found = [(gap.start, gap.end, gap.reason) for gap in gaps if gap.site in places]
     lost = [sites[name] for name in places if name in sites and sites[name].trouble]
     return found + [(site.until or 0, end, site.trouble) for site in lost]
-
-
-def _state(connection: sa.Connection, site: str) -> SiteState:
-    row = connection.execute(sa.select(SITES).where(SITES.c.site == site)).first()
-    if row is None:
-        return SiteState()
-    query = (
-        sa.select(*_COLUMNS)
-        .outerjoin(SPANS, sa.and_(SPANS.c.id == MACHINES.c.id, SPANS.c.end.is_(None)))
-        .where(MACHINES.c.site == site, ~MACHINES.c.gone)
-    )
-    machines: dict[int, Known] = {}
-    spans: dict[int, Span] = {}
-    for found in connection.execute(query):
-        machines[found.vmid] = _known(found)
-        if found.state is not None:
-            spans[found.vmid] = _span(found)
-    return SiteState(
-        until=row.until,
-        listed=row.listed,
-        guests=row.guests,
-        source=row.source,
-        machines=machines,
-        spans=spans,
-    )
-
-
-def _known(row: Any) -> Known:
-    return Known(vmid=row.vmid, client=row.client, machine=row.machine, node=row.node)
-
-
-def _span(row: Any) -> Span:
-    return Span(
-        start=row.start,
-        end=row.end,
-        state=row.state,
-        cause=Cause(row.cause),
-        source=row.source,
-        detail=row.detail,
-        confirmed=bool(row.confirmed),
-        settled=row.settled,
-    )
-
-
-def _ids(site: str, known: Known) -> sa.Select[Any]:
-    return sa.select(MACHINES.c.id).where(
-        MACHINES.c.site == site,
-        MACHINES.c.vmid == known.vmid,
-        MACHINES.c.client == known.client,
-        MACHINES.c.machine == known.machine,
-    )
-
-
-def _write(connection: sa.Connection, site: str, before: SiteState, outcome: Outcome) -> None:
-    changed = {
-        vmid: (spans, before.spans.get(vmid) if _same(before, outcome, vmid) else None)
-        for vmid, spans in outcome.spans.items()
-    }
-    changed = {vmid: (spans, was) for vmid, (spans, was) in changed.items() if list(spans) != [was]}
-    if changed or outcome.machines != before.machines:
-        ids = _write_machines(connection, site, before, outcome)
-        # The first of them is the one that was there: who settles it may be at work.
-        old = [
-            {"was_id": ids[vmid], "was_start": was.start, **_as_row(spans[0])}
-            for vmid, (spans, was) in changed.items()
-            if was
-        ]
-        own = (SPANS.c.id == sa.bindparam("was_id")) & (SPANS.c.start == sa.bindparam("was_start"))
-        if old:
-            connection.execute(sa.update(SPANS).where(own).values(_TAKEN_OVER), old)
-        rows = [
-            {"id": ids[vmid], "settled": 0, **_as_row(span)}
-            for vmid, (spans, was) in changed.items()
-            for span in (spans[1:] if was else spans)
-        ]
-        if rows:
-            connection.execute(sa.insert(SPANS), rows)
-    if outcome.gap is not None:
-        start, end = outcome.gap
-        trouble = connection.execute(sa.select(SITES.c.trouble).where(SITES.c.site == site)).scalar()
-        connection.execute(
-            sa.insert(GAPS).values(site=site, start=start, end=end, reason=trouble or NOT_LOOKED)
-        )
-    _put_site(
-        connection,
-        site,
-        until=outcome.until,
-        listed=outcome.listed,
-        guests=outcome.guests,
-        source=outcome.source,
-        trouble="",
-    )
-
-
-def _same(before: SiteState, outcome: Outcome, vmid: int) -> bool:
-    """Whether a number is still that of the same machine."""
-    was, now = before.machines.get(vmid), outcome.machines.get(vmid)
-    return bool(was and now and (was.client, was.machine) == (now.client, now.machine))
-
-
-def _write_machines(
-    connection: sa.Connection, site: str, before: SiteState, outcome: Outcome
-) -> dict[int, int]:
-    """Write which machines there are. Return their rows' ids by number."""
-    query = sa.select(MACHINES).where(MACHINES.c.site == site)
-    rows = {(row.vmid, row.client, row.machine): row for row in connection.execute(query)}
-    ids: dict[int, int] = {}
-    for vmid, known in outcome.machines.items():
-        row = rows.get((vmid, known.client, known.machine))
-        if row is None:
-            values = {"site": site, "vmid": vmid, "client": known.client, "machine": known.machine}
-            made = connection.execute(
-                sa.insert(MACHINES).values(**values, node=known.node, gone=False).returning(MACHINES.c.id)
-            )
-            ids[vmid] = made.scalar_one()
-            continue
-        ids[vmid] = row.id
-        if row.gone or row.node != known.node:
-            connection.execute(
-                sa.update(MACHINES).where(MACHINES.c.id == row.id).values(gone=False, node=known.node)
-            )
-    for vmid, known in before.machines.items():
-        if _same(before, outcome, vmid):
-            continue
-        gone = rows[vmid, known.client, known.machine].id
-        connection.execute(sa.update(MACHINES).where(MACHINES.c.id == gone).values(gone=True))
-        connection.execute(
-            sa.update(SPANS).where(SPANS.c.id == gone, SPANS.c.end.is_(None)).values(end=outcome.until)
-        )
-    return ids
-
-
-def _as_row(span: Span) -> dict[str, Any]:
-    return {
-        "start": span.start,
-        "end": span.end,
-        "state": span.state,
-        "cause": str(span.cause),
-        "source": span.source,
-        "detail": _fitting(span.detail),
-        "confirmed": span.confirmed,
-    }
-
-
-def _put_site(connection: sa.Connection, site: str, **values: Any) -> None:
-    changed = connection.execute(sa.update(SITES).where(SITES.c.site == site).values(**values)).rowcount
-    if not changed:
-        usual = {"until": None, "listed": None, "guests": 0, "source": "", "trouble": ""}
-        connection.execute(sa.insert(SITES).values(site=site, **{**usual, **values}))
-
-
-def _fitting(text: str) -> str:
-    return shortened(storable(text), _LONGEST)

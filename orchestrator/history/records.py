@@ -27,6 +27,7 @@ from orchestrator.history.details import details_as_json
 
 if TYPE_CHECKING:
     from orchestrator.history.chain import Entry
+    from orchestrator.history.renames import Renames
     from orchestrator.history.store import History
 
 Kind = TypeVar("Kind", bound=Declared)
@@ -182,7 +183,7 @@ def read(
     since: dt.datetime | None = None,
     most: int = MOST,
 ) -> Records:
-    """Read the records: one query.
+    """Read the records: two queries.
 
     Args:
         history: where.
@@ -198,10 +199,12 @@ def read(
     """
     actions = [action for action, model in KINDS.items() if not kinds or model in kinds]
     concerned = None if client is None else (client, "")
-    entries = history.entries(action=actions, client=concerned, since=since, limit=most + 1)
+    entries, renames = history.entries_and_renames(
+        action=actions, client=concerned, since=since, limit=most + 1
+    )
     if len(entries) > most:
         raise RecordRefused(f"the history has more than {most} records of these kinds: name a client")
-    return _lines(entries[::-1])
+    return _lines(entries[::-1], renames)
 
 
 def line_with(history: History, number: int) -> Records:
@@ -213,7 +216,8 @@ def line_with(history: History, number: int) -> Records:
     entry = history.entry(number)
     if entry is None or entry.action not in KINDS:
         return Records()
-    return read(history, kinds=(KINDS[entry.action],), client=entry.client)
+    client = history.renames().client_now(entry.client, entry.sequence)
+    return read(history, kinds=(KINDS[entry.action],), client=client)
 
 
 def kind_of(said: Declared) -> str:
@@ -277,15 +281,18 @@ def _as_data(said: Declared) -> dict[str, Any]:
     return data
 
 
-def _lines(entries: list[Entry]) -> Records:
-    """Put records into their lines of corrections. Two corrections of one record: the later one holds."""
+def _lines(entries: list[Entry], renames: Renames) -> Records:
+    """Put records into their lines of corrections. Two corrections of one record: the later one holds.
+
+    What was declared of a machine or a client under a former name is said of it under today's.
+    """
     last: dict[int, Recorded[Any]] = {}
     first_of: dict[int, int] = {}
     unreadable = []
     for entry in entries:
         try:
             old = _replaced(entry, last, first_of)
-            recorded = _read(entry, old)
+            recorded = _read(entry, old, renames)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             unreadable.append(
                 UnreadableRecord(
@@ -323,12 +330,14 @@ def _replaced(entry: Entry, last: dict[int, Recorded[Any]], first_of: dict[int, 
     return old
 
 
-def _read(entry: Entry, old: Recorded[Any] | None) -> Recorded[Any]:
+def _read(entry: Entry, old: Recorded[Any] | None, renames: Renames) -> Recorded[Any]:
     details = _details(entry)
     withdrawn = details.get("withdrawn") is True
     if withdrawn and old is None:
         raise ValueError("it withdraws nothing")
     said = old.said if withdrawn and old else KINDS[entry.action].model_validate(details["said"])
+    if not withdrawn:
+        said = _of_today(said, entry.sequence, renames)
     if (said.client or "", said.site or "") != (entry.client, entry.site):
         raise ValueError("it is about another client or site than its entry says")
     return Recorded(
@@ -341,6 +350,16 @@ def _read(entry: Entry, old: Recorded[Any] | None) -> Recorded[Any]:
         replaces=details.get("replaces"),
         before=(*old.before, replace(old, before=())) if old else (),
     )
+
+
+def _of_today(said: Declared, number: int, renames: Renames) -> Declared:
+    """A declaration with the names of today."""
+    if said.client is None or not renames.found:
+        return said
+    machines = [renames.machine_now((said.client, machine), number) for machine in said.machines]
+    client = machines[0][0] if machines else renames.client_now(said.client, number)
+    names = tuple(name for _, name in machines)
+    return said.model_copy(update={"client": client, "machines": names})
 
 
 def _reason(error: Exception) -> str:

@@ -6,6 +6,8 @@ import datetime as dt
 import math
 import threading
 from collections.abc import Collection, Mapping
+from dataclasses import replace
+from itertools import islice
 from typing import Any, Self
 
 import sqlalchemy as sa
@@ -14,6 +16,7 @@ from orchestrator.history.chain import BEGUN, RESULTS, Entry, Head, Verification
 from orchestrator.history.database import ENTRIES, HEAD, Database
 from orchestrator.history.details import details_as_json
 from orchestrator.history.errors import HistoryUnavailable
+from orchestrator.history.renames import Era, Renames, read_renames
 from orchestrator.redaction import without_secrets
 from orchestrator.shown import shortened, storable
 
@@ -142,33 +145,76 @@ class History:
         action: str | Collection[str] | None = None,
         limit: int | None = None,
         since: dt.datetime | None = None,
+        as_recorded: bool = False,
     ) -> list[Entry]:
         """The last entries, the latest first; an action that ended is shown by its end alone.
+
+        What was recorded of a machine or a client under a former name is among those of today's name, and bears it
+        (:mod:`orchestrator.history.renames`).
 
         Args:
             client, machine: whose (several clients: those of any of them); everybody's if None.
             action: only entries of this action, or of one of these: ``update``.
             limit: how many at most.
             since: recorded at that time or later.
+            as_recorded: with the names that were recorded; what was asked for by a former name is found, too.
+
+        Raises:
+            HistoryUnavailable: it cannot be read.
+        """
+        found, _ = self.entries_and_renames(
+            client=client, machine=machine, action=action, limit=limit, since=since, as_recorded=as_recorded
+        )
+        return found
+
+    def entries_and_renames(
+        self,
+        *,
+        client: str | Collection[str] | None = None,
+        machine: str | None = None,
+        action: str | Collection[str] | None = None,
+        limit: int | None = None,
+        since: dt.datetime | None = None,
+        as_recorded: bool = False,
+    ) -> tuple[list[Entry], Renames]:
+        """As :meth:`entries`, with every rename that is recorded: two queries, of one moment.
 
         Raises:
             HistoryUnavailable: it cannot be read.
         """
         end = ENTRIES.alias("end")
-        query = sa.select(ENTRIES).order_by(ENTRIES.c.sequence.desc()).limit(limit)
+        query = sa.select(ENTRIES).order_by(ENTRIES.c.sequence.desc())
         query = query.where(
             (ENTRIES.c.result != BEGUN) | ~sa.exists().where(end.c.began == ENTRIES.c.sequence)
         )
-        if client is not None:
-            query = query.where(_is_one_of(ENTRIES.c.client, client))
-        if machine is not None:
-            query = query.where(ENTRIES.c.machine == machine)
         if action is not None:
             query = query.where(_is_one_of(ENTRIES.c.action, action))
         if since is not None:
             query = query.where(ENTRIES.c.at >= stamp(since))
+        clients = None if client is None else frozenset({client} if isinstance(client, str) else client)
         with self._database.reading() as connection:
-            return [Entry.from_row(row._asdict()) for row in connection.execute(query)]
+            renames = read_renames(connection)
+            query = query.where(_about(clients, machine, renames, as_recorded=as_recorded))
+            # Whose an entry of a client is that was renamed is known once it is read.
+            sure = clients is None or machine is not None or not clients & renames.concerned
+            rows = connection.execute(query.limit(limit) if sure else query)
+            read = (Entry.from_row(row._asdict()) for row in rows)
+            named = ((entry, _named(entry, renames)) for entry in read)
+            kept = (
+                entry if as_recorded else now
+                for entry, now in named
+                if sure or {now.client, entry.client if as_recorded else now.client} & (clients or set())
+            )
+            return list(islice(kept, limit)), renames
+
+    def renames(self) -> Renames:
+        """Every rename that was recorded: one query.
+
+        Raises:
+            HistoryUnavailable: it cannot be read.
+        """
+        with self._database.reading() as connection:
+            return read_renames(connection)
 
     def entry(self, number: int) -> Entry | None:
         """One entry by its number; None if there is none.
@@ -215,15 +261,25 @@ class History:
             HistoryUnavailable: it cannot be read.
         """
         query = sa.select(ENTRIES).where(ENTRIES.c.sequence.in_(_latest_numbers(action, until)))
+        query = query.order_by(ENTRIES.c.sequence)
         with self._database.reading() as connection:
-            return [Entry.from_row(row._asdict()) for row in connection.execute(query)]
+            renames = read_renames(connection)
+            read = (Entry.from_row(row._asdict()) for row in connection.execute(query))
+            found = {(entry.client, entry.machine): entry for entry in (_named(one, renames) for one in read)}
+        return list(found.values())
 
     def _latest(self, action: str, column: sa.Column[Any]) -> dict[tuple[str, str], Any]:
-        query = sa.select(ENTRIES.c.client, ENTRIES.c.machine, column.label("value")).where(
+        names = (ENTRIES.c.client, ENTRIES.c.machine, ENTRIES.c.sequence)
+        query = sa.select(*names, column.label("value")).where(
             ENTRIES.c.sequence.in_(_latest_numbers(action))
         )
+        query = query.order_by(ENTRIES.c.sequence)
         with self._database.reading() as connection:
-            return {(row.client, row.machine): row.value for row in connection.execute(query)}
+            renames = read_renames(connection)
+            return {
+                renames.machine_now((row.client, row.machine), row.sequence): row.value
+                for row in connection.execute(query)
+            }
 
     def verify(self, noted: Head | None = None) -> Verification:
         """Check the whole chain, reading it in small portions.
@@ -249,6 +305,33 @@ def _latest_numbers(action: str, until: dt.datetime | None = None) -> sa.Select[
         .group_by(ENTRIES.c.client, ENTRIES.c.machine)
     )
     return query if until is None else query.where(ENTRIES.c.at <= stamp(until))
+
+
+def _about(
+    clients: Collection[str] | None, machine: str | None, renames: Renames, *, as_recorded: bool
+) -> sa.ColumnElement[bool]:
+    """Which entries are about some clients, or a machine of theirs, by the names that they had."""
+    if clients is None:
+        return sa.true() if machine is None else ENTRIES.c.machine == machine
+    if machine is None:
+        return ENTRIES.c.client.in_(sorted(renames.clients_before(clients)))
+    eras = [era for client in sorted(clients) for era in renames.eras((client, machine))]
+    if as_recorded:
+        eras += [Era(key=(client, machine), after=0, before=None) for client in sorted(clients)]
+    return sa.or_(*map(_within, eras))
+
+
+def _within(era: Era) -> sa.ColumnElement[bool]:
+    client, machine = era.key
+    found = (ENTRIES.c.client == client) & (ENTRIES.c.machine == machine) & (ENTRIES.c.sequence > era.after)
+    return found if era.before is None else found & (ENTRIES.c.sequence < era.before)
+
+
+def _named(entry: Entry, renames: Renames) -> Entry:
+    """An entry with the names of today."""
+    client, machine = renames.now(entry.client, entry.machine, entry.sequence)
+    same = (client, machine) == (entry.client, entry.machine)
+    return entry if same else replace(entry, client=client, machine=machine)
 
 
 def _is_one_of(column: sa.Column[str], wanted: str | Collection[str]) -> sa.ColumnElement[bool]:

@@ -117,6 +117,11 @@ class Night:
         return frozenset(client for client, _ in self.desired)
 
     @cached_property
+    def _renamed(self) -> frozenset[tuple[str, str]]:
+        """Machines that files rename and that have their old names still: cared for as last applied."""
+        return frozenset(key for machine in self.desired.values() for key in machine.former_keys)
+
+    @cached_property
     def lives(self) -> Mapping[str, ContractLife]:
         """Where each client's contract stands, as far as its file could be used."""
         return {machine.client: machine.life for machine in self.desired.values()}
@@ -135,7 +140,7 @@ class Night:
 
     def has_left(self, mark: Mark) -> bool:
         """Whether a machine is no longer in its client's file. A missing file says nothing: it ends no contract."""
-        return mark.client in self._clients and (mark.client, mark.machine) not in self.desired
+        return mark.client in self._clients and mark.key not in self.desired and mark.key not in self._renamed
 
     def backup_days(self, mark: Mark) -> int | None:
         """The retention in force for a machine of ours, calendar days; None if it gets no backup.

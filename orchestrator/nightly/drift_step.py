@@ -19,6 +19,7 @@ from orchestrator.planning.plan import Plan, SiteFailure, make_plan
 from orchestrator.planning.words import sides
 from orchestrator.reports.page import Section, table_of
 from orchestrator.resources.change import Change, Effect
+from orchestrator.resources.renaming import with_renames
 from orchestrator.resources.survey import read_for_plan
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _read_for_plan(
             for item in observed[site].unreadable
             if item not in reading.observed.unreadable
         ]
-    return observed
+    return with_renames(observed, wanted)
 
 
 def _lines(plan: Plan) -> Iterable[DriftLine]:

@@ -40,7 +40,7 @@ class FileStep(Step):
         if night.desired:
             self.found = without_file(
                 {site: reading.observed.state for site, reading in self.work.readings.items()},
-                {(machine.client, machine.site) for machine in night.desired.values()},
+                tuple(night.desired.values()),
                 everybody=night.everybody,
                 others=night.unusable_files,
             )

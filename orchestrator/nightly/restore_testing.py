@@ -266,11 +266,13 @@ class RestoreTests:
     def _names(self, candidate: Candidate) -> Callable[[], frozenset[str]]:
         """The host names that a restored machine may have.
 
-        One that was made by us has the name of its file. One that was taken over kept its own (article 4.2), which
-        nobody wrote down: what Proxmox calls it, or what the original calls itself now.
+        One that was made by us has the name of its file, or one that it had before: a guest takes up another at its
+        next start. One that was taken over kept its own (article 4.2), which nobody wrote down: what Proxmox calls it,
+        or what the original calls itself now.
         """
         mark, machine = candidate.machine.mark, candidate.machine
-        own = frozenset({candidate.archive.mark.machine})
+        former = [name for _, name in mark.former] if mark else []
+        own = frozenset({candidate.archive.mark.machine, *former})
         if mark is None or mark.adopted is None:
             return lambda: own
 

@@ -18,6 +18,7 @@ from orchestrator.operations.run import SILENT, Events, open_run
 from orchestrator.planning.document import to_document
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.saved import SavedPlan, contracts_moved, moved, read_saved
+from orchestrator.resources.desired import DesiredMachine
 from orchestrator.sites.model import Provider
 
 _SETTLE_SECONDS = 600.0
@@ -100,7 +101,10 @@ def apply(
     )
     with open_run(provider, history=request.history, events=events) as run:
         run.locks.refuse_busy(
-            machine.client for machine in wanted.desired if wanted.selection.includes(*machine.key)
+            client
+            for machine in wanted.desired
+            if wanted.selection.includes(*machine.key)
+            for client in _clients(machine)
         )
         used = preparing.used_changes(request.history, wanted.desired)
         takings = preparing.unsettled_takings(request.history, wanted.desired)
@@ -117,7 +121,12 @@ def apply(
         # Taken only now: nobody waits for an answer. What was changed since is seen before each machine's first step.
         run.locks.clients(
             [
-                *(machine.client for machine in made.machines if machine.effective),
+                *(
+                    client
+                    for machine in made.machines
+                    if machine.effective
+                    for client in (_clients(machine.desired) if machine.desired else {machine.client})
+                ),
                 *(item.client for item in made.shared if item.own_effect),
             ]
         )
@@ -137,6 +146,11 @@ def apply(
             },
         )
         return Applied(plan=made, outcomes=tuple(outcomes), interrupted=run.interrupted)
+
+
+def _clients(machine: DesiredMachine) -> set[str]:
+    """The clients whose lock a machine needs: its own, and what that was called before."""
+    return {machine.client, *filter(None, [machine.client_was])}
 
 
 def _read_saved(request: ApplyRequest, path: Path, provider: Provider) -> SavedPlan:

@@ -79,7 +79,7 @@ def _clients(request: DoctorRequest, desired: Collection[DesiredMachine]) -> Cli
         return NO_FILES
     paths = request.paths or (DEFAULT_FOLDER,)
     return ClientFiles(
-        files=frozenset((machine.client, machine.site) for machine in desired),
+        desired=tuple(desired),
         others=clients_named(paths),
         everybody=any(path.is_dir() for path in paths),
     )

@@ -7,74 +7,17 @@ asked of any site: the files alone say so.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.applying.due_restart import RestartTerms, patience_of
-from orchestrator.applying.restart_candidates import Restartable, concerned_machines, objection
-from orchestrator.applying.restart_outcome import MachineRestart
-from orchestrator.applying.restart_waves import RestartRun
-from orchestrator.applying.update_candidates import window_in_words
-from orchestrator.operations.computer import home_path
-from orchestrator.operations.inputs import open_sound_desired, ssh_settings
+from orchestrator.operations.due_request import DueRequest, DueRestarts
+from orchestrator.operations.events import SILENT, Events
+from orchestrator.operations.inputs import open_sound_desired
 from orchestrator.operations.inventory import open_provider, site_of
-from orchestrator.operations.run import SILENT, Events, open_clusters, open_run
 from orchestrator.planning.window import current_or_next
-from orchestrator.planning.words import setting_words
-from orchestrator.resources.survey import Asked, observe_sites
 
 if TYPE_CHECKING:
-    from orchestrator.guests import SshSettings
-    from orchestrator.operations.run import Run
-    from orchestrator.proxmox import Cluster
     from orchestrator.resources.desired import DesiredMachine
     from orchestrator.sites.model import Provider
-
-
-@dataclass(frozen=True, kw_only=True)
-class DueRequest:
-    """What to restart.
-
-    Attributes:
-        inventory: where the site file is.
-        files: subscription files or folders: windows stand there.
-        sites: only these; all if there are none.
-        boot_seconds: how long a guest may take to answer afterwards.
-        history: a file or URL; None: the usual one.
-        reason: why; the history keeps it (article 3.8.1).
-    """
-
-    inventory: str | None
-    files: tuple[Path, ...] = ()
-    sites: tuple[str, ...] = ()
-    boot_seconds: float = 600.0
-    history: str | None = None
-    reason: str = "restart in the maintenance window"
-
-
-@dataclass(frozen=True, kw_only=True)
-class DueRestarts:
-    """What came of it.
-
-    Attributes:
-        ended: how it ended for each machine that waited.
-        problems: sites that could not be read, or are frozen: nothing was done there.
-        next_opens: when the next window opens (aware), where none is open; None if one is, or no file has one.
-        interrupted: whether somebody asked for the end.
-    """
-
-    ended: tuple[MachineRestart, ...] = ()
-    problems: tuple[str, ...] = ()
-    next_opens: dt.datetime | None = None
-    interrupted: bool = False
-
-    @property
-    def well(self) -> bool:
-        """Whether nobody has to look now. What is in the way of a restart is told by the night, if it stays."""
-        bad = ("untouched", "put-back", "stubborn", "broken")
-        return not self.problems and not any(item.result in bad for item in self.ended)
 
 
 def restart_due(request: DueRequest, events: Events = SILENT) -> DueRestarts:
@@ -86,24 +29,11 @@ def restart_due(request: DueRequest, events: Events = SILENT) -> DueRestarts:
     provider, open_now, next_opens = _open_now(request, events)
     if not open_now:
         return DueRestarts(next_opens=next_opens)
-    with open_run(
-        provider, "restarts", only=_sites_of(open_now), history=request.history, events=events
-    ) as run:
-        waiting, problems = _waiting(open_now, run.clusters)
-        if not waiting:
-            return DueRestarts(problems=tuple(problems))
-        run.begin()
-        with run.locks.changing({machine.desired.client for machine in waiting}) as others:
-            free = [machine for machine in waiting if machine.desired.client not in others]
-            ended = _restart(free, run, request, _ssh(provider)) if free else []
-        ended += [
-            machine.ended(
-                "busy", message=f"{others[machine.desired.client]} is changing its client's machines"
-            )
-            for machine in waiting
-            if machine.desired.client in others
-        ]
-        return DueRestarts(ended=tuple(ended), problems=tuple(problems), interrupted=run.interrupted)
+    from orchestrator.operations.due_round import (
+        carry_out,  # slow to import, and windows are closed most of the time
+    )
+
+    return carry_out(request, provider, open_now, events)
 
 
 def preview_due(request: DueRequest, events: Events = SILENT) -> tuple[list[str], DueRestarts]:
@@ -115,10 +45,9 @@ def preview_due(request: DueRequest, events: Events = SILENT) -> tuple[list[str]
     provider, open_now, next_opens = _open_now(request, events)
     if not open_now:
         return [], DueRestarts(next_opens=next_opens)
-    with open_clusters(provider, only=_sites_of(open_now), notice=events.notice) as clusters:
-        waiting, problems = _waiting(open_now, clusters)
-    lines = [f"{'/'.join(item.key)}: {objection(item) or setting_words(item.waiting)}" for item in waiting]
-    return lines, DueRestarts(problems=tuple(problems))
+    from orchestrator.operations.due_round import preview  # as above
+
+    return preview(provider, open_now, events)
 
 
 def _open_now(
@@ -139,63 +68,3 @@ def _open_now(
     open_now = [machine for machine in wanted if machine.client in clients]
     next_opens = min((opens for opens, _ in spans.values()), default=None)
     return provider, open_now, None if open_now else next_opens
-
-
-def _sites_of(machines: Sequence[DesiredMachine]) -> set[str]:
-    return {machine.site for machine in machines}
-
-
-def _waiting(
-    open_now: Sequence[DesiredMachine], clusters: Mapping[str, Cluster]
-) -> tuple[list[Restartable], list[str]]:
-    """The machines that have their turn, and what is wrong with sites. Those that are held back are left alone."""
-    read = observe_sites(clusters, Asked(desired=open_now, least=True))
-    problems = [
-        f"site {site} could not be read, nothing is restarted there: {why}"
-        for site, why in read.failures.items()
-    ]
-    free = {}
-    for site, observed in read.observed.items():
-        if observed.state.frozen:
-            problems.append(f"{site} is frozen, nothing is restarted there: {observed.state.frozen}")
-        else:
-            free[site] = observed
-    concerned = concerned_machines(open_now, free, clusters, dt.datetime.now(dt.UTC))
-    return [machine for machine in concerned if not machine.held], problems
-
-
-def _restart(
-    machines: Sequence[Restartable], run: Run, request: DueRequest, ssh: SshSettings | None
-) -> list[MachineRestart]:
-    closes = {machine.key: _closes(machine) for machine in machines}
-    patience = patience_of(request.boot_seconds)
-
-    def may_begin(machine: Restartable) -> str | None:
-        opens, end = closes[machine.key]
-        if dt.datetime.now(dt.UTC) + patience <= end:
-            return None
-        minutes = patience / dt.timedelta(minutes=1)
-        return (
-            f"its window ({window_in_words(opens, end)}) leaves no time: a restart may take {minutes:.0f} min, so none "
-            "was begun that could not end in it"
-        )
-
-    terms = RestartTerms(
-        journal=run.journal(request.reason),
-        clock=lambda: dt.datetime.now(dt.UTC),
-        ssh=ssh,
-        boot_seconds=request.boot_seconds,
-        may_begin=may_begin,
-        pause=run.stopping.pause,
-    )
-    return RestartRun(terms=terms).run(machines)
-
-
-def _closes(machine: Restartable) -> tuple[dt.datetime, dt.datetime]:
-    assert machine.desired.window is not None  # noqa: S101  (chosen by it)
-    return current_or_next(machine.desired.window, dt.datetime.now(dt.UTC))
-
-
-def _ssh(provider: Provider) -> SshSettings | None:
-    """How guests are reached whose agent is silent; None if the provider's key is not there: the night tells that."""
-    return ssh_settings(provider) if home_path(provider.management.ssh_private_key).is_file() else None

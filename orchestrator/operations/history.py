@@ -25,7 +25,7 @@ def entries(target: str | None, *, limit: int, history: str | None) -> list[Entr
     """
     client, _, machine = (target or "").partition("/")
     with open_history(history, create=False) as opened:
-        return opened.entries(client=client or None, machine=machine or None, limit=limit)
+        return opened.entries(client=client or None, machine=machine or None, limit=limit, as_recorded=True)
 
 
 def verify(noted: str | None, *, history: str | None) -> Verification:

@@ -328,7 +328,7 @@ def prepare(
     plan = with_risks(plan, observed, asked.provider.safety, asked.allowed)
     missing = without_file(
         {name: site.state for name, site in observed.items()},
-        {(machine.client, machine.site) for machine in asked.desired},
+        asked.desired,
         everybody=asked.everybody,
         only=chosen.client,
     )

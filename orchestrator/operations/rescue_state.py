@@ -25,8 +25,10 @@ from orchestrator.operations.put_aside import superseded
 from orchestrator.operations.run import SILENT, Events, open_clusters, open_history
 from orchestrator.planning.machine import waits_for_start
 from orchestrator.proxmox import parse_upid, ping_agent, read_redundancy
+from orchestrator.proxmox.serial_console import listen
 from orchestrator.resources.attributes import BY_NAME
 from orchestrator.resources.copies import COPY_TAG, read_copy_mark
+from orchestrator.resources.privileges import may_look
 from orchestrator.resources.survey import Asked, observe_sites
 from orchestrator.resources.tags import pool_of
 
@@ -41,6 +43,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ENTRIES = 8
+_CONSOLE_SECONDS = 2.0
+_CONSOLE_LINES = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Console:
+    """What the machine's serial console printed while it was listened to.
+
+    Attributes:
+        lines: the last of them, as the guest wrote them.
+        why: why there are none, human-readable; empty if there are some.
+    """
+
+    lines: tuple[str, ...] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +85,7 @@ class RescueState:
         found: the machine; None if no site that could be read has one that is surely it.
         says: its file.
         answers: whether its guest agent answers; None: it does not run, has none, or nobody knows.
+        console: what its console printed; None if it does not run, or was not listened to.
         waiting: settings that wait for its next start.
         tasks: at work on it; None if that is not known.
         archives: all of it, at every site that sees some, the oldest first; at its own site if it exists.
@@ -86,6 +104,7 @@ class RescueState:
     found: Found | None
     says: FileSays
     answers: bool | None = None
+    console: Console | None = None
     waiting: Mapping[str, str] = field(default_factory=dict)
     tasks: tuple[RunningTask, ...] | None = None
     archives: tuple[Archive, ...] = ()
@@ -120,6 +139,8 @@ def rescue_state(
     history: str | None,
     files: tuple[Path, ...] = (),
     events: Events = SILENT,
+    *,
+    console: bool = True,
 ) -> RescueState:
     """Read everything that there is of a machine. Changes nothing.
 
@@ -129,6 +150,7 @@ def rescue_state(
         history: a file or URL; None: the usual one.
         files: subscription files or folders.
         events: who is told what.
+        console: whether its console is listened to, which takes two seconds.
 
     Raises:
         OrchestratorError: the site file cannot be used, or no machine was named.
@@ -143,7 +165,7 @@ def rescue_state(
         remember_sites(read.observed.values(), snapshots_of=target)
         reader = _Reader(target, provider, clusters, read.observed, says)
         reader.unread += [f"{site}: {why}" for site, why in read.failures.items()]
-        return replace(reader.read(history), away=tuple(sorted(read.failures)))
+        return replace(reader.read(history, console=console), away=tuple(sorted(read.failures)))
 
 
 class _Reader:
@@ -166,7 +188,7 @@ class _Reader:
         self._now = dt.datetime.now(dt.UTC)
         self.unread: list[str] = []
 
-    def read(self, history: str | None) -> RescueState:
+    def read(self, history: str | None, *, console: bool) -> RescueState:
         """Read every part."""
         found = self._found()
         if found is not None:
@@ -186,6 +208,7 @@ class _Reader:
             found=found,
             says=self._says,
             answers=self._tried("the guest agent", lambda: _answers(found), None),
+            console=_console(found) if console else None,
             waiting=self._waiting(found),
             tasks=self._tried("the running tasks", lambda: _tasks(found), None),
             archives=tuple(sorted(archives, key=lambda archive: archive.taken_at)),
@@ -272,6 +295,24 @@ def _answers(found: Found | None) -> bool | None:
     if not BY_NAME["guest agent"].read(found.machine.config):
         return None
     return ping_agent(found.cluster, found.machine.summary.node, found.machine.summary.vmid)
+
+
+def _console(found: Found | None) -> Console | None:
+    """Listen to the console of a machine that runs, for some seconds."""
+    if found is None or not found.machine.running:
+        return None
+    if not found.machine.config.effective("serial0"):
+        return Console(why="it has no serial port")
+    if not may_look(found.site.state.held):
+        return Console(why="the API token lacks VM.Console")
+    summary = found.machine.summary
+    try:
+        lines = listen(
+            found.cluster, summary.node, summary.vmid, seconds=_CONSOLE_SECONDS, lines=_CONSOLE_LINES
+        )
+    except OrchestratorError as error:
+        return Console(why=str(error))
+    return Console(lines=lines, why="" if lines else f"it printed nothing for {_CONSOLE_SECONDS:.0f} s")
 
 
 def _tasks(found: Found | None) -> tuple[RunningTask, ...]:

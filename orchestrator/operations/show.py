@@ -13,16 +13,20 @@ from orchestrator.operations.inputs import selection
 from orchestrator.operations.inventory import open_provider
 from orchestrator.operations.names_seen import remember_sites
 from orchestrator.operations.run import SILENT, Events, open_clusters, open_history
+from orchestrator.proxmox import ProxmoxError
 from orchestrator.resources.attributes import attributes_of
+from orchestrator.resources.kinds import shown_things
 from orchestrator.resources.observed import ObservedMachine
 from orchestrator.resources.scope import Selection
-from orchestrator.resources.survey import Asked, observe_sites
+from orchestrator.resources.survey import Asked, SitesRead, observe_sites
 from orchestrator.resources.unreadable import Unreadable
 
 if TYPE_CHECKING:
     import datetime as dt
 
     from orchestrator.history import Entry
+    from orchestrator.proxmox import Cluster
+    from orchestrator.resources.change import Address
 
 _ENTRIES = 5
 
@@ -40,6 +44,7 @@ class Shown:
         history_problem: why the history could not be read; empty if it could.
         waiting_since: when the settings were written that wait for a restart (aware), by client and machine, as far
             as it is known.
+        shared: what the client has at the sites for its machines, and what there is to say of each.
         data_centres: where each machine stands, as its client is told, by site and number; empty: it is not named.
     """
 
@@ -50,6 +55,7 @@ class Shown:
     taking: Taking | None = None
     history_problem: str = ""
     waiting_since: Mapping[tuple[str, str], dt.datetime] = field(default_factory=dict)
+    shared: tuple[tuple[Address, str], ...] = ()
     data_centres: Mapping[tuple[str, int], str] = field(default_factory=dict)
 
 
@@ -69,6 +75,7 @@ def show(target: str, inventory: str | None, history: str | None, events: Events
     chosen = selection(target)
     with open_clusters(provider, notice=events.notice) as clusters:
         read = observe_sites(clusters, Asked(selection=chosen))
+        shared, unread = _shared(clusters, read, chosen)
     remember_sites(read.observed.values())
     found: list[ObservedMachine] = []
     seeming: list[Unreadable] = []
@@ -91,7 +98,8 @@ def show(target: str, inventory: str | None, history: str | None, events: Events
         machines=tuple(found),
         entries=entries,
         seeming=tuple(seeming),
-        unread=tuple(f"{site}: {why}" for site, why in read.failures.items()),
+        unread=tuple(f"{site}: {why}" for site, why in {**read.failures, **unread}.items()),
+        shared=shared,
         taking=taking,
         history_problem=history_problem,
         waiting_since=since,
@@ -99,6 +107,21 @@ def show(target: str, inventory: str | None, history: str | None, events: Events
             (m.site, m.summary.vmid): provider.data_centre_of(m.site, m.summary.node) for m in found
         },
     )
+
+
+def _shared(
+    clusters: Mapping[str, Cluster], read: SitesRead, chosen: Selection
+) -> tuple[tuple[tuple[Address, str], ...], dict[str, str]]:
+    """What a client has at the sites for its machines; and the sites that stopped answering meanwhile."""
+    found: list[tuple[Address, str]] = []
+    unread: dict[str, str] = {}
+    if chosen.client is not None and chosen.machine is None:
+        for site, observed in read.observed.items():
+            try:
+                found += shown_things(clusters[site], observed, chosen.client)
+            except ProxmoxError as error:
+                unread[site] = str(error)
+    return tuple(found), unread
 
 
 def _pending(found: Iterable[ObservedMachine]) -> Iterator[tuple[tuple[str, str], Mapping[str, str]]]:

@@ -21,7 +21,7 @@ from orchestrator.errors import RequestRefused, about
 from orchestrator.operations.client_file import UNKNOWN_WISH, wanted_as_known
 from orchestrator.operations.inputs import ssh_settings
 from orchestrator.operations.inventory import open_provider
-from orchestrator.operations.named_machine import Found, MachineRequest, find_machine, vm_of
+from orchestrator.operations.named_machine import Found, MachineRequest, as_it_is_now, find_machine, vm_of
 from orchestrator.operations.run import SILENT, Events, open_clusters, open_run
 from orchestrator.proxmox import VmSnapshot
 from orchestrator.resources.snapshot import owned, unable
@@ -149,7 +149,7 @@ def rollback(
     with open_run(provider, history=request.history, events=events) as run:
         run.locks.clients([request.client])
         with about(request.target):
-            found = find_machine(request.target, run.clusters)
+            found = as_it_is_now(find_machine(request.target, run.clusters))
             snapshot = _existing(found, request)
             vm = vm_of(found, run, request.reason)
             loss = what_is_lost(vm, found.machine, snapshot)

@@ -17,7 +17,8 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.history.intervals import GAP_SECONDS, Cause, Look, Span, follow, without_hole
 from orchestrator.history.observed_site import Known, Outcome, SiteState
 from orchestrator.proxmox import NotImplementedByServer, PermissionDenied, ServerError
-from orchestrator.proxmox.cluster_state import ClusterState, read_listing
+from orchestrator.proxmox.cluster_reading import read_listing
+from orchestrator.proxmox.cluster_state import ClusterState
 from orchestrator.proxmox.metrics import EVERY_SECONDS, Samples, read_samples
 from orchestrator.resources.roster import OurVm, roster
 

@@ -11,13 +11,12 @@ the client buys: they name the order, or the amendment of the contract, that ask
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Literal
 
 from orchestrator.resources.attributes import ATTRIBUTES, BOOKKEEPING, OPTION, SIZE
-from orchestrator.resources.change import QUIET, Change, ChangeClass, Effect
+from orchestrator.resources.change import CLIENT, QUIET, RENAMED, Change, ChangeClass, Effect, Judged
 from orchestrator.resources.kinds import CLIENT_KINDS, GUEST_KINDS, KINDS
 
 WORST_FIRST = (ChangeClass.MAJOR, ChangeClass.SIGNIFICANT, ChangeClass.STANDARD)
@@ -30,19 +29,12 @@ class ClassRule:
     Attributes:
         effects: of the changes that it speaks of.
         what: patterns of the thing that changes; ``*`` and ``?`` as in file names.
-        change_class: the class; None: no intervention of the contract's change management.
-        reason: why, as reviewers read it.
-        counted: whether it is an intervention for the client: counted against the month's free ones, or charged.
-        ordered: whether it needs an order's reference, and is then no intervention: ``larger`` where only a growing
-            value does.
+        judged: what they are to the contract; None: no intervention of its change management, for nothing is done.
     """
 
     effects: frozenset[Effect]
     what: tuple[str, ...] = ("*",)
-    change_class: ChangeClass | None
-    reason: str
-    counted: bool = True
-    ordered: Literal["no", "always", "larger"] = "no"
+    judged: Judged | None
 
     def fits(self, change: Change) -> bool:
         """Whether it speaks of a change."""
@@ -51,121 +43,77 @@ class ClassRule:
         )
 
 
-def _of(*effects: Effect) -> frozenset[Effect]:
-    return frozenset(effects)
+def _rule(judged: Judged | None, effects: Collection[Effect], *what: str) -> ClassRule:
+    return ClassRule(judged=judged, effects=frozenset(effects), what=what or ("*",))
 
+
+def _offered(reason: str) -> Judged:
+    """What the offers list, and what is done without being asked: neither counted nor charged."""
+    return Judged(ChangeClass.STANDARD, reason, counted=False)
+
+
+def _order(reason: str) -> Judged:
+    """What changes what the client buys."""
+    return Judged(ChangeClass.SIGNIFICANT, reason, counted=False, ordered="always")
+
+
+_UPDATE = (Effect.UPDATE,)
 
 RULES: tuple[ClassRule, ...] = (
-    ClassRule(
-        effects=_of(Effect.REFUSED),
-        what=("site", "image"),
-        change_class=ChangeClass.MAJOR,
-        reason="moving a machine to another data centre, or to another system, is a project",
+    _rule(
+        Judged(
+            ChangeClass.MAJOR, "moving a machine to another data centre, or to another system, is a project"
+        ),
+        (Effect.REFUSED,),
+        "site",
+        "image",
     ),
-    ClassRule(effects=QUIET, change_class=None, reason="nothing is done", counted=False),
-    *(
-        ClassRule(effects=frozenset(Effect) - QUIET, what=(kind.name,), **kind.judged._asdict())
-        for kind in CLIENT_KINDS
-        if kind.by_itself
+    _rule(None, QUIET),
+    *(_rule(kind.judged, set(Effect) - QUIET, kind.name) for kind in CLIENT_KINDS if kind.by_itself),
+    _rule(
+        _order("one machine more is an order; its creation is part of the offer (art. 3.2, 3.3)"),
+        (Effect.CREATE,),
     ),
-    ClassRule(
-        effects=_of(Effect.CREATE),
-        change_class=ChangeClass.SIGNIFICANT,
-        reason="one machine more is an order; its creation is part of the offer (art. 3.2, 3.3)",
-        counted=False,
-        ordered="always",
+    _rule(
+        Judged(
+            ChangeClass.SIGNIFICANT,
+            "an existing machine is taken over (art. 4.2): part of what was agreed with the client",
+            counted=False,
+        ),
+        (Effect.ADOPT,),
     ),
-    ClassRule(
-        effects=_of(Effect.ADOPT),
-        change_class=ChangeClass.SIGNIFICANT,
-        reason="an existing machine is taken over (art. 4.2): part of what was agreed with the client",
-        counted=False,
+    _rule(_order("one machine less is an order; what depends on it must be known"), (Effect.RETIRE,)),
+    _rule(_order("a machine comes back into service: one machine more is an order"), _UPDATE, "service"),
+    *(_rule(row.judged, _UPDATE, row.name) for row in ATTRIBUTES),
+    *(_rule(kind.judged, _UPDATE, *kind.changes) for kind in KINDS),
+    _rule(BOOKKEEPING, _UPDATE, "tags", "pool", "settings", "cloud-init drive", "contract", "suspension"),
+    _rule(SIZE, _UPDATE, "disk *"),
+    _rule(
+        _offered("what follows from an amendment of the contract is not the client's request"),
+        _UPDATE,
+        "offer",
     ),
-    ClassRule(
-        effects=_of(Effect.RETIRE),
-        change_class=ChangeClass.SIGNIFICANT,
-        reason="one machine less is an order; what depends on it must be known",
-        counted=False,
-        ordered="always",
+    _rule(BOOKKEEPING, _UPDATE, CLIENT),
+    _rule(
+        Judged(ChangeClass.STANDARD, "a name: light and mastered, and nothing in the system is modified"),
+        _UPDATE,
+        RENAMED,
     ),
-    ClassRule(
-        effects=_of(Effect.UPDATE),
-        what=("service",),
-        change_class=ChangeClass.SIGNIFICANT,
-        reason="a machine comes back into service: one machine more is an order",
-        counted=False,
-        ordered="always",
+    _rule(OPTION, _UPDATE, "backup", "copies of the backup", "backup of disk *", "updates excluded"),
+    *(_rule(kind.judged, (kind.effect, Effect.UPDATE), kind.part.name) for kind in GUEST_KINDS),
+    _rule(BOOKKEEPING, (Effect.GUEST,), "SSH host key"),
+    _rule(_offered("a snapshot of the offer (art. 3.2, 3.3)"), (Effect.SNAPSHOT,)),
+    _rule(_offered("the contract's own seven days are over (art. 3.2, 3.3)"), (Effect.EXPIRE,)),
+    _rule(
+        _offered("power, on the client's behalf: part of the offer (art. 3.2)"), (Effect.START, Effect.STOP)
     ),
-    *(ClassRule(effects=_of(Effect.UPDATE), what=(row.name,), **row.judged._asdict()) for row in ATTRIBUTES),
-    *(
-        ClassRule(
-            effects=_of(Effect.UPDATE),
-            what=kind.changes,
-            **kind.judged._asdict(),
-        )
-        for kind in KINDS
-    ),
-    ClassRule(
-        effects=_of(Effect.UPDATE),
-        what=("tags", "pool", "settings", "cloud-init drive", "contract", "suspension"),
-        **BOOKKEEPING._asdict(),
-    ),
-    ClassRule(effects=_of(Effect.UPDATE), what=("disk *",), **SIZE._asdict()),
-    ClassRule(
-        effects=_of(Effect.UPDATE),
-        what=("offer",),
-        change_class=ChangeClass.STANDARD,
-        reason="what follows from an amendment of the contract is not the client's request",
-        counted=False,
-    ),
-    ClassRule(
-        effects=_of(Effect.UPDATE),
-        what=("SSH keys",),
-        change_class=ChangeClass.STANDARD,
-        reason="managing SSH keys is part of the offer (art. 3.2)",
-        counted=False,
-    ),
-    ClassRule(
-        effects=_of(Effect.UPDATE),
-        what=("backup", "copies of the backup", "backup of disk *", "updates excluded"),
-        **OPTION._asdict(),
-    ),
-    *(
-        ClassRule(effects=_of(kind.effect), what=(kind.part.name,), **kind.judged._asdict())
-        for kind in GUEST_KINDS
-    ),
-    ClassRule(effects=_of(Effect.GUEST), what=("SSH host key",), **BOOKKEEPING._asdict()),
-    ClassRule(
-        effects=_of(Effect.SNAPSHOT),
-        change_class=ChangeClass.STANDARD,
-        reason="a snapshot of the offer (art. 3.2, 3.3)",
-        counted=False,
-    ),
-    ClassRule(
-        effects=_of(Effect.EXPIRE),
-        change_class=ChangeClass.STANDARD,
-        reason="the contract's own seven days are over (art. 3.2, 3.3)",
-        counted=False,
-    ),
-    ClassRule(
-        effects=_of(Effect.START, Effect.STOP),
-        change_class=ChangeClass.STANDARD,
-        reason="power, on the client's behalf: part of the offer (art. 3.2)",
-        counted=False,
-    ),
-    ClassRule(
-        effects=_of(Effect.RESTART),
-        change_class=ChangeClass.STANDARD,
-        reason="part of the change that it completes",
-        counted=False,
-    ),
+    _rule(_offered("part of the change that it completes"), (Effect.RESTART,)),
 )
 """Every rule; the first that fits a change decides."""
 
 UNKNOWN = ClassRule(
     effects=frozenset(Effect),
-    change_class=ChangeClass.SIGNIFICANT,
-    reason="no rule knows this change: an engineer looks at it",
+    judged=Judged(ChangeClass.SIGNIFICANT, "no rule knows this change: an engineer looks at it"),
 )
 """What decides where no rule fits."""
 
@@ -177,15 +125,16 @@ def rule_for(change: Change) -> ClassRule:
 
 def counts(change: Change) -> bool:
     """Whether a change is an intervention for the client: not where what was changed outside is put right."""
-    return rule_for(change).counted and not change.drift and not is_ordered(change)
+    judged = rule_for(change).judged
+    return judged is not None and judged.counted and not change.drift and not is_ordered(change)
 
 
 def is_ordered(change: Change) -> bool:
     """Whether a change is more, less or larger of what the client buys: it needs an order's reference."""
-    ordered = rule_for(change).ordered
-    if change.drift or not change.effective or ordered == "no":
+    judged = rule_for(change).judged
+    if judged is None or change.drift or judged.ordered == "no":
         return False
-    return ordered == "always" or _grows(change)
+    return judged.ordered == "always" or _grows(change)
 
 
 def _grows(change: Change) -> bool:
@@ -208,10 +157,10 @@ def classified(changes: Iterable[Change]) -> tuple[Change, ...]:
 
 
 def _classified(change: Change, *, part: bool) -> Change:
-    rule = rule_for(change)
-    if part or rule.change_class is None:
+    judged = rule_for(change).judged
+    if part or judged is None:
         return change
-    reason = rule.reason
+    reason = judged.reason
     if change.drift and change.effective:
         reason = "put right what was changed outside (art. 3.8.1): not counted"
-    return replace(change, change_class=rule.change_class, class_reason=reason)
+    return replace(change, change_class=judged.change_class, class_reason=reason)

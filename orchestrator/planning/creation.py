@@ -16,7 +16,7 @@ from orchestrator.planning.refusals import (
     only_on,
 )
 from orchestrator.resources.attributes import ATTRIBUTES
-from orchestrator.resources.change import Change, Effect, NewMachine
+from orchestrator.resources.change import Change, Effect, NewMachine, State
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.kinds import GUEST_KINDS, KINDS, asked_of_kinds
 from orchestrator.resources.machine import new_mark
@@ -75,6 +75,6 @@ def adoption(
         effect=Effect.ADOPT,
         what="machine",
         before=f"VM {summary.vmid} {summary.name} on {summary.node}",
-        after="taken over as it is",
+        after=State.ADOPTED,
         why="only its notes, tags and pool change; its guest is left alone until apply --guests",
     )

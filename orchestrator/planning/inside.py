@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from orchestrator.guests.inside import InsideReading
-from orchestrator.resources.change import UPDATES, Change, Effect
+from orchestrator.resources.change import UPDATES, Change, Effect, State
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.kinds import GUEST_KINDS
 from orchestrator.resources.notes import Mark
@@ -36,7 +36,7 @@ def inside_changes(
         )
         if reading and reading.problem:
             why = f"{why}: {reading.problem}"
-        return [Change(effect=Effect.NOTICE, what="guest", after="left alone", why=why)]
+        return [Change(effect=Effect.NOTICE, what="guest", after=State.LEFT_ALONE, why=why)]
     found = [
         change if reachable else replace(change, effect=Effect.WAITING, why=kind.waits)
         for kind in GUEST_KINDS
@@ -53,20 +53,18 @@ def _drift(reading: InsideReading, changing: set[str]) -> Iterator[Change]:
         yield Change(
             effect=Effect.GUEST,
             what="SSH host key",
-            after="learnt anew through the hypervisor",
+            after=State.LEARNT_ANEW,
             drift=True,
             why="the guest answers with another key than the one known: it made new ones, or another machine has its "
             "address",
         )
         return
     if reading.problem:
-        yield Change(
-            effect=Effect.NOTICE, what="guest", after="not all could be looked at", why=reading.problem
-        )
+        yield Change(effect=Effect.NOTICE, what="guest", after=State.PARTLY_READ, why=reading.problem)
     for kind in GUEST_KINDS:
         lines = reading.differs.get(kind.part.name)
         if lines and kind.part.name not in changing:
-            yield kind.changed(lines, "as its file says", drift=True)
+            yield kind.changed(lines, State.AS_FILE, drift=True)
     for kind in GUEST_KINDS:
         yield from kind.notices(reading)
     yield from _packages(reading)
@@ -79,15 +77,15 @@ def _packages(reading: InsideReading) -> Iterator[Change]:
     if due.ready:
         security = sum(package.security for package in due.ready)
         why = "orchestrator update installs them" if not due.interrupted else None
-        words = f"{security} security, {len(due.ready) - security} other due"
-        yield Change(effect=Effect.NOTICE, what="updates", thing=UPDATES, after=words, why=why)
+        after = {"security": security, "other": len(due.ready) - security}
+        yield Change(effect=Effect.NOTICE, what="updates", thing=UPDATES, after=after, why=why)
     if due.interrupted:
         why = "orchestrator update repairs it first"
         yield Change(
             effect=Effect.NOTICE,
             what="packages",
             thing=UPDATES,
-            after="an installation was interrupted",
+            after=State.INTERRUPTED,
             why=why,
         )
     if due.reboot:

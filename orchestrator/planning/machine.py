@@ -11,7 +11,7 @@ from orchestrator.contract.life import Standing
 from orchestrator.guests.inside import InsideReading
 from orchestrator.planning.inside import inside_changes
 from orchestrator.planning.window import is_open, restart_of
-from orchestrator.resources.change import BACKUP, SNAPSHOT, UPDATES, Change, Effect, Restart
+from orchestrator.resources.change import BACKUP, SNAPSHOT, UPDATES, Change, Effect, Restart, State
 from orchestrator.resources.desired import DesiredMachine
 from orchestrator.resources.kinds import CLIENT_KINDS, KINDS
 from orchestrator.resources.machine import (
@@ -75,7 +75,7 @@ def _out_of_service(
     if waiting := _edits_waiting(desired, observed, address, now):
         changes.append(Change(effect=Effect.NOTICE, what="edits", after=waiting, why=f"not made: {why}"))
     elif not changes:
-        changes.append(Change(effect=Effect.NOTICE, what="service", after="stopped, kept as it is", why=why))
+        changes.append(Change(effect=Effect.NOTICE, what="service", after=State.KEPT, why=why))
     return tuple(changes)
 
 
@@ -129,7 +129,7 @@ def _in_service(
     changes += power
     if told and late and not restart_now and not power:
         why = f"--restart-now has no effect: {_by_the_client(desired)}"
-        changes.append(Change(effect=Effect.NOTICE, what="restart", after="at its next start", why=why))
+        changes.append(Change(effect=Effect.NOTICE, what="restart", after=State.AT_NEXT_START, why=why))
     reachable = desired.power == "running" and (starts or (observed.running and not moves))
     within = inside_changes(desired, observed, mark, inside, reachable=reachable)
     # One line for both places: what cloud-init has, and what is in the guest.
@@ -178,9 +178,11 @@ def _mark_changes(desired: DesiredMachine, observed: ObservedMachine, mark: Mark
     ]
     if mark.suspended and observed.running:
         before = mark.suspended
-        changes.append(Change(effect=Effect.UPDATE, what="suspension", before=before, after="over"))
+        changes.append(Change(effect=Effect.UPDATE, what="suspension", before=before, after=State.OVER))
     if mark.retired:
-        changes.append(Change(effect=Effect.UPDATE, what="service", before=mark.retired, after="in service"))
+        changes.append(
+            Change(effect=Effect.UPDATE, what="service", before=mark.retired, after=State.IN_SERVICE)
+        )
     return changes
 
 
@@ -295,7 +297,7 @@ def _power_changes(
     held = held_for(mark, waiting) if waiting is not None and not late else None
     if restart_now or (is_open(desired.window, now) and held is None):
         at = restart_of(desired.window, now, told=restart_now)
-        return [Change(effect=Effect.RESTART, what="restart", after="takes up the new settings", restart=at)]
+        return [Change(effect=Effect.RESTART, what="restart", after=State.NEW_SETTINGS, restart=at)]
     if waiting is None:
         return []
     return [

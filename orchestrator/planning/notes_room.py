@@ -85,8 +85,8 @@ def notes_refusal(
     return Change(
         effect=Effect.REFUSED,
         what="notes",
-        before=f"{others} characters of others" if others else None,
-        after=f"about {length} characters",
+        before=others or None,
+        after=length,
         why=f"Proxmox keeps {MAXIMUM_LENGTH} characters of notes, and what is noted of this machine ({opened} of its "
         "firewall above all) needs more: open ranges (ports: 8000-8300) instead of single ports, or fewer sources"
         + (", or shorten the text that others wrote in its notes in Proxmox" if others else ""),

@@ -25,11 +25,19 @@ from orchestrator.planning.refusals import (
     no_address,
     unread,
 )
+from orchestrator.planning.renaming import (
+    likely_renames,
+    renaming,
+    still_there,
+    unknown_before,
+    waits_for_name,
+)
+from orchestrator.planning.renaming import refusal as renaming_refusal
 from orchestrator.planning.risk import Risk
 from orchestrator.planning.shared import SharedChange, shared_changes
 from orchestrator.planning.shared import unable as refused
 from orchestrator.proxmox import VmSummary
-from orchestrator.resources.change import MACHINE, Address, Change, Effect
+from orchestrator.resources.change import MACHINE, Address, Change, Effect, State
 from orchestrator.resources.desired import ChangeTerms, DesiredMachine, owners_of
 from orchestrator.resources.kinds import APART, KINDS
 from orchestrator.resources.notes import Mark
@@ -243,7 +251,7 @@ def make_plan(
         for machine in site.machines:
             if machine.mark:
                 own[machine.mark.client, machine.mark.machine].append(machine)
-    names = _names(wanted, own)
+    names, named = _names(wanted, own), frozenset(machine.key for machine in wanted)
     chosen = choose_addresses(wanted, observed)
     selected = [
         machine for machine in wanted if selection.includes(*machine.key) and machine.site in observed
@@ -251,17 +259,23 @@ def make_plan(
     plans = [
         _machine_plan(
             machine,
-            own[machine.key],
+            own,
             observed,
             chosen.get(machine.key),
             now,
             known=names[machine.client],
+            named=named,
             restart_now=restart_now,
             inside=(inside or {}).get(machine.key),
         )
         for machine in selected
     ]
-    plans += _retirements(wanted, observed, selection, now)
+    plans += _retirements(wanted, observed, selection, now, own)
+    likely = likely_renames(
+        [plan.desired for plan in plans if plan.desired and not (plan.observed or plan.held_by)],
+        [plan.observed for plan in plans if plan.observed and not plan.desired and plan.effective],
+    )
+    plans = [replace(plan, changes=plan.changes + likely.get(plan.key, ())) for plan in plans]
     plans = [_narrowed(plan, selection) for plan in plans] if selection.thing else plans
     order = {
         client: index for index, client in enumerate(dict.fromkeys(machine.client for machine in wanted))
@@ -284,10 +298,18 @@ def _narrowed(plan: MachinePlan, selection: Selection) -> MachinePlan:
     """The plan of a machine of which something alone was asked for. Nothing is made that was not."""
     if plan.refused:
         return plan
+    renames = plan.observed is not None and plan.observed.renaming is not None
     chosen = tuple(change for change in plan.changes if selection.covers(change))
     others = [change.what for change in plan.changes if change.effective and not selection.covers(change)]
     mark = plan.observed.mark if plan.observed else None
-    if selection.thing in APART and mark and mark.ready and mark.applied and mark.retired is None:
+    if (
+        selection.thing in APART
+        and not renames
+        and mark
+        and mark.ready
+        and mark.applied
+        and mark.retired is None
+    ):
         return replace(plan, changes=chosen, apart=selection)
     if others and any(change.effective for change in chosen):
         why = (
@@ -331,21 +353,24 @@ def _may_be_of(item: Unreadable, selection: Selection) -> bool:
 
 def _machine_plan(
     desired: DesiredMachine,
-    own: list[ObservedMachine],
+    everybody: Mapping[tuple[str, str], list[ObservedMachine]],
     observed: Mapping[str, ObservedSite],
     address: IPv4Address | None,
     now: dt.datetime,
     *,
     known: Collection[str],
+    named: Collection[tuple[str, str]],
     restart_now: bool,
     inside: InsideReading | None,
 ) -> MachinePlan:
-    site = observed[desired.site]
+    site, own = observed[desired.site], everybody.get(desired.key, [])
+    if conflict := still_there(desired, everybody, named):
+        return _plan(desired, own[0] if own else None, address, (conflict,))
     adopting = site.adoptable.get(desired.adopt) if desired.adopt is not None else None
     held = unread(desired, observed, known) if not own and adopting is None else None
     why = desired.life.why(now) or _ending(desired, now) or desired.life.not_begun(now)
     if not own and why and not (held and held.surely):
-        notice = Change(effect=Effect.NOTICE, what="machine", after="not made", why=why)
+        notice = Change(effect=Effect.NOTICE, what="machine", after=State.NOT_MADE, why=why)
         return _plan(desired, None, address, (notice,))
     if held:
         return replace(
@@ -357,14 +382,15 @@ def _machine_plan(
     if not own and desired.adopt is not None:
         return _plan(desired, adopting, address, (adoption(desired, site, adopting, address),))
     if not own:
-        changes = creation(desired, site, address)
-        return _plan(desired, None, address, changes)
-    if refusal := identity_refusal(desired, own, site, address):
+        before = unknown_before(desired, {client for client, _ in everybody})
+        return _plan(desired, None, address, (*creation(desired, site, address), *before))
+    if refusal := renaming_refusal(desired, own[0]) or identity_refusal(desired, own, site, address):
         return _plan(desired, own[0], address, (refusal,))
     machine = own[0]
     if address is None:
         return _plan(desired, machine, None, (no_address(desired, site),))
     changes = machine_changes(desired, machine, address, now, restart_now=restart_now, inside=inside)
+    changes = (*renaming(desired, machine), *changes)
     if any(change.effect in NOTED for change in changes) and (
         full := notes_refusal(desired, machine, address)
     ):
@@ -410,6 +436,7 @@ def _retirements(
     observed: Mapping[str, ObservedSite],
     selection: Selection,
     now: dt.datetime,
+    own: Mapping[tuple[str, str], list[ObservedMachine]],
 ) -> list[MachinePlan]:
     """Machines of clients whose file we have, but which the file no longer names.
 
@@ -417,8 +444,14 @@ def _retirements(
     """
     clients = {machine.client: machine.life for machine in desired}
     named = {machine.key for machine in desired}
+    asking = [machine for machine in desired if still_there(machine, own, named)]
     return [
-        _retirement(machine, machine.mark, clients[machine.mark.client].why(now))
+        _retirement(
+            machine,
+            machine.mark,
+            clients[machine.mark.client].why(now),
+            waits_for_name(machine, machine.mark, asking),
+        )
         for site in observed.values()
         for machine in site.machines
         if machine.mark
@@ -428,15 +461,19 @@ def _retirements(
     ]
 
 
-def _retirement(machine: ObservedMachine, mark: Mark, stopped_by_contract: Reason) -> MachinePlan:
+def _retirement(
+    machine: ObservedMachine, mark: Mark, stopped_by_contract: Reason, waits: Change | None
+) -> MachinePlan:
     changes: tuple[Change, ...] = ()
-    if mark.retired is None:
+    if waits is not None:
+        changes = (waits,)
+    elif mark.retired is None:
         changes = (
             Change(
                 effect=Effect.RETIRE,
                 what="machine",
                 before=machine.summary.status,
-                after="stopped, kept with its disks, marked retired",
+                after=State.RETIRED,
                 why="it is no longer in its file; nothing is erased (art. 10)"
                 + (f"; {stopped_by_contract}" if stopped_by_contract else "")
                 + "".join(f"; {kind.leaving}" for kind in KINDS if kind.leaving and kind.noted(mark)),

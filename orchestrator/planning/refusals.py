@@ -56,14 +56,27 @@ def unread(
             observed[name].unreadable, *desired.key, vmid=vmid, known=known, elsewhere=name != desired.site
         )
         if found is None:
+            found = _under_a_former_name(desired, observed[name], known)
+        if found is None:
             continue
-        surely = (found.client, found.machine) == desired.key or found.machine == desired.name
+        surely = (found.client, found.machine) in (
+            desired.key,
+            *desired.former_keys,
+        ) or found.machine == desired.name
         what = "seems to be this machine" if surely else "may be this machine"
         where = "" if name == desired.site else f" ({name})"
         why = f"{found.subject}{where} {what}, so nothing is done to it and no other is made beside it: {found.reason}"
         change = Change(effect=Effect.REFUSED, what="machine", after=desired.name, why=why)
         return HeldUp(item=found, change=change, surely=surely)
     return None
+
+
+def _under_a_former_name(
+    desired: DesiredMachine, site: ObservedSite, known: Collection[str]
+) -> Unreadable | None:
+    """What could not be read and says itself that it is the machine under the name that it had before."""
+    found = (holding_up(site.unreadable, *key, known=known, elsewhere=True) for key in desired.former_keys)
+    return next((item for item in found if item is not None), None)
 
 
 def namesake(desired: DesiredMachine, site: ObservedSite) -> Change | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.contract.life import Standing
 from orchestrator.planning.classes import classified
-from orchestrator.resources.change import Address, Change, Effect
+from orchestrator.resources.change import ALL, Address, Change, Effect
 from orchestrator.resources.kinds import CLIENT_KINDS
 
 if TYPE_CHECKING:
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from orchestrator.resources.kind import ClientKind, Step
     from orchestrator.resources.observed import ObservedSite
     from orchestrator.resources.scope import Selection
-
-
-ALL = "*"
-"""All things of a kind, in addresses."""
 
 
 @dataclass(frozen=True, kw_only=True)

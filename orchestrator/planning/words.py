@@ -11,10 +11,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from orchestrator.contract.calendar import paris_time
 from orchestrator.contract.snapshots import SNAPSHOT_DAYS
 from orchestrator.resources.attributes import BY_NAME
-from orchestrator.resources.change import BACKUP, FIREWALL, Change, Effect, NewMachine, Restart
+from orchestrator.resources.change import BACKUP, FIREWALL, Change, Effect, NewMachine, Restart, State
 from orchestrator.resources.kinds import CLIENT_KINDS, GUEST_KINDS, KINDS
 from orchestrator.resources.machine import EXCLUDED, size_words
 from orchestrator.resources.machine_archives import retention_words
+
+_STATES = {
+    State.ADOPTED: "taken over as it is",
+    State.KEPT: "stopped, kept as it is",
+    State.RETIRED: "stopped, kept with its disks, marked retired",
+    State.NEW_SETTINGS: "takes up the new settings",
+    State.PARTLY_READ: "not all could be looked at",
+    State.LEARNT_ANEW: "learnt anew through the hypervisor",
+    State.INTERRUPTED: "an installation was interrupted",
+}
+"""Those that are told in more words than their own."""
 
 BETWEEN_RULES = "; "
 """What stands between the rules of a firewall's change: no rule holds it. Where there is room, each has its line."""
@@ -33,6 +44,8 @@ def sides(change: Change) -> tuple[str | None, str | None]:
     before, after = change.before, change.after
     if change.what.startswith("snapshot "):
         return _snapshot(change)
+    if change.what == "notes":
+        return f"{before} characters of others" if before else None, f"about {after} characters"
     words = _OF_KINDS.get(change.what)
     if words and (told := words(before, after)):
         return told
@@ -70,6 +83,8 @@ def _created(new: NewMachine) -> Iterator[str]:
 def _words(what: str, value: object) -> str | None:
     if value is None:
         return _NOTHING.get(what) if what == BACKUP else None
+    if isinstance(value, State):
+        return _STATES.get(value, value.value)
     if isinstance(value, str):
         return value
     if what in BY_NAME:
@@ -78,6 +93,8 @@ def _words(what: str, value: object) -> str | None:
         return size_words(value)
     if what == BACKUP and isinstance(value, int):
         return retention_words(value)
+    if what == "updates" and isinstance(value, Mapping):
+        return f"{value['security']} security, {value['other']} other due"
     if isinstance(value, NewMachine):
         return ", ".join(_created(value))
     if what == "restart" and isinstance(value, Mapping):

@@ -14,18 +14,20 @@ from orchestrator.proxmox.archives import (
     read_archives,
 )
 from orchestrator.proxmox.client import Cluster, Patience, UnusableCluster
-from orchestrator.proxmox.cluster_state import (
-    BadEntry,
-    ClusterState,
-    NodeSummary,
-    StorageSummary,
-    VmSummary,
+from orchestrator.proxmox.cluster_reading import (
     parse_tags,
     read_cluster,
     read_lists,
     read_node,
     read_state,
     where_is,
+)
+from orchestrator.proxmox.cluster_state import (
+    BadEntry,
+    ClusterState,
+    NodeSummary,
+    StorageSummary,
+    VmSummary,
 )
 from orchestrator.proxmox.errors import (
     AgentNotRunning,

@@ -246,6 +246,10 @@ _ANSWERS: tuple[tuple[str, Shape], ...] = (
         f"POST {_VM}/vncproxy",
         Record(needs={"ticket": TEXT, "port": Scalar("a port", _whole(1, 65535))}, may={"password": TEXT}),
     ),
+    (
+        f"POST {_VM}/termproxy",
+        Record(needs={"ticket": TEXT, "port": Scalar("a port", _whole(1, 65535)), "user": LINE}),
+    ),
     (f"POST {_VM}/agent/exec", Record(needs={"pid": SIZE})),
     (
         f"GET {_VM}/agent/exec-status",

@@ -116,7 +116,7 @@ def estate_of(
     missing = (
         without_file(
             {name: reading.observed.state for name, reading in read.readings.items()},
-            files.clients.items(),
+            tuple(files.desired.values()),
             everybody=files.everybody,
             others=files.faulty,
         )

@@ -40,6 +40,26 @@ class Effect(StrEnum):
     """Refused as well, but by itself: the machine's other changes are made."""
 
 
+class State(StrEnum):
+    """A side of a change that is no value of Proxmox's: what becomes of a machine, or of its guest."""
+
+    ADOPTED = "adopted"
+    NOT_MADE = "not made"
+    KEPT = "kept"
+    RETIRED = "retired"
+    IN_SERVICE = "in service"
+    OVER = "over"
+    AT_NEXT_START = "at its next start"
+    NEW_SETTINGS = "new settings"
+    LEFT_ALONE = "left alone"
+    NOT_READ = "not read"
+    PARTLY_READ = "partly read"
+    AS_FILE = "as its file says"
+    LEARNT_ANEW = "learnt anew"
+    INTERRUPTED = "interrupted"
+    STILL_THERE = "still there"
+
+
 FIREWALL = "firewall"
 """What a firewall's change changes."""
 
@@ -67,9 +87,16 @@ class NewMachine:
     kinds: Mapping[str, Asked] = field(default_factory=dict)
 
 
+RENAMED, CLIENT = "renamed", "client"
+"""What a machine's new name, and its client's, change."""
+
 MACHINE, SNAPSHOT, BACKUP, UPDATES = "machine", "snapshot", "backup", "updates"
 THINGS = (MACHINE, SNAPSHOT, BACKUP, UPDATES)
 """What changes are attributes of, besides the kinds of :mod:`orchestrator.resources.kinds`: the KIND of addresses."""
+
+
+ALL = "*"
+"""All things of a kind, as the name in an address."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)

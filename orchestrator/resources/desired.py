@@ -139,6 +139,7 @@ class DesiredMachine:
         snapshots: those that the file declares.
         change_terms: what was agreed on changes; None without managed services.
         life: where its contract stands (articles 9 and 10).
+        was, client_was: what the machine, and its client, were called before; None: nothing else.
         adopt: the VM id of an existing machine that is to be this one; None: it is made from its image.
         emulated: whether it runs without KVM, as on a node that is a virtual machine itself.
         redundancy: what is to survive a failed node, or a lost data centre (article 3.2).
@@ -185,6 +186,8 @@ class DesiredMachine:
     snapshots: tuple[DeclaredSnapshot, ...] = ()
     change_terms: ChangeTerms | None = None
     life: ContractLife
+    was: str | None = None
+    client_was: str | None = None
     adopt: int | None = None
     taken_over: dt.date | None = None
     probation_ends: dt.date | None = None
@@ -196,6 +199,13 @@ class DesiredMachine:
     def key(self) -> tuple[str, str]:
         """Client and machine: what identifies a machine everywhere."""
         return self.client, self.name
+
+    @property
+    def former_keys(self) -> tuple[tuple[str, str], ...]:
+        """The clients and machines that it may be known as where it was not renamed yet."""
+        clients = (self.client, *([self.client_was] if self.client_was else []))
+        names = (self.name, *([self.was] if self.was else []))
+        return tuple((client, name) for client in clients for name in names)[1:]
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -300,6 +310,8 @@ def _desired(owner: DesiredClient, offer: Offer, machine: Machine, provider: Pro
         snapshots=machine.snapshots,
         change_terms=_change_terms(subscription),
         life=owner.life,
+        was=machine.was,
+        client_was=subscription.was,
         adopt=machine.adopt,
         taken_over=subscription.contract.taken_over,
         probation_ends=(

@@ -16,6 +16,7 @@ from orchestrator.resources.machine_archives import (
     attribute,
     claimed_owner,
     listed_at,
+    names_before,
     owner_of,
 )
 from orchestrator.resources.marks import UnreadableMark
@@ -109,10 +110,10 @@ def with_newest_archives(
 
     marks = {machine.summary.vmid: machine.mark for machine in observed.machines if machine.mark}
     keys = {(mark.client, mark.machine) for mark in marks.values()} | set(known)
-    holders = _holders(observed)
+    holders, renamed = _holders(observed), names_before(marks, keys)
     for item in _listed(observed, wanted, listed, unread):
         try:
-            mark = owner_of(item, marks, keys, holders)
+            mark = owner_of(item, marks, keys, holders, renamed)
         except UnreadableMark:  # the night tells of it
             continue
         if mark is None or (key := (mark.client, mark.machine)) not in keys:

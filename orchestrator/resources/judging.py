@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,9 +22,19 @@ if TYPE_CHECKING:
 
 
 def judged(
-    reader: MachineReader, machines: Iterable[ObservedMachine], wanted: Collection[str]
+    reader: MachineReader,
+    machines: Iterable[ObservedMachine],
+    wanted: Collection[str],
+    before: Mapping[str, str],
 ) -> tuple[list[ObservedMachine], list[Unreadable]]:
-    """Part machines that can be understood into ours and those that only look it; strangers are left out."""
+    """Part machines that can be understood into ours and those that only look it; strangers are left out.
+
+    Args:
+        reader: of their cluster.
+        machines: as they were read.
+        wanted: names of the machines of files.
+        before: what clients were called before, as their files say, by their names of today.
+    """
     troubles: list[Unreadable] = []
     claims: list[ObservedMachine] = []
     for machine in machines:
@@ -46,7 +56,7 @@ def judged(
                 troubles.append(claimed(machine, mark, reason))
             else:
                 claims.append(found)
-    ours, others = sort_out(claims, wanted)
+    ours, others = sort_out(claims, wanted, before)
     return ours, troubles + others
 
 

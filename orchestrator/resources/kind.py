@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
-from orchestrator.resources.change import Change, ChangeClass, Effect, Judged
+from orchestrator.resources.change import Change, ChangeClass, Effect, Judged, State
 
 if TYPE_CHECKING:
     from orchestrator.guests.inside import InsideReading
@@ -109,6 +109,11 @@ class ClientKind(AnyKind, Generic[Found]):
     def read(self, cluster: Cluster, state: ClusterState, clients: Sequence[DesiredClient]) -> Found:
         """Read what there is of it at a site.
 
+        Args:
+            cluster: the API.
+            state: the cluster's lists.
+            clients: those of the files that it concerns; none if no files are read: whatever is ours.
+
         Raises:
             ProxmoxError: it could not be read.
         """
@@ -120,6 +125,10 @@ class ClientKind(AnyKind, Generic[Found]):
         What belongs to others is no client's: it is not touched. Steps that are :attr:`Step.last` come after the
         machines of the run.
         """
+
+    def shown(self, client: str, found: Found) -> Iterator[tuple[str, str]]:
+        """The names of a client's things as they are, each with what ``show`` says of it."""
+        yield from ()
 
     def listed(self, state: ClusterState) -> Found | None:
         """What the cluster's lists say of it; None if it has to be read."""
@@ -136,7 +145,7 @@ class ClientKind(AnyKind, Generic[Found]):
     def unable(self, reason: str) -> Step:
         """What a plan says where it could not be read: nothing of it is made or removed."""
         why = f"nothing is made or removed: {reason}"
-        change = Change(effect=Effect.UNABLE, what=self.name, thing=self.name, after="not read", why=why)
+        change = Change(effect=Effect.UNABLE, what=self.name, thing=self.name, after=State.NOT_READ, why=why)
         return Step(change=change)
 
     def objection(self, change: Change, found: Found) -> str:
@@ -144,7 +153,10 @@ class ClientKind(AnyKind, Generic[Found]):
         return ""
 
     def commit(self, found: Found) -> Sequence[Call]:
-        """What activates the calls of all clients of a site; the calls made, it is looked at again."""
+        """What activates the calls of all clients of a site; the calls made, it is looked at again.
+
+        What an interrupted run made and did not activate is a step without calls: this is all that is left of it.
+        """
         return ()
 
     def words(self, before: object, after: object) -> tuple[str | None, str | None] | None:

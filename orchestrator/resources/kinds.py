@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.proxmox import ProxmoxError, TlsRefused, TokenRefused, Unreachable
-from orchestrator.resources.change import SNAPSHOT, THINGS
+from orchestrator.resources.change import ALL, SNAPSHOT, THINGS, Address
 from orchestrator.resources.desired import owners_of
 from orchestrator.resources.guest_firewall import GUEST_FIREWALL
 from orchestrator.resources.node_exporter import SUPERVISION
@@ -78,6 +78,26 @@ def needs_of_kinds(desired: Iterable[DesiredMachine]) -> tuple[Need, ...]:
     every = [need for machine in machines for kind in KINDS for need in kind.needed(machine)]
     every += [need for owner in owners_of(machines) for kind in CLIENT_KINDS for need in kind.needed(owner)]
     return tuple(dict.fromkeys(every))
+
+
+def shown_things(cluster: Cluster, observed: ObservedSite, client: str) -> Iterator[tuple[Address, str]]:
+    """What a client has at a site for its machines, each with what there is to say of it; what cannot be read says so.
+
+    Raises:
+        ProxmoxError: the site does not answer.
+    """
+    for kind in CLIENT_KINDS:
+        if not kind.by_itself:
+            continue
+        try:
+            found = kind.read(cluster, observed.state, ())
+            things = list(kind.shown(client, found))
+        except (Unreachable, TlsRefused, TokenRefused):
+            raise
+        except ProxmoxError as error:
+            things = [(ALL, f"could not be read: {error}")]
+        for name, words in things:
+            yield Address(client=client, kind=kind.name, name=name), words
 
 
 def with_shared(cluster: Cluster, observed: ObservedSite, clients: Sequence[DesiredClient]) -> ObservedSite:

@@ -240,9 +240,10 @@ def attribute(
 ) -> Holdings:
     """Say whose each archive is.
 
-    By its notes, if they are the notes of that archive, that machine exists or is in a file, and the VM of its number
-    is not another client's by now. Else, if that VM is ours and the same client's, it is that machine's: it was renamed
-    since. Anything else belongs to nobody.
+    By its VM, if that is a machine of ours that had the name of its notes before. By its notes, if they are the notes
+    of that archive, that machine exists or is in a file, and the VM of its number is not another client's by now. Else,
+    if that VM is ours and the same client's, it is that machine's: it was renamed since. Else, if a machine of the same
+    client had that name before, it is that one's. Anything else belongs to nobody.
 
     A machine that was restored under a new number keeps the archives of its old one: their marks name the old number.
 
@@ -253,13 +254,14 @@ def attribute(
         known: clients and machines of the files.
         holders: the clients that each VM seems to belong to, whoever made it, by VM id.
     """
-    keys = {(mark.client, mark.machine) for mark in marks.values()} | set(known)
+    keys = {mark.key for mark in marks.values()} | set(known)
+    renamed = names_before(marks, keys)
     owned: dict[tuple[str, str], list[Archive]] = defaultdict(list)
     foreign, disbelieved = [], []
     orphans: dict[tuple[str, str], dt.datetime] = {}
     for item in stored:
         try:
-            mark = owner_of(item, marks, keys, holders or {})
+            mark = owner_of(item, marks, keys, holders or {}, renamed)
         except UnreadableMark as error:
             disbelieved.append(Disbelieved(stored=item, reason=str(error)))
             mark = None
@@ -281,6 +283,7 @@ def owner_of(
     marks: Mapping[int, Mark],
     keys: Collection[tuple[str, str]],
     holders: Mapping[int, frozenset[str]],
+    renamed: Mapping[tuple[str, str], str],
 ) -> ArchiveMark | None:
     """The mark of an archive, with the machine that it belongs to today (:func:`attribute`); None if it has none.
 
@@ -289,16 +292,42 @@ def owner_of(
         marks: of the machines that are ours, by VM id.
         keys: clients and machines that exist or are in a file.
         holders: the clients that each VM seems to belong to, by VM id.
+        renamed: :func:`names_before`.
 
     Raises:
         UnreadableMark: its mark is not believed.
     """
     holder = marks.get(item.vmid)
-    clients = frozenset({holder.client}) if holder else holders.get(item.vmid, frozenset())
+    if holder is None:
+        clients = holders.get(item.vmid, frozenset())
+    else:
+        clients = frozenset({holder.client, *(client for client, _ in holder.former)})
     mark = _believed(item, clients)
-    if mark and (mark.client, mark.machine) not in keys and holder and holder.client == mark.client:
+    if mark is None:
+        return None
+    key = mark.client, mark.machine
+    if holder and key in holder.former:
+        return replace(mark, client=holder.client, machine=holder.machine)
+    if key not in keys and holder and holder.client == mark.client:
         return replace(mark, machine=holder.machine)
-    return mark
+    return replace(mark, machine=renamed[key]) if key in renamed else mark
+
+
+def names_before(marks: Mapping[int, Mark], keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """The machines of today by the clients and names that they had before, where nobody has those now.
+
+    Only within one client: a mark is a claim, and must not make another client's archives its own.
+
+    Args:
+        marks: of the machines that are ours, by VM id.
+        keys: clients and machines that exist or are in a file.
+    """
+    return {
+        former: mark.machine
+        for mark in marks.values()
+        for former in mark.former
+        if former not in keys and former[0] == mark.client
+    }
 
 
 def _believed(stored: StoredArchive, clients: frozenset[str]) -> ArchiveMark | None:

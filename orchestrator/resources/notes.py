@@ -51,6 +51,9 @@ from orchestrator.resources.marks import (
 _LONGEST_SECONDS = 32_503_680_000
 """Since the epoch, up to the year 3000."""
 
+MOST_FORMER = 16
+"""Former names that a mark keeps: the notes have little room."""
+
 _ANY_MARK = re.compile(r"<!--\s*orchestrator(?:-copy)?(?![\w-]).*?(?:-->|\Z)", re.DOTALL)
 
 
@@ -152,6 +155,8 @@ class Mark:
             next start; None if there is none.
         redundant: whether there is, or may be, something of ours in HA or replication for it (article 3.2).
         retired: the day it was taken out of its file; None while it is in service.
+        former: the clients and names that it had before, the latest last: its archives, and what the history has of it,
+            bear them.
         replaces: sites that it was at when it was restored here, because they were lost: if one of them comes back with
             a machine of the same name, that one is the old one.
     """
@@ -180,6 +185,7 @@ class Mark:
     leaving: IPv4Address | None = None
     redundant: bool = False
     retired: Day | None = None
+    former: Annotated[tuple[tuple[Label, Label], ...], Field(max_length=MOST_FORMER)] = ()
     replaces: tuple[Label, ...] = ()
     vmid: Vmid | None = None
 
@@ -199,6 +205,16 @@ class Mark:
         if self.suspended or self.retired:
             return "stopped"
         return self.applied.power if self.applied else None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Client and machine."""
+        return self.client, self.machine
+
+    def renamed(self, client: str, machine: str) -> Mark:
+        """The mark under another name; the one that it had is among the former ones."""
+        kept = [key for key in self.former if key not in (self.key, (client, machine))]
+        return self.with_(client=client, machine=machine, former=(*kept, self.key)[-MOST_FORMER:])
 
     def with_(self, **changes: Any) -> Mark:
         """Return a copy with some attributes changed.
@@ -336,6 +352,15 @@ def _heading(mark: Mark) -> str:
     return (
         f"{mark.client} / {mark.machine}, contract {mark.contract} ({mark.offer}). Managed by orchestrator."
     )
+
+
+def renamed_notes(before: Mark, after: Mark, notes: str) -> str:
+    """The notes of a machine under its new name: the mark and our own line, other people's text kept.
+
+    Raises:
+        ValueError: as :func:`write_mark`.
+    """
+    return write_mark(after, notes.replace(_heading(before), _heading(after), 1))
 
 
 def _with_mark(mark: Mark, notes: str) -> str:

@@ -26,6 +26,8 @@ class ObservedMachine:
         snapshots: the oldest first; read where the plan needs them (:mod:`orchestrator.resources.observing`).
         archives: its backups, the oldest first; None if they were not read (:mod:`orchestrator.resources.holdings`).
         storage_types: Proxmox's type of each storage of the cluster.
+        renaming: the mark that is in its notes, where a file gives it another name: all else is told as it
+            will be then (:mod:`orchestrator.resources.renaming`). None: it is not to be renamed.
         kinds: what was read of each kind of thing that belongs to it, by the kind's name; nothing of a kind that it has
             none of, and shall have none (:func:`orchestrator.resources.kinds.with_kinds`).
     """
@@ -36,6 +38,7 @@ class ObservedMachine:
     mark: Mark | None
     snapshots: tuple[VmSnapshot, ...] = ()
     archives: tuple[Archive, ...] | None = None
+    renaming: Mark | None = None
     storage_types: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
     kinds: Mapping[str, Any] = field(default_factory=dict)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from orchestrator.proxmox import read_lists
@@ -117,6 +118,7 @@ class SiteLook:
         names: Collection[str],
         adopting: Collection[int] = (),
         marked_anew: bool = True,
+        before: Mapping[str, str] = MappingProxyType({}),
     ) -> ObservedSite:
         """The site as far as a scope goes; what was not read of it yet is read.
 
@@ -126,6 +128,7 @@ class SiteLook:
             adopting: VM ids of strangers that files want to take over.
             marked_anew: whether those may be taken over, too, that claim to be ours and cannot be read. Whoever does
                 not plan that must be told of them: what may be a client's is kept, with its backups.
+            before: what clients were called before, as their files say, by their names of today.
 
         Raises:
             ProxmoxError: the site does not answer.
@@ -137,7 +140,7 @@ class SiteLook:
         candidates = self.read(scope, names=names, adopting=adopting)
         read = [item for vm in candidates if (item := self._found[vm.vmid])]
         sound = [item.machine for item in read if item.machine and not item.trouble]
-        ours, troubles = judged(self._reader, sound, names)
+        ours, troubles = judged(self._reader, sound, names, before)
         troubles += [item.trouble for item in read if item.trouble]
         troubles += unlisted(self._reader, self.state)
         ours, troubles = without_twins(ours, troubles)

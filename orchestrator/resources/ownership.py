@@ -14,7 +14,8 @@ if it is the only one; of two that agree nobody can tell the original from the c
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from orchestrator.counting import plural
@@ -53,9 +54,9 @@ def lacks_tags(mark: Mark, tags: frozenset[str]) -> str | None:
     return f"it lacks the {plural(len(missing), 'tag')} {' and '.join(missing)}: add them in Proxmox"
 
 
-def _wrong_pool(mark: Mark, summary: VmSummary) -> str | None:
+def _wrong_pool(mark: Mark, summary: VmSummary, before: str | None) -> str | None:
     wanted = pool_of(mark.client)
-    if summary.pool == wanted:
+    if summary.pool == wanted or (before is not None and summary.pool == pool_of(before)):
         return None
     if summary.pool is None and (summary.lock in CLONING if not mark.applied else mark.vmid is not None):
         return None
@@ -80,13 +81,19 @@ def _copied(mark: Mark, summary: VmSummary) -> str:
     )
 
 
-def disagreement(machine: ObservedMachine, mark: Mark) -> Reason | None:
-    """Why a machine is not what its mark says, and what to do; None if everything agrees."""
+def disagreement(machine: ObservedMachine, mark: Mark, before: str | None = None) -> Reason | None:
+    """Why a machine is not what its mark says, and what to do; None if everything agrees.
+
+    Args:
+        machine: the machine.
+        mark: its mark.
+        before: what its file says that the client was called before: a machine that is being renamed is in that pool.
+    """
     if other_number(mark, machine.summary.vmid):
         return _copied(mark, machine.summary)
     wrong = [
         reason
-        for reason in (_wrong_pool(mark, machine.summary), lacks_tags(mark, tags_of(machine.config)))
+        for reason in (_wrong_pool(mark, machine.summary, before), lacks_tags(mark, tags_of(machine.config)))
         if reason
     ]
     if not wrong:
@@ -113,20 +120,24 @@ def _misnamed(machine: ObservedMachine, mark: Mark, wanted: Collection[str]) -> 
 
 
 def sort_out(
-    machines: Iterable[ObservedMachine], wanted: Collection[str] = ()
+    machines: Iterable[ObservedMachine],
+    wanted: Collection[str] = (),
+    before: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[list[ObservedMachine], list[Unreadable]]:
     """Part those that are ours from those that only claim to be.
 
     Args:
         machines: of one cluster, each with a mark that could be read.
         wanted: names of the machines of files.
+        before: what clients were called before, as their files say, by their names of today.
     """
     claims: dict[tuple[str, str], list[ObservedMachine]] = defaultdict(list)
     strangers: list[tuple[ObservedMachine, Mark, str]] = []
     for machine in machines:
         if machine.mark is None:
             continue
-        reason = disagreement(machine, machine.mark) or _misnamed(machine, machine.mark, wanted)
+        earlier = before.get(machine.mark.client)
+        reason = disagreement(machine, machine.mark, earlier) or _misnamed(machine, machine.mark, wanted)
         if reason is None:
             claims[machine.mark.client, machine.mark.machine].append(machine)
         else:

@@ -64,6 +64,8 @@ class PoolKind(ClientKind[frozenset[str]]):
             return None
         if pool is None:
             return Change(effect=Effect.UPDATE, what=self.name, after=wanted, drift=True)
+        if _is_renamed(desired, pool):
+            return Change(effect=Effect.UPDATE, what=self.name, before=pool, after=wanted)
         return Change(
             effect=Effect.REFUSED,
             what=self.name,
@@ -74,15 +76,23 @@ class PoolKind(ClientKind[frozenset[str]]):
         )
 
     def join(self, cluster: Cluster, desired: DesiredMachine, observed: ObservedMachine) -> Sequence[Call]:
-        """What puts a machine into its client's pool, if it is in none.
+        """What puts a machine into its client's pool, if it is in none, or in the one of the client's former name.
 
         The cluster's list may lack the pool of a machine made seconds ago, and nothing joins a pool twice.
         """
-        pool, vmid = pool_of(desired.client), observed.summary.vmid
-        if observed.summary.pool is not None or vmid in read_pool_members(cluster, pool):
+        pool, vmid, has = pool_of(desired.client), observed.summary.vmid, observed.summary.pool
+        moves = has is not None and _is_renamed(desired, has)
+        if (has is not None and not moves) or vmid in read_pool_members(cluster, pool):
             return ()
-        call = Call(action="join pool", method="PUT", path="/pools", params={"poolid": pool, "vms": vmid})
-        return (call,)
+        params: Params = {"poolid": pool, "vms": vmid}
+        if moves:
+            params["allow-move"] = 1
+        return (Call(action="join pool", method="PUT", path="/pools", params=params),)
+
+
+def _is_renamed(desired: DesiredMachine, pool: str) -> bool:
+    """Whether a pool is the one that the client had under its former name, by its file."""
+    return desired.client_was is not None and pool == pool_of(desired.client_was)
 
 
 POOL = PoolKind()

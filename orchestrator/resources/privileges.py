@@ -86,8 +86,13 @@ _CHECKS = (
 """What is needed besides where a file has a check: to run a command in the copy. VM.Monitor covers it on 8.x."""
 
 
-CONSOLE = _need("VM.Console", "/vms", "a picture of the console in the report of a restore test")
-"""Not required: without it there are no pictures. It opens the console of every machine."""
+CONSOLE = _need(
+    "VM.Console", "/vms", "a picture of the console in the report of a restore test", "consoles in a rescue"
+)
+"""Not required: without it there are no pictures, and a rescue does not listen.
+
+It opens the console of every machine.
+"""
 
 
 def may_look(held: Held) -> bool:

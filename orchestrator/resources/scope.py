@@ -147,8 +147,10 @@ def scopes(desired: Collection[DesiredMachine], selection: Selection) -> tuple[S
     if selection.client is None and not desired:
         return (EVERYBODY,)
     if selection.client is None:
-        return Scope(clients=frozenset(machine.client for machine in desired)), EVERYBODY
-    client = Scope.of(selection.client)
+        clients = (name for machine in desired for name in (machine.client, machine.client_was) if name)
+        return Scope(clients=frozenset(clients)), EVERYBODY
+    own = {machine.client_was for machine in desired if machine.client == selection.client}
+    client = Scope(clients=frozenset({selection.client, *filter(None, own)}))
     if selection.machine is None:
         return client, EVERYBODY
     names = {machine.name for machine in desired if machine.client == selection.client}

@@ -19,6 +19,7 @@ from orchestrator.resources.image import with_templates
 from orchestrator.resources.kinds import with_kinds, with_shared
 from orchestrator.resources.observing import SiteLook, without_doubles
 from orchestrator.resources.register import needs_register, with_register
+from orchestrator.resources.renaming import clients_before, with_renames
 from orchestrator.resources.scope import EVERYBODY, EVERYTHING, Scope, Selection, scopes, suffices
 from orchestrator.resources.unfinished_clones import await_clones, unfinished_clones
 
@@ -129,6 +130,9 @@ def observe_sites(
         for scope in (EVERYBODY,) if asked.everybody else scopes(asked.desired, asked.selection):
             each(lambda site, scope=scope: SiteReading(observed=site.look(scope)))  # type: ignore[misc]
             observed = {name: reading.observed for name, reading in read.items()}
+            if asked.plan:
+                observed = with_renames(observed, asked.desired)
+                read = {name: replace(read[name], observed=site) for name, site in observed.items()}
             if asked.least or suffices(scope, asked.desired, observed, asked.selection, addresses=asked.plan):
                 break
         if asked.archives:
@@ -193,7 +197,10 @@ class _Site:
         self.name = name
         self._cluster = cluster
         self._asked = asked
-        self._names = frozenset(machine.name for machine in asked.desired)
+        self._names = frozenset(
+            name for machine in asked.desired for name in (machine.name, machine.was) if name is not None
+        )
+        self._before = clients_before(asked.desired)
         named = (machine.adopt for machine in asked.desired if machine.adopt and machine.site == name)
         self._adopting = frozenset((*asked.adopting, *named))
         self._settle_seconds = asked.settle_seconds
@@ -217,7 +224,9 @@ class _Site:
 
     def _at(self, look: SiteLook, scope: Scope) -> ObservedSite:
         marked_anew = self._asked.plan or bool(self._asked.adopting)
-        return look.at(scope, names=self._names, adopting=self._adopting, marked_anew=marked_anew)
+        return look.at(
+            scope, names=self._names, adopting=self._adopting, marked_anew=marked_anew, before=self._before
+        )
 
     def _all_snapshots(self, client: str, machine: str) -> bool:
         return self._asked.snapshots and self._asked.selection.includes(client, machine)

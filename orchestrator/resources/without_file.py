@@ -20,6 +20,7 @@ from orchestrator.resources.tags import OWNER_TAG, RETIRED_TAG
 
 if TYPE_CHECKING:
     from orchestrator.proxmox import ClusterState, VmSummary
+    from orchestrator.resources.desired import DesiredMachine
 
 _ALIKE = 0.75
 """How much of two names has to be the same (:mod:`difflib`): ``dupont`` and ``dupond`` share five of six letters."""
@@ -56,13 +57,13 @@ class WithoutFile:
             return "nothing is changed there: add its file, or name the folder that has it"
         return (
             f"did you mean {self.client}? A file has the client {self.meant}, which has no machine yet: correct its "
-            f"client:, or add the file of {self.client}"
+            f"client:, write was: {self.client} below it to rename the client, or add the file of {self.client}"
         )
 
 
 def without_file(
     states: Mapping[str, ClusterState],
-    files: Iterable[tuple[str, str]],
+    desired: Collection[DesiredMachine],
     *,
     everybody: bool,
     only: str | None = None,
@@ -72,14 +73,15 @@ def without_file(
 
     Args:
         states: the sites that were read.
-        files: client and site of each file.
+        desired: all machines of all files.
         everybody: whether the files that were given are meant to be all there are. Else somebody named a client's file
             on purpose, and only a client is told whose name was probably misspelt there.
         only: the client that was asked for, if one was: only its name is looked at.
         others: further clients that have a file: it could not be used.
     """
-    site_of = dict(files)
-    there = {site: _counted(state.vms) for site, state in states.items()}
+    site_of = {machine.client: machine.site for machine in desired}
+    renamed = {key: machine.client for machine in desired for key in machine.former_keys}
+    there = {site: _counted(state.vms, renamed) for site, state in states.items()}
     known = {client for found in there.values() for client in found}
     fresh = [
         client
@@ -104,10 +106,10 @@ def alike(one: str, other: str) -> bool:
     return difflib.SequenceMatcher(None, one, other).ratio() >= _ALIKE
 
 
-def _counted(vms: Iterable[VmSummary]) -> Counter[str]:
-    """How many machines each client has, by the cluster's list."""
+def _counted(vms: Iterable[VmSummary], renamed: Mapping[tuple[str, str], str]) -> Counter[str]:
+    """How many machines each client has, by the cluster's list; those that a file renames have its client's name."""
     return Counter(
-        owner
+        renamed.get((owner, vm.name), owner)
         for vm in vms
         if OWNER_TAG in vm.tags and RETIRED_TAG not in vm.tags and not vm.template and vm.lock not in CLONING
         if (owner := certain_owner(vm)) is not None

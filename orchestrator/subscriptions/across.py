@@ -17,6 +17,7 @@ def across_files(files: Sequence[Checked[Subscription]]) -> list[Problem]:
     return [
         *_clients_have_one_file(files),
         *_contracts_have_one_client(files),
+        *_former_names_are_free(files),
         *_addresses_have_one_machine(files),
         *_machines_are_taken_over_once(files),
     ]
@@ -57,6 +58,30 @@ def _contracts_have_one_client(files: Sequence[Checked[Subscription]]) -> Iterat
             "in one file"
         )
         yield from checked.judge([Finding(path, found, allowed, severity="warning")])
+
+
+def _former_names_are_free(files: Sequence[Checked[Subscription]]) -> Iterator[Problem]:
+    """What one client was called no other client is, or was: no client's file takes another's machines."""
+    path: YamlPath = ("was",)
+    now = {checked.value.client: checked for checked in reversed(files) if checked.value is not None}
+    first: dict[str, Checked[Subscription]] = {}
+    for checked in files:
+        if checked.value is None or checked.value.was is None or checked.is_stood_in(path):
+            continue
+        was = checked.value.was
+        other = now.get(was)
+        if other is not None and other is not checked and not other.is_stood_in(("client",)):
+            where = f"{other.document.file}:{other.document.mark(('client',)).line + 1}"
+            found = f"{was}, which {checked.value.client} was, has a file: {where}"
+            allowed = "take was out, or, if the client was renamed, take the old file out"
+            yield from checked.judge([Finding(path, found, allowed)])
+        earlier = first.setdefault(was, checked)
+        if earlier is not checked and earlier.value is not None:
+            where = f"{earlier.document.file}:{earlier.document.mark(path).line + 1}"
+            found = f"{was} is the former name of the client {earlier.value.client} already: {where}"
+            yield from checked.judge(
+                [Finding(path, found, "one client had that name: take was out of one of the two files")]
+            )
 
 
 def _addresses_have_one_machine(files: Sequence[Checked[Subscription]]) -> Iterator[Problem]:

@@ -378,6 +378,11 @@ class Machine(Strict):
     """A virtual machine."""
 
     name: DnsLabel = Field(examples=["web-1"])
+    was: DnsLabel | None = Field(
+        default=None,
+        examples=["www"],
+        description="what it was called before: it is renamed in place; without effect once it is",
+    )
     adopt: WholeNumber | None = Field(
         default=None,
         ge=100,
@@ -433,6 +438,11 @@ class Subscription(Strict):
     """One client's file."""
 
     client: DnsLabel = Field(examples=["dupont"])
+    was: DnsLabel | None = Field(
+        default=None,
+        examples=["dupond"],
+        description="what the client was called before: it is renamed in place; without effect once it is",
+    )
     contract: Contract = Field(
         examples=[{"reference": "C-2026-0042", "starts": "2026-03-01", "site": "paris"}]
     )

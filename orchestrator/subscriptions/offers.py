@@ -31,6 +31,7 @@ from orchestrator.subscriptions.exposure import (
 )
 from orchestrator.subscriptions.model import Machine, MaintenanceWindow, Subscription, Traffic
 from orchestrator.subscriptions.openings import Opening, sources_over_ports
+from orchestrator.subscriptions.renames import a_client_was_not_called_as_it_is, former_names_are_free
 from orchestrator.yaml_reader.checking import Finding
 from orchestrator.yaml_reader.places import YamlPath
 
@@ -491,6 +492,8 @@ RULES: tuple[Rule, ...] = (
     at_most_two_snapshots_at_a_time,
     snapshot_names_are_unique,
     machine_names_are_unique,
+    a_client_was_not_called_as_it_is,
+    former_names_are_free,
     adopted_machines_are_described_once,
     disks_have_names_of_their_own,
     disks_left_out_of_the_backup_are_data,

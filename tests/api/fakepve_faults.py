@@ -170,7 +170,7 @@ class TroubledNode(Node):
         except web.HTTPNotFound:
             return _json_error(501, f"Method '{request.method} {path}' not implemented")
         if self.trace is not None:
-            call.task = answer.text.startswith('{"data": "UPID:')
+            call.task = isinstance(answer, web.Response) and (answer.text or "").startswith('{"data": "UPID:')
         return answer
 
     def traced(self) -> list[dict[str, Any]]:

@@ -34,6 +34,7 @@ from tests.api.fakepve_access import AccountOps
 from tests.api.fakepve_addresses import AddressOps
 from tests.api.fakepve_allocation import AllocationOps
 from tests.api.fakepve_backup_ops import BackupOps
+from tests.api.fakepve_console import ConsoleOps
 from tests.api.fakepve_faults import Fault, TroubledNode
 from tests.api.fakepve_file_restore import FileRestoreOps
 from tests.api.fakepve_files import FileOps
@@ -50,6 +51,7 @@ _LINE_BYTES = 64 * 1024**2
 
 class Control(
     BackupOps,
+    ConsoleOps,
     FileOps,
     FileRestoreOps,
     SavingOps,

@@ -14,7 +14,7 @@ from typing import Any
 
 from fakepve import PveError
 
-from tests.api.fakepve_restore import Restores
+from tests.api.fakepve_console import Consoles
 
 _HA = "/cluster/ha"
 _JOBS = "/cluster/replication"
@@ -25,7 +25,7 @@ def _given(values: dict[str, Any], *without: str) -> dict[str, Any]:
     return {key: int(value) if isinstance(value, bool) else value for key, value in kept.items()}
 
 
-class Redundancies(Restores):
+class Redundancies(Consoles):
     """A cluster with high availability and replication."""
 
     def __init__(self, **options: Any) -> None:

@@ -220,7 +220,10 @@ class Restores(Backups):
     def _pipe(self, record: Record, archive: Archive) -> str:
         path = self._volume_path(archive.storage, archive.name, "backup")
         if self.is_backup_server(archive.storage):
-            return f"/usr/bin/pbs-restore --repository {path} drive-scsi0.img.fidx"
+            store = self.storages[archive.storage]
+            snapshot = archive.name.removeprefix("backup/")
+            repository = f"root@pam@{store['server']}:{store['datastore']}"
+            return f"/usr/bin/pbs-restore --repository {repository} {snapshot} drive-scsi0.img.fidx --verbose"
         temporary = f"/var/tmp/vzdumptmp{record['pid']}"
         unpack = {"vma.zst": "zstd -q -d -c", "vma.gz": "zcat", "vma.lzo": "lzop -d -c"}.get(archive.format)
         source = f"{unpack} {path} | " if unpack else ""

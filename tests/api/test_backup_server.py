@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from orchestrator.applying.restore_task import running_restore
 from orchestrator.nightly.archive_step import DamagedArchive
 from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.machine_step import MachineLine
@@ -15,6 +16,7 @@ from orchestrator.nightly.report import render_night
 from orchestrator.nightly.restore_testing import RestoreTestLine
 from orchestrator.nightly.retention_step import HeldArchives, RetentionLine
 from orchestrator.nightly.storage_step import StorageLine
+from orchestrator.proxmox import read_archives, read_cluster
 from orchestrator.resources.machine_archives import ArchiveMark, archive_notes, read_archive_mark
 from tests.api.desk import Desk
 from tests.api.night_desk import MONDAY_NIGHT, STORE, NightDesk
@@ -154,7 +156,7 @@ def test_what_a_backup_server_still_writes_or_keeps_for_others_is_no_backup_of_o
     assert len(night.archives()) == 3
 
 
-def test_archives_of_a_backup_server_are_restored_beside_and_into_the_machine_and_protected(
+def test_archives_of_a_backup_server_are_restored_beside_the_machine_verified_and_protected(
     night: NightDesk,
 ) -> None:
     night.deliver("web-1")
@@ -179,3 +181,21 @@ def test_the_second_copy_goes_to_another_backup_server_of_the_same_site(night: N
     report = night.night()
     assert report.well, report
     assert len(night.fake.archives(STORE)) == len(night.fake.archives(other)) == 1
+
+
+def test_a_running_restore_is_told_by_machine_and_time_for_other_machines_have_archives_of_that_second(
+    night: NightDesk,
+) -> None:
+    night.deliver("web-1")
+    own = night.vmid("web-1")
+    now = int(MONDAY_NIGHT.timestamp())
+    pair = [{"storage": STORE, "vmid": vmid, "ctime": now, "size": _GIB} for vmid in (own, own + 1000)]
+    night.fake.add_archives(pair)
+    cluster = night.fake.cluster()
+    archives = {vmid: list(read_archives(cluster, "pve1", STORE, vmid=vmid)) for vmid in (own, own + 1000)}
+    night.fake.restore_behaviour(default_seconds=3600.0)
+    volid = archives[own + 1000][0].volid
+    upid = cluster.post("/nodes/pve1/qemu", params={"vmid": 5000, "archive": volid, "storage": "local"})
+    state = read_cluster(cluster)
+    assert running_restore(cluster, state, archives[own + 1000]) == upid
+    assert running_restore(cluster, state, archives[own]) is None

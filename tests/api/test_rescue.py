@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes
 from orchestrator.resources.notes import read_mark
+from orchestrator.resources.privileges import role_privileges
 from tests.api.desk import Answer, Desk, machine, subscription
 from tests.api.night_desk import MONDAY_NIGHT, STORE, NightDesk
 from tests.api.test_recreate import erase
@@ -53,7 +58,7 @@ def test_it_shows_what_there_is_and_changes_nothing(night: NightDesk) -> None:
         "backup  ok",
     ):
         assert text in shown.out, (text, shown)
-    assert "Proxmox keeps no output of consoles" in shown.out
+    assert "Proxmox keeps no output of consoles, and it printed nothing for 2 s" in shown.out
     assert "its snapshots before keep its disks where they are" in shown.out, "why it cannot be restored into"
     assert night.fake.dump()["vms"] == before
     document = state(night)
@@ -99,6 +104,48 @@ def test_a_stopped_machine_is_started_although_another_clients_file_is_broken(ni
     assert night.desk.machines()["web-1"]["status"] == "running"
 
 
+def test_a_rollback_does_not_wait_until_the_clients_file_is_right(night: NightDesk) -> None:
+    vm = night.desk.machines()["web-1"]
+    assert night.desk.run("snapshot", "create", _WEB, "before").code == 0
+    night.fake.cluster().run_task("POST", f"/nodes/{vm['node']}/qemu/{vm['vmid']}/status/stop")
+    (night.desk.folder / "subscriptions" / "dupont.yaml").write_text("client: [")
+    single = night.desk.run("snapshot", "rollback", _WEB, "before", "--yes")
+    assert single.code == 1, "the single command keeps asking for a sound file"
+    done = rescue(night, "--choose", "rollback", "--snapshot", "before", "--yes", "--lose", "data")
+    assert done.code == 0 and "it is back at before, and is stopped, as before" in done.out, done
+
+
+def test_at_a_terminal_it_asks_what_is_wanted_and_for_the_machines_name(night: NightDesk) -> None:
+    typed = at_a_terminal(night, "9")
+    assert typed.code == 1 and "'9' is none of the numbers 1 to 4" in typed.err, typed
+    typed = at_a_terminal(night, "2", "web-1")
+    assert typed.code == 0 and "nothing was changed" in typed.out, typed
+    assert set(night.desk.machines()) == {"web-1"}
+    typed = at_a_terminal(night, "2", _WEB)
+    assert typed.code == 0 and "restored as web-1-rescue" in typed.out, typed
+
+
+def at_a_terminal(night: NightDesk, *lines: str) -> Answer:
+    """Run the command with a terminal, and type lines into it."""
+    ours, theirs = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator", "rescue", _WEB],
+            cwd=night.desk.folder,
+            env=night.desk._environment({}),
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        os.write(ours, "".join(f"{line}\n" for line in lines).encode())
+        out, err = process.communicate(timeout=120)
+    finally:
+        os.close(theirs)
+        os.close(ours)
+    return Answer(process.returncode, out, err)
+
+
 def test_9_a_suspended_contract_is_not_started_by_a_rescue(night: NightDesk) -> None:
     file = subscription("dupont", [machine("web-1", backup={"retention_days": 7})])
     file["contract"] |= {"status": "suspended", "suspension": {"since": "2026-11-01", "reference": "L-2"}}
@@ -107,6 +154,29 @@ def test_9_a_suspended_contract_is_not_started_by_a_rescue(night: NightDesk) -> 
     refused = rescue(night, "--choose", "start", "--yes")
     assert refused.code == 1 and "suspended since 2026-11-01" in refused.err, refused
     assert night.desk.machines()["web-1"]["status"] == "stopped"
+
+
+def test_the_console_is_listened_to_and_its_text_is_the_guests(night: NightDesk) -> None:
+    number = night.vmid("web-1")
+    night.fake.control("set_config", vmid=number, serial0="socket")
+    printed = (
+        "\x1b[2J\x1b[31mKernel panic - not syncing\x1b[0m\r\n\x9b5nstate      stopped\u202e\x07\r\n"
+        + "x" * 900
+    )
+    night.fake.control("prints", vmid=number, text=printed)
+    shown = rescue(night).out
+    assert "console    | Kernel panic - not syncing" in shown, shown
+    assert "| \\x9b5nstate      stopped\\u202e\\x07" in shown, (
+        "marked as the guest's, and nothing of it obeyed"
+    )
+    assert "\x1b" not in shown and "x" * 201 not in shown
+    night.fake.control("prints", vmid=number, text="")
+    assert "it printed nothing for 2 s" in rescue(night).out
+    night.fake.control("refuse_terminals")
+    assert "its console was closed" in rescue(night).out
+    night.fake.control("regrant", grants={"/": role_privileges(9)})
+    told = state(night)["machine"]
+    assert told["no_console"] == "the API token lacks VM.Console" and told["console"] == []
 
 
 def test_a_stale_lock_is_told_with_what_only_root_can_do(night: NightDesk) -> None:
@@ -137,7 +207,7 @@ def test_it_works_as_far_as_it_can_when_parts_are_broken(night: NightDesk) -> No
     assert shown.code == 1 and "state      running" in shown.out, shown
     assert "the history, without which nothing is changed" in shown.out
     assert f"not read: paris: {STORE}" in shown.out and "no file of dupont without errors" in shown.out
-    assert "not now: whether it may be restarted is not known" in shown.out
+    assert "not possible: whether it may be restarted is not known" in shown.out
     desk.sites["paris"]["api"]["url"] = "https://127.0.0.1:1"
     desk.write_sites()
     gone = rescue(night)

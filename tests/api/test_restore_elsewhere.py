@@ -100,6 +100,9 @@ def test_a_machine_of_a_lost_site_runs_at_the_other_one_and_never_twice(two: _Tw
     assert planned["summary"]["create"] == 0
     (old,) = [item for item in planned["unreadable"] if item["site"] == "paris"]
     assert "it is the old dupont/web-1, which was restored at lyon" in old["reason"] and old["copy_of_ours"]
+    two.write("paris")  # an older file is given again
+    assert desk.plan()["summary"]["create"] == 0
+    two.write("lyon")
     before = two.paris.dump()["vms"]
     assert desk.apply().code in (0, 1)
     assert two.paris.dump()["vms"] == before, "left as it is"
@@ -121,6 +124,9 @@ def test_a_machine_of_a_lost_site_runs_at_the_other_one_and_never_twice(two: _Tw
 def test_an_engineer_who_moved_the_file_first_needs_no_site_and_an_address_of_the_site(two: _Two) -> None:
     two.paris_answers(False)
     two.write("lyon")
+    shown = two.desk.run("rescue", _WEB)
+    assert shown.code == 1 and "where nobody answers (--lost-site paris)" in shown.out, shown
+    assert "seen from lyon" in shown.out
     wrong = two.recreate("--lost-site", "paris", "--address", "203.0.113.10")
     assert wrong.code == 1 and "203.0.113.10 is not in the network public of lyon" in wrong.err, wrong
     taken = two.recreate("--lost-site", "paris", "--address", "198.51.100.50")

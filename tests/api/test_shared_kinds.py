@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator.cli.show import show_machines
 from orchestrator.operations.apply import Applied, ApplyRequest, apply
 from orchestrator.planning.document import to_document
 from orchestrator.planning.review import render_html, render_markdown
@@ -63,8 +65,12 @@ class Networks(ClientKind[Mapping[str, str]]):
         there = {name.removeprefix(ours): subnet for name, subnet in found.items() if name.startswith(ours)}
         asked = self.files.get(client.client, {})
         made = [self._step(ours, name, there.get(name), subnet) for name, subnet in asked.items()]
+        waiting: list[Step] = []
+        if found.get(COMMITS) == "0":  # made by a run that did not come to activate it
+            changes = [replace(step.change, before=None) for step in made if step.change.before]
+            waiting = [Step(change=change) for change in changes]
         gone = [self._step(ours, name, subnet, None) for name, subnet in there.items() if name not in asked]
-        return [step for step in (*made, *gone) if step.change.before != step.change.after]
+        return [step for step in (*made, *gone) if step.change.before != step.change.after] + waiting
 
     def _step(self, ours: str, name: str, before: str | None, after: str | None) -> Step:
         effect = Effect.CREATE if before is None else Effect.UPDATE
@@ -81,6 +87,12 @@ class Networks(ClientKind[Mapping[str, str]]):
             path = f"/pools/{ours}{name}"
             call = Call(action="change network", method="PUT", path=path, params={"comment": after})
         return Step(change=change, calls=(call,), last=after is None)
+
+    def shown(self, client: str, found: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        ours = f"net-{client}-"
+        yield from (
+            (name.removeprefix(ours), subnet) for name, subnet in found.items() if name.startswith(ours)
+        )
 
     def objection(self, change: Change, found: Mapping[str, str]) -> str:
         return f"{change.part} is still in use" if change.after is None and change.part in self.busy else ""
@@ -227,6 +239,32 @@ def test_a_machine_brings_what_it_uses_and_no_more(applying: Applying) -> None:
     applying.networks.used = {"web-1": ("front",)}
     assert applying(only="dupont/web-1").well
     assert "dupont-front" in applying.there and "dupont-back" not in applying.there
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_an_answer_that_is_lost_is_answered_by_looking(applying: Applying, method: str) -> None:
+    applying.networks.files = {"dupont": {"front": "10.20.0.0/24"}}
+    applying.fake.fault(method, "/pools(/net-active)?", "reset", after=True)
+    made = applying(only="dupont/network/front")
+    assert made.well and applying.there == {"dupont-front": "10.20.0.0/24", "active": "1"}
+
+
+def test_what_was_made_and_not_activated_is_activated_by_the_next_run(applying: Applying) -> None:
+    applying.networks.files = {"dupont": {"front": "10.20.0.0/24"}}
+    applying.fake.fault("PUT", "/pools/net-active", "error", status=400, text="not now")
+    made = applying(only="dupont/network/front")
+    (outcome,) = made.outcomes or ()
+    assert outcome.result == "failed" and "not now" in outcome.message
+    assert applying.there == {"dupont-front": "10.20.0.0/24", "active": "0"}
+    assert applying(only="dupont/network/front").well and applying.there["active"] == "1"
+
+
+def test_show_tells_what_a_client_has(applying: Applying, capsys: pytest.CaptureFixture[str]) -> None:
+    applying.networks.files = {"dupont": {"front": "10.20.0.0/24"}, "martin": {"front": "10.20.0.0/24"}}
+    applying()
+    show_machines("dupont", str(applying.desk.folder / "sites.yaml"), None)
+    said = capsys.readouterr().out
+    assert "dupont/network/front   10.20.0.0/24" in said and "martin/" not in said
 
 
 def test_what_goes_goes_after_the_machines_if_it_was_allowed_and_nothing_uses_it(applying: Applying) -> None:

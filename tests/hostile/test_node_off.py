@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes
 from tests.api.desk import HOST_KEY, Desk, machine, subscription
-from tests.api.night_desk import NightDesk
+from tests.api.night_desk import PARIS, NightDesk
 
 OFF = "its node pve2 is off: bring it back, then run this again"
 
@@ -93,9 +93,10 @@ def test_no_command_asks_anything_of_a_node_that_is_off(desk: Desk) -> None:
     assert (memory[here], memory[away]) == ("2048", "1024")
 
     ended = subscription("dupont", files)
+    notice = dt.datetime.now(PARIS).date() - dt.timedelta(days=3)
     ended["contract"] |= {
         "status": "terminated",
-        "termination": {"notice": "2026-11-02", "reference": "LRAR-1"},
+        "termination": {"notice": notice.isoformat(), "reference": "LRAR-1"},
     }
     desk.write(ended)
     ask(

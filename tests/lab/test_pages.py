@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pytest
-import yaml
 
 from lab.image import ensure_image
 from lab.vma import CLUSTER, VmaReader, VmaWriter
@@ -112,21 +111,6 @@ def test_the_first_hour_until_a_machine_runs_that_is_what_its_file_says(running:
     assert "admin@ferrand" in web.file("/home/admin/.ssh/authorized_keys").content_string
     table = web.run("sudo nft list table inet orchestrator").stdout
     assert "policy drop" in table and "443" in table
-
-
-def test_nothing_is_wrong_with_the_lab_and_its_guests_can_ask_what_updates_are_due(running: Stage) -> None:
-    looked = running.run("doctor")
-    assert looked.code == 0, looked
-    file = running.folder / "subscriptions" / "ferrand.yaml"
-    text = file.read_text()
-    window = {"days": ["tuesday"], "from": "22:00", "to": "23:30"}
-    supervised = {"managed_services": {"level": "supervision", "maintenance_window": window}}
-    file.write_text(text + yaml.safe_dump(supervised))
-    due = running.run("updates", "ferrand", "--format", "json")
-    file.write_text(text)
-    assert due.code == 0, due
-    (found,) = json.loads(due.out)["machines"]
-    assert (found["machine"], found["problem"], found["packages"]) == ("web-1", None, []), found
 
 
 def test_the_night_of_the_first_hour_is_reported_and_does_nothing_twice(

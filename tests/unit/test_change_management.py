@@ -91,7 +91,7 @@ def _charges(plan: Plan, used: Any = (), decisions: Decisions | None = None) -> 
 
 def test_every_rule_decides_about_something_and_says_why() -> None:
     for rule in RULES:
-        assert rule.reason
+        assert rule.judged is None or rule.judged.reason
         for effect in rule.effects:
             whats = [what.replace("*", "data") for what in rule.what]
             assert any(rule_for(Change(effect=effect, what=what)) is rule for what in whats), (rule, effect)

@@ -97,6 +97,7 @@ _fields: dict[str, st.SearchStrategy[Any]] = {
     "leaving": st.none() | st.ip_addresses(v=4),
     "redundant": st.booleans(),
     "retired": st.none() | _days,
+    "former": st.lists(st.tuples(_names, _names), max_size=3).map(tuple),
     "replaces": st.lists(_names, max_size=3).map(tuple),
 }
 marks = st.builds(Mark, **_fields)

@@ -13,6 +13,7 @@ import pytest
 from orchestrator.guests.rules import policy_to_data
 from orchestrator.planning.notes_room import notes_refusal
 from orchestrator.planning.plan import MachinePlan, make_plan
+from orchestrator.planning.words import sides
 from orchestrator.resources.marks import MAXIMUM_LENGTH
 from orchestrator.resources.notes import write_mark
 from orchestrator.resources.observed import ObservedMachine
@@ -74,7 +75,7 @@ def test_a_machine_with_long_notes_is_taken_over_only_if_its_mark_fits(
     refusal = notes_refusal(machine, found, ADDRESS)
     assert (refusal is not None) is refused
     if refusal is not None:
-        assert f"{characters} characters of others" == refusal.before and "shorten" in str(refusal.why)
+        assert sides(refusal)[0] == f"{characters} characters of others" and "shorten" in str(refusal.why)
 
 
 def _key(kind: str, *sizes: int) -> str:

@@ -327,9 +327,9 @@ def test_one_client_has_one_file(tmp_path: Path) -> None:
 def test_one_address_of_a_site_has_one_machine_across_files(tmp_path: Path) -> None:
     text = file_of(machine()).replace("auto", "203.0.113.20")
     (tmp_path / "a.yaml").write_text(text)
-    (tmp_path / "b.yaml").write_text(text.replace("dupont\n", "martin\n"))
+    (tmp_path / "b.yaml").write_text(text.replace("dupont\n", "martin\n").replace("C-2026", "M-2026"))
     (tmp_path / "c.yaml").write_text(
-        text.replace("dupont\n", "durand\n").replace("site: paris", "site: lyon")
+        text.replace("dupont\n", "durand\n").replace("C-2026", "D-2026").replace("site: paris", "site: lyon")
     )
     (problem,) = load([tmp_path]).problems
     assert Path(problem.file).name == "b.yaml"

@@ -192,11 +192,13 @@ def test_records_are_found_by_an_index_and_not_among_all_entries(tmp_path: Path,
             read(history, client=client)
         finally:
             sa.event.remove(sa.Engine, "before_cursor_execute", note)
-    ((statement, parameters),) = [item for item in asked if "history_entries" in item[0]]
-    with sqlite3.connect(path) as connection:
-        plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()  # type: ignore[arg-type]
-    assert any("history_by_action" in str(row) for row in plan), plan
-    assert not any(str(row[-1]).startswith("SCAN history_entries") for row in plan)
+    found = [item for item in asked if "history_entries" in item[0]]
+    assert len(found) == 2, "the renames, and the records"
+    for statement, parameters in found:
+        with sqlite3.connect(path) as connection:
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()  # type: ignore[arg-type]
+        assert any("history_by_action" in str(row) for row in plan), plan
+        assert not any(str(row[-1]).startswith("SCAN history_entries") for row in plan)
 
 
 def test_what_the_history_would_hide_is_refused_before_anything_is_written(history: History) -> None:

@@ -13,6 +13,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 REPOSITORY = Path(__file__).parents[2]
+pytestmark = pytest.mark.xdist_group("site")  # built once
+
 BUILD = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going"]
 LOADED = re.compile(
     r"<(?:script|img|iframe|link|source|video|audio|embed)\b[^>]*?\b(?:src|href)=\"([^\"]*)\""

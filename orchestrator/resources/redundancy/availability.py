@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from orchestrator.proxmox import (
     Affinity,
 )
-from orchestrator.resources.change import Change, Effect
+from orchestrator.resources.change import Change, Effect, State
 from orchestrator.resources.kind import Call, Params, Step
 from orchestrator.resources.redundancy.ground import (
     HARDWARE,
@@ -27,7 +27,7 @@ def end_resource(sides: Sides) -> list[Step]:
             f"others made its HA resource {sides.sid}, so it is kept: take it away in Proxmox (Datacenter > HA) if "
             "nobody needs it"
         )
-        return [Step(change=Change(effect=Effect.NOTICE, what=HARDWARE, before="still there", why=why))]
+        return [Step(change=Change(effect=Effect.NOTICE, what=HARDWARE, before=State.STILL_THERE, why=why))]
     if resource is not None:
         calls.append(
             Call(action="end high availability", method="DELETE", path=f"/cluster/ha/resources/{sides.sid}")
