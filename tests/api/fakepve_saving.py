@@ -38,6 +38,7 @@ _STATE = (
     "ha_groups",
     "ha_rules",
     "replications",
+    "files",
     "archived",
     "packed",
     "cut",
