@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.applying.clock import TOLERANCE
 from orchestrator.applying.limits import Limits
 from orchestrator.applying.machine_power import SHUTDOWN_SECONDS
 from orchestrator.applying.marking import change_mark, own_mark
-from orchestrator.applying.restart_candidates import Restartable, objection
+from orchestrator.applying.restart_candidates import Restartable, in_service, objection
 from orchestrator.applying.restart_outcome import IN_WINDOW, MachineRestart, RestartEnding
 from orchestrator.applying.restarting import Stubborn, await_guest, power_cycle, runs, start_machine
 from orchestrator.applying.settle import settle
@@ -29,7 +30,7 @@ from orchestrator.planning.machine import waits_for_start
 from orchestrator.proxmox import ProxmoxError, ping_agent, read_state, read_vm
 from orchestrator.resources.attributes import ATTRIBUTES
 from orchestrator.resources.machine import CLOUD_INIT_KEYS
-from orchestrator.resources.notes import Mark, RestartNote, write_mark
+from orchestrator.resources.notes import Mark, RestartNote, read_mark, write_mark
 
 if TYPE_CHECKING:
     from orchestrator.applying.journal import Journal
@@ -110,15 +111,23 @@ class OneRestart:
         if note is not None and note.state == "going-back":
             return self._finish_going_back(note)
         if note is not None and note.state == "running":
-            if waits is None or dict(waits) != dict(note.settings):
-                return self._judge(note)  # it was restarted, and the run that did so was killed
+            if self._was_restarted(note, waits):
+                return self._judge(note)  # and the run that did so was killed
             self._note(None)  # it was not: its window decides, as if nobody had begun
-        if waits is None or not self.machine.observed.running:
-            self._note(None)
-            return self._ended("nothing-due", "it was restarted or stopped meanwhile")
-        self.machine = replace(self.machine, waiting=waits, waits=True)
-        if self.machine.held:
+            note = None
+        self.machine = replace(self.machine, waiting=waits or {}, waits=waits is not None)
+        if self.machine.held:  # by another run, it may be, since the machine was read
             return self._ended("held", self.machine.why_held)
+        if waits is None or not self.machine.observed.running:
+            if note is not None and note.state != "held":
+                self._note(None)
+            return self._ended("nothing-due", "it was restarted or stopped meanwhile")
+        if not in_service(
+            self.machine.desired, self.machine.observed, self.machine.mark, self._terms.clock()
+        ):
+            return self._ended(
+                "nothing-due", "its contract or its file has taken it out of service meanwhile"
+            )
         if lock := self.machine.observed.summary.lock:
             return self._ended("busy", f"a task of Proxmox holds it ({lock})")
         if reason := self._terms.may_begin(self.machine):
@@ -261,15 +270,26 @@ class OneRestart:
         observed = replace(observed, summary=summary, config=config, mark=mark)
         self.machine = replace(self.machine, observed=observed, mark=mark)
 
+    def _was_restarted(self, note: RestartNote, waits: Mapping[str, str] | None) -> bool:
+        """Whether a machine was restarted, or went down, since a run noted that it would restart it.
+
+        What waits may be something else by now: `apply` has written other settings since. Then its uptime tells.
+        """
+        if waits is None:
+            return True
+        up = dt.timedelta(seconds=self.machine.observed.summary.uptime)
+        return dict(waits) != dict(note.settings) and self._terms.clock() - up >= note.since - TOLERANCE
+
     def _partner_is_down(self) -> Reason:
         """Why a machine waits for another one, which must not be down at the same time; empty if it need not."""
         for partner in self.machine.partners:
             name = partner.mark.machine if partner.mark else partner.summary.name
-            note = partner.mark.restart if partner.mark else None
             vmid, node = partner.summary.vmid, partner.summary.node
             cluster = self.machine.cluster
             try:
                 well = read_state(cluster, partner.summary).on is True
+                mark = read_mark(read_vm(cluster, node, vmid).effective("description") or "")
+                note = mark.restart if mark is not None else None
                 if well and note is not None and not note.answered:
                     well = ping_agent(cluster, node, vmid)
             except ProxmoxError as error:

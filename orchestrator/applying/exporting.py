@@ -86,7 +86,7 @@ def export_disk(
         Stopped: the node cannot be reached, or could not copy; or what came is not what was sent.
     """
     partial = file.with_name(f".{file.name}.part")
-    command = [*_ssh(access, node), f"sh -s -- '{_safe(volume)}'"]
+    command = [*ssh_command(access, node), f"sh -s -- '{_safe(volume)}'"]
     try:
         with (
             partial.open("wb") as copy,
@@ -158,7 +158,12 @@ def _safe(volume: str) -> str:
     return volume
 
 
-def _ssh(access: NodeAccess, node: str) -> list[str]:
+def ssh_command(access: NodeAccess, node: str) -> list[str]:
+    """How a node is reached: the host key has to be the one that the site file names.
+
+    Raises:
+        Stopped: the site file does not say where the node is.
+    """
     where = access.addresses.get(node)
     if where is None:
         known = ", ".join(sorted(access.addresses)) or "none"

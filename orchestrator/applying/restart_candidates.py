@@ -11,9 +11,10 @@ from orchestrator.applying.guest_of_machine import guest_of
 from orchestrator.applying.restart_outcome import MachineRestart, RestartEnding
 from orchestrator.errors import Reason
 from orchestrator.planning.machine import waits_for_start
+from orchestrator.planning.window import current_or_next
 from orchestrator.resources.attributes import ATTRIBUTES, BY_NAME
 from orchestrator.resources.machine import RESTART_KEYS, is_cloud_init, is_drive
-from orchestrator.resources.restart_hold import hold_of, hold_words
+from orchestrator.resources.restart_hold import held_for, hold_of, hold_words
 
 if TYPE_CHECKING:
     from orchestrator.guests import Guest
@@ -126,7 +127,7 @@ def concerned_machines(
             continue
         observed = candidates[0]
         mark = observed.mark
-        if mark is None or not _in_service(machine, observed, mark, now):
+        if mark is None or not in_service(machine, observed, mark, now):
             continue
         waiting = waits_for_start(observed, mark, now)
         if waiting is None and mark.restart is None:
@@ -150,7 +151,31 @@ def concerned_machines(
     return found
 
 
-def _in_service(machine: DesiredMachine, observed: ObservedMachine, mark: Mark, now: dt.datetime) -> bool:
+def unwell_clients(machines: Iterable[Restartable], now: dt.datetime) -> frozenset[str]:
+    """The clients with a machine that another run restarted in the window that is open now, and that did not come back.
+
+    Their other machines are left as they are until that window has closed: what they stand in for may be down. A guest
+    that did not shut down still runs as before, so it stops nobody: its settings wait.
+
+    Args:
+        machines: those of :func:`concerned_machines`, held ones among them.
+        now: the time, aware.
+    """
+    found = set()
+    for machine in machines:
+        note, window = machine.held, machine.desired.window
+        if note is None or window is None:
+            continue
+        if machine.waits and held_for(machine.mark, machine.waiting) is not None:
+            continue
+        opens, _ = current_or_next(window, now)
+        if opens <= now and note.since >= opens:
+            found.add(machine.desired.client)
+    return frozenset(found)
+
+
+def in_service(machine: DesiredMachine, observed: ObservedMachine, mark: Mark, now: dt.datetime) -> bool:
+    """Whether a machine is one that may be restarted at all (articles 2, 9 and 10). ``now`` is aware."""
     return (
         mark.ready
         and mark.retired is None

@@ -14,6 +14,8 @@ from orchestrator.planning.waves import Course
 
 _WORKERS = 8
 
+_LOOK_FIRST = "look there first; its next window is for it"
+
 
 @dataclass(frozen=True, kw_only=True)
 class RestartRun:
@@ -22,10 +24,12 @@ class RestartRun:
     Attributes:
         terms: what all its machines share.
         claims: machines that somebody else in this process works on.
+        unwell: clients with a machine that did not come back in an earlier round or run of the same window.
     """
 
     terms: RestartTerms
     claims: Claims = field(default_factory=Claims)
+    unwell: frozenset[str] = frozenset()
 
     def run(self, machines: Sequence[Restartable]) -> list[MachineRestart]:
         """Restart machines in waves. Return how it ended for each; ``busy`` for those that have to come again."""
@@ -36,23 +40,32 @@ class RestartRun:
         }
         course = Course(by_key, apart, last=[key for key, machine in by_key.items() if machine.unfinished])
         lines: list[MachineRestart] = []
+        left = course.ended((client, "") for client in sorted(self.unwell))
+        why = f"a machine of {', '.join(sorted(self.unwell))} did not come back in this window: {_LOOK_FIRST}"
         number = 0
+        lines += self._leave([by_key[key] for key in left], why, number)
         while course:
             number += 1
-            done = self._wave([by_key[key] for key in course.next()], number)
+            done = self._wave([by_key[key] for key in course.next()], number, self.terms)
             lines += done
             unwell = [(line.client, line.machine) for line in done if line.stops_others]
             names = ", ".join(map("/".join, unwell))
-            stopped = f"wave {number} did not end well ({names}): look there first; its next window is for it"
-            lines += [by_key[key].ended("not-started", message=stopped) for key in course.ended(unwell)]
+            why = f"wave {number} did not end well ({names}): {_LOOK_FIRST}"
+            lines += self._leave([by_key[key] for key in course.ended(unwell)], why, number)
         return lines
 
-    def _wave(self, group: Sequence[Restartable], number: int) -> list[MachineRestart]:
+    def _leave(self, machines: Sequence[Restartable], why: str, number: int) -> list[MachineRestart]:
+        """Restart these no more. What an earlier run began is seen through: such a machine may be down."""
+        begun = [machine for machine in machines if machine.unfinished]
+        left = [machine.ended("not-started", message=why) for machine in machines if not machine.unfinished]
+        return left + self._wave(begun, number, replace(self.terms, may_begin=lambda _machine: why))
+
+    def _wave(self, group: Sequence[Restartable], number: int, terms: RestartTerms) -> list[MachineRestart]:
         def one(machine: Restartable) -> MachineRestart:
             if not self.claims.take(machine.key, wait=False):
                 return machine.ended("busy", message="its backup or its update runs")
             try:
-                return replace(OneRestart(machine, self.terms).run(), wave=number)
+                return replace(OneRestart(machine, terms).run(), wave=number)
             finally:
                 self.claims.give_back(machine.key)
 

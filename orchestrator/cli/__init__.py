@@ -71,6 +71,9 @@ app = typer.Typer(
                 "rescue": Place(
                     "rescue:rescue", "Rescue a machine: show its state, ask what is wanted, do it."
                 ),
+                "fail-over": Place(
+                    "fail_over:fail_over", "Start a machine from its replica after its node is lost."
+                ),
                 "freeze": Place("freeze:freeze", "Stop all changes at every site at once, backups included."),
                 "thaw": Place("freeze:thaw", "Resume changes at every site."),
             },

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli import session
+from orchestrator.cli.backup_files import archived_files
 from orchestrator.cli.backup_lists import list_archives, show_volume
 from orchestrator.cli.progress import EVENTS
 from orchestrator.cli.recreate import (
@@ -34,6 +35,7 @@ _VM_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 app.command("list")(list_archives)
 app.command("volume")(show_volume)
+app.command("files")(archived_files)
 
 Chosen = Annotated[
     str | None,

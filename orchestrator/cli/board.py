@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from orchestrator.cli.screen import Screen
 
 _NAME, _WIDE = 24, 80
+_READABLE = 8
+"""Fewer characters of a name or a step say nothing."""
 _RESERVED = 4
 """Lines of a terminal that are left for what stands above."""
 _ENOUGH = 3
@@ -126,7 +128,9 @@ class Board:
             foot = self._foot(now)
         room = max(self.height - _RESERVED, 1)
         if len(lines) > room:
-            lines = [*lines[: room - 1], f"  and {len(lines) - room + 1} more machines"]
+            left = len(lines) - room + 1
+            said = f"  and {left} more machines" if room > 1 else f"  {left} machines under way"
+            lines = [*lines[: room - 1], said]
         return Text("\n".join(filter(None, [*lines, foot])), no_wrap=True, overflow="ellipsis")
 
     def _line(self, name: str, row: _Row, now: float) -> str:
@@ -136,6 +140,9 @@ class Board:
         if row.share is not None and row.share >= _BEGUN:
             figures += f"  {_left(lasted * (1 - row.share) / row.share)}"
         room = min(self.width, _WIDE) - len(sign) - _NAME - len(figures) - 4
+        if room < _READABLE:  # a narrow terminal: the machine and its time matter more than the step's name
+            room = max(min(self.width, _WIDE) - len(sign) - len(figures) - 3, _READABLE)
+            return f"{sign} {_cut(name, room):<{room}} {figures}"
         return f"{sign} {_cut(name, _NAME):<{_NAME}} {_cut(row.what, room):<{room}} {figures}"
 
     def _foot(self, now: float) -> str:

@@ -137,7 +137,7 @@ def _due(
     if dry_run:
         lines, done = preview_due(request, EVENTS)
         for line in lines:
-            out.print(f"would be restarted: {line}")
+            out.print(line)
     else:
         done = restart_due(request, EVENTS)
     for item in done.ended:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.due_restart import RestartTerms, patience_of
-from orchestrator.applying.restart_candidates import Restartable, concerned_machines
+from orchestrator.applying.restart_candidates import Restartable, concerned_machines, unwell_clients
 from orchestrator.applying.restart_outcome import MachineRestart
 from orchestrator.applying.restart_waves import RestartRun
 from orchestrator.applying.update_candidates import window_in_words
@@ -72,11 +72,13 @@ class RestartPlan:
         waiting: every machine that waits for a restart, tonight or not.
         planned: those whose window opens before the night's work ends, or that an earlier run left unfinished.
         held: those that are held back; some of them no longer wait, for their settings were taken back.
+        unwell: clients with a machine that did not come back when another run restarted it in this window.
     """
 
     waiting: tuple[Restartable, ...] = ()
     planned: tuple[PlannedRestart, ...] = ()
     held: tuple[Restartable, ...] = ()
+    unwell: frozenset[str] = frozenset()
 
 
 def plan_restarts(night: Night, readings: Mapping[str, SiteReading]) -> RestartPlan:
@@ -96,6 +98,7 @@ def plan_restarts(night: Night, readings: Mapping[str, SiteReading]) -> RestartP
         waiting=tuple(machine for machine in concerned if machine.waits),
         planned=tuple(planned),
         held=tuple(machine for machine in concerned if machine.held),
+        unwell=unwell_clients(concerned, now),
     )
 
 
@@ -107,6 +110,7 @@ class RestartRound:
         planned: the machines.
         limits: of the night.
         looked: whether nobody looks into the guests any more: a restart would end that.
+        unwell: clients with a machine that did not come back already: their others are left as they are.
     """
 
     def __init__(
@@ -115,9 +119,11 @@ class RestartRound:
         planned: Sequence[PlannedRestart],
         limits: Limits,
         looked: Callable[[], bool],
+        unwell: frozenset[str] = frozenset(),
     ) -> None:
         self._night = night
         self._planned = planned
+        self._unwell = unwell
         self._looked = looked
         self._lines: list[RestartLine] = []
         self._problem: Exception | None = None
@@ -215,8 +221,10 @@ class RestartRound:
             pause=night.pause,
         )
         again = []
-        for ended in RestartRun(terms=terms, claims=night.claims).run([item.machine for item in items]):
+        run = RestartRun(terms=terms, claims=night.claims, unwell=self._unwell)
+        for ended in run.run([item.machine for item in items]):
             item = by_key[ended.client, ended.machine]
+            self._unwell |= {ended.client} if ended.stops_others else set()
             if ended.result == "busy" and not night.closed:
                 self._in_the_way[item.machine.key] = ended.message
                 again.append(item)

@@ -163,7 +163,9 @@ class RestartStep(Step):
             missed = None
             if window is not None and written is not None and not held and machine.key not in tonight:
                 opens, closes = current_or_next(window, written)
-                missed = (opens, closes) if closes <= now and written <= opens else None
+                if opens < written:  # written while it was open: the next one was the first that was promised
+                    opens, closes = current_or_next(window, closes)
+                missed = (opens, closes) if closes <= now else None
             yield WaitingRestart(
                 client=machine.desired.client,
                 machine=machine.desired.name,
@@ -266,7 +268,9 @@ class BeginRestartsStep(Step):
         work, restarts = self.work, self.work.step(RestartStep)
         beside = work.step(UpdateStep).beside
         looked = beside.looked if beside is not None else _nobody_looks
-        restarts.begun = RestartRound(work.night, restarts.plan.planned, work.limits, looked)
+        restarts.begun = RestartRound(
+            work.night, restarts.plan.planned, work.limits, looked, restarts.plan.unwell
+        )
 
 
 def _nobody_looks() -> bool:

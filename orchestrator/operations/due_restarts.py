@@ -47,7 +47,7 @@ def preview_due(request: DueRequest, events: Events = SILENT) -> tuple[list[str]
         return [], DueRestarts(next_opens=next_opens)
     from orchestrator.operations.due_round import preview  # as above
 
-    return preview(provider, open_now, events)
+    return preview(request, provider, open_now, events)
 
 
 def _open_now(

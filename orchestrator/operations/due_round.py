@@ -7,10 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.applying.due_restart import RestartTerms, patience_of
-from orchestrator.applying.restart_candidates import Restartable, concerned_machines, objection
+from orchestrator.applying.restart_candidates import (
+    Restartable,
+    concerned_machines,
+    objection,
+    unwell_clients,
+)
 from orchestrator.applying.restart_outcome import MachineRestart
 from orchestrator.applying.restart_waves import RestartRun
 from orchestrator.applying.update_candidates import window_in_words
+from orchestrator.contract.calendar import paris_time
 from orchestrator.operations.computer import home_path
 from orchestrator.operations.due_request import DueRestarts
 from orchestrator.operations.inputs import ssh_settings
@@ -45,13 +51,16 @@ def carry_out(
     with open_run(
         provider, "restarts", only=_sites_of(open_now), history=request.history, events=events
     ) as run:
-        waiting, problems = _waiting(open_now, run.clusters)
+        waiting, _, problems = _waiting(open_now, run.clusters)
         if not waiting:
             return DueRestarts(problems=tuple(problems))
         run.begin()
         with run.locks.changing({machine.desired.client for machine in waiting}) as others:
-            free = [machine for machine in waiting if machine.desired.client not in others]
-            ended = _restart(free, run, request, _ssh(provider)) if free else []
+            mine = {machine.desired.client for machine in waiting} - others.keys()
+            own = [machine for machine in open_now if machine.client in mine]
+            # Anew: whoever held the locks until now may have restarted them, or held them back.
+            free, unwell, problems = _waiting(own, run.clusters) if own else ([], frozenset(), problems)
+            ended = _restart(free, unwell, run, request, _ssh(provider)) if free else []
         ended += [
             machine.ended(
                 "busy", message=f"{others[machine.desired.client]} is changing its client's machines"
@@ -63,13 +72,31 @@ def carry_out(
 
 
 def preview(
-    provider: Provider, open_now: Sequence[DesiredMachine], events: Events
+    request: DueRequest, provider: Provider, open_now: Sequence[DesiredMachine], events: Events
 ) -> tuple[list[str], DueRestarts]:
     """What would be restarted, in words. Changes nothing. Arguments and errors as :func:`carry_out`."""
     with open_clusters(provider, only=_sites_of(open_now), notice=events.notice) as clusters:
-        waiting, problems = _waiting(open_now, clusters)
-    lines = [f"{'/'.join(item.key)}: {objection(item) or setting_words(item.waiting)}" for item in waiting]
+        waiting, unwell, problems = _waiting(open_now, clusters)
+    patience = patience_of(request.boot_seconds)
+    lines = [_foretold(machine, unwell, patience) for machine in waiting]
+    if not lines and not problems:
+        lines = ["nothing waits for a restart in the windows that are open"]
     return lines, DueRestarts(problems=tuple(problems))
+
+
+def _foretold(machine: Restartable, unwell: frozenset[str], patience: dt.timedelta) -> str:
+    """What a run would do with a machine that waits, in words."""
+    name = "/".join(machine.key)
+    if machine.unfinished:
+        return f"would be seen through: {name}: a restart that an earlier run began"
+    why = objection(machine) or _no_time(machine, patience, dt.datetime.now(dt.UTC))
+    if not why and machine.desired.client in unwell:
+        why = f"another machine of {machine.desired.client} did not come back in this window"
+    return (
+        f"not restarted: {name}: {why}"
+        if why
+        else f"would be restarted: {name}: {setting_words(machine.waiting)}"
+    )
 
 
 def _sites_of(machines: Sequence[DesiredMachine]) -> set[str]:
@@ -78,8 +105,11 @@ def _sites_of(machines: Sequence[DesiredMachine]) -> set[str]:
 
 def _waiting(
     open_now: Sequence[DesiredMachine], clusters: Mapping[str, Cluster]
-) -> tuple[list[Restartable], list[str]]:
-    """The machines that have their turn, and what is wrong with sites. Those that are held back are left alone."""
+) -> tuple[list[Restartable], frozenset[str], list[str]]:
+    """The machines that have their turn, the clients with one that did not come back, and what is wrong with sites.
+
+    Machines that are held back are left alone.
+    """
     read = observe_sites(clusters, Asked(desired=open_now, least=True))
     problems = [
         f"site {site} could not be read, nothing is restarted there: {why}"
@@ -91,25 +121,22 @@ def _waiting(
             problems.append(f"{site} is frozen, nothing is restarted there: {observed.state.frozen}")
         else:
             free[site] = observed
-    concerned = concerned_machines(open_now, free, clusters, dt.datetime.now(dt.UTC))
-    return [machine for machine in concerned if not machine.held], problems
+    now = dt.datetime.now(dt.UTC)
+    concerned = concerned_machines(open_now, free, clusters, now)
+    return [machine for machine in concerned if not machine.held], unwell_clients(concerned, now), problems
 
 
 def _restart(
-    machines: Sequence[Restartable], run: Run, request: DueRequest, ssh: SshSettings | None
+    machines: Sequence[Restartable],
+    unwell: frozenset[str],
+    run: Run,
+    request: DueRequest,
+    ssh: SshSettings | None,
 ) -> list[MachineRestart]:
-    closes = {machine.key: _closes(machine) for machine in machines}
     patience = patience_of(request.boot_seconds)
 
     def may_begin(machine: Restartable) -> str | None:
-        opens, end = closes[machine.key]
-        if dt.datetime.now(dt.UTC) + patience <= end:
-            return None
-        minutes = patience / dt.timedelta(minutes=1)
-        return (
-            f"its window ({window_in_words(opens, end)}) leaves no time: a restart may take {minutes:.0f} min, so none "
-            "was begun that could not end in it"
-        )
+        return _no_time(machine, patience, dt.datetime.now(dt.UTC))
 
     terms = RestartTerms(
         journal=run.journal(request.reason),
@@ -119,12 +146,25 @@ def _restart(
         may_begin=may_begin,
         pause=run.stopping.pause,
     )
-    return RestartRun(terms=terms).run(machines)
+    return RestartRun(terms=terms, unwell=unwell).run(machines)
 
 
-def _closes(machine: Restartable) -> tuple[dt.datetime, dt.datetime]:
+def _no_time(machine: Restartable, patience: dt.timedelta, now: dt.datetime) -> str | None:
+    """Why a restart must not begin now: its window is over, or leaves no time; None if it may.
+
+    The window of this moment, not that of the run's begin: reading sites and earlier waves take their time.
+    """
     assert machine.desired.window is not None  # noqa: S101  (chosen by it)
-    return current_or_next(machine.desired.window, dt.datetime.now(dt.UTC))
+    opens, closes = current_or_next(machine.desired.window, now)
+    if opens > now:
+        return f"its window has closed; the next one opens {paris_time(opens, weekday=True)}"
+    if now + patience <= closes:
+        return None
+    minutes = patience / dt.timedelta(minutes=1)
+    return (
+        f"its window ({window_in_words(opens, closes)}) leaves no time: a restart may take {minutes:.0f} min, so none "
+        "was begun that could not end in it"
+    )
 
 
 def _ssh(provider: Provider) -> SshSettings | None:

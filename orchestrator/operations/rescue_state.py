@@ -49,7 +49,7 @@ _CONSOLE_LINES = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Console:
+class HeardConsole:
     """What the machine's serial console printed while it was listened to.
 
     Attributes:
@@ -105,7 +105,7 @@ class RescueState:
     found: Found | None
     says: FileSays
     answers: bool | None = None
-    console: Console | None = None
+    console: HeardConsole | None = None
     waiting: Mapping[str, str] = field(default_factory=dict)
     tasks: tuple[RunningTask, ...] | None = None
     archives: tuple[Archive, ...] = ()
@@ -304,22 +304,22 @@ def _answers(found: Found | None) -> bool | None:
     return ping_agent(found.cluster, found.machine.summary.node, found.machine.summary.vmid)
 
 
-def _console(found: Found | None) -> Console | None:
+def _console(found: Found | None) -> HeardConsole | None:
     """Listen to the console of a machine that runs, for some seconds."""
     if found is None or not found.machine.running:
         return None
     if not found.machine.config.effective("serial0"):
-        return Console(why="it has no serial port")
+        return HeardConsole(why="it has no serial port")
     if not may_look(found.site.state.held):
-        return Console(why="the API token lacks VM.Console")
+        return HeardConsole(why="the API token lacks VM.HeardConsole")
     summary = found.machine.summary
     try:
         lines = listen(
             found.cluster, summary.node, summary.vmid, seconds=_CONSOLE_SECONDS, lines=_CONSOLE_LINES
         )
     except OrchestratorError as error:
-        return Console(why=str(error))
-    return Console(lines=lines, why="" if lines else f"it printed nothing for {_CONSOLE_SECONDS:.0f} s")
+        return HeardConsole(why=str(error))
+    return HeardConsole(lines=lines, why="" if lines else f"it printed nothing for {_CONSOLE_SECONDS:.0f} s")
 
 
 def _tasks(found: Found | None) -> tuple[RunningTask, ...]:

@@ -270,12 +270,18 @@ def make_plan(
         )
         for machine in selected
     ]
-    plans += _retirements(wanted, observed, selection, now, own)
+    leaving = _retirements(wanted, observed, now, own)
+    plans += [plan for plan in leaving if selection.includes(*plan.key)]
     likely = likely_renames(
-        [plan.desired for plan in plans if plan.desired and not (plan.observed or plan.held_by)],
-        [plan.observed for plan in plans if plan.observed and not plan.desired and plan.effective],
+        [item for item in wanted if item.site in observed and item.adopt is None and item.key not in own],
+        [plan.observed for plan in leaving if plan.observed and plan.effective],
     )
-    plans = [replace(plan, changes=plan.changes + likely.get(plan.key, ())) for plan in plans]
+    plans = [
+        plan
+        if plan.observed or plan.held_by
+        else replace(plan, changes=plan.changes + likely.get(plan.key, ()))
+        for plan in plans
+    ]
     plans = [_narrowed(plan, selection) for plan in plans] if selection.thing else plans
     order = {
         client: index for index, client in enumerate(dict.fromkeys(machine.client for machine in wanted))
@@ -434,7 +440,6 @@ def _plan(
 def _retirements(
     desired: list[DesiredMachine],
     observed: Mapping[str, ObservedSite],
-    selection: Selection,
     now: dt.datetime,
     own: Mapping[tuple[str, str], list[ObservedMachine]],
 ) -> list[MachinePlan]:
@@ -457,7 +462,6 @@ def _retirements(
         if machine.mark
         and machine.mark.client in clients
         and (machine.mark.client, machine.mark.machine) not in named
-        and selection.includes(machine.mark.client, machine.mark.machine)
     ]
 
 

@@ -6,10 +6,11 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from orchestrator.proxmox.calls import Calls, Method, Patience
-from orchestrator.proxmox.connection import parse_http_date
+from orchestrator.proxmox.connection import Endpoint, NoAnswer, download, parse_http_date
 from orchestrator.proxmox.errors import (
     Answer,
     BadAnswer,
@@ -37,6 +38,8 @@ __all__ = ["Cluster", "Patience", "UnusableCluster"]
 _NOBODY = "nobody@pve!none"
 _LOG_LINES = 5000
 _LOG_TAIL = 20
+_SILENT_SECONDS = 120.0
+"""How long a download may be silent: files of a backup come from a machine that the node starts to read them."""
 _LISTEN_SECONDS = 1.0
 """How often a wait for a task looks whether it is still wanted."""
 
@@ -112,6 +115,44 @@ class Cluster(Calls):
             return theirs + 0.5 - (before + after) / 2
 
         return self._retried("GET", ask)
+
+    def download(
+        self,
+        path: str,
+        params: Mapping[str, Any],
+        sink: Callable[[bytearray], None],
+        *,
+        seconds: float,
+        size: int,
+    ) -> None:
+        """Fetch a file that the API streams. Asked once: it is not begun again in the middle.
+
+        Args:
+            path, params: what is asked.
+            sink: given the file piece by piece; see :func:`orchestrator.proxmox.connection.download`.
+            seconds: how long it may take.
+            size: how many bytes it may have.
+
+        Raises:
+            ProxmoxError: it was refused, took too long, was too large, or broke.
+        """
+        limits = replace(
+            self._endpoint.limits, silence=_SILENT_SECONDS, attempt=seconds, call=seconds, body_bytes=size
+        )
+        self._local.ends = time.monotonic() + seconds
+        failed: tuple[Endpoint, NoAnswer] | None = None
+        for endpoint in self._addresses.order(path):
+            try:
+                self._recognition.check(endpoint)
+                with self._classified(endpoint, "GET", path, params):
+                    return download(endpoint, path, params, sink, limits)
+            except NoAnswer as failure:
+                failed = failed or (endpoint, failure)
+                if failure.sent:
+                    break
+                self._addresses.unreached(endpoint)
+        assert failed is not None  # noqa: S101  (there is always an address)
+        raise self._unanswered(Unreachable, *failed, "GET", path, params)
 
     # Tasks
 

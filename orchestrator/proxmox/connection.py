@@ -25,12 +25,22 @@ from orchestrator.proxmox.wire import HttpAnswer, HungUp, NoConnection, Wire
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["Connection", "Endpoint", "NoAnswer", "Refusal", "Unfit", "parse_body", "parse_http_date"]
+__all__ = [
+    "Connection",
+    "Endpoint",
+    "NoAnswer",
+    "Refusal",
+    "Unfit",
+    "download",
+    "parse_body",
+    "parse_http_date",
+]
 
 _PORT = 8006
 _BASE = "/api2/json"
 _DATA = b'{"data":'
 """How every answer of pveproxy that is no refusal begins."""
+_FILE = "application/octet-stream"
 _SHORT = 64 * 1024
 """Bytes of an answer that may wait to be parsed."""
 _PLAIN = "/:@!$&'()*+,;=~%"
@@ -178,10 +188,8 @@ class _Session:
         self.date = ""
         self._answer: HttpAnswer | None = None
         self._wire = Wire(host, port, endpoint.context, self.budget)
-        named = f"[{host}]" if ":" in host else host
         self._headers = (
-            f"Host: {named}:{port}\r\nAccept: application/json\r\nAccept-Encoding: gzip\r\n"
-            f"Authorization: PVEAPIToken={endpoint.token_id}={endpoint.token_secret}\r\n"
+            f"{_headers(endpoint, host, port)}Accept: application/json\r\nAccept-Encoding: gzip\r\n"
         )
 
     def request(
@@ -213,6 +221,55 @@ class _Session:
     def close(self) -> None:
         """Close the connection."""
         self._wire.close()
+
+
+def _headers(endpoint: Endpoint, host: str, port: int) -> str:
+    """Where a request goes, and who asks."""
+    named = f"[{host}]" if ":" in host else host
+    token = f"{endpoint.token_id}={endpoint.token_secret}"
+    return f"Host: {named}:{port}\r\nAuthorization: PVEAPIToken={token}\r\n"
+
+
+def download(
+    endpoint: Endpoint,
+    path: str,
+    params: Mapping[str, Any],
+    sink: Callable[[bytearray], None],
+    limits: Limits,
+) -> None:
+    """Fetch what the API streams as a file, over a connection of its own.
+
+    Args:
+        endpoint: whom to ask.
+        path, params: what is asked.
+        sink: given the file piece by piece. That all pieces came does not say that the file is whole: Proxmox ends a
+            stream in the same way where its source broke.
+        limits: how long it may take, and how large the file may be.
+
+    Raises:
+        Refusal: the server answered with an error.
+        Unfit: it answered with something else, or with too much.
+        NoAnswer: it did not answer, or stopped in between.
+    """
+    budget = Budget(limits)
+    address = urlsplit(endpoint.url)
+    host, port = address.hostname or "", address.port or _PORT
+    wire = Wire(host, port, endpoint.context, budget)
+    target = f"{_BASE}{quote(path, safe=_PLAIN)}?{urlencode(_pairs(params))}"
+    head = (
+        f"GET {target} HTTP/1.1\r\n{_headers(endpoint, host, port)}Accept: */*\r\nConnection: close\r\n\r\n"
+    )
+    budget.begin(limits.attempt)
+    try:
+        answer = wire.ask(head.encode("ascii"), sink)
+    except OSError as error:
+        raise _no_answer(error, budget) from None
+    finally:
+        wire.close()
+    if answer.status != 200:
+        parse_body(answer.status, answer.reason, answer.body, limits)
+    if answer.status != 200 or not answer.headers.get("content-type", "").startswith(_FILE):
+        raise Unfit("the answer is no file")
 
 
 def _pairs(params: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -202,6 +202,11 @@ _ANSWERS: tuple[tuple[str, Shape], ...] = (
             )
         ),
     ),
+    (
+        "GET /cluster/status",
+        Listed(Record(needs={"type": LINE}, may={"name": LINE, "quorate": FLAG, "online": SIZE})),
+    ),
+    ("GET /nodes/[^/]+/replication/[^/]+/status", Record(may={"last_sync": TIME, "fail_count": SIZE})),
     ("GET /storage", Listed(Record(needs={"storage": TEXT}, may={"type": LINE, VOLUME_CHAIN: FLAG}))),
     ("GET /nodes", Listed(Record(needs={"node": NODE}, may={"ssl_fingerprint": LINE}))),
     ("GET /nodes/[^/]+/time", Record(needs={"time": TIME})),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import select
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -94,11 +94,12 @@ class Wire:
         self._tls: ssl.SSLSocket | None = None
         self._buffer = bytearray()
 
-    def ask(self, request: bytes) -> HttpAnswer:
+    def ask(self, request: bytes, sink: Callable[[bytearray], None] | None = None) -> HttpAnswer:
         """Send a request, and read its answer.
 
         Args:
             request: whole, its ``Host`` and ``Content-Length`` included.
+            sink: given the body of a success piece by piece, which is then not in the answer.
 
         Raises:
             NoConnection: there is no way to the server; it has a ``__cause__``.
@@ -113,7 +114,7 @@ class Wire:
             tls = self._tls or self._open()
             self._send(tls, request)
             head = self._head(kept=kept)
-            body = self._read(head)
+            body = self._read(head, sink)
         except (BrokenPipeError, ConnectionResetError) as error:
             self.close()
             if kept and not self._budget.heard:
@@ -212,8 +213,8 @@ class Wire:
             if head.status == 101:
                 raise Garbled("the server changes to another protocol")
 
-    def _read(self, head: _Head) -> bytearray:
-        """The body, decompressed."""
+    def _read(self, head: _Head, sink: Callable[[bytearray], None] | None) -> bytearray:
+        """The body, decompressed; empty if a sink took it."""
         limits = self._budget.limits
         longest = limits.body_bytes if head.status < 400 else limits.error_bytes
         # What comes over the wire may be a little longer: lengths of chunks, trailers.
@@ -223,6 +224,10 @@ class Wire:
             raise Unfit(f"the answer is compressed in another way than was asked for: {compression[:40]}")
         unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if compression == "gzip" else None
         body = bytearray()
+        if sink is not None and head.status == 200 and unpack is None:
+            for piece in self._parts(head):
+                sink(piece)
+            return body
         for packed in self._parts(head):
             for part in _unpacked(unpack, packed) if unpack else (packed,):
                 body += part

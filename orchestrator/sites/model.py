@@ -246,7 +246,7 @@ class BackupStorage(Strict):
 
 
 class NodeAccess(Strict):
-    """How the nodes of a site are reached by SSH: for ``orchestrator export`` alone, which the API cannot do."""
+    """How the nodes of a site are reached by SSH: for ``export`` and ``fail-over`` alone, which the API cannot do."""
 
     user: str = Field(default="root", pattern=r"^[a-z_][a-z0-9_-]{0,31}$", description="may run pvesm")
     ssh_private_key: AnchoredPath = Field(

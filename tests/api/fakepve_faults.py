@@ -126,6 +126,7 @@ class TroubledNode(Node):
 
     @web.middleware
     async def _door(self, request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
+        self.follow_files()
         answer = await self._let_in(request, handler)
         # As pveproxy has it: the node's own time. The modelled clock may be set.
         if answer.prepared:

@@ -36,6 +36,7 @@ from tests.api.fakepve_allocation import AllocationOps
 from tests.api.fakepve_backup_ops import BackupOps
 from tests.api.fakepve_console import ConsoleOps
 from tests.api.fakepve_faults import Fault, TroubledNode
+from tests.api.fakepve_file_restore import FileRestoreOps
 from tests.api.fakepve_files import FileOps
 from tests.api.fakepve_graphs import GraphOps
 from tests.api.fakepve_metrics import MetricsOps
@@ -52,6 +53,7 @@ class Control(
     BackupOps,
     ConsoleOps,
     FileOps,
+    FileRestoreOps,
     SavingOps,
     RedundancyOps,
     AccountOps,

@@ -9,6 +9,7 @@ runs as a process of its own.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from fakepve import PveError
@@ -33,6 +34,7 @@ class Redundancies(Consoles):
         self.ha_groups: dict[str, dict[str, Any]] = {}
         self.ha_rules: dict[str, dict[str, Any]] = {}
         self.replications: dict[str, dict[str, Any]] = {}
+        self.files: Path | None = None
 
     def _routes_redundancy(self) -> list[tuple[str, str, Any]]:
         return [
@@ -52,6 +54,8 @@ class Redundancies(Consoles):
             ("POST", _JOBS, self._add_job),
             ("PUT", f"{_JOBS}/{{id}}", self._set_job),
             ("DELETE", f"{_JOBS}/{{id}}", self._end_job),
+            ("GET", "/nodes/{node}/replication/{id}/status", self._job_status),
+            ("POST", "/nodes/{node}/qemu/{vmid}/migrate", self._migrate),
         ]
 
     # Resources
@@ -234,6 +238,47 @@ class Redundancies(Consoles):
             raise PveError(500, f"no such job '{name}'")
         self.replications[name]["remove_job"] = "full"
 
+    async def _job_status(self, values: dict[str, Any], user: str) -> dict[str, Any]:
+        """State of a job as the node of its VM keeps it: after a fail-over it has sent nothing yet."""
+        name = str(values["id"])
+        if name not in self.replications or self.replications[name]["source"] != values["node"]:
+            raise PveError(500, f"no such replication job '{name}'")
+        job = self.replications[name]
+        return {"id": name, "target": job["target"], "last_sync": job.get("last_sync", 0), "fail_count": 0}
+
+    async def _migrate(self, values: dict[str, Any], user: str) -> str:
+        """Between nodes with replicated disks: jobs turn round (QemuMigrate, switch_replication_job_target)."""
+        vm, target = self.vm(int(values["vmid"])), str(values["target"])
+        self.require(user, f"/vms/{vm.vmid}", "VM.Migrate")
+        if not self.nodes[target].get("online", True):
+            raise PveError(500, f"target node '{target}' is not online")
+        if vm.status == "running" and not values.get("online"):
+            raise PveError(500, "can't migrate running VM without --online")
+
+        async def body() -> None:
+            self.use_node(vm, target)
+
+        return str(await self.task(vm.node, "qmigrate", vm.vmid, user, body, vm=vm))
+
+    def use_node(self, vm: Any, node: str) -> None:
+        """Let a VM be on a node: its jobs run the other way then ("fix jobs for stolen guest", ReplicationState)."""
+        old, vm.node = vm.node, node
+        for name, job in self.replications.items():
+            if name.startswith(f"{vm.vmid}-"):
+                job["source"] = node
+                job.pop("last_sync", None)
+                if job["target"] == node:
+                    job["target"] = old
+
+    def follow_files(self) -> None:
+        """A VM is where its configuration file is: one whose file somebody moved is there, and is stopped."""
+        for path in self.files.glob("*/qemu-server/*.conf") if self.files else ():
+            vm = self.vm(int(path.stem))
+            if vm is not None and vm.node != path.parts[-3]:
+                self.use_node(vm, path.parts[-3])
+                vm.status = vm.qmpstatus = "stopped"
+                self.report([vm.vmid])
+
 
 class RedundancyOps:
     """Part of what the process can be told."""
@@ -260,10 +305,12 @@ class RedundancyOps:
 
     def op_fail_over(self, vmid: int, node: str) -> None:
         """Let a VM run on another node, as the HA manager recovers it: its jobs run the other way then."""
-        vm = self.node.vm(vmid)
-        old, vm.node = vm.node, node
-        for name, job in self.node.replications.items():
-            if name.startswith(f"{vmid}-"):
-                job["source"] = node
-                if job["target"] == node:
-                    job["target"] = old
+        self.node.use_node(self.node.vm(vmid), node)
+
+    def op_follow_files(self, folder: str | None) -> None:
+        """Let VMs be where their configuration files are in a folder as ``/etc/pve/nodes``."""
+        self.node.files = Path(folder) if folder else None
+
+    def op_replicated(self, name: str, at: int) -> None:
+        """Let a job have run well."""
+        self.node.replications[name]["last_sync"] = at

@@ -38,6 +38,10 @@ _STATE = (
     "ha_groups",
     "ha_rules",
     "replications",
+    "files",
+    "archived",
+    "packed",
+    "cut",
 )
 """What a cluster is. Copied in one go: its parts refer to each other."""
 

@@ -19,6 +19,7 @@ from fakepve.server import USER, params
 from fakepve.storage import INTERNAL, _is_file
 
 from tests.api.fakepve_archives import Archive, Shelf, archive_name, mark, retention_of, snapshot_name
+from tests.api.fakepve_file_restore import FileRestore
 from tests.api.fakepve_tasks import Tasks
 
 _CONTENT = "/nodes/{node}/storage/{storage}/content"
@@ -33,7 +34,7 @@ _OWN_KEYS = ("readonly", "role")
 _BY_CONNECTION = ("nfs", "cifs", "cephfs", "rbd", "pbs", "iscsi")
 
 
-class Storages(Tasks):
+class Storages(FileRestore, Tasks):
     """A cluster whose storages have a size, a state and archives."""
 
     def __init__(self, **options: Any) -> None:
@@ -44,6 +45,7 @@ class Storages(Tasks):
         # Before fakepve's own: an answer of 60,000 archives is put together from ready pieces.
         for prefix in prefixes:
             router.add_get(prefix + _CONTENT, self._list_content)
+            self._answer_file_restore(router, prefix)
         super()._register_stateful(router, prefixes)
 
     def _routes_archives(self) -> list[tuple[str, str, Any]]:

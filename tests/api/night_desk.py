@@ -176,8 +176,8 @@ class NightDesk:
                 boot_seconds=boot_seconds / speed,
                 check_seconds=300.0 / speed,
                 silence_seconds=silence_seconds / speed,
-                # A tenth of a second that an answer takes is a minute and more of this time.
-                clocks=Clocks(max(TOLERANCE, dt.timedelta(seconds=2 * speed))),
+                # What an answer takes is minutes of this time, and seconds on a busy computer.
+                clocks=Clocks(max(TOLERANCE, dt.timedelta(seconds=20 * speed))),
                 pause=lambda seconds: time.sleep(min(seconds / speed, 0.05)),
             )
             plan = plan_night(night, history)

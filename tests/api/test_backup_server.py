@@ -156,7 +156,7 @@ def test_what_a_backup_server_still_writes_or_keeps_for_others_is_no_backup_of_o
     assert len(night.archives()) == 3
 
 
-def test_archives_of_a_backup_server_are_restored_beside_and_into_the_machine_and_protected(
+def test_archives_of_a_backup_server_are_restored_beside_the_machine_verified_and_protected(
     night: NightDesk,
 ) -> None:
     night.deliver("web-1")

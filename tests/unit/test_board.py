@@ -55,6 +55,29 @@ def test_no_line_is_longer_than_eighty_characters_whatever_a_step_is_called(cloc
     assert "\x1b" not in "".join(lines)
 
 
+@pytest.mark.parametrize("width", [1, 12, 20, 36, 40, 50, 60, 79])
+@pytest.mark.parametrize("share", [None, 0.0, 0.5])
+def test_a_narrow_terminal_shows_the_machine_and_its_time(
+    clock: Clock, width: int, share: float | None
+) -> None:
+    """It is cut where nothing fits at all; nothing that is shown may end what is done."""
+    board = Board(width=width, height=5)
+    board.step("dupont/web-1", "clone 9000 from debian-12")
+    clock.now += 100_000
+    if share is not None:
+        board.share("dupont/web-1", share)
+    line, _ = _lines(board)
+    assert line.split()[1].startswith("dupont/") and "27:46:40" in line, line
+    assert len(line) <= max(width, 38), line
+
+
+def test_a_terminal_of_a_few_lines_counts_what_is_under_way(clock: Clock) -> None:
+    board = Board(width=80, height=5)
+    for number in range(3):
+        board.step(f"dupont/web-{number}", "start")
+    assert _lines(board) == ["  3 machines under way", "  00:00"]
+
+
 def test_more_machines_than_the_terminal_has_lines_are_counted(clock: Clock) -> None:
     board = Board(width=80, height=10)
     for number in range(30):
