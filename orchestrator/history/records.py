@@ -353,11 +353,11 @@ def _read(entry: Entry, old: Recorded[Any] | None, renames: Renames) -> Recorded
 
 
 def _of_today(said: Declared, number: int, renames: Renames) -> Declared:
-    """A declaration with the names of today."""
+    """A declaration with the names of today: the client is that of its entry, which names one machine or none."""
     if said.client is None or not renames.found:
         return said
     machines = [renames.machine_now((said.client, machine), number) for machine in said.machines]
-    client = machines[0][0] if machines else renames.client_now(said.client, number)
+    client = machines[0][0] if len(machines) == 1 else renames.client_now(said.client, number)
     names = tuple(name for _, name in machines)
     return said.model_copy(update={"client": client, "machines": names})
 

@@ -6,6 +6,7 @@ is changed: readers are given the names of today. A name that another machine wa
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ class Rename:
         number: of its entry.
         was, now: client and machine, before and after.
         site, vmid: where the machine is; a number of 0 is not known.
+        at: when it was recorded (aware).
     """
 
     number: int
@@ -39,15 +41,26 @@ class Rename:
     now: Key
     site: str
     vmid: int
+    at: dt.datetime
 
 
 @dataclass(frozen=True, kw_only=True)
 class Era:
-    """A name with the entries that are one machine's: those with a number above ``after`` and below ``before``."""
+    """A name with the entries that are one machine's: those with a number above ``after`` and below ``before``.
+
+    Attributes:
+        since, until: the times of those entries (aware); None: there is no such entry.
+    """
 
     key: Key
     after: int
     before: int | None
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+
+    def includes(self, moment: dt.datetime) -> bool:
+        """Whether the machine had the name at a time (aware)."""
+        return (self.since is None or moment >= self.since) and (self.until is None or moment < self.until)
 
 
 @dataclass(frozen=True)
@@ -75,10 +88,13 @@ class Renames:
         return key
 
     def client_now(self, client: str, number: int) -> str:
-        """The name of today of a client that an entry is about: as its machines were renamed."""
-        last: dict[str, Rename] = {rename.was[0]: rename for rename in self._of_clients}
-        while (rename := last.get(client)) is not None and rename.number > number:
-            client, number = rename.now[0], rename.number
+        """The name of today of a client that an entry is about: as its machines were renamed.
+
+        The first rename after the entry tells: a later one may be that of another client who was given the name since.
+        """
+        for rename in self._of_clients:
+            if rename.number > number and rename.was[0] == client:
+                client, number = rename.now[0], rename.number
         return client
 
     @cached_property
@@ -98,10 +114,16 @@ class Renames:
             if rename.was == key and (before is None or rename.number < before)
         ]
         after = max(away, default=0)
-        yield Era(key=key, after=after, before=before)
+        times = {rename.number: rename.at for rename in self.found}
+        yield Era(key=key, after=after, before=before, since=times.get(after), until=times.get(before or 0))
         for rename in self.found:
             if rename.now == key and rename.number > after and (before is None or rename.number < before):
                 yield from self.eras(rename.was, rename.number)
+
+    def called_at(self, key: Key, moment: dt.datetime) -> Key:
+        """The names of today of a machine that had some at a time (aware)."""
+        earlier = max((rename.number for rename in self.found if rename.at <= moment), default=0)
+        return self.machine_now(key, earlier)
 
     def clients_before(self, clients: Iterable[str]) -> frozenset[str]:
         """These clients, and what they were called before."""
@@ -121,7 +143,7 @@ def read_renames(connection: sa.Connection) -> Renames:
     """Every rename that was made, or may have been: one query of a few entries."""
     end = ENTRIES.alias("end")
     query = (
-        sa.select(*(ENTRIES.c[name] for name in ("sequence", "client", "machine", "site", "details")))
+        sa.select(*(ENTRIES.c[name] for name in ("sequence", "at", "client", "machine", "site", "details")))
         .where(ENTRIES.c.action == RENAME, ENTRIES.c.machine.is_not(None))
         .where(
             ENTRIES.c.result.in_(("ok", "unknown"))  # where an answer was lost, it was made or is made again
@@ -138,9 +160,12 @@ def _rename(row: Any) -> Rename | None:
         details = json.loads(row.details)
         was = details["was"]["client"], details["was"]["machine"]
         vmid = details.get("vmid")
+        at = dt.datetime.fromisoformat(row.at)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    if not all(isinstance(name, str) for name in was):
+    if not all(isinstance(name, str) for name in was) or at.tzinfo is None:
         return None
     number = vmid if isinstance(vmid, int) else 0
-    return Rename(number=row.sequence, was=was, now=(row.client, row.machine), site=row.site, vmid=number)
+    return Rename(
+        number=row.sequence, was=was, now=(row.client, row.machine), site=row.site, vmid=number, at=at
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +17,14 @@ from orchestrator.operations.lost_machine import lost_archives
 from orchestrator.operations.named_machine import MachineRequest
 from orchestrator.operations.run import SILENT, Events, open_run
 from orchestrator.planning.identity import has_lost_its_mark, not_the_same, regained_mark
-from orchestrator.planning.recreation import mark_inside
+from orchestrator.planning.recreation import called_today, mark_inside
 from orchestrator.proxmox import DigestMismatch, read_vm
 from orchestrator.proxmox.archived_configuration import read_archived
 from orchestrator.resources.notes import Mark, without_marks, write_mark
 from orchestrator.resources.survey import Asked, observe_sites
 
 if TYPE_CHECKING:
+    from orchestrator.history.renames import Renames
     from orchestrator.proxmox import Cluster, VmConfig, VmSummary
     from orchestrator.resources.machine_archives import Archive
     from orchestrator.resources.observed import ObservedSite
@@ -84,7 +85,7 @@ def put_mark_back(
     ):
         run.locks.clients([request.client])
         read = observe_sites(run.clusters, Asked(selection=selection(request.target)))
-        found = lost_marks(request.target, read.observed, run.clusters, provider, says)
+        found = lost_marks(request.target, read.observed, run.clusters, provider, says, run.history.renames())
         lost = _only(request.target, found, read.failures)
         if lost.mark is None:
             raise RequestRefused(f"VM {lost.summary.vmid} gets no mark: {lost.objection}")
@@ -125,6 +126,7 @@ def lost_marks(
     clusters: Mapping[str, Cluster],
     provider: Provider,
     says: FileSays,
+    renames: Renames,
 ) -> list[LostMark]:
     """The VMs that seem to be a machine without its mark; none where the machine is there.
 
@@ -134,6 +136,7 @@ def lost_marks(
         clusters: by site.
         provider: the sites.
         says: the client's file.
+        renames: what the history says; nothing, where it cannot be read.
     """
     client, _, name = target.partition("/")
     there = (machine.mark for site in sites.values() for machine in site.machines)
@@ -148,7 +151,7 @@ def lost_marks(
         }
         for summary in observed.state.vms:
             if summary.vmid in vmids and summary.node not in observed.silent:
-                seen = _seen(clusters[site], observed, summary, client, name, provider, says)
+                seen = _seen(clusters[site], observed, summary, client, name, provider, says, renames)
                 if seen is not None:
                     found.append(seen)
     return found
@@ -162,6 +165,7 @@ def _seen(
     name: str,
     provider: Provider,
     says: FileSays,
+    renames: Renames,
 ) -> LostMark | None:
     config = read_vm(cluster, summary.node, summary.vmid)
     if config.effective("name") != name:
@@ -169,7 +173,7 @@ def _seen(
     lost = LostMark(site=observed.site, summary=summary, config=config)
     if why := has_lost_its_mark(client, name, summary, config):
         return _without(lost, why)
-    archives = lost_archives(f"{client}/{name}", cluster, observed, provider)
+    archives = lost_archives(f"{client}/{name}", cluster, observed, provider, renames)
     own = [archive for archive in archives.owned if archive.stored.vmid == summary.vmid]
     if not own:
         unread = "".join(f"; {item} could not be listed: {text}" for item, text in archives.unread.items())
@@ -179,15 +183,21 @@ def _seen(
             f"write `adopt: {summary.vmid}` to the machine in its file and apply",
         )
     try:
-        return _proven(cluster, lost, own, says)
+        return _proven(cluster, lost, own, archives.names, says)
     except OrchestratorError as error:
         return _without(lost, str(error))
 
 
-def _proven(cluster: Cluster, lost: LostMark, archives: Iterable[Archive], says: FileSays) -> LostMark:
+def _proven(
+    cluster: Cluster,
+    lost: LostMark,
+    archives: Iterable[Archive],
+    names: Sequence[tuple[str, str]],
+    says: FileSays,
+) -> LostMark:
     archive = max(archives, key=lambda item: item.taken_at)
     inside = read_archived(cluster, archive.stored)
-    before = mark_inside(archive, inside)
+    before = called_today(mark_inside(archive, inside), names)
     if why := not_the_same(lost.config, inside):
         return _without(lost, f"{why} ({archive.stored.volid}): it is not claimed")
     mark, why = regained_mark(before, lost.config, says.machine)

@@ -20,11 +20,12 @@ from orchestrator.nightly.contract_ends import erased_contracts, notices
 from orchestrator.operations.client_file import FileSays, at_site, file_says
 from orchestrator.operations.inputs import ssh_settings
 from orchestrator.operations.inventory import open_provider, site_of
-from orchestrator.operations.lost_machine import LostArchives, lost_archives, read_lost
+from orchestrator.operations.lost_machine import LostArchives, lost_archives, read_lost, refuse_twins
 from orchestrator.operations.named_machine import MachineRequest, find_machine, vm_of
 from orchestrator.operations.run import SILENT, Events, Run, open_run
 from orchestrator.planning.recreation import (
     Ended,
+    called_today,
     lost_disks,
     mark_inside,
     may_come_back,
@@ -170,10 +171,11 @@ class _Found:
         cluster, observed = run.clusters[site], read.observed[site]
         if observed.state.frozen:
             raise Frozen(site, observed.state.frozen)
-        archives = lost_archives(request.target, cluster, observed, provider)
+        archives = lost_archives(request.target, cluster, observed, provider, run.history.renames())
         archive = archives.choose(request.target, request.volid)
         inside = read_archived(cluster, archive.stored)
-        before = mark_inside(archive, inside)
+        before = called_today(mark_inside(archive, inside), archives.names)
+        refuse_twins(inside, archive, read.observed.values())
         may_come_back(before, says.life, _ended(run.history, request.client), now)
         node, reasons = choose_node(
             observed.state, provider.sites[site].storage, archive.stored.storage, archive.stored.node

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from orchestrator.applying.restoring import config_of
 from orchestrator.errors import OrchestratorError, RequestRefused
 from orchestrator.history.errors import HistoryUnavailable
+from orchestrator.history.renames import Renames
 from orchestrator.operations.client_file import FileSays, file_says
 from orchestrator.operations.inputs import selection
 from orchestrator.operations.inventory import open_provider
@@ -186,6 +187,7 @@ class _Reader:
         self._sites = sites
         self._says = says
         self._now = dt.datetime.now(dt.UTC)
+        self._renames = Renames()
         self.unread: list[str] = []
 
     def read(self, history: str | None, *, console: bool) -> RescueState:
@@ -243,6 +245,7 @@ class _Reader:
     def _entries(self, history: str | None) -> tuple[Entry, ...]:
         try:
             with open_history(history, create=False) as opened:
+                self._renames = opened.renames()
                 return tuple(opened.entries(client=self._client, machine=self._machine, limit=_ENTRIES))
         except HistoryUnavailable as error:
             self.unread.append(f"the history, without which nothing is changed: {error}")
@@ -251,7 +254,9 @@ class _Reader:
     def _archives(self, site: str) -> tuple[Archive, ...]:
         read = self._tried(
             f"the archives at {site}",
-            lambda: lost_archives(self._target, self._clusters[site], self._sites[site], self._provider),
+            lambda: lost_archives(
+                self._target, self._clusters[site], self._sites[site], self._provider, self._renames
+            ),
             None,
         )
         if read is None:
@@ -260,7 +265,9 @@ class _Reader:
         return read.owned
 
     def _lost_marks(self) -> list[LostMark]:
-        return lost_marks(self._target, self._sites, self._clusters, self._provider, self._says)
+        return lost_marks(
+            self._target, self._sites, self._clusters, self._provider, self._says, self._renames
+        )
 
     def _half_restored(self, found: Found | None) -> str:
         """One call for each copy in the client's pool."""

@@ -7,7 +7,7 @@ says so too, and nobody can edit that: so both must agree, and both must speak o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from orchestrator.resources.attributes import BY_NAME, Params, Way
 from orchestrator.resources.copies import COPY_TAG
 from orchestrator.resources.machine import is_drive
 from orchestrator.resources.marks import UnreadableMark
-from orchestrator.resources.notes import Mark, parse_mark, without_marks, write_mark
+from orchestrator.resources.notes import Mark, parse_mark, read_mark, without_marks, write_mark
 from orchestrator.resources.ssh_keys import keys_in
 from orchestrator.resources.tags import OWNER_TAG, RETIRED_TAG, pool_of
 
@@ -79,6 +79,19 @@ def mark_inside(archive: Archive, config: VmConfig) -> Mark:
             f"the notes of {volid} say {claimed}, the configuration inside it says {inside}, VM {mark.vmid}: it was "
             "not restored; choose another archive, and find out who changed its notes"
         )
+    return mark
+
+
+def called_today(mark: Mark, names: Sequence[tuple[str, str]]) -> Mark:
+    """The mark of a machine that was renamed since its archive was made, under its name of today.
+
+    Args:
+        mark: the one inside the archive.
+        names: clients and names that the machine has had, today's first.
+    """
+    for key in [*reversed(names[1:]), *names[:1]]:
+        if key != mark.key:
+            mark = mark.renamed(*key)
     return mark
 
 
@@ -152,7 +165,12 @@ def settings(mark: Mark, config: VmConfig, place: Place | None) -> Params:
     Raises:
         BadValue: the mark does not fit into its notes.
     """
-    tags = {*parse_tags(config.current.get("tags", "")), OWNER_TAG, pool_of(mark.client)} - {COPY_TAG}
+    inside = read_mark(config.current.get("description", ""))
+    was = {pool_of(inside.client)} if inside else set()
+    tags = {*parse_tags(config.current.get("tags", ""))} - was - {COPY_TAG} | {
+        OWNER_TAG,
+        pool_of(mark.client),
+    }
     tags = tags | {RETIRED_TAG} if mark.retired else tags - {RETIRED_TAG}
     found: Params = {
         "pool": pool_of(mark.client),
@@ -160,6 +178,8 @@ def settings(mark: Mark, config: VmConfig, place: Place | None) -> Params:
         "protection": 1,
         "description": write_mark(mark, without_marks(config.current.get("description", ""))),
     }
+    if inside and inside.machine != mark.machine and not mark.adopted:
+        found["name"] = mark.machine
     if place is None:
         return found
     network = place.network
