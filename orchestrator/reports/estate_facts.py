@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from orchestrator.planning.machine import waits_for_start
 from orchestrator.proxmox import parse_disk
 from orchestrator.reports.estate import (
+    LATE,
     Estate,
     EstateClient,
     EstateMachine,
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from orchestrator.sites.model import Provider
 
 Key = tuple[str, str]
-
-LATE = dt.timedelta(days=2)
-"""The age from which a last good backup is told as late: two nights did not make one."""
 
 _GIB = 1024**3
 _MIB = 1024**2

@@ -265,6 +265,13 @@ def test_a_machine_whose_settings_were_put_back_is_held_although_nothing_waits_i
     assert held["web-1"]["held"] == "it did not come back" and "dupont/web-1" in shown
 
 
+def test_the_sums_below_filtered_machines_are_of_those_that_are_shown(estate: Desk) -> None:
+    """The machine without a good backup is another one of the same client."""
+    shown = estate.run("show", "--due", "updates").out
+    assert "1 client, 1 machine, 1 running, 1 with updates due" in shown
+    assert "without a good backup" not in shown, shown
+
+
 def test_files_with_errors_or_none_at_all_leave_the_rest_shown(estate: Desk) -> None:
     file = estate.folder / "subscriptions" / "dupont.yaml"
     text = file.read_text()
