@@ -5,14 +5,17 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import RequestRefused
 from orchestrator.operations.connecting import open_clusters
 from orchestrator.operations.events import SILENT, Events
 from orchestrator.operations.inventory import DEFAULT_FOLDER, open_provider, site_of
 from orchestrator.reports.estate import Estate, Filters, SortKey, chosen
 from orchestrator.resources.reading_ahead import ReadingAhead
+from orchestrator.shown import quoted
 
 if TYPE_CHECKING:
     from orchestrator.reports.estate_facts import Files, Known
@@ -80,7 +83,18 @@ def estate(request: EstateRequest, events: Events = SILENT) -> Estate:
     remember_sites(read.observed.values())
     known = _read_history(request.history, waiting_settings(read, now), problems)
     whole = estate_of(provider, files, read, known, now, problems)
+    _refuse_unknown("client", request.filters.clients, {row.client for row in whole.clients}, whole)
+    _refuse_unknown("node", request.filters.nodes, {row.node for row in whole.nodes}, whole)
     return chosen(whole, request.filters, request.sort, reverse=request.reverse)
+
+
+def _refuse_unknown(what: str, asked: frozenset[str], there: set[str], whole: Estate) -> None:
+    """Refuse a name that nothing bears: an empty table would read as if all were well. What is away may bear it."""
+    unknown = sorted(asked - there)
+    if unknown and not whole.incomplete:
+        near = get_close_matches(unknown[0], sorted(there), n=3)
+        meant = f": did you mean {' or '.join(near)}?" if near else ": `orchestrator show` names all of them"
+        raise RequestRefused(f"there is no {what} {quoted(unknown[0])}{meant}")
 
 
 def _read_files(

@@ -159,7 +159,6 @@ def test_the_json_has_every_value_and_a_version(estate: Desk) -> None:
         (("--client", "martin", "--client", "dupont", "--state", "running"), ["db-1", "plain-1", "web-1", "shop-1"]),
         (("--state", "missing"), ["new-1"]),
         (("--node", "pve1", "--sort", "memory", "--reverse"), ["plain-1", "db-1", "web-1", "shop-1"]),
-        (("--node", "pve9"), []),
         (("--due", "restarts"), ["plain-1"]),
         (("--due", "updates"), ["web-1"]),
         (("--due", "updates", "--due", "restarts"), ["plain-1", "web-1"]),
@@ -218,6 +217,15 @@ def test_bad_input_is_refused_before_anything_is_read(estate: Desk) -> None:
         answer = estate.run("show", *options)
         assert answer.code == 1 and said in answer.err, answer
     assert estate.run("show", "--state", "asleep").code == 2
+
+
+def test_a_name_that_nothing_bears_is_refused_and_not_an_empty_table(estate: Desk) -> None:
+    for options, said in (
+        (("--client", "dupond"), "there is no client dupond: did you mean dupont?"),
+        (("--node", "nowhere"), "there is no node nowhere: `orchestrator show` names all of them"),
+    ):
+        answer = estate.run("show", *options)
+        assert answer.code == 1 and said in " ".join(answer.err.split()), answer
 
 
 def test_one_file_tells_nothing_of_the_clients_of_others(estate: Desk) -> None:
