@@ -56,6 +56,11 @@ class MachineRestart:
         return self.result in ("restarted", "nothing-due")
 
     @property
+    def went_wrong(self) -> bool:
+        """Whether a restart was tried, and somebody has to look at the machine."""
+        return self.result in ("untouched", "put-back", "stubborn", "broken")
+
+    @property
     def stops_others(self) -> bool:
         """Whether it is a reason not to restart the client's other machines: what they stand in for may be down."""
         return self.result in ("put-back", "broken")

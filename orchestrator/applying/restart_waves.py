@@ -40,6 +40,7 @@ class RestartRun:
         }
         course = Course(by_key, apart, last=[key for key, machine in by_key.items() if machine.unfinished])
         lines: list[MachineRestart] = []
+        self.terms.journal.progress.expect(by_key)
         left = course.ended((client, "") for client in sorted(self.unwell))
         why = f"a machine of {', '.join(sorted(self.unwell))} did not come back in this window: {_LOOK_FIRST}"
         number = 0
@@ -65,9 +66,13 @@ class RestartRun:
             if not self.claims.take(machine.key, wait=False):
                 return machine.ended("busy", message="its backup or its update runs")
             try:
-                return replace(OneRestart(machine, terms).run(), wave=number)
+                ended = OneRestart(machine, terms).run()
             finally:
                 self.claims.give_back(machine.key)
+            if ended.well or ended.went_wrong:
+                words = "" if ended.well else ended.result.replace("-", " ")
+                terms.journal.progress.ended(*machine.key, "done" if ended.well else "failed", words)
+            return replace(ended, wave=number)
 
         if not group:
             return []

@@ -13,6 +13,7 @@ from orchestrator.applying.stopping import Interrupted
 from orchestrator.applying.update_outcome import MachineUpdate
 from orchestrator.guests.packages import DueUpdates, UpdateOrder, UpdateResult, install_updates
 from orchestrator.planning.waves import Course
+from orchestrator.progress import End
 
 _WORKERS = 8
 
@@ -65,6 +66,7 @@ class UpdateRun:
             for key, machine in by_key.items()
         }
         course = Course(by_key, apart, last=[key for key, machine in by_key.items() if machine.unfinished])
+        self.terms.journal.progress.expect(by_key)
         number = 0
         while course:
             number += 1
@@ -105,6 +107,11 @@ class UpdateRun:
                 begun,
                 {update.machine.key: order for update, order in answers if isinstance(order, UpdateOrder)},
             )
+            for line in lines:
+                if line.result not in ("held", "not-started"):
+                    words = "" if line.well else line.result.replace("-", " ")
+                    end: End = "done" if line.well else "failed"
+                    self.terms.journal.progress.ended(line.client, line.machine, end, words)
             return [replace(line, wave=number) for line in lines], postponed
         finally:
             for machine in taken:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.cli import session
 from orchestrator.counting import counted
-from orchestrator.reports.estate import ROWS, Estate, State, Table, row_data
+from orchestrator.reports.estate import LATE, ROWS, Estate, State, Table, row_data
 from orchestrator.shown import visible
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def print_text(estate: Estate, tables: Sequence[Table]) -> None:
 
 def _sums(estate: Estate) -> Iterator[str]:
     machines = estate.machines
-    late = sum(client.without_backup for client in estate.clients)
+    late = sum(row.without_backup(estate.at, LATE) for row in machines)  # of those shown, as all the sums
     parts = [
         counted(len(estate.clients), "client"),
         counted(len(machines), "machine"),

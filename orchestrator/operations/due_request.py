@@ -51,5 +51,4 @@ class DueRestarts:
     @property
     def well(self) -> bool:
         """Whether nobody has to look now. What is in the way of a restart is told by the night, if it stays."""
-        bad = ("untouched", "put-back", "stubborn", "broken")
-        return not self.problems and not any(item.result in bad for item in self.ended)
+        return not self.problems and not any(item.went_wrong for item in self.ended)

@@ -65,6 +65,9 @@ class SortKey(StrEnum):
     UPDATES = "updates"
 
 
+LATE = dt.timedelta(days=2)
+"""The age from which a last good backup is told as late: two nights did not make one."""
+
 _IN_SERVICE = (State.RUNNING, State.STOPPED, State.UNREADABLE)
 """What should have backups."""
 

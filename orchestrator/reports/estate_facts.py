@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from orchestrator.planning.machine import waits_for_start
 from orchestrator.proxmox import parse_disk
 from orchestrator.reports.estate import (
+    LATE,
     Estate,
     EstateClient,
     EstateMachine,
@@ -20,7 +21,7 @@ from orchestrator.reports.estate import (
 from orchestrator.reports.estate_capacity import Promised, nodes_of, storages_of
 from orchestrator.resources.attributes import memory_of, vcpus_of
 from orchestrator.resources.machine_archives import newest_good
-from orchestrator.resources.restart_hold import held_for
+from orchestrator.resources.restart_hold import held_for, hold_of
 from orchestrator.resources.unreadable import holding_up
 from orchestrator.resources.without_file import without_file
 
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from orchestrator.sites.model import Provider
 
 Key = tuple[str, str]
-
-LATE = dt.timedelta(days=2)
-"""The age from which a last good backup is told as late: two nights did not make one."""
 
 _GIB = 1024**3
 _MIB = 1024**2
@@ -224,7 +222,7 @@ class _Making:
         newest = newest_good(machine.archives or (), self._now)
         disks = _disks(machine, mark, desired, shared)
         waiting = waits_for_start(machine, mark, self._now)
-        held = _hold(mark, waiting)
+        held = _hold(machine, mark, desired, waiting)
         row = EstateMachine(
             client=mark.client,
             machine=mark.machine,
@@ -297,13 +295,19 @@ def _due_since(mark: Mark) -> dt.datetime | None:
 
 
 def _hold(
-    mark: Mark, waiting: Mapping[str, str] | None
+    machine: ObservedMachine,
+    mark: Mark,
+    desired: DesiredMachine | None,
+    waiting: Mapping[str, str] | None,
 ) -> tuple[Literal["updates", "restart"], UpdateNote | RestartNote] | None:
     """What a machine is held back from, before somebody has looked; None if it is not."""
     if mark.update and mark.update.state == "held":
         return "updates", mark.update
-    note = None if waiting is None else held_for(mark, waiting)
-    return ("restart", note) if note else None
+    if desired is not None:
+        note = hold_of(desired, machine, mark, waiting)
+    else:  # whether its file still asks for what was taken back is not known
+        note = mark.restart if waiting is None else held_for(mark, waiting)
+    return ("restart", note) if note and note.state == "held" else None
 
 
 def _disks(

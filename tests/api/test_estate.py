@@ -239,6 +239,39 @@ def test_a_restart_that_is_held_back_is_a_hold_as_well(estate: Desk) -> None:
     assert (held["plain-1"]["held"], held["plain-1"]["held_from"]) == ("it did not come back", "restart")
 
 
+def test_a_machine_whose_settings_were_put_back_is_held_although_nothing_waits_in_proxmox(
+    estate: Desk,
+) -> None:
+    """The usual hold: the guest did not come back, runs with the settings from before, and its file asks for others."""
+    since = dt.datetime(2026, 11, 2, tzinfo=dt.UTC)
+    vm = estate.machines()["web-1"]
+    before = str(vm["config"]["memory"])
+    note = RestartNote(
+        state="held",
+        since=since,
+        settings={"memory": before},
+        before={"memory": "512"},
+        reason="it did not come back",
+    )
+    try:
+        _note(estate, "web-1", restart=note)
+        estate.fakes["paris"].control("set_config", vmid=vm["vmid"], memory="512")
+        held = {row["machine"]: row for row in _json(estate, "--held")["machines"]}
+        shown = estate.run("show", "--held").out
+    finally:
+        estate.fakes["paris"].control("set_config", vmid=vm["vmid"], memory=before)
+        _note(estate, "web-1", restart=None)
+    assert sorted(held) == ["db-1", "web-1"], held
+    assert held["web-1"]["held"] == "it did not come back" and "dupont/web-1" in shown
+
+
+def test_the_sums_below_filtered_machines_are_of_those_that_are_shown(estate: Desk) -> None:
+    """The machine without a good backup is another one of the same client."""
+    shown = estate.run("show", "--due", "updates").out
+    assert "1 client, 1 machine, 1 running, 1 with updates due" in shown
+    assert "without a good backup" not in shown, shown
+
+
 def test_files_with_errors_or_none_at_all_leave_the_rest_shown(estate: Desk) -> None:
     file = estate.folder / "subscriptions" / "dupont.yaml"
     text = file.read_text()

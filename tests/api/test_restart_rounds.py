@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import time
 from collections.abc import Callable
 
@@ -79,7 +80,11 @@ def test_the_next_runs_of_the_timer_leave_the_others_of_a_client_whose_machine_d
         *(machine(name, memory="2GiB", apart_from=others[name]) for name in names), window=_open_window()
     )
     night.set_vm("web-1", hangs_with={"memory": "2048"})
-    first = _due(night)
+    first = _due(night, "--log-format", "json")
+    ended = [json.loads(line) for line in first.err.splitlines() if "machine-ended" in line]
+    assert [(line["machine"], line["end"], line["message"]) for line in ended] == [
+        ("web-1", "failed", "put back")
+    ], "nothing is under way there any more, whatever comes after it"
     assert first.code == 1 and "dupont/web-1: put back" in first.out, first
     assert "dupont/web-2: not started: wave 1 did not end well (dupont/web-1)" in first.out
     night.fake.control("reset_calls")
