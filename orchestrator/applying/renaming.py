@@ -11,8 +11,10 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from orchestrator.applying.in_place import interrupted_copy
 from orchestrator.applying.marking import own_mark
 from orchestrator.applying.settle import settle
+from orchestrator.applying.stopped import Stopped
 from orchestrator.history.renames import RENAME
 from orchestrator.proxmox import ProxmoxError, VmConfig, read_pool_members, read_vm
 from orchestrator.resources.desired import pool_of
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from orchestrator.applying.machine_work import MachineWork, Surroundings
+    from orchestrator.applying.vm import Vm
     from orchestrator.planning.plan import MachinePlan
+    from orchestrator.proxmox import VmSummary
     from orchestrator.resources.observed import ObservedMachine
 
 
@@ -35,13 +39,15 @@ def rename(work: MachineWork, observed: ObservedMachine) -> None:
         observed: the machine as it was planned, with the mark that it has (``renaming``).
 
     Raises:
-        Stopped: its notes say neither that it is the machine under its old name nor under its new one.
+        Stopped: its notes say neither that it is the machine under its old name nor under its new one; or a restore
+            into it was interrupted.
         ProxmoxError: the hypervisor refused.
     """
     old = observed.renaming
     assert old is not None  # noqa: S101  (only what is to be renamed)
     vm = work.vm(observed)
     before = replace(vm, client=old.client, machine=old.machine)
+    _assure_whole(before, work.around.states[observed.site].vms)
 
     def act(config: VmConfig) -> bool:
         found = read_mark(config.effective("description") or "")
@@ -67,6 +73,16 @@ def rename(work: MachineWork, observed: ObservedMachine) -> None:
     settle(look(), act, look, pause=work.around.pause, what="its notes", where="its task list in Proxmox")
     if old.client != work.plan.client and work.plan.desired is not None:
         work.join(work.plan.desired, observed)
+
+
+def _assure_whole(vm: Vm, vms: Iterable[VmSummary]) -> None:
+    """Make sure that no restore into a machine is to be finished: its copy is found by the machine's name."""
+    if copy := interrupted_copy(vm, vms):
+        target = f"{vm.client}/{vm.machine}"
+        raise Stopped(
+            f"a restore of {copy.mark.volid} into {target} was interrupted, and its copy, VM {copy.vmid}, knows the "
+            f"machine by that name: finish it first (orchestrator rescue {target}, restore), then apply again"
+        )
 
 
 def remove_empty_pools(plans: Iterable[MachinePlan], around: Surroundings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -115,3 +116,31 @@ def _rename_in_history(desk: Desk, was: str, now: str, *, vmid: int) -> None:
             who="alice", why="apply", client="dupont", machine=now, site="paris", action="rename", result="unknown",
             run="r", details={"was": {"client": "dupont", "machine": was}, "vmid": vmid},
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("call", range(4))
+def test_a_recreation_under_a_new_name_that_was_killed_anywhere_ends_in_one_machine(
+    renamed: NightDesk, call: int
+) -> None:
+    desk, before = renamed.desk, erase(renamed, "www-1")
+    desk.run_killed(
+        call,
+        "backup",
+        "restore",
+        _NEW,
+        "--recreate",
+        "--confirm",
+        _NEW,
+        "--boot-timeout",
+        "1",
+        method="P(OST|UT)",
+    )
+    deadline = time.monotonic() + 30
+    while any(vm["lock"] for vm in renamed.fake.dump()["vms"].values()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    again = recreate(desk, "--no-start", target=_NEW)
+    assert again.code == 0 or "dupont/www-1 exists" in again.err, again
+    assert desk.apply().code == 0
+    (vm,) = desk.machines().values()
+    assert (vm["name"], vm["vmid"], vm["status"]) == ("www-1", before["vmid"], "running")
+    assert desk.plan()["summary"]["create"] == 0

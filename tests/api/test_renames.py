@@ -12,6 +12,7 @@ from orchestrator.history import open_history
 from orchestrator.history.declared import Outage
 from orchestrator.history.records import add, read
 from orchestrator.nightly.machine_step import MachineLine
+from orchestrator.resources.copies import COPY_TAG, CopyMark, copy_notes
 from orchestrator.resources.notes import read_mark
 from tests.api.desk import Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
@@ -253,3 +254,21 @@ def test_what_was_recorded_under_the_old_name_counts_for_the_machine(served: Des
         assert history.verify().ok
     assert "dupont/web-1" in served.run("history", "dupont/www-1").out, "as it was recorded"
     assert "dupont/web-1" in served.run("history", "dupont/web-1").out, "also by the old name"
+
+
+def test_a_machine_is_not_renamed_while_a_restore_into_it_is_to_be_finished(served: Desk) -> None:
+    """Else the next machine of its name would be given the disks of that restore."""
+    mark = CopyMark(
+        purpose="in-place", client="dupont", machine="web-1", volid="backup:x", made_at=MONDAY_NIGHT, vmid=800
+    )  # fmt: skip
+    config = {"description": copy_notes(mark), "tags": COPY_TAG}
+    fake = served.fakes["paris"]
+    fake.add_vms(1, first=800, config=config, pool="client-dupont", status="stopped")
+    served.write(_file(machine("www-1", was="web-1"), machine("db-1", memory="2GiB")))
+    stopped = served.apply()
+    assert stopped.code == 1 and "a restore of backup:x into dupont/web-1 was interrupted" in (
+        stopped.out + stopped.err
+    ), stopped
+    assert {"web-1", "db-1"} < set(served.machines())
+    fake.cluster().run_task("DELETE", "/nodes/pve1/qemu/800")
+    assert served.apply().code == 0 and "www-1" in served.machines()
