@@ -176,7 +176,10 @@ def test_a_nights_reports_and_figures(report: NightReport) -> None:
         assert_only_text(page)
         html_page = render_night(report, form="html", client=client)
         assert unseen(html_page) == []
-        assert {tag for tag, _ in Reader(html_page).elements} <= _ELEMENTS
+        elements = Reader(html_page).elements
+        assert {tag for tag, _ in elements} <= _ELEMENTS | {"figure", "figcaption", "img"}
+        pictures = [attributes["src"] or "" for tag, attributes in elements if tag == "img"]
+        assert all(picture.startswith("data:image/png;base64,") for picture in pictures)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "night.prom"
         write_metrics(report, path)
