@@ -311,7 +311,7 @@ def _console(found: Found | None) -> HeardConsole | None:
     if not found.machine.config.effective("serial0"):
         return HeardConsole(why="it has no serial port")
     if not may_look(found.site.state.held):
-        return HeardConsole(why="the API token lacks VM.HeardConsole")
+        return HeardConsole(why="the API token lacks VM.Console")
     summary = found.machine.summary
     try:
         lines = listen(
