@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from orchestrator.applying.stopped import Stopped
+from orchestrator.counting import counted
 from orchestrator.errors import local_reason
 
 _PIECE = 1024 * 1024
@@ -198,7 +199,7 @@ def _check_directory(archive: IO[bytes]) -> None:
     archive.seek(0)
     if entries > _MOST_ENTRIES or size > _MOST_DIRECTORY:
         raise Stopped(
-            f"it has more than {_MOST_ENTRIES} files: copy a folder inside it, or restore with --as"
+            f"it has more than {counted(_MOST_ENTRIES, 'file')}: copy a folder inside it, or restore with --as"
         )
 
 

@@ -129,7 +129,11 @@ class Board:
         room = max(self.height - _RESERVED, 1)
         if len(lines) > room:
             left = len(lines) - room + 1
-            said = f"  and {left} more machines" if room > 1 else f"  {left} machines under way"
+            said = (
+                f"  and {counted(left, 'more machine')}"
+                if room > 1
+                else f"  {counted(left, 'machine')} under way"
+            )
             lines = [*lines[: room - 1], said]
         return Text("\n".join(filter(None, [*lines, foot])), no_wrap=True, overflow="ellipsis")
 
