@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +11,6 @@ from orchestrator.cli import session
 from orchestrator.doctor import Severity
 from orchestrator.operations import bootstrap as operation
 from orchestrator.operations.bootstrap import Administrator, BootstrapRequest
-
-_ADMIN_SECRET = "ORCHESTRATOR_ADMIN_SECRET"  # noqa: S105  (a name)
 
 
 def bootstrap(
@@ -39,7 +36,8 @@ def bootstrap(
         str | None,
         typer.Option(
             metavar="ADMIN_TOKEN",
-            help=f"Run them with this administrator's token; its secret is asked for, or read from {_ADMIN_SECRET}.",
+            help="Run them with this administrator's token; its secret is asked for, or read from "
+            f"{session.ADMIN_SECRET}.",
         ),
     ] = None,
     secret_file: Annotated[
@@ -87,7 +85,7 @@ def _make(request: BootstrapRequest, admin: str, secret_file: Path | None, *, re
     out = session.console()
     found = operation.make_account(
         request,
-        Administrator(token_id=admin, secret=lambda: _secret_of(admin)),
+        Administrator(token_id=admin, secret=lambda: session.secret_of_administrator(admin)),
         lambda step: out.print(f"{step.what}: {step.done}"),
         secret_file=secret_file,
         renew=renew,
@@ -98,14 +96,3 @@ def _make(request: BootstrapRequest, admin: str, secret_file: Path | None, *, re
             out.print(f"  → {finding.remedy}")
     if any(finding.severity is Severity.ERROR for finding in found):
         raise typer.Exit(1)
-
-
-def _secret_of(admin: str) -> str:
-    secret = os.environ.get(_ADMIN_SECRET, "").strip()
-    if secret:
-        return secret
-    if not session.interactive():
-        session.fail(
-            f"the administrator's secret is not in {_ADMIN_SECRET}, and this is not an interactive terminal"
-        )
-    return session.answer_to(f"Secret of {admin}", hidden=True)

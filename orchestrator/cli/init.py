@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from orchestrator.operations.questions import Question
 
 T = TypeVar("T")
-
-_ADMIN_SECRET = "ORCHESTRATOR_ADMIN_SECRET"  # noqa: S105  (a name)
 
 
 def _for_sites(help: str, metavar: str) -> object:
@@ -39,7 +36,7 @@ def init(
         typer.Option(
             metavar="TOKEN",
             help=f"Look at the clusters with this administrator's token; its secret is asked for, or read from "
-            f"{_ADMIN_SECRET}, and kept nowhere.",
+            f"{session.ADMIN_SECRET}, and kept nowhere.",
         ),
     ] = None,
     look: Annotated[
@@ -164,21 +161,10 @@ def _administrator(token_id: str | None) -> Administrator | None:
 
     def secret() -> str:
         if not known:
-            known.append(_secret_of(token_id))
+            known.append(session.secret_of_administrator(token_id))
         return known[0]
 
     return Administrator(token_id=token_id, secret=secret)
-
-
-def _secret_of(admin: str) -> str:
-    secret = os.environ.get(_ADMIN_SECRET, "").strip()
-    if secret:
-        return secret
-    if not session.interactive():
-        session.fail(
-            f"the administrator's secret is not in {_ADMIN_SECRET}, and this is not an interactive terminal"
-        )
-    return session.answer_to(f"Secret of {admin}", hidden=True)
 
 
 class _Answers:

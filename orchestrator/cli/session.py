@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterable
@@ -48,6 +49,7 @@ Inventory = Annotated[
         help="The sites: a folder with sites.yaml, or its name below ./inventories.",
     ),
 ]
+ADMIN_SECRET = "ORCHESTRATOR_ADMIN_SECRET"  # noqa: S105  (a name)
 Wording = Annotated[
     Path | None,
     typer.Option(
@@ -136,6 +138,20 @@ def answer_to(question: str, *, hidden: bool = False) -> str:
         visible(question), default=None if hidden else "", show_default=False, hide_input=hidden, err=hidden
     )
     return str(text).strip()
+
+
+def secret_of_administrator(token_id: str) -> str:
+    """The secret of an administrator's token: from the environment, or of whoever sits at the terminal. Kept nowhere.
+
+    Raises:
+        typer.Exit: there is neither.
+    """
+    secret = os.environ.get(ADMIN_SECRET, "").strip()
+    if secret:
+        return secret
+    if not interactive():
+        fail(f"the administrator's secret is not in {ADMIN_SECRET}, and this is not an interactive terminal")
+    return answer_to(f"Secret of {token_id}", hidden=True)
 
 
 def console(*, stderr: bool = False) -> Screen:
