@@ -1,8 +1,8 @@
 """What a client may see and ask for in its portal: the one place that decides, as a table.
 
-The offer decides (article 3: the list of 3.3 is exclusive), the contract's standing (a suspended contract reads and does
-nothing, one whose thirty working days are over shows nothing), and the managed services (article 3.8.2: at level full
-the client has no direct access). Pure: a position in, an answer out.
+The offer decides (article 3: the list of 3.3 is exclusive), the contract's standing (a suspended contract reads and
+does nothing, one whose thirty working days are over shows nothing), and the managed services (article 3.8.2: at level
+full the client has no direct access). Pure: a position in, an answer out.
 """
 
 from __future__ import annotations
