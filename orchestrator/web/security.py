@@ -37,9 +37,6 @@ LONGEST_BODY = 1024 * 1024
 LONGER_BODIES: Mapping[str, int] = {"/api/v1/plans": 32 * 1024 * 1024}
 """Bytes by the address."""
 
-BODY_SECONDS = 30.0
-"""How long a body may be on its way."""
-
 
 def form_token(session: str) -> str:
     """What the forms of a session carry: made of its cookie, which no other site can read.
@@ -65,10 +62,12 @@ class Guard:
 
     Args:
         host: of the public address.
+        body_seconds: how long a body may be on its way.
     """
 
-    def __init__(self, app: ASGIApp, *, host: str) -> None:
+    def __init__(self, app: ASGIApp, *, host: str, body_seconds: float) -> None:
         self._app = app
+        self._body_seconds = body_seconds
         self._host = host.lower()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,7 +87,7 @@ class Guard:
         if not declared.isdigit() or int(declared) > limit:
             await self._refuse(scope, receive, send, 413, f"a body here has {limit} bytes at most")
             return
-        await self._app(scope, _bounded(receive, limit), _with_headers(send))
+        await self._app(scope, _bounded(receive, limit, self._body_seconds), _with_headers(send))
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, status: int, text: str) -> None:
         if scope["type"] == "websocket":
@@ -105,9 +104,9 @@ class BodyRefused(Exception):
         self.status = status
 
 
-def _bounded(receive: Receive, limit: int) -> Receive:
+def _bounded(receive: Receive, limit: int, seconds: float) -> Receive:
     read = 0
-    ends = asyncio.get_running_loop().time() + BODY_SECONDS
+    ends = asyncio.get_running_loop().time() + seconds
     whole = False
 
     async def bounded() -> Message:
@@ -117,7 +116,7 @@ def _bounded(receive: Receive, limit: int) -> Receive:
         try:
             message = await asyncio.wait_for(receive(), max(ends - asyncio.get_running_loop().time(), 0.0))
         except TimeoutError:
-            raise BodyRefused(408, f"the body did not come within {BODY_SECONDS:.0f} s") from None
+            raise BodyRefused(408, f"the body did not come within {seconds:g} s") from None
         if message["type"] == "http.request":
             read += len(message.get("body", b""))
             whole = not message.get("more_body", False)
