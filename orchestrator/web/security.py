@@ -27,7 +27,6 @@ _HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "strict-transport-security": "max-age=31536000",
-    "cache-control": "no-store",
 }
 """Of every answer that does not say otherwise itself."""
 
@@ -87,7 +86,8 @@ class Guard:
         if not declared.isdigit() or int(declared) > limit:
             await self._refuse(scope, receive, send, 413, f"a body here has {limit} bytes at most")
             return
-        await self._app(scope, _bounded(receive, limit, self._body_seconds), _with_headers(send))
+        cached = "no-cache" if scope["path"].startswith("/static/") else "no-store"
+        await self._app(scope, _bounded(receive, limit, self._body_seconds), _with_headers(send, cached))
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, status: int, text: str) -> None:
         if scope["type"] == "websocket":
@@ -127,13 +127,20 @@ def _bounded(receive: Receive, limit: int, seconds: float) -> Receive:
     return bounded
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, cached: str = "no-store") -> Send:
+    """Add the headers.
+
+    Args:
+        cached: of ``Cache-Control``: pages are kept nowhere, scripts and styles until they differ.
+    """
+    headers = {**_HEADERS, "cache-control": cached}
+
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             there = {name.lower() for name, _ in message["headers"]}
             message["headers"] = [
                 *message["headers"],
-                *((n.encode(), v.encode()) for n, v in _HEADERS.items() if n.encode() not in there),
+                *((n.encode(), v.encode()) for n, v in headers.items() if n.encode() not in there),
             ]
         await send(message)
 

@@ -69,6 +69,14 @@ def test_every_answer_has_the_headers(browser: TestClient) -> None:
         assert headers["referrer-policy"] == "same-origin", path
 
 
+def test_pages_are_kept_nowhere_and_styles_until_they_differ(browser: TestClient) -> None:
+    assert browser.get("/login").headers["cache-control"] == "no-store"
+    style = browser.get("/static/style.css")
+    assert style.headers["cache-control"] == "no-cache"
+    again = browser.get("/static/style.css", headers={"if-none-match": style.headers["etag"]})
+    assert again.status_code == 304
+
+
 def test_the_cookie_is_for_this_host_over_https_alone(browser: TestClient) -> None:
     cookie = browser.get("/login").headers["set-cookie"]
     assert cookie.startswith(f"{COOKIE}=")
