@@ -359,7 +359,14 @@ def test_no_text_of_the_history_gets_out_of_the_page(month: Month, text: str) ->
 
 def test_no_text_is_missing_in_either_language_and_none_is_left_unused() -> None:
     texts = {name: text for name, text in vars(MonthlyWords).items() if isinstance(text, Text)}
-    same = {"monthly_snapshots", "class_standard", "alarm_actions", "monthly_when", "firewall_part"}
+    same = {
+        "monthly_snapshots",
+        "class_standard",
+        "alarm_actions",
+        "monthly_when",
+        "firewall_part",
+        "request_snapshot",
+    }
     folder = template_folder().parent / "orchestrator" / "reports"
     code = (folder / "monthly.py").read_text()
     for name, text in texts.items():
@@ -368,7 +375,7 @@ def test_no_text_is_missing_in_either_language_and_none_is_left_unused() -> None
         ]
         assert fields[0] == fields[1], name
         assert text.fr != text.en or name in same, name
-        assert name in code or name.rpartition("_")[0] in ("class", "charge", "snapshot", "request"), name
+        assert name in code or name.rpartition("_")[0] in ("class", "charge", "snapshot", "request", "reason"), name
 
 
 def test_the_first_night_of_a_month_makes_last_months_reports_and_no_later_one_makes_them_again(
