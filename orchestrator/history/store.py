@@ -233,6 +233,16 @@ class History:
         with self._database.reading() as connection:
             return int(connection.execute(sa.select(sa.func.max(ENTRIES.c.sequence))).scalar() or 0)
 
+    def actions_since(self, number: int) -> frozenset[str]:
+        """The actions of the entries after a number.
+
+        Raises:
+            HistoryUnavailable: it cannot be read.
+        """
+        query = sa.select(ENTRIES.c.action).where(ENTRIES.c.sequence > number).distinct()
+        with self._database.reading() as connection:
+            return frozenset(str(action) for action in connection.execute(query).scalars())
+
     def first_number_since(self, moment: dt.datetime) -> int:
         """The number of the first entry that was recorded at a time or later; one past the last if there is none.
 

@@ -127,10 +127,15 @@ def verify(noted: str | None, *, history: str | None) -> Verification:
         HistoryUnavailable: it cannot be read.
     """
     with open_history(history, create=False) as opened:
-        return opened.verify(_head(noted) if noted is not None else None)
+        return opened.verify(head_of(noted) if noted is not None else None)
 
 
-def _head(noted: str) -> tuple[int, str]:
+def head_of(noted: str) -> tuple[int, str]:
+    """Read ``NUMBER:HASH``, what a check gave.
+
+    Raises:
+        RequestRefused: it is not written so.
+    """
     match = re.fullmatch(r"([0-9]{1,18}):([0-9a-f]{64})", noted.strip())
     if not match:
         raise RequestRefused(
