@@ -77,6 +77,9 @@ app = typer.Typer(
                 "freeze": Place("freeze:freeze", "Stop all changes at every site at once, backups included."),
                 "thaw": Place("freeze:thaw", "Resume changes at every site."),
             },
+            "Interface": {
+                "serve": Place("serve:serve", "Serve the Interface: pages for the provider and its clients."),
+            },
             "Clients and contract": {
                 "request": Place("request:app", "Register clients' requests, list and close them."),
                 "report": Place("report:report", "Write a client's monthly report (HTML, PDF)."),

@@ -119,14 +119,34 @@ class Database:
             raise missing_at(self.name)
         self._make()
 
+    def make_missing(self, metadata: sa.MetaData) -> None:
+        """Make those of other tables that are not there yet: what stands beside the history.
+
+        Args:
+            metadata: the tables.
+
+        Raises:
+            HistoryUnavailable: it cannot be read, or written.
+        """
+        with self.reading() as connection:
+            there = set(sa.inspect(connection).get_table_names())
+        if metadata.tables.keys() <= there:
+            return
+        with self.writing() as connection:
+            self._take_turns(connection)
+            metadata.create_all(connection)
+
+    def _take_turns(self, connection: sa.Connection) -> None:
+        """Two first runs at once: the second waits here, and finds the tables made."""
+        if self._engine.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MAKING)))
+
     def _make(self) -> None:
         if self._sqlite:
             with self._errors("made"), self._engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # stays with the file
         with self.writing() as connection:
-            if self._engine.dialect.name == "postgresql":
-                # Two first runs at once: the second waits here, and finds the tables made.
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MAKING)))
+            self._take_turns(connection)
             _METADATA.create_all(connection)
             # Only ever beside new tables: a head that somebody removed must not come back by itself.
             kept = sa.select(HEAD.c.sequence).union_all(sa.select(ENTRIES.c.sequence))

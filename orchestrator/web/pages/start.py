@@ -1,0 +1,29 @@
+"""The login page and the overview, until they have pages of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.interface.roles import Right
+from orchestrator.web.page import Need, Page
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from orchestrator.web.visit import Visit
+
+
+def login(visit: Visit) -> Response:
+    """Ask for the name and the password."""
+    return visit.page("login.html")
+
+
+def overview(visit: Visit) -> Response:
+    """What needs a person now."""
+    return visit.page("overview.html")
+
+
+PAGES = [
+    Page(path="/login", answer=login, need=Need.PUBLIC),
+    Page(path="/", answer=overview, need=Right.LOOK),
+]

@@ -1,0 +1,92 @@
+"""Serving the Interface: TLS, proxies, slow clients, the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from orchestrator.errors import RequestRefused, local_reason
+from orchestrator.web.app import application
+from orchestrator.web.desk import open_desk
+from orchestrator.web.settings import Settings
+
+REQUEST_SECONDS = 20.0
+"""How long the first line and the headers of a connection's first request may take."""
+
+_MOST_CONNECTIONS = 500
+_END_SECONDS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listening:
+    """Where the Interface listens.
+
+    Attributes:
+        address: of this computer.
+        port: 1 to 65535.
+        certificate, key: PEM files; None: a proxy in front does TLS.
+        proxies: addresses of the proxies whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed.
+    """
+
+    address: str
+    port: int
+    certificate: Path | None = None
+    key: Path | None = None
+    proxies: Sequence[str] = ()
+
+
+class Impatient(H11Protocol):
+    """A connection that sends no request in time is closed: slow clients would take all connections."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin to wait."""
+        super().connection_made(transport)
+        self.loop.call_later(REQUEST_SECONDS, self._close_unused)
+
+    def _close_unused(self) -> None:
+        if self.cycle is None and not self.transport.is_closing():
+            self.transport.close()
+
+
+def serve(settings: Settings, listening: Listening) -> None:
+    """Serve until told to end (SIGTERM, Ctrl-C).
+
+    Raises:
+        RequestRefused: the certificate or its key cannot be used.
+        HistoryUnavailable: the database cannot be used.
+    """
+    for path in filter(None, (listening.certificate, listening.key)):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise RequestRefused(local_reason(error)) from None
+    with open_desk(settings) as desk:
+        config = uvicorn.Config(
+            application(desk),
+            host=listening.address,
+            port=listening.port,
+            ssl_certfile=listening.certificate,
+            ssl_keyfile=listening.key,
+            proxy_headers=bool(listening.proxies),
+            forwarded_allow_ips=list(listening.proxies),
+            http=Impatient,
+            ws="websockets-sansio",
+            lifespan="off",
+            access_log=False,
+            server_header=False,
+            limit_concurrency=_MOST_CONNECTIONS,
+            timeout_graceful_shutdown=_END_SECONDS,
+            log_config=None,
+        )
+        server = uvicorn.Server(config)
+        server.run()
+        if not server.started:
+            raise RequestRefused(
+                f"{listening.address}:{listening.port} cannot be used: see whether another program listens there, and "
+                "whether this computer has the address"
+            )

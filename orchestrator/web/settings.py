@@ -1,0 +1,45 @@
+"""How the Interface is run."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How the Interface is run.
+
+    Attributes:
+        public_url: how browsers reach it: scheme and host, and the port if it is not the usual one. Requests for
+            another host are refused.
+        inventory: where the site file is.
+        files: the clients' files and folders; none: ./subscriptions.
+        history: the database, a file or a URL.
+        reports: the folder with the nights' reports.
+        idle: how long a session lives without a request.
+        longest: how long a session lives at most.
+        look_every: how old the last look becomes before it is renewed; zero: only when somebody asks.
+    """
+
+    public_url: str
+    inventory: str | None
+    history: str
+    reports: Path
+    files: tuple[Path, ...] = ()
+    idle: dt.timedelta = field(default=dt.timedelta(minutes=30))
+    longest: dt.timedelta = field(default=dt.timedelta(hours=12))
+    look_every: dt.timedelta = field(default=dt.timedelta(minutes=5))
+
+    @property
+    def origin(self) -> str:
+        """What browsers send as ``Origin``: scheme, host and port."""
+        parts = urlsplit(self.public_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def host(self) -> str:
+        """What browsers send as ``Host``."""
+        return urlsplit(self.public_url).netloc

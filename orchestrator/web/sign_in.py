@@ -1,0 +1,52 @@
+"""Who asks: the session of a request's cookie."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from orchestrator.web.security import COOKIE
+
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
+    from starlette.responses import Response
+
+    from orchestrator.interface.accounts import Account
+    from orchestrator.interface.sessions import Session
+    from orchestrator.web.desk import Desk
+
+_WRITTEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visitor:
+    """Whoever asks.
+
+    Attributes:
+        cookie: what ties forms to this browser, of somebody who has not signed in as well.
+        fresh: whether the browser does not have it yet.
+    """
+
+    cookie: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    fresh: bool = True
+    account: Account | None = None
+    session: Session | None = None
+
+    def keep(self, response: Response) -> None:
+        """Give the browser its cookie, if it has none."""
+        if self.fresh:
+            response.set_cookie(COOKIE, self.cookie, secure=True, httponly=True, samesite="lax", path="/")
+
+
+def visitor_of(request: HTTPConnection, desk: Desk) -> Visitor:
+    """Find out who asks.
+
+    Raises:
+        HistoryUnavailable: the database cannot be read.
+    """
+    cookie = request.cookies.get(COOKIE, "")
+    if not _WRITTEN.fullmatch(cookie):
+        return Visitor()
+    return Visitor(cookie=cookie, fresh=False)
