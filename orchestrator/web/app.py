@@ -47,14 +47,14 @@ def application(desk: Desk) -> FastAPI:
         routes=[*_routes(desk), Mount("/static", StaticFiles(directory=_STATIC), name="static")],
     )
     app.state.desk = desk
-    app.add_middleware(Guard, host=desk.settings.host)
+    app.add_middleware(Guard, host=desk.settings.host, body_seconds=desk.settings.body_seconds)
 
     async def missing(request: Request, _: Exception) -> Response:
         return await run_in_threadpool(_told_missing, request, desk)
 
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101  (registered for it)
-        if error.status_code == 404 and not request.url.path.startswith(("/api/", "/static/")):
+        if error.status_code in (404, 405) and not request.url.path.startswith(("/api/", "/static/")):
             return await missing(request, error)
         return PlainTextResponse(f"{error.detail}\n", status_code=error.status_code, headers=error.headers)
 

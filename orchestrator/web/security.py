@@ -27,7 +27,6 @@ _HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "strict-transport-security": "max-age=31536000",
-    "cache-control": "no-store",
 }
 """Of every answer that does not say otherwise itself."""
 
@@ -36,9 +35,6 @@ LONGEST_BODY = 1024 * 1024
 
 LONGER_BODIES: Mapping[str, int] = {"/api/v1/plans": 32 * 1024 * 1024}
 """Bytes by the address."""
-
-BODY_SECONDS = 30.0
-"""How long a body may be on its way."""
 
 
 def form_token(session: str) -> str:
@@ -65,10 +61,12 @@ class Guard:
 
     Args:
         host: of the public address.
+        body_seconds: how long a body may be on its way.
     """
 
-    def __init__(self, app: ASGIApp, *, host: str) -> None:
+    def __init__(self, app: ASGIApp, *, host: str, body_seconds: float) -> None:
         self._app = app
+        self._body_seconds = body_seconds
         self._host = host.lower()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,7 +86,8 @@ class Guard:
         if not declared.isdigit() or int(declared) > limit:
             await self._refuse(scope, receive, send, 413, f"a body here has {limit} bytes at most")
             return
-        await self._app(scope, _bounded(receive, limit), _with_headers(send))
+        cached = "no-cache" if scope["path"].startswith("/static/") else "no-store"
+        await self._app(scope, _bounded(receive, limit, self._body_seconds), _with_headers(send, cached))
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, status: int, text: str) -> None:
         if scope["type"] == "websocket":
@@ -105,9 +104,9 @@ class BodyRefused(Exception):
         self.status = status
 
 
-def _bounded(receive: Receive, limit: int) -> Receive:
+def _bounded(receive: Receive, limit: int, seconds: float) -> Receive:
     read = 0
-    ends = asyncio.get_running_loop().time() + BODY_SECONDS
+    ends = asyncio.get_running_loop().time() + seconds
     whole = False
 
     async def bounded() -> Message:
@@ -117,7 +116,7 @@ def _bounded(receive: Receive, limit: int) -> Receive:
         try:
             message = await asyncio.wait_for(receive(), max(ends - asyncio.get_running_loop().time(), 0.0))
         except TimeoutError:
-            raise BodyRefused(408, f"the body did not come within {BODY_SECONDS:.0f} s") from None
+            raise BodyRefused(408, f"the body did not come within {seconds:g} s") from None
         if message["type"] == "http.request":
             read += len(message.get("body", b""))
             whole = not message.get("more_body", False)
@@ -128,13 +127,20 @@ def _bounded(receive: Receive, limit: int) -> Receive:
     return bounded
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, cached: str = "no-store") -> Send:
+    """Add the headers.
+
+    Args:
+        cached: of ``Cache-Control``: pages are kept nowhere, scripts and styles until they differ.
+    """
+    headers = {**_HEADERS, "cache-control": cached}
+
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             there = {name.lower() for name, _ in message["headers"]}
             message["headers"] = [
                 *message["headers"],
-                *((n.encode(), v.encode()) for n, v in _HEADERS.items() if n.encode() not in there),
+                *((n.encode(), v.encode()) for n, v in headers.items() if n.encode() not in there),
             ]
         await send(message)
 

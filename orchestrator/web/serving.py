@@ -15,9 +15,6 @@ from orchestrator.web.app import application
 from orchestrator.web.desk import open_desk
 from orchestrator.web.settings import Settings
 
-REQUEST_SECONDS = 20.0
-"""How long the first line and the headers of a connection's first request may take."""
-
 _MOST_CONNECTIONS = 500
 _END_SECONDS = 10
 
@@ -40,17 +37,23 @@ class Listening:
     proxies: Sequence[str] = ()
 
 
-class Impatient(H11Protocol):
-    """A connection that sends no request in time is closed: slow clients would take all connections."""
+def impatient(seconds: float) -> type[H11Protocol]:
+    """A protocol that closes a connection which sends no request in time: slow clients would take all connections.
 
-    def connection_made(self, transport: Any) -> None:
-        """Begin to wait."""
-        super().connection_made(transport)
-        self.loop.call_later(REQUEST_SECONDS, self._close_unused)
+    Args:
+        seconds: how long the first line and the headers of the first request may take.
+    """
 
-    def _close_unused(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
-            self.transport.close()
+    class Impatient(H11Protocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self.loop.call_later(seconds, self._close_unused)
+
+        def _close_unused(self) -> None:
+            if self.cycle is None and not self.transport.is_closing():
+                self.transport.close()
+
+    return Impatient
 
 
 def serve(settings: Settings, listening: Listening) -> None:
@@ -74,7 +77,7 @@ def serve(settings: Settings, listening: Listening) -> None:
             ssl_keyfile=listening.key,
             proxy_headers=bool(listening.proxies),
             forwarded_allow_ips=list(listening.proxies),
-            http=Impatient,
+            http=impatient(settings.request_seconds),
             ws="websockets-sansio",
             lifespan="off",
             access_log=False,

@@ -21,6 +21,8 @@ class Settings:
         reports: the folder with the nights' reports.
         idle: how long a session lives without a request.
         longest: how long a session lives at most.
+        request_seconds: how long the head of a connection's first request may be on its way.
+        body_seconds: how long a body may be on its way.
         look_every: how old the last look becomes before it is renewed; zero: only when somebody asks.
     """
 
@@ -31,6 +33,8 @@ class Settings:
     files: tuple[Path, ...] = ()
     idle: dt.timedelta = field(default=dt.timedelta(minutes=30))
     longest: dt.timedelta = field(default=dt.timedelta(hours=12))
+    request_seconds: float = 20.0
+    body_seconds: float = 30.0
     look_every: dt.timedelta = field(default=dt.timedelta(minutes=5))
 
     @property

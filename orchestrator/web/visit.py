@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -110,6 +110,9 @@ class Visit:
         """
         raise Missing
 
-    def stream(self, events: Iterator[str]) -> Response:
-        """Answer with server-sent events, already written as such."""
+    def stream(self, events: AsyncIterator[str]) -> Response:
+        """Answer with server-sent events, already written as such.
+
+        They come from the loop and not from a thread: pages that wait would take all threads from those that answer.
+        """
         return StreamingResponse(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

@@ -18,6 +18,11 @@ def login(visit: Visit) -> Response:
     return visit.page("login.html")
 
 
+def sign_in(visit: Visit) -> Response:
+    """Nobody has an account yet."""
+    return visit.missing()
+
+
 def overview(visit: Visit) -> Response:
     """What needs a person now."""
     return visit.page("overview.html")
@@ -25,5 +30,6 @@ def overview(visit: Visit) -> Response:
 
 PAGES = [
     Page(path="/login", answer=login, need=Need.PUBLIC),
+    Page(path="/login", answer=sign_in, need=Need.PUBLIC, method="POST"),
     Page(path="/", answer=overview, need=Right.LOOK),
 ]
