@@ -27,6 +27,7 @@ class Terms:
         other_retentions: backups that are kept for another number of days, on an accepted quote.
         keys: changing SSH keys after delivery.
         graphs: of vCPU, RAM, storage and network, with or without managed services (3.2).
+        console: of a machine, for its client (3.2).
         words: what it covers, where the list is exclusive (article 3.3).
     """
 
@@ -38,6 +39,7 @@ class Terms:
     other_retentions: bool = False
     keys: bool = True
     graphs: bool = True
+    console: bool = True
     words: str = ""
 
 
@@ -62,6 +64,7 @@ class Offer(StrEnum):
             backup=False,
             keys=False,
             graphs=False,
+            console=False,
             words="machines, snapshots, history and the basic firewall",
         ),
     )
