@@ -68,6 +68,7 @@ class GuestSpec:
         cpu: QEMU's name of the processor, or None for what suits the accelerator.
         kvm: use hardware virtualization; ask `lab.kvm.kvm_works` first.
         agent: give it a port for the guest agent.
+        screen: give it a graphics card, whose picture is shown by VNC; else its only console is the serial port.
     """
 
     node: str
@@ -81,6 +82,7 @@ class GuestSpec:
     cpu: str | None = None
     kvm: bool = False
     agent: bool = True
+    screen: bool = False
 
     @property
     def held(self) -> bool:
@@ -92,7 +94,8 @@ class GuestSpec:
 class GuestFiles:
     """Where a running guest is reached: process id, QEMU's monitor, the agent's socket, its console's log.
 
-    ``events`` is where it connects to and tells how it ends (:mod:`lab.guest_ends`).
+    ``events`` is where it connects to and tells how it ends (:mod:`lab.guest_ends`). ``serial`` is its serial port, for
+    one who types at a time; ``vnc`` its screen, for who knows the password that the monitor was last given.
     """
 
     pid: Path
@@ -100,6 +103,8 @@ class GuestFiles:
     agent: Path
     console: Path
     events: Path
+    serial: Path
+    vnc: Path
 
 
 def qemu_command(spec: GuestSpec, files: GuestFiles) -> list[str]:
@@ -108,8 +113,14 @@ def qemu_command(spec: GuestSpec, files: GuestFiles) -> list[str]:
     # The HPET: what a kernel compares its time stamp counter with, and takes in its place. The timer of ACPI, the other
     # one for that, begins anew every 4.7 s, and costs twice as much to read.
     command += ["-machine", "pc,usb=off,vmport=off,hpet=on", *_processor(spec)]
-    command += ["-m", str(spec.memory_mib), "-uuid", spec.uuid, "-display", "none", "-rtc", "base=utc"]
-    command += ["-chardev", f"file,id=console,path={files.console},append=on", "-serial", "chardev:console"]
+    command += ["-m", str(spec.memory_mib), "-uuid", spec.uuid, "-rtc", "base=utc"]
+    shown = (
+        ["-vnc", f"unix:{files.vnc},password=on", "-device", "VGA"] if spec.screen else ["-display", "none"]
+    )
+    command += shown
+    # What it prints goes to the log in any case, and to whoever is connected.
+    serial = f"socket,id=console,path={files.serial},server=on,wait=off,logfile={files.console},logappend=on"
+    command += ["-chardev", serial, "-serial", "chardev:console"]
     command += ["-chardev", f"socket,id=monitor,path={files.monitor},server=on,wait=off"]
     command += ["-mon", "chardev=monitor,mode=control"]
     command += ["-chardev", f"socket,id=events,path={files.events},reconnect=2"]

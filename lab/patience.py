@@ -32,8 +32,10 @@ def patience(
 
     def tell(line: str) -> None:
         nonlocal spoken
-        with one_at_a_time:
-            print(line, file=out, flush=True)
+        stream = out or sys.stdout
+        with one_at_a_time:  # a line and its end in one write: whoever reads meanwhile sees whole lines
+            stream.write(f"{line}\n")
+            stream.flush()
             spoken = time.monotonic()
 
     def say(line: str) -> None:

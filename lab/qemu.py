@@ -215,6 +215,17 @@ class Guests:
         except (FileNotFoundError, ProcessLookupError) as error:
             raise GuestNotRunningError(f"VM {vmid} not running") from error
 
+    async def open_screen(self, node: str, vmid: int, password: str, seconds: int) -> None:
+        """Let whoever knows a password see a running guest's screen; only those who come within some seconds.
+
+        Raises:
+            GuestNotRunningError: it does not run.
+            qemu.qmp.ExecuteError: it has no screen.
+        """
+        async with self.monitor(node, vmid) as monitor:
+            await monitor.execute("set_password", {"protocol": "vnc", "password": password})
+            await monitor.execute("expire_password", {"protocol": "vnc", "time": f"+{seconds}"})
+
     def agent(self, node: str, vmid: int) -> GuestAgent:
         """The guest's agent; always the same object, since its one connection must stay open."""
         key = (node, vmid)
@@ -231,6 +242,8 @@ class Guests:
             agent=folder / f"{vmid}.qga",
             console=self._log_dir / node / f"{vmid}.console.log",
             events=self._run_dir / EVENTS,
+            serial=folder / f"{vmid}.serial0",
+            vnc=folder / f"{vmid}.vnc",
         )
 
     @asynccontextmanager
@@ -288,7 +301,8 @@ class Guests:
         for tap in self._taps(node, vmid):
             remove_tap(self._lab_name, tap)
         files = self.files(node, vmid)
-        for path in (files.pid, files.monitor, files.agent, self._taps_file(node, vmid)):
+        sockets = (files.monitor, files.agent, files.serial, files.vnc)
+        for path in (files.pid, *sockets, self._taps_file(node, vmid)):
             path.unlink(missing_ok=True)
 
     def _taps_file(self, node: str, vmid: int) -> Path:
@@ -300,7 +314,7 @@ class Guests:
 
 
 def _check_socket_paths(files: GuestFiles) -> None:
-    longest = max((str(files.monitor), str(files.agent), str(files.events)), key=len)
+    longest = max((str(files.monitor), str(files.serial), str(files.events)), key=len)
     if len(os.fsencode(longest)) > _LONGEST_SOCKET_PATH:
         raise GuestStartError(
             f"{longest}: a socket's path may have {_LONGEST_SOCKET_PATH} bytes; give the lab a shorter run directory"

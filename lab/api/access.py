@@ -31,7 +31,7 @@ _ROLE = frozenset(
     words(
         "VM.Allocate VM.Clone VM.Config.CDROM VM.Config.CPU VM.Config.Cloudinit VM.Config.Disk "
         "VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options VM.PowerMgmt VM.Snapshot "
-        "VM.Snapshot.Rollback VM.Backup VM.Audit VM.Monitor Datastore.AllocateSpace Datastore.Audit "
+        "VM.Snapshot.Rollback VM.Backup VM.Audit VM.Monitor VM.Console Datastore.AllocateSpace Datastore.Audit "
         "Pool.Allocate Pool.Audit Sys.Audit Sys.Syslog SDN.Use"
     )
 )
@@ -40,7 +40,7 @@ _ADMINISTRATOR = _ROLE | frozenset(
         "Datastore.Allocate Datastore.AllocateTemplate Group.Allocate Mapping.Audit "
         "Mapping.Modify Mapping.Use Permissions.Modify Realm.Allocate Realm.AllocateUser "
         "SDN.Allocate SDN.Audit Sys.AccessNetwork Sys.Console Sys.Incoming Sys.Modify "
-        "Sys.PowerMgmt Sys.Syslog User.Modify VM.Console VM.Migrate"
+        "Sys.PowerMgmt Sys.Syslog User.Modify VM.Migrate"
     )
 )
 _PRIVILEGES = {ROOT: _ADMINISTRATOR, ORCHESTRATOR: _ROLE}

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from lab.api.access import Credentials
+from lab.api.consoles import Consoles
 from lab.api.locks import VmLocks
 from lab.api.pools import Pools
 from lab.api.reports import Reports
@@ -32,6 +33,7 @@ class Cluster:
         credentials: who may log in; the same at both sites.
         configurations, tasks, locks, storages, pools: what the node keeps.
         reports: what the cluster's list knows of its VMs.
+        consoles: those that were asked for.
         guests: the running machines of the lab.
         guest_ends: how those ended that run no more.
         kvm_works: asks whether hardware virtualization works here; slow the first time.
@@ -63,6 +65,7 @@ class Cluster:
         self.locks = VmLocks()
         self.pools = Pools(folder / "pools.json", self.configurations.exists)
         self.reports = Reports()
+        self.consoles = Consoles()
         self.guest_ends = guest_ends
         self.storages = storages_of(settings, site)
         self.workers = asyncio.Semaphore(_WORKERS)

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from lab.api.cluster import BRIDGE, Cluster
 from lab.api.drives import parse_net
 from lab.api.errors import NotImplementedHere, Refused
-from lab.api.options import CICUSTOM, CPU, IPCONFIG, SMBIOS, agent_enabled
+from lab.api.options import CICUSTOM, CPU, IPCONFIG, SMBIOS, VGA, agent_enabled
 from lab.api.values import parse_properties, split_list
 from lab.api.vm_config import VmConfig
 from lab.cloudinit import CloudInitNic, CloudInitSettings, build_drive
@@ -48,6 +48,14 @@ async def guest_spec(cluster: Cluster, vmid: int, config: VmConfig) -> GuestSpec
         cpu=_cpu(config),
         kvm=kvm,
         agent=agent_enabled(config.values.get("agent")),
+        screen=display_of(config) == "std",
+    )
+
+
+def display_of(config: VmConfig) -> str:
+    """What a machine's console is: `std`, a graphics card; `serial0`, the serial port; `none`."""
+    return str(
+        parse_properties(config.values.get("vga", ""), VGA, name="vga", default_key="type").get("type", "std")
     )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from aiohttp import web
+
 from lab.api.access import Caller
 from lab.api.values import Parameters, Property
 
@@ -73,6 +75,13 @@ class Call:
         """A parameter as yes or no."""
         value = self.parameters.get(name)
         return default if value is None else bool(value)
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """An answer that changes to another protocol: `serve` takes the request over."""
+
+    serve: Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from lab.api import (
     backup_calls,
     clone,
     cluster_calls,
+    console_calls,
     disk_calls,
     pool_calls,
     power_calls,
@@ -31,7 +32,7 @@ from lab.api import (
 from lab.api.access import Caller
 from lab.api.cluster import Cluster
 from lab.api.errors import ApiError, NotImplementedHere, Refused, Unauthorized, WrongParameters
-from lab.api.routing import Call, Endpoint, Listing, Routes
+from lab.api.routing import Call, Endpoint, Listing, Routes, Upgrade
 from lab.api.values import verify
 
 _PREFIX = "/api2/json"
@@ -50,6 +51,7 @@ ROUTES.include(
         backup_calls,
         clone,
         cluster_calls,
+        console_calls,
         disk_calls,
         pool_calls,
         power_calls,
@@ -71,12 +73,14 @@ class Api:
         """What `aiohttp` serves."""
         application = web.Application(client_max_size=_LARGEST_BODY)
         application.router.add_route("*", "/{path:.*}", self.answer)
+        application.on_shutdown.append(self._cluster.consoles.close)
         return application
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
         try:
-            return _success(await self._call(request))
+            result = await self._call(request)
+            return await result.serve(request) if isinstance(result, Upgrade) else _success(result)
         except Unauthorized as error:
             await asyncio.sleep(_PENALTY_SECONDS)
             return web.Response(status=401, reason=error.reason)

@@ -148,3 +148,12 @@ def state(alarm: Alarm, now: dt.datetime) -> str:
     if alarm.acknowledged_by is not None:
         return "acknowledged"
     return "open" if alarm.acted_on else "told"
+
+
+_SEVERITIES = ("critical", "error", "warning", "info", "none")
+
+
+def severity_rank(severity: str) -> int:
+    """How severe an alarm is, for sorting: 0 is the worst. A word that nobody knows stands before a warning."""
+    known = severity.lower()
+    return _SEVERITIES.index(known) if known in _SEVERITIES else _SEVERITIES.index("error")

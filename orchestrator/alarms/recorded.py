@@ -76,7 +76,9 @@ def find(history: History, number: int) -> Known:
     return found
 
 
-def acknowledge(history: History, number: int, *, by: str, who: str, at: dt.datetime) -> Recorded[Alarm]:
+def acknowledge(
+    history: History, number: int, *, by: str, who: str, at: dt.datetime, word: str = ""
+) -> Recorded[Alarm]:
     """Record who looks after an alarm.
 
     Args:
@@ -85,6 +87,7 @@ def acknowledge(history: History, number: int, *, by: str, who: str, at: dt.date
         by: the person.
         who: runs this.
         at: now, aware.
+        word: what the person says about it, in one line; may be empty.
 
     Raises:
         RequestRefused: there is none, it is over, or somebody else looks after it already.
@@ -99,7 +102,8 @@ def acknowledge(history: History, number: int, *, by: str, who: str, at: dt.date
     if alarm.acknowledged_by == by:
         return known.recorded
     said = _changed(alarm, acknowledged_by=by, acknowledged_at=at)
-    return correct(history, known.recorded.number, said, who=who, why=f"acknowledged by {by}")
+    why = f"acknowledged by {by}" + (f": {word}" if word else "")
+    return correct(history, known.recorded.number, said, who=who, why=why)
 
 
 def close(history: History, number: int, *, by: str, why: str, who: str, at: dt.datetime) -> Recorded[Alarm]:

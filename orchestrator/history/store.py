@@ -17,6 +17,7 @@ from orchestrator.history.database import ENTRIES, HEAD, Database
 from orchestrator.history.details import details_as_json
 from orchestrator.history.errors import HistoryUnavailable
 from orchestrator.history.renames import Era, Renames, read_renames
+from orchestrator.history.within import Within
 from orchestrator.redaction import without_secrets
 from orchestrator.shown import shortened, storable
 
@@ -176,8 +177,13 @@ class History:
         limit: int | None = None,
         since: dt.datetime | None = None,
         as_recorded: bool = False,
+        within: Within | None = None,
     ) -> tuple[list[Entry], Renames]:
         """As :meth:`entries`, with every rename that is recorded: two queries, of one moment.
+
+        Args:
+            client, machine, action, limit, since, as_recorded: as of :meth:`entries`.
+            within: which part of the history is looked at; None: all of it.
 
         Raises:
             HistoryUnavailable: it cannot be read.
@@ -191,6 +197,8 @@ class History:
             query = query.where(_is_one_of(ENTRIES.c.action, action))
         if since is not None:
             query = query.where(ENTRIES.c.at >= stamp(since))
+        if within is not None:
+            query = query.where(*within.conditions())
         clients = None if client is None else frozenset({client} if isinstance(client, str) else client)
         with self._database.reading() as connection:
             renames = read_renames(connection)
@@ -215,6 +223,50 @@ class History:
         """
         with self._database.reading() as connection:
             return read_renames(connection)
+
+    def last_number(self) -> int:
+        """The number of the last entry; 0 if there is none.
+
+        Raises:
+            HistoryUnavailable: it cannot be read.
+        """
+        with self._database.reading() as connection:
+            return int(connection.execute(sa.select(sa.func.max(ENTRIES.c.sequence))).scalar() or 0)
+
+    def actions_since(self, number: int) -> frozenset[str]:
+        """The actions of the entries after a number.
+
+        Raises:
+            HistoryUnavailable: it cannot be read.
+        """
+        query = sa.select(ENTRIES.c.action).where(ENTRIES.c.sequence > number).distinct()
+        with self._database.reading() as connection:
+            return frozenset(str(action) for action in connection.execute(query).scalars())
+
+    def first_number_since(self, moment: dt.datetime) -> int:
+        """The number of the first entry that was recorded at a time or later; one past the last if there is none.
+
+        Numbers and times rise together, so the place is found by halving: some thirty looks at one row each.
+
+        Args:
+            moment: aware.
+
+        Raises:
+            HistoryUnavailable: it cannot be read.
+        """
+        wanted = stamp(moment)
+        with self._database.reading() as connection:
+            low = 1
+            high = int(connection.execute(sa.select(sa.func.max(ENTRIES.c.sequence))).scalar() or 0) + 1
+            while low < high:
+                middle = (low + high) // 2
+                query = sa.select(ENTRIES.c.sequence, ENTRIES.c.at).where(ENTRIES.c.sequence >= middle)
+                row = connection.execute(query.order_by(ENTRIES.c.sequence).limit(1)).first()
+                if row is not None and row.sequence < high and str(row.at) < wanted:
+                    low = row.sequence + 1
+                else:
+                    high = middle
+            return low
 
     def entry(self, number: int) -> Entry | None:
         """One entry by its number; None if there is none.

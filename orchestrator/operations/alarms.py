@@ -12,7 +12,7 @@ from orchestrator.alarms import recorded
 from orchestrator.alarms.events import Close, Outcome, Raise, Unchanged, Watched, outcomes, state
 from orchestrator.alarms.procedures import Rule, rules_of
 from orchestrator.alarms.recorded import Known, alarms_of, known_alarms
-from orchestrator.alarms.webhook import Alert, parse
+from orchestrator.alarms.webhook import Alert, Received, parse
 from orchestrator.contract.calendar import paris_time
 from orchestrator.errors import RequestRefused
 from orchestrator.history.declared import Alarm, AlarmAction, Maintenance
@@ -26,6 +26,7 @@ from orchestrator.shipped_files import procedure_folder, template_folder
 
 if TYPE_CHECKING:
     from orchestrator.history import History
+    from orchestrator.operations.recent_files import FilesRead
     from orchestrator.resources.desired import DesiredMachine
 
 _BY_ITSELF = "supervision"
@@ -81,18 +82,46 @@ def receive(request: ReceiveRequest, now: dt.datetime | None = None, events: Eve
     provider = open_provider(request.inventory)
     desired, wrong = open_sound_desired(request.files, provider, events.problems)
     machines = {machine.key: machine for machine in desired}
+    with open_history(request.history) as history:
+        return _recorded(history, received, machines, provider.sites, len(wrong), now)
+
+
+def receive_into(history: History, body: bytes, files: FilesRead, now: dt.datetime) -> Reception:
+    """As :func:`receive`, into a history that is open, with files that were read already.
+
+    Args:
+        history: where.
+        body: the webhook's JSON.
+        files: what its labels are looked up in.
+        now: the time, aware.
+
+    Raises:
+        WebhookRefused: it is none of Alertmanager's; nothing was recorded.
+        HistoryUnavailable: it could not be written.
+    """
+    received = parse(body, now)
+    return _recorded(history, received, files.desired, files.provider.sites, len(files.errors), now)
+
+
+def _recorded(
+    history: History,
+    received: Received,
+    machines: Mapping[tuple[str, str], DesiredMachine],
+    sites: Iterable[str],
+    wrong: int,
+    now: dt.datetime,
+) -> Reception:
     result = Reception(left=list(received.unread))
     by_client: dict[str, list[tuple[Alert, Watched | None]]] = {}
     for alert in received.alerts:
-        if stranger := _stranger(alert, machines, provider.sites):
+        if stranger := _stranger(alert, machines, sites):
             about = f"{alert.rule} of {stranger} was not recorded: no file has it"
-            result.left.append(f"{about} (files with errors: {len(wrong)})" if wrong else about)
+            result.left.append(f"{about} (files with errors: {wrong})" if wrong else about)
             continue
         watched = machines.get((alert.client, alert.machine))
         by_client.setdefault(alert.client, []).append((alert, _watched(watched) if watched else None))
-    with open_history(request.history) as history:
-        for client, alerts in by_client.items():
-            _receive_of(history, client, alerts, now, result)
+    for client, alerts in by_client.items():
+        _receive_of(history, client, alerts, now, result)
     return result
 
 
@@ -213,17 +242,16 @@ class ActionRequest:
     at: dt.datetime | None = None
 
 
-def record_action(request: ActionRequest, *, history: str | None) -> Recorded[AlarmAction]:
-    """Record an action. Errors as :func:`orchestrator.alarms.recorded.record_action`.
+def action_of(request: ActionRequest, now: dt.datetime) -> AlarmAction:
+    """What is to be recorded of an action.
 
     Raises:
         RequestRefused: it is not written as it must be.
     """
-    now = dt.datetime.now(dt.UTC)
     if request.at is not None and request.at > now:
         raise RequestRefused("an action is recorded when it was taken: --at is in the future")
     try:
-        action = AlarmAction(
+        return AlarmAction(
             alarm=request.alarm,
             by=_named(request.by),
             at=request.at or now,
@@ -236,6 +264,15 @@ def record_action(request: ActionRequest, *, history: str | None) -> Recorded[Al
             "an action has a text of one line (--what), up to 900 characters, and a procedure's name of lower-case "
             "letters, digits and hyphens"
         ) from error
+
+
+def record_action(request: ActionRequest, *, history: str | None) -> Recorded[AlarmAction]:
+    """Record an action. Errors as :func:`orchestrator.alarms.recorded.record_action`.
+
+    Raises:
+        RequestRefused: it is not written as it must be.
+    """
+    action = action_of(request, dt.datetime.now(dt.UTC))
     with open_history(history, create=False) as opened:
         return recorded.record_action(opened, request.alarm, action, who=operator(), why=request.what[:200])
 

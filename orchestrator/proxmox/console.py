@@ -32,7 +32,7 @@ _SETTLE_SECONDS = 1.0
 
 _NO_SECURITY, _VNC_SECURITY = 1, 2
 _UPDATE, _COLOURS, _BELL, _CUT_TEXT = 0, 1, 2, 3
-_RAW = 0
+_RAW, _NEW_SIZE = 0, -223
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,13 +131,19 @@ class _Viewer:
         self._width, self._height = struct.unpack(">HH", self._socket.read(4))
         self._socket.read(16)  # its own format of pixels
         named = self._number(">I")
-        if named > _LONGEST_NAME or not 0 < self._width * self._height <= _MOST_PIXELS:
-            raise NoConsole(f"its console claims a screen of {self._width} x {self._height} pixels")
+        if named > _LONGEST_NAME:
+            raise NoConsole("its console claims a name that is too long")
+        self._resize(self._width, self._height)
         self._socket.read(named)
-        self._pixels = bytearray(4 * self._width * self._height)
         true_colours = struct.pack(">BBBBHHHBBBxxx", 32, 24, 0, 1, 255, 255, 255, 16, 8, 0)
         self._socket.send(b"\0\0\0\0" + true_colours)
-        self._socket.send(struct.pack(">BxHi", 2, 1, _RAW))
+        self._socket.send(struct.pack(">BxHii", 2, 2, _RAW, _NEW_SIZE))
+
+    def _resize(self, width: int, height: int) -> None:
+        if not 0 < width * height <= _MOST_PIXELS:
+            raise NoConsole(f"its console claims a screen of {width} x {height} pixels")
+        self._width, self._height = width, height
+        self._pixels = bytearray(4 * width * height)
 
     # Frames
 
@@ -150,7 +156,11 @@ class _Viewer:
         while missing > 0:
             kind = self._number(">B")
             if kind == _UPDATE:
+                size = self._pixels
                 missing -= self._update()
+                if self._pixels is not size:  # QEMU notices only now what the guest has made of its screen
+                    missing = self._width * self._height
+                    self._ask_for_frame()
             elif kind == _COLOURS:
                 _, count = struct.unpack(">xHH", self._socket.read(5))
                 self._socket.read(6 * count)
@@ -170,6 +180,10 @@ class _Viewer:
         pixels = 0
         for _ in range(count):
             left, top, width, height, encoding = struct.unpack(">HHHHi", self._socket.read(12))
+            if encoding == _NEW_SIZE:
+                self._resize(width, height)
+                pixels = 0
+                continue
             if encoding != _RAW or left + width > self._width or top + height > self._height:
                 raise NoConsole("its console sends a piece of a picture that was not asked for")
             for row in range(top, top + height):

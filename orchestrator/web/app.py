@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from orchestrator.errors import OrchestratorError, told
 from orchestrator.history.errors import HistoryUnavailable
+from orchestrator.interface.roles import Right
 from orchestrator.web.desk import Desk
 from orchestrator.web.page import Need, Page
 from orchestrator.web.pages import every_page
@@ -46,6 +47,11 @@ def application(desk: Desk) -> FastAPI:
         redoc_url=None,
         routes=[*_routes(desk), Mount("/static", StaticFiles(directory=_STATIC), name="static")],
     )
+    app.state.addresses = {
+        page.path: page.need if isinstance(page.need, Right) else None
+        for page in every_page()
+        if page.method == "GET"
+    }
     app.state.desk = desk
     app.add_middleware(Guard, host=desk.settings.host, body_seconds=desk.settings.body_seconds)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from orchestrator.interface.roles import Right, rights_of
+from orchestrator.web.navigation import around
 from orchestrator.web.rendering import render
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ class Visit:
             status: of HTTP.
             values: what it shows; they are escaped there.
         """
-        return HTMLResponse(render(template, self, values), status_code=status)
+        whole = {**values, "visit": self, **around(self.request, self.account, self.language)}
+        return HTMLResponse(render(template, whole), status_code=status)
 
     def see(self, path: str) -> Response:
         """Send the browser to another page of ours, after something was changed."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
+import queue
 import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import TextIO, cast
 
 import pytest
 
@@ -65,13 +68,25 @@ def test_the_demo_installs_nothing_that_only_tests_need() -> None:
     assert "postgresql" in make("bootstrap")
 
 
-def test_silence_is_broken(capfd: pytest.CaptureFixture[str]) -> None:
-    said = ""
-    with patience("a machine boots", "a minute", every=0.02) as say:
+class Heard(io.TextIOBase):
+    """A stream that keeps what is written to it, write by write, for a test that reads while others write."""
+
+    def __init__(self) -> None:
+        self.writes: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def write(self, text: str) -> int:
+        self.writes.put(text)
+        return len(text)
+
+
+def test_silence_is_broken_by_whole_lines() -> None:
+    heard = Heard()
+    with patience("a machine boots", "a minute", every=0.02, out=cast(TextIO, heard)) as say:
         say("one line")
-        while said.count("a machine boots") < 2:
-            said += capfd.readouterr().out
-    assert said.startswith("one line\n    … 0 s: a machine boots (usually a minute)\n")
+        said = [heard.writes.get(timeout=60) for _ in range(3)]
+    assert said[0] == "one line\n"
+    for line in said[1:]:
+        assert re.fullmatch(r"    … \d+ s: a machine boots \(usually a minute\)\n", line)
 
 
 def test_the_lines_and_the_exit_status_of_a_command_are_its_own(capfd: pytest.CaptureFixture[str]) -> None:

@@ -43,7 +43,7 @@ def test_what_a_client_may_do(offer: str, level: Level | None, standing: Standin
         Standing.SUSPENDED: sees,
         Standing.ENDED: set(),
     }[standing]
-    position = Position(offer=Offer(offer), standing=standing, level=level)
+    position = Position(offer=next(one for one in Offer if one == offer), standing=standing, level=level)
     assert {act.value for act in Act if may(act, position)} == expected
 
 
