@@ -310,32 +310,43 @@ def close_request(request: ClosingRequest) -> Recorded[Any]:
             closed before it came or in the future. Nothing was recorded.
         HistoryUnavailable: it could not be read or written.
     """
+    with open_history(request.history, create=False) as history:
+        return close_in(history, request, who=operator())
+
+
+def close_in(history: History, request: ClosingRequest, *, who: str) -> Recorded[Any]:
+    """As :func:`close_request`, in a history that is open.
+
+    Args:
+        history: where.
+        request: how the request ended.
+        who: closes it, as the history keeps it.
+    """
     now = dt.datetime.now(dt.UTC)
     at = _past(request.at or now, now, "--at", "it is when the request was closed")
     result = " ".join(request.result.split())
     if not result:
         raise RequestRefused("a request is closed with its result: say what was done, --result TEXT")
-    with open_history(request.history, create=False) as history:
-        standing = _open_request(asked(history), request.number)
-        outcome = _outcome(standing.said, request)
-        if at < standing.said.came:
-            raise RequestRefused(
-                f"request {request.number} came at {paris_time(standing.said.came)}, so it was not closed at "
-                f"{paris_time(at)}: correct --at"
-            )
-        try:
-            return close(
-                history,
-                standing,
-                outcome=outcome,
-                result=result,
-                who=operator(),
-                why=_WHY,
-                at=at,
-                answer=request.answer,
-            )
-        except ValidationError as error:
-            raise RequestRefused(f"this cannot be recorded: {_in_words(error)}") from None
+    standing = _open_request(asked(history), request.number)
+    outcome = _outcome(standing.said, request)
+    if at < standing.said.came:
+        raise RequestRefused(
+            f"request {request.number} came at {paris_time(standing.said.came)}, so it was not closed at "
+            f"{paris_time(at)}: correct --at"
+        )
+    try:
+        return close(
+            history,
+            standing,
+            outcome=outcome,
+            result=result,
+            who=who,
+            why=_WHY,
+            at=at,
+            answer=request.answer,
+        )
+    except ValidationError as error:
+        raise RequestRefused(f"this cannot be recorded: {_in_words(error)}") from None
 
 
 def _open_request(found: Sequence[Recorded[Any]], number: int) -> Recorded[Any]:

@@ -15,6 +15,7 @@ MODULES: tuple[str, ...] = (
     "alarms",
     "portal",
     "portal_requests",
+    "requests",
 )
 """Below this package."""
 
