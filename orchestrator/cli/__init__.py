@@ -79,6 +79,7 @@ app = typer.Typer(
             },
             "Interface": {
                 "serve": Place("serve:serve", "Serve the Interface: pages for the provider and its clients."),
+                "runner": Place("runner:runner", "Carry out what is asked for in the Interface."),
             },
             "Clients and contract": {
                 "request": Place("request:app", "Register clients' requests, list and close them."),
