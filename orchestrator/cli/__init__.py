@@ -79,6 +79,7 @@ app = typer.Typer(
             },
             "Interface": {
                 "serve": Place("serve:serve", "Serve the Interface: pages for the provider and its clients."),
+                "look": Place("look:look", "Renew what the Interface shows: read every site once."),
             },
             "Clients and contract": {
                 "request": Place("request:app", "Register clients' requests, list and close them."),

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from orchestrator.web.page import Page
 
-MODULES: tuple[str, ...] = ("start", "appearance", "history", "service_level", "alarms")
+MODULES: tuple[str, ...] = ("start", "appearance", "history", "service_level", "alarms", "machine")
 """Below this package."""
 
 
