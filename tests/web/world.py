@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from orchestrator.interface import accounts, sessions
 from orchestrator.interface.accounts import Account
 from orchestrator.interface.database import open_interface
 from orchestrator.interface.roles import Role
+from orchestrator.operations.look import LookRequest, refresh_looks
 from tests.api.desk import Answer, Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
 from tests.api.night_desk import AGENT, NightDesk
@@ -27,6 +30,8 @@ PEOPLE = {
 }
 """Who may sign in, by the role at the provider, or by the client."""
 
+_GIB = 1024**3
+_STEP = 1800
 _OPEN = {"open": [{"port": 443, "protocol": "tcp", "from": "any"}]}
 
 
@@ -62,6 +67,16 @@ class World:
         answer = self.desk.run(*arguments)
         assert answer.code == 0, answer
         return answer
+
+    def look(self) -> None:
+        """Read the site anew, as the program does every few minutes."""
+        refresh_looks(
+            LookRequest(
+                inventory=str(self.folder / "sites.yaml"),
+                files=(self.folder / "subscriptions",),
+                history=str(self.history),
+            )
+        )
 
     def session(self, who: str) -> str:
         """Open a session of one of :data:`PEOPLE`; its cookie's value."""
@@ -101,6 +116,8 @@ def a_world(folder: Path) -> Iterator[World]:
         _declare(world)
         _raise_alarms(world)
         _add_people(world)
+        _measure(world)
+        world.look()
         yield world
 
 
@@ -130,6 +147,25 @@ def _declare(world: World) -> None:
     outage = ("--from", f"{day} 09:00", "--to", f"{day} 12:00", "--text", "panne d'un nœud")
     notified = ("--notified-at", f"{day} 09:10", "--notified-by", "Mme Durand")
     world.done("outage", "add", "dupont/web-1", *outage, *notified)
+
+
+def _measure(world: World) -> None:
+    """Two days of load with a gap, until now."""
+    now = int(time.time()) // _STEP * _STEP
+    for name, share in (("web-1", 0.35), ("db-1", 0.2)):
+        vmid = int(world.desk.machines()[name]["vmid"])
+        for step in range(-96, 0):
+            wave = share * (1 + 0.5 * math.sin(step * math.pi / 24) + 0.2 * math.sin(step / 2))
+            figures = {"cpu": wave, "mem": (0.4 + wave) * _GIB, "netin": 4e5 * wave, "netout": 9e5 * wave}
+            start, stopped = now + step * _STEP, -30 < step <= -27
+            world.fake.control(
+                "measure",
+                vmid=vmid,
+                start=start,
+                end=start + _STEP,
+                figures={} if stopped else {**figures, "diskread": 2e5 * wave, "diskwrite": 5e5 * wave},
+                stopped=stopped,
+            )
 
 
 def _raise_alarms(world: World) -> None:
