@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, BrowserContext
 from starlette.requests import HTTPConnection
 from starlette.testclient import TestClient
 
@@ -16,6 +18,7 @@ from orchestrator.web.desk import Desk, open_desk
 from orchestrator.web.security import COOKIE
 from orchestrator.web.settings import Settings
 from orchestrator.web.sign_in import Visitor
+from tests.web.served import Served, chromium, serving
 from tests.web.world import World, a_world
 
 ORIGIN = "https://panel.example"
@@ -50,6 +53,42 @@ def _visitor(request: HTTPConnection, desk: Desk) -> Visitor:
         return Visitor()
     session, account = found
     return Visitor(cookie=cookie, fresh=False, account=account, session=session)
+
+
+@pytest.fixture(scope="session")
+def served(world: World) -> Iterator[Served]:
+    """``orchestrator serve`` over the site, as a process with TLS. It does not look at the site by itself."""
+    with serving(world.desk, "--look-every", "0") as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def chrome(served: Served) -> Iterator[Browser]:
+    """Debian's chromium; skips where there is none."""
+    with chromium(served) as browser:
+        yield browser
+
+
+SignedIn = Callable[..., BrowserContext]
+
+
+@pytest.fixture(scope="session")
+def signed_in(world: World, served: Served, chrome: Browser) -> SignedIn:
+    """Opens a window in which somebody of :data:`tests.web.world.PEOPLE` has signed in; ``""``: nobody.
+
+    Further arguments are those of ``Browser.new_context``. Whoever opens it closes it.
+    """
+
+    def window_of(who: str, **options: Any) -> BrowserContext:
+        context = chrome.new_context(base_url=served.url, **options)
+        context.set_default_timeout(60_000)
+        if who:
+            context.add_cookies(
+                [{"name": COOKIE, "value": world.session(who), "url": served.url, "secure": True}]
+            )
+        return context
+
+    return window_of
 
 
 AsRole = Callable[[str], TestClient]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.web.page import Need
-from tests.web.conftest import AsRole
+from tests.web.conftest import AsRole, SignedIn
 from tests.web.crawl import Found, crawl, get_pages
+from tests.web.looked_at import complaints
 
 STARTS = {"administrator": "/", "dupont": "/portal", "": "/login"}
 """Where each begins."""
@@ -26,3 +27,16 @@ def test_no_link_leads_nowhere(found: dict[str, Found]) -> None:
 def test_links_lead_to_every_page(found: dict[str, Found]) -> None:
     reached = {page for pages in found.values() for page, opened in pages.opened.items() if opened}
     assert {page.path for page in get_pages() if page.need is not Need.PUBLIC} - reached == set()
+
+
+def test_everybody_can_read_and_use_every_page(found: dict[str, Found], signed_in: SignedIn) -> None:
+    """In light and dark, wide and narrow; axe has nothing to say (WCAG 2.2 AA), and nothing is asked for elsewhere."""
+    complained: list[str] = []
+    for who, pages in found.items():
+        with signed_in(who) as window:
+            page = window.new_page()
+            for opened in pages.opened.values():
+                for address in opened[:1]:
+                    if address in pages.texts:
+                        complained += complaints(page, address)
+    assert complained == [], "\n".join(complained)
