@@ -7,7 +7,16 @@ from importlib import import_module
 
 from orchestrator.web.page import Page
 
-MODULES: tuple[str, ...] = ("start", "appearance", "login", "account", "accounts")
+MODULES: tuple[str, ...] = (
+    "start",
+    "appearance",
+    "login",
+    "account",
+    "accounts",
+    "history",
+    "service_level",
+    "alarms",
+)
 """Below this package."""
 
 
