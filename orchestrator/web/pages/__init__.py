@@ -7,7 +7,17 @@ from importlib import import_module
 
 from orchestrator.web.page import Page
 
-MODULES: tuple[str, ...] = ("start", "appearance", "history", "service_level", "alarms", "machine")
+MODULES: tuple[str, ...] = (
+    "start",
+    "appearance",
+    "login",
+    "account",
+    "accounts",
+    "history",
+    "service_level",
+    "alarms",
+    "machine",
+)
 """Below this package."""
 
 
