@@ -9,12 +9,13 @@ from typing import Literal
 from orchestrator.proxmox.measurements import Timeframe
 from orchestrator.reports.graph_words import GraphWords, figure
 from orchestrator.reports.language import Speech
-from orchestrator.reports.page import Cell, Column, Table
+from orchestrator.reports.page import Cell, Column, Table, table_of
 from orchestrator.reports.series import Gap, MachineGraphs, condensed
 from orchestrator.reports.spelling import Language
 
 _PERIODS: Mapping[Timeframe, int] = {"hour": 12, "day": 24, "week": 28, "month": 30, "year": 12}
 """Rows of the table of periods: of five minutes, an hour, six hours, a day, a month."""
+_MOST_GAPS = 40
 
 
 def statistics_table(graphs: MachineGraphs, language: Language) -> Table:
@@ -34,10 +35,18 @@ def statistics_table(graphs: MachineGraphs, language: Language) -> Table:
                 name += f", {words.line(line.name)}"
             rows.append((Cell(name), *cells, Cell(there)))
     return Table(
-        caption=words.statistics_caption,
+        caption=words.figures_statistics_caption,
         columns=(
-            Column(words.graph_column),
-            *(Column(name, figures=True) for name in (words.least, words.mean, words.most, words.there_is)),
+            Column(words.figures_graph_column),
+            *(
+                Column(name, figures=True)
+                for name in (
+                    words.figures_least,
+                    words.figures_mean,
+                    words.figures_most,
+                    words.figures_there_is,
+                )
+            ),
         ),
         rows=tuple(rows),
     )
@@ -46,7 +55,7 @@ def statistics_table(graphs: MachineGraphs, language: Language) -> Table:
 def periods_table(graphs: MachineGraphs, language: Language) -> Table:
     """The mean of each line in some twenty periods of equal length; a gap says why it is one."""
     words, speech = GraphWords(language), Speech(language)
-    columns = [Column(words.period_begins)]
+    columns = [Column(words.figures_period_begins)]
     lines = []
     for graph in graphs.graphs:
         for line in graph.lines:
@@ -61,7 +70,30 @@ def periods_table(graphs: MachineGraphs, language: Language) -> Table:
         values = [(unit, values[number]) for unit, values in lines]
         cells = [Cell(gap if value is None else figure(value, unit, language)) for unit, value in values]
         rows.append((Cell(speech.moment(start)), *cells))
-    return Table(caption=words.periods_caption, columns=tuple(columns), rows=tuple(rows))
+    return Table(caption=words.figures_periods_caption, columns=tuple(columns), rows=tuple(rows))
+
+
+def gaps_table(graphs: MachineGraphs, language: Language) -> tuple[Table, ...]:
+    """When there are no figures, why, and for how long; the latest first. None if there are all."""
+    words, speech = GraphWords(language), Speech(language)
+    gaps = graphs.gaps[::-1]
+    rows = [
+        (
+            speech.moment(gap.start),
+            speech.moment(gap.end),
+            words.gap(gap.reason),
+            Cell(speech.duration((gap.end - gap.start).total_seconds())),
+        )
+        for gap in gaps[:_MOST_GAPS]
+    ]
+    columns = (
+        words.figures_period_begins,
+        words.figures_period_ends,
+        words.figures_gap_reason,
+        Column(words.figures_gap_lasts, figures=True),
+    )
+    more = words.figures_gaps_more.format(n=len(gaps) - _MOST_GAPS) if len(gaps) > _MOST_GAPS else ""
+    return table_of(words.figures_gaps_caption, columns, rows, note=more)
 
 
 def _periods(graphs: MachineGraphs) -> Iterator[tuple[dt.datetime, dt.datetime]]:
