@@ -87,7 +87,7 @@ def add(request: NewRequest, events: Events = SILENT) -> Registered:
         HistoryUnavailable: it could not be written.
     """
     now = dt.datetime.now(dt.UTC)
-    came = _past(request.came or now, now, "--came", "it is when the client asked")
+    came = came_at(request.came, now)
     subscription = _subscription(request, events)
     with open_history(request.history) as history:
         return register(request, subscription, history, came=came, who=operator())
@@ -128,6 +128,19 @@ def register(
         )
     made = tuple(records.add(history, one, who=who, why=_WHY) for one in new)
     return Registered(requests=made, open_before=tuple(before))
+
+
+def came_at(came: dt.datetime | None, now: dt.datetime) -> dt.datetime:
+    """When a request came.
+
+    Args:
+        came: as somebody said, aware; None: now.
+        now: the time, aware.
+
+    Raises:
+        RequestRefused: it is in the future, or centuries ago.
+    """
+    return _past(came or now, now, "--came", "it is when the client asked")
 
 
 def _past(moment: dt.datetime, now: dt.datetime, option: str, meaning: str) -> dt.datetime:
@@ -311,18 +324,22 @@ def close_request(request: ClosingRequest) -> Recorded[Any]:
         HistoryUnavailable: it could not be read or written.
     """
     with open_history(request.history, create=False) as history:
-        return close_in(history, request, who=operator())
+        return close_of(history, request, now=dt.datetime.now(dt.UTC), who=operator())
 
 
-def close_in(history: History, request: ClosingRequest, *, who: str) -> Recorded[Any]:
+def close_of(history: History, request: ClosingRequest, *, now: dt.datetime, who: str) -> Recorded[Any]:
     """As :func:`close_request`, in a history that is open.
 
     Args:
-        history: where.
-        request: how the request ended.
+        history: where it is registered.
+        request: how it ended.
+        now: the time, aware.
         who: closes it, as the history keeps it.
+
+    Raises:
+        RequestRefused: as there.
+        HistoryUnavailable: it could not be read or written.
     """
-    now = dt.datetime.now(dt.UTC)
     at = _past(request.at or now, now, "--at", "it is when the request was closed")
     result = " ".join(request.result.split())
     if not result:

@@ -12,7 +12,7 @@ from orchestrator.history.declared import CreditRequest, Request
 from orchestrator.history.requests import Outcome, asked_and_unreadable
 from orchestrator.interface.roles import Right
 from orchestrator.operations.portal_discretion import discretion_of, people_of
-from orchestrator.operations.requests import KINDS, ClosingRequest, close_in
+from orchestrator.operations.requests import KINDS, ClosingRequest, close_of
 from orchestrator.web.listing import Asked, Column
 from orchestrator.web.page import Page
 
@@ -164,7 +164,7 @@ def close(visit: Visit) -> Response:
         answer="yes" if answer == "yes" else "no" if answer == "no" else None,
     )
     try:
-        close_in(visit.desk.history, closing, who=visit.who)
+        close_of(visit.desk.history, closing, now=visit.desk.now(), who=visit.who)
     except RequestRefused as error:
         return _page(visit, row, problem=str(error), status=409)
     return visit.see("/requests")
