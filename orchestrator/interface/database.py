@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 METADATA = sa.MetaData()
 """Every table of the Interface; their names begin with ``interface_``."""
 
-_MODULES: tuple[str, ...] = ("accounts", "sessions")
+_MODULES: tuple[str, ...] = ("accounts", "console_tickets", "sessions")
 """Where the tables are declared, below :mod:`orchestrator.interface`."""
 
 

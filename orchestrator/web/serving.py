@@ -12,6 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from orchestrator.errors import RequestRefused, local_reason
 from orchestrator.web.app import application
+from orchestrator.web.console_socket import LARGEST_MESSAGE
 from orchestrator.web.desk import open_desk
 from orchestrator.web.settings import Settings
 
@@ -79,6 +80,8 @@ def serve(settings: Settings, listening: Listening) -> None:
             forwarded_allow_ips=list(listening.proxies),
             http=impatient(settings.request_seconds),
             ws="websockets-sansio",
+            ws_max_size=LARGEST_MESSAGE,
+            ws_per_message_deflate=False,
             lifespan="off",
             access_log=False,
             server_header=False,

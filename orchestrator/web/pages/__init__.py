@@ -7,7 +7,7 @@ from importlib import import_module
 
 from orchestrator.web.page import Page
 
-MODULES: tuple[str, ...] = ("start", "appearance")
+MODULES: tuple[str, ...] = ("start", "appearance", "console")
 """Below this package."""
 
 
