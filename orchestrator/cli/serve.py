@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import session
-from orchestrator.cli.shared_options import Files
+from orchestrator.cli.shared_options import Files, Procedures
 from orchestrator.operations.computer import state_directory
 
 _EXTRA = "the Interface needs packages that are not installed: pip install 'orchestrator[web]'"
@@ -40,6 +40,7 @@ def serve(
         Path | None,
         typer.Option(help="Folder of the nightly reports.  [default: reports in the state directory]"),
     ] = None,
+    procedures: Procedures = None,
     look_every: Annotated[
         float, typer.Option(min=0, help="Minutes after which the sites are looked at anew; 0: on demand.")
     ] = 5,
@@ -79,6 +80,7 @@ def serve(
         files=tuple(files or ()),
         history=history or str(state / "history.db"),
         reports=report_dir or state / "reports",
+        procedures=tuple(procedures or ()),
         look_every=dt.timedelta(minutes=look_every),
     )
     session.console(stderr=True).print(f"serving {settings.public_url} on {listen}")

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 METADATA = sa.MetaData()
 """Every table of the Interface; their names begin with ``interface_``."""
 
-_MODULES: tuple[str, ...] = ("accounts", "console_tickets", "sessions")
+_MODULES: tuple[str, ...] = (
+    "accounts",
+    "attempts",
+    "console_tickets",
+    "second_factors",
+    "sessions",
+    "tokens",
+)
 """Where the tables are declared, below :mod:`orchestrator.interface`."""
 
 

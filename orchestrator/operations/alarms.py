@@ -242,17 +242,16 @@ class ActionRequest:
     at: dt.datetime | None = None
 
 
-def record_action(request: ActionRequest, *, history: str | None) -> Recorded[AlarmAction]:
-    """Record an action. Errors as :func:`orchestrator.alarms.recorded.record_action`.
+def action_of(request: ActionRequest, now: dt.datetime) -> AlarmAction:
+    """What is to be recorded of an action.
 
     Raises:
         RequestRefused: it is not written as it must be.
     """
-    now = dt.datetime.now(dt.UTC)
     if request.at is not None and request.at > now:
         raise RequestRefused("an action is recorded when it was taken: --at is in the future")
     try:
-        action = AlarmAction(
+        return AlarmAction(
             alarm=request.alarm,
             by=_named(request.by),
             at=request.at or now,
@@ -265,6 +264,15 @@ def record_action(request: ActionRequest, *, history: str | None) -> Recorded[Al
             "an action has a text of one line (--what), up to 900 characters, and a procedure's name of lower-case "
             "letters, digits and hyphens"
         ) from error
+
+
+def record_action(request: ActionRequest, *, history: str | None) -> Recorded[AlarmAction]:
+    """Record an action. Errors as :func:`orchestrator.alarms.recorded.record_action`.
+
+    Raises:
+        RequestRefused: it is not written as it must be.
+    """
+    action = action_of(request, dt.datetime.now(dt.UTC))
     with open_history(history, create=False) as opened:
         return recorded.record_action(opened, request.alarm, action, who=operator(), why=request.what[:200])
 

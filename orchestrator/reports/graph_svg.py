@@ -74,6 +74,23 @@ def svg(graphs: MachineGraphs, *, language: Language = "fr", prefix: str = "grap
     return "\n".join([*parts, "</svg>\n"])
 
 
+def notice_svg(title: str, text: str, *, language: Language = "fr") -> str:
+    """A picture of the same width that says why there are no graphs.
+
+    Args:
+        title: what would be shown.
+        text: why it is not.
+        language: of both.
+    """
+    height = 64
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '
+        f'role="img" lang="{language}"><title>{_text(title)}</title><style>{_STYLE}</style>'
+        f'<rect class="gr-back" width="{_WIDTH}" height="{height}" fill="#fff"/>'
+        f"{_label(12, 24, title, bold=True)}{_label(12, 44, text)}</svg>\n"
+    )
+
+
 def _subtitle(graphs: MachineGraphs, language: Language) -> str:
     words = GraphWords(language)
     if not graphs.slots:

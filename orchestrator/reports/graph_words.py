@@ -46,6 +46,18 @@ class GraphWords(Words):
     of_capacity = Text(fr="moy. {mean} de {capacity}", en="mean {mean} of {capacity}")
     largest = Text(fr="la plus grande valeur de chaque intervalle", en="the largest value of each interval")
     no_measurements = Text(fr="aucune mesure", en="no measurements")
+    statistics_caption = Text(fr="Consommation en chiffres", en="Resource usage in figures")
+    periods_caption = Text(fr="Moyenne de chaque période", en="Mean of each period")
+    graph_column = Text(fr="mesure", en="measure")
+    period_begins = Text(fr="à partir de", en="from")
+    least = Text(fr="minimum", en="minimum")
+    mean = Text(fr="moyenne", en="mean")
+    most = Text(fr="maximum", en="maximum")
+    there_is = Text(fr="configuré", en="configured")
+    away = Text(
+        fr="Les mesures ne peuvent pas être lues en ce moment.",
+        en="The figures cannot be read at the moment.",
+    )
     from_to = Text(fr="du {start} au {end}", en="from {start} to {end}")
     between_parts = Text(fr=" ; ", en="; ")
     bit_units = Text(fr="bit kbit Mbit Gbit Tbit", en="bit kbit Mbit Gbit Tbit")

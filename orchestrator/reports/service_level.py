@@ -322,6 +322,11 @@ def service_level_parts(month: ClientMonth, language: Language) -> list[Part]:
     return _Told(month, language).parts()
 
 
+def service_level_facts(month: ClientMonth, language: Language) -> list[tuple[str, str]]:
+    """Names and values that stand above the parts."""
+    return _Told(month, language).facts()
+
+
 def render_service_level(month: ClientMonth, *, language: Language = "fr") -> str:
     """The report as one HTML file."""
     told = _Told(month, language)

@@ -6,10 +6,16 @@ import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 from orchestrator.history import History
 from orchestrator.history.database import Database
 from orchestrator.interface.database import make_tables, open_interface
+from orchestrator.operations.history_check import HistoryCheck
+from orchestrator.operations.month_levels import MonthLevels
+from orchestrator.operations.recent_alarms import RecentAlarms
+from orchestrator.operations.recent_figures import RecentFigures
+from orchestrator.operations.recent_files import RecentFiles
 from orchestrator.web.settings import Settings
 
 
@@ -29,6 +35,31 @@ class Desk:
     def now(self) -> dt.datetime:
         """The time, aware."""
         return dt.datetime.now(dt.UTC)
+
+    @cached_property
+    def files(self) -> RecentFiles:
+        """The clients' files, read again when they have changed."""
+        return RecentFiles(self.settings.inventory, self.settings.files)
+
+    @cached_property
+    def figures(self) -> RecentFigures:
+        """The graphs that people looked at lately."""
+        return RecentFigures(self.settings.inventory)
+
+    @cached_property
+    def levels(self) -> MonthLevels:
+        """The months whose service level was computed lately."""
+        return MonthLevels(self.history, self.settings.history, self.files)
+
+    @cached_property
+    def alarms(self) -> RecentAlarms:
+        """The alarms, read again when one has changed."""
+        return RecentAlarms(self.history)
+
+    @cached_property
+    def check(self) -> HistoryCheck:
+        """The last check of the history's chain."""
+        return HistoryCheck(self.history)
 
 
 @contextmanager

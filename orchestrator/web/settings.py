@@ -42,6 +42,7 @@ class Settings:
         files: the clients' files and folders; none: ./subscriptions.
         history: the database, a file or a URL.
         reports: the folder with the nights' reports.
+        procedures: the provider's own folders of procedures, which go before the shipped one.
         idle: how long a session lives without a request.
         longest: how long a session lives at most.
         request_seconds: how long the head of a connection's first request may be on its way.
@@ -56,6 +57,7 @@ class Settings:
     history: str
     reports: Path
     files: tuple[Path, ...] = ()
+    procedures: tuple[Path, ...] = ()
     idle: dt.timedelta = field(default=dt.timedelta(minutes=30))
     longest: dt.timedelta = field(default=dt.timedelta(hours=12))
     request_seconds: float = 20.0

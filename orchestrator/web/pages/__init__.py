@@ -7,7 +7,7 @@ from importlib import import_module
 
 from orchestrator.web.page import Page
 
-MODULES: tuple[str, ...] = ("start", "appearance", "console")
+MODULES: tuple[str, ...] = ("start", "appearance", "console", "history", "service_level", "alarms")
 """Below this package."""
 
 
