@@ -105,10 +105,12 @@ class ConsoleStream:
             return early
         from websockets.exceptions import ConnectionClosed
 
-        try:
-            data = await self._socket.recv()
-        except ConnectionClosed:
-            return b""
+        data = b""
+        while not data:  # an empty message is no end
+            try:
+                data = await self._socket.recv()
+            except ConnectionClosed:
+                return b""
         return data.encode() if isinstance(data, str) else bytes(data)
 
     async def send(self, data: bytes) -> None:

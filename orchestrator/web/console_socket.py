@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-import json
 import logging
+import re
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -44,6 +44,7 @@ LARGEST_MESSAGE = 64 * 1024
 _LOG = logging.getLogger("orchestrator.web")
 _TO_BROWSER = 32 * 1024
 _MOST_COLUMNS = 500
+_SIZE = re.compile(r"\[(?P<columns>[0-9]{1,4}), ?(?P<rows>[0-9]{1,4})\]")
 _CALLS_AT_ONCE = 16
 """Consoles that are being opened: threads that wait for hypervisors, apart from those of the pages."""
 _KEY, _POINTER, _CUT, _OTHERS = 4, 5, 6, 255
@@ -63,6 +64,9 @@ class Closed(Exception):
         self.code = code
         self.text = text
 
+
+OPEN = "open"
+"""What a terminal's page is told first, as text; all else is the machine's, as bytes."""
 
 BY_BROWSER, BY_MACHINE = 1000, 4000
 NO_TERMINAL, UNREACHABLE, IDLE, TOO_LONG, REVOKED, TAKEN_OVER = 4001, 4002, 4003, 4004, 4005, 4006
@@ -135,13 +139,16 @@ class ConsoleSocket:
         try:
             async with self._opened(console) as stream:
                 door = _Door(socket, stream)
+                if console.kind is ConsoleKind.SCREEN:
+                    async with asyncio.timeout(self._pace.opening):
+                        await door.welcome_screen()
+                else:
+                    await socket.send_text(OPEN)  # though the machine may say nothing for long
                 ways = [
                     door.from_machine(),
                     door.from_browser(console.kind),
                     self._watch(console, socket, door),
                 ]
-                if console.kind is ConsoleKind.SCREEN:
-                    await door.welcome_screen()
                 return await _first(ways), False
         except Closed as closed:
             return closed, closed.code == UNREACHABLE
@@ -297,13 +304,11 @@ def _may(visitor: Visitor) -> bool:
 
 def _size(text: str) -> tuple[int, int] | None:
     """The size of a terminal, ``[80, 24]``; None if it is none."""
-    try:
-        size = json.loads(text)
-    except ValueError:
+    size = _SIZE.fullmatch(text)
+    if size is None:
         return None
-    if not isinstance(size, list) or [type(item) for item in size] != [int, int]:
-        return None
-    return (size[0], size[1]) if all(0 < item <= _MOST_COLUMNS for item in size) else None
+    columns, rows = int(size["columns"]), int(size["rows"])
+    return (columns, rows) if 0 < columns <= _MOST_COLUMNS and 0 < rows <= _MOST_COLUMNS else None
 
 
 async def _first(ways: list[Coroutine[None, None, Closed]]) -> Closed:

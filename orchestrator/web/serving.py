@@ -57,6 +57,11 @@ def impatient(seconds: float) -> type[H11Protocol]:
     return Impatient
 
 
+def websockets() -> dict[str, Any]:
+    """How uvicorn serves WebSockets: no message is longer than a console's, none is packed."""
+    return {"ws": "websockets-sansio", "ws_max_size": LARGEST_MESSAGE, "ws_per_message_deflate": False}
+
+
 def serve(settings: Settings, listening: Listening) -> None:
     """Serve until told to end (SIGTERM, Ctrl-C).
 
@@ -79,9 +84,7 @@ def serve(settings: Settings, listening: Listening) -> None:
             proxy_headers=bool(listening.proxies),
             forwarded_allow_ips=list(listening.proxies),
             http=impatient(settings.request_seconds),
-            ws="websockets-sansio",
-            ws_max_size=LARGEST_MESSAGE,
-            ws_per_message_deflate=False,
+            **websockets(),
             lifespan="off",
             access_log=False,
             server_header=False,

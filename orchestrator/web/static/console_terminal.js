@@ -57,7 +57,9 @@ export function show(place, socket, largest) {
   terminal.onData((text) => send(encoder.encode(text)));
   terminal.onBinary((text) => send(Uint8Array.from(text, (letter) => letter.charCodeAt(0))));
   terminal.onResize(tellSize);
-  socket.addEventListener("message", (event) => terminal.write(new Uint8Array(event.data)));
+  socket.addEventListener("message", (event) => {
+    if (event.data instanceof ArrayBuffer) terminal.write(new Uint8Array(event.data));
+  });
   const watch = new ResizeObserver(() => fit.fit());
   watch.observe(place);
   fit.fit();
