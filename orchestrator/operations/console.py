@@ -111,7 +111,7 @@ def admit(
     clusters = _clusters(provider, says)
     try:
         found = as_it_is_now(find_machine(request.target, clusters, snapshots=False))
-        kinds = _shown(found)
+        kinds = _shown(found, wanted=site_of(provider, found.machine.site).consoles)
     except ConsoleRefused:
         raise
     except OrchestratorError as error:
@@ -247,9 +247,13 @@ def _connected(provider: Provider, name: str) -> Cluster:
     )
 
 
-def _shown(found: Found) -> tuple[ConsoleKind, ...]:
+def _shown(found: Found, *, wanted: bool) -> tuple[ConsoleKind, ...]:
     """What a running machine shows, best first. Of a display that is a serial port Proxmox draws a screen as well."""
     site = found.machine.site
+    if not wanted:
+        raise ConsoleRefused(
+            f"there are no consoles at {site}: its site file says consoles: false", why=Why.NOT_OFFERED
+        )
     if not may_look(found.site.state.held):
         raise ConsoleRefused(
             f"the API token of {site} lacks VM.Console, so there are no consoles at {site}: give its role VM.Console "

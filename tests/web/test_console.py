@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import datetime as dt
 import json
 import secrets
 import socket
 import struct
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -18,24 +15,22 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
-import uvicorn
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 from orchestrator.history import Entry
-from orchestrator.interface import accounts, sessions
+from orchestrator.interface import sessions
 from orchestrator.interface.accounts import Account
 from orchestrator.interface.console_tickets import CONSOLES, Limits
 from orchestrator.interface.roles import Role
-from orchestrator.web.app import application
 from orchestrator.web.desk import Desk as WebDesk
 from orchestrator.web.desk import open_desk
 from orchestrator.web.security import COOKIE, form_token
-from orchestrator.web.serving import websockets
 from orchestrator.web.settings import ConsolePace, Settings
 from tests.api.desk import Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
+from tests.web.program import add_accounts, new_session, running
 
 SECONDS = 30.0
 PEOPLE = {
@@ -129,38 +124,13 @@ class Site:
 
     def sign_in(self, who: str) -> str:
         """A new session; its cookie."""
-        now = self.web.now()
-        with self.web.database.writing() as connection:
-            opened = sessions.begin(
-                connection, who, now=now, longest=dt.timedelta(hours=1), address="", browser="", second="totp"
-            )
-        self.cookies[who] = opened.token
-        return opened.token
+        self.cookies[who] = new_session(self.web, who)
+        return self.cookies[who]
 
 
 def _path(who: str, target: str) -> str:
     client, _, name = target.partition("/")
     return f"/portal/machines/{name}/console" if PEOPLE[who].client else f"/machines/{client}/{name}/console"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def signing_in() -> Iterator[None]:
-    """Sessions of the table, until the program looks there itself."""
-    from orchestrator.web import app, console_socket
-    from orchestrator.web.sign_in import Visitor
-
-    def visitor(request: Any, desk: WebDesk) -> Visitor:
-        cookie = request.cookies.get(COOKIE, "")
-        with desk.database.reading() as connection:
-            found = sessions.find(connection, cookie, now=desk.now(), idle=desk.settings.idle)
-        if found is None:
-            return Visitor(cookie=cookie or "x" * 43, fresh=False)
-        return Visitor(cookie=cookie, fresh=False, session=found[0], account=found[1])
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(app, "visitor_of", visitor)
-        patched.setattr(console_socket, "visitor_of", visitor)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -206,22 +176,12 @@ def serving(desk: Desk) -> Iterator[Site]:
             console_pace=ConsolePace(check=0.05, contract=0.1, opening=5.0),
         )
         with open_desk(settings) as web:
-            with web.database.writing() as connection:
-                for account in PEOPLE.values():
-                    accounts.add(connection, account, password="x", now=web.now())
+            add_accounts(web, *PEOPLE.values())
             served = Site(desk, web, port, {})
             for name in PEOPLE:
                 served.sign_in(name)
-            server = uvicorn.Server(
-                uvicorn.Config(application(web), lifespan="off", log_config=None, **websockets())
-            )
-            thread = threading.Thread(target=lambda: asyncio.run(server.serve([bound])))
-            thread.start()
-            try:
+            with running(web, bound):
                 yield served
-            finally:
-                server.should_exit = True
-                thread.join()
 
 
 @pytest.fixture(autouse=True)
@@ -477,17 +437,8 @@ def another(site: Site, settings: Settings) -> Iterator[Site]:
     """A second program that serves, over the same database."""
     with closing(socket.create_server(("127.0.0.1", 0))) as bound:
         port = bound.getsockname()[1]
-        with open_desk(replace(settings, public_url=f"https://127.0.0.1:{port}")) as web:
-            server = uvicorn.Server(
-                uvicorn.Config(application(web), lifespan="off", log_config=None, **websockets())
-            )
-            thread = threading.Thread(target=lambda: asyncio.run(server.serve([bound])))
-            thread.start()
-            try:
-                yield Site(site.desk, web, port, site.cookies)
-            finally:
-                server.should_exit = True
-                thread.join()
+        with open_desk(replace(settings, public_url=f"https://127.0.0.1:{port}")) as web, running(web, bound):
+            yield Site(site.desk, web, port, site.cookies)
 
 
 def test_the_end_of_a_program_that_was_killed_is_written_by_the_next(site: Site) -> None:
@@ -528,6 +479,14 @@ def test_without_the_privilege_the_provider_is_told_what_to_do_and_clients_whom_
         assert asked.status_code == 409 and "adressez-vous à votre prestataire" in asked.json()["refused"]
     finally:
         site.fake.control("regrant", grants={"/": [*held, "VM.Console"]})
+    site.desk.sites["paris"]["consoles"] = False
+    site.desk.write_sites()
+    try:
+        told = site.page("oscar", _path("oscar", "dupont/web-1"), post={})
+        assert told.status_code == 409 and "consoles: false" in told.json()["refused"]
+    finally:
+        del site.desk.sites["paris"]["consoles"]
+        site.desk.write_sites()
 
 
 def _held(site: Site) -> list[str]:
