@@ -72,7 +72,7 @@ def estate(request: EstateRequest, events: Events = SILENT) -> Estate:
         from orchestrator.resources.survey import Asked, observe_sites
 
         problems: list[str] = []
-        files = _read_files(request, provider, events, problems)
+        files = read_files(request, provider, events, problems)
         asked = Asked(
             desired=tuple(files.desired.values()) if files else (),
             everybody=True,
@@ -81,7 +81,7 @@ def estate(request: EstateRequest, events: Events = SILENT) -> Estate:
         )
         read = observe_sites(clusters, asked, ahead.look_at)
     remember_sites(read.observed.values())
-    known = _read_history(request.history, waiting_settings(read, now), problems)
+    known = read_known(request.history, waiting_settings(read, now), problems)
     whole = estate_of(provider, files, read, known, now, problems)
     _refuse_unknown("client", request.filters.clients, {row.client for row in whole.clients}, whole)
     _refuse_unknown("node", request.filters.nodes, {row.node for row in whole.nodes}, whole)
@@ -97,7 +97,7 @@ def _refuse_unknown(what: str, asked: frozenset[str], there: set[str], whole: Es
         raise RequestRefused(f"there is no {what} {quoted(unknown[0])}{meant}")
 
 
-def _read_files(
+def read_files(
     request: EstateRequest, provider: Provider, events: Events, problems: list[str]
 ) -> Files | None:
     """What the files without errors say; None if there are none."""
@@ -120,7 +120,7 @@ def _read_files(
     )
 
 
-def _read_history(
+def read_known(
     place: str | None, waiting: Mapping[tuple[str, str], Mapping[str, str]], problems: list[str]
 ) -> Known:
     """What the history knows of machines: two questions, and a third one where settings wait for a restart."""

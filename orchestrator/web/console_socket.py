@@ -295,9 +295,12 @@ class _Incoming:
 
 
 def _may(visitor: Visitor) -> bool:
-    """Whether somebody may have consoles at all: a client's account, or one of the provider's that may act."""
+    """Whether somebody may have consoles at all: a client's account, or one of the provider's that may act.
+
+    Nobody may whose password somebody else chose, and no one of the provider's without a second factor.
+    """
     account = visitor.account
-    if account is None or visitor.session is None:
+    if account is None or visitor.session is None or account.initial or account.looks_only:
         return False
     return account.client is not None or Right.ACT in rights_of(account.role)
 

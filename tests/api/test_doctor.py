@@ -124,7 +124,10 @@ def test_a_site_in_order_is_said_to_be_and_nothing_is_changed(practice: Practice
 
 # Privileges
 
-ROLES = [(9, privilege) for privilege in role_privileges(9, consoles=False)] + [(8, "VM.Monitor"), (8, "Sys.Audit")]
+ROLES = [(9, privilege) for privilege in role_privileges(9, consoles=False)] + [
+    (8, "VM.Monitor"),
+    (8, "Sys.Audit"),
+]
 
 
 @pytest.mark.parametrize(("release", "privilege"), ROLES)

@@ -11,29 +11,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
-from starlette.requests import HTTPConnection
 
 from orchestrator.interface import accounts, sessions
 from orchestrator.interface.accounts import Account
-from orchestrator.web import app, console_socket
 from orchestrator.web.app import application
 from orchestrator.web.desk import Desk
-from orchestrator.web.security import COOKIE
 from orchestrator.web.serving import websockets
-from orchestrator.web.sign_in import Visitor
-
-
-def _visitor(request: HTTPConnection, desk: Desk) -> Visitor:
-    """The session of the table, until the program looks there itself."""
-    cookie = request.cookies.get(COOKIE, "")
-    with desk.database.reading() as connection:
-        found = sessions.find(connection, cookie, now=desk.now(), idle=desk.settings.idle)
-    if found is None:
-        return Visitor(cookie=cookie or "x" * 43, fresh=False)
-    return Visitor(cookie=cookie, fresh=False, session=found[0], account=found[1])
-
-
-app.visitor_of = console_socket.visitor_of = _visitor  # type: ignore[attr-defined]
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 from orchestrator.history import Entry
-from orchestrator.interface import sessions
+from orchestrator.interface import accounts, sessions
 from orchestrator.interface.accounts import Account
 from orchestrator.interface.console_tickets import CONSOLES, Limits
 from orchestrator.interface.roles import Role
@@ -317,6 +317,24 @@ def test_a_ticket_is_used_once_by_its_session_from_our_own_page(site: Site) -> N
     for made_up in (ticket, ticket[:-1], secrets.token_urlsafe(32), "", "x" * 5000):
         with pytest.raises(InvalidStatus):
             site.open("camille", made_up)
+
+
+def test_nobody_opens_one_before_his_password_is_his_own_and_a_second_factor_was_shown(site: Site) -> None:
+    for table, changed, back in (
+        (accounts.ACCOUNTS, {"initial": True}, {"initial": False}),
+        (sessions.SESSIONS, {"second": ""}, {"second": "totp"}),
+    ):
+        ticket = site.ticket("olga")
+        with site.web.database.writing() as connection:
+            connection.execute(sa.update(table).values(**changed))
+        try:
+            with pytest.raises(InvalidStatus):
+                site.open("olga", ticket)
+        finally:
+            with site.web.database.writing() as connection:
+                connection.execute(sa.update(table).values(**back))
+        with site.open("olga", ticket):
+            pass
 
 
 def test_a_ticket_waits_thirty_seconds(site: Site) -> None:

@@ -7,7 +7,20 @@ from importlib import import_module
 
 from orchestrator.web.page import Page
 
-MODULES: tuple[str, ...] = ("start", "appearance", "console", "history", "service_level", "alarms")
+MODULES: tuple[str, ...] = (
+    "start",
+    "appearance",
+    "history",
+    "service_level",
+    "alarms",
+    "plans",
+    "jobs",
+    "login",
+    "account",
+    "accounts",
+    "machine",
+    "console",
+)
 """Below this package."""
 
 
