@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 METADATA = sa.MetaData()
 """Every table of the Interface; their names begin with ``interface_``."""
 
-_MODULES: tuple[str, ...] = ("accounts", "attempts", "second_factors", "sessions", "tokens", "look_tables")
+_MODULES: tuple[str, ...] = (
+    "accounts",
+    "attempts",
+    "jobs",
+    "look_tables",
+    "plans",
+    "second_factors",
+    "sessions",
+    "tokens",
+)
 """Where the tables are declared, below :mod:`orchestrator.interface`."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,8 @@ def serve(settings: Settings, listening: Listening) -> None:
             log_config=None,
         )
         server = uvicorn.Server(config)
+        # uvicorn sends itself the signal once more when it has ended: being told to end is no failure
+        signal.signal(signal.SIGTERM, lambda *_: None)
         server.run()
         if not server.started:
             raise RequestRefused(

@@ -7,7 +7,19 @@ from importlib import import_module
 
 from orchestrator.web.page import Page
 
-MODULES: tuple[str, ...] = ("start", "appearance", "history", "service_level", "alarms", "machine")
+MODULES: tuple[str, ...] = (
+    "start",
+    "appearance",
+    "history",
+    "service_level",
+    "alarms",
+    "plans",
+    "jobs",
+    "login",
+    "account",
+    "accounts",
+    "machine",
+)
 """Below this package."""
 
 

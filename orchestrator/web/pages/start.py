@@ -1,26 +1,16 @@
-"""The login page and the overview, until they have pages of their own."""
+"""The overview, until it has a page of its own."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from orchestrator.interface.roles import Right
-from orchestrator.web.page import Need, Page
+from orchestrator.web.page import Page
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
     from orchestrator.web.visit import Visit
-
-
-def login(visit: Visit) -> Response:
-    """Ask for the name and the password."""
-    return visit.page("login.html")
-
-
-def sign_in(visit: Visit) -> Response:
-    """Nobody has an account yet."""
-    return visit.missing()
 
 
 def overview(visit: Visit) -> Response:
@@ -29,7 +19,5 @@ def overview(visit: Visit) -> Response:
 
 
 PAGES = [
-    Page(path="/login", answer=login, need=Need.PUBLIC),
-    Page(path="/login", answer=sign_in, need=Need.PUBLIC, method="POST"),
     Page(path="/", answer=overview, need=Right.LOOK),
 ]
