@@ -101,7 +101,7 @@ unit: ## pure functions
 	$(RUN)/python -m tools.tests_of unit -q -n 2 --dist loadgroup tests/unit
 
 api: ## against fakepve, over HTTPS; hostile files, guests and answers
-	$(RUN)/python -m tools.tests_of api -q -n 4 tests/api tests/hostile
+	$(RUN)/python -m tools.tests_of api -q -n 6 --dist worksteal tests/api tests/hostile
 
 lab: ## real guests, real packets (root)
 	LAB_TESTED=$(LAB_TESTED) $(RUN)/python -m tools.tests_of lab -q -n 2 --dist loadfile --no-loadscope-reorder tests/lab

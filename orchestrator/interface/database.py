@@ -17,7 +17,9 @@ METADATA = sa.MetaData()
 _MODULES: tuple[str, ...] = (
     "accounts",
     "attempts",
+    "jobs",
     "look_tables",
+    "plans",
     "second_factors",
     "sessions",
     "tokens",

@@ -87,7 +87,7 @@ def add(request: NewRequest, events: Events = SILENT) -> Registered:
         HistoryUnavailable: it could not be written.
     """
     now = dt.datetime.now(dt.UTC)
-    came = _past(request.came or now, now, "--came", "it is when the client asked")
+    came = came_at(request.came, now)
     subscription = _subscription(request, events)
     with open_history(request.history) as history:
         return register(request, subscription, history, came=came, who=operator())
@@ -128,6 +128,19 @@ def register(
         )
     made = tuple(records.add(history, one, who=who, why=_WHY) for one in new)
     return Registered(requests=made, open_before=tuple(before))
+
+
+def came_at(came: dt.datetime | None, now: dt.datetime) -> dt.datetime:
+    """When a request came.
+
+    Args:
+        came: as somebody said, aware; None: now.
+        now: the time, aware.
+
+    Raises:
+        RequestRefused: it is in the future, or centuries ago.
+    """
+    return _past(came or now, now, "--came", "it is when the client asked")
 
 
 def _past(moment: dt.datetime, now: dt.datetime, option: str, meaning: str) -> dt.datetime:
@@ -310,32 +323,47 @@ def close_request(request: ClosingRequest) -> Recorded[Any]:
             closed before it came or in the future. Nothing was recorded.
         HistoryUnavailable: it could not be read or written.
     """
-    now = dt.datetime.now(dt.UTC)
+    with open_history(request.history, create=False) as history:
+        return close_of(history, request, now=dt.datetime.now(dt.UTC), who=operator())
+
+
+def close_of(history: History, request: ClosingRequest, *, now: dt.datetime, who: str) -> Recorded[Any]:
+    """As :func:`close_request`, in a history that is open.
+
+    Args:
+        history: where it is registered.
+        request: how it ended.
+        now: the time, aware.
+        who: closes it, as the history keeps it.
+
+    Raises:
+        RequestRefused: as there.
+        HistoryUnavailable: it could not be read or written.
+    """
     at = _past(request.at or now, now, "--at", "it is when the request was closed")
     result = " ".join(request.result.split())
     if not result:
         raise RequestRefused("a request is closed with its result: say what was done, --result TEXT")
-    with open_history(request.history, create=False) as history:
-        standing = _open_request(asked(history), request.number)
-        outcome = _outcome(standing.said, request)
-        if at < standing.said.came:
-            raise RequestRefused(
-                f"request {request.number} came at {paris_time(standing.said.came)}, so it was not closed at "
-                f"{paris_time(at)}: correct --at"
-            )
-        try:
-            return close(
-                history,
-                standing,
-                outcome=outcome,
-                result=result,
-                who=operator(),
-                why=_WHY,
-                at=at,
-                answer=request.answer,
-            )
-        except ValidationError as error:
-            raise RequestRefused(f"this cannot be recorded: {_in_words(error)}") from None
+    standing = _open_request(asked(history), request.number)
+    outcome = _outcome(standing.said, request)
+    if at < standing.said.came:
+        raise RequestRefused(
+            f"request {request.number} came at {paris_time(standing.said.came)}, so it was not closed at "
+            f"{paris_time(at)}: correct --at"
+        )
+    try:
+        return close(
+            history,
+            standing,
+            outcome=outcome,
+            result=result,
+            who=who,
+            why=_WHY,
+            at=at,
+            answer=request.answer,
+        )
+    except ValidationError as error:
+        raise RequestRefused(f"this cannot be recorded: {_in_words(error)}") from None
 
 
 def _open_request(found: Sequence[Recorded[Any]], number: int) -> Recorded[Any]:

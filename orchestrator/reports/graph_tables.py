@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Literal
 
-from orchestrator.proxmox.measurements import Timeframe
+from orchestrator.contract.calendar import PARIS
 from orchestrator.reports.graph_words import GraphWords, figure
 from orchestrator.reports.language import Speech
 from orchestrator.reports.page import Cell, Column, Table, table_of
-from orchestrator.reports.series import Gap, MachineGraphs, condensed
+from orchestrator.reports.series import Gap, MachineGraphs, Slot
 from orchestrator.reports.spelling import Language
 
-_PERIODS: Mapping[Timeframe, int] = {"hour": 12, "day": 24, "week": 28, "month": 30, "year": 12}
-"""Rows of the table of periods: of five minutes, an hour, six hours, a day, a month."""
 _MOST_GAPS = 40
 
 
@@ -53,8 +53,9 @@ def statistics_table(graphs: MachineGraphs, language: Language) -> Table:
 
 
 def periods_table(graphs: MachineGraphs, language: Language) -> Table:
-    """The mean of each line in some twenty periods of equal length; a gap says why it is one."""
+    """The mean of each line in some twenty periods that begin at round times; a gap says why it is one."""
     words, speech = GraphWords(language), Speech(language)
+    edges = _edges(graphs)
     columns = [Column(words.figures_period_begins)]
     lines = []
     for graph in graphs.graphs:
@@ -63,9 +64,9 @@ def periods_table(graphs: MachineGraphs, language: Language) -> Table:
             columns.append(
                 Column(f"{name}, {words.line(line.name)}" if len(graph.lines) > 1 else name, figures=True)
             )
-            lines.append((graph.unit, condensed(graphs.slots, line.values, _PERIODS[graphs.timeframe])))
+            lines.append((graph.unit, _means(graphs.slots, line.values, edges)))
     rows = []
-    for number, (start, end) in enumerate(_periods(graphs)):
+    for number, (start, end) in enumerate(pairwise(edges)):
         gap = words.gap(_reason(graphs.gaps, start, end))
         values = [(unit, values[number]) for unit, values in lines]
         cells = [Cell(gap if value is None else figure(value, unit, language)) for unit, value in values]
@@ -96,15 +97,39 @@ def gaps_table(graphs: MachineGraphs, language: Language) -> tuple[Table, ...]:
     return table_of(words.figures_gaps_caption, columns, rows, note=more)
 
 
-def _periods(graphs: MachineGraphs) -> Iterator[tuple[dt.datetime, dt.datetime]]:
-    """The periods, as :func:`condensed` has them."""
+def _edges(graphs: MachineGraphs) -> list[dt.datetime]:
+    """Where the periods of a timeframe begin and end, in Paris: five minutes, an hour, six hours, a day, a month."""
     if not graphs.slots:
-        return
-    count = min(_PERIODS[graphs.timeframe], len(graphs.slots))
-    start = graphs.slots[0].start
-    width = (graphs.slots[-1].end - start) / count
-    for number in range(count):
-        yield start + number * width, start + (number + 1) * width
+        return []
+    start, end = graphs.slots[0].start, graphs.slots[-1].end
+    step = 300 if graphs.timeframe == "hour" else 3600
+    begins: Callable[[dt.datetime], bool] = {
+        "hour": lambda _: True,
+        "day": lambda _: True,
+        "week": lambda local: local.hour % 6 == 0,
+        "month": lambda local: local.hour == 0,
+        "year": lambda local: local.hour == 0 and local.day == 1,
+    }[graphs.timeframe]
+    first, last = (int(moment.timestamp()) // step + 1 for moment in (start, end))
+    between = (dt.datetime.fromtimestamp(number * step, dt.UTC) for number in range(first, last))
+    return [start, *(edge for edge in between if edge < end and begins(edge.astimezone(PARIS))), end]
+
+
+def _means(
+    slots: Sequence[Slot], values: Sequence[float | None], edges: Sequence[dt.datetime]
+) -> list[float | None]:
+    """The mean by time of what is known in each period; None where nothing is."""
+    sums, times = [0.0] * len(edges), [0.0] * len(edges)
+    for slot, value in zip(slots, values, strict=True):
+        if value is None:
+            continue
+        period = bisect_right(edges, slot.start) - 1
+        while period < len(edges) - 1 and edges[period] < slot.end:
+            part = (min(slot.end, edges[period + 1]) - max(slot.start, edges[period])).total_seconds()
+            sums[period] += part * value
+            times[period] += part
+            period += 1
+    return [total / time if time else None for total, time in zip(sums, times, strict=True)]
 
 
 def _reason(gaps: tuple[Gap, ...], start: dt.datetime, end: dt.datetime) -> Literal["stopped", "no data"]:

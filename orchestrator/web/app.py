@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import logging
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,6 +20,8 @@ from starlette.staticfiles import StaticFiles
 from orchestrator.errors import OrchestratorError, told
 from orchestrator.history.errors import HistoryUnavailable
 from orchestrator.interface.roles import Right, rights_of
+from orchestrator.web import api
+from orchestrator.web.api.problems import Problem, answer
 from orchestrator.web.desk import Desk
 from orchestrator.web.page import Need, Page
 from orchestrator.web.pages import every_page
@@ -63,6 +66,9 @@ def application(desk: Desk) -> FastAPI:
 
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101  (registered for it)
+        if request.url.path.startswith(f"{api.PREFIX}/"):
+            code = HTTPStatus(error.status_code).name.lower().replace("_", "-")
+            return answer(Problem(error.status_code, code, f"{error.detail}", error.headers))
         if error.status_code in (404, 405) and not request.url.path.startswith(("/api/", "/static/")):
             return await missing(request, error)
         return PlainTextResponse(f"{error.detail}\n", status_code=error.status_code, headers=error.headers)
@@ -74,6 +80,7 @@ def application(desk: Desk) -> FastAPI:
     app.add_exception_handler(Missing, missing)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(BodyRefused, body_refused)
+    api.mount(app)
     return app
 
 

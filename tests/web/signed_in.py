@@ -20,6 +20,7 @@ from orchestrator.web.sign_in import Visitor
 ACCOUNTS = {
     "rachel": Account(name="rachel", role=Role.READER),
     "oscar": Account(name="oscar", role=Role.OPERATOR),
+    "paula": Account(name="paula", role=Role.APPROVER),
     "camille": Account(name="camille", role=Role.CLIENT, client="dupont"),
 }
 

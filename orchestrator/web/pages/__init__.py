@@ -10,12 +10,14 @@ from orchestrator.web.page import Page
 MODULES: tuple[str, ...] = (
     "start",
     "appearance",
-    "login",
-    "account",
-    "accounts",
     "history",
     "service_level",
     "alarms",
+    "plans",
+    "jobs",
+    "login",
+    "account",
+    "accounts",
     "machine",
 )
 """Below this package."""
