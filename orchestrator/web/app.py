@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from orchestrator.errors import OrchestratorError, told
@@ -22,6 +22,7 @@ from orchestrator.history.errors import HistoryUnavailable
 from orchestrator.interface.roles import Right, rights_of
 from orchestrator.web import api
 from orchestrator.web.api.problems import Problem, answer
+from orchestrator.web.console_socket import PATH, ConsoleSocket
 from orchestrator.web.desk import Desk
 from orchestrator.web.page import Need, Page
 from orchestrator.web.pages import every_page
@@ -51,7 +52,11 @@ def application(desk: Desk) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
-        routes=[*_routes(desk), Mount("/static", StaticFiles(directory=_STATIC), name="static")],
+        routes=[
+            *_routes(desk),
+            WebSocketRoute(PATH, ConsoleSocket(desk).serve),
+            Mount("/static", StaticFiles(directory=_STATIC), name="static"),
+        ],
     )
     app.state.addresses = {
         page.path: page.need if isinstance(page.need, Right) else None

@@ -23,6 +23,7 @@ MODULES: tuple[str, ...] = (
     "portal_reports",
     "portal_requests",
     "requests",
+    "console",
 )
 """Below this package."""
 
