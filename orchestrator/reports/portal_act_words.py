@@ -52,8 +52,8 @@ class ActWords(MonthlyWords):
     act_alarm_action = Text(fr="Intervention sur alarme", en="Action on an alarm")
     act_signed_in = Text(fr="Connexion", en="Signed in")
     act_signed_out = Text(fr="Déconnexion", en="Signed out")
-    act_console_opened = Text(fr="Console ouverte", en="Console opened")
-    act_console_closed = Text(fr="Console fermée", en="Console closed")
+    act_console = Text(fr="Console", en="Console")
+    act_access = Text(fr="Code d’Accès", en="Account")
     act_other = Text(fr="Opération technique", en="Technical operation")
 
     why_night = Text(fr="tâches quotidiennes", en="daily tasks")
