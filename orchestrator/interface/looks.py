@@ -92,6 +92,16 @@ class LookUnderWay:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Totals:
+    """How much there is, of all sites."""
+
+    clients: int
+    machines: int
+    running: int
+    backup_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Found(Generic[Row]):
     """One page of a list.
 
@@ -299,6 +309,7 @@ def clients(
     database: Database,
     *,
     text: str = "",
+    file: str = "",
     sort: ClientSort = ClientSort.NAME,
     descending: bool = False,
     page: int = 1,
@@ -309,6 +320,7 @@ def clients(
     Args:
         database: where.
         text: part of the name, of a contract's reference, or of a quote's or an order's; all of them if empty.
+        file: only those whose file is so: ``yes``, ``errors``, ``none``.
         sort, descending: as of :func:`machine_rows`.
         page: from 1.
         size: rows of a page.
@@ -317,6 +329,8 @@ def clients(
         HistoryUnavailable: they could not be read.
     """
     conditions = [_matching(CLIENTS.c.findable, text)] if text.strip() else []
+    if file:
+        conditions.append(CLIENTS.c.file == file)
     order = _order(_CLIENTS_BY[sort], (CLIENTS.c.client,), descending=descending)
     found = _page(database, _CLIENT_ROW, conditions, order, page, size)
     return Found(
@@ -397,6 +411,30 @@ def under_way(database: Database, now: dt.datetime) -> LookUnderWay | None:
         return None
     since, until = (dt.datetime.fromtimestamp(seconds, dt.UTC) for seconds in (found.since, found.until))
     return LookUnderWay(since=since, until=until)
+
+
+def totals(database: Database) -> Totals:
+    """How much there is: one query.
+
+    Raises:
+        HistoryUnavailable: it could not be read.
+    """
+    asked = sa.select(
+        sa.select(sa.func.count()).select_from(CLIENTS).scalar_subquery().label("clients"),
+        sa.func.count().label("machines"),
+        sa.func.coalesce(sa.func.sum(sa.case((MACHINES.c.running.is_(True), 1), else_=0)), 0).label(
+            "running"
+        ),
+        sa.func.coalesce(sa.func.sum(MACHINES.c.backup_bytes), 0).label("backup_bytes"),
+    ).select_from(MACHINES)
+    with database.reading() as connection:
+        found = connection.execute(asked).one()
+    return Totals(
+        clients=found.clients,
+        machines=found.machines,
+        running=int(found.running),
+        backup_bytes=int(found.backup_bytes),
+    )
 
 
 def choices(database: Database) -> Mapping[str, tuple[str, ...]]:

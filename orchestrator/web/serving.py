@@ -87,7 +87,8 @@ def serve(settings: Settings, listening: Listening) -> None:
             log_config=None,
         )
         server = uvicorn.Server(config)
-        server.run()
+        with desk.renewal.running():
+            server.run()
         if not server.started:
             raise RequestRefused(
                 f"{listening.address}:{listening.port} cannot be used: see whether another program listens there, and "

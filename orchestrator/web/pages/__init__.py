@@ -7,7 +7,18 @@ from importlib import import_module
 
 from orchestrator.web.page import Page
 
-MODULES: tuple[str, ...] = ("start", "appearance", "history", "service_level", "alarms")
+MODULES: tuple[str, ...] = (
+    "start",
+    "appearance",
+    "overview",
+    "clients",
+    "machines",
+    "nights",
+    "search",
+    "history",
+    "service_level",
+    "alarms",
+)
 """Below this package."""
 
 

@@ -1,10 +1,9 @@
-"""The login page and the overview, until they have pages of their own."""
+"""The login page, until it has one of its own."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.interface.roles import Right
 from orchestrator.web.page import Need, Page
 
 if TYPE_CHECKING:
@@ -23,13 +22,7 @@ def sign_in(visit: Visit) -> Response:
     return visit.missing()
 
 
-def overview(visit: Visit) -> Response:
-    """What needs a person now."""
-    return visit.page("overview.html")
-
-
 PAGES = [
     Page(path="/login", answer=login, need=Need.PUBLIC),
     Page(path="/login", answer=sign_in, need=Need.PUBLIC, method="POST"),
-    Page(path="/", answer=overview, need=Right.LOOK),
 ]
