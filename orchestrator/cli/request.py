@@ -31,6 +31,8 @@ class Kind(StrEnum):
     CHANGE = "change"
     CREDIT = "credit"
     HARDWARE = "hardware"
+    RESTART = "restart"
+    SNAPSHOT = "snapshot"
 
 
 class Ending(StrEnum):

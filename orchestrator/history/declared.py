@@ -184,18 +184,21 @@ class Asked(Declared):
 
 
 class Request(Asked):
-    """A request for updates (article 3.8.3: their delay counts from there), a change, or new hardware.
+    """A request for updates (article 3.8.3: their delay counts from there), a change, a restart, a snapshot, hardware.
 
-    An update is asked for one machine: the delay is that of a machine. New hardware needs the provider's yes or no.
+    An update is asked for one machine: the delay is that of a machine; so are a restart and a snapshot. New hardware
+    needs the provider's yes or no.
     """
 
-    kind: Literal["update", "change", "hardware"] = Field(examples=["update"])
+    kind: Literal["update", "change", "hardware", "restart", "snapshot"] = Field(examples=["update"])
     answer: Literal["yes", "no"] | None = Field(default=None, description="of the provider, to new hardware")
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
         if self.kind == "update" and len(self.machines) != 1:
             raise ValueError("updates are asked for one machine: a request for each")
+        if self.kind in ("restart", "snapshot") and len(self.machines) != 1:
+            raise ValueError(f"a {self.kind} is asked for one machine: name it")
         if self.kind != "hardware" and self.answer is not None:
             raise ValueError("yes or no is the answer to new hardware alone")
         if self.kind == "hardware" and self.outcome in ("done", "refused") and self.answer is None:

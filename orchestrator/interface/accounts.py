@@ -53,6 +53,7 @@ class Account:
         initial: whether somebody else chose its password: it has to be changed first.
         created: when.
         by_provider: whether it signs in by the identity provider (OpenID Connect) and has no password here.
+        looks_only: one of the provider's that has not shown a second factor in its session: it changes nothing.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Account:
     initial: bool = False
     created: dt.datetime | None = None
     by_provider: bool = False
+    looks_only: bool = False
 
 
 def account_name(text: str) -> str | None:

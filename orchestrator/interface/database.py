@@ -14,7 +14,17 @@ if TYPE_CHECKING:
 METADATA = sa.MetaData()
 """Every table of the Interface; their names begin with ``interface_``."""
 
-_MODULES: tuple[str, ...] = ("accounts", "attempts", "look_tables", "second_factors", "sessions", "tokens")
+_MODULES: tuple[str, ...] = (
+    "accounts",
+    "attempts",
+    "console_tickets",
+    "jobs",
+    "look_tables",
+    "plans",
+    "second_factors",
+    "sessions",
+    "tokens",
+)
 """Where the tables are declared, below :mod:`orchestrator.interface`."""
 
 

@@ -48,7 +48,9 @@ LATE = dt.timedelta(days=2)
 LARGEST_PAGE = 200
 """Rows of one page of a list."""
 
-_IN_SERVICE = ("running", "stopped", "unreadable")
+_OUT_OF_SERVICE = ("suspended", "retired", "unfinished", "missing", "unknown")
+"""States in which no backup is expected. By these, so that the index of the last backups is used."""
+
 _LONGEST_TEXT = 200
 
 
@@ -189,8 +191,8 @@ class MachineFilter:
             before = int((now - LATE).timestamp())
             found += [
                 columns.backup_days.is_not(None),
-                columns.state.in_(_IN_SERVICE),
-                columns.last_backup.is_(None) | (columns.last_backup < before),
+                columns.state.not_in(_OUT_OF_SERVICE),
+                columns.last_backup < before,
             ]
         if self.restart_due:
             found.append(columns.restart != "")
@@ -443,17 +445,12 @@ def choices(database: Database) -> Mapping[str, tuple[str, ...]]:
     Raises:
         HistoryUnavailable: they could not be read.
     """
-    asked = sa.union_all(
-        *(
-            sa.select(sa.literal(f"{name}s").label("what"), MACHINES.c[name].label("name")).distinct()
-            for name in ("site", "node", "offer", "state")
-        )
-    )
+    asked = sa.select(*(MACHINES.c[name] for name in ("site", "node", "offer", "state"))).distinct()
     found: dict[str, set[str]] = {name: set() for name in ("sites", "nodes", "offers", "states")}
     with database.reading() as connection:
         for row in connection.execute(asked):
-            if row.name:
-                found[row.what].add(row.name)
+            for names, name in zip(found.values(), row, strict=True):
+                names.update({name} if name else ())
     return {what: tuple(sorted(names)) for what, names in found.items()}
 
 
@@ -467,13 +464,16 @@ def _page(
 ) -> Found[Mapping[str, Any]]:
     size = min(max(size, 1), LARGEST_PAGE)
     table = columns[0].table
+    (key,) = sa.inspect(table).primary_key.columns
     with database.reading() as connection:
         total = connection.execute(
             sa.select(sa.func.count()).select_from(table).where(*conditions)
         ).scalar_one()
         pages = max(-(-total // size), 1)
         page = min(max(page, 1), pages)
-        asked = sa.select(*columns).where(*conditions).order_by(*order).limit(size).offset((page - 1) * size)
+        # Rows are wide: those of the pages before are passed over in an index where one has the order.
+        keys = sa.select(key).where(*conditions).order_by(*order).limit(size).offset((page - 1) * size)
+        asked = sa.select(*columns).where(key.in_(keys)).order_by(*order)
         rows = tuple(dict(row) for row in connection.execute(asked).mappings())
     return Found(rows=rows, total=total, page=page, pages=pages)
 

@@ -81,18 +81,6 @@ def request_credit(
         raise RequestRefused("the request came in the future: give the time when it came")
     with open_history(target.history) as history:
         found = month_of(subscription, month, history, moment, target.history)
-        services = _chosen(found, machine)
-        for service in services:
-            if service.request is not None:
-                number = service.request.first.number
-                raise RequestRefused(
-                    f"the credit of {target.target} for {month} was asked for already: record {number}"
-                )
-        if not any(service.level.percent for service in services):
-            raise RequestRefused(
-                f"no credit is open for {target.target} in {month}: `orchestrator service-level {found.client} "
-                f"--month {month}` shows the reckoning"
-            )
         said = CreditRequest(
             client=found.client,
             machines=(machine,) if machine else (),
@@ -100,7 +88,32 @@ def request_credit(
             came=came or moment,
             reference=reference,
         )
+        check_open(found, said)
         return add(history, said, who=operator(), why=target.reason, at=moment)
+
+
+def check_open(found: ClientMonth, said: CreditRequest) -> None:
+    """Check that the credit that a client asks for is open, and was not asked for before.
+
+    Args:
+        found: the client's month.
+        said: the request that is to be recorded.
+
+    Raises:
+        RequestRefused: it is not, or it was.
+    """
+    machine = said.machines[0] if said.machines else None
+    target, month = f"{found.client}/{machine}" if machine else found.client, found.month
+    services = _chosen(found, machine)
+    for service in services:
+        if service.request is not None:
+            number = service.request.first.number
+            raise RequestRefused(f"the credit of {target} for {month} was asked for already: record {number}")
+    if not any(service.level.percent for service in services):
+        raise RequestRefused(
+            f"no credit is open for {target} in {month}: `orchestrator service-level {found.client} "
+            f"--month {month}` shows the reckoning"
+        )
 
 
 def issue_credits(

@@ -1,4 +1,4 @@
-"""The register of clients' requests (article 3.8.3): updates, changes, credits, new hardware.
+"""The register of clients' requests (article 3.8.3): updates, changes, credits, new hardware, restarts, snapshots.
 
 A request is registered when it comes, in the client's words; delays count from there. It is closed with its result.
 """
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from orchestrator.contract.calendar import day_in_paris, paris_time
 from orchestrator.counting import counted
 from orchestrator.errors import RequestRefused
-from orchestrator.history import records
+from orchestrator.history import History, records
 from orchestrator.history.declared import Asked, CreditRequest, Request
 from orchestrator.history.records import Recorded, UnreadableRecord
 from orchestrator.history.requests import Outcome, asked, asked_and_unreadable, close
@@ -26,7 +26,7 @@ from orchestrator.operations.inventory import open_provider
 from orchestrator.operations.run import SILENT, Events, open_history
 from orchestrator.subscriptions.model import Subscription
 
-RequestKind = Literal["update", "change", "credit", "hardware"]
+RequestKind = Literal["update", "change", "credit", "hardware", "restart", "snapshot"]
 """What may be asked for."""
 
 KINDS: tuple[RequestKind, ...] = get_args(RequestKind)
@@ -87,22 +87,60 @@ def add(request: NewRequest, events: Events = SILENT) -> Registered:
         HistoryUnavailable: it could not be written.
     """
     now = dt.datetime.now(dt.UTC)
-    came = _past(request.came or now, now, "--came", "it is when the client asked")
+    came = came_at(request.came, now)
     subscription = _subscription(request, events)
+    with open_history(request.history) as history:
+        return register(request, subscription, history, came=came, who=operator())
+
+
+class AskedAlready(RequestRefused):
+    """What is asked for was asked for before, by a request that is still open."""
+
+
+def register(
+    request: NewRequest, subscription: Subscription, history: History, *, came: dt.datetime, who: str
+) -> Registered:
+    """Register a request of a client whose file was read.
+
+    Args:
+        request: what is asked for; where files and history are does not matter any more.
+        subscription: the client's file.
+        history: an open one.
+        came: when it came (aware).
+        who: registers it, as the history keeps it.
+
+    Raises:
+        AskedAlready: a request that is open asks for the same.
+        RequestRefused: the client has no such machine, or it asks for what its kind does not have. Nothing was
+            registered.
+        HistoryUnavailable: it could not be written.
+    """
     machines = _machines(request.target, subscription)
     said = _declared(request, subscription, machines, came)
-    with open_history(request.history) as history:
-        standing = asked(history, client=subscription.client)
-        before = [one for one in standing if any(_same(one.said, new) for new in said)]
-        new = [one for one in said if not any(_same(other.said, one) for other in before)]
-        if not new:
-            numbers = ", ".join(f"{one.first.number} of {paris_time(one.said.came)}" for one in before)
-            raise RequestRefused(
-                f"{request.target}: this was asked for already and is open: request {numbers}; its delay counts from "
-                "there"
-            )
-        made = tuple(records.add(history, one, who=operator(), why=_WHY) for one in new)
+    standing = asked(history, client=subscription.client)
+    before = [one for one in standing if any(_same(one.said, new) for new in said)]
+    new = [one for one in said if not any(_same(other.said, one) for other in before)]
+    if not new:
+        numbers = ", ".join(f"{one.first.number} of {paris_time(one.said.came)}" for one in before)
+        raise AskedAlready(
+            f"{request.target}: this was asked for already and is open: request {numbers}; its delay counts from "
+            "there"
+        )
+    made = tuple(records.add(history, one, who=who, why=_WHY) for one in new)
     return Registered(requests=made, open_before=tuple(before))
+
+
+def came_at(came: dt.datetime | None, now: dt.datetime) -> dt.datetime:
+    """When a request came.
+
+    Args:
+        came: as somebody said, aware; None: now.
+        now: the time, aware.
+
+    Raises:
+        RequestRefused: it is in the future, or centuries ago.
+    """
+    return _past(came or now, now, "--came", "it is when the client asked")
 
 
 def _past(moment: dt.datetime, now: dt.datetime, option: str, meaning: str) -> dt.datetime:
@@ -161,6 +199,8 @@ def _declared(
             credit = CreditRequest.model_validate({**common, "machines": machines, "month": request.month})
             _check_month(credit.month, came)
             return [credit]
+        if request.kind == "restart":
+            _check_power(subscription, machines)
         if request.kind != "update":
             return [Request.model_validate({**common, "machines": machines, "kind": request.kind})]
         if subscription.managed_services is None:
@@ -172,6 +212,14 @@ def _declared(
         return [Request.model_validate({**common, "machines": (name,), "kind": "update"}) for name in each]
     except ValidationError as error:
         raise RequestRefused(f"this cannot be registered: {_in_words(error)}") from None
+
+
+def _check_power(subscription: Subscription, machines: tuple[str, ...]) -> None:
+    for offer, machine in subscription.machines():
+        if machine.name in machines and not offer.terms.power:
+            raise RequestRefused(
+                f"{subscription.client}/{machine.name}: {offer} has no restarts (art. {offer.terms.article})"
+            )
 
 
 def _in_a_line(words: str) -> str:
@@ -196,12 +244,18 @@ def _in_words(error: ValidationError) -> str:
 
 
 def _same(one: Asked, other: Asked) -> bool:
-    """Whether a request is open and asks for what another asks: updates of one machine, the credit of one month."""
+    """Whether a request is open and asks for what another asks.
+
+    Updates, a restart or a snapshot of one machine, the credit of one month; others if their words are the same.
+    """
     if one.closed is not None or type(one) is not type(other) or one.machines != other.machines:
         return False
     if isinstance(one, CreditRequest) and isinstance(other, CreditRequest):
         return one.month == other.month
-    return isinstance(one, Request) and isinstance(other, Request) and one.kind == other.kind == "update"
+    if not (isinstance(one, Request) and isinstance(other, Request) and one.kind == other.kind):
+        return False
+    alike = (one.text, one.reference) == (other.text, other.reference)
+    return alike or one.kind in ("update", "restart", "snapshot")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,32 +323,47 @@ def close_request(request: ClosingRequest) -> Recorded[Any]:
             closed before it came or in the future. Nothing was recorded.
         HistoryUnavailable: it could not be read or written.
     """
-    now = dt.datetime.now(dt.UTC)
+    with open_history(request.history, create=False) as history:
+        return close_of(history, request, now=dt.datetime.now(dt.UTC), who=operator())
+
+
+def close_of(history: History, request: ClosingRequest, *, now: dt.datetime, who: str) -> Recorded[Any]:
+    """As :func:`close_request`, in a history that is open.
+
+    Args:
+        history: where it is registered.
+        request: how it ended.
+        now: the time, aware.
+        who: closes it, as the history keeps it.
+
+    Raises:
+        RequestRefused: as there.
+        HistoryUnavailable: it could not be read or written.
+    """
     at = _past(request.at or now, now, "--at", "it is when the request was closed")
     result = " ".join(request.result.split())
     if not result:
         raise RequestRefused("a request is closed with its result: say what was done, --result TEXT")
-    with open_history(request.history, create=False) as history:
-        standing = _open_request(asked(history), request.number)
-        outcome = _outcome(standing.said, request)
-        if at < standing.said.came:
-            raise RequestRefused(
-                f"request {request.number} came at {paris_time(standing.said.came)}, so it was not closed at "
-                f"{paris_time(at)}: correct --at"
-            )
-        try:
-            return close(
-                history,
-                standing,
-                outcome=outcome,
-                result=result,
-                who=operator(),
-                why=_WHY,
-                at=at,
-                answer=request.answer,
-            )
-        except ValidationError as error:
-            raise RequestRefused(f"this cannot be recorded: {_in_words(error)}") from None
+    standing = _open_request(asked(history), request.number)
+    outcome = _outcome(standing.said, request)
+    if at < standing.said.came:
+        raise RequestRefused(
+            f"request {request.number} came at {paris_time(standing.said.came)}, so it was not closed at "
+            f"{paris_time(at)}: correct --at"
+        )
+    try:
+        return close(
+            history,
+            standing,
+            outcome=outcome,
+            result=result,
+            who=who,
+            why=_WHY,
+            at=at,
+            answer=request.answer,
+        )
+    except ValidationError as error:
+        raise RequestRefused(f"this cannot be recorded: {_in_words(error)}") from None
 
 
 def _open_request(found: Sequence[Recorded[Any]], number: int) -> Recorded[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from orchestrator.reports.graph_svg import svg
 from orchestrator.reports.language import Speech
 from orchestrator.reports.monthly_words import MonthlyWords
 from orchestrator.reports.page import Cell, Column, table_of
+from orchestrator.reports.reasons import reason_name
 from orchestrator.reports.reversibility import Part
 from orchestrator.reports.service_level import service_level_parts
 from orchestrator.reports.spelling import Language
@@ -28,19 +28,6 @@ if TYPE_CHECKING:
     from orchestrator.reports.series import MachineGraphs
 
 _MOST_ROWS = 200
-
-_REASONS = tuple(
-    (re.compile(pattern, re.IGNORECASE), name)
-    for pattern, name in (
-        (r"no space|disk full|is full|quota", "reason_space"),
-        (r"not boot|did not answer after|does not start", "reason_no_boot"),
-        (r"not online|not available|unreachable|could not be (?:read|reached)|refused", "reason_away"),
-        (r"time[d -]*out|took longer|within \d", "reason_time"),
-        (r"\block", "reason_busy"),
-        (r"interrupt|abort|killed", "reason_interrupted"),
-    )
-)
-"""What a recorded reason is for a client, the first that fits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,8 +241,7 @@ class _Told:
         """Why something failed, in the client's language: what Proxmox says is English and names nodes and storages."""
         if not said:
             return ""
-        name = next((name for pattern, name in _REASONS if pattern.search(said)), "reason_other")
-        return str(getattr(self.words, name))
+        return str(getattr(self.words, reason_name(said)))
 
     def backup(self, one: BackupMonth, *, twice: bool) -> tuple[Cell, ...]:
         made = [self.nights(one.good, one.expected)]
@@ -406,7 +392,7 @@ class _Told:
 
 _CLASSES = {name: f"class_{name}" for name in ("standard", "significant", "major")}
 _CHARGES = {name: f"charge_{name}" for name in ("free", "quoted", "catalogue", "ordered", "included")}
-_REQUESTS = {name: f"request_{name}" for name in ("update", "change", "hardware")}
+_REQUESTS = {name: f"request_{name}" for name in ("update", "change", "hardware", "restart", "snapshot")}
 _SNAPSHOTS = {
     "snapshot": "monthly_snapshot_taken",
     "expire snapshot": "monthly_snapshot_removed",

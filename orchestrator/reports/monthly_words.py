@@ -146,6 +146,8 @@ class MonthlyWords(ServiceLevelWords):
     request_update = Text(fr="mise à jour", en="update")
     request_change = Text(fr="changement", en="change")
     request_hardware = Text(fr="nouveau matériel", en="new hardware")
+    request_restart = Text(fr="redémarrage", en="restart")
+    request_snapshot = Text(fr="snapshot", en="snapshot")
     request_came = Text(fr="Reçue", en="Received")
     request_closed = Text(fr="Clôturée", en="Closed")
 

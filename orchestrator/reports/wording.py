@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field
 from orchestrator.reports.gap_words import GapWords
 from orchestrator.reports.graph_words import GraphWords
 from orchestrator.reports.monthly_words import MonthlyWords
+from orchestrator.reports.portal_words import PortalWords
 from orchestrator.reports.spelling import NO_BREAK, Language
 from orchestrator.reports.words import Counted, Said, Text, Words, correct
 from orchestrator.yaml_reader.checking import Finding, check
@@ -26,7 +27,7 @@ from orchestrator.yaml_reader.reading import read
 from orchestrator.yaml_reader.shape import keys_of
 from orchestrator.yaml_reader.values import Strict
 
-_TABLES: tuple[type[Words], ...] = (Words, MonthlyWords, GraphWords, GapWords)
+_TABLES: tuple[type[Words], ...] = (Words, MonthlyWords, GraphWords, GapWords, PortalWords)
 _LONGEST = 2000
 _FORMS = 2
 

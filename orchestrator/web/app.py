@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import logging
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,12 +14,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from orchestrator.errors import OrchestratorError, told
 from orchestrator.history.errors import HistoryUnavailable
-from orchestrator.interface.roles import Right
+from orchestrator.interface.roles import Right, rights_of
+from orchestrator.web import api
+from orchestrator.web.api.problems import Problem, answer
+from orchestrator.web.console_socket import PATH, ConsoleSocket
 from orchestrator.web.desk import Desk
 from orchestrator.web.page import Need, Page
 from orchestrator.web.pages import every_page
@@ -29,6 +33,9 @@ from orchestrator.web.visit import Missing, Visit
 _LOG = logging.getLogger("orchestrator.web")
 _MOST_FIELDS = 200
 _STATIC = Path(__file__).parent / "static"
+
+_WITH_INITIAL_PASSWORD = ("/account/password", "/logout", "/appearance")
+"""What somebody may do before the password is his own."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -45,7 +52,11 @@ def application(desk: Desk) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
-        routes=[*_routes(desk), Mount("/static", StaticFiles(directory=_STATIC), name="static")],
+        routes=[
+            *_routes(desk),
+            WebSocketRoute(PATH, ConsoleSocket(desk).serve),
+            Mount("/static", StaticFiles(directory=_STATIC), name="static"),
+        ],
     )
     app.state.addresses = {
         page.path: page.need if isinstance(page.need, Right) else None
@@ -60,6 +71,9 @@ def application(desk: Desk) -> FastAPI:
 
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101  (registered for it)
+        if request.url.path.startswith(f"{api.PREFIX}/"):
+            code = HTTPStatus(error.status_code).name.lower().replace("_", "-")
+            return answer(Problem(error.status_code, code, f"{error.detail}", error.headers))
         if error.status_code in (404, 405) and not request.url.path.startswith(("/api/", "/static/")):
             return await missing(request, error)
         return PlainTextResponse(f"{error.detail}\n", status_code=error.status_code, headers=error.headers)
@@ -71,6 +85,7 @@ def application(desk: Desk) -> FastAPI:
     app.add_exception_handler(Missing, missing)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(BodyRefused, body_refused)
+    api.mount(app)
     return app
 
 
@@ -101,8 +116,8 @@ def _answer(page: Page, desk: Desk, request: Request, form: dict[str, str]) -> R
     try:
         visitor = visitor_of(request, desk)
     except OrchestratorError as error:
-        _LOG.error("the database: %s", error)
-        return PlainTextResponse(f"{error}\n", status_code=503)
+        _LOG.error("the database: %s", error)  # its place is nothing for whoever has not signed in
+        return PlainTextResponse("the database cannot be read: see the program's log\n", status_code=503)
     visit = Visit(
         request=request,
         desk=desk,
@@ -120,6 +135,8 @@ def _admitted(page: Page, visit: Visit) -> Response:
     if not _may(page, visit):
         if visit.account is None and page.method == "GET":
             return _to_login(visit.request)
+        if _needs_second_factor(page, visit):
+            return _to_second_factor(page, visit)
         raise Missing
     if page.method == "POST" and not (
         is_from_ours(visit.request, visit.desk.settings.origin) and _token_fits(visit)
@@ -128,6 +145,8 @@ def _admitted(page: Page, visit: Visit) -> Response:
             "this form is too old, or not one of ours: nothing was changed; go back, reload the page and try again",
             status=403,
         )
+    if visit.account is not None and visit.account.initial and page.path not in _WITH_INITIAL_PASSWORD:
+        return visit.see("/account/password")
     try:
         return page.answer(visit)
     except HistoryUnavailable as error:
@@ -151,6 +170,24 @@ def _may(page: Page, visit: Visit) -> bool:
     if page.need is Need.CLIENT:
         return visit.account.client is not None
     return visit.account.client is None and visit.may(page.need)
+
+
+def _needs_second_factor(page: Page, visit: Visit) -> bool:
+    """Whether whoever asks may, but for the second factor that was not shown."""
+    account = visit.account
+    return (
+        account is not None
+        and account.client is None
+        and isinstance(page.need, Right)
+        and account.looks_only
+        and page.need in rights_of(account.role)
+    )
+
+
+def _to_second_factor(page: Page, visit: Visit) -> Response:
+    if page.method == "GET":
+        return visit.see("/account?second=needed")
+    return visit.refused("this needs a second factor: set one up on the page Your account", status=403)
 
 
 def _token_fits(visit: Visit) -> bool:

@@ -6,9 +6,10 @@ import asyncio
 import hashlib
 import hmac
 from collections.abc import Mapping
+from http import HTTPStatus
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "__Host-session"
@@ -93,7 +94,18 @@ class Guard:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
             return
-        await PlainTextResponse(text + "\n", status_code=status)(scope, receive, _with_headers(send))
+        answer: Response = PlainTextResponse(text + "\n", status_code=status)
+        if scope["path"].startswith("/api/"):
+            title = HTTPStatus(status).phrase
+            told = {
+                "type": "about:blank",
+                "title": title,
+                "status": status,
+                "detail": text,
+                "code": "refused",
+            }
+            answer = JSONResponse(told, status_code=status, media_type="application/problem+json")
+        await answer(scope, receive, _with_headers(send))
 
 
 class BodyRefused(Exception):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.interface import sessions
 from orchestrator.web.security import COOKIE
 
 if TYPE_CHECKING:
@@ -36,8 +37,15 @@ class Visitor:
 
     def keep(self, response: Response) -> None:
         """Give the browser its cookie, if it has none."""
-        if self.fresh:
-            response.set_cookie(COOKIE, self.cookie, secure=True, httponly=True, samesite="lax", path="/")
+        if self.fresh and not any(
+            value.startswith(f"{COOKIE}=") for value in response.headers.getlist("set-cookie")
+        ):
+            give(response, self.cookie)
+
+
+def give(response: Response, token: str) -> None:
+    """Give the browser the token of a session."""
+    response.set_cookie(COOKIE, token, secure=True, httponly=True, samesite="lax", path="/")
 
 
 def visitor_of(request: HTTPConnection, desk: Desk) -> Visitor:
@@ -49,4 +57,16 @@ def visitor_of(request: HTTPConnection, desk: Desk) -> Visitor:
     cookie = request.cookies.get(COOKIE, "")
     if not _WRITTEN.fullmatch(cookie):
         return Visitor()
-    return Visitor(cookie=cookie, fresh=False)
+    now, idle = desk.now(), desk.settings.idle
+    with desk.database.reading() as connection:
+        found = sessions.find(connection, cookie, now=now, idle=idle)
+    if found is None:
+        return Visitor(cookie=cookie, fresh=False)
+    session, account = found
+    if session.waiting:
+        return Visitor(cookie=cookie, fresh=False, session=session)
+    if sessions.is_to_be_noted(session, now):
+        with desk.database.writing() as connection:
+            sessions.note_use(connection, session, now)
+    unproved = account.client is None and not session.second
+    return Visitor(cookie=cookie, fresh=False, account=replace(account, looks_only=unproved), session=session)

@@ -30,7 +30,7 @@ class Visit:
 
     Attributes:
         account: who has signed in; None: nobody has.
-        session: in which; None: in none.
+        session: in which; None: in none. Without an account: the password was right, and the second factor is awaited.
         form: the fields of a form, whose token was checked already; empty of a request without one.
         form_token: what forms of the answer carry.
     """
@@ -66,8 +66,14 @@ class Visit:
 
     @property
     def language(self) -> Literal["fr", "en"]:
-        """A client's pages are French where its account does not say otherwise, the provider's English."""
-        if self.account is None or self.account.client is None:
+        """A client's pages are French where its account does not say otherwise, the provider's English.
+
+        Whoever has not signed in reads what the browser asks for.
+        """
+        if self.account is None:
+            wanted = self.request.headers.get("accept-language", "")
+            return "fr" if wanted.strip().lower().startswith("fr") else "en"
+        if self.account.client is None:
             return "en"
         return self.account.language
 
@@ -83,7 +89,9 @@ class Visit:
 
     def may(self, right: Right) -> bool:
         """Whether whoever asks has a right at the provider's pages."""
-        return self.account is not None and right in rights_of(self.account.role)
+        if self.account is None or (self.account.looks_only and right is not Right.LOOK):
+            return False
+        return right in rights_of(self.account.role)
 
     def page(self, template: str, /, *, status: int = 200, **values: Any) -> Response:
         """Answer with a page.

@@ -85,6 +85,23 @@ def test_updates_of_a_client_are_a_request_for_each_machine_and_none_twice(regis
     assert again.code == 1 and "was asked for already and is open" in again.err
 
 
+def test_a_restart_and_a_snapshot_are_asked_for_one_machine_and_an_offer_without_restarts_has_none(
+    registered: Desk,
+) -> None:
+    registered.write(
+        subscription("dupont", [machine("web-1"), machine("db-1")], managed_services=MANAGED),
+        subscription("martin", [machine("shop-1")], offer="cloud-vm-essential"),
+    )
+    answer = add(registered, "martin/shop-1", kind="restart")
+    assert answer.code == 1 and "martin/shop-1: cloud-vm-essential has no restarts (art. 3.3)" in answer.err
+    assert add(registered, "martin/shop-1", kind="snapshot").code == 0
+    assert add(registered, "dupont/db-1", kind="restart").code == 0
+    again = add(registered, "dupont/db-1", kind="restart")
+    assert again.code == 1 and "was asked for already and is open" in again.err
+    found = [(row["client"], row["machines"], row["kind"]) for row in rows(registered)]
+    assert found[1:] == [("martin", ["shop-1"], "snapshot"), ("dupont", ["db-1"], "restart")]
+
+
 def test_new_hardware_is_closed_with_the_providers_yes_or_no_alone(registered: Desk) -> None:
     assert add(registered, "dupont", "--came", "2026-11-03T09:00", kind="hardware").code == 0
     number = str(rows(registered)[-1]["number"])
@@ -113,6 +130,8 @@ REFUSED = [
     (("add", "dupont", "--kind", "change", "--words", "x", "--month", "2026-10"), "--month belongs to a credit"),
     (("add", "dupont", "--kind", "credit", "--words", "x", "--month", "2026-13"), "month: "),
     (("add", "dupont", "--kind", "credit", "--words", "x", "--month", "2998-01"), "begins after the request came"),
+    (("add", "dupont", "--kind", "restart", "--words", "x"), "a restart is asked for one machine: name it"),
+    (("add", "dupont", "--kind", "snapshot", "--words", "x"), "a snapshot is asked for one machine: name it"),
     (("close", "999", "--result", "x"), "there is no request with the number 999"),
     (("close", "1", "--result", " "), "is closed with its result"),
     (("close", "1", "--result", "x", "--at", "2026-11-01T09:00"), "so it was not closed at"),

@@ -359,9 +359,16 @@ def test_no_text_of_the_history_gets_out_of_the_page(month: Month, text: str) ->
 
 def test_no_text_is_missing_in_either_language_and_none_is_left_unused() -> None:
     texts = {name: text for name, text in vars(MonthlyWords).items() if isinstance(text, Text)}
-    same = {"monthly_snapshots", "class_standard", "alarm_actions", "monthly_when", "firewall_part"}
+    same = {
+        "monthly_snapshots",
+        "class_standard",
+        "alarm_actions",
+        "monthly_when",
+        "firewall_part",
+        "request_snapshot",
+    }
     folder = template_folder().parent / "orchestrator" / "reports"
-    code = (folder / "monthly.py").read_text()
+    code = "".join((folder / name).read_text() for name in ("monthly.py", "reasons.py"))
     for name, text in texts.items():
         fields = [
             {field for _, field, _, _ in Formatter().parse(said) if field} for said in (text.fr, text.en)

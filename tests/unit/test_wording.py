@@ -20,7 +20,7 @@ from orchestrator.reports import spelling, wording
 from orchestrator.reports.gap_words import GapWords
 from orchestrator.reports.graph_words import GraphWords
 from orchestrator.reports.language import Speech
-from orchestrator.reports.monthly_words import MonthlyWords
+from orchestrator.reports.portal_words import PortalWords
 from orchestrator.reports.words import Counted, Text, Words
 from tests.unit.night_samples import eventful_night
 from tests.unit.report_readers import plain
@@ -128,7 +128,7 @@ def test_a_command_reads_the_wording_before_anything_else(tmp_path: Path, comman
 def test_every_text_has_one_name() -> None:
     names = Counter(
         name
-        for table in {owner for table in (MonthlyWords, GraphWords, GapWords) for owner in table.__mro__}
+        for table in {owner for table in (PortalWords, GraphWords, GapWords) for owner in table.__mro__}
         for name, text in vars(table).items()
         if isinstance(text, Text | Counted)
     )

@@ -8,7 +8,6 @@ from importlib import import_module
 from orchestrator.web.page import Page
 
 MODULES: tuple[str, ...] = (
-    "start",
     "appearance",
     "overview",
     "clients",
@@ -18,6 +17,17 @@ MODULES: tuple[str, ...] = (
     "history",
     "service_level",
     "alarms",
+    "plans",
+    "jobs",
+    "login",
+    "account",
+    "accounts",
+    "machine",
+    "portal",
+    "portal_reports",
+    "portal_requests",
+    "requests",
+    "console",
 )
 """Below this package."""
 
