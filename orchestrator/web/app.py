@@ -116,8 +116,8 @@ def _answer(page: Page, desk: Desk, request: Request, form: dict[str, str]) -> R
     try:
         visitor = visitor_of(request, desk)
     except OrchestratorError as error:
-        _LOG.error("the database: %s", error)
-        return PlainTextResponse(f"{error}\n", status_code=503)
+        _LOG.error("the database: %s", error)  # its place is nothing for whoever has not signed in
+        return PlainTextResponse("the database cannot be read: see the program's log\n", status_code=503)
     visit = Visit(
         request=request,
         desk=desk,

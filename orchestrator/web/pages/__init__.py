@@ -19,6 +19,10 @@ MODULES: tuple[str, ...] = (
     "account",
     "accounts",
     "machine",
+    "portal",
+    "portal_reports",
+    "portal_requests",
+    "requests",
     "console",
 )
 """Below this package."""
