@@ -36,11 +36,12 @@ def leave_plugins_out() -> None:
 def open_standard_streams() -> None:
     """Let no file or connection take the number of a standard stream that was closed (``orchestrator plan >&-``).
 
-    What is printed would end up in it. Python has no stream at all for a number that is closed.
+    What is printed would end up in it. Python has no stream at all for a number that is closed. Nothing can be written
+    to a standard output that was closed: who sends a result nowhere by mistake hears of it (``>/dev/null`` says it).
     """
     for number, name, flags in (
         (0, "stdin", os.O_RDONLY),
-        (1, "stdout", os.O_WRONLY),
+        (1, "stdout", os.O_RDONLY),
         (2, "stderr", os.O_WRONLY),
     ):
         try:
@@ -48,7 +49,7 @@ def open_standard_streams() -> None:
         except OSError:
             os.open(os.devnull, flags)  # gets the lowest number that is free: this one
         if getattr(sys, name) is None:
-            mode = "r" if flags == os.O_RDONLY else "w"
+            mode = "r" if number == 0 else "w"
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 

@@ -79,6 +79,7 @@ app = typer.Typer(
             },
             "Interface": {
                 "serve": Place("serve:serve", "Serve the Interface: pages for the provider and its clients."),
+                "runner": Place("runner:runner", "Carry out what is asked for in the Interface."),
                 "user": Place("user:app", "Add, list, disable and reset accounts of the Interface."),
                 "token": Place("token:app", "Add, list and revoke tokens of the JSON API."),
                 "look": Place("look:look", "Renew what the Interface shows: read every site once."),

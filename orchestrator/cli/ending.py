@@ -52,7 +52,9 @@ def end(work: Callable[[], Any]) -> Any:
             out.flush()
             if out.lost is None or out.lost.errno == errno.EPIPE or ending.code:
                 raise  # a reader who has seen enough (`| head`) is no error
-            why = f"{out.lost.strerror}: {REMEDIES.get(out.lost.errno or 0, 'see where it goes')}"
+            closed = "leave standard output open, or send it to /dev/null"
+            what_to_do = {**REMEDIES, errno.EBADF: closed}.get(out.lost.errno or 0, "see where it goes")
+            why = f"{out.lost.strerror}: {what_to_do}"
             _fail(f"the output could not be written, and is lost: {why}")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -69,6 +71,16 @@ class WithMainOptions(TyperGroup):
             ctx.default_map = Defaults(lambda error: None)  # the command itself says what is wrong
         return super().parse_args(ctx, args)
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Parse the arguments."""
+        with _plainly():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Parse the arguments of the command that was named, and run it."""
+        with _plainly():
+            return super().invoke(ctx)
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of a name, or None, with the main options; an option of its own goes before one of them."""
         command = super().get_command(ctx, cmd_name)
@@ -86,6 +98,16 @@ class WithMainOptions(TyperGroup):
                 if parameter.name in _MAIN and taken.isdisjoint(parameter.opts)
             ]
         return command
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """Say what is wrong with a value without the word that pydantic puts before it."""
+    try:
+        yield
+    except typer.BadParameter as error:
+        error.message = error.message.removeprefix("Value error, ")
+        raise
 
 
 def _leave_out(error: OrchestratorError) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,9 @@ def serve(
     look_every: Annotated[
         float, typer.Option(min=0, help="Minutes after which the sites are looked at anew; 0: on demand.")
     ] = 5,
+    no_runner: Annotated[
+        bool, typer.Option("--no-runner", help="Start no runner: `orchestrator runner` is run elsewhere.")
+    ] = False,
 ) -> None:
     """Serve the Interface.
 
@@ -67,6 +71,8 @@ def serve(
         session.fail(
             f"--public-url {public_url} does not begin with https://: browsers keep sessions for HTTPS only"
         )
+    from orchestrator.runner.loop import RunnerSettings, beside
+
     try:
         from orchestrator.web.serving import Listening
         from orchestrator.web.serving import serve as operation
@@ -84,13 +90,15 @@ def serve(
         look_every=dt.timedelta(minutes=look_every),
     )
     session.console(stderr=True).print(f"serving {settings.public_url} on {listen}")
-    operation(
-        settings,
-        Listening(
-            address=address.strip("[]"),
-            port=int(port),
-            certificate=certificate,
-            key=key,
-            proxies=trusted_proxy or (),
-        ),
-    )
+    runner = RunnerSettings(inventory=inventory, files=settings.files, history=settings.history)
+    with nullcontext() if no_runner else beside(runner):
+        operation(
+            settings,
+            Listening(
+                address=address.strip("[]"),
+                port=int(port),
+                certificate=certificate,
+                key=key,
+                proxies=trusted_proxy or (),
+            ),
+        )

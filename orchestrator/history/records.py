@@ -71,6 +71,11 @@ class Recorded(Generic[Kind]):
         """The record that its line of corrections began with."""
         return self.before[0] if self.before else self
 
+    @property
+    def line(self) -> tuple[Recorded[Kind], ...]:
+        """Its line of corrections, the first record first and this one last."""
+        return (*self.before, self)
+
 
 @dataclass(frozen=True, kw_only=True)
 class UnreadableRecord:

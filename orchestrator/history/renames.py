@@ -139,10 +139,9 @@ class Renames:
         return own[-1].now if any(key in (rename.was, rename.now) for rename in own) else key
 
 
-def read_renames(connection: sa.Connection) -> Renames:
-    """Every rename that was made, or may have been: one query of a few entries."""
+def _query() -> sa.Select[Any]:
     end = ENTRIES.alias("end")
-    query = (
+    return (
         sa.select(*(ENTRIES.c[name] for name in ("sequence", "at", "client", "machine", "site", "details")))
         .where(ENTRIES.c.action == RENAME, ENTRIES.c.machine.is_not(None))
         .where(
@@ -151,7 +150,15 @@ def read_renames(connection: sa.Connection) -> Renames:
         )
         .order_by(ENTRIES.c.sequence)
     )
-    return Renames(tuple(filter(None, map(_rename, connection.execute(query)))))
+
+
+_RENAMES = _query()
+"""Made once: to make a statement costs more than to carry it out."""
+
+
+def read_renames(connection: sa.Connection) -> Renames:
+    """Every rename that was made, or may have been: one query of a few entries."""
+    return Renames(tuple(filter(None, map(_rename, connection.execute(_RENAMES)))))
 
 
 def _rename(row: Any) -> Rename | None:

@@ -25,6 +25,12 @@ from orchestrator.shown import shortened, storable
 _LOCKED_HEAD = sa.select(HEAD).with_for_update()
 _ADD = sa.insert(ENTRIES)
 _MOVE_HEAD = sa.update(HEAD)
+_END = ENTRIES.alias("end")
+_LATEST_FIRST = (
+    sa.select(ENTRIES)
+    .where((ENTRIES.c.result != BEGUN) | ~sa.exists().where(_END.c.began == ENTRIES.c.sequence))
+    .order_by(ENTRIES.c.sequence.desc())
+)
 
 _AT_ONCE = 1000
 """Rows that a check holds in memory."""
@@ -188,11 +194,7 @@ class History:
         Raises:
             HistoryUnavailable: it cannot be read.
         """
-        end = ENTRIES.alias("end")
-        query = sa.select(ENTRIES).order_by(ENTRIES.c.sequence.desc())
-        query = query.where(
-            (ENTRIES.c.result != BEGUN) | ~sa.exists().where(end.c.began == ENTRIES.c.sequence)
-        )
+        query = _LATEST_FIRST
         if action is not None:
             query = query.where(_is_one_of(ENTRIES.c.action, action))
         if since is not None:

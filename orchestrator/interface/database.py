@@ -17,7 +17,10 @@ METADATA = sa.MetaData()
 _MODULES: tuple[str, ...] = (
     "accounts",
     "attempts",
+    "console_tickets",
+    "jobs",
     "look_tables",
+    "plans",
     "second_factors",
     "sessions",
     "tokens",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import getpass
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from orchestrator.errors import RequestRefused
@@ -15,8 +17,23 @@ _LONGEST_NAME = 100
 """Characters of an account's name: whoever is stopped by a freeze or a lock reads it in one line."""
 
 
+_ACTING: ContextVar[str] = ContextVar("acting", default="")
+
+
+@contextmanager
+def acting_as(name: str) -> Iterator[None]:
+    """Let :func:`operator` be somebody else: whoever asked for what is carried out here, in this thread."""
+    before = _ACTING.set(visible(name, longest=_LONGEST_NAME))
+    try:
+        yield
+    finally:
+        _ACTING.reset(before)
+
+
 def operator() -> str:
-    """Who runs this: the person behind sudo, or the account; its number if it has no name here."""
+    """Who runs this: whoever it is done for, the person behind sudo, or the account; its number if it has no name."""
+    if acting := _ACTING.get():
+        return acting
     try:
         name = os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):  # a container's account that /etc/passwd does not have

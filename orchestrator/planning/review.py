@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.contract.calendar import paris_time
 from orchestrator.counting import counted
@@ -64,18 +64,18 @@ class ClientRow:
 
 def render_markdown(document: PlanDocument) -> str:
     """The plan as Markdown, as merge requests of GitLab and GitHub show it, of at most ``MARKDOWN_ROOM`` characters."""
-    text = fill("plan", "plan", "md", **_content(document))
+    text = fill("plan", "plan", "md", **content_of(document))
     if len(text) <= MARKDOWN_ROOM:
         return text
     rows = _rows(document)
-    plain = fill("plan", "plan", "md", **_content(document, longest=_LONGEST, left_out=rows))
+    plain = fill("plan", "plan", "md", **content_of(document, longest=_LONGEST, left_out=rows))
     room = MARKDOWN_ROOM - len(plain)
     left_out = []
     for row in sorted(rows, key=lambda row: (_WORST.index(row.worst), _detail_characters(row))):
         room -= _detail_characters(row)
         if room < 0:
             left_out.append(row)
-    text = fill("plan", "plan", "md", **_content(document, longest=_LONGEST, left_out=left_out))
+    text = fill("plan", "plan", "md", **content_of(document, longest=_LONGEST, left_out=left_out))
     if len(text) <= MARKDOWN_ROOM:
         return text
     # At the top: what is cut may end inside something folded.
@@ -95,13 +95,18 @@ def _detail_characters(row: ClientRow) -> int:
 
 def render_html(document: PlanDocument) -> str:
     """The plan as one HTML page without anything from elsewhere."""
-    return fill("plan", "plan", "html", **_content(document))
+    return fill("plan", "plan", "html", **content_of(document))
 
 
-def _content(
+def first_words(document: PlanDocument) -> str:
+    """The plan in one line: how much is created, changed, restarted, refused."""
+    return ", ".join(words for words, _ in _head(document))
+
+
+def content_of(
     document: PlanDocument, *, longest: int | None = None, left_out: Sequence[ClientRow] = ()
-) -> dict[str, object]:
-    """What a template shows.
+) -> dict[str, Any]:
+    """What a template shows of a plan.
 
     Args:
         document: the plan.

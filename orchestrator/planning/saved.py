@@ -102,6 +102,20 @@ def read_saved(path: Path) -> SavedPlan:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise SavedPlanUnusable(f"{path} cannot be read: {error}: {again}") from error
+    return parse_saved(text, str(path))
+
+
+def parse_saved(text: str, path: str) -> SavedPlan:
+    """Read a saved plan.
+
+    Args:
+        text: of the file.
+        path: what people call it.
+
+    Raises:
+        SavedPlanUnusable: it is something else, of another version, or was changed.
+    """
+    again = "make it again with `orchestrator plan --out FILE`"
     try:
         saved = SavedPlan.model_validate_json(text)
     except (ValidationError, RecursionError) as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import ROUND_HALF_EVEN, Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
 from babel import Locale
@@ -85,6 +85,7 @@ def day(day: dt.date, language: Language) -> str:
     return format_date(day, f"EEEE {_number_of(day, language)} MMMM y", locale=_locale(language))
 
 
+@lru_cache(maxsize=4096)
 def short_day(day: dt.date, language: Language) -> str:
     """A day in a table: ``23 nov. 2026``."""
     pattern = f"{_number_of(day, language)} MMM y".replace(" ", NO_BREAK)

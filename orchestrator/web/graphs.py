@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from orchestrator.proxmox.measurements import Timeframe
 from orchestrator.reports.graph_svg import notice_svg, svg
-from orchestrator.reports.graph_tables import periods_table, statistics_table
+from orchestrator.reports.graph_tables import gaps_table, periods_table, statistics_table
 from orchestrator.reports.graph_words import GraphWords
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def shown(visit: Visit, measured: Measured, timeframe: Timeframe) -> GraphsShown
     if found.graphs is not None and found.graphs.slots:
         tables = (
             statistics_table(found.graphs, visit.language),
+            *gaps_table(found.graphs, visit.language),
             periods_table(found.graphs, visit.language),
         )
     return GraphsShown(
@@ -86,7 +87,7 @@ def picture(visit: Visit, measured: Measured, timeframe: Timeframe) -> Response:
     if found.graphs is None:
         words = GraphWords(visit.language)
         title = words.graphs_title.format(machine=f"{measured.client}/{measured.machine}")
-        drawn = notice_svg(title, words.away, language=visit.language)
+        drawn = notice_svg(title, words.figures_away, language=visit.language)
     else:
         drawn = svg(found.graphs, language=visit.language, prefix=timeframe)
     return Response(drawn, media_type="image/svg+xml", headers=_HEADERS)

@@ -152,14 +152,14 @@ def test_a_configuration_changed_after_the_plan_is_left_alone(one: Desk) -> None
     assert one.apply().code == 0
     vmid = one.machines()["web-1"]["vmid"]
     one.write(subscription("dupont", [machine("web-1", vcpus=2), machine("db-1")]))
-    one.fakes["paris"].fault(
-        "GET", f"/nodes/pve1/qemu/{vmid}/status/current", "hang", seconds=1.5, after=False
-    )
+    power = f"/nodes/pve1/qemu/{vmid}/status/current"
+    one.fakes["paris"].fault("GET", power, "meet", times=2)  # the apply waits there for us
     process = one.start("apply", "--yes", "--no-guests")
     assert process.stdout is not None
     while "to change" not in process.stdout.readline():
         assert process.poll() is None
     one.fakes["paris"].control("set_config", vmid=vmid, memory="4096")
+    one.fakes["paris"].cluster().get(power)
     out, _ = process.communicate()
     assert process.returncode == 1 and "changed after the plan was made" in out
     assert str(one.machines()["web-1"]["config"]["cores"]) == "1"
@@ -202,12 +202,13 @@ def test_one_site_down_does_not_stop_the_other(one: Desk) -> None:
 
 
 def test_two_applies_at_once_are_impossible(one: Desk) -> None:
-    one.fakes["paris"].control("pace", time_scale=0.0, clone_seconds=3.0)
+    one.fakes["paris"].control("pace", time_scale=0.0, clone_seconds=3600)
     first = one.start("apply", "--yes", "--no-guests")
     assert first.stdout is not None
     while "clone" not in first.stdout.readline():
         assert first.poll() is None
     second = one.apply()
+    one.fakes["paris"].control("pace")
     assert (
         second.code == 1
         and "is changing dupont: wait until that run has ended" in second.err

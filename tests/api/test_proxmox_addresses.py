@@ -201,7 +201,7 @@ def test_machines_are_read_two_at_a_time_at_each_address(nodes: Nodes) -> None:
         nodes.fake.add_vms(4, first=1000 + 100 * number, node=name)
     cluster = nodes.cluster()
     machines = [(name, 1000 + 100 * number + i) for i in range(4) for number, name in enumerate(nodes.urls)]
-    together = threading.Barrier(6, timeout=30)
+    together = threading.Barrier(6, timeout=120)
 
     def read(place: tuple[str, int]) -> int:
         together.wait()

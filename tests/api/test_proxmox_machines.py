@@ -224,8 +224,9 @@ def test_a_clone_into_nowhere_is_refused_before_it_begins(cluster: Cluster) -> N
 
 @pytest.mark.usefixtures("image")
 def test_a_clone_is_locked_until_it_is_done(fakepve: FakePve, cluster: Cluster) -> None:
-    fakepve.control("pace", time_scale=1.0, clone_seconds=1.0)
+    fakepve.control("pace", time_scale=1.0, clone_seconds=3600)
     upid = cluster.post(CLONE, newid=100, name="web-1", full=1)
     assert read_cluster(cluster).vms[0].lock == "clone"
+    fakepve.control("pace")
     cluster.wait_for_task(upid)
     assert read_cluster(cluster).vms[0].lock is None

@@ -125,14 +125,17 @@ def test_a_clone_that_a_killed_run_began_is_not_made_a_second_time(desk: Desk) -
     """Before its clone ends a machine has neither name nor mark: nobody can see whose it will be."""
     fake = desk.fakes["paris"]
     desk.write(subscription("dupont", [machine("web-1")]))
-    fake.control("pace", time_scale=1.0, clone_seconds=4.0)
+    fake.control("pace", time_scale=1.0, clone_seconds=3600)
     killed = desk.kill_at("POST", "/nodes/pve1/qemu/9000/clone", "apply", "--yes", "--no-guests")
     assert killed and desk.machines()["web-1"]["lock"] == "clone"
-    again = desk.apply()
+    fake.control("reset_calls")
+    again = desk.start("apply", "--yes", "--no-guests")
+    while fake.calls().get("GET /nodes/pve1/tasks", 0) < 2:  # it has seen the clone, and waits for its end
+        assert again.poll() is None
     fake.control("pace")
-    assert again.code == 1 and "VM 100 was made for it meanwhile by another run: plan again" in again.out, (
-        again
-    )
+    out, err = again.communicate(timeout=300)
+    assert again.returncode == 1, (out, err)
+    assert "VM 100 was made for it meanwhile by another run: plan again" in out, (out, err)
     assert desk.apply().code == 0
     assert [vm["name"] for vm in fake.dump()["vms"].values()] == ["debian-12", "web-1"]
 

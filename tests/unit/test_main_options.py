@@ -68,3 +68,18 @@ def test_the_first_line_of_help_says_in_sixty_characters_what_the_command_does(w
     listed = CliRunner().invoke(app, [*words[:-1], "--help"], env={"COLUMNS": "120"}).stdout
     (summary,) = re.findall(rf"(?m)^  {words[-1]} +(\S.*)$", listed)
     assert first.startswith(summary), "the list of commands says the same"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--log-format", "loud", "plan"],
+        ["plan", "--log-format", "loud"],
+        ["backup", "list", "--log-format", "loud"],
+    ],
+)
+def test_a_value_that_is_none_of_the_choices_is_said_plainly(arguments: list[str]) -> None:
+    shown = CliRunner().invoke(app, arguments)
+    said = " ".join(shown.output.split())
+    assert shown.exit_code == 2
+    assert ": 'loud' is not one of 'auto', 'text', 'json'." in said, said

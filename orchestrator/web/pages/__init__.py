@@ -10,12 +10,20 @@ from orchestrator.web.page import Page
 MODULES: tuple[str, ...] = (
     "start",
     "appearance",
-    "login",
-    "account",
-    "accounts",
     "history",
     "service_level",
     "alarms",
+    "plans",
+    "jobs",
+    "login",
+    "account",
+    "accounts",
+    "machine",
+    "portal",
+    "portal_reports",
+    "portal_requests",
+    "requests",
+    "console",
 )
 """Below this package."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from orchestrator.errors import RequestRefused
@@ -111,6 +111,15 @@ def details_of(entry: Entry) -> str:
         return json.dumps(json.loads(entry.details), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
         return entry.details
+
+
+def details_as_data(entry: Entry) -> dict[str, Any]:
+    """An entry's details; nothing if somebody altered them."""
+    try:
+        found = json.loads(entry.details)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def verification(visit: Visit) -> Response:

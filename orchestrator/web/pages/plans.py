@@ -1,0 +1,139 @@
+"""Plans: what waits for a second person, each as it is read in ten seconds, and the decision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.interface import plans as filed
+from orchestrator.interface.plans import LONGEST_WORD, PlanState
+from orchestrator.interface.roles import Right
+from orchestrator.operations import carrying_out, plan_review
+from orchestrator.operations.plan_review import PlanMissing
+from orchestrator.planning.review import content_of
+from orchestrator.web.listing import Asked, Column
+from orchestrator.web.page import Page
+from orchestrator.web.tones import Tone
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from orchestrator.interface.plans import FiledPlan
+    from orchestrator.planning.saved import SavedPlan
+    from orchestrator.web.visit import Visit
+
+COLUMNS = (
+    Column(key="number", heading="Plan"),
+    Column(key="state", heading="State"),
+    Column(key="words", heading="What"),
+    Column(key="clients", heading="Clients"),
+    Column(key="made", heading="Made"),
+    Column(key="decided", heading="Decided", quiet=True),
+)
+TONES: dict[PlanState, Tone] = {
+    PlanState.WAITING: "wait",
+    PlanState.REFUSED: "bad",
+    PlanState.WITHDRAWN: "off",
+    PlanState.APPROVED: "busy",
+    PlanState.APPLIED: "good",
+    PlanState.FAILED: "bad",
+}
+_LONGEST_NUMBER = 9
+_LONGEST_ONLY = 200
+_CLIENTS_NAMED = 3
+
+
+def plans(visit: Visit) -> Response:
+    """The plans, the latest first."""
+    asked = Asked.of(visit, sorts=("-number",), filters=("state",))
+    states = [state for state in PlanState if state == asked.filters.get("state")]
+    with visit.desk.database.reading() as connection:
+        rows = filed.listed(connection, states=states, offset=asked.offset, limit=asked.size)
+        total = filed.how_many(connection, states=states)
+    return visit.page(
+        "plans.html",
+        asked=asked,
+        rows=rows,
+        total=total,
+        columns=COLUMNS,
+        states=[state.value for state in PlanState],
+        tones=TONES,
+        named=_CLIENTS_NAMED,
+        may_act=visit.may(Right.ACT),
+        longest=_LONGEST_ONLY,
+    )
+
+
+def plan(visit: Visit) -> Response:
+    """One plan."""
+    found, saved = _shown(visit)
+    objection = plan_review.objection(found, saved, visit.who, visit.desk.now())
+    return visit.page(
+        "plan.html",
+        item=found,
+        saved=saved,
+        tones=TONES,
+        objection=objection,
+        may_approve=visit.may(Right.APPROVE) and not objection,
+        may_refuse=visit.may(Right.APPROVE) and found.state is PlanState.WAITING,
+        may_withdraw=visit.may(Right.ACT) and found.state is PlanState.WAITING,
+        longest=LONGEST_WORD,
+        **content_of(saved.plan),
+    )
+
+
+def approve(visit: Visit) -> Response:
+    """Approve a plan: it is carried out by a job."""
+    number = _number(visit)
+    job = plan_review.approve(
+        visit.desk.history, number, by=visit.who, word=_word(visit), now=visit.desk.now()
+    )
+    return visit.see(f"/jobs/{job}")
+
+
+def refuse(visit: Visit) -> Response:
+    """Refuse a plan, with a word why."""
+    number = _number(visit)
+    plan_review.refuse(visit.desk.history, number, by=visit.who, word=_word(visit), now=visit.desk.now())
+    return visit.see(f"/plans/{number}")
+
+
+def withdraw(visit: Visit) -> Response:
+    """Take a plan back."""
+    number = _number(visit)
+    plan_review.withdraw(visit.desk.history, number, by=visit.who, word=_word(visit), now=visit.desk.now())
+    return visit.see(f"/plans/{number}")
+
+
+def make(visit: Visit) -> Response:
+    """Have a plan made of the files as they are: drift is in it as well."""
+    only = visit.form.get("only", "").strip()[:_LONGEST_ONLY] or None
+    job = carrying_out.ask_for_plan(visit.desk.history, only=only, by=visit.who, now=visit.desk.now())
+    return visit.see(f"/jobs/{job}")
+
+
+def _shown(visit: Visit) -> tuple[FiledPlan, SavedPlan]:
+    try:
+        return plan_review.shown(visit.desk.history, _number(visit))
+    except PlanMissing:
+        visit.missing()
+
+
+def _number(visit: Visit) -> int:
+    text = visit.path["number"]
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):
+        visit.missing()
+    return int(text)
+
+
+def _word(visit: Visit) -> str:
+    return visit.form.get("word", "").strip()[:LONGEST_WORD]
+
+
+PAGES = [
+    Page(path="/plans", answer=plans, need=Right.LOOK),
+    Page(path="/plans/make", answer=make, need=Right.ACT, method="POST"),
+    Page(path="/plans/{number}", answer=plan, need=Right.LOOK),
+    Page(path="/plans/{number}/approve", answer=approve, need=Right.APPROVE, method="POST"),
+    Page(path="/plans/{number}/refuse", answer=refuse, need=Right.APPROVE, method="POST"),
+    Page(path="/plans/{number}/withdraw", answer=withdraw, need=Right.ACT, method="POST"),
+]
