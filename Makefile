@@ -5,6 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
+comma := ,
 STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.installed-demo
 PROMTOOL := $(RUN)/promtool
@@ -14,7 +15,7 @@ AMTOOL := $(RUN)/amtool
 APT_DEMO := python3-venv qemu-system-x86 qemu-utils mmdebstrap iproute2 procps openssh-client openssh-server \
             netcat-openbsd fdisk e2fsprogs grub-pc-bin grub-common zstd
 APT := $(APT_DEMO) nftables curl jq postgresql sudo shellcheck systemd \
-       libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core
+       libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core chromium
 
 APT_IMAGE := podman runc
 
@@ -35,7 +36,7 @@ ifneq ("$(origin PORTS)","command line")
 PORTS := 18006,18007
 endif
 
-.PHONY: help bootstrap apt apt-demo demo-needs demo demo-down test static format lint types unit api lab acceptance acceptance-clean vagrant-test image-test package man docs faults reference bench clean
+.PHONY: help bootstrap apt apt-demo demo-needs demo demo-down test static format lint types unit api web lab acceptance acceptance-clean vagrant-test image-test package man docs faults reference bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,7 +64,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@ $(DEMO_STAMP)
 
 $(DEMO_STAMP): pyproject.toml constraints.txt
-	$(call install,lab,a minute)
+	$(call install,lab$(comma)web,a minute)
 	@touch $@
 
 $(PROMTOOL): $(STAMP)
@@ -74,13 +75,13 @@ $(AMTOOL): $(STAMP)
 
 demo-needs: apt-demo $(DEMO_STAMP) ## install what the demo and the first hour need, and nothing for tests
 
-demo: demo-needs ## two clients' files become running, firewalled machines: [NAME=demo PORTS=18006,18007]
+demo: demo-needs ## two clients' files become running machines, and pages to see them: [NAME=demo PORTS=18006,18007]
 	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/python -m lab.demo up --name "$(NAME)" --ports "$(PORTS)"
 
 demo-down: ## remove every trace of the demo: [NAME=demo]
 	@if [ -x $(RUN)/python ]; then PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/python -m lab.demo down --name "$(NAME)"; else echo "no demo here"; fi
 
-test: bootstrap static unit api lab ## every check
+test: bootstrap static unit api web lab ## every check
 	@if [ -e build/unsteady.txt ]; then echo "unsteady tests, to be mended:"; cat build/unsteady.txt; fi
 
 static: ## format, lint and types, side by side
@@ -102,6 +103,9 @@ unit: ## pure functions
 
 api: ## against fakepve, over HTTPS; hostile files, guests and answers
 	$(RUN)/python -m tools.tests_of api -q -n 6 --dist worksteal tests/api tests/hostile
+
+web: ## the Interface's pages, in a real browser
+	$(RUN)/pytest -q -n 2 --dist loadfile tests/web
 
 lab: ## real guests, real packets (root)
 	LAB_TESTED=$(LAB_TESTED) $(RUN)/python -m tools.tests_of lab -q -n 2 --dist loadfile --no-loadscope-reorder tests/lab

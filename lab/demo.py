@@ -18,14 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab import interface
 from lab.daemon import running_server
+from lab.interface import Interface
 from lab.network import namespace_of
 from lab.patience import patience, run_patiently
-from lab.ports import PortTaken, free_ports, refuse_taken_ports
+from lab.ports import PortTaken, free_ports, refuse_taken_port, refuse_taken_ports
 from lab.settings import DEFAULT_STATE
 
 NAME, PORTS = "demo", "18006,18007"
 EXAMPLES = "examples"
+_LAST_PORT = 65535
 _CLIENT_HOST, _STRANGER_HOST = ".2", ".3"
 
 
@@ -44,6 +47,16 @@ class Demo:
     def state(self) -> Path:
         """Everything that it keeps."""
         return DEFAULT_STATE / self.name
+
+    @property
+    def web_port(self) -> int:
+        """Where its Interface listens: the port after the larger of the two."""
+        return max(int(port) for port in self.ports.split(",")) + 1
+
+    @property
+    def web_folder(self) -> Path:
+        """What its Interface keeps."""
+        return self.state / "interface"
 
     @property
     def down_command(self) -> str:
@@ -143,13 +156,21 @@ def up(demo: Demo) -> None:
     prove(demo)
     say("Again: what would be done? (orchestrator plan --detailed-exitcode)")
     run(demo, "orchestrator", "plan", "--detailed-exitcode", EXAMPLES)
-    print(_next_steps(demo, time.monotonic() - started), flush=True)  # noqa: T201
+    say("The Interface: the provider's pages and the client's (orchestrator serve)")
+    try:
+        shown = interface.start(demo.web_folder, demo.web_port, environment(demo), EXAMPLES)
+    except interface.InterfaceFailed as error:
+        raise DemoFailed(f"the Interface did not start: {error}") from error
+    print(_next_steps(demo, shown, time.monotonic() - started), flush=True)  # noqa: T201
 
 
 def _find_ports(demo: Demo) -> None:
     """Refuse ports that are taken before minutes are spent, and say which to take."""
     try:
         refuse_taken_ports([int(port) for port in demo.ports.split(",")])
+        if demo.web_port > _LAST_PORT:
+            raise ValueError(demo.web_port)
+        refuse_taken_port(demo.web_port)
     except ValueError:
         raise DemoFailed(f"ports {demo.ports!r}: give two different numbers, as {PORTS}") from None
     except PortTaken as error:
@@ -160,7 +181,8 @@ def _find_ports(demo: Demo) -> None:
 
 
 def down(demo: Demo) -> None:
-    """Remove machines, network and state. The guest image stays in its cache."""
+    """Remove the Interface, machines, network and state. The guest image stays in its cache."""
+    interface.stop(demo.web_folder)
     run(demo, sys.executable, "-m", "lab", "stop", "--name", demo.name, waiting="machines are ended")
     print("every trace of the demo is gone, but for the cached guest image in /var/cache/orchestrator-lab")  # noqa: T201
 
@@ -233,10 +255,19 @@ def _listen(hostvars: dict[str, dict[str, Any]], address: str, port: int) -> Non
         raise DemoFailed(f"no listener could be started on {address}: {done.stderr.strip()}")
 
 
-def _next_steps(demo: Demo, seconds: float) -> str:
+def _next_steps(demo: Demo, shown: Interface, seconds: float) -> str:
     exports = f"export ORCHESTRATOR_INVENTORY={demo.state}/inventory XDG_STATE_HOME={demo.state}/state"
+    accounts = "\n".join(f"  {name:<10} {password}" for name, password in shown.passwords.items())
     return f"""
-Done in {seconds / 60:.1f} minutes. Try next:
+Done in {seconds / 60:.1f} minutes. Look at it in a browser of this computer, or of another by
+`ssh -L {demo.web_port}:127.0.0.1:{demo.web_port} …` (the certificate is the demo's own, signed by {shown.authority}):
+
+  {shown.url}
+
+{accounts}
+
+`operator` sees the provider's pages, and acts once it has a second factor (Your account); `dupont` is a client and
+sees its own machines. Try next:
 
   {exports}
   .venv/bin/orchestrator history                 what was done, by whom, with which task

@@ -38,14 +38,23 @@ def refuse_taken_ports(
     if len(set(ports)) != 2 or not all(0 < port < 65536 for port in ports):
         raise ValueError(f"two different ports are needed, not {ports}")
     for port in ports:
-        if not _is_free(port, address):
-            raise PortTaken(port, address, _lab_at(port, states))
+        refuse_taken_port(port, address, states)
+
+
+def refuse_taken_port(port: int, address: str = "127.0.0.1", states: Path = DEFAULT_STATE) -> None:
+    """Try to listen on it.
+
+    Raises:
+        PortTaken: it cannot be listened on.
+    """
+    if not _is_free(port, address):
+        raise PortTaken(port, address, _lab_at(port, states))
 
 
 def free_ports(address: str = "127.0.0.1") -> tuple[int, int]:
-    """Two ports side by side that are free now."""
+    """Two ports side by side that are free now, as the one after them is: the demo's Interface takes it."""
     for port in range(_FIRST, _LAST, _STEP):
-        if _is_free(port, address) and _is_free(port + 1, address):
+        if all(_is_free(port + place, address) for place in range(3)):
             return port, port + 1
     raise PortTaken(_FIRST, address, None)
 

@@ -41,7 +41,7 @@ IMAGE_SUMS_URL="${IMAGE_SUMS_URL:-${IMAGE_URL%/*}/SHA512SUMS}"
 IMAGE_HAS_AGENT="${IMAGE_HAS_AGENT:-no}"        # yes: qemu-guest-agent is in the image already
 
 privileges="VM.Allocate VM.Audit VM.Backup VM.Clone VM.Config.CDROM VM.Config.CPU VM.Config.Cloudinit
-  VM.Config.Disk VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options VM.PowerMgmt VM.Snapshot
+  VM.Config.Disk VM.Config.HWType VM.Config.Memory VM.Config.Network VM.Config.Options VM.Console VM.PowerMgmt VM.Snapshot
   Datastore.AllocateSpace Datastore.Audit Pool.Allocate Pool.Audit SDN.Use Sys.Audit
   $agent_privileges $redundancy_privileges"
 

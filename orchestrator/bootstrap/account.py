@@ -20,12 +20,14 @@ class Account:
         role: the role's name.
         release: the major version of Proxmox VE.
         extra: privileges that are needed besides, for what files ask.
+        consoles: whether consoles are wanted.
     """
 
     token_id: str
     role: str
     release: int
     extra: tuple[Need, ...] = ()
+    consoles: bool = True
 
     @property
     def user(self) -> str:
@@ -40,7 +42,7 @@ class Account:
     @property
     def privileges(self) -> list[str]:
         """Those of the role."""
-        return role_privileges(self.release, self.extra)
+        return role_privileges(self.release, self.extra, consoles=self.consoles)
 
 
 def pveum_lines(account: Account) -> list[str]:

@@ -192,16 +192,23 @@ class _Answers:
         try:
             return read(question.example if question.default is None else question.default)
         except ValueError as error:
-            self.complete()  # an example need not fit to other answers
-            session.fail(f"--{question.key}{self._of(question)}: {error}")
+            told = f"--{question.key}{self._of(question)}: {error}"
+            # An example need not fit to other answers; a default that cannot be used is told with the rest.
+            self._refuse_missing(() if question.default is None else (told,))
+            session.fail(told)
 
     def complete(self) -> None:
         """End the command if something has no answer, and say what: all of it at once."""
+        self._refuse_missing()
+
+    def _refuse_missing(self, unusable: tuple[str, ...] = ()) -> None:
         if self._missing:
-            lines = "\n".join(
+            lines = [
                 f"--{item.key} {self._prefix(item)}{item.example}   {item.text}" for item in self._missing
+            ]
+            session.fail(
+                "\n".join(["not running interactively, and these have no default:", *lines, *unusable])
             )
-            session.fail(f"not running interactively, and these have no default:\n{lines}")
 
     def _prefix(self, question: Question) -> str:
         return f"{question.site}=" if question.site and len(self._sites) > 1 else ""

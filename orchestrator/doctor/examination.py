@@ -145,7 +145,9 @@ def _examine(
     yield from judge_version(place, version)
     held = read_held(cluster)
     release = major(version)
-    yield from judge_privileges(place, held, release, extra, token_id=site.api.token_id)
+    yield from judge_privileges(
+        place, held, release, extra, token_id=site.api.token_id, consoles=site.consoles
+    )
     absent = {need.privilege for need in missing(held, release, extra)}
     if not absent:
         yield from judge_observation(place, held)

@@ -23,8 +23,15 @@ FREE = "free"
 """What such an entry's ``charge`` says of a change that was one of the month's free ones."""
 
 
-def free_changes(history: History, now: dt.datetime) -> dict[str, set[tuple[str, dt.date]]]:
+def free_changes(
+    history: History, now: dt.datetime, *, client: str | None = None
+) -> dict[str, set[tuple[str, dt.date]]]:
     """The free changes of this calendar month (in Paris): machines and days, by client. One query.
+
+    Args:
+        history: where.
+        now: the time, aware.
+        client: whose; everybody's if None.
 
     A change that began and was never seen to end counts: it may have been made. One that failed does not.
 
@@ -33,7 +40,7 @@ def free_changes(history: History, now: dt.datetime) -> dict[str, set[tuple[str,
     """
     begins = now.astimezone(PARIS).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     used: dict[str, set[tuple[str, dt.date]]] = defaultdict(set)
-    for entry in history.entries(action=CHANGE, since=begins):
+    for entry in history.entries(client=client, action=CHANGE, since=begins):
         if entry.machine and entry.result in ("ok", BEGUN) and _charge(entry.details) == FREE:
             used[entry.client].add((entry.machine, day_in_paris(entry.at)))
     return dict(used)

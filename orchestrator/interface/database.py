@@ -17,6 +17,7 @@ METADATA = sa.MetaData()
 _MODULES: tuple[str, ...] = (
     "accounts",
     "attempts",
+    "console_tickets",
     "jobs",
     "look_tables",
     "plans",

@@ -59,7 +59,13 @@ class BootstrapRequest:
     def account(self, site: Site, release: int) -> Account:
         """The account on a version of Proxmox VE."""
         extra = REDUNDANCY.needs if self.redundancy else ()
-        return Account(token_id=site.api.token_id, role=self.role, release=release, extra=extra)
+        return Account(
+            token_id=site.api.token_id,
+            role=self.role,
+            release=release,
+            extra=extra,
+            consoles=site.consoles,
+        )
 
 
 def bulk_reading_lines(request: BootstrapRequest, public_key: Path) -> list[str]:
@@ -169,5 +175,12 @@ def _check(name: str, site: Site, secret_file: Path, account: Account) -> list[F
     finally:
         cluster.close()
     return list(
-        judge_privileges(Place(name), held, account.release, account.extra, token_id=account.token_id)
+        judge_privileges(
+            Place(name),
+            held,
+            account.release,
+            account.extra,
+            token_id=account.token_id,
+            consoles=account.consoles,
+        )
     )

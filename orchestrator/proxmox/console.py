@@ -120,7 +120,7 @@ class _Viewer:
         offered = self._socket.read(self._number(">B"))
         if _VNC_SECURITY in offered:
             self._socket.send(bytes([_VNC_SECURITY]))
-            self._socket.send(_response(password, self._socket.read(16)))
+            self._socket.send(vnc_response(password, self._socket.read(16)))
         elif _NO_SECURITY in offered:
             self._socket.send(bytes([_NO_SECURITY]))
         else:
@@ -196,7 +196,7 @@ class _Viewer:
         return int(struct.unpack(form, self._socket.read(struct.calcsize(form)))[0])
 
 
-def _response(password: str, challenge: bytes) -> bytes:
+def vnc_response(password: str, challenge: bytes) -> bytes:
     """The answer to VNC's challenge: DES, the bits of each byte of the key in reverse (RFC 6143, 7.2.2)."""
     from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES  # slow to import
     from cryptography.hazmat.primitives.ciphers import Cipher, modes

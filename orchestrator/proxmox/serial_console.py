@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 64 * 1024
 _LONGEST_LINE = 200
-_OWN = "starting serial terminal on interface"
+OWN_LINE = b"starting serial terminal on interface"
 """What Proxmox itself prints first."""
 
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[PX^_\]][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
@@ -60,4 +60,4 @@ def last_lines(text: str, lines: int) -> tuple[str, ...]:
     """The last lines of what a console printed, without control sequences; empty ones are left out."""
     plain = _SEQUENCE.sub("", text)
     found = [line.strip()[:_LONGEST_LINE] for line in re.split(r"[\r\n]+", plain)]
-    return tuple(line for line in found if line and not line.startswith(_OWN))[-lines:]
+    return tuple(line for line in found if line and not line.startswith(OWN_LINE.decode()))[-lines:]

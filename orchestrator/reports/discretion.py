@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 _FORMS = re.compile(
     r"[^\s<>()\"',;]+@[^\s<>()\"',;]*[^\s<>()\"',;.:!?]"  # an e-mail address, a user of a realm
@@ -25,6 +27,7 @@ _FORMS = re.compile(
 _ADDRESS = re.compile(
     r"(?<![\w.:])(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|(?=[0-9a-f]*:)[0-9a-f:.]*[0-9a-f:])(?!\w)", re.I
 )
+_WORD = re.compile(r"\w+")
 _SHORTEST = 2
 """Characters of a name: a node called ``a`` would be found in every text."""
 
@@ -54,9 +57,10 @@ class Discretion:
     def withholds(self, text: str) -> str:
         """The first thing in a text that a client is not shown; empty if all of it may be."""
         folded = text.casefold()
-        for name in sorted(self.names):
-            if name in folded and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", folded):
-                return name
+        for word in dict.fromkeys(_WORD.findall(folded)):
+            for name in self._by_word.get(word, ()):
+                if name in folded and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", folded):
+                    return name
         addresses = filter(_is_address, _ADDRESS.findall(text))
         found = (*addresses, *(match[0] for match in _FORMS.finditer(text)))
         return next((one.strip() for one in found if not self._is_own(one)), "")
@@ -64,6 +68,15 @@ class Discretion:
     def shown(self, text: str) -> str:
         """A text, or nothing if a part of it is not for the client."""
         return "" if self.withholds(text) else text
+
+    @cached_property
+    def _by_word(self) -> Mapping[str, list[str]]:
+        """The names by their first word: there are thousands, and a text has a few words."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for name in sorted(self.names):
+            if words := _WORD.search(name):
+                found[words[0]].append(name)
+        return found
 
     def _is_own(self, found: str) -> bool:
         return _plain(found.strip().casefold()) in self.own

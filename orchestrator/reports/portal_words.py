@@ -281,6 +281,7 @@ class PortalWords(ActWords):
     reports_monthly = Text(fr="Rapports mensuels", en="Monthly reports")
     reports_month = Text(fr="Mois", en="Month")
     reports_read = Text(fr="Lire", en="Read")
+    portal_see = Text(fr="Voir", en="See")
     reports_pdf = Text(fr="PDF", en="PDF")
     reports_none = Text(fr="Aucun mois complet à ce jour.", en="No month is complete so far.")
     reports_reversibility = Text(
@@ -314,6 +315,7 @@ class PortalWords(ActWords):
     requests_none_open = Text(fr="Aucune demande en cours.", en="No open requests.")
     requests_none_closed = Text(fr="Aucune demande clôturée.", en="No closed requests.")
     requests_number = Text(fr="N°", en="No.")
+    requests_client = Text(fr="Client", en="client")
     requests_by = Text(fr="Par", en="By")
     requests_answer = Text(fr="Réponse", en="Answer")
     requests_due = Text(fr="Échéance des 72 heures ouvrées", en="72 working hours are over")

@@ -87,11 +87,14 @@ _CHECKS = (
 
 
 CONSOLE = _need(
-    "VM.Console", "/vms", "a picture of the console in the report of a restore test", "consoles in a rescue"
+    "VM.Console",
+    "/vms",
+    "consoles in the Interface",
+    "a picture of the console in the report of a restore test",
+    "consoles in a rescue",
 )
-"""Not required: without it there are no pictures, and a rescue does not listen.
-
-It opens the console of every machine.
+"""In the role where consoles are wanted, and not required: without it there are no consoles and no pictures, and a
+rescue does not listen. It opens the console of every machine.
 """
 
 
@@ -119,9 +122,16 @@ def needs(release: int, extra: Collection[Need] = ()) -> Iterator[Need]:
             yield need
 
 
-def role_privileges(release: int, extra: Collection[Need] = ()) -> list[str]:
-    """The privileges of the role, in the order of the alphabet."""
-    return sorted({need.privilege for need in needs(release, extra)})
+def role_privileges(release: int, extra: Collection[Need] = (), *, consoles: bool = True) -> list[str]:
+    """The privileges of the role, in the order of the alphabet.
+
+    Args:
+        release: the major version.
+        extra: what is needed besides, for what files ask.
+        consoles: whether consoles are wanted.
+    """
+    wanted = (*extra, CONSOLE) if consoles else extra
+    return sorted({need.privilege for need in needs(release, wanted)})
 
 
 def missing(held: Held, release: int, extra: Collection[Need] = ()) -> list[Need]:

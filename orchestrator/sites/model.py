@@ -351,6 +351,10 @@ class Site(Strict):
     node_access: NodeAccess | None = None
     bulk_reading: BulkReading | None = None
     probes: Probes | None = None
+    consoles: Switch = Field(
+        default=True,
+        description="false: nobody gets a machine's console in the Interface, and the token needs no VM.Console",
+    )
     second_sites: dict[DnsLabel, SecondSite] = Field(
         default={}, description="nodes of this cluster in other data centres, by the names of these"
     )

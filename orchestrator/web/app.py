@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from orchestrator.errors import OrchestratorError, told
@@ -22,6 +22,7 @@ from orchestrator.history.errors import HistoryUnavailable
 from orchestrator.interface.roles import Right, rights_of
 from orchestrator.web import api
 from orchestrator.web.api.problems import Problem, answer
+from orchestrator.web.console_socket import PATH, ConsoleSocket
 from orchestrator.web.desk import Desk
 from orchestrator.web.page import Need, Page
 from orchestrator.web.pages import every_page
@@ -51,7 +52,11 @@ def application(desk: Desk) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
-        routes=[*_routes(desk), Mount("/static", StaticFiles(directory=_STATIC), name="static")],
+        routes=[
+            *_routes(desk),
+            WebSocketRoute(PATH, ConsoleSocket(desk).serve),
+            Mount("/static", StaticFiles(directory=_STATIC), name="static"),
+        ],
     )
     app.state.addresses = {
         page.path: page.need if isinstance(page.need, Right) else None
@@ -111,8 +116,8 @@ def _answer(page: Page, desk: Desk, request: Request, form: dict[str, str]) -> R
     try:
         visitor = visitor_of(request, desk)
     except OrchestratorError as error:
-        _LOG.error("the database: %s", error)
-        return PlainTextResponse(f"{error}\n", status_code=503)
+        _LOG.error("the database: %s", error)  # its place is nothing for whoever has not signed in
+        return PlainTextResponse("the database cannot be read: see the program's log\n", status_code=503)
     visit = Visit(
         request=request,
         desk=desk,

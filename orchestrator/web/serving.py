@@ -13,6 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from orchestrator.errors import RequestRefused, local_reason
 from orchestrator.web.app import application
+from orchestrator.web.console_socket import LARGEST_MESSAGE
 from orchestrator.web.desk import open_desk
 from orchestrator.web.settings import Settings
 
@@ -57,6 +58,11 @@ def impatient(seconds: float) -> type[H11Protocol]:
     return Impatient
 
 
+def websockets() -> dict[str, Any]:
+    """How uvicorn serves WebSockets: no message is longer than a console's, none is packed."""
+    return {"ws": "websockets-sansio", "ws_max_size": LARGEST_MESSAGE, "ws_per_message_deflate": False}
+
+
 def serve(settings: Settings, listening: Listening) -> None:
     """Serve until told to end (SIGTERM, Ctrl-C).
 
@@ -79,7 +85,7 @@ def serve(settings: Settings, listening: Listening) -> None:
             proxy_headers=bool(listening.proxies),
             forwarded_allow_ips=list(listening.proxies),
             http=impatient(settings.request_seconds),
-            ws="websockets-sansio",
+            **websockets(),
             lifespan="off",
             access_log=False,
             server_header=False,
@@ -90,7 +96,8 @@ def serve(settings: Settings, listening: Listening) -> None:
         server = uvicorn.Server(config)
         # uvicorn sends itself the signal once more when it has ended: being told to end is no failure
         signal.signal(signal.SIGTERM, lambda *_: None)
-        server.run()
+        with desk.renewal.running():
+            server.run()
         if not server.started:
             raise RequestRefused(
                 f"{listening.address}:{listening.port} cannot be used: see whether another program listens there, and "

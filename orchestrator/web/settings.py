@@ -7,6 +7,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from orchestrator.interface.console_tickets import Limits
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsolePace:
+    """How long things of a console may take. Seconds.
+
+    Attributes:
+        opening: for a hypervisor to open one.
+        idle: after so long without anything typed it is closed.
+        longest: after so long it is closed in any case.
+        check: how often it is looked whether session, account and contract still allow it.
+        contract: how often the client's file is read for that.
+        goodbye: for the browser to hear that it is closed.
+    """
+
+    opening: float = 15.0
+    idle: float = 15 * 60.0
+    longest: float = 8 * 3600.0
+    check: float = 5.0
+    contract: float = 60.0
+    goodbye: float = 5.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -25,6 +48,8 @@ class Settings:
         request_seconds: how long the head of a connection's first request may be on its way.
         body_seconds: how long a body may be on its way.
         look_every: how old the last look becomes before it is renewed; zero: only when somebody asks.
+        consoles: how many may be open.
+        console_pace: how long things of a console may take.
     """
 
     public_url: str
@@ -38,6 +63,8 @@ class Settings:
     request_seconds: float = 20.0
     body_seconds: float = 30.0
     look_every: dt.timedelta = field(default=dt.timedelta(minutes=5))
+    consoles: Limits = field(default_factory=Limits)
+    console_pace: ConsolePace = field(default_factory=ConsolePace)
 
     @property
     def origin(self) -> str:

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Serial consoles that print something. Licensed as fakepve, which it extends."""
+"""Serial consoles that print something, and repeat what is typed. Licensed as fakepve, which it extends."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
 from tests.api.fakepve_restore import Restores
+
+_FLOOD = b"y\r\n" * 10_000
+_TYPED = re.compile(rb"0:(?P<length>[0-9]+):|1:(?P<size>[0-9]+:[0-9]+):|2")
 
 
 class Consoles(Restores):
@@ -17,6 +21,11 @@ class Consoles(Restores):
         super().__init__(**options)
         self.printed: dict[int, str] = {}
         """What each machine prints as soon as its console is opened."""
+        self.flooding: set[int] = set()
+        self.poured = 0
+        """Bytes that flooding machines got rid of."""
+        self.sizes: list[str] = []
+        """The sizes of terminals, as they were told."""
 
     async def _vncwebsocket(self, request: web.Request) -> Any:
         vm = self._vm(request, "VM.Console")
@@ -34,7 +43,22 @@ class Consoles(Restores):
         await socket.send_bytes(b"OK")
         await socket.send_bytes(b"starting serial terminal on interface serial0\r\n")
         await socket.send_bytes(self.printed.get(vm.vmid, "").encode())
-        await socket.receive()
+        while vm.vmid in self.flooding:
+            await socket.send_bytes(_FLOOD)
+            self.poured += len(_FLOOD)
+        stream = b""
+        async for frame in socket:
+            stream += frame.data.encode() if frame.type == WSMsgType.TEXT else frame.data
+            while typed := _TYPED.match(stream):
+                length, size = typed["length"], typed["size"]
+                ends = typed.end() + int(length or 0)
+                if len(stream) < ends:
+                    break
+                if length:
+                    await socket.send_bytes(stream[typed.end() : ends])
+                elif size:
+                    self.sizes.append(size.decode())
+                stream = stream[ends:]
         return socket
 
 
@@ -47,6 +71,14 @@ class ConsoleOps:
         """Let a machine print this as soon as its serial console is opened."""
         self.node.printed[vmid] = text
 
-    def op_refuse_terminals(self) -> None:
+    def op_refuse_terminals(self, refuse: bool = True) -> None:
         """Close each terminal after its first frame, as qemu-server before 9.1.7 does to API tokens."""
-        self.node.refuse_terminal = True
+        self.node.refuse_terminal = refuse
+
+    def op_floods(self, vmid: int, flooding: bool) -> None:
+        """Let a machine print on its serial console without end, as fast as it is read."""
+        (self.node.flooding.add if flooding else self.node.flooding.discard)(vmid)
+
+    def op_terminals(self) -> dict[str, Any]:
+        """What became of terminals: bytes that flooding machines got rid of, and the sizes that were told."""
+        return {"poured": self.node.poured, "sizes": self.node.sizes}

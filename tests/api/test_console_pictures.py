@@ -90,7 +90,7 @@ def test_a_copy_that_does_not_boot_shows_why(night: NightDesk, tmp_path: Path) -
 
 def test_without_the_privilege_there_is_no_picture_and_no_call_for_one(night: NightDesk) -> None:
     night.deliver("web-1")
-    night.fake.control("regrant", grants={"/": role_privileges(9)})
+    night.fake.control("regrant", grants={"/": role_privileges(9, consoles=False)})
     report = night.night()
     (line,) = report.of(RestoreTestLine)
     assert line.result == "sound" and line.picture is None, line

@@ -124,7 +124,10 @@ def test_a_site_in_order_is_said_to_be_and_nothing_is_changed(practice: Practice
 
 # Privileges
 
-ROLES = [(9, privilege) for privilege in role_privileges(9)] + [(8, "VM.Monitor"), (8, "Sys.Audit")]
+ROLES = [(9, privilege) for privilege in role_privileges(9, consoles=False)] + [
+    (8, "VM.Monitor"),
+    (8, "Sys.Audit"),
+]
 
 
 @pytest.mark.parametrize(("release", "privilege"), ROLES)
@@ -143,6 +146,18 @@ def test_each_missing_privilege_is_named_with_what_needs_it(
     assert f"--privs {privilege} --append 1" in named[0]["remedy"]
     with pytest.raises(PermissionDenied, match=privilege):  # a plan refuses itself for the same reason
         check_privileges(read_lists(practice.fake.cluster()), site="paris")
+
+
+def test_consoles_are_asked_for_where_they_are_wanted(practice: Practice) -> None:
+    practice.fake.control("regrant", grants={"/": role_privileges(9, consoles=False)})
+    found = practice.only()
+    assert (found["severity"], found["subject"]) == ("warning", "privilege VM.Console")
+    assert "consoles in the Interface" in found["found"]
+    assert "--privs VM.Console --append 1" in found["remedy"] and "consoles: false" in found["remedy"]
+    check_privileges(read_lists(practice.fake.cluster()), site="paris")  # nothing else needs it
+    practice.sites["paris"]["consoles"] = False
+    practice.write_sites()
+    assert practice.wrong() == []
 
 
 Call = Callable[[Cluster], object]
@@ -170,6 +185,7 @@ PROVEN: dict[str, Call] = {
     "Pool.Allocate": lambda api: api.post("/pools", poolid="client-x"),
     "Sys.Audit": lambda api: api.get("/cluster/ha/resources"),
     "Sys.Console": lambda api: api.post("/cluster/ha/resources", sid="vm:100"),
+    "VM.Console": lambda api: api.post(f"{_VM}/termproxy"),
     "SDN.Use": lambda api: api.put(f"{_VM}/config", net1="virtio,bridge=vmbr0"),
 }
 SILENT: dict[str, Call] = {

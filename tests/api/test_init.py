@@ -191,6 +191,17 @@ def test_a_wrong_answer_is_refused_and_nothing_is_written(
     assert not site_file(beginner).parent.exists()
 
 
+def test_what_lacks_an_answer_and_what_cannot_be_used_are_named_in_one_round(beginner: Desk) -> None:
+    home = {"HOME": str(beginner.folder)}
+    command = ("init", "--site", "paris=https://127.0.0.1:1", "--no-look")
+    first = beginner.run(*command, environment=home)
+    assert first.code == 1 and "--subnet " in first.err and "--range " in first.err, first
+    key = beginner.folder / ".ssh" / "id_ed25519"
+    assert f"--ssh-key: {key} does not exist: make it with `ssh-keygen -t ed25519 -f {key}`" in first.err
+    only = beginner.run(*command, *_NETWORK, "--storage", "local-lvm", environment=home)
+    assert only.code == 1 and "--ssh-key: " in only.err and "no default" not in only.err, only
+
+
 def test_a_site_file_that_is_there_is_replaced_by_force_alone(beginner: Desk, fakepve: FakePve) -> None:
     ca = ("--ca-file", str(fakepve.ca_file))
     assert init(beginner, fakepve, *ca, *_NETWORK).code == 0

@@ -174,7 +174,7 @@ def test_the_console_is_listened_to_and_its_text_is_the_guests(night: NightDesk)
     assert "it printed nothing for 2 s" in rescue(night).out
     night.fake.control("refuse_terminals")
     assert "its console was closed" in rescue(night).out
-    night.fake.control("regrant", grants={"/": role_privileges(9)})
+    night.fake.control("regrant", grants={"/": role_privileges(9, consoles=False)})
     told = state(night)["machine"]
     assert told["no_console"] == "the API token lacks VM.Console" and told["console"] == []
 

@@ -40,15 +40,25 @@ BOOT_SECTOR = (ECHO + GREETING).ljust(510, b"\0") + b"\x55\xaa"
 def echoing(lab: Lab, api: Client, tmp_path: Path) -> Iterator[Client]:
     """VM 100 runs, has a screen and a serial port, and repeats what is typed."""
     api.put(f"{VM}/config", serial0="socket")
+    write_boot_sector(lab, api, tmp_path)
+    api.run("POST", f"{VM}/status/start")
+    until(lambda: greets(lab, 100))
+    yield api
+
+
+def write_boot_sector(lab: Lab, api: Client, folder: Path) -> None:
+    """Let VM 100 boot from its disk."""
     volume = api.get(f"{VM}/config")["scsi0"].partition(",")[0].partition(":")[2]
     (disk,) = lab.state.glob(f"sites/paris/local/images/{volume}")
-    sector = tmp_path / "sector"
+    sector = folder / "sector"
     sector.write_bytes(BOOT_SECTOR)
     subprocess.run(["qemu-io", "-c", f"write -s {sector} 0 512", str(disk)], check=True, capture_output=True)
-    api.run("POST", f"{VM}/status/start")
-    log = lab.state / "consoles/pve1/100.console.log"
-    until(lambda: log.exists() and b"lab console" in log.read_bytes())
-    yield api
+
+
+def greets(lab: Lab, vmid: int) -> bool:
+    """Whether a machine has booted."""
+    log = lab.state / f"consoles/pve1/{vmid}.console.log"
+    return log.exists() and b"lab console" in log.read_bytes()
 
 
 @pytest.fixture

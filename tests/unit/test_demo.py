@@ -44,7 +44,7 @@ def test_a_port_that_is_taken_is_told_with_ports_that_are_free() -> None:
         socket.create_server(("127.0.0.1", int(port))).close()
 
 
-@pytest.mark.parametrize("ports", ["18006", "18006,18006", "18006,x", "0,70000"])
+@pytest.mark.parametrize("ports", ["18006", "18006,18006", "18006,x", "0,70000", "65534,65535"])
 def test_ports_that_are_none_are_refused(ports: str) -> None:
     command = [sys.executable, "-m", "lab.demo", "up", "--name", "of-a-test", "--ports", ports]
     done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext
-from starlette.requests import HTTPConnection
 from starlette.testclient import TestClient
 
-from orchestrator.interface import sessions
 from orchestrator.web import app
 from orchestrator.web.desk import Desk, open_desk
 from orchestrator.web.security import COOKIE
 from orchestrator.web.settings import Settings
-from orchestrator.web.sign_in import Visitor
 from tests.web.served import Served, chromium, serving
 from tests.web.world import World, a_world
 
@@ -43,16 +39,6 @@ def web_desk(world: World) -> Iterator[Desk]:
     )
     with open_desk(settings) as opened:
         yield opened
-
-
-def _visitor(request: HTTPConnection, desk: Desk) -> Visitor:
-    cookie = request.cookies.get(COOKIE, "")
-    with desk.database.reading() as connection:
-        found = sessions.find(connection, cookie, now=dt.datetime.now(dt.UTC), idle=dt.timedelta(hours=1))
-    if found is None:
-        return Visitor()
-    session, account = found
-    return Visitor(cookie=cookie, fresh=False, account=account, session=session)
 
 
 @pytest.fixture(scope="session")
@@ -101,8 +87,7 @@ def as_role(world: World, web_desk: Desk) -> Iterator[AsRole]:
     It talks to the program in this process, and follows no redirection.
     """
     program = app.application(web_desk)
-    with ExitStack() as opened, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(app, "visitor_of", _visitor)
+    with ExitStack() as opened:
 
         def client_of(who: str) -> TestClient:
             client = opened.enter_context(TestClient(program, base_url=ORIGIN, follow_redirects=False))

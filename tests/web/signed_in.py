@@ -11,7 +11,7 @@ import pytest
 from starlette.requests import HTTPConnection
 from starlette.testclient import TestClient
 
-from orchestrator.interface.accounts import Account
+from orchestrator.interface.accounts import Account, find
 from orchestrator.interface.roles import Role
 from orchestrator.web import app
 from orchestrator.web.desk import Desk
@@ -56,11 +56,14 @@ class Browser:
 
 
 @contextmanager
-def signed_in(desk: Desk, name: str) -> Iterator[Browser]:
-    """A browser of one of :data:`ACCOUNTS`."""
+def signed_in(desk: Desk, name: str | Account) -> Iterator[Browser]:
+    """A browser of one of :data:`ACCOUNTS`, or of another account: as the database has it, if it has it."""
+    account = ACCOUNTS[name] if isinstance(name, str) else name
 
-    def visitor(request: HTTPConnection, _: Desk) -> Visitor:
-        return Visitor(cookie="x" * 43, fresh=False, account=ACCOUNTS[name])
+    def visitor(request: HTTPConnection, opened: Desk) -> Visitor:
+        with opened.database.reading() as connection:
+            found = find(connection, account.name)
+        return Visitor(cookie="x" * 43, fresh=False, account=found or account)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(app, "visitor_of", visitor)

@@ -9,6 +9,9 @@ from tests.web.conftest import AsRole, SignedIn
 from tests.web.crawl import Found, crawl, get_pages
 from tests.web.looked_at import complaints
 
+UNLINKED = {"/account/codes", "/account/codes.svg"}
+"""Shown once, after a second factor was begun: tests of accounts go there."""
+
 STARTS = {"administrator": "/", "dupont": "/portal", "": "/login"}
 """Where each begins."""
 
@@ -26,7 +29,7 @@ def test_no_link_leads_nowhere(found: dict[str, Found]) -> None:
 
 def test_links_lead_to_every_page(found: dict[str, Found]) -> None:
     reached = {page for pages in found.values() for page, opened in pages.opened.items() if opened}
-    assert {page.path for page in get_pages() if page.need is not Need.PUBLIC} - reached == set()
+    assert {page.path for page in get_pages() if page.need is not Need.PUBLIC} - reached <= UNLINKED
 
 
 def test_everybody_can_read_and_use_every_page(found: dict[str, Found], signed_in: SignedIn) -> None:

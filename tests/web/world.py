@@ -13,6 +13,7 @@ from pathlib import Path
 from orchestrator.interface import accounts, sessions
 from orchestrator.interface.accounts import Account
 from orchestrator.interface.database import open_interface
+from orchestrator.interface.passwords import hash_password
 from orchestrator.interface.roles import Role
 from orchestrator.operations.look import LookRequest, refresh_looks
 from tests.api.desk import Answer, Desk, machine, subscription
@@ -29,6 +30,9 @@ PEOPLE = {
     "martin": Account(name="marcel", role=Role.CLIENT, client="martin"),
 }
 """Who may sign in, by the role at the provider, or by the client."""
+
+PASSWORD = "correct horse battery staple"
+"""Everybody's."""
 
 _GIB = 1024**3
 _STEP = 1800
@@ -177,10 +181,11 @@ def _raise_alarms(world: World) -> None:
 
 
 def _add_people(world: World) -> None:
+    kept = hash_password(PASSWORD)
     database = open_interface(world.history)
     try:
         with database.writing() as connection:
             for account in PEOPLE.values():
-                accounts.add(connection, account, password=None, now=dt.datetime.now(dt.UTC))
+                accounts.add(connection, account, password=kept, now=dt.datetime.now(dt.UTC))
     finally:
         database.close()

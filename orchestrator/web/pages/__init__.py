@@ -8,8 +8,12 @@ from importlib import import_module
 from orchestrator.web.page import Page
 
 MODULES: tuple[str, ...] = (
-    "start",
     "appearance",
+    "overview",
+    "clients",
+    "machines",
+    "nights",
+    "search",
     "history",
     "service_level",
     "alarms",
@@ -19,6 +23,11 @@ MODULES: tuple[str, ...] = (
     "account",
     "accounts",
     "machine",
+    "portal",
+    "portal_reports",
+    "portal_requests",
+    "requests",
+    "console",
 )
 """Below this package."""
 

@@ -1,0 +1,165 @@
+"""One story: a client's machine that runs under QEMU, its console in Chromium, and what is left in the history."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import yaml
+from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
+
+from lab.certificates import ensure_certificates
+from orchestrator.history import Entry
+from orchestrator.interface.accounts import Account
+from orchestrator.interface.roles import Role
+from orchestrator.web.desk import Desk, open_desk
+from orchestrator.web.security import COOKIE
+from orchestrator.web.settings import Settings
+from tests.api.desk import machine, subscription
+from tests.lab.backups import until
+from tests.lab.lab_handle import ROOT, Client, Lab
+from tests.lab.test_lab_consoles import VM, greets, write_boot_sector
+from tests.web.program import add_accounts, new_session, running
+
+CHROMIUM = "/usr/bin/chromium"
+PATIENCE = 60_000.0
+
+
+@pytest.fixture
+def panel(lab: Lab, api: Client, tmp_path: Path) -> Iterator[Desk]:
+    """A machine of dupont, made by the orchestrator from a template whose disk is a boot sector; and the Interface."""
+    api.put(
+        f"{VM}/config",
+        serial0="socket",
+        name="debian-12",
+        tags="image",
+        scsi1="local:cloudinit",
+        boot="order=scsi0",
+    )
+    write_boot_sector(lab, api, tmp_path)
+    assert api.call("POST", f"{VM}/template", {}).status == 200
+    files = tmp_path / "subscriptions"
+    files.mkdir()
+    (files / "dupont.yaml").write_text(yaml.safe_dump(subscription("dupont", [machine("web-1")])))
+    applied = subprocess.run(
+        [*_ORCHESTRATOR, "apply", "--yes", "--no-guests"],
+        env=_environment(lab, tmp_path), cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    (made,) = [vm["vmid"] for vm in api.get("/nodes/pve1/qemu") if vm["name"] == "web-1"]
+    until(lambda: greets(lab, made))
+    certificate, key = ensure_certificates(tmp_path, "panel", "127.0.0.1")
+    with closing(socket.create_server(("127.0.0.1", 0))) as bound:
+        settings = Settings(
+            public_url=f"https://127.0.0.1:{bound.getsockname()[1]}",
+            inventory=str(lab.state / "inventory"),
+            files=(files,),
+            history=str(tmp_path / "history.db"),
+            reports=tmp_path,
+        )
+        with open_desk(settings) as desk:
+            add_accounts(desk, Account(name="camille", role=Role.CLIENT, client="dupont", language="fr"))
+            with running(desk, bound, ssl_certfile=str(certificate), ssl_keyfile=str(key)):
+                yield desk
+    api.put(f"/nodes/pve1/qemu/{made}/config", protection=0)
+
+
+_ORCHESTRATOR = [sys.executable, "-m", "orchestrator"]
+
+
+def _environment(lab: Lab, folder: Path) -> dict[str, str]:
+    return {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": str(ROOT),
+        "ORCHESTRATOR_INVENTORY": str(lab.state / "inventory"),
+        "XDG_STATE_HOME": str(folder / "state"),
+        "HOME": str(folder),
+    }
+
+
+def test_a_client_types_into_its_machine_and_sees_it_on_both_of_its_consoles(panel: Desk) -> None:
+    cookie = {
+        "name": COOKIE, "value": new_session(panel, "camille"), "url": panel.settings.origin, "secure": True,
+    }  # fmt: skip
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = chromium.new_context(ignore_https_errors=True)
+        context.add_cookies([cookie])  # type: ignore[list-item]
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        complaints: list[str] = []
+        page.on("console", lambda message: _note(message, complaints))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(f"{panel.settings.origin}/portal/machines/web-1/console")
+        _types_into_the_terminal(page)
+        _sees_the_screen(page)
+        _leaves_by_keyboard(page)
+        assert complaints == []
+        chromium.close()
+    until(lambda: [entry.result for entry in _consoles(panel)] == ["ok"] * 3)
+    assert {json.loads(entry.details)["kind"] for entry in _consoles(panel)} == {"serial", "screen"}
+
+
+def _note(message: ConsoleMessage, complaints: list[str]) -> None:
+    """Policy violations and failures are errors on the console of the browser."""
+    if message.type == "error":
+        complaints.append(message.text)
+
+
+def _consoles(panel: Desk) -> list[Entry]:
+    return panel.history.entries(client="dupont", machine="web-1", action="console")
+
+
+def _types_into_the_terminal(page: Page) -> None:
+    page.get_by_role("button", name="Ouvrir la console").click()
+    status = page.get_by_role("status")
+    expect(status).to_have_text("Ouverte.", timeout=PATIENCE)
+    page.get_by_role("button", name="Terminal série").click()
+    expect(page.locator(".xterm")).to_be_visible(timeout=PATIENCE)
+    expect(status).to_have_text("Ouverte.", timeout=PATIENCE)
+    page.keyboard.type("echo <b>hi</b>")
+    shown = page.locator(".xterm-rows")
+    expect(shown).to_contain_text("echo <b>hi</b>", timeout=PATIENCE)
+    assert page.locator(".xterm b").count() == 0
+    page.get_by_role("button", name="Coller…").click()
+    page.get_by_role("textbox", name="Texte à saisir").fill("pasted")
+    page.get_by_role("button", name="Saisir", exact=True).click()
+    expect(shown).to_contain_text("pasted", timeout=PATIENCE)
+
+
+def _sees_the_screen(page: Page) -> None:
+    page.get_by_role("button", name="Écran", exact=True).click()
+    canvas = page.locator("#console-place canvas")
+    expect(canvas).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("status")).to_have_text("Ouverte.", timeout=PATIENCE)
+    page.wait_for_function(_LIT, arg=100, timeout=PATIENCE)
+    before = page.evaluate(_COUNT)
+    page.keyboard.type("WWWW")
+    page.wait_for_function(_LIT, arg=before + 50, timeout=PATIENCE)
+    expect(page.get_by_role("button", name="Ctrl-Alt-Suppr")).to_be_visible()
+
+
+_COUNT = """() => {
+    const canvas = document.querySelector("#console-place canvas");
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    let lit = 0;
+    for (let at = 0; at < data.length; at += 4) if (data[at] > 100) lit += 1;
+    return lit;
+}"""
+_LIT = f"(least) => ({_COUNT})() >= least"
+
+
+def _leaves_by_keyboard(page: Page) -> None:
+    page.keyboard.press("Control+Shift+F6")
+    close = page.get_by_role("button", name="Fermer")
+    expect(close).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text(re.compile("Fermée"), timeout=PATIENCE)
+    expect(page.get_by_role("button", name="Ouvrir la console")).to_be_focused()

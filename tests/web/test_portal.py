@@ -1,0 +1,199 @@
+"""A client's pages: what it has, what it may ask for, and nothing of anybody else's."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from orchestrator.web.desk import Desk as WebDesk
+from tests.api.desk import Desk
+from tests.web.portal_world import CLIENTS, HIDDEN, portal_world
+from tests.web.signed_in import signed_in
+
+World = tuple[WebDesk, Desk]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with portal_world(tmp_path_factory.mktemp("portal")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def pages(world: World) -> dict[str, dict[str, str]]:
+    """Every client's pages, by client and address."""
+    found: dict[str, dict[str, str]] = {}
+    machines = {"dupont": "web-1", "martin": "shop-1", "legrand": "app-1", "petit": "mail-1"}
+    for client, name in machines.items():
+        with signed_in(world[0], CLIENTS[client]) as browser:
+            addresses = ("/portal", f"/portal/machines/{name}", "/portal/history", "/portal/requests",
+                         "/portal/service-level", f"/portal/history?machine={name}")  # fmt: skip
+            found[client] = {address: browser.get(address).text for address in addresses}
+    return found
+
+
+def plain(text: str) -> str:
+    """The words of a page, with ordinary blanks."""
+    shown = re.sub(r"<[^>]*>", " ", text)
+    return re.sub(r"\s+", " ", shown.replace("\u00a0", " ").replace("&#39;", "'"))
+
+
+def test_nothing_of_the_providers_and_of_other_clients_is_on_any_page(
+    pages: dict[str, dict[str, str]],
+) -> None:
+    for client, found in pages.items():
+        others = {other for other in CLIENTS if other != client}
+        for address, text in found.items():
+            assert [hidden for hidden in (*HIDDEN, *others) if hidden in text] == [], (client, address)
+
+
+def test_no_string_of_history_and_records_is_markup(pages: dict[str, dict[str, str]]) -> None:
+    for client, found in pages.items():
+        for address, text in found.items():
+            assert "<script>" not in text and "<img src=x" not in text, (client, address)
+    assert "&lt;script&gt;" in pages["dupont"]["/portal/history"]
+
+
+def test_the_overview_has_machines_contract_and_what_needs_attention(
+    pages: dict[str, dict[str, str]],
+) -> None:
+    text = plain(pages["dupont"]["/portal"])
+    for said in (
+        "Vos Services : dupont", "web-1 en marche Cloud VM Avancé 2 1,0 Gio 4,0 Gio 203.0.113.",
+        "Référence du contrat C-dupont", "DataCenter DC Paris 3, Saint-Denis", "Infogérance niveau Supervision",
+        "0 utilisés sur 4, 4 restants", "Phase Probatoire jusqu’au", "(article 4.2)", "Le devis D-2026-7 prend fin le",
+        "99,85 % –", "sans engagement : période probatoire",
+    ):  # fmt: skip
+        assert said in text, said
+
+
+def test_the_volume_of_backups_is_to_the_byte_that_of_the_command(
+    world: World, pages: dict[str, dict[str, str]]
+) -> None:
+    told = json.loads(world[1].run("backup", "volume", "--format", "json").out)["machines"]
+    (volume,) = [item["bytes"] for item in told if item["machine"] == "web-1"]
+    assert volume == 1_986_422_374
+    text = plain(pages["dupont"]["/portal/machines/web-1"])
+    assert "Volumétrie de la Machine Virtuelle 1,8 Gio (1 986 422 374 octets)" in text
+    assert "Volumétrie totale de vos Sauvegardes 1,8 Gio (1 986 422 374 octets)" in text
+    assert "Durée de Rétention 7 jours calendaires" in text and "réussi le" in text
+
+
+def test_essential_shows_resources_snapshots_history_and_firewall_alone(
+    pages: dict[str, dict[str, str]],
+) -> None:
+    text = plain(pages["martin"]["/portal/machines/shop-1"])
+    for said in ("Cloud VM Essentiel", "Snapshots", "Historique", "Firewall basic", "ticket 4711"):
+        assert said in text, said
+    for said in ("Sauvegarde (article 3.5)", "Consommation", "onsole", "Redémarrage"):
+        assert said not in text, said
+    kinds = re.findall(r'<option value="([a-z]+)"', pages["martin"]["/portal/requests"])
+    assert kinds == ["snapshot", "change", "hardware"]
+
+
+def test_the_provider_is_named_and_its_people_are_not(pages: dict[str, dict[str, str]]) -> None:
+    text = plain(pages["dupont"]["/portal/history"])
+    assert "Création d’un Snapshot before-migration web-1 réussi Prestataire ticket 4711" in text
+    assert "oscar" not in text and "Prestataire (administration et Supervision)" in plain(
+        pages["dupont"]["/portal/machines/web-1"]
+    )
+
+
+def test_a_suspended_client_reads_and_asks_for_nothing(
+    world: World, pages: dict[str, dict[str, str]]
+) -> None:
+    assert "Les Services sont suspendus depuis le" in plain(pages["legrand"]["/portal"])
+    page = plain(pages["legrand"]["/portal/requests"])
+    assert "Les Services sont suspendus (article 9) : aucune demande n’est possible." in page
+    assert "Envoyer la demande" not in page
+    before = world[0].history.last_number()
+    with signed_in(world[0], CLIENTS["legrand"]) as browser:
+        for fields in ({"kind": "restart", "machine": "app-1"}, {"kind": "change", "text": "x"}):
+            answer = browser.send("/portal/requests", "/portal/requests", fields, status=409)
+            assert "Les Services sont suspendus (article 9)" in plain(answer.text)
+        month = {"machine": "app-1", "month": "2026-10"}
+        assert "article 9" in browser.send("/portal", "/portal/credits", month, status=409).text
+    assert world[0].history.last_number() == before
+
+
+def test_a_client_whose_contract_ends_reads_with_the_days_left_and_one_that_ended_sees_that_alone(
+    world: World, pages: dict[str, dict[str, str]]
+) -> None:
+    assert "il reste 30 jours ouvrés pour copier vos données (article 10)" in plain(pages["petit"]["/portal"])
+    with signed_in(world[0], CLIENTS["fini"]) as browser:
+        home = plain(browser.get("/portal").text)
+        assert "trente jours ouvrés de l’article 10 est écoulé" in home and "old-1" not in home
+        for address in (
+            "/portal/history",
+            "/portal/requests",
+            "/portal/service-level",
+            "/portal/machines/old-1",
+        ):
+            assert "y a rien à cette adresse" in browser.get(address, status=404).text
+
+
+def test_3_8_3_a_request_is_registered_when_it_is_sent_and_answered_by_the_provider(world: World) -> None:
+    with signed_in(world[0], CLIENTS["dupont"]) as browser:
+        sent = {"kind": "restart", "machine": "db-1", "text": "la base\n ne répond   plus"}
+        answer = browser.send("/portal/requests", "/portal/requests", sent)
+        page = plain(browser.get(answer.headers["location"]).text)
+        assert "Votre demande est enregistrée : n°" in page
+        assert re.search(r"Redémarrage la base ne répond plus db-1 .* camille", page)
+        again = browser.send("/portal/requests", "/portal/requests", sent, status=409)
+        assert "déjà enregistrée et en cours" in plain(again.text)
+    (row,) = json.loads(world[1].run("request", "list", "dupont", "--format", "json").out)
+    assert (row["kind"], row["machines"], row["asked_by"], row["words"]) == (
+        "restart", ["db-1"], "camille", "la base ne répond plus",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("client", "fields", "said"),
+    [
+        (
+            "martin",
+            {"kind": "restart", "machine": "shop-1"},
+            "pas une fonctionnalité du Service souscrit (article 3)",
+        ),
+        (
+            "martin",
+            {"kind": "update", "machine": "shop-1"},
+            "prestation de l’Infogérance, qui n’est pas souscrite",
+        ),
+        ("dupont", {"kind": "restart"}, "Choisissez une Machine Virtuelle"),
+        ("dupont", {"kind": "change", "text": "  "}, "Décrivez votre demande"),
+        ("dupont", {"kind": "change", "text": "x" * 901}, "900 caractères au plus"),
+        ("dupont", {"kind": "change", "text": "a\u202eb"}, "caractères qui ne peuvent pas être enregistrés"),
+        ("dupont", {"kind": "console", "machine": "web-1"}, "n’a pas pu être enregistrée"),
+        ("dupont", {}, "n’a pas pu être enregistrée"),
+    ],
+)
+def test_what_cannot_be_asked_for_says_why_and_registers_nothing(
+    world: World, client: str, fields: dict[str, str], said: str
+) -> None:
+    before = world[0].history.last_number()
+    with signed_in(world[0], CLIENTS[client]) as browser:
+        answer = browser.send("/portal/requests", "/portal/requests", fields, status=409)
+    assert said in plain(answer.text)
+    assert world[0].history.last_number() == before
+
+
+def test_a_machine_of_another_client_is_not_there_to_be_asked_about(world: World) -> None:
+    with signed_in(world[0], CLIENTS["dupont"]) as browser:
+        for name in ("crm-1", "no-such-machine"):
+            fields = {"kind": "restart", "machine": name}
+            browser.send("/portal/requests", "/portal/requests", fields, status=404)
+            browser.send("/portal", "/portal/credits", {"machine": name, "month": "2026-10"}, status=404)
+
+
+def test_the_language_of_the_account_is_switched_on_the_page(world: World) -> None:
+    with signed_in(world[0], CLIENTS["petit"]) as browser:
+        sent = {"language": "en", "back": "/portal/history"}
+        assert browser.send("/portal", "/portal/language", sent).headers["location"] == "/portal/history"
+        assert "Your services: petit" in plain(browser.get("/portal").text)
+        away = browser.send("/portal", "/portal/language", {"language": "fr", "back": "//evil.example"})
+        assert away.headers["location"] == "/"
+        assert "Vos Services : petit" in plain(browser.get("/portal").text)
