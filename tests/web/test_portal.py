@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from orchestrator.history.errors import HistoryUnavailable
+from orchestrator.reports import wording
 from orchestrator.web.desk import Desk as WebDesk
 from orchestrator.web.pages import portal_reports
 from tests.api.desk import Desk
@@ -199,6 +202,40 @@ def test_the_language_of_the_account_is_switched_on_the_page(world: World) -> No
         away = browser.send("/portal", "/portal/language", {"language": "fr", "back": "//evil.example"})
         assert away.headers["location"] == "/"
         assert "Vos Services : petit" in plain(browser.get("/portal").text)
+
+
+def test_a_page_costs_the_same_number_of_queries_whatever_a_client_has(world: World) -> None:
+    counted: list[str] = []
+
+    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        counted.append(statement)
+
+    engine = world[0].database._engine
+    sa.event.listen(engine, "before_cursor_execute", count)
+    found: dict[str, dict[str, int]] = {}
+    try:
+        for client, name in (("martin", "shop-1"), ("dupont", "web-1")):  # one machine, and two with backups
+            with signed_in(world[0], CLIENTS[client]) as browser:
+                for address in ("/portal", f"/portal/machines/{name}", "/portal/history", "/portal/requests"):
+                    counted.clear()
+                    browser.get(address)
+                    found.setdefault(address.replace(name, "NAME"), {})[client] = len(counted)
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", count)
+    assert {address: one["martin"] for address, one in found.items()} == {
+        address: one["dupont"] for address, one in found.items()
+    }
+    assert max(max(one.values()) for one in found.values()) <= 40, found
+
+
+def test_the_provider_words_the_pages_as_it_likes(world: World, tmp_path: Path) -> None:
+    (tmp_path / "wording.yaml").write_text('fr: { portal_title: "Espace de {client}" }\n')
+    wording.use_wording(tmp_path / "wording.yaml")
+    try:
+        with signed_in(world[0], CLIENTS["martin"]) as browser:
+            assert "Espace de martin" in browser.get("/portal").text
+    finally:
+        wording.use_wording(None)
 
 
 def documents(browser: Browser) -> Iterator[tuple[str, bytes]]:
