@@ -103,6 +103,21 @@ _WHYS = {
     "credit issued": "why_credit",
     "taking over (art. 4.2)": "why_taking_over",
     "declared": "why_declared",
+    "access": "why_access",
+    "fail-over": "why_failed_over",
+    **dict.fromkeys(
+        (
+            "backup on demand",
+            "files out of an archive",
+            "rescue",
+            "restore on demand",
+            "restore test on demand",
+            "rollback on demand",
+            "snapshot on demand",
+            "snapshot removed on demand",
+        ),
+        "why_on_demand",
+    ),
     "approval of the reversibility plan (art. 10)": "why_reversibility",
 }
 """Reasons of ours, by the name of their words in the client's language."""

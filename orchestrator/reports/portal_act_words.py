@@ -64,6 +64,9 @@ class ActWords(MonthlyWords):
     why_export = Text(fr="export demandé", en="export asked for")
     why_credit = Text(fr="avoir (article 6)", en="credit (article 6)")
     why_taking_over = Text(fr="prise d’empreinte (article 4.2)", en="taking over (article 4.2)")
+    why_on_demand = Text(fr="sur demande", en="on demand")
+    why_access = Text(fr="gestion des accès", en="access")
+    why_failed_over = Text(fr="bascule vers le second site", en="fail-over to the second site")
     why_declared = Text(fr="déclaré", en="declared")
     why_reversibility = Text(fr="plan de réversibilité (article 10)", en="reversibility plan (article 10)")
 

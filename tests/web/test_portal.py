@@ -307,6 +307,7 @@ def test_the_provider_answers_and_closes_what_was_asked_for(world: World) -> Non
         page = browser.get("/requests", {"client": "petit"}).text
         assert f"/requests/{number}" in page and "une carte réseau &lt;b&gt;rapide&lt;/b&gt;" in page
         address = f"/requests/{number}"
+        assert "/plans/make" in browser.get(address).text
         leak = {"answer": "yes", "result": "a card in pve1"}
         refused = browser.send(address, address, leak, status=409)
         assert "the client is not shown pve1, which this answer names" in refused.text
