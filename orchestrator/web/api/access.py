@@ -96,9 +96,22 @@ def _caller_with(scope: Scope) -> Callable[..., Caller]:
                 f"this token is not for {scope.value}: make one with --scope {scope.value}",
                 {"www-authenticate": f'Bearer error="insufficient_scope", scope="{scope.value}"'},
             )
+        _refuse_unknown_parameters(request)
         return Caller(token=token, desk=desk)
 
     return caller
+
+
+def _refuse_unknown_parameters(request: Request) -> None:
+    """A filter with a slip of the pen would filter nothing, and show all."""
+    known = {parameter.alias for parameter in request.scope["route"].dependant.query_params}
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        raise Problem(
+            422,
+            "invalid-request",
+            f"there is no parameter {unknown[0][:80]!r}: there are {', '.join(sorted(known))}",
+        )
 
 
 def _found(sent: str, desk: Desk) -> Token | None:

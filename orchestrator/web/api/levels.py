@@ -54,7 +54,10 @@ def service_level(
 ) -> MonthLevels:
     """The service level of a month."""
     only = caller.only(client or None)
-    asked = Month.parse(month)
+    try:
+        asked = Month.parse(month)
+    except ValueError as error:
+        raise Problem(422, "invalid-request", str(error)) from None
     now = caller.desk.now()
     if asked.span.start > now:
         raise Problem(409, "month-to-come", f"{month} has not begun: ask for a month that has")

@@ -64,7 +64,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
             "application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemBody"}},
         },
     }
-    for status in (401, 403, 404, 409, 413, 422, 503)
+    for status in (400, 401, 403, 404, 405, 408, 409, 413, 422, 500, 503)
 }
 """What every operation may answer."""
 
