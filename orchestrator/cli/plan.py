@@ -81,6 +81,17 @@ def plan(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Save the plan, for `apply --plan FILE`.")
     ] = None,
+    upload: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="File the saved plan (--out) in the Interface, for a second person. Needs ORCHESTRATOR_TOKEN.",
+        ),
+    ] = None,
+    author: Annotated[
+        str, typer.Option(help="With --upload: who made the change, and cannot approve it.")
+    ] = "",
+    link: Annotated[str, typer.Option(metavar="URL", help="With --upload: the merge request.")] = "",
     show_unmanaged: Annotated[
         bool, typer.Option("--show-unmanaged", help="List the machines that are not ours.")
     ] = False,
@@ -96,6 +107,10 @@ def plan(
 
     Compares the files with what the hypervisors have, and shows every difference.
     """
+    if upload and out is None:
+        session.fail("--upload files a saved plan: save it with --out FILE as well")
+    if (author or link) and not upload:
+        session.fail("--author and --link go with --upload: leave them out, or say where the plan is filed")
     request = PlanRequest(
         inventory=inventory,
         paths=tuple(paths or ()),
@@ -115,10 +130,19 @@ def plan(
 
     made = operation.plan(request, EVENTS)
     _print(made, format, show_unmanaged=show_unmanaged)
+    if upload and out is not None and made.has_changes:
+        _upload(out, upload, author, link)
     if made.has_errors:
         raise typer.Exit(1)
     if detailed_exitcode and made.has_changes:
         raise typer.Exit(2)
+
+
+def _upload(plan: Path, url: str, author: str, link: str) -> None:
+    from orchestrator.operations.plan_upload import Upload, upload_plan  # few plans are filed
+
+    address = upload_plan(Upload(plan=plan, url=url, author=author, link=link))
+    session.console(stderr=True).print(f"filed: {address}")
 
 
 def _print(made: Plan, format: PlanFormat, *, show_unmanaged: bool) -> None:

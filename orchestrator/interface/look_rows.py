@@ -115,7 +115,7 @@ def machine_values(looked: LookedMachine) -> dict[str, Any]:
                          "in_file", "vcpus", "memory_mib", "disk_gib", "updates_due", "problem", "address")
         },
         "backup_days": backups.days,
-        "last_backup": _seconds(backups.last_good),
+        "last_backup": _seconds(backups.last_good) or 0,
         "backups_known": backups.known,
         "backups": len(backups.kept),
         "backup_bytes": backups.volume,
@@ -160,6 +160,7 @@ def findable(*words: str) -> str:
 def machine_row(found: Mapping[str, Any]) -> MachineRow:
     """A row as it was read."""
     values = {name: found[name] for name in MACHINE_COLUMNS}
+    values["last_backup"] = values["last_backup"] or None
     for name in ("last_backup", "restart_since", "held_since"):
         values[name] = moment(values[name])
     values["tested"] = dt.date.fromisoformat(values["tested"]) if values["tested"] else None

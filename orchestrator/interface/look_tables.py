@@ -34,7 +34,7 @@ MACHINES = sa.Table(
     sa.Column("memory_mib", sa.BigInteger, nullable=False),
     sa.Column("disk_gib", sa.Float(53), nullable=False),
     sa.Column("backup_days", sa.Integer),
-    sa.Column("last_backup", sa.BigInteger),
+    sa.Column("last_backup", sa.BigInteger, nullable=False),  # 0: none is known, the oldest of all
     sa.Column("backups_known", sa.Boolean, nullable=False),
     sa.Column("backups", sa.Integer, nullable=False),
     sa.Column("backup_bytes", sa.BigInteger, nullable=False),
@@ -49,8 +49,24 @@ MACHINES = sa.Table(
     sa.Column("address", sa.Text),
     sa.Column("findable", sa.Text, nullable=False),
     sa.Column("digest", sa.Text, nullable=False),
-    sa.Index("interface_machines_of_a_client", "client", "machine"),
+    sa.Index("interface_machines_of_a_client", "client", "machine", "key"),
     sa.Index("interface_machines_of_a_site", "site"),
+    sa.Index("interface_machines_in_a_state", "state"),
+)
+_HELD = MACHINES.c.held.is_not(None)
+_BACKED_UP = MACHINES.c.backup_days.is_not(None)
+sa.Index(
+    "interface_machines_held",
+    MACHINES.c.client,
+    MACHINES.c.machine,
+    sqlite_where=_HELD,
+    postgresql_where=_HELD,
+)
+sa.Index(
+    "interface_machines_backed_up",
+    MACHINES.c.last_backup,
+    sqlite_where=_BACKED_UP,
+    postgresql_where=_BACKED_UP,
 )
 MACHINE_DOCUMENTS = sa.Table(
     "interface_machine_documents",

@@ -48,7 +48,9 @@ LATE = dt.timedelta(days=2)
 LARGEST_PAGE = 200
 """Rows of one page of a list."""
 
-_IN_SERVICE = ("running", "stopped", "unreadable")
+_OUT_OF_SERVICE = ("suspended", "retired", "unfinished", "missing", "unknown")
+"""States in which no backup is expected. By these, so that the index of the last backups is used."""
+
 _LONGEST_TEXT = 200
 
 
@@ -89,6 +91,16 @@ class LookUnderWay:
 
     since: dt.datetime
     until: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """How much there is, of all sites."""
+
+    clients: int
+    machines: int
+    running: int
+    backup_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,8 +191,8 @@ class MachineFilter:
             before = int((now - LATE).timestamp())
             found += [
                 columns.backup_days.is_not(None),
-                columns.state.in_(_IN_SERVICE),
-                columns.last_backup.is_(None) | (columns.last_backup < before),
+                columns.state.not_in(_OUT_OF_SERVICE),
+                columns.last_backup < before,
             ]
         if self.restart_due:
             found.append(columns.restart != "")
@@ -299,6 +311,7 @@ def clients(
     database: Database,
     *,
     text: str = "",
+    file: str = "",
     sort: ClientSort = ClientSort.NAME,
     descending: bool = False,
     page: int = 1,
@@ -309,6 +322,7 @@ def clients(
     Args:
         database: where.
         text: part of the name, of a contract's reference, or of a quote's or an order's; all of them if empty.
+        file: only those whose file is so: ``yes``, ``errors``, ``none``.
         sort, descending: as of :func:`machine_rows`.
         page: from 1.
         size: rows of a page.
@@ -317,6 +331,8 @@ def clients(
         HistoryUnavailable: they could not be read.
     """
     conditions = [_matching(CLIENTS.c.findable, text)] if text.strip() else []
+    if file:
+        conditions.append(CLIENTS.c.file == file)
     order = _order(_CLIENTS_BY[sort], (CLIENTS.c.client,), descending=descending)
     found = _page(database, _CLIENT_ROW, conditions, order, page, size)
     return Found(
@@ -399,23 +415,42 @@ def under_way(database: Database, now: dt.datetime) -> LookUnderWay | None:
     return LookUnderWay(since=since, until=until)
 
 
+def totals(database: Database) -> Totals:
+    """How much there is: one query.
+
+    Raises:
+        HistoryUnavailable: it could not be read.
+    """
+    asked = sa.select(
+        sa.select(sa.func.count()).select_from(CLIENTS).scalar_subquery().label("clients"),
+        sa.func.count().label("machines"),
+        sa.func.coalesce(sa.func.sum(sa.case((MACHINES.c.running.is_(True), 1), else_=0)), 0).label(
+            "running"
+        ),
+        sa.func.coalesce(sa.func.sum(MACHINES.c.backup_bytes), 0).label("backup_bytes"),
+    ).select_from(MACHINES)
+    with database.reading() as connection:
+        found = connection.execute(asked).one()
+    return Totals(
+        clients=found.clients,
+        machines=found.machines,
+        running=int(found.running),
+        backup_bytes=int(found.backup_bytes),
+    )
+
+
 def choices(database: Database) -> Mapping[str, tuple[str, ...]]:
     """What the machines can be filtered by: the names of ``sites``, ``nodes``, ``offers``, ``states``: one query.
 
     Raises:
         HistoryUnavailable: they could not be read.
     """
-    asked = sa.union_all(
-        *(
-            sa.select(sa.literal(f"{name}s").label("what"), MACHINES.c[name].label("name")).distinct()
-            for name in ("site", "node", "offer", "state")
-        )
-    )
+    asked = sa.select(*(MACHINES.c[name] for name in ("site", "node", "offer", "state"))).distinct()
     found: dict[str, set[str]] = {name: set() for name in ("sites", "nodes", "offers", "states")}
     with database.reading() as connection:
         for row in connection.execute(asked):
-            if row.name:
-                found[row.what].add(row.name)
+            for names, name in zip(found.values(), row, strict=True):
+                names.update({name} if name else ())
     return {what: tuple(sorted(names)) for what, names in found.items()}
 
 
@@ -429,13 +464,16 @@ def _page(
 ) -> Found[Mapping[str, Any]]:
     size = min(max(size, 1), LARGEST_PAGE)
     table = columns[0].table
+    (key,) = sa.inspect(table).primary_key.columns
     with database.reading() as connection:
         total = connection.execute(
             sa.select(sa.func.count()).select_from(table).where(*conditions)
         ).scalar_one()
         pages = max(-(-total // size), 1)
         page = min(max(page, 1), pages)
-        asked = sa.select(*columns).where(*conditions).order_by(*order).limit(size).offset((page - 1) * size)
+        # Rows are wide: those of the pages before are passed over in an index where one has the order.
+        keys = sa.select(key).where(*conditions).order_by(*order).limit(size).offset((page - 1) * size)
+        asked = sa.select(*columns).where(key.in_(keys)).order_by(*order)
         rows = tuple(dict(row) for row in connection.execute(asked).mappings())
     return Found(rows=rows, total=total, page=page, pages=pages)
 

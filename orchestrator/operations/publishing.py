@@ -15,6 +15,7 @@ from orchestrator.nightly.due_backups import BackupLine
 from orchestrator.nightly.metrics import write_metrics
 from orchestrator.nightly.report import night_page, render_page
 from orchestrator.nightly.result import NightReport
+from orchestrator.nightly.summary import summary_of
 from orchestrator.operations.computer import replace_file
 from orchestrator.reports.page import Page
 from orchestrator.reports.ping import ping
@@ -28,7 +29,7 @@ class Outlets:
     """Where a night's result goes.
 
     Attributes:
-        folder: the report, as Markdown and HTML.
+        folder: the report, as Markdown and HTML, with a summary as JSON.
         clients: a folder for one report per client; None: none are written.
         metrics: a file for Prometheus' node exporter; None: none is written.
         ping: the dead man's switch; None: none is called.
@@ -101,6 +102,11 @@ def _write_report(report: NightReport, outlets: Outlets, name: str) -> str:
             replace_file(path, text)
         except Exception as error:
             return f"the report could not be written: {_problem(error)}"
+    try:
+        summary = summary_of(report).model_dump_json(indent=2)
+        replace_file(outlets.folder / f"{name}.json", f"{summary}\n")
+    except Exception as error:
+        return f"the summary of the report could not be written: {_problem(error)}"
     try:
         _write_pictures(page, outlets.folder)
     except Exception as error:

@@ -13,9 +13,12 @@ from orchestrator.history.database import Database
 from orchestrator.interface.database import make_tables, open_interface
 from orchestrator.operations.history_check import HistoryCheck
 from orchestrator.operations.month_levels import MonthLevels
+from orchestrator.operations.nights import NightReports
 from orchestrator.operations.recent_alarms import RecentAlarms
 from orchestrator.operations.recent_figures import RecentFigures
 from orchestrator.operations.recent_files import RecentFiles
+from orchestrator.operations.recent_requests import RecentRequests
+from orchestrator.web.renewal import Renewal
 from orchestrator.web.settings import Settings
 
 
@@ -57,9 +60,24 @@ class Desk:
         return RecentAlarms(self.history)
 
     @cached_property
+    def requests(self) -> RecentRequests:
+        """The open requests, read again when one has changed."""
+        return RecentRequests(self.history)
+
+    @cached_property
     def check(self) -> HistoryCheck:
         """The last check of the history's chain."""
         return HistoryCheck(self.history)
+
+    @cached_property
+    def nights(self) -> NightReports:
+        """The nights' reports."""
+        return NightReports(self.settings.reports)
+
+    @cached_property
+    def renewal(self) -> Renewal:
+        """What renews the last look."""
+        return Renewal(self.settings, self.database, self.now)
 
 
 @contextmanager

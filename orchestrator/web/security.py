@@ -34,7 +34,10 @@ _HEADERS = {
 LONGEST_BODY = 1024 * 1024
 """Bytes of a body, where nothing else is said."""
 
-LONGER_BODIES: Mapping[str, int] = {"/api/v1/plans": 32 * 1024 * 1024}
+LONGER_BODIES: Mapping[str, int] = {
+    "/api/v1/plans": 32 * 1024 * 1024,
+    "/api/v1/alarms/alertmanager": 2 * 1024 * 1024,
+}
 """Bytes by the address."""
 
 

@@ -96,7 +96,8 @@ def serve(settings: Settings, listening: Listening) -> None:
         server = uvicorn.Server(config)
         # uvicorn sends itself the signal once more when it has ended: being told to end is no failure
         signal.signal(signal.SIGTERM, lambda *_: None)
-        server.run()
+        with desk.renewal.running():
+            server.run()
         if not server.started:
             raise RequestRefused(
                 f"{listening.address}:{listening.port} cannot be used: see whether another program listens there, and "

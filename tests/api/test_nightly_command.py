@@ -93,7 +93,7 @@ def test_what_a_timer_sees(night: NightDesk) -> None:
     assert events[0]["event"] == "night-started" and events[0]["fits"] is True
     done = next(event for event in events if event["event"] == "backup-done")
     assert (done["client"], done["machine"]) == ("dupont", "web-1") and "at" in done
-    assert {path.suffix for path in reports.iterdir()} == {".md", ".html", ".png"}, (
+    assert {path.suffix for path in reports.iterdir()} == {".md", ".html", ".json", ".png"}, (
         "and the restore test's picture"
     )
     french = next(reports.glob("*.html")).read_text()

@@ -16,14 +16,16 @@ import yaml
 from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
 
 from lab.certificates import ensure_certificates
+from orchestrator.history import Entry
 from orchestrator.interface.accounts import Account
 from orchestrator.interface.roles import Role
 from orchestrator.web.desk import Desk, open_desk
 from orchestrator.web.security import COOKIE
 from orchestrator.web.settings import Settings
 from tests.api.desk import machine, subscription
+from tests.lab.backups import until
 from tests.lab.lab_handle import ROOT, Client, Lab
-from tests.lab.test_lab_consoles import VM, greets, until, write_boot_sector
+from tests.lab.test_lab_consoles import VM, greets, write_boot_sector
 from tests.web.program import add_accounts, new_session, running
 
 CHROMIUM = "/usr/bin/chromium"
@@ -111,8 +113,8 @@ def _note(message: ConsoleMessage, complaints: list[str]) -> None:
         complaints.append(message.text)
 
 
-def _consoles(panel: Desk) -> list[object]:
-    return list(panel.history.entries(client="dupont", machine="web-1", action="console"))
+def _consoles(panel: Desk) -> list[Entry]:
+    return panel.history.entries(client="dupont", machine="web-1", action="console")
 
 
 def _types_into_the_terminal(page: Page) -> None:

@@ -32,6 +32,7 @@ WATCH = DOCS / "systemd" / "orchestrator-watch.service"
 WATCH_TIMER = DOCS / "systemd" / "orchestrator-watch.timer"
 RESTARTS = DOCS / "systemd" / "orchestrator-restarts.service"
 RESTARTS_TIMER = DOCS / "systemd" / "orchestrator-restarts.timer"
+SERVE = DOCS / "systemd" / "orchestrator-serve.service"
 NIGHTLY = (DOCS / "nightly.md").read_text()
 
 
@@ -65,7 +66,7 @@ def seconds(text: str) -> int:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
 def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path) -> None:
     program = Path(sys.executable).parent / "orchestrator"
-    for unit in (SERVICE, WATCH, RESTARTS):
+    for unit in (SERVICE, WATCH, RESTARTS, SERVE):
         text = unit.read_text().replace("/opt/orchestrator/.venv/bin/orchestrator", str(program))
         (tmp_path / unit.name).write_text(text)
     shutil.copy(TIMER, tmp_path)
@@ -127,6 +128,32 @@ def test_the_restarts_are_locked_in_as_the_night_is_and_run_to_their_end(
     assert taken["files"] == [Path("/etc/orchestrator/subscriptions")]
     assert parse(RESTARTS_TIMER)["Timer"]["OnCalendar"] == ["*:0/5"]
     assert seconds(service["TimeoutStartSec"][0]) >= 6 * 3600, "a wave of restarts is not cut off"
+
+
+def test_the_interface_is_locked_in_as_the_night_is_and_is_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(diagnostics, "form", LogFormat.AUTO)
+    service = parse(SERVE)["Service"]
+    own = {"ExecStart", "ReadWritePaths", "TimeoutStartSec", "EnvironmentFile", "LoadCredential", "Type"}
+    larger = {"MemoryMax", "TasksMax", "Restart", "RestartSec"}
+    assert {key: value for key, value in service.items() if key not in own | larger} == {
+        key: value for key, value in RUN.items() if key not in own | larger
+    }
+    assert (service["Type"], service["Restart"], service["MemoryMax"]) == (["exec"], ["always"], ["2G"])
+    assert "ReadWritePaths" not in service, "its folder is all that it writes to"
+    assert service["LoadCredential"][: len(RUN["LoadCredential"])] == RUN["LoadCredential"]
+    credentials = {text.partition(":")[0] for text in service["LoadCredential"]}
+    group = typer.main.get_command(app)
+    command = shlex.split(service["ExecStart"][0])
+    context = typer.Context(group)
+    serve = group.get_command(context, command[1])  # type: ignore[attr-defined]
+    taken = serve.make_context(command[1], command[2:], parent=context).params
+    assert taken["files"] == [Path("/etc/orchestrator/subscriptions")]
+    assert taken["report_dir"] == Path(option("--report-dir"))
+    for name in ("certificate", "key"):
+        assert str(taken[name]) == f"%d/{name}" and name in credentials
+    assert (taken["public_url"], taken["no_runner"]) == ("https://panel.example:8443", False)
 
 
 def test_the_command_takes_the_service_s_options(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ def web_desk(world: World) -> Iterator[Desk]:
 @pytest.fixture(scope="session")
 def served(world: World) -> Iterator[Served]:
     """``orchestrator serve`` over the site, as a process with TLS. It does not look at the site by itself."""
-    with serving(world.desk, "--look-every", "0") as started:
+    with serving(world.desk, "--look-every", "0", "--no-runner") as started:
         yield started
 
 

@@ -11,9 +11,12 @@ from xml.etree import ElementTree
 
 import pytest
 
+from orchestrator.interface.looked import LookedMachine, LookedNode, LookedSite
+from orchestrator.interface.looks import SiteRow
 from orchestrator.operations.look import LookRequest, refresh_looks
 from orchestrator.resources.machine_archives import ArchiveMark, archive_notes
 from orchestrator.web.desk import Desk, open_desk
+from orchestrator.web.pages.machine import measured_of
 from orchestrator.web.settings import Settings
 from tests.api import desk as engineer
 from tests.api.fakepve_handle import FakePve
@@ -194,3 +197,36 @@ def test_what_does_not_exist_is_not_found_and_a_client_has_nothing_here(reader: 
     with signed_in(desk, "camille") as client:
         for path in (PAGE, f"{PAGE}/graphs/day", f"{PAGE}/graphs/day.svg"):
             client.get(path, status=404)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "asked"),
+    [
+        ({"pve1": "online", "pve2": "online"}, "pve1"),
+        ({"pve1": "off", "pve2": "silent", "pve3": "online"}, "pve3"),
+        ({"pve1": "off"}, "pve1"),
+        ({}, "pve1"),
+    ],
+)
+def test_where_a_node_is_off_another_is_asked_for_the_figures(nodes: dict[str, str], asked: str) -> None:
+    there = tuple(
+        LookedNode(
+            node=name, state=state, machines=0, vcpus=0, vcpus_promised=0, vcpus_others=0, memory_mib=0,
+            memory_mib_promised=0, memory_mib_others=0, over_promised=False,
+        )
+        for name, state in nodes.items()
+    )  # fmt: skip
+    site = SiteRow(
+        site="paris",
+        at=None,
+        tried=dt.datetime.now(dt.UTC),
+        problem="",
+        frozen="",
+        version="",
+        document=LookedSite(site="paris", nodes=there),
+    )
+    found = LookedMachine(
+        client="dupont", machine="web-1", site="paris", state="running", node="pve1", vmid=100
+    )
+    measured = measured_of(found, site)
+    assert measured is not None and measured.node == asked

@@ -9,13 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from orchestrator.history import History
 from orchestrator.interface import accounts, sessions
 from orchestrator.interface.accounts import Account
 from orchestrator.interface.database import open_interface
 from orchestrator.interface.passwords import hash_password
 from orchestrator.interface.roles import Role
+from orchestrator.operations import plan_review
 from orchestrator.operations.look import LookRequest, refresh_looks
+from orchestrator.operations.plan_review import Filing
 from tests.api.desk import Answer, Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
 from tests.api.night_desk import AGENT, NightDesk
@@ -37,6 +41,8 @@ PASSWORD = "correct horse battery staple"
 _GIB = 1024**3
 _STEP = 1800
 _OPEN = {"open": [{"port": 443, "protocol": "tcp", "from": "any"}]}
+_WEB = machine("web-1", vcpus=2, memory="4GiB", fee="400.00", firewall=_OPEN, backup={"retention_days": 7})
+_DB = machine("db-1", fee="250.00", backup={"retention_days": 7})
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ def a_world(folder: Path) -> Iterator[World]:
         world = World(Desk(folder, {"paris": fake}), fake)
         world.desk.sites["paris"]["data_centre"] = "Paris-Est"
         NightDesk(world.desk)
-        world.desk.write(*_clients())
+        world.desk.write(*_clients(_WEB, _DB))
         world.done("apply", "--yes", "--no-guests")
         world.desk.put_in_service(firewall=True)
         for name, vm in world.desk.machines().items():
@@ -121,25 +127,62 @@ def a_world(folder: Path) -> Iterator[World]:
         _raise_alarms(world)
         _add_people(world)
         _measure(world)
+        _ask(world)
+        _plan(world)
         world.look()
         yield world
 
 
-def _clients() -> tuple[dict[str, object], ...]:
+def _clients(*dupont: dict[str, Any]) -> tuple[dict[str, Any], ...]:
     managed = {
         "level": "supervision",
         "standard_changes_per_month": 4,
         "maintenance_window": {"days": ["tuesday"], "from": "22:00", "to": "23:30"},
     }
-    dupont = [
-        machine("web-1", vcpus=2, memory="4GiB", fee="400.00", firewall=_OPEN, backup={"retention_days": 7}),
-        machine("db-1", fee="250.00", backup={"retention_days": 7}),
-    ]
     martin = [machine("shop-1", fee="20.00")]
     return (
-        subscription("dupont", dupont, managed_services=managed),
+        subscription("dupont", [dict(one) for one in dupont], managed_services=managed),
         subscription("martin", martin, offer="cloud-vm-essential"),
     )
+
+
+def _ask(world: World) -> None:
+    """What clients ask for: one is open, one was answered."""
+    files = ("--files", "subscriptions")
+    world.done(
+        "request", "add", "dupont/db-1", "--kind", "change", "--words", "8 Gio de RAM pour db-1", *files
+    )
+    world.done(
+        "request", "add", "martin/shop-1", "--kind", "snapshot", "--words", "avant la mise à jour", *files
+    )
+
+
+def _plan(world: World) -> None:
+    """A plan that was approved and carried out, and one that waits."""
+    database = open_interface(world.history)
+    try:
+        history = History(database)
+        app = machine("app-1", fee="90.00", backup={"retention_days": 7})
+        done = _file(world, history, _WEB, _DB, app)
+        plan_review.approve(history, done, by="aline", word="as ordered", now=dt.datetime.now(dt.UTC))
+        world.done("runner", "--once", "--no-guests")
+        world.desk.put_in_service("app-1", firewall=True)
+        larger = {**_DB, "memory": "8GiB", "disks": [{"name": "system", "size": "8GiB"}]}
+        _file(world, history, {**_WEB, "vcpus": 4}, larger, app)
+    finally:
+        database.close()
+
+
+def _file(world: World, history: History, *machines: dict[str, Any]) -> int:
+    world.desk.write(*_clients(*machines))
+    answer = world.desk.run("plan", "--out", "plan.json")
+    assert (world.folder / "plan.json").exists(), answer
+    filing = Filing(
+        text=(world.folder / "plan.json").read_text(),
+        by="oscar",
+        link="https://forge.example/hosting/merge_requests/7",
+    )
+    return plan_review.file_plan(history, filing, dt.datetime.now(dt.UTC)).number
 
 
 def _declare(world: World) -> None:

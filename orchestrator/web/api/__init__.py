@@ -10,7 +10,7 @@ from orchestrator.web.api.problems import tell_problems
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-MODULES: tuple[str, ...] = ("clients", "machines", "history", "levels", "requests", "alarms")
+MODULES: tuple[str, ...] = ("clients", "machines", "history", "levels", "plans", "requests", "alarms")
 """Below this package: each has ``ROUTER``."""
 
 PREFIX = "/api/v1"

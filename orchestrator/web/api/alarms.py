@@ -9,7 +9,10 @@ from fastapi import APIRouter, Path, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
+from orchestrator.alarms import recorded
 from orchestrator.alarms.webhook import LARGEST
+from orchestrator.errors import OrchestratorError
+from orchestrator.history.declared import Person, Text
 from orchestrator.operations.alarms import Listed as KnownAlarm
 from orchestrator.operations.alarms import receive_into
 from orchestrator.operations.recent_alarms import AlarmsAsked
@@ -34,6 +37,13 @@ class AlarmItem(BaseModel):
     end: dt.datetime | None
     acknowledged_at: dt.datetime | None
     actions: int = Field(description="how many are recorded")
+
+
+class Acknowledgement(BaseModel):
+    """Who looks after an alarm."""
+
+    by: Person
+    word: Annotated[Text, Field(max_length=200, description="about it, in one line")] = ""
 
 
 class Received(BaseModel):
@@ -70,7 +80,7 @@ def alarm(caller: Reader, number: Annotated[int, Path(ge=1, lt=2**31)]) -> Alarm
 
 
 @ROUTER.post(
-    "/alarms",
+    "/alarms/alertmanager",
     openapi_extra={
         "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
     },
@@ -84,9 +94,31 @@ async def receive(caller: AlarmSender, request: Request) -> Received:
     return await run_in_threadpool(_received, caller, body)
 
 
+@ROUTER.post("/alarms/{number}/acknowledge")
+def acknowledge(
+    caller: AlarmSender, number: Annotated[int, Path(ge=1, lt=2**31)], said: Acknowledgement
+) -> AlarmItem:
+    """Say who looks after an alarm: for tokens of the provider. Said again by the same person, it changes nothing."""
+    caller.of_provider()
+    desk = caller.desk
+    found = desk.alarms.named(number, desk.now())
+    if found is None:
+        raise missing()
+    recorded.acknowledge(
+        desk.history, found.known.number, by=said.by, who=caller.who, at=desk.now(), word=said.word
+    )
+    return _item(desk.alarms.named(number, desk.now()) or found)
+
+
 def _received(caller: AlarmSender, body: bytes) -> Received:
     now = caller.desk.now()
-    done = receive_into(caller.desk.history, body, caller.desk.files.read(now), now)
+    try:
+        files = caller.desk.files.read(now)
+    except (
+        OrchestratorError
+    ) as error:  # Alertmanager sends again what was answered with 5xx, and nothing else
+        raise Problem(503, error.code, f"the files cannot be read: {error}") from error
+    done = receive_into(caller.desk.history, body, files, now)
     return Received(
         raised=len(done.raised), closed=len(done.closed), unchanged=done.unchanged, left=done.left
     )

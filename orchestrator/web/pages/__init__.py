@@ -8,8 +8,12 @@ from importlib import import_module
 from orchestrator.web.page import Page
 
 MODULES: tuple[str, ...] = (
-    "start",
     "appearance",
+    "overview",
+    "clients",
+    "machines",
+    "nights",
+    "search",
     "history",
     "service_level",
     "alarms",

@@ -12,8 +12,8 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.history.changes import free_changes
 from orchestrator.history.declared import CreditRequest, Request
 from orchestrator.history.requests import asked
-from orchestrator.interface.accounts import change
 from orchestrator.operations.history import LeafRequest, leaf
+from orchestrator.operations.own_account import change_language
 from orchestrator.operations.recent_figures import Measured
 from orchestrator.operations.service_level import month_of
 from orchestrator.web import portal_texts as texts
@@ -196,9 +196,8 @@ def service_level(desk: PortalDesk) -> Response:
 def language(visit: Visit) -> Response:
     """Choose the language of the account's pages."""
     chosen = visit.form.get("language")
-    if chosen in ("fr", "en"):
-        with visit.desk.database.writing() as connection:
-            change(connection, visit.who, language=chosen)
+    if visit.account is not None and chosen in ("fr", "en"):
+        change_language(visit.desk, visit.account, "en" if chosen == "en" else "fr")
     return visit.see(local_address(visit.form.get("back", "/portal")))
 
 

@@ -41,9 +41,8 @@ Form = Literal["html", "pdf"]
 
 _AT_ONCE = threading.BoundedSemaphore(2)
 _A_DAY = dt.timedelta(days=1)
-_TYPES: dict[Form, str] = {"html": "text/html; charset=utf-8", "pdf": "application/pdf"}
-_CSP = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
-"""Of a document: it has its own style, and nothing in it runs."""
+_TYPES: dict[Form, str] = {"html": "application/octet-stream", "pdf": "application/pdf"}
+"""A page with a style of its own is saved, and never shown as one of ours."""
 
 
 def reports(desk: PortalDesk) -> Response:
@@ -75,9 +74,15 @@ def _has_reversibility(desk: PortalDesk) -> bool:
     return True
 
 
-def monthly(desk: PortalDesk) -> Response:
+def document(desk: PortalDesk) -> Response:
+    """The monthly report of a month, or the reversibility plan."""
+    named = desk.visit.path["document"]
+    return _reversibility(desk) if named == "reversibility" else _monthly(desk, named)
+
+
+def _monthly(desk: PortalDesk, named: str) -> Response:
     """The monthly report of a month that is over, without graphs: these are on the machines' pages."""
-    month, form = _month_of(desk), _form_of(desk)
+    month, form = _month_of(named, desk), _form_of(desk)
     found = desk.client.subscription
     if found is None or not _is_whole(month, desk):
         desk.visit.missing()
@@ -94,7 +99,7 @@ def monthly(desk: PortalDesk) -> Response:
 
 def level(desk: PortalDesk) -> Response:
     """The reckoning of a month's service level (article 6)."""
-    month, form = _month_of(desk), _form_of(desk)
+    month, form = _month_of(desk.visit.path["month"], desk), _form_of(desk)
     found = month_level(desk, month) if month.span.start <= desk.client.now else None
     if found is None:
         desk.visit.missing()
@@ -108,7 +113,7 @@ def level(desk: PortalDesk) -> Response:
     return _document(desk, form, f"niveau-de-service-{month}", make)
 
 
-def reversibility(desk: PortalDesk) -> Response:
+def _reversibility(desk: PortalDesk) -> Response:
     """The reversibility plan (article 10), of the last look."""
     form, found, life = _form_of(desk), desk.client.subscription, desk.client.life
     if found is None or life is None or not _has_reversibility(desk):
@@ -160,9 +165,9 @@ def _hosted(machine: PortalMachine) -> HostedMachine:
     )
 
 
-def _month_of(desk: PortalDesk) -> Month:
+def _month_of(named: str, desk: PortalDesk) -> Month:
     try:
-        return Month.parse(desk.visit.path["month"])
+        return Month.parse(named)
     except (ValueError, OverflowError):
         desk.visit.missing()
 
@@ -181,16 +186,12 @@ def _document(desk: PortalDesk, form: Form, name: str, make: Callable[[], str | 
         return desk.refused(desk.words.reports_no_pdf)
     finally:
         _AT_ONCE.release()
-    headers = {
-        "content-security-policy": _CSP,
-        "content-disposition": f'attachment; filename="{name}-{desk.client.client}.{form}"',
-    }
+    headers = {"content-disposition": f'attachment; filename="{name}-{desk.client.client}.{form}"'}
     return Response(made, media_type=_TYPES[form], headers=headers)
 
 
 PAGES = [
     Page(path="/portal/reports", answer=portal(reports), need=Need.CLIENT),
-    Page(path="/portal/reports/month/{month}/{form}", answer=portal(monthly), need=Need.CLIENT),
-    Page(path="/portal/reports/reversibility/{form}", answer=portal(reversibility), need=Need.CLIENT),
+    Page(path="/portal/reports/{document}/{form}", answer=portal(document), need=Need.CLIENT),
     Page(path="/portal/service-level/{month}/{form}", answer=portal(level), need=Need.CLIENT),
 ]
