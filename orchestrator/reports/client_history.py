@@ -118,6 +118,7 @@ _WHYS = {
         ),
         "why_on_demand",
     ),
+    "console in the Interface": "why_console",
     "approval of the reversibility plan (art. 10)": "why_reversibility",
 }
 """Reasons of ours, by the name of their words in the client's language."""

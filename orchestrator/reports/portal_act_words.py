@@ -67,6 +67,7 @@ class ActWords(MonthlyWords):
     why_on_demand = Text(fr="sur demande", en="on demand")
     why_access = Text(fr="gestion des accès", en="access")
     why_failed_over = Text(fr="bascule vers le second site", en="fail-over to the second site")
+    why_console = Text(fr="dans l’Interface", en="in the Interface")
     why_declared = Text(fr="déclaré", en="declared")
     why_reversibility = Text(fr="plan de réversibilité (article 10)", en="reversibility plan (article 10)")
 

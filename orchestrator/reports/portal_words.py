@@ -26,6 +26,11 @@ class PortalWords(ActWords):
         "contactez le Prestataire.",
         en="This page cannot be made right now. Try again in a few minutes; if it lasts, please ask the provider.",
     )
+    portal_old_form = Text(
+        fr="Ce formulaire est trop ancien, ou n’est pas l’un des nôtres : rien n’a été modifié. Revenez en arrière, "
+        "rechargez la page et réessayez.",
+        en="This form is too old, or not one of ours: nothing was changed. Go back, reload the page and try again.",
+    )
     portal_ended_title = Text(fr="Contrat terminé", en="Contract ended")
     portal_ended = Text(
         fr="Votre contrat est terminé : le délai de trente jours ouvrés de l’article 10 est écoulé. Il n’y a plus rien "

@@ -328,6 +328,15 @@ def test_the_provider_answers_and_closes_what_was_asked_for(world: World) -> Non
         assert f"Votre demande n° {number} a reçu une réponse" in plain(browser.get("/portal").text)
 
 
+def test_a_form_of_another_page_changes_nothing_and_says_so_in_french(world: World) -> None:
+    before = world[0].history.last_number()
+    with signed_in(world[0], CLIENTS["dupont"]) as browser:
+        sent = {"kind": "change", "text": "x", "form_token": "0" * 64}
+        answer = browser.client.post("/portal/requests", data=sent)
+    assert answer.status_code == 403 and "Ce formulaire est trop ancien" in answer.text
+    assert world[0].history.last_number() == before
+
+
 def test_an_error_of_ours_is_not_told_to_a_client(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> object:
         raise HistoryUnavailable("/var/lib/secret/history.db is locked")
