@@ -142,7 +142,7 @@ def test_a_token_does_only_what_its_scopes_say(desk: ClockedDesk, reader: Caller
     assert (refused["code"], "--scope requests" in refused["detail"]) == ("scope-missing", True)
     sender = Caller(desk, "sender", Scope.ALARMS)
     assert sender.get("/machines", status=403)["code"] == "scope-missing"
-    reader.send("POST", "/alarms", json={}, status=403)
+    reader.send("POST", "/alarms/alertmanager", json={}, status=403)
 
 
 def test_what_is_no_valid_token_is_refused_the_same_way(desk: ClockedDesk, reader: Caller) -> None:
@@ -245,8 +245,8 @@ def test_alarms_come_in_by_the_webhook(desk: ClockedDesk, dupont: Caller, reader
         "endsAt": "0001-01-01T00:00:00Z",
     }
     webhook = {"version": "4", "status": "firing", "alerts": [alert]}
-    assert sender.send("POST", "/alarms", json=webhook)["raised"] == 1
-    assert sender.send("POST", "/alarms", json=webhook) == {
+    assert sender.send("POST", "/alarms/alertmanager", json=webhook)["raised"] == 1
+    assert sender.send("POST", "/alarms/alertmanager", json=webhook) == {
         "raised": 0,
         "closed": 0,
         "unchanged": 1,
@@ -258,7 +258,7 @@ def test_alarms_come_in_by_the_webhook(desk: ClockedDesk, dupont: Caller, reader
     martin = Caller(desk, "martin", Scope.READ, client="martin")
     assert martin.get("/alarms")["total"] == 0
     assert martin.get(f"/alarms/{number}", status=404) == martin.get("/alarms/999999", status=404)
-    sender.send("POST", "/alarms", content=b"no JSON", status=409)
+    sender.send("POST", "/alarms/alertmanager", content=b"no JSON", status=409)
 
 
 def test_every_operation_refuses_who_has_no_token(desk: ClockedDesk) -> None:
