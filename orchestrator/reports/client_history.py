@@ -78,6 +78,7 @@ ACTS: dict[str, str] = {
     "credit": "act_credit",
     "alarm": "act_alarm",
     "alarm action": "act_alarm_action",
+    "console": "act_console",
 }
 """What was done, by the action of an entry: the name of its words. Others are technical, and are said to be."""
 
@@ -93,6 +94,7 @@ _WHYS = {
     "credit issued": "why_credit",
     "taking over (art. 4.2)": "why_taking_over",
     "declared": "why_declared",
+    "console in the Interface": "why_console",
     "approval of the reversibility plan (art. 10)": "why_reversibility",
 }
 """Reasons of ours, by the name of their words in the client's language."""

@@ -235,6 +235,13 @@ def test_a_terminal_is_typed_into_and_read_and_both_ends_are_in_the_history(site
     details = json.loads(ended.details)
     assert (details["kind"], details["from"]) == ("serial", "127.0.0.1") and ended.seconds > 0
     site.fake.control("prints", vmid=site.vmid("web-1"), text="")
+    shown = site.page("camille", "/portal/history").text
+    assert "dans l’Interface" in shown and "camille" in shown and "127.0.0.1" not in _main(shown)
+
+
+def _main(text: str) -> str:
+    """What a page says itself, without what is around it."""
+    return text.partition("<main")[2].partition("</main>")[0]
 
 
 def test_a_screen_is_shown_without_a_password_of_its_own(site: Site) -> None:
@@ -392,7 +399,7 @@ def test_the_page_is_for_a_keyboard_and_asks_for_nothing_before_it_is_told_to(si
     assert site.fake.calls() == before
     assert "<h1>Console de web-1</h1>" in text and "Ouvrir la console" in text and "Ctrl+Maj+F6" in text
     assert 'action="/portal/machines/web-1/console"' in text and 'src="/static/console.js"' in text
-    assert "style=" not in text and "dupont" not in text.partition("<main")[2].partition("</main>")[0]
+    assert "style=" not in text and "dupont" not in _main(text)
 
 
 # How long
