@@ -122,6 +122,16 @@ def test_the_page_has_what_the_machine_is_and_asks_no_hypervisor(reader: Browser
         assert said in text, said
 
 
+def test_whoever_may_act_has_a_plan_made_for_the_machine_and_a_reader_may_not(
+    reader: Browser, desk: Desk
+) -> None:
+    assert "/plans/make" not in reader.get(PAGE).text
+    with signed_in(desk, "oscar") as operator:
+        assert 'name="only" value="dupont/web-1"' in operator.get(PAGE).text
+        sent = operator.send(PAGE, "/plans/make", {"only": "dupont/web-1"})
+    assert sent.headers["location"].startswith("/jobs/")
+
+
 def test_the_volume_is_to_the_byte_that_of_the_command(reader: Browser, night: NightDesk) -> None:
     document = json.loads(night.desk.run("backup", "volume", "dupont", "--format", "json").out)
     sizes = {item["machine"]: item["bytes"] for item in document["machines"]}
