@@ -70,3 +70,16 @@ def visitor_of(request: HTTPConnection, desk: Desk) -> Visitor:
             sessions.note_use(connection, session, now)
     unproved = account.client is None and not session.second
     return Visitor(cookie=cookie, fresh=False, account=replace(account, looks_only=unproved), session=session)
+
+
+def account_still(request: HTTPConnection, desk: Desk) -> Account | None:
+    """Whose session a long answer still has; None: it ended. Unlike a request this keeps no session alive.
+
+    Raises:
+        HistoryUnavailable: the database cannot be read.
+    """
+    with desk.database.reading() as connection:
+        found = sessions.find(
+            connection, request.cookies.get(COOKIE, ""), now=desk.now(), idle=desk.settings.idle
+        )
+    return None if found is None or found[0].waiting else found[1]

@@ -48,7 +48,7 @@ CLIENTS = {
     "martin": Account(name="marie", role=Role.CLIENT, client="martin"),
     "legrand": Account(name="leon", role=Role.CLIENT, client="legrand"),
     "petit": Account(name="paul", role=Role.CLIENT, client="petit"),
-    "fini": Account(name="fanny", role=Role.CLIENT, client="fini"),
+    "lemoine": Account(name="fanny", role=Role.CLIENT, client="lemoine"),
     "durand": Account(name="denis", role=Role.CLIENT, client="durand"),
 }
 STAFF = {
@@ -87,9 +87,9 @@ def _files() -> list[dict[str, Any]]:
     petit = subscription("petit", [backed("mail-1")], managed_services=_managed("full"))
     petit["contract"]["status"] = "terminated"
     petit["contract"]["termination"] = {"notice": today().isoformat(), "reference": "LRAR-2"}
-    fini = subscription("fini", [machine("old-1")])
-    fini["contract"]["status"] = "terminated"
-    fini["contract"]["termination"] = {
+    ended = subscription("lemoine", [machine("old-1")])
+    ended["contract"]["status"] = "terminated"
+    ended["contract"]["termination"] = {
         "notice": (today() - dt.timedelta(days=90)).isoformat(), "reference": "LRAR-3"
     }  # fmt: skip
     return [
@@ -97,7 +97,7 @@ def _files() -> list[dict[str, Any]]:
         subscription("martin", [machine("shop-1")], offer="cloud-vm-essential"),
         legrand,
         petit,
-        fini,
+        ended,
         subscription("durand", [backed("crm-1"), backed("crm-2")]),
     ]
 

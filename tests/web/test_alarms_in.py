@@ -158,3 +158,17 @@ def test_a_program_acknowledges_in_the_name_of_a_person(senders: Mapping[str, Se
     assert find(desk.history, number).recorded.number == known.recorded.number
     status, answer = monitoring.say(address, by="bob")
     assert status == 409 and "was acknowledged by alice already" in answer["detail"]
+
+
+def test_while_the_site_file_is_broken_alertmanager_is_asked_to_send_again(
+    senders: Mapping[str, Sender], desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sites = Path(desk.settings.inventory or "") / "sites.yaml"
+    monkeypatch.setattr(Desk, "now", lambda _: NOON + 2 * MINUTE)
+    sites.write_text("sites: 1\n")
+    try:
+        status, answer = senders["alarms"].send(webhook(event(5)))
+        assert status == 503 and "sites.yaml" in answer["detail"]
+    finally:
+        sites.write_text(SITES)
+    assert senders["alarms"].send(webhook(event(5)))[1]["raised"] == 1

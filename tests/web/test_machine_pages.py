@@ -10,10 +10,15 @@ from collections.abc import Iterator
 from xml.etree import ElementTree
 
 import pytest
+import sqlalchemy as sa
 
+from orchestrator.interface.look_writing import keep_site
+from orchestrator.interface.looked import LookedMachine, LookedNode, LookedSite
+from orchestrator.interface.looks import SiteRow
 from orchestrator.operations.look import LookRequest, refresh_looks
 from orchestrator.resources.machine_archives import ArchiveMark, archive_notes
 from orchestrator.web.desk import Desk, open_desk
+from orchestrator.web.pages.machine import measured_of
 from orchestrator.web.settings import Settings
 from tests.api import desk as engineer
 from tests.api.fakepve_handle import FakePve
@@ -117,6 +122,16 @@ def test_the_page_has_what_the_machine_is_and_asks_no_hypervisor(reader: Browser
         assert said in text, said
 
 
+def test_whoever_may_act_has_a_plan_made_for_the_machine_and_a_reader_may_not(
+    reader: Browser, desk: Desk
+) -> None:
+    assert "/plans/make" not in reader.get(PAGE).text
+    with signed_in(desk, "oscar") as operator:
+        assert 'name="only" value="dupont/web-1"' in operator.get(PAGE).text
+        sent = operator.send(PAGE, "/plans/make", {"only": "dupont/web-1"})
+    assert sent.headers["location"].startswith("/jobs/")
+
+
 def test_the_volume_is_to_the_byte_that_of_the_command(reader: Browser, night: NightDesk) -> None:
     document = json.loads(night.desk.run("backup", "volume", "dupont", "--format", "json").out)
     sizes = {item["machine"]: item["bytes"] for item in document["machines"]}
@@ -173,6 +188,45 @@ def test_pages_answer_while_the_hypervisor_is_away_and_say_since_when(
     assert "dupont/web-1" in reader.get(PAGE).text
 
 
+def test_what_a_hypervisor_says_is_shown_and_is_no_markup(reader: Browser, night: NightDesk) -> None:
+    night.fake.fault("GET", ".*/rrddata", "error", status=500, text="<b onclick=x>broken</b>")
+    text = reader.get("/machines/dupont/db-1/graphs/month").text
+    assert "&lt;b onclick=x&gt;broken&lt;/b&gt;" in text and "<b onclick" not in text
+
+
+def test_a_page_takes_as_many_queries_among_a_thousand_machines_as_among_three(
+    reader: Browser, desk: Desk
+) -> None:
+    asked: list[str] = []
+    engine = desk.database._engine
+
+    def note(*arguments: object) -> None:
+        asked.append(str(arguments[2]))
+
+    def queries() -> int:
+        reader.get(PAGE)  # what is read once a change is read now
+        asked.clear()
+        reader.get(PAGE)
+        return len(asked)
+
+    sa.event.listen(engine, "before_cursor_execute", note)
+    try:
+        few = queries()
+        more = [
+            LookedMachine(client=f"c{number // 5}", machine=f"m{number % 5}", site="lyon", state="running")
+            for number in range(1000)
+        ]
+        keep_site(desk.database, LookedSite(site="lyon"), more, desk.now())
+        for number in range(30):
+            desk.history.append(
+                who="a", why="b", client="dupont", machine="web-1", site="paris", action=f"act-{number}",
+                result="ok", run="r",
+            )  # fmt: skip
+        assert queries() == few <= 20
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", note)
+
+
 def test_essentiel_has_no_graphs_without_managed_services(reader: Browser) -> None:
     page = "/machines/petit/small"
     assert "article 3.3" in reader.get(page).text and "<img" not in reader.get(page).text
@@ -194,3 +248,36 @@ def test_what_does_not_exist_is_not_found_and_a_client_has_nothing_here(reader: 
     with signed_in(desk, "camille") as client:
         for path in (PAGE, f"{PAGE}/graphs/day", f"{PAGE}/graphs/day.svg"):
             client.get(path, status=404)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "asked"),
+    [
+        ({"pve1": "online", "pve2": "online"}, "pve1"),
+        ({"pve1": "off", "pve2": "silent", "pve3": "online"}, "pve3"),
+        ({"pve1": "off"}, "pve1"),
+        ({}, "pve1"),
+    ],
+)
+def test_where_a_node_is_off_another_is_asked_for_the_figures(nodes: dict[str, str], asked: str) -> None:
+    there = tuple(
+        LookedNode(
+            node=name, state=state, machines=0, vcpus=0, vcpus_promised=0, vcpus_others=0, memory_mib=0,
+            memory_mib_promised=0, memory_mib_others=0, over_promised=False,
+        )
+        for name, state in nodes.items()
+    )  # fmt: skip
+    site = SiteRow(
+        site="paris",
+        at=None,
+        tried=dt.datetime.now(dt.UTC),
+        problem="",
+        frozen="",
+        version="",
+        document=LookedSite(site="paris", nodes=there),
+    )
+    found = LookedMachine(
+        client="dupont", machine="web-1", site="paris", state="running", node="pve1", vmid=100
+    )
+    measured = measured_of(found, site)
+    assert measured is not None and measured.node == asked

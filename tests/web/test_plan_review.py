@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import json
 import os
@@ -23,6 +24,7 @@ from orchestrator.operations.plan_review import Filing
 from orchestrator.planning.saved import SavedPlan, SavedPlanUnusable
 from orchestrator.web.desk import Desk as Interface
 from orchestrator.web.desk import open_desk
+from orchestrator.web.pages import jobs as job_pages
 from orchestrator.web.settings import Settings
 from tests.api.desk import HOST_KEY, Answer, Desk, machine, subscription
 from tests.api.fakepve_handle import FakePve
@@ -134,6 +136,21 @@ def test_the_steps_come_live_and_go_on_where_a_browser_had_left(
     assert {step["about"] for step in steps} == {"dupont", "dupont/web-1"} and steps[-1]["kind"] == "ended"
     rest = approver.get("/live/jobs/1", {"after": str(positions[-2])}).text
     assert re.findall(r"^id: (\d+)$", rest, re.M) == [str(positions[-1])]
+
+
+def test_a_stream_ends_with_its_session(interface: Interface, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_pages, "_EVERY", 0)
+    number = carrying_out.ask_for_plan(interface.history, only=None, by="oscar", now=interface.now())
+    asked: list[bool] = []
+
+    def still() -> bool:
+        asked.append(len(asked) < 2)
+        return asked[-1]
+
+    async def read() -> list[str]:
+        return [text async for text in job_pages.stream(interface, number, 0, still)]
+
+    assert set(asyncio.run(read())) == {": going on\n\n"} and asked == [True, True, False]
 
 
 def test_whoever_made_a_plan_does_not_approve_it(desk: Desk, interface: Interface, approver: Browser) -> None:

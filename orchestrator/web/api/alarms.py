@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from orchestrator.alarms import recorded
 from orchestrator.alarms.webhook import LARGEST
+from orchestrator.errors import OrchestratorError
 from orchestrator.history.declared import Person, Text
 from orchestrator.operations.alarms import Listed as KnownAlarm
 from orchestrator.operations.alarms import receive_into
@@ -111,7 +112,13 @@ def acknowledge(
 
 def _received(caller: AlarmSender, body: bytes) -> Received:
     now = caller.desk.now()
-    done = receive_into(caller.desk.history, body, caller.desk.files.read(now), now)
+    try:
+        files = caller.desk.files.read(now)
+    except (
+        OrchestratorError
+    ) as error:  # Alertmanager sends again what was answered with 5xx, and nothing else
+        raise Problem(503, error.code, f"the files cannot be read: {error}") from error
+    done = receive_into(caller.desk.history, body, files, now)
     return Received(
         raised=len(done.raised), closed=len(done.closed), unchanged=done.unchanged, left=done.left
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
@@ -13,10 +13,11 @@ from orchestrator.contract.calendar import paris_time
 from orchestrator.history.errors import HistoryUnavailable
 from orchestrator.interface import jobs as kept
 from orchestrator.interface.jobs import OVER, Job, JobEvent, JobState
-from orchestrator.interface.roles import Right
+from orchestrator.interface.roles import Right, rights_of
 from orchestrator.operations import carrying_out
 from orchestrator.web.listing import Asked, Column
 from orchestrator.web.page import Page
+from orchestrator.web.sign_in import account_still
 from orchestrator.web.tones import Tone
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ _EVERY = 1.0
 
 _LONGEST = 600
 """Looks of one stream: browsers connect again by themselves, and are asked again who they are."""
+
+_ASKS = 10
+"""Looks after which it is asked again whether the session lives."""
 
 _AT_ONCE = 500
 
@@ -108,13 +112,26 @@ def live(visit: Visit) -> Response:
     found = _found(visit)
     last = visit.request.headers.get("last-event-id") or visit.query.get("after", "0")
     after = int(last) if last.isascii() and last.isdigit() and len(last) < 9 else 0
-    return visit.stream(_stream(visit.desk, found.number, after))
+
+    def still() -> bool:
+        account = account_still(visit.request, visit.desk)
+        return account is not None and Right.LOOK in rights_of(account.role)
+
+    return visit.stream(stream(visit.desk, found.number, after, still))
 
 
-async def _stream(desk: Desk, number: int, after: int) -> AsyncIterator[str]:
-    """Server-sent events: each step, then ``over`` with how the job ended."""
-    for _ in range(_LONGEST):
+async def stream(desk: Desk, number: int, after: int, still: Callable[[], bool]) -> AsyncIterator[str]:
+    """Server-sent events: each step, then ``over`` with how the job ended.
+
+    Args:
+        number: of the job.
+        after: the position of the last event that the browser has.
+        still: whether whoever asked may still read it.
+    """
+    for look in range(1, _LONGEST):
         try:
+            if look % _ASKS == 0 and not await run_in_threadpool(still):
+                return
             found, events = await run_in_threadpool(_since, desk, number, after)
         except HistoryUnavailable:
             return  # the browser asks again

@@ -102,10 +102,10 @@ def machine(visit: Visit) -> Response:
 
 def graphs_page(visit: Visit) -> Response:
     """The graphs of a timeframe with their figures as tables."""
-    found, _ = looked_at(visit)
+    found, site = looked_at(visit)
     timeframe = graphs.timeframe_of(visit)
     why = why_no_graphs(found)
-    measured = measured_of(found)
+    measured = measured_of(found, site)
     shown = None if why or measured is None else graphs.shown(visit, measured, timeframe)
     return visit.page(
         "machine_graphs.html",
@@ -120,9 +120,9 @@ def graphs_page(visit: Visit) -> Response:
 
 def graphs_picture(visit: Visit) -> Response:
     """The graphs of a timeframe as a picture."""
-    found, _ = looked_at(visit)
+    found, site = looked_at(visit)
     timeframe = graphs.timeframe_of(visit)
-    measured = measured_of(found)
+    measured = measured_of(found, site)
     if why_no_graphs(found) or measured is None:
         visit.missing()
     return graphs.picture(visit, measured, timeframe)
@@ -146,16 +146,18 @@ def address_of(machine: LookedMachine) -> str:
     return f"/machines/{quote(machine.client, safe='')}/{quote(machine.machine, safe='')}"
 
 
-def measured_of(machine: LookedMachine) -> Measured | None:
-    """Where a machine's figures are asked for; None: it is nowhere."""
+def measured_of(machine: LookedMachine, site: SiteRow | None) -> Measured | None:
+    """Where a machine's figures are asked for; None: it is nowhere.
+
+    Every node knows the figures of all: where the machine's own was away when it was looked at, another is asked.
+    """
     if machine.node is None or machine.vmid is None:
         return None
+    nodes = {node.node: node.state == "online" for node in site.document.nodes} if site else {}
+    online = [name for name, answers in nodes.items() if answers]
+    node = machine.node if nodes.get(machine.node, True) or not online else online[0]
     return Measured(
-        client=machine.client,
-        machine=machine.machine,
-        site=machine.site,
-        vmid=machine.vmid,
-        node=machine.node,
+        client=machine.client, machine=machine.machine, site=machine.site, vmid=machine.vmid, node=node
     )
 
 
@@ -165,7 +167,9 @@ def why_no_graphs(machine: LookedMachine) -> str:
     if not has_graphs(machine.offer, managed=managed):
         offer = machine.offer or "its offer"
         return f"Graphs are not part of {offer} (article 3.3); with managed services they are (3.8.1)."
-    return "" if measured_of(machine) else "Nothing is measured: the last look did not find the machine."
+    return (
+        "" if measured_of(machine, None) else "Nothing is measured: the last look did not find the machine."
+    )
 
 
 def firewall_lines(firewall: LookedFirewall) -> list[FirewallLine]:
