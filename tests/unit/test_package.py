@@ -35,6 +35,15 @@ def test_playbooks_and_templates_are_inside_and_the_lab_is_not(wheel: Path) -> N
         ).stdout.split()
         assert files
         assert not {f"orchestrator/shipped/{file}" for file in files} - names
+    pages = subprocess.run(
+        ["git", "ls-files", "orchestrator/web/templates", "orchestrator/web/static"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert {"orchestrator/web/templates/base.html", "orchestrator/web/static/style.css"} <= set(pages)
+    assert not set(pages) - names
     assert not [name for name in names if name.startswith(("lab/", "tests/", "bench/"))]
 
 
@@ -60,6 +69,8 @@ def test_it_works_in_an_empty_place(wheel: Path, tmp_path: Path) -> None:
         f"import orchestrator; assert orchestrator.__file__.startswith({target}), orchestrator.__file__\n"
         "from orchestrator.shipped_files import playbook_folder, template_folder\n"
         "assert (playbook_folder() / 'machine.yml').is_file() and (template_folder() / 'firewall.nft.j2').is_file()\n"
+        "from orchestrator.web.rendering import environment\n"
+        f"assert environment().get_template('base.html').filename.startswith({target})\n"
         "from orchestrator.__main__ import main; sys.argv = ['orchestrator', *sys.argv[1:]]; main()\n"
     )
     shipped = place / "orchestrator" / "shipped"

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 from urllib.parse import urlsplit
 
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import ConsoleMessage, Error, Page, Request
 
 WIDE, NARROW = 1440, 360
 """Pixels."""
 
-_RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-_SEEN = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block", "target-size"]}}
-"""What depends on how a page is shown; the rest is the same for all."""
+_RULES = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    "resultTypes": ["violations"],
+}
+_SEEN = {
+    "runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]},
+    "resultTypes": ["violations"],
+}
+"""What depends on light or dark; the rest is the same in both."""
 
+_AXE = """options => axe.run(document, options).then(found => found.violations.flatMap(
+  broken => broken.nodes.slice(0, 3).map(node => `${broken.id}: ${broken.help}: ${node.html.slice(0, 160)}`)))"""
 _UNREACHABLE = """() => [...document.querySelectorAll('form :is(input:not([type=hidden]), select, textarea, button)')]
   .filter(one => one.checkVisibility() && !one.disabled && (one.tabIndex < 0 || one.closest('[inert]')))
   .map(one => one.outerHTML.slice(0, 120))"""
@@ -39,20 +46,15 @@ def complaints(page: Page, address: str) -> list[str]:
         if missing := page.evaluate(_NAMELESS):
             found.append(missing)
         found += [f"not reachable by keyboard: {one}" for one in page.evaluate(_UNREACHABLE)]
-        for width in (WIDE, NARROW):
-            page.set_viewport_size({"width": width, "height": 900})
-            found += [f"wider than {width} px: {one}" for one in page.evaluate(_TOO_WIDE)]
-            found += [f"{width} px: {one}" for one in _violations(page, _RULES if width == NARROW else _SEEN)]
-        page.set_viewport_size({"width": WIDE, "height": 900})
+        page.evaluate(AXE_SCRIPT)
+        found += [f"wider than {WIDE} px: {one}" for one in page.evaluate(_TOO_WIDE)]
         page.emulate_media(color_scheme="dark")
-        found += [f"dark: {one}" for one in _violations(page, _SEEN)]
+        found += [f"dark: {one}" for one in page.evaluate(_AXE, _SEEN)]
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size({"width": NARROW, "height": 900})
+        found += [f"wider than {NARROW} px: {one}" for one in page.evaluate(_TOO_WIDE)]
+        found += [f"light: {one}" for one in page.evaluate(_AXE, _RULES)]
     return [f"{address}: {one}" for one in dict.fromkeys(found)]
-
-
-def _violations(page: Page, options: Any) -> Iterator[str]:
-    for broken in Axe().run(page, options=options).response["violations"]:
-        for node in broken["nodes"][:3]:
-            yield f"{broken['id']}: {broken['help']}: {node['html'][:160]}"
 
 
 @contextmanager
