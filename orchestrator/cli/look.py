@@ -15,9 +15,9 @@ def look(
     inventory: session.Inventory = None,
     history: session.HistoryPath = None,
 ) -> None:
-    """Read every site, and keep what the pages of the Interface show. Changes no machine.
+    """Renew what the Interface shows: read every site once.
 
-    `orchestrator serve` does this by itself every few minutes. A site that cannot be read keeps what was last read
+    No machine is changed. `orchestrator serve` does this by itself every few minutes. A site that cannot be read keeps what was last read
     of it.
 
     Exit code 0: every site was read; 1: some could not be, or another look is under way.

@@ -23,7 +23,9 @@ def runner(
     taken_by: Annotated[str, typer.Option(hidden=True)] = "",
     beside: Annotated[bool, typer.Option("--beside", hidden=True)] = False,
 ) -> None:
-    """Carry out the jobs of the Interface: approved plans, and plans that somebody asks for.
+    """Carry out what is asked for in the Interface.
+
+    These are approved plans, and plans that somebody asks for.
 
     `serve` starts one beside it. Run it by itself where the Interface's computer must not reach the sites, in the
     folder that plans are made in: saved plans name the clients' files as they were given.

@@ -50,7 +50,7 @@ def serve(
         bool, typer.Option("--no-runner", help="Start no runner: `orchestrator runner` is run elsewhere.")
     ] = False,
 ) -> None:
-    """Serve the Interface.
+    """Serve the Interface: pages for the provider and its clients.
 
     Needs a certificate with its key, or a proxy in front that does TLS (--trusted-proxy) with --public-url.
     Accounts are made by `orchestrator user add`.

@@ -128,11 +128,11 @@ class ConsoleStream:
 
     async def type(self, data: bytes) -> None:
         """Type into a terminal."""
-        await self.send(b"0:%d:%s" % (len(data), data))
+        await self.send(f"0:{len(data)}:".encode() + data)
 
     async def resize(self, columns: int, rows: int) -> None:
         """Tell a terminal its size."""
-        await self.send(b"1:%d:%d:" % (columns, rows))
+        await self.send(f"1:{columns}:{rows}:".encode())
 
     async def sign_of_life(self) -> None:
         """Keep a terminal that nobody types into: Proxmox ends one that is silent for long."""

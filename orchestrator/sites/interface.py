@@ -22,7 +22,12 @@ class IdentityProvider(Strict):
         examples=["https://login.example.net/realms/staff"],
         description="as the provider writes it: its discovery document is below it",
     )
-    client_id: str = Field(min_length=1, max_length=200, examples=["orchestrator"])
+    client_id: str = Field(
+        min_length=1,
+        max_length=200,
+        examples=["orchestrator"],
+        description="the name under which the provider knows this program",
+    )
     client_secret: (
         Annotated[SecretReference, BeforeValidator(no_literal_secret, json_schema_input_type=SecretReference)]
         | None

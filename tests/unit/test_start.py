@@ -98,4 +98,4 @@ def test_a_plan_looks_into_the_sites_before_it_loads_what_makes_it(tmp_path: Pat
     assert "orchestrator.resources.reading_ahead" in modules
     later = ("planning", "applying", "guests", "history", "subscriptions.model", "resources.notes")
     assert not {name for name in modules for part in later if name.startswith(f"orchestrator.{part}")}
-    assert len(modules) <= 59, sorted(modules)
+    assert len(modules) <= 61, sorted(modules)
