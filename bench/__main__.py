@@ -14,6 +14,7 @@ from bench import (
     one,
     plan,
     plan_size,
+    records_pages,
     schedule,
     service_level,
     start,
@@ -36,6 +37,7 @@ def main() -> None:
         night,
         watch,
         service_level,
+        records_pages,
         guests,
     )
     for measurement in measurements:

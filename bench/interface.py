@@ -58,6 +58,8 @@ PAGES = (
     "/plans",
     "/jobs",
     "/requests",
+    "/service-level",
+    "/service-level/dupont",
     "/portal",
     "/portal/machines/m1",
     "/portal/history",
@@ -164,9 +166,11 @@ def main() -> None:
     print(f"the pages of the Interface for {machines} machines, {_ROUNDS} times each")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
+        generated_looks.write_files(place, machines)
         settings = Settings(
             public_url="https://panel.example",
-            inventory=str(place / "nobody-asks"),
+            inventory=str(place / "sites.yaml"),
+            files=(place / "subscriptions",),
             history=str(place / "history.db"),
             reports=place / "reports",
         )

@@ -22,14 +22,14 @@ case "$PVE_RELEASE" in
     default_key=https://enterprise.proxmox.com/debian/proxmox-release-bookworm.gpg
     default_sum=7da6fe34168adc6e479327ba517796d4702fa2f8b4f0a9833f5ea6e6b48f6507a6da403a274fe201595edc86a84463d50383d07f64bdde2e3658108db7d6dc87
     agent_privileges="VM.Monitor"
-    redundancy_privileges="Sys.Console Datastore.Allocate"
+    redundancy_privileges="Sys.Console VM.Migrate Datastore.Allocate"
     ;;
   9)
     suite=trixie image=debian-13
     default_key=https://enterprise.proxmox.com/debian/proxmox-archive-keyring-trixie.gpg
     default_sum=136673be77aba35dcce385b28737689ad64fd785a797e57897589aed08db6e45
     agent_privileges="VM.GuestAgent.Audit VM.GuestAgent.FileRead"
-    redundancy_privileges="Sys.Console VM.Replicate"
+    redundancy_privileges="Sys.Console VM.Migrate VM.Replicate"
     ;;
   *) echo "PVE_RELEASE is 8 or 9, not $PVE_RELEASE" >&2; exit 2 ;;
 esac

@@ -11,7 +11,7 @@ from orchestrator.alarms.events import closed
 from orchestrator.contract.calendar import paris_time
 from orchestrator.errors import RequestRefused
 from orchestrator.history.declared import Alarm, AlarmAction
-from orchestrator.history.records import Recorded, Records, add, correct, read
+from orchestrator.history.records import MOST, Recorded, Records, add, correct, read
 
 if TYPE_CHECKING:
     from orchestrator.history.store import History
@@ -47,14 +47,19 @@ def alarms_of(records: Records) -> tuple[Recorded[Alarm], ...]:
     return tuple(events.values())
 
 
-def known_alarms(history: History, client: str | None = None) -> tuple[Known, ...]:
+def known_alarms(history: History, client: str | None = None, *, most: int = MOST) -> tuple[Known, ...]:
     """All alarms of a client, or everybody's, the oldest first: one query.
+
+    Args:
+        history: where.
+        client: whose; None: everybody's.
+        most: records that are read at most.
 
     Raises:
         RecordRefused: there are too many.
         HistoryUnavailable: they cannot be read.
     """
-    records = read(history, kinds=(Alarm, AlarmAction), client=client)
+    records = read(history, kinds=(Alarm, AlarmAction), client=client, most=most)
     actions: dict[int, list[Recorded[AlarmAction]]] = {}
     for item in records.of(AlarmAction):
         actions.setdefault(item.said.alarm, []).append(item)

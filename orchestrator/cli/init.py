@@ -203,12 +203,11 @@ class _Answers:
 
     def _refuse_missing(self, unusable: tuple[str, ...] = ()) -> None:
         if self._missing:
-            lines = [
+            missing = [
                 f"--{item.key} {self._prefix(item)}{item.example}   {item.text}" for item in self._missing
             ]
-            session.fail(
-                "\n".join(["not running interactively, and these have no default:", *lines, *unusable])
-            )
+            lines = "\n".join([*missing, *unusable])
+            session.fail(f"not running interactively, and these have no default:\n{lines}")
 
     def _prefix(self, question: Question) -> str:
         return f"{question.site}=" if question.site and len(self._sites) > 1 else ""

@@ -42,6 +42,7 @@ def serve(
         typer.Option(help="Folder of the nightly reports.  [default: reports in the state directory]"),
     ] = None,
     procedures: Procedures = None,
+    wording: session.Wording = None,
     look_every: Annotated[
         float, typer.Option(min=0, help="Minutes after which the sites are looked at anew; 0: on demand.")
     ] = 5,
@@ -71,6 +72,7 @@ def serve(
         session.fail(
             f"--public-url {public_url} does not begin with https://: browsers keep sessions for HTTPS only"
         )
+    session.use_wording(wording)
     from orchestrator.runner.loop import RunnerSettings, beside
 
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -56,13 +56,21 @@ def show_machines(target: str, inventory: str | None, history: str | None) -> No
     for text in seen.unread:
         out.print(f"not read: {text}", style="red")
     if not seen.machines and not seen.seeming:
-        session.fail(
-            f"no machine of ours is {target}" + (" at the sites that could be read" if seen.unread else "")
-        )
+        _nothing_found(target, bool(seen.unread))
     if seen.history_problem:
         session.fail(seen.history_problem)
     if seen.unread or any(item.holds_up for item in seen.seeming):
         raise typer.Exit(1)
+
+
+def _nothing_found(target: str, unread: bool) -> NoReturn:
+    read = " at the sites that could be read" if unread else ""
+    if "/" in target:
+        session.fail(f"no machine of ours is {target}{read}")
+    session.fail(
+        f"the client {target} has no machine{read}: `orchestrator plan` says what its file asks for, and "
+        "`orchestrator show` names all clients"
+    )
 
 
 def _print(

@@ -19,6 +19,9 @@ from orchestrator.interface.database import METADATA
 WINDOW = dt.timedelta(minutes=15)
 """How long an attempt counts."""
 
+_COUNTING = int.from_bytes(b"attempts", "big") >> 1
+"""The advisory lock of PostgreSQL under which attempts are counted; any number that is always the same."""
+
 ATTEMPTS = sa.Table(
     "interface_attempts",
     METADATA,
@@ -50,6 +53,8 @@ def reserve(connection: sa.Connection, limits: Mapping[str, int], now: dt.dateti
         How many each subject has made with this one. If one has made more than its limit, this one is not counted and
         must not be made.
     """
+    if connection.dialect.name == "postgresql":  # SQLite's writers take turns anyway
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_COUNTING)))
     connection.execute(sa.delete(ATTEMPTS).where(ATTEMPTS.c.at <= stamp(now - WINDOW)))
     subjects = {subject: _kept(subject) for subject in limits}
     counted = connection.execute(

@@ -21,6 +21,7 @@ _MODULES: tuple[str, ...] = (
     "jobs",
     "look_tables",
     "plans",
+    "provider_logins",
     "second_factors",
     "sessions",
     "tokens",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -155,14 +155,21 @@ def keep_clients(
             )
 
 
-def take_turn(database: Database, holder: str, now: dt.datetime, limit: dt.timedelta) -> bool:
-    """Begin a look, if nobody else is at it. Whoever was killed at it holds it up until its time is over.
+def take_turn(
+    database: Database,
+    holder: str,
+    now: dt.datetime,
+    limit: dt.timedelta,
+    gone: Callable[[str], bool] = lambda _: False,
+) -> bool:
+    """Begin a look, if nobody else is at it. Whoever was killed at it holds it up until its time is over, at most.
 
     Args:
         database: where.
         holder: who, unlike anybody else.
         now: the time, aware.
         limit: how long the look may take.
+        gone: whether a holder is known to be at it no more.
 
     Raises:
         HistoryUnavailable: it could not be written.
@@ -170,7 +177,7 @@ def take_turn(database: Database, holder: str, now: dt.datetime, limit: dt.timed
     seconds = int(now.timestamp())
     with database.writing() as connection:
         there = connection.execute(sa.select(TURN).with_for_update()).first()
-        if there is not None and there.until > seconds:
+        if there is not None and there.until > seconds and not gone(there.holder):
             return False
         connection.execute(sa.delete(TURN))
         until = seconds + int(limit.total_seconds())

@@ -18,8 +18,9 @@ from orchestrator.operations.site_look import SiteLook, certificate_authority, l
 from orchestrator.operations.site_questions import Reached, ask_site, read_names, token_secret
 from orchestrator.proxmox.answers import NoAnswer
 from orchestrator.proxmox.presented import parse_fingerprint, presented
+from orchestrator.sites.access import SecretReference
 from orchestrator.sites.loading import FILE_NAME, load_provider
-from orchestrator.sites.model import Api, Management, SecretReference
+from orchestrator.sites.model import Api, Management
 from orchestrator.sites.secrets import SecretUnavailable, resolve
 from orchestrator.sites.skeleton import InventoryBeginning, SiteBeginning, inventory_skeleton
 from orchestrator.yaml_reader.problems import ProblemsFound

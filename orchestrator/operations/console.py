@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.contract.portal_rights import Act, Position, refusal
@@ -24,19 +23,21 @@ from orchestrator.interface.console_tickets import (
     Wanted,
     Why,
 )
-from orchestrator.operations.client_file import FileSays, file_says
+from orchestrator.operations.client_file import FileSays
 from orchestrator.operations.connecting import connect
-from orchestrator.operations.inventory import open_provider, site_of
+from orchestrator.operations.inventory import site_of
 from orchestrator.operations.named_machine import Found, as_it_is_now, find_machine
 from orchestrator.operations.run import run_name
 from orchestrator.proxmox import Patience
 from orchestrator.proxmox.console_stream import OpenedConsole, open_screen, open_terminal
 from orchestrator.proxmox.properties import parse_property_string
+from orchestrator.resources.desired import desired_machines
 from orchestrator.resources.privileges import may_look
 from orchestrator.sites.secrets import resolve
 
 if TYPE_CHECKING:
     from orchestrator.history import Entry, History
+    from orchestrator.operations.recent_files import FilesRead
     from orchestrator.proxmox import Cluster
     from orchestrator.sites.model import Provider
 
@@ -55,8 +56,6 @@ class ConsoleRequest:
         client, machine: of which machine.
         account, session: who asks.
         of_client: whether that is a client's account; the machine is its client's then.
-        inventory: where the site file is.
-        files: subscription files or folders.
         kind: what is to be shown; None: what the machine shows best.
     """
 
@@ -65,8 +64,6 @@ class ConsoleRequest:
     account: str
     session: int
     of_client: bool
-    inventory: str | None
-    files: tuple[Path, ...] = ()
     kind: ConsoleKind | None = None
 
     @property
@@ -89,13 +86,31 @@ class Admission:
     kinds: tuple[ConsoleKind, ...]
 
 
+def what_file_says(client: str, machine: str, files: FilesRead) -> FileSays:
+    """What the files, as they were read last, say of a machine."""
+    subscription = files.by_client.get(client)
+    if subscription is None:
+        return FileSays(problem=f"no file of {client} without errors was found")
+    wanted = next(
+        (item for item in desired_machines([subscription], files.provider) if item.name == machine), None
+    )
+    if wanted is None:
+        return FileSays(subscription=subscription, problem=f"the file of {client} has no machine {machine}")
+    return FileSays(subscription=subscription, machine=wanted)
+
+
 def admit(
-    request: ConsoleRequest, tickets: ConsoleTickets, now: dt.datetime, limits: Limits | None = None
+    request: ConsoleRequest,
+    files: FilesRead,
+    tickets: ConsoleTickets,
+    now: dt.datetime,
+    limits: Limits | None = None,
 ) -> Admission:
     """Give a ticket for a machine's console, or say why not.
 
     Args:
         request: who asks for what.
+        files: the clients' files and the site file.
         tickets: of the database.
         now: the time (aware).
         limits: how many may be open; None: the usual ones.
@@ -104,8 +119,8 @@ def admit(
         ConsoleRefused: there is none for whoever asks, now.
         OrchestratorError: the files or the database cannot be used.
     """
-    provider = open_provider(request.inventory)
-    says = file_says(request.target, request.files, provider)
+    provider = files.provider
+    says = what_file_says(request.client, request.machine, files)
     if request.of_client and (why := kept_from_client(says, now)):
         raise ConsoleRefused(why, why=Why.NOT_ALLOWED)
     clusters = _clusters(provider, says)
@@ -154,21 +169,20 @@ def kept_from_client(says: FileSays, now: dt.datetime) -> Reason:
     return f"its client may not have this console: {refused}" if refused else ""
 
 
-def may_go_on(console: Console, inventory: str | None, files: tuple[Path, ...], now: dt.datetime) -> bool:
+def may_go_on(console: Console, files: FilesRead, now: dt.datetime) -> bool:
     """Whether the contract still allows a console that is open."""
     if not console.of_client:
         return True
-    says = file_says(console.target, files, open_provider(inventory))
-    return not kept_from_client(says, now)
+    return not kept_from_client(what_file_says(console.client, console.machine, files), now)
 
 
-def open_console(console: Console, inventory: str | None) -> OpenedConsole:
+def open_console(console: Console, provider: Provider) -> OpenedConsole:
     """Have the hypervisor open a console: one call, to the node where its machine was a moment ago.
 
     Raises:
         OrchestratorError: it could not be opened.
     """
-    cluster = _connected(open_provider(inventory), console.site)
+    cluster = _connected(provider, console.site)
     try:
         how = open_terminal if console.kind is ConsoleKind.SERIAL else open_screen
         return how(cluster, console.node, console.vmid)

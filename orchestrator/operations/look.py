@@ -84,7 +84,7 @@ def refresh_looks(request: LookRequest, events: Events = SILENT) -> LookDone:
     database = open_interface(place)
     try:
         holder = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(8)}"
-        if not take_turn(database, holder, dt.datetime.now(dt.UTC), LIMIT):
+        if not take_turn(database, holder, dt.datetime.now(dt.UTC), LIMIT, _is_gone):
             raise RequestRefused("another look is under way: its result is shown when it has ended")
         try:
             return _look(request, provider, database, place, events)
@@ -92,6 +92,21 @@ def refresh_looks(request: LookRequest, events: Events = SILENT) -> LookDone:
             end_turn(database, holder)
     finally:
         database.close()
+
+
+def _is_gone(holder: str) -> bool:
+    """Whether a look was made by a process of this computer that is there no more."""
+    computer, _, rest = holder.partition(" ")
+    number = rest.partition(" ")[0]
+    if computer != socket.gethostname() or not number.isdigit():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # another user's
+        return False
+    return False
 
 
 def _look(

@@ -14,6 +14,8 @@ from orchestrator.operations.alarms import Listed
 
 _ACTIONS = frozenset({"alarm", "alarm action", RENAME})
 _RECENT = dt.timedelta(days=7)
+_MOST = 1_000_000
+"""Records that are read: those of many years of a large estate."""
 
 NEEDS_SOMEBODY = ("open", "acknowledged", "told")
 """States of alarms that go on."""
@@ -57,7 +59,7 @@ class RecentAlarms:
             if self._number < 0 or (
                 last != self._number and _ACTIONS & self._history.actions_since(self._number)
             ):
-                self._alarms = known_alarms(self._history)
+                self._alarms = known_alarms(self._history, most=_MOST)
             self._number = last
             return self._alarms
 

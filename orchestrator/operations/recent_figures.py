@@ -39,6 +39,8 @@ _SILENCE_SECONDS = 4.0
 """How long an API may be silent; one attempt takes twice as long at most."""
 _AT_ONCE = 4
 """Calls that a site is asked at the same time."""
+_TURN_SECONDS = 1.0
+"""How long anybody waits for a turn: a slow site must not take the threads that other pages need."""
 _MOST_SLOTS = 60_000
 """Intervals that are kept in memory, of all machines together: some forty graphs of a day, or two hundred of a week."""
 
@@ -89,14 +91,18 @@ class _Site:
 class RecentFigures:
     """The graphs that people looked at lately. Safe to use from several threads."""
 
-    def __init__(self, inventory: str | None, *, most_slots: int = _MOST_SLOTS) -> None:
+    def __init__(
+        self, inventory: str | None, *, most_slots: int = _MOST_SLOTS, silence: float = _SILENCE_SECONDS
+    ) -> None:
         """Remember nothing yet.
 
         Args:
             inventory: where the site file is; read again for each call, so that a changed token is used.
             most_slots: intervals that are kept of all graphs together.
+            silence: how many seconds a site may be silent; a call may take twice as long in all.
         """
         self._inventory = inventory
+        self._silence = silence
         self._most_slots = most_slots
         self._guard = threading.Lock()
         self._kept: OrderedDict[_Key, Figures] = OrderedDict()
@@ -151,7 +157,7 @@ class RecentFigures:
             site,
             resolve(site.api.token_secret),
             patience=Patience(attempts=1),
-            timeout_seconds=min(site.api.timeout_seconds, _SILENCE_SECONDS),
+            timeout_seconds=min(site.api.timeout_seconds, self._silence),
         )
         try:
             with self._few_at_once(measured.site):
@@ -182,7 +188,7 @@ class RecentFigures:
     def _few_at_once(self, site: str) -> Iterator[None]:
         with self._guard:
             calls = self._sites[site].calls
-        if not calls.acquire(timeout=2 * _SILENCE_SECONDS):
+        if not calls.acquire(timeout=_TURN_SECONDS):
             raise SiteBusy(f"the site {site} is answering {_AT_ONCE} other requests for graphs: try again")
         try:
             yield

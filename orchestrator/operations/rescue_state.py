@@ -46,6 +46,8 @@ T = TypeVar("T")
 _ENTRIES = 8
 _CONSOLE_SECONDS = 2.0
 _CONSOLE_LINES = 12
+_CONSOLE_TASK = "vncproxy"
+"""Somebody looks at the machine, which holds no lock and changes nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,7 +330,8 @@ def _tasks(found: Found | None) -> tuple[RunningTask, ...]:
         return ()
     summary = found.machine.summary
     listed = found.cluster.get(f"/nodes/{summary.node}/tasks", source="active", vmid=summary.vmid)
-    running = [task for entry in listed if not entry.get("endtime") and (task := parse_upid(entry["upid"]))]
+    active = [task for entry in listed if not entry.get("endtime") and (task := parse_upid(entry["upid"]))]
+    running = [task for task in active if task.kind != _CONSOLE_TASK]
     return tuple(
         RunningTask(
             upid=task.text,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.applying.due_restart import patience_of
 from orchestrator.applying.marking import change_mark
 from orchestrator.applying.restarting import await_guest, restart_machine
 from orchestrator.errors import Reason, RequestRefused, about
@@ -17,6 +18,7 @@ from orchestrator.operations.inventory import open_provider
 from orchestrator.operations.named_machine import Found, MachineRequest, find_machine, vm_of
 from orchestrator.operations.run import SILENT, Events, open_run
 from orchestrator.planning.machine import waits_for_start
+from orchestrator.planning.window import current_or_next
 from orchestrator.resources.attributes import BY_NAME
 
 if TYPE_CHECKING:
@@ -77,6 +79,8 @@ def restart(request: RestartRequest, agree: Agree, events: Events = SILENT) -> R
     with about(request.target):
         if why := not_by_contract(desired, dt.datetime.now(dt.UTC)):
             raise RequestRefused(why)
+    if why := _window_too_short(desired, patience_of(request.boot_seconds)):
+        events.notice(f"{request.target}: {why}")
     with open_run(provider, "a restart", history=request.history, events=events) as run:
         run.locks.clients([request.client])
         with about(request.target):
@@ -132,6 +136,21 @@ def _desired(request: RestartRequest, provider: Provider, events: Events) -> Des
             f"no file has a machine {request.target}: whether it may be restarted is not known (--files)"
         )
     return found
+
+
+def _window_too_short(desired: DesiredMachine, patience: dt.timedelta) -> Reason:
+    """Why what waits for a restart is never taken up in the machine's window; empty if it is, or there is none."""
+    if desired.window is None:
+        return ""
+    opens, closes = current_or_next(desired.window, dt.datetime.now(dt.UTC))
+    minute = dt.timedelta(minutes=1)
+    if closes - opens >= patience:
+        return ""
+    return (
+        f"its maintenance window lasts {(closes - opens) / minute:.0f} min and a restart may take "
+        f"{patience / minute:.0f} min, so none is begun in it: agree a longer window (managed_services."
+        "maintenance_window)"
+    )
 
 
 def _of_files(target: str, desired: Iterable[DesiredMachine]) -> DesiredMachine | None:

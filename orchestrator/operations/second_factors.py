@@ -296,7 +296,15 @@ def show_key(desk: InterfaceDesk, session: Session, answer: str, place: Place, c
 def _entered(desk: InterfaceDesk, account: Account, session: Session, caller: Caller, second: str) -> Opened:
     with desk.database.writing() as connection:
         attempts.forget(connection, f"second {account.name}")
-    return enter(desk, account, caller, how=f"password and {second}", second=second, instead=session)
+    first = "identity provider" if account.by_provider else "password"
+    return enter(
+        desk,
+        account,
+        caller,
+        how=f"{first} and {second}",
+        second=second,
+        instead=session,
+    )
 
 
 def _waiting(desk: InterfaceDesk, session: Session) -> tuple[Account, Sequence[Factor]]:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 
 from orchestrator.errors import RequestRefused
 from orchestrator.redaction import secrets_of
-from orchestrator.sites.model import AnchoredPath
+from orchestrator.sites.access import AnchoredPath
 from orchestrator.yaml_reader.checking import check
 from orchestrator.yaml_reader.files import read_trusted_text
 from orchestrator.yaml_reader.problems import Problem, ProblemsFound, count_errors, first_problems

@@ -75,7 +75,7 @@ def sign_in(desk: InterfaceDesk, name: str, password: str, caller: Caller) -> Op
             accounts.change(connection, account.name, password=fresh)
         waits = bool(second_factors.factors_of(connection, account.name))
     if waits:
-        return _begin(desk, account, caller, waiting=True)
+        return enter_waiting(desk, account, caller)
     return enter(desk, account, caller, how="password")
 
 
@@ -156,6 +156,11 @@ def enter(
         details={"with": how, "address": caller.address, "browser": caller.browser[:200]},
     )
     return _begin(desk, account, caller, second=second, instead=instead)
+
+
+def enter_waiting(desk: InterfaceDesk, account: Account, caller: Caller) -> Opened:
+    """Open a session that waits for the second factor."""
+    return _begin(desk, account, caller, waiting=True)
 
 
 def renewed(desk: InterfaceDesk, session: Session, caller: Caller, *, second: str) -> Opened:

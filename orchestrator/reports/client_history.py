@@ -78,6 +78,16 @@ ACTS: dict[str, str] = {
     "credit": "act_credit",
     "alarm": "act_alarm",
     "alarm action": "act_alarm_action",
+    "console": "act_console",
+    "login": "act_signed_in",
+    "logout": "act_signed_out",
+    "session ended": "act_signed_out",
+    "sessions ended": "act_signed_out",
+    "password changed": "act_access",
+    "account added": "act_access",
+    "account disabled": "act_access",
+    "account enabled": "act_access",
+    "account reset": "act_access",
 }
 """What was done, by the action of an entry: the name of its words. Others are technical, and are said to be."""
 
@@ -93,6 +103,22 @@ _WHYS = {
     "credit issued": "why_credit",
     "taking over (art. 4.2)": "why_taking_over",
     "declared": "why_declared",
+    "access": "why_access",
+    "fail-over": "why_failed_over",
+    **dict.fromkeys(
+        (
+            "backup on demand",
+            "files out of an archive",
+            "rescue",
+            "restore on demand",
+            "restore test on demand",
+            "rollback on demand",
+            "snapshot on demand",
+            "snapshot removed on demand",
+        ),
+        "why_on_demand",
+    ),
+    "console in the Interface": "why_console",
     "approval of the reversibility plan (art. 10)": "why_reversibility",
 }
 """Reasons of ours, by the name of their words in the client's language."""
@@ -143,7 +169,7 @@ def client_entry(entry: Entry, *, people: Collection[str], discretion: Discretio
         "client" if entry.who in people else "automatic" if entry.why.startswith(_NIGHT) else "provider"
     )
     why = "why_night" if side == "automatic" else _WHYS.get(entry.why, "")
-    bad = entry.result in ("failed", "refused")
+    bad = entry.result in ("failed", "refused") and entry.action not in _OF_ACCOUNTS
     return ClientEntry(
         number=entry.sequence,
         at=entry.at,
@@ -198,6 +224,9 @@ _CHANGED = {
 }
 _CHANGED_PART = {"disk": "changed_disk", "snapshot": "changed_snapshot"}
 """What changed, by the attribute of a plan's change."""
+
+_OF_ACCOUNTS = ("console", "login")
+"""What is refused there is no incident."""
 
 _OF_SNAPSHOTS = ("snapshot", "expire snapshot", "delete snapshot", "roll back")
 

@@ -52,8 +52,8 @@ class ActWords(MonthlyWords):
     act_alarm_action = Text(fr="Intervention sur alarme", en="Action on an alarm")
     act_signed_in = Text(fr="Connexion", en="Signed in")
     act_signed_out = Text(fr="Déconnexion", en="Signed out")
-    act_console_opened = Text(fr="Console ouverte", en="Console opened")
-    act_console_closed = Text(fr="Console fermée", en="Console closed")
+    act_console = Text(fr="Console", en="Console")
+    act_access = Text(fr="Code d’Accès", en="Account")
     act_other = Text(fr="Opération technique", en="Technical operation")
 
     why_night = Text(fr="tâches quotidiennes", en="daily tasks")
@@ -64,6 +64,10 @@ class ActWords(MonthlyWords):
     why_export = Text(fr="export demandé", en="export asked for")
     why_credit = Text(fr="avoir (article 6)", en="credit (article 6)")
     why_taking_over = Text(fr="prise d’empreinte (article 4.2)", en="taking over (article 4.2)")
+    why_on_demand = Text(fr="sur demande", en="on demand")
+    why_access = Text(fr="gestion des accès", en="access")
+    why_failed_over = Text(fr="bascule vers le second site", en="fail-over to the second site")
+    why_console = Text(fr="dans l’Interface", en="in the Interface")
     why_declared = Text(fr="déclaré", en="declared")
     why_reversibility = Text(fr="plan de réversibilité (article 10)", en="reversibility plan (article 10)")
 

@@ -16,12 +16,6 @@ class PortalWords(ActWords):
     portal_level = Text(fr="Niveau de service", en="Service level")
     portal_requests = Text(fr="Demandes", en="Requests")
     portal_other_language = Text(fr="English", en="Français")
-    portal_sign_out = Text(fr="Se déconnecter", en="Sign out")
-    portal_looked = Text(fr="État relevé le {moment}.", en="State as of {moment}.")
-    portal_not_looked = Text(
-        fr="L’état des Machines Virtuelles n’a pas encore été relevé.",
-        en="The state of the machines has not been read yet.",
-    )
     portal_unread = Text(
         fr="Une partie de l’infrastructure n’a pas pu être lue au dernier relevé : l’état affiché est celui du relevé "
         "précédent.",
@@ -31,6 +25,11 @@ class PortalWords(ActWords):
         fr="Cette page ne peut pas être établie pour le moment. Réessayez dans quelques minutes ; si cela dure, "
         "contactez le Prestataire.",
         en="This page cannot be made right now. Try again in a few minutes; if it lasts, please ask the provider.",
+    )
+    portal_old_form = Text(
+        fr="Ce formulaire est trop ancien, ou n’est pas l’un des nôtres : rien n’a été modifié. Revenez en arrière, "
+        "rechargez la page et réessayez.",
+        en="This form is too old, or not one of ours: nothing was changed. Go back, reload the page and try again.",
     )
     portal_ended_title = Text(fr="Contrat terminé", en="Contract ended")
     portal_ended = Text(
@@ -99,13 +98,9 @@ class PortalWords(ActWords):
     portal_address = Text(fr="Adresse", en="Address")
     portal_last_backup = Text(fr="Dernière bonne Sauvegarde", en="Last good backup")
     portal_search = Text(fr="Rechercher une Machine Virtuelle", en="Search for a machine")
-    portal_find = Text(fr="Rechercher", en="Search")
     portal_pages = Text(fr="Pages", en="Pages")
-    portal_page_of = Text(fr="Page {page} sur {pages}", en="Page {page} of {pages}")
     portal_earlier = Text(fr="Plus ancien", en="Older")
     portal_newest = Text(fr="Plus récent", en="Newest")
-    portal_next = Text(fr="Suivante", en="Next")
-    portal_previous = Text(fr="Précédente", en="Previous")
 
     state_running = Text(fr="en marche", en="running")
     state_stopped = Text(fr="arrêtée", en="stopped")
@@ -154,7 +149,6 @@ class PortalWords(ActWords):
         fr="prend fin : notification reçue le {day} (article 10)",
         en="ends: notice received on {day} (article 10)",
     )
-    standing_ended_client = Text(fr="terminé", en="ended")
 
     portal_quotes = Text(fr="Devis acceptés", en="Accepted quotes")
     portal_no_quotes = Text(fr="Aucun devis.", en="No quotes.")
@@ -266,7 +260,6 @@ class PortalWords(ActWords):
     backup_list = Text(fr="Sauvegardes conservées", en="Backups that are kept")
 
     portal_graphs = Text(fr="Consommation", en="Usage")
-    portal_console = Text(fr="Console", en="Console")
     portal_open_console = Text(fr="Ouvrir la console", en="Open the console")
 
     history_when = Text(fr="Date", en="When")
@@ -279,8 +272,6 @@ class PortalWords(ActWords):
     history_of = Text(fr="Historique de {machine}", en="History of {machine}")
 
     reports_monthly = Text(fr="Rapports mensuels", en="Monthly reports")
-    reports_month = Text(fr="Mois", en="Month")
-    reports_read = Text(fr="Lire", en="Read")
     portal_see = Text(fr="Voir", en="See")
     reports_pdf = Text(fr="PDF", en="PDF")
     reports_none = Text(fr="Aucun mois complet à ce jour.", en="No month is complete so far.")

@@ -9,14 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from orchestrator.sites.access import SecretReference
     from orchestrator.sites.loading import load_apis, load_provider
-    from orchestrator.sites.model import Provider, SecretReference, Site, SiteNetwork
+    from orchestrator.sites.model import Provider, Site, SiteNetwork
     from orchestrator.sites.secrets import SecretUnavailable
     from orchestrator.sites.unused_addresses import free_addresses
 
 
 _NAMES = {
-    "model": ("Provider", "SecretReference", "Site", "SiteNetwork"),
+    "access": ("SecretReference",),
+    "model": ("Provider", "Site", "SiteNetwork"),
     "secrets": ("SecretUnavailable",),
     "unused_addresses": ("free_addresses",),
     "loading": ("load_apis", "load_provider"),

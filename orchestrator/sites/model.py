@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
-    ValidationInfo,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
+from orchestrator.sites.access import AnchoredPath, SecretReference, no_literal_secret
+from orchestrator.sites.interface import Interface
 from orchestrator.yaml_reader.problems import shorten
 from orchestrator.yaml_reader.values import (
     DnsLabel,
@@ -42,7 +41,6 @@ _URL = re.compile(
 _HIGHEST_PORT = 65535
 # As Proxmox lets a VM be called: a DNS name, capital letters and dots too.
 _VM_NAME = r"^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$"
-_REFERENCES = "{ env: NAME }, { file: PATH } or { command: [PROGRAM, ARGUMENT] }"
 
 
 def _parse_range(value: object) -> tuple[IPv4Address, IPv4Address]:
@@ -98,27 +96,6 @@ def _token_id(value: str) -> str:
     return value
 
 
-def _anchor(path: Path, info: ValidationInfo) -> Path:
-    """Make a path absolute: ``~`` is the user's home, anything else is relative to the file it stands in."""
-    if "PRIVATE KEY" in str(path):
-        raise PydanticCustomError("literal_secret", "name the file that holds the key; the key stays there")
-    if not str(path).isprintable():
-        raise ValueError("a path without characters that cannot be printed")
-    folder = (info.context or {}).get("folder")
-    try:
-        path = path.expanduser()
-    except RuntimeError:
-        user = shorten(path.parts[0].removeprefix("~")) or "whoever runs this"
-        raise ValueError(f"this computer has no home folder of {user}: write the path from / on") from None
-    return folder / path if isinstance(folder, Path) else path
-
-
-def _no_literal_secret(value: object) -> object:
-    if isinstance(value, (str, int, float)):
-        raise PydanticCustomError("literal_secret", "say where to get the secret: " + _REFERENCES)
-    return value
-
-
 def _parse_ids(value: object) -> object:
     if isinstance(value, tuple):
         return value
@@ -130,37 +107,6 @@ def _parse_ids(value: object) -> object:
 
 
 NodeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$")]
-AnchoredPath = Annotated[Path, AfterValidator(_anchor)]
-
-
-class SecretReference(Strict):
-    """Where to get a secret: exactly one of the three. The secret itself never stands in a file."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"env": "PVE_TOKEN_SECRET"}],
-            "oneOf": [{"required": ["env"]}, {"required": ["file"]}, {"required": ["command"]}],
-        }
-    )
-
-    env: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        examples=["PVE_PARIS_TOKEN"],
-        description="the name of an environment variable",
-    )
-    file: AnchoredPath | None = Field(
-        default=None, examples=["secrets/paris"], description="a file that only its owner can read"
-    )
-    command: tuple[str, ...] | None = Field(
-        default=None, min_length=1, examples=[["pass", "show", "pve/paris"]], description="prints the secret"
-    )
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if sum(source is not None for source in (self.env, self.file, self.command)) != 1:
-            raise ValueError("exactly one of " + _REFERENCES)
-        return self
 
 
 class Api(Strict):
@@ -180,7 +126,7 @@ class Api(Strict):
         description="USER@REALM!TOKEN; docs/site-file.md lists its privileges",
     )
     token_secret: Annotated[
-        SecretReference, BeforeValidator(_no_literal_secret, json_schema_input_type=SecretReference)
+        SecretReference, BeforeValidator(no_literal_secret, json_schema_input_type=SecretReference)
     ] = Field(examples=[{"env": "PVE_TOKEN"}])
     ca_file: AnchoredPath | None = Field(
         default=None,
@@ -417,6 +363,7 @@ class Provider(Strict):
         default=False,
         description="let nights erase what a contract that ended leaves (article 10); else they only say what",
     )
+    interface: Interface = Interface()
     sites: dict[DnsLabel, Site] = Field(min_length=1, description="the data centres, by their names")
 
     def data_centre_of(self, site: str, node: str) -> str:

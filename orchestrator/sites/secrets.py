@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from orchestrator.errors import OrchestratorError
 
 if TYPE_CHECKING:
-    from orchestrator.sites.model import SecretReference
+    from orchestrator.sites.access import SecretReference
 
 COMMAND_SECONDS = 60
 """How long a command may take (seconds); a password store may have to ask somebody."""

@@ -20,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 from orchestrator.errors import OrchestratorError, told
 from orchestrator.history.errors import HistoryUnavailable
 from orchestrator.interface.roles import Right, rights_of
+from orchestrator.reports.portal_words import PortalWords
 from orchestrator.web import api
 from orchestrator.web.api.problems import Problem, answer
 from orchestrator.web.console_socket import PATH, ConsoleSocket
@@ -141,6 +142,8 @@ def _admitted(page: Page, visit: Visit) -> Response:
     if page.method == "POST" and not (
         is_from_ours(visit.request, visit.desk.settings.origin) and _token_fits(visit)
     ):
+        if visit.account is not None and visit.account.client is not None:
+            return visit.refused(PortalWords(visit.language).portal_old_form, status=403)
         return visit.refused(
             "this form is too old, or not one of ours: nothing was changed; go back, reload the page and try again",
             status=403,

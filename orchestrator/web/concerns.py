@@ -14,6 +14,7 @@ from orchestrator.counting import counted
 from orchestrator.errors import OrchestratorError
 from orchestrator.history.declared import CreditRequest
 from orchestrator.history.observations import Observations
+from orchestrator.interface import plans
 from orchestrator.interface.look_rows import MachineRow
 from orchestrator.interface.looks import (
     Found,
@@ -24,6 +25,7 @@ from orchestrator.interface.looks import (
     endings,
     machine_rows,
 )
+from orchestrator.interface.plans import PlanState
 from orchestrator.operations.recent_alarms import AlarmsAsked
 
 if TYPE_CHECKING:
@@ -242,7 +244,7 @@ def _of_requests(
     lines = tuple(
         Line(
             words=f"{_about(one.said)}, {paris_time(one.said.came)}",
-            address=f"/clients/{quote(one.said.client)}",
+            address=f"/requests/{one.first.number}",
             note=note(one),
         )
         for one in found[:_FEW]
@@ -250,7 +252,27 @@ def _of_requests(
     what = (
         f"{counted(len(found), noun)} asked for" if noun == "credit" else f"{counted(len(found), noun)} open"
     )
-    return Concern(what=what, count=len(found), lines=lines)
+    return Concern(what=what, count=len(found), lines=lines, address="/requests")
+
+
+def plans_waiting(visit: Visit, sites: tuple[SiteRow, ...]) -> Concern | None:
+    """Plans that wait for somebody to approve or to refuse them."""
+    waiting = (PlanState.WAITING,)
+    with visit.desk.database.reading() as connection:
+        total = plans.how_many(connection, states=waiting)
+        found = plans.listed(connection, states=waiting, limit=_FEW)
+    if not total:
+        return None
+    lines = tuple(
+        Line(
+            words=f"plan {plan.number} of {plan.filed_by}",
+            address=f"/plans/{plan.number}",
+            note=f"{plan.words}, since {paris_time(plan.filed_at)}",
+        )
+        for plan in found
+    )
+    what = f"{counted(total, 'plan')} {'waits' if total == 1 else 'wait'} for approval"
+    return Concern(what=what, count=total, lines=lines, address="/plans?state=waiting", tone="wait")
 
 
 def ending(visit: Visit, sites: tuple[SiteRow, ...]) -> Concern | None:

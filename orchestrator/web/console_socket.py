@@ -26,7 +26,7 @@ from orchestrator.errors import OrchestratorError, told
 from orchestrator.interface.console_tickets import Console, ConsoleKind, ConsoleTickets, TicketRefused
 from orchestrator.interface.roles import Right, rights_of
 from orchestrator.operations.console import close_lost, enter, leave, may_go_on, open_console
-from orchestrator.proxmox.console_stream import ConsoleStream, NoTerminal, connected
+from orchestrator.proxmox.console_stream import ConsoleStream, NoTerminal, OpenedConsole, connected
 from orchestrator.proxmox.web_socket import NoConsole
 from orchestrator.web.sign_in import Visitor, visitor_of
 
@@ -166,15 +166,17 @@ class ConsoleSocket:
 
     @contextlib.asynccontextmanager
     async def _opened(self, console: Console) -> AsyncIterator[ConsoleStream]:
-        inventory = self._desk.settings.inventory
         try:
             async with asyncio.timeout(self._pace.opening):
                 loop = asyncio.get_running_loop()
-                opened = await loop.run_in_executor(self._calls, open_console, console, inventory)
+                opened = await loop.run_in_executor(self._calls, self._ask, console)
         except TimeoutError:
             raise NoConsole("the hypervisor took too long to open its console") from None
         async with connected(opened, self._calls, seconds=self._pace.opening) as stream:
             yield stream
+
+    def _ask(self, console: Console) -> OpenedConsole:
+        return open_console(console, self._desk.files.read(self._desk.now()).provider)
 
     async def _watch(self, console: Console, socket: WebSocket, door: _Door) -> Closed:
         """Say that it is served, and look whether it still may be."""
@@ -197,12 +199,12 @@ class ConsoleSocket:
 
     def _ends(self, console: Console, socket: WebSocket, with_file: bool) -> Closed | None:
         """Why a console must end now; None if it may go on."""
-        settings, now = self._desk.settings, self._desk.now()
+        now = self._desk.now()
         visitor = visitor_of(socket, self._desk)
         session = visitor.session.identity if visitor.session else None
         if not _may(visitor) or session != console.session:
             return Closed(REVOKED, "closed: the session ended, or the account may no longer have it")
-        if with_file and not may_go_on(console, settings.inventory, settings.files, now):
+        if with_file and not may_go_on(console, self._desk.files.read(now), now):
             return Closed(REVOKED, "closed: the contract no longer allows it")
         by = self._tickets.replaced_by(console.number, now)
         return Closed(TAKEN_OVER, f"closed: {by} opened it") if by else None

@@ -14,7 +14,6 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import OrchestratorError
@@ -120,8 +119,9 @@ class Renewal:
                 said.seek(max(said.tell() - _SOME, 0))
                 _LOG.warning("a look: %s", said.read(_SOME).decode(errors="replace"))
 
-    def _command(self) -> Sequence[str | Path]:
-        return [sys.executable, "-m", "orchestrator", "look", "--", *self._settings.files]
+    def _command(self) -> Sequence[str]:
+        files = [f"--files={path}" for path in self._settings.files]
+        return [sys.executable, "-m", "orchestrator", "look", *files]
 
     def _environment(self) -> dict[str, str]:
         """The database's URL may hold a password: everybody may read commands, only we our environment."""

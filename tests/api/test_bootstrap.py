@@ -132,10 +132,11 @@ def test_over_the_api_everything_is_made_once_and_works(beginning: Beginning) ->
 def test_a_role_that_lacks_something_gets_it_and_keeps_the_rest(beginning: Beginning) -> None:
     assert beginning.set_up().code == 0
     answer = beginning.set_up("--redundancy")
-    assert answer.code == 0 and "given Sys.Console, VM.Replicate" in answer.out
+    assert answer.code == 0 and "given Sys.Console, VM.Migrate, VM.Replicate" in answer.out
     fewer = beginning.set_up()
-    assert "it also has Sys.Console, VM.Replicate, which the orchestrator does not need" in " ".join(
-        fewer.out.split()
+    assert (
+        "it also has Sys.Console, VM.Migrate, VM.Replicate, which the orchestrator does not need"
+        in " ".join(fewer.out.split())
     )
 
 

@@ -180,6 +180,7 @@ PROVEN: dict[str, Call] = {
     "VM.PowerMgmt": lambda api: api.post(f"{_VM}/status/start"),
     "VM.Snapshot": lambda api: api.post(f"{_VM}/snapshot", snapname="one"),
     "VM.Backup": lambda api: api.run_task("POST", "/nodes/pve1/vzdump", params=_BACKUP, timeout_seconds=60),
+    "VM.Migrate": lambda api: api.post(f"{_VM}/migrate", target="pve1"),
     "VM.Replicate": lambda api: api.post("/cluster/replication", id="100-0", type="local", target="pve2"),
     "Datastore.AllocateSpace": lambda api: api.post("/nodes/pve1/vzdump", params=_BACKUP),
     "Pool.Allocate": lambda api: api.post("/pools", poolid="client-x"),

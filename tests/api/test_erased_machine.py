@@ -18,6 +18,8 @@ def test_a_machine_restored_by_hand_under_its_number_is_known_again(desk: Desk) 
     cluster.run_task("DELETE", machine)
     gone = desk.run("show", "dupont/web-1")
     assert (gone.code, "no machine of ours is dupont/web-1" in gone.err) == (1, True)
+    nobody = desk.run("show", "dupont")
+    assert nobody.code == 1 and "the client dupont has no machine: `orchestrator plan` says" in nobody.err
     assert (
         "no archives of dupont/web-1; if it was erased: orchestrator rescue"
         in desk.run("backup", "list", "dupont/web-1").out

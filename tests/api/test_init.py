@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import pty
 import re
@@ -245,13 +246,14 @@ class Terminal:
         )
         os.close(theirs)
         self.said = ""
+        self._decode = codecs.getincrementaldecoder("utf-8")().decode  # a read may end within a character
 
     def until(self, text: str) -> None:
         """Read what is said, up to a text."""
         while text not in self.said:
             piece = os.read(self._ours, 65536)
             assert piece, self.said
-            self.said += piece.decode()
+            self.said += self._decode(piece)
 
     def answer(self, question: str, text: str) -> None:
         """Wait for a question, and answer it."""
@@ -263,7 +265,7 @@ class Terminal:
         """Wait for the end; return the exit code and the last words."""
         try:
             while piece := os.read(self._ours, 65536):
-                self.said += piece.decode()
+                self.said += self._decode(piece)
         except OSError:  # the other side is closed
             pass
         os.close(self._ours)

@@ -9,7 +9,9 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.operations import recent_figures
 from orchestrator.operations.recent_figures import Figures, Measured, RecentFigures, has_graphs
+from orchestrator.proxmox.measurements import read_measurements
 from tests.api.desk import Desk
 from tests.api.fakepve_handle import FakePve
 
@@ -90,6 +92,34 @@ def test_the_last_figures_stay_while_the_hypervisor_is_away_and_it_is_not_asked_
     assert (never.graphs, never.read_at) == (None, None) and never.problem == later.problem
     assert asked(fake) == 2, "the site did not answer a second ago"
     assert figures.of(DATABASE, "day", NOW + 140 * SECOND).problem == "", "it is back"
+
+
+def test_a_site_that_never_answers_is_waited_for_no_longer_than_is_allowed(
+    measured: Desk, fake: FakePve
+) -> None:
+    impatient = RecentFigures(str(measured.folder), silence=0.3)
+    fake.fault("GET", ".*/rrddata", "hang", seconds=600, times=1)
+    assert "0.3" in impatient.of(WEB, "day", NOW).problem
+    assert impatient.of(WEB, "day", NOW + 20 * SECOND).problem == ""
+    fake.control("clear_faults")
+
+
+def test_more_requests_than_a_site_is_asked_at_once_do_not_wait_for_ever(
+    measured: Desk, fake: FakePve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recent_figures, "_TURN_SECONDS", 0.1)
+    monkeypatch.setattr(recent_figures, "_AT_ONCE", 2)
+    figures = RecentFigures(str(measured.folder), silence=30)
+    fake.control("reset_calls")
+    fake.fault("GET", ".*/rrddata", "meet", times=3)  # two wait for a third one
+    with ThreadPoolExecutor(3) as pool:
+        first = [pool.submit(figures.of, WEB, timeframe, NOW) for timeframe in ("hour", "day")]
+        while asked(fake) < 2:
+            pass
+        busy = pool.submit(figures.of, WEB, "week", NOW).result()
+        assert busy.problem == "the site paris is answering 2 other requests for graphs: try again"
+        read_measurements(fake.cluster(), "pve1", 701, "day")
+        assert [item.result().problem for item in first] == ["", ""]
 
 
 def test_a_machine_that_is_gone_says_so_and_nobody_else_is_kept_waiting(

@@ -59,6 +59,20 @@ def test_3_2_a_plain_restart_on_the_clients_request_is_one_task_and_in_the_histo
     )
 
 
+def test_a_window_that_is_too_short_for_a_restart_is_named(desk: Desk) -> None:
+    _delivered(desk)
+    window = {"days": ["tuesday"], "from": "22:00"}
+    document = subscription("dupont", [machine("web-1")])
+    for ends, named in (("22:10", True), ("22:13", False)):
+        managed = {"level": "supervision", "maintenance_window": {**window, "to": ends}}
+        desk.write({**document, "managed_services": managed})
+        answer = desk.run("restart", _TARGET, "--yes", "--boot-timeout", "600")
+        assert answer.code == 0, answer
+        told = "dupont/web-1: its maintenance window lasts 10 min and a restart may take 13 min"
+        assert (told in answer.err) is named, answer
+        assert ("maintenance window" in answer.err) is named, answer
+
+
 def test_what_a_restart_takes_up_is_said_and_is_taken_up(desk: Desk) -> None:
     _delivered(desk)
     _write(desk, memory="2GiB")

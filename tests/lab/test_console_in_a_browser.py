@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -84,7 +85,9 @@ def _environment(lab: Lab, folder: Path) -> dict[str, str]:
     }
 
 
-def test_a_client_types_into_its_machine_and_sees_it_on_both_of_its_consoles(panel: Desk) -> None:
+def test_a_client_types_into_its_machine_and_sees_it_on_both_of_its_consoles(
+    panel: Desk, lab: Lab, tmp_path: Path
+) -> None:
     cookie = {
         "name": COOKIE, "value": new_session(panel, "camille"), "url": panel.settings.origin, "secure": True,
     }  # fmt: skip
@@ -99,12 +102,23 @@ def test_a_client_types_into_its_machine_and_sees_it_on_both_of_its_consoles(pan
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(f"{panel.settings.origin}/portal/machines/web-1/console")
         _types_into_the_terminal(page)
+        assert _rescued(lab, tmp_path)["tasks"] == [], "somebody who looks is no task at work on it"
         _sees_the_screen(page)
         _leaves_by_keyboard(page)
         assert complaints == []
         chromium.close()
     until(lambda: [entry.result for entry in _consoles(panel)] == ["ok"] * 3)
     assert {json.loads(entry.details)["kind"] for entry in _consoles(panel)} == {"serial", "screen"}
+
+
+def _rescued(lab: Lab, folder: Path) -> dict[str, Any]:
+    """What a rescue reads of the machine."""
+    done = subprocess.run(
+        [*_ORCHESTRATOR, "rescue", "dupont/web-1", "--format", "json"],
+        env=_environment(lab, folder), cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def _note(message: ConsoleMessage, complaints: list[str]) -> None:

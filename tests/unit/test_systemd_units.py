@@ -21,7 +21,7 @@ from orchestrator.cli.diagnostics import LogFormat, diagnostics
 from orchestrator.contract.calendar import PARIS, window_closes
 from orchestrator.nightly.guest_look import UpdateDelay
 from orchestrator.nightly.metrics import write_metrics
-from orchestrator.sites.model import SecretReference
+from orchestrator.sites.access import SecretReference
 from orchestrator.sites.secrets import resolve
 from tests.unit.night_samples import eventful_night, updating_night
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+import yaml
 
 from orchestrator.contract.forecasts import Ending
 from orchestrator.history.database import Database
@@ -24,6 +29,11 @@ from orchestrator.interface.looked import (
     LookedSite,
     LookedTerm,
 )
+from tests.api.desk import Desk, subscription
+from tests.api.desk import machine as api_machine
+
+if TYPE_CHECKING:
+    from tests.api.fakepve_handle import FakePve
 
 PER_CLIENT = 5
 SITES = ("paris", "lyon")
@@ -141,6 +151,39 @@ def keep(database: Database, machines: int, at: dt.datetime, *, kept: int = 31) 
         )
     clients = [client(number) for number in range(0, machines, PER_CLIENT)]
     keep_clients(database, clients, _endings(clients, at), SITES)
+
+
+def write_files(folder: Path, machines: int) -> None:
+    """Write a site file, whose clusters nobody can reach, and the file of each client.
+
+    Args:
+        folder: for ``sites.yaml`` and ``subscriptions/``.
+        machines: how many the files ask for.
+    """
+    unreachable = {
+        site: SimpleNamespace(
+            url=f"https://127.0.0.1:{port}",
+            token_id="a@pve!t",
+            token_secret="none",
+            ca_file=folder / "ca.pem",
+        )
+        for port, site in enumerate(SITES, 1)
+    }
+    files = Desk(folder, cast("dict[str, FakePve]", unreachable))
+    for name, site in files.sites.items():
+        site["networks"][0].update(subnet="10.0.0.0/8", gateway="10.255.255.254", range="10.0.0.1-10.200.0.0")
+        site["backup_storages"] = [{"name": "backup", "site": "lyon" if name == "paris" else "paris"}]
+    files.write_sites()
+    for first in range(0, machines, PER_CLIENT):
+        own = [
+            api_machine(f"m{number}", fee="40.00", backup={"retention_days": 31})
+            for number in range(first, first + PER_CLIENT)
+        ]
+        managed = {"level": "supervision", "standard_changes_per_month": 4}
+        one = subscription(client_of(first), own, managed_services=managed)
+        (folder / "subscriptions" / f"{client_of(first)}.yaml").write_text(
+            yaml.safe_dump(one, sort_keys=False)
+        )
 
 
 def _endings(clients: list[LookedClient], at: dt.datetime) -> Iterator[Ending]:

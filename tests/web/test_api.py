@@ -142,7 +142,7 @@ def test_a_token_does_only_what_its_scopes_say(desk: ClockedDesk, reader: Caller
     assert (refused["code"], "--scope requests" in refused["detail"]) == ("scope-missing", True)
     sender = Caller(desk, "sender", Scope.ALARMS)
     assert sender.get("/machines", status=403)["code"] == "scope-missing"
-    reader.send("POST", "/alarms", json={}, status=403)
+    reader.send("POST", "/alarms/alertmanager", json={}, status=403)
 
 
 def test_what_is_no_valid_token_is_refused_the_same_way(desk: ClockedDesk, reader: Caller) -> None:
@@ -203,8 +203,44 @@ def test_requests_are_registered_listed_and_closed_and_the_history_names_the_tok
     whos = {entry.who for entry in desk.history.entries(action="request")}
     assert {"token dupont", "token tickets"} <= whos
     future = {**body, "came": "2999-01-01T00:00:00Z"}
-    assert "in the future" in dupont.send("POST", "/requests", json=future, status=409)["detail"]
+    assert "in the future" in desks.send("POST", "/requests", json=future, status=409)["detail"]
+    assert dupont.send("POST", "/requests", json=future, status=403)["code"] == "came-now"
     assert dupont.send("POST", "/requests", json={**body, "kind": "restart"}, status=201)["registered"]
+
+
+def test_a_clients_token_has_the_limits_of_its_offer(desk: ClockedDesk) -> None:
+    martin = Caller(desk, "martin-asks", Scope.REQUESTS, client="martin")
+    body = {"client": "martin", "machine": "shop-1", "words": "please"}
+    refused = martin.send("POST", "/requests", json={**body, "kind": "restart"}, status=403)
+    assert refused["code"] == "contract-offer", "Cloud VM Essentiel has no restarts (article 3.3)"
+    assert martin.send("POST", "/requests", json={**body, "kind": "change"}, status=201)["registered"]
+
+
+def test_a_client_reads_its_history_as_its_portal_shows_it(desk: ClockedDesk, dupont: Caller) -> None:
+    def append(client: str, why: str) -> None:
+        desk.history.append(
+            who="olga", why=why, client=client, machine="web-1", site="paris", action="backup", result="failed",
+            message="pve-secret: no space", upid="UPID:pve-secret:1", run="r",
+        )  # fmt: skip
+
+    append("martin", "theirs")
+    append("dupont", "moved to pve-secret")
+    append("dupont", "ticket 77")
+    items = dupont.get("/history")["items"]
+    assert [(one["who"], one["action"], one["why"]) for one in items[:2]] == [
+        ("provider", "backup", "ticket 77"),
+        ("provider", "backup", ""),
+    ]
+    assert {one["client"] for one in items} == {"dupont"}
+    text = str(items)
+    assert "pve-secret" not in text and "olga" not in text and "theirs" not in text
+    dupont.get("/history", who="olga", status=403)
+
+
+def test_the_token_of_a_contract_that_is_over_shows_nothing(desk: ClockedDesk) -> None:
+    gone = Caller(desk, "gone", Scope.READ, client="nobody-any-more")
+    for path in ("/machines", "/clients", "/requests", "/history"):
+        gone.get(path, status=404)
 
 
 @pytest.mark.parametrize(
@@ -245,8 +281,8 @@ def test_alarms_come_in_by_the_webhook(desk: ClockedDesk, dupont: Caller, reader
         "endsAt": "0001-01-01T00:00:00Z",
     }
     webhook = {"version": "4", "status": "firing", "alerts": [alert]}
-    assert sender.send("POST", "/alarms", json=webhook)["raised"] == 1
-    assert sender.send("POST", "/alarms", json=webhook) == {
+    assert sender.send("POST", "/alarms/alertmanager", json=webhook)["raised"] == 1
+    assert sender.send("POST", "/alarms/alertmanager", json=webhook) == {
         "raised": 0,
         "closed": 0,
         "unchanged": 1,
@@ -258,7 +294,7 @@ def test_alarms_come_in_by_the_webhook(desk: ClockedDesk, dupont: Caller, reader
     martin = Caller(desk, "martin", Scope.READ, client="martin")
     assert martin.get("/alarms")["total"] == 0
     assert martin.get(f"/alarms/{number}", status=404) == martin.get("/alarms/999999", status=404)
-    sender.send("POST", "/alarms", content=b"no JSON", status=409)
+    sender.send("POST", "/alarms/alertmanager", content=b"no JSON", status=409)
 
 
 def test_every_operation_refuses_who_has_no_token(desk: ClockedDesk) -> None:

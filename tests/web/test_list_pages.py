@@ -25,15 +25,17 @@ HEAVIEST = 300_000
 
 
 @contextmanager
-def estate(folder: Path, machines: int, *, kept: int = 2) -> Iterator[Desk]:
+def estate(folder: Path, machines: int, *, kept: int = 2, files: int = 0) -> Iterator[Desk]:
     """The desk of a program that has looked at so many machines just now."""
     settings = Settings(
         public_url="https://panel.example",
-        inventory=str(folder / "nobody-asks"),
+        inventory=str(folder / "sites.yaml"),
+        files=(folder / "subscriptions",),
         history=str(folder / "history.db"),
         reports=folder / "reports",
     )
     (folder / "reports").mkdir(parents=True)
+    generated_looks.write_files(folder, min(machines, files))
     with open_desk(settings) as desk:
         generated_looks.keep(desk.database, machines, desk.now(), kept=kept)
         yield desk
@@ -213,7 +215,10 @@ def test_every_page_takes_the_same_number_of_queries_whatever_the_number_of_mach
     for machines in (10, 1000):
         counted[machines] = {}
         for name in ("rachel", "camille"):
-            with estate(tmp_path / f"{machines}-{name}", machines) as desk, signed_in(desk, name) as opened:
+            with (
+                estate(tmp_path / f"{machines}-{name}", machines, files=200) as desk,
+                signed_in(desk, name) as opened,
+            ):
                 for page, queries in _pages(desk, opened).items():
                     counted[machines][f"{page} {name}"] = queries
     assert counted[10] == counted[1000]

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from xml.etree import ElementTree
 
 import pytest
+import sqlalchemy as sa
 
+from orchestrator.interface.look_writing import keep_site
 from orchestrator.interface.looked import LookedMachine, LookedNode, LookedSite
 from orchestrator.interface.looks import SiteRow
 from orchestrator.operations.look import LookRequest, refresh_looks
@@ -120,6 +122,16 @@ def test_the_page_has_what_the_machine_is_and_asks_no_hypervisor(reader: Browser
         assert said in text, said
 
 
+def test_whoever_may_act_has_a_plan_made_for_the_machine_and_a_reader_may_not(
+    reader: Browser, desk: Desk
+) -> None:
+    assert "/plans/make" not in reader.get(PAGE).text
+    with signed_in(desk, "oscar") as operator:
+        assert 'name="only" value="dupont/web-1"' in operator.get(PAGE).text
+        sent = operator.send(PAGE, "/plans/make", {"only": "dupont/web-1"})
+    assert sent.headers["location"].startswith("/jobs/")
+
+
 def test_the_volume_is_to_the_byte_that_of_the_command(reader: Browser, night: NightDesk) -> None:
     document = json.loads(night.desk.run("backup", "volume", "dupont", "--format", "json").out)
     sizes = {item["machine"]: item["bytes"] for item in document["machines"]}
@@ -174,6 +186,45 @@ def test_pages_answer_while_the_hypervisor_is_away_and_say_since_when(
     assert "The figures cannot be read at the moment." in never and "<img" not in never
     assert "cannot be read at the moment" in reader.get("/machines/dupont/db-1/graphs/week.svg").text
     assert "dupont/web-1" in reader.get(PAGE).text
+
+
+def test_what_a_hypervisor_says_is_shown_and_is_no_markup(reader: Browser, night: NightDesk) -> None:
+    night.fake.fault("GET", ".*/rrddata", "error", status=500, text="<b onclick=x>broken</b>")
+    text = reader.get("/machines/dupont/db-1/graphs/month").text
+    assert "&lt;b onclick=x&gt;broken&lt;/b&gt;" in text and "<b onclick" not in text
+
+
+def test_a_page_takes_as_many_queries_among_a_thousand_machines_as_among_three(
+    reader: Browser, desk: Desk
+) -> None:
+    asked: list[str] = []
+    engine = desk.database._engine
+
+    def note(*arguments: object) -> None:
+        asked.append(str(arguments[2]))
+
+    def queries() -> int:
+        reader.get(PAGE)  # what is read once a change is read now
+        asked.clear()
+        reader.get(PAGE)
+        return len(asked)
+
+    sa.event.listen(engine, "before_cursor_execute", note)
+    try:
+        few = queries()
+        more = [
+            LookedMachine(client=f"c{number // 5}", machine=f"m{number % 5}", site="lyon", state="running")
+            for number in range(1000)
+        ]
+        keep_site(desk.database, LookedSite(site="lyon"), more, desk.now())
+        for number in range(30):
+            desk.history.append(
+                who="a", why="b", client="dupont", machine="web-1", site="paris", action=f"act-{number}",
+                result="ok", run="r",
+            )  # fmt: skip
+        assert queries() == few <= 20
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", note)
 
 
 def test_essentiel_has_no_graphs_without_managed_services(reader: Browser) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from orchestrator.history.errors import HistoryUnavailable
+from orchestrator.reports import wording
 from orchestrator.web.desk import Desk as WebDesk
 from orchestrator.web.pages import portal_reports
 from tests.api.desk import Desk
@@ -201,6 +204,40 @@ def test_the_language_of_the_account_is_switched_on_the_page(world: World) -> No
         assert "Vos Services : petit" in plain(browser.get("/portal").text)
 
 
+def test_a_page_costs_the_same_number_of_queries_whatever_a_client_has(world: World) -> None:
+    counted: list[str] = []
+
+    def count(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        counted.append(statement)
+
+    engine = world[0].database._engine
+    sa.event.listen(engine, "before_cursor_execute", count)
+    found: dict[str, dict[str, int]] = {}
+    try:
+        for client, name in (("martin", "shop-1"), ("dupont", "web-1")):  # one machine, and two with backups
+            with signed_in(world[0], CLIENTS[client]) as browser:
+                for address in ("/portal", f"/portal/machines/{name}", "/portal/history", "/portal/requests"):
+                    counted.clear()
+                    browser.get(address)
+                    found.setdefault(address.replace(name, "NAME"), {})[client] = len(counted)
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", count)
+    assert {address: one["martin"] for address, one in found.items()} == {
+        address: one["dupont"] for address, one in found.items()
+    }
+    assert max(max(one.values()) for one in found.values()) <= 40, found
+
+
+def test_the_provider_words_the_pages_as_it_likes(world: World, tmp_path: Path) -> None:
+    (tmp_path / "wording.yaml").write_text('fr: { portal_title: "Espace de {client}" }\n')
+    wording.use_wording(tmp_path / "wording.yaml")
+    try:
+        with signed_in(world[0], CLIENTS["martin"]) as browser:
+            assert "Espace de martin" in browser.get("/portal").text
+    finally:
+        wording.use_wording(None)
+
+
 def documents(browser: Browser) -> Iterator[tuple[str, bytes]]:
     """Every document that a client may download, made as a page."""
     text = browser.get("/portal/reports").text + browser.get("/portal/service-level?month=2026-10").text
@@ -270,6 +307,7 @@ def test_the_provider_answers_and_closes_what_was_asked_for(world: World) -> Non
         page = browser.get("/requests", {"client": "petit"}).text
         assert f"/requests/{number}" in page and "une carte réseau &lt;b&gt;rapide&lt;/b&gt;" in page
         address = f"/requests/{number}"
+        assert "/plans/make" in browser.get(address).text
         leak = {"answer": "yes", "result": "a card in pve1"}
         refused = browser.send(address, address, leak, status=409)
         assert "the client is not shown pve1, which this answer names" in refused.text
@@ -288,6 +326,15 @@ def test_the_provider_answers_and_closes_what_was_asked_for(world: World) -> Non
         page = plain(browser.get("/portal/requests").text)
         assert "non approuvée" in page and "pas de place" in page and "oscar" not in page
         assert f"Votre demande n° {number} a reçu une réponse" in plain(browser.get("/portal").text)
+
+
+def test_a_form_of_another_page_changes_nothing_and_says_so_in_french(world: World) -> None:
+    before = world[0].history.last_number()
+    with signed_in(world[0], CLIENTS["dupont"]) as browser:
+        sent = {"kind": "change", "text": "x", "form_token": "0" * 64}
+        answer = browser.client.post("/portal/requests", data=sent)
+    assert answer.status_code == 403 and "Ce formulaire est trop ancien" in answer.text
+    assert world[0].history.last_number() == before
 
 
 def test_an_error_of_ours_is_not_told_to_a_client(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -76,6 +77,10 @@ def test_the_month_of_everybody_has_what_was_promised_kept_and_owed(reader: Brow
     text = reader.get("/service-level", MONTH).text
     for said in ("99.7916%", "missed", "100.0000%", "€20.00", "1 h 30 min".replace(" ", "\u00a0")):
         assert said in text, said
+    assert re.findall(r'<option value="(20..-..)"', text)[:13] == [
+        *(f"2026-{number:02d}" for number in range(12, 0, -1)),
+        "2025-12",
+    ]
     only = reader.get("/service-level", {**MONTH, "state": "missed"}).text
     assert "/machines/dupont/web-1" in only and "/machines/dupont/db-1" not in only
     none = reader.get("/service-level", {**MONTH, "client": "martin"}).text

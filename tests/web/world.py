@@ -194,6 +194,7 @@ def _declare(world: World) -> None:
     outage = ("--from", f"{day} 09:00", "--to", f"{day} 12:00", "--text", "panne d'un nœud")
     notified = ("--notified-at", f"{day} 09:10", "--notified-by", "Mme Durand")
     world.done("outage", "add", "dupont/web-1", *outage, *notified)
+    world.done("request", "add", "dupont/db-1", "--kind", "change", "--words", "ouvrir le port 5432")
 
 
 def _measure(world: World) -> None:

@@ -45,6 +45,7 @@ HARDWARE_NEEDS = (
 SECOND_SITE_NEEDS = (
     Need(privilege="VM.Replicate", path="/vms", features=("replication",), releases=_NINE),
     Need(privilege="Datastore.Allocate", path="/storage", features=("replication",), releases=_EIGHT),
+    Need(privilege="VM.Migrate", path="/vms", features=("going back after a fail-over",)),
 )
 
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from orchestrator.interface import tokens
+from orchestrator.errors import OrchestratorError
+from orchestrator.interface import looks, tokens
 from orchestrator.interface.scopes import Scope
 from orchestrator.interface.tokens import Token
+from orchestrator.operations.portal import PortalClient, may_read, portal_client
+from orchestrator.operations.portal_discretion import discretion_of, people_of
+from orchestrator.reports.discretion import Discretion
 from orchestrator.web.api.problems import Problem, missing
 
 if TYPE_CHECKING:
     from orchestrator.web.desk import Desk
 
+_LOG = logging.getLogger("orchestrator.web")
 _BEARER = HTTPBearer(
     auto_error=False, scheme_name="token", description="A token of `orchestrator token add`."
 )
@@ -29,10 +35,12 @@ class Caller:
     Attributes:
         token: with the scope that is needed.
         desk: what answers.
+        contract: of the one client of the token; None: it is the provider's.
     """
 
     token: Token
     desk: Desk
+    contract: PortalClient | None = None
 
     @property
     def who(self) -> str:
@@ -43,6 +51,30 @@ class Caller:
     def client(self) -> str | None:
         """The one client whose things the token sees; None: everybody's."""
         return self.token.client
+
+    def discretion(self, names: Iterable[str] = ()) -> Discretion:
+        """What the client of the token may be shown of what somebody typed.
+
+        Args:
+            names: others that it may not be shown: of people in entries.
+
+        Raises:
+            Problem: the token is the provider's.
+        """
+        if self.contract is None:
+            raise missing()
+        files = self.desk.files.read(self.desk.now())
+        machines = looks.machines_of(self.desk.database, self.contract.client)
+        return discretion_of(
+            self.contract.client,
+            self.contract.subscription,
+            files.provider,
+            self.desk.database,
+            people=people_of(self.desk.database, self.contract.client),
+            clients=files.by_client,
+            more=(*names, *(one.node for one in machines if one.node)),
+            own=(address for one in machines for address in one.addresses),
+        )
 
     def only(self, client: str | None) -> str | None:
         """The client that is asked for, or the token's own.
@@ -97,9 +129,24 @@ def _caller_with(scope: Scope) -> Callable[..., Caller]:
                 {"www-authenticate": f'Bearer error="insufficient_scope", scope="{scope.value}"'},
             )
         _refuse_unknown_parameters(request)
-        return Caller(token=token, desk=desk)
+        return Caller(token=token, desk=desk, contract=_contract_of(token, desk))
 
     return caller
+
+
+def _contract_of(token: Token, desk: Desk) -> PortalClient | None:
+    """The contract of a client's token: once its thirty working days are over (article 10), nothing is shown."""
+    if token.client is None:
+        return None
+    now = desk.now()
+    try:
+        contract = portal_client(desk.files.read(now), token.client, now, desk.settings.files)
+    except OrchestratorError as error:  # what is wrong with the provider's files is not for clients
+        _LOG.warning("token %s: %s", token.name, error)
+        raise Problem(503, "unavailable", "this cannot be read at the moment: try again later") from None
+    if not may_read(contract):
+        raise missing()
+    return contract
 
 
 def _refuse_unknown_parameters(request: Request) -> None:

@@ -1,4 +1,4 @@
-"""``/history``: who did what, when, why, with what result. For tokens of the provider: entries name its people."""
+"""``/history``: who did what, when, why, with what result. A client reads what its portal shows."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pydantic import BaseModel, Field
 
 from orchestrator.history import Entry
 from orchestrator.operations.history import MOST_ON_A_LEAF, LeafRequest, leaf
+from orchestrator.operations.portal_discretion import people_of
+from orchestrator.reports.client_history import ClientEntry, client_entry
 from orchestrator.web.api.access import Reader
 from orchestrator.web.api.paging import Name
-from orchestrator.web.api.problems import ERRORS, missing
+from orchestrator.web.api.problems import ERRORS, Problem, missing
 
 ROUTER = APIRouter(tags=["history"], responses=ERRORS)
 
@@ -30,7 +32,7 @@ class EntryItem(BaseModel):
     action: str
     result: str
     message: str
-    seconds: float
+    seconds: float | None = Field(description="null for the token of a client, as are site and task")
     task: str | None = Field(description="Proxmox's identifier of the task")
 
 
@@ -56,11 +58,14 @@ def history(
     size: Annotated[int, Query(ge=1, le=MOST_ON_A_LEAF)] = 50,
 ) -> Entries:
     """Entries, the latest first."""
-    caller.of_provider()
+    only = caller.only(client or None)
+    if caller.client is not None and (action or who):
+        raise Problem(403, "not-for-clients", "action and who are for tokens of the provider: leave them out")
     found = leaf(
         caller.desk.history,
         LeafRequest(
-            client=client or None,
+            as_recorded=caller.client is None,
+            client=only,
             machine=machine or None,
             action=action or None,
             who=who or None,
@@ -70,17 +75,40 @@ def history(
             limit=size,
         ),
     )
-    return Entries(items=[_item(entry) for entry in found.entries], below=found.below)
+    if caller.client is None:
+        return Entries(items=[_item(entry) for entry in found.entries], below=found.below)
+    discretion = caller.discretion(entry.who for entry in found.entries)
+    own, _ = people_of(caller.desk.database, caller.client)
+    told = [client_entry(entry, people=own, discretion=discretion) for entry in found.entries]
+    return Entries(items=[_told(one, caller.client) for one in told], below=found.below)
 
 
 @ROUTER.get("/history/{number}")
 def entry(caller: Reader, number: int) -> EntryItem:
-    """One entry."""
+    """One entry. For tokens of the provider."""
     caller.of_provider()
     found = caller.desk.history.entry(number)
     if found is None:
         raise missing()
     return _item(found)
+
+
+def _told(one: ClientEntry, client: str) -> EntryItem:
+    """An entry as its client reads it."""
+    return EntryItem(
+        number=one.number,
+        at=one.at,
+        who=one.who or one.side,
+        why=one.text or one.why.removeprefix("why_"),
+        client=client,
+        machine=one.machine or None,
+        site="",
+        action=one.act.removeprefix("act_"),
+        result=one.result,
+        message=one.reason,
+        seconds=None,
+        task=None,
+    )
 
 
 def _item(entry: Entry) -> EntryItem:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from orchestrator.contract.portal_rights import Act, refusal
 from orchestrator.history.declared import CreditRequest, Request
 from orchestrator.history.records import Recorded
 from orchestrator.history.requests import Outcome, asked
+from orchestrator.operations.portal import PortalClient
 from orchestrator.operations.requests import (
     ClosingRequest,
     NewRequest,
@@ -21,7 +24,8 @@ from orchestrator.operations.requests import (
 )
 from orchestrator.web.api.access import Caller, Reader, Requester
 from orchestrator.web.api.paging import Listed, Name, PageNumber, PageSize, portion
-from orchestrator.web.api.problems import ERRORS, missing
+from orchestrator.web.api.problems import ERRORS, Problem, missing
+from orchestrator.web.pages.portal_requests import MOST_A_DAY
 
 ROUTER = APIRouter(tags=["requests"], responses=ERRORS)
 
@@ -93,13 +97,14 @@ def requests(
         for one in asked(caller.desk.history, client=caller.only(client or None))
         if state == "all" or (one.said.closed is None) is (state == "open")
     ]
-    return portion(found, _item, page=page, size=size)
+    shown = _shown_to(caller)
+    return portion(found, shown, page=page, size=size)
 
 
 @ROUTER.get("/requests/{number}")
 def request(caller: Reader, number: Number) -> RequestItem:
     """One request."""
-    return _item(_found(caller, number))
+    return _shown_to(caller)(_found(caller, number))
 
 
 @ROUTER.post("/requests", status_code=201)
@@ -111,6 +116,8 @@ def new_request(caller: Requester, body: NewRequestBody) -> Registered:
     subscription = desk.files.read(now).by_client.get(body.client)
     if subscription is None:
         raise missing()
+    if caller.contract is not None:
+        _refuse_beyond_contract(caller, caller.contract, body)
     target = f"{body.client}/{body.machine}" if body.machine else body.client
     done = register(
         NewRequest(
@@ -126,8 +133,9 @@ def new_request(caller: Requester, body: NewRequestBody) -> Registered:
         came=came_at(body.came, now),
         who=caller.who,
     )
+    shown = _shown_to(caller)
     return Registered(
-        registered=[_item(one) for one in done.requests], open_before=[_item(one) for one in done.open_before]
+        registered=[shown(one) for one in done.requests], open_before=[shown(one) for one in done.open_before]
     )
 
 
@@ -140,11 +148,45 @@ def close(caller: Requester, number: Number, body: ClosingBody) -> RequestItem:
     return _item(close_of(caller.desk.history, closing, now=caller.desk.now(), who=caller.who))
 
 
+def _refuse_beyond_contract(caller: Caller, contract: PortalClient, body: NewRequestBody) -> None:
+    """What a client asks for by its own token has the limits of its portal.
+
+    Raises:
+        Problem: its contract or offer does not have it, it came before now, or there were too many today.
+    """
+    act = Act(body.kind)
+    machines = contract.subscription.machines() if contract.subscription else []
+    offer = {machine.name: offer for offer, machine in machines}.get(body.machine or "")
+    refused = refusal(act, contract.position(offer)) if offer else contract.asks_for(act)
+    if refused is not None:
+        raise Problem(
+            403, f"contract-{refused.value}", "the contract, or the machine's offer, does not have this"
+        )
+    if body.came is not None:
+        raise Problem(403, "came-now", "a client's request comes when it is sent: leave came out")
+    since = contract.now - dt.timedelta(days=1)
+    if sum(one.said.came > since for one in asked(caller.desk.history, client=caller.client)) >= MOST_A_DAY:
+        raise Problem(403, "too-many-today", f"a client registers {MOST_A_DAY} requests a day at most")
+
+
 def _found(caller: Caller, number: int) -> Recorded[Any]:
     for one in asked(caller.desk.history, client=caller.client):
         if number in (one.number, *(earlier.number for earlier in one.before)):
             return one
     raise missing()
+
+
+def _shown_to(caller: Caller) -> Callable[[Recorded[Any]], RequestItem]:
+    """How requests are shown: what the provider typed is shown to a client whole or not at all."""
+    if caller.client is None:
+        return _item
+    discretion = caller.discretion()
+
+    def shown(one: Recorded[Any]) -> RequestItem:
+        item = _item(one)
+        return item.model_copy(update={"result": discretion.shown(item.result) if item.result else None})
+
+    return shown
 
 
 def _item(one: Recorded[Any]) -> RequestItem:

@@ -18,9 +18,14 @@ from orchestrator.interface.console_tickets import (
     Why,
 )
 from orchestrator.interface.roles import Right
-from orchestrator.operations.client_file import FileSays, file_says
-from orchestrator.operations.console import ConsoleRequest, admit, close_lost, kept_from_client
-from orchestrator.operations.inventory import open_provider
+from orchestrator.operations.client_file import FileSays
+from orchestrator.operations.console import (
+    ConsoleRequest,
+    admit,
+    close_lost,
+    kept_from_client,
+    what_file_says,
+)
 from orchestrator.web.console_socket import PATH
 from orchestrator.web.console_words import END_WORDS, REFUSAL_WORDS, WORDS
 from orchestrator.web.page import Need, Page
@@ -81,8 +86,7 @@ def _names(visit: Visit, client: str) -> tuple[str, str]:
 
 
 def _says(visit: Visit, client: str, machine: str) -> FileSays:
-    settings = visit.desk.settings
-    return file_says(f"{client}/{machine}", settings.files, open_provider(settings.inventory))
+    return what_file_says(client, machine, visit.desk.files.read(visit.desk.now()))
 
 
 def _page(visit: Visit, client: str, machine: str, back: str) -> Response:
@@ -102,7 +106,7 @@ def _ticket(visit: Visit, client: str, machine: str, *, of_client: bool) -> Resp
     asked = visit.form.get("kind", "")
     if visit.session is None or asked not in ("", *ConsoleKind):
         visit.missing()
-    settings, now = visit.desk.settings, visit.desk.now()
+    now = visit.desk.now()
     tickets = ConsoleTickets(visit.desk.database)
     request = ConsoleRequest(
         client=client,
@@ -110,8 +114,6 @@ def _ticket(visit: Visit, client: str, machine: str, *, of_client: bool) -> Resp
         account=visit.who,
         session=visit.session.identity,
         of_client=of_client,
-        inventory=settings.inventory,
-        files=settings.files,
         kind=ConsoleKind(asked) if asked else None,
     )
     if not _waiting.acquire(blocking=False):
@@ -120,7 +122,7 @@ def _ticket(visit: Visit, client: str, machine: str, *, of_client: bool) -> Resp
         )
     try:
         close_lost(tickets, visit.desk.history, now)
-        given = admit(request, tickets, now, settings.consoles)
+        given = admit(request, visit.desk.files.read(now), tickets, now, visit.desk.settings.consoles)
     except ConsoleRefused as error:
         return _refused(visit, error)
     except OrchestratorError as error:

@@ -6,9 +6,12 @@ import secrets
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
+from starlette.responses import RedirectResponse
+
 from orchestrator.interface.accounts import Account
 from orchestrator.interface.sessions import Opened
 from orchestrator.operations import second_factors, signing_in
+from orchestrator.operations.identity_provider import Returned, begin_login, finish_login, identity_provider
 from orchestrator.operations.second_factors import Place
 from orchestrator.operations.signing_in import Caller, SignInRefused, TooManyAttempts
 from orchestrator.web.local_address import local_address
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from orchestrator.web.visit import Visit
+
+
+_BACK = "/login/provider/back"
+"""Where the identity provider sends the browser: it has to be told this address."""
 
 
 def caller_of(visit: Visit) -> Caller:
@@ -71,7 +78,9 @@ def entered(visit: Visit, opened: Opened, then: str) -> Response:
 
 
 def _asked(visit: Visit, then: str, *, wrong: str = "", status: int = 200) -> Response:
-    return visit.page("login.html", status=status, then=then, wrong=wrong)
+    provided = identity_provider(visit.desk.settings.inventory) is not None
+    to = f"/login/provider?{urlencode({'then': then})}" if provided else ""
+    return visit.page("login.html", status=status, then=then, wrong=wrong, provider=to)
 
 
 def second(visit: Visit) -> Response:
@@ -108,6 +117,51 @@ def _second_asked(visit: Visit, then: str, *, wrong: str = "", status: int = 200
     return visit.page("login_second.html", status=status, then=then, wrong=wrong, options=options)
 
 
+def begin_provider(visit: Visit) -> Response:
+    """Send the browser to the identity provider."""
+    then = local_address(visit.query.get("then", "/"))
+    provider = identity_provider(visit.desk.settings.inventory)
+    if provider is None:
+        visit.missing()
+    try:
+        url = begin_login(
+            visit.desk,
+            provider,
+            browser=visit.form_token,
+            to=then,
+            address=_back(visit),
+            caller=caller_of(visit),
+        )
+    except SignInRefused:
+        return _asked(visit, then, wrong="provider", status=502)
+    except TooManyAttempts:
+        return _asked(visit, then, wrong="many", status=429)
+    return RedirectResponse(url, status_code=303)
+
+
+def finish_provider(visit: Visit) -> Response:
+    """Sign in with what the browser brings back from the identity provider."""
+    provider = identity_provider(visit.desk.settings.inventory)
+    if provider is None:
+        visit.missing()
+    returned = Returned(
+        state=visit.query.get("state", ""),
+        code=visit.query.get("code", ""),
+        issuer=visit.query.get("iss", ""),
+        browser=visit.form_token,
+        address=_back(visit),
+    )
+    try:
+        opened, then = finish_login(visit.desk, provider, returned, caller_of(visit))
+    except SignInRefused:
+        return _asked(visit, "/", wrong="provider", status=401)
+    return entered(visit, opened, then)
+
+
+def _back(visit: Visit) -> str:
+    return f"{visit.desk.settings.origin}{_BACK}"
+
+
 def sign_out(visit: Visit) -> Response:
     """End the session."""
     if visit.account is not None and visit.session is not None:
@@ -130,5 +184,7 @@ PAGES = [
     Page(path="/login", answer=sign_in, need=Need.PUBLIC, method="POST", longest_body=16_384),
     Page(path="/login/second", answer=second, need=Need.PUBLIC),
     Page(path="/login/second", answer=show_second, need=Need.PUBLIC, method="POST", longest_body=32_768),
+    Page(path="/login/provider", answer=begin_provider, need=Need.PUBLIC),
+    Page(path=_BACK, answer=finish_provider, need=Need.PUBLIC),
     Page(path="/logout", answer=sign_out, need=Need.PUBLIC, method="POST"),
 ]

@@ -27,6 +27,7 @@ FINDERS: tuple[concerns.Finder, ...] = (
     concerns.faulty_files,
     concerns.sites_frozen,
     concerns.held,
+    concerns.plans_waiting,
     concerns.credits_asked,
     concerns.requests_open,
     concerns.gaps,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from typing import TYPE_CHECKING
 
 from orchestrator.contract.calendar import UPDATE_DELAY_HOURS, working_hours_after
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from orchestrator.reports.client_month import ClientMonth
     from orchestrator.web.visit import Visit
 
+_LOG = logging.getLogger("orchestrator.web")
 _MOST_NOTES = 20
 _LATEST = 5
 _A_DAY = dt.timedelta(days=1)
@@ -43,7 +45,12 @@ def overview(desk: PortalDesk) -> Response:
     rows = [one for one in desk.machines if part in one.name]
     month = Month.of(desk.client.now)
     before = Month.of(month.span.start - _A_DAY)
-    level, level_before = month_level(desk, month), month_level(desk, before)
+    level, level_before, unread = None, None, False
+    try:
+        level, level_before = month_level(desk, month), month_level(desk, before)
+    except OrchestratorError as error:  # the page has more than that
+        _LOG.error("the service level of %s: %s", desk.client.client, error)
+        unread = True
     requests = requests_told(desk)
     notes = [
         *texts.contract_notes(desk),
@@ -60,7 +67,7 @@ def overview(desk: PortalDesk) -> Response:
         more_notes=max(len(notes) - _MOST_NOTES, 0),
         month=month,
         level=level,
-        level_before=level_before,
+        level_unread=unread,
         requests=[one for one in requests if one.closed is None][:_LATEST],
         free_used=free_used(desk),
         texts=texts,
@@ -74,14 +81,15 @@ def free_used(desk: PortalDesk) -> int:
 
 
 def month_level(desk: PortalDesk, month: Month) -> ClientMonth | None:
-    """The service level of a month; None if there is none, or it cannot be computed."""
+    """The service level of a month; None if there is none.
+
+    Raises:
+        HistoryUnavailable: it cannot be computed.
+    """
     found, place = desk.client.subscription, desk.visit.desk.settings.history
     if found is None or month.following.first_day <= found.contract.starts:
         return None
-    try:
-        return month_of(found, month, desk.visit.desk.history, desk.client.now, place)
-    except OrchestratorError:  # the page has more than that
-        return None
+    return month_of(found, month, desk.visit.desk.history, desk.client.now, place)
 
 
 def requests_told(desk: PortalDesk) -> list[texts.RequestTold]:

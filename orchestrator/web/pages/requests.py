@@ -34,6 +34,13 @@ COLUMNS = (
 )
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
+_COMMANDS = {
+    "restart": "orchestrator restart {target}",
+    "snapshot": "orchestrator snapshot create {target} NAME",
+    "update": "orchestrator update {target}",
+}
+"""What carries out a request that needs no change of a file."""
+
 _SOONEST = dt.datetime.max.replace(tzinfo=dt.UTC)
 
 
@@ -136,6 +143,7 @@ def _found(visit: Visit) -> RequestRow:
 
 
 def _page(visit: Visit, row: RequestRow, *, problem: str = "", status: int = 200) -> Response:
+    target = f"{row.client}/{row.machine}" if row.machine else row.client
     return visit.page(
         "request.html",
         status=status,
@@ -144,7 +152,8 @@ def _page(visit: Visit, row: RequestRow, *, problem: str = "", status: int = 200
         sent=visit.form,
         may_act=visit.may(Right.ACT),
         outcomes=[one for one in OUTCOMES if one != "nothing-due" or row.kind == "update"],
-        plans="/plans" in visit.request.app.state.addresses,
+        target=target,
+        command=_COMMANDS[row.kind].format(target=target) if row.kind in _COMMANDS else "",
     )
 
 

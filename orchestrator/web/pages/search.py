@@ -1,9 +1,10 @@
-"""The search: clients by name, contract, quote or order; machines by name, address or number."""
+"""The search: clients by name, contract, quote or order; machines by name, address or number; plans by number."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.interface import plans
 from orchestrator.interface.look_rows import ClientRow, MachineRow
 from orchestrator.interface.looks import Found, MachineFilter, clients, machine_rows
 from orchestrator.interface.roles import Right
@@ -18,10 +19,14 @@ from orchestrator.web.pages.machines import late_before
 if TYPE_CHECKING:
     from starlette.responses import Response
 
+    from orchestrator.interface.plans import FiledPlan
     from orchestrator.web.visit import Visit
 
 _FOUND = 20
 """Of each sort; the lists have all."""
+
+_LONGEST_NUMBER = 9
+"""Digits of a plan's number."""
 
 _NOBODY: Found[ClientRow] = Found(rows=(), total=0, page=1, pages=1)
 _NOTHING: Found[MachineRow] = Found(rows=(), total=0, page=1, pages=1)
@@ -38,6 +43,7 @@ def search(visit: Visit) -> Response:
         text=text,
         clients=clients(database, text=text, size=_FOUND) if text else _NOBODY,
         machines=machine_rows(database, MachineFilter(text=text), now, size=_FOUND) if text else _NOTHING,
+        plan=_plan(visit, text),
         client_columns=tuple(
             column
             for column in CLIENT_COLUMNS
@@ -48,6 +54,14 @@ def search(visit: Visit) -> Response:
         look=look_age(visit),
         late=late_before(now),
     )
+
+
+def _plan(visit: Visit, text: str) -> FiledPlan | None:
+    number = text.removeprefix("plan").strip()
+    if not (number.isascii() and number.isdigit() and len(number) <= _LONGEST_NUMBER):
+        return None
+    with visit.desk.database.reading() as connection:
+        return plans.find(connection, int(number))
 
 
 PAGES = [Page(path="/search", answer=search, need=Right.LOOK)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 _MONTHS_BACK = 13
 _RELOAD_SECONDS = 3
-_A_DAY = dt.timedelta(days=1)
 
 STATES = ("missed", "met", "open credits", "requested credits", "issued credits", "not known")
 
@@ -102,12 +100,9 @@ def month_asked(visit: Visit) -> Month:
 
 def months_before(visit: Visit) -> list[str]:
     """The current month and those before it."""
-    day = Month.of(visit.desk.now()).first_day
-    found = []
-    for _ in range(_MONTHS_BACK):
-        found.append(f"{day:%Y-%m}")
-        day = (day - _A_DAY).replace(day=1)
-    return found
+    last = Month.of(visit.desk.now())
+    ordinals = (last.year * 12 + last.number - 1 - back for back in range(_MONTHS_BACK))
+    return [str(Month(ordinal // 12, ordinal % 12 + 1)) for ordinal in ordinals]
 
 
 @dataclass(frozen=True, kw_only=True)
