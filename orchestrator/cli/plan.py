@@ -109,6 +109,8 @@ def plan(
     """
     if upload and out is None:
         session.fail("--upload files a saved plan: save it with --out FILE as well")
+    if upload and not author.strip():
+        session.fail("--upload needs --author: who made the change, and so cannot approve it")
     if (author or link) and not upload:
         session.fail("--author and --link go with --upload: leave them out, or say where the plan is filed")
     request = PlanRequest(

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 
 from orchestrator.history.chain import stamp
 from orchestrator.interface.database import METADATA
-from orchestrator.shown import shortened
+from orchestrator.redaction import without_secrets
+from orchestrator.shown import shortened, storable
 
 SILENT_FOR = dt.timedelta(seconds=60)
 """A job whose runner did not say for so long that it lives is lost."""
@@ -136,6 +137,16 @@ def ask(
     return int(number)
 
 
+def waiting_like(connection: sa.Connection, operation: str, request: Mapping[str, Any]) -> int | None:
+    """The number of a job that waits and does exactly this; None if there is none."""
+    asked = sa.select(JOBS.c.number).where(
+        JOBS.c.state == JobState.WAITING.value,
+        JOBS.c.operation == operation,
+        JOBS.c.request == json.dumps(request),
+    )
+    return connection.execute(asked.order_by(JOBS.c.number)).scalar()
+
+
 def find(connection: sa.Connection, number: int) -> Job | None:
     """A job by its number; None if there is none."""
     row = connection.execute(sa.select(JOBS).where(JOBS.c.number == number)).first()
@@ -200,7 +211,7 @@ def end(
     done = connection.execute(
         sa.update(JOBS)
         .where(JOBS.c.number == number, JOBS.c.runner == runner, JOBS.c.state == JobState.RUNNING.value)
-        .values(state=state.value, result=shortened(result, 4 * _LONGEST), ended_at=stamp(now))
+        .values(state=state.value, result=_kept(result, 4 * _LONGEST), ended_at=stamp(now))
     )
     return done.rowcount == 1
 
@@ -245,7 +256,7 @@ def add_events(connection: sa.Connection, job: int, events: Iterable[JobEvent]) 
             "kind": event.kind,
             "client": event.client,
             "machine": event.machine,
-            "text": shortened(event.text, _LONGEST),
+            "text": _kept(event.text, _LONGEST),
         }
         for event in events
         if event.position <= MOST_EVENTS
@@ -269,6 +280,11 @@ def last_events(connection: sa.Connection, job: int, limit: int) -> list[JobEven
     """The last events of a job, in their order."""
     asked = sa.select(EVENTS).where(EVENTS.c.job == job).order_by(EVENTS.c.position.desc()).limit(limit)
     return [_event(row) for row in connection.execute(asked)][::-1]
+
+
+def _kept(text: str, longest: int) -> str:
+    """A text as it is kept: hypervisors and guests have a part in it."""
+    return shortened(storable(without_secrets(text)), longest)
 
 
 def _event(row: Any) -> JobEvent:

@@ -26,6 +26,8 @@ class PlanState(StrEnum):
     WAITING = "waiting"
     REFUSED = "refused"
     WITHDRAWN = "withdrawn"
+    OUTDATED = "outdated"
+    """Nobody decided while it was young enough to be carried out."""
     APPROVED = "approved"
     """It is carried out as soon as a runner takes it."""
     APPLIED = "applied"
@@ -168,6 +170,16 @@ def move(
         .values(state=after.value, **values)
     )
     return done.rowcount == 1
+
+
+def outdate(connection: sa.Connection, made_before: dt.datetime) -> int:
+    """Give up the plans that still wait and were made before a moment. Returns how many they were."""
+    done = connection.execute(
+        sa.update(PLANS)
+        .where(PLANS.c.state == PlanState.WAITING.value, PLANS.c.made_at < stamp(made_before))
+        .values(state=PlanState.OUTDATED.value)
+    )
+    return done.rowcount
 
 
 def _in_states(asked: Any, states: Sequence[PlanState]) -> Any:

@@ -21,10 +21,12 @@ from orchestrator.interface.plans import PlanState
 from orchestrator.operations import plan_review
 from orchestrator.operations.computer import acting_as
 from orchestrator.operations.plan_request import PlanRequest
+from orchestrator.shown import quoted
 
 if TYPE_CHECKING:
     from orchestrator.applying.apply import Outcome
     from orchestrator.operations.events import Events
+    from orchestrator.planning.saved import SavedPlan
 
 MAKE_PLAN = "plan"
 _NAMED = 5
@@ -96,7 +98,7 @@ class Operation:
 
 
 def ask_for_plan(history: History, *, only: str | None, by: str, now: dt.datetime) -> int:
-    """Have a plan made.
+    """Have a plan made; of two who ask for the same before it begins, both get one.
 
     Args:
         only: ``CLIENT[/MACHINE]``; None: everything.
@@ -104,9 +106,14 @@ def ask_for_plan(history: History, *, only: str | None, by: str, now: dt.datetim
     Returns:
         The job's number.
     """
-    request = MakePlan(only=only)
-    with history.database.writing() as connection:
-        return jobs.ask(connection, MAKE_PLAN, request.model_dump(), by=by, now=now)
+    request = MakePlan(only=only).model_dump()
+    with plan_review.recorded(history, by, "ask for plan", "", {"only": only}) as entry:
+        with history.database.writing() as connection:
+            number = jobs.waiting_like(connection, MAKE_PLAN, request)
+            if number is None:
+                number = jobs.ask(connection, MAKE_PLAN, request, by=by, now=now)
+        entry["job"] = number
+    return number
 
 
 def cancel(history: History, number: int, *, by: str, now: dt.datetime) -> None:
@@ -115,13 +122,14 @@ def cancel(history: History, number: int, *, by: str, now: dt.datetime) -> None:
     Raises:
         RequestRefused: it is over, or there is none.
     """
-    with history.database.writing() as connection:
-        was = jobs.cancel(connection, number, by=by, now=now)
-        job = jobs.find(connection, number)
-        if was is JobState.WAITING and job is not None:
-            _leave_plan(connection, job)
-    if was is None:
-        raise RequestRefused(f"job {number} is over already" if job else f"there is no job {number}")
+    with plan_review.recorded(history, by, "cancel job", "", {"job": number}):
+        with history.database.writing() as connection:
+            was = jobs.cancel(connection, number, by=by, now=now)
+            job = jobs.find(connection, number)
+            if was is JobState.WAITING and job is not None:
+                _leave_plan(connection, job)
+        if was is None:
+            raise RequestRefused(f"job {number} is over already" if job else f"there is no job {number}")
 
 
 def words_of(job: Job) -> str:
@@ -193,7 +201,7 @@ def _apply(request: ApplyPlan, job: Job, around: Around) -> Ended:
         raise RequestRefused(f"plan {plan.number} is {plan.state}: nothing is carried out")
     with around.history.database.reading() as connection:
         text = plans.document_of(connection, plan.number)
-    plan_review.document(plan, text)
+    _refuse_other_files(plan_review.document(plan, text), around.files)
     word = f": {plan.word}" if plan.word else ""
     filed = "" if plan.filed_by == plan.made_by else f", filed by {plan.filed_by}"
     why = f"plan {plan.number} made by {plan.made_by}{filed}, approved by {plan.decided_by}{word}"
@@ -216,6 +224,21 @@ def _apply(request: ApplyPlan, job: Job, around: Around) -> Ended:
     if applied.interrupted:
         return Ended(state=JobState.CANCELLED, words=_words(outcomes, "interrupted"))
     return Ended(state=JobState.DONE if applied.well else JobState.FAILED, words=_words(outcomes, "done"))
+
+
+def _refuse_other_files(saved: SavedPlan, files: tuple[Path, ...]) -> None:
+    """Read nothing but clients' files: whoever files a plan names paths here, and reads what is said of them.
+
+    Raises:
+        RequestRefused: the plan names others.
+    """
+    roots = [Path.cwd(), *(path.resolve() for path in files)]
+    for path in [*saved.options.paths, *saved.files]:
+        if "\0" in path or not any(Path(path).resolve().is_relative_to(root) for root in roots):
+            raise RequestRefused(
+                f"the plan names {quoted(path)}, which is not among the clients' files here: make it in a folder "
+                "as the runner's, or name that path to the runner with --files"
+            )
 
 
 def _words(outcomes: tuple[Outcome, ...], end: str) -> str:

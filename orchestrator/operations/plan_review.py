@@ -21,7 +21,7 @@ from orchestrator.operations.run import run_name
 from orchestrator.planning.review import first_words
 from orchestrator.planning.saved import SavedPlan, parse_saved
 from orchestrator.resources.change import QUIET
-from orchestrator.shown import visible
+from orchestrator.shown import storable, visible
 
 APPLY = "apply"
 """The job that carries an approved plan out."""
@@ -71,7 +71,7 @@ def file_plan(history: History, filing: Filing, now: dt.datetime) -> FiledPlan:
         clients=_clients(saved),
         state=PlanState.WAITING,
     )
-    with _recorded(
+    with recorded(
         history, filing.by, "file plan", f"plan made by {plan.made_by}", {"link": plan.link}
     ) as entry:
         with history.database.writing() as connection:
@@ -87,12 +87,29 @@ def shown(history: History, number: int) -> tuple[FiledPlan, SavedPlan]:
         PlanMissing: there is none of that number.
         SavedPlanUnusable: what is kept was changed.
     """
+    plan = known(history, number)
+    with history.database.reading() as connection:
+        text = plans.document_of(connection, number)
+    return plan, document(plan, text)
+
+
+def known(history: History, number: int) -> FiledPlan:
+    """A plan without its document.
+
+    Raises:
+        PlanMissing: there is none of that number.
+    """
     with history.database.reading() as connection:
         plan = plans.find(connection, number)
-        text = plans.document_of(connection, number)
     if plan is None:
         raise PlanMissing(f"there is no plan {number}")
-    return plan, document(plan, text)
+    return plan
+
+
+def give_up_old(history: History, now: dt.datetime) -> int:
+    """Give up the plans that are too old to be approved, and that nobody decided. Returns how many they were."""
+    with history.database.writing() as connection:
+        return plans.outdate(connection, now - dt.timedelta(hours=MOST_HOURS))
 
 
 def document(plan: FiledPlan, text: str) -> SavedPlan:
@@ -120,12 +137,12 @@ def objection(plan: FiledPlan, saved: SavedPlan, by: str, now: dt.datetime) -> s
     """
     if plan.state is not PlanState.WAITING:
         return f"plan {plan.number} is {plan.state} already"
-    if by in (plan.filed_by, plan.made_by):
+    if _person(by) in (_person(plan.filed_by), _person(plan.made_by)):
         return f"plan {plan.number} is yours: a second person approves it"
     if not 0 <= (now - plan.made_at).total_seconds() <= MOST_HOURS * 3600:
         return (
-            f"plan {plan.number} was made {paris_time(plan.made_at)}, more than {MOST_HOURS:g} hours ago: "
-            "make it again"
+            f"plan {plan.number} was made {paris_time(plan.made_at)}, more than {MOST_HOURS:g} hours ago "
+            "(or in the future): make it again"
         )
     risks = [risk.name for risk in saved.plan.dangers if not risk.allowed]
     if risks:
@@ -155,7 +172,7 @@ def approve(history: History, number: int, *, by: str, word: str, now: dt.dateti
     plan, saved = shown(history, number)
     if reason := objection(plan, saved, by, now):
         raise RequestRefused(reason)
-    with _recorded(history, by, "approve plan", word, {"plan": number, "digest": plan.digest}) as entry:
+    with recorded(history, by, "approve plan", word, {"plan": number, "digest": plan.digest}) as entry:
         with history.database.writing() as connection:
             _decide(connection, number, PlanState.APPROVED, by, word, now)
             job = jobs.ask(connection, APPLY, {"plan": number}, by=by, now=now)
@@ -173,31 +190,31 @@ def refuse(history: History, number: int, *, by: str, word: str, now: dt.datetim
     """
     if not word.strip():
         raise RequestRefused("a plan is refused with a reason: say in a few words what is wrong with it")
-    plan, _ = shown(history, number)
+    known(history, number)
     with (
-        _recorded(history, by, "refuse plan", word, {"plan": plan.number}),
+        recorded(history, by, "refuse plan", word, {"plan": number}),
         history.database.writing() as connection,
     ):
         _decide(connection, number, PlanState.REFUSED, by, word, now)
 
 
 def withdraw(history: History, number: int, *, by: str, word: str, now: dt.datetime) -> None:
-    """Take back a plan that waits.
+    """Take back a plan that waits, also one that cannot be read any more.
 
     Raises:
         RequestRefused: somebody decided already.
         HistoryUnavailable: it cannot be kept.
     """
-    plan, _ = shown(history, number)
+    known(history, number)
     with (
-        _recorded(history, by, "withdraw plan", word, {"plan": plan.number}),
+        recorded(history, by, "withdraw plan", word, {"plan": number}),
         history.database.writing() as connection,
     ):
         _decide(connection, number, PlanState.WITHDRAWN, by, word, now)
 
 
 def _decide(connection: Any, number: int, state: PlanState, by: str, word: str, now: dt.datetime) -> None:
-    decided = {"decided_at": stamp(now), "decided_by": by, "word": word.strip()[:LONGEST_WORD]}
+    decided = {"decided_at": stamp(now), "decided_by": by, "word": storable(word.strip())[:LONGEST_WORD]}
     if not plans.move(connection, number, PlanState.WAITING, state, **decided):
         found = plans.find(connection, number)
         who = f" by {found.decided_by}" if found and found.decided_by else ""
@@ -207,10 +224,13 @@ def _decide(connection: Any, number: int, state: PlanState, by: str, word: str, 
 
 
 @contextmanager
-def _recorded(
+def recorded(
     history: History, who: str, action: str, why: str, details: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """Write an act into the history: before it, and how it ended. What the act finds out goes into what is yielded."""
+    """Write an act of the Interface into the history: before it, and how it ended.
+
+    What the act finds out goes into what is yielded.
+    """
     run = run_name(dt.datetime.now(dt.UTC))
     add = partial(history.append, who=who, why=why, client="*", site="*", action=action, run=run)
     begun = add(result=BEGUN, details=details)
@@ -222,6 +242,11 @@ def _recorded(
         add(result=result, details=found, message=str(error), began=begun.sequence)
         raise
     add(result="ok", details=found, began=begun.sequence)
+
+
+def _person(name: str) -> str:
+    """Pipelines write the same person's name in capitals or not."""
+    return name.strip().casefold()
 
 
 def _refuse_bad_link(link: str) -> None:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 MARKDOWN_ROOM = 60_000
 """Characters of a plan in Markdown: GitHub takes comments of 65,536."""
 
-_WORST = ("bad", "warn", "plain")
+WORST = ("bad", "warn", "plain")
+"""How much a client's row needs a look, most first."""
 
 _LOST_NAMED = 3
 """How many losses a client's line names."""
@@ -71,7 +72,7 @@ def render_markdown(document: PlanDocument) -> str:
     plain = fill("plan", "plan", "md", **content_of(document, longest=_LONGEST, left_out=rows))
     room = MARKDOWN_ROOM - len(plain)
     left_out = []
-    for row in sorted(rows, key=lambda row: (_WORST.index(row.worst), _detail_characters(row))):
+    for row in sorted(rows, key=lambda row: (WORST.index(row.worst), _detail_characters(row))):
         room -= _detail_characters(row)
         if room < 0:
             left_out.append(row)

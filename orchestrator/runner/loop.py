@@ -29,6 +29,7 @@ from orchestrator.interface.database import open_interface
 from orchestrator.interface.jobs import Job, JobState
 from orchestrator.operations.carrying_out import Around, Ended, carry_out, give_up_silent, settle
 from orchestrator.operations.computer import state_directory
+from orchestrator.operations.plan_review import give_up_old
 from orchestrator.runner.telling import Told, alive
 
 _LOG = logging.getLogger("orchestrator.runner")
@@ -158,6 +159,7 @@ def _next(history: History, name: str) -> Job | None:
     try:
         for lost in give_up_silent(history, now):
             _LOG.error("job %s is lost: %s ended without a word", lost.number, lost.runner)
+        give_up_old(history, now)
         with history.database.writing() as connection:
             return jobs.take(connection, name, now)
     except HistoryUnavailable as error:
@@ -200,7 +202,9 @@ def _told_to_end() -> Iterator[threading.Event]:
     def hear(_number: int, _frame: FrameType | None) -> None:
         end.set()
 
-    before = {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {
+        number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    }
     try:
         yield end
     finally:

@@ -76,6 +76,11 @@ class Told(Progress):
             new, self._new = self._new, []
             return new
 
+    def put_back(self, events: list[JobEvent]) -> None:
+        """What was taken could not be kept: it is taken again the next time."""
+        with self._guard:
+            self._new[:0] = events
+
     @contextmanager
     def _steps(self) -> Iterator[Progress]:
         yield self
@@ -118,6 +123,10 @@ def alive(database: Database, job: Job, runner: str, told: Told) -> Iterator[Non
 
 def _say(database: Database, job: Job, runner: str, told: Told) -> Job | None:
     new = told.taken()
-    with database.writing() as connection:
-        jobs.add_events(connection, job.number, new)
-        return jobs.beat(connection, job.number, runner, dt.datetime.now(dt.UTC))
+    try:
+        with database.writing() as connection:
+            jobs.add_events(connection, job.number, new)
+            return jobs.beat(connection, job.number, runner, dt.datetime.now(dt.UTC))
+    except HistoryUnavailable:
+        told.put_back(new)
+        raise

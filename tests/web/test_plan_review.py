@@ -8,20 +8,26 @@ import json
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from orchestrator.errors import RequestRefused
+from orchestrator.history.errors import HistoryUnavailable
 from orchestrator.interface import jobs, plans
 from orchestrator.interface.jobs import SILENT_FOR, JobState
 from orchestrator.interface.plans import PlanState
 from orchestrator.operations import carrying_out, plan_review
 from orchestrator.operations.plan_review import Filing
 from orchestrator.planning.saved import SavedPlan, SavedPlanUnusable
+from orchestrator.resources.change import Effect
+from orchestrator.runner import telling
 from orchestrator.web.desk import Desk as Interface
 from orchestrator.web.desk import open_desk
 from orchestrator.web.pages import jobs as job_pages
@@ -84,6 +90,37 @@ def state_of(interface: Interface, number: int) -> PlanState:
     return plan_review.shown(interface.history, number)[0].state
 
 
+def state_of_row(interface: Interface, number: int) -> PlanState:
+    return plan_review.known(interface.history, number).state
+
+
+def edited(desk: Desk, change: Callable[[SavedPlan], dict[str, Any]]) -> str:
+    """A saved plan that somebody changed and sealed again: the hash is no signature."""
+    saved = SavedPlan.model_validate_json(saved_text(desk))
+    return saved.model_copy(update=change(saved)).sealed().model_dump_json()
+
+
+def approved(interface: Interface, text: str) -> None:
+    number = plan_review.file_plan(
+        interface.history, Filing(text=text, by="token ci"), interface.now()
+    ).number
+    plan_review.approve(interface.history, number, by="paula", word="", now=interface.now())
+
+
+def cloning(desk: Desk, fake: FakePve, interface: Interface) -> subprocess.Popen[str]:
+    """A runner that is in the middle of an approved plan: a clone goes on until the fault is cleared."""
+    plan_review.approve(interface.history, filed(desk, interface), by="paula", word="", now=interface.now())
+    fake.fault("POST", ".*/clone", "endless")
+    runner = desk.start("runner", "--once", "--no-guests")
+    awaited(lambda: "POST /nodes/pve1/qemu/9000/clone" in fake.calls())
+    return runner
+
+
+def process_of_job(runner: subprocess.Popen[str]) -> int:
+    (child,) = Path(f"/proc/{runner.pid}/task/{runner.pid}/children").read_text().split()
+    return int(child)
+
+
 def job(interface: Interface, number: int) -> jobs.Job:
     with interface.database.reading() as connection:
         found = jobs.find(connection, number)
@@ -136,6 +173,10 @@ def test_the_steps_come_live_and_go_on_where_a_browser_had_left(
     assert {step["about"] for step in steps} == {"dupont", "dupont/web-1"} and steps[-1]["kind"] == "ended"
     rest = approver.get("/live/jobs/1", {"after": str(positions[-2])}).text
     assert re.findall(r"^id: (\d+)$", rest, re.M) == [str(positions[-1])]
+    again = approver.client.get(
+        "/live/jobs/1", params={"after": "0"}, headers={"Last-Event-ID": str(positions[-3])}
+    )
+    assert re.findall(r"^id: (\d+)$", again.text, re.M) == [str(last) for last in positions[-2:]]
 
 
 def test_a_stream_ends_with_its_session(interface: Interface, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +195,7 @@ def test_a_stream_ends_with_its_session(interface: Interface, monkeypatch: pytes
 
 
 def test_whoever_made_a_plan_does_not_approve_it(desk: Desk, interface: Interface, approver: Browser) -> None:
-    for author, by in (("", "paula"), ("paula", "token ci")):
+    for author, by in (("", "paula"), ("paula", "token ci"), (" Paula", "token ci")):
         filing = Filing(text=saved_text(desk), by=by, author=author)
         number = plan_review.file_plan(interface.history, filing, interface.now()).number
         page = approver.get(f"/plans/{number}").text
@@ -227,12 +268,21 @@ def test_a_plan_too_old_or_changed_is_not_approved(desk: Desk, interface: Interf
     number = plan_review.file_plan(interface.history, filing, interface.now()).number
     with pytest.raises(RequestRefused, match="more than 24 hours ago"):
         plan_review.approve(interface.history, number, by="paula", word="", now=interface.now())
+    run_jobs(desk)
+    assert state_of(interface, number) is PlanState.OUTDATED
     fresh = filed(desk, interface)
     with interface.database.writing() as connection:
         changed = plans.PLANS.update().where(plans.PLANS.c.number == fresh)
         connection.execute(changed.values(document=text.replace("web-1", "web-2")))
     with pytest.raises(RequestRefused, match="was changed after it was filed"):
         plan_review.approve(interface.history, fresh, by="paula", word="", now=interface.now())
+    assert state_of_row(interface, fresh) is PlanState.WAITING, "a runner leaves a young plan alone"
+    with signed_in(interface, "oscar") as browser:
+        where = f"/plans/{fresh}"
+        page = browser.get(where).text
+        assert "was changed after it was filed" in page and "web-2" not in page
+        browser.send(where, f"{where}/withdraw", {})
+    assert state_of_row(interface, fresh) is PlanState.WITHDRAWN
 
 
 @pytest.mark.parametrize("text", ["", "{}", "no plan", "[" * 100_000, '{"saved": "orchestrator plan"}'])
@@ -259,6 +309,11 @@ def test_a_plan_is_made_on_a_button_and_names_drift(
     assert desk.apply().code == 0
     desk.put_in_service(firewall=True, host_keys=(HOST_KEY,))
     place = approver.send("/plans", "/plans/make", {"only": "dupont"}).headers["location"]
+    assert place == approver.send("/plans", "/plans/make", {"only": "dupont"}).headers["location"], (
+        "asked twice"
+    )
+    act = interface.history.entries(action="ask for plan", limit=1)[0]
+    assert (act.who, json.loads(act.details)) == ("paula", {"only": "dupont", "job": 1})
     run_jobs(desk)
     assert "nothing is to change" in approver.get(place).text
     vm = desk.machines()["web-1"]
@@ -280,6 +335,10 @@ def test_a_job_that_was_cancelled_before_it_began_never_begins(
     run_jobs(desk)
     assert desk.machines() == {} and state_of(interface, number) is PlanState.FAILED
     assert "over already" in approver.send("/jobs", f"{place}/cancel", {}, status=409).text
+    acts = [
+        (entry.action, entry.who, entry.result) for entry in interface.history.entries(client="*", limit=2)
+    ]
+    assert acts == [("cancel job", "paula", "refused"), ("cancel job", "paula", "ok")]
 
 
 def test_a_job_that_runs_is_cancelled_in_order(desk: Desk, fake: FakePve, interface: Interface) -> None:
@@ -304,12 +363,8 @@ def test_a_job_that_runs_is_cancelled_in_order(desk: Desk, fake: FakePve, interf
 def test_a_process_that_is_killed_is_told_and_the_next_plan_finishes(
     desk: Desk, fake: FakePve, interface: Interface
 ) -> None:
-    plan_review.approve(interface.history, filed(desk, interface), by="paula", word="", now=interface.now())
-    fake.fault("POST", ".*/clone", "endless")
-    runner = desk.start("runner", "--once", "--no-guests")
-    awaited(lambda: "POST /nodes/pve1/qemu/9000/clone" in fake.calls())
-    (child,) = Path(f"/proc/{runner.pid}/task/{runner.pid}/children").read_text().split()
-    os.kill(int(child), signal.SIGKILL)
+    runner = cloning(desk, fake, interface)
+    os.kill(process_of_job(runner), signal.SIGKILL)
     runner.communicate()
     assert job(interface, 1).state is JobState.FAILED
     assert "ended without a word" in job(interface, 1).result
@@ -337,6 +392,120 @@ def test_a_job_whose_runner_is_gone_is_given_up_once_and_not_done_again(
         assert jobs.beat(connection, 1, "another", late) is None, "a frozen runner that wakes up hears of it"
     run_jobs(desk)
     assert desk.machines() == {} and job(interface, 1).state is JobState.LOST
+
+
+def test_a_runner_that_is_killed_leaves_nothing_twice_and_nothing_lost(
+    desk: Desk, fake: FakePve, interface: Interface
+) -> None:
+    runner = cloning(desk, fake, interface)
+    child = process_of_job(runner)
+    runner.kill()
+    runner.wait()
+    run_jobs(desk)
+    assert job(interface, 1).state is JobState.RUNNING, "its process goes on and says so"
+    os.kill(child, signal.SIGKILL)
+    fake.control("clear_faults")
+    run_jobs(desk)
+    assert job(interface, 1).state is JobState.RUNNING, "it may still be at work"
+    with interface.database.writing() as connection:
+        connection.execute(sa.update(jobs.JOBS).values(alive_at="2026-01-01T00:00:00.000000+00:00"))
+    run_jobs(desk)
+    assert job(interface, 1).state is JobState.LOST and state_of(interface, 1) is PlanState.FAILED
+    assert fake.calls()["POST /nodes/pve1/qemu/9000/clone"] == 1, "it is not done a second time"
+    plan_review.approve(interface.history, filed(desk, interface), by="paula", word="", now=interface.now())
+    run_jobs(desk)
+    assert job(interface, 2).state is JobState.DONE, job(interface, 2).result
+    assert list(desk.machines()) == ["web-1"]
+
+
+def test_a_runner_that_is_told_to_end_ends_its_job_in_order(
+    desk: Desk, fake: FakePve, interface: Interface
+) -> None:
+    runner = cloning(desk, fake, interface)
+    runner.terminate()
+
+    def heard() -> bool:
+        with interface.database.reading() as connection:
+            return any("interrupted" in event.text for event in jobs.events_of(connection, 1))
+
+    awaited(heard)
+    fake.control("clear_faults")
+    runner.communicate()
+    assert runner.returncode == 0
+    ended = job(interface, 1)
+    assert ended.state is JobState.CANCELLED and ended.cancelled_by is None, ended
+
+
+def test_a_plan_for_other_sites_is_not_carried_out(desk: Desk, interface: Interface) -> None:
+    approved(interface, edited(desk, lambda saved: {"sites": "elsewhere", "inventory": "lyon"}))
+    run_jobs(desk)
+    ended = job(interface, 1)
+    assert ended.state is JobState.FAILED and "was made for the sites of lyon" in ended.result
+    assert desk.machines() == {}
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../other", "subscriptions/../../other", "a\0b"])
+def test_a_plan_cannot_have_other_files_read(desk: Desk, interface: Interface, path: str) -> None:
+    """What is wrong in a file is told: of a password file, that would be its lines."""
+    text = edited(desk, lambda saved: {"options": saved.options.model_copy(update={"paths": [path]})})
+    approved(interface, text)
+    run_jobs(desk)
+    ended = job(interface, 1)
+    assert ended.state is JobState.FAILED and "not among the clients' files here" in ended.result
+    with interface.database.reading() as connection:
+        assert jobs.events_of(connection, 1) == []
+
+
+def test_what_a_job_tells_is_kept_without_secrets_and_after_a_pause_of_the_database(
+    interface: Interface, approver: Browser
+) -> None:
+    now = interface.now()
+    number = carrying_out.ask_for_plan(interface.history, only=None, by="oscar", now=now)
+    with interface.database.writing() as connection:
+        taken = jobs.take(connection, "mine", now)
+    assert taken is not None
+    told = telling.Told()
+    secret = "0f4e3d2c-1b0a-4c5d-8e7f-6a5b4c3d2e1f"
+    told.step("dupont", "web-1", f"first\0 PVEAPIToken=root@pam!x={secret}")
+    with interface.database.writing() as connection:
+        connection.exec_driver_sql("ALTER TABLE interface_job_events RENAME TO away")
+    with pytest.raises(HistoryUnavailable):
+        telling._say(interface.database, taken, "mine", told)
+    with interface.database.writing() as connection:
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO interface_job_events")
+    told.step("dupont", "web-1", "second")
+    telling._say(interface.database, taken, "mine", told)
+    page = approver.get(f"/jobs/{number}").text
+    assert page.index("first\\x00") < page.index("second")
+    assert secret not in page
+
+
+def test_a_large_plan_shows_what_needs_a_look_and_leads_to_the_rest(
+    desk: Desk, interface: Interface, approver: Browser
+) -> None:
+    def many(saved: SavedPlan) -> dict[str, Any]:
+        (one,) = saved.plan.machines
+        machines = [
+            one.model_copy(update={"client": f"client-{client}", "machine": f"m-{client}-{number}"})
+            for client in range(6)
+            for number in range(100)
+        ]
+        bad = [change.model_copy(update={"kind": Effect.REFUSED}) for change in one.changes]
+        refused = machines[-1].model_copy(update={"refused": True, "changes": bad})
+        return {"plan": saved.plan.model_copy(update={"machines": [*machines[:-1], refused]})}
+
+    filing = Filing(text=edited(desk, many), by="token ci")
+    number = plan_review.file_plan(interface.history, filing, interface.now()).number
+    page = approver.get(f"/plans/{number}").text
+    assert len(page) < 300_000
+    assert all(f">client-{client}</a>" in page for client in range(6)), "every client is in the table"
+    details = re.findall(r'id="of-(client-\d)"', page)
+    elsewhere = re.findall(r'href="\?client=(client-\d)#of-client-\d"', page)
+    assert details[0] == "client-5", "what is refused comes first"
+    assert "client-4" in elsewhere and sorted(details + elsewhere) == [f"client-{n}" for n in range(6)]
+    alone = approver.get(f"/plans/{number}", {"client": "client-4"}).text
+    assert re.findall(r'id="of-(client-\d)"', alone) == ["client-4"] and "m-4-99" in alone
+    assert 'id="of-' not in approver.get(f"/plans/{number}", {"client": "<b>"}).text
 
 
 @pytest.mark.parametrize(

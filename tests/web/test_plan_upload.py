@@ -28,7 +28,8 @@ def token(world: World, name: str, *more: str) -> str:
 
 
 def upload(world: World, served: Served, files: Path, secret: str, *more: str, url: str = "") -> Answer:
-    arguments = ("plan", "--out", str(files / "plan.json"), "--upload", url or served.url, *more, str(files))
+    told = more or ("--author", "oscar")
+    arguments = ("plan", "--out", str(files / "plan.json"), "--upload", url or served.url, *told, str(files))
     trusted = {"REQUESTS_CA_BUNDLE": str(served.authority), "ORCHESTRATOR_TOKEN": secret}
     return world.desk.run(*arguments, environment=trusted)
 
@@ -85,11 +86,15 @@ def test_a_stranger_a_wrong_address_and_a_missing_token_are_told(
         str(files / "p"),
         "--upload",
         served.url,
+        "--author",
+        "oscar",
         str(files),
         environment={"ORCHESTRATOR_TOKEN": "x"},
     )
     assert untrusted.code == 1 and "its certificate is not trusted" in untrusted.err
     assert "ORCHESTRATOR_TOKEN is not set" in upload(world, served, files, "").err
+    nobody = world.desk.run("plan", "--out", str(files / "p"), "--upload", served.url, str(files))
+    assert nobody.code == 1 and "--upload needs --author" in nobody.err
     nowhere = world.desk.run("plan", "--upload", served.url, str(files))
     assert nowhere.code == 1 and "save it with --out" in nowhere.err
 
@@ -97,7 +102,19 @@ def test_a_stranger_a_wrong_address_and_a_missing_token_are_told(
 def test_what_is_no_plan_is_told_as_a_problem(world: World, web_desk: Desk) -> None:
     secret = token(world, "rubbish", "--scope", "plans")
     with TestClient(application(web_desk), base_url=web_desk.settings.origin) as client:
-        for body in (b"", b"\xff", b"{}", json.dumps({"saved": "orchestrator plan"}).encode()):
-            answer = client.post("/api/v1/plans", content=body, headers={"Authorization": f"Bearer {secret}"})
-            assert answer.status_code in (409, 422), answer.text
+        headers = {"Authorization": f"Bearer {secret}"}
+
+        def refused(body: bytes, status: int, author: str = "oscar") -> str:
+            answer = client.post("/api/v1/plans", content=body, headers=headers, params={"author": author})
+            assert answer.status_code == status, answer.text
             assert answer.headers["content-type"] == "application/problem+json"
+            return answer.text
+
+        for body in (b"", b"{}", json.dumps({"saved": "orchestrator plan"}).encode()):
+            assert "not a saved plan" in refused(body, 409)
+        assert "not UTF-8" in refused(b"\xff", 422)
+        for nobody in ("", "  "):
+            assert "author" in refused(b"{}", 422, nobody)
+        large = client.post("/api/v1/plans", content=b" " * (32 * 1024 * 1024 + 1), headers=headers)
+        assert large.status_code == 413, large.text
+        assert client.get("/api/v1/plans", headers=headers, params={"state": "outdated"}).status_code == 403

@@ -85,7 +85,9 @@ def plan(caller: Reader, number: Annotated[int, Path(ge=1, lt=2**31)]) -> PlanWh
 async def file(
     caller: Planner,
     request: Request,
-    author: Annotated[str, Query(max_length=100, description="who may not approve it")] = "",
+    author: Annotated[
+        str, Query(pattern=r"\S", max_length=100, description="who made the change, and may not approve it")
+    ],
     link: Annotated[str, Query(max_length=LONGEST_LINK, description="https:// of the merge request")] = "",
 ) -> PlanItem:
     """File what `orchestrator plan --out FILE` wrote. For tokens of the provider."""

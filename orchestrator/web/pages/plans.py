@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from orchestrator.errors import RequestRefused
 from orchestrator.interface import plans as filed
 from orchestrator.interface.plans import LONGEST_WORD, PlanState
 from orchestrator.interface.roles import Right
 from orchestrator.operations import carrying_out, plan_review
 from orchestrator.operations.plan_review import PlanMissing
-from orchestrator.planning.review import content_of
+from orchestrator.planning.review import WORST, content_of
+from orchestrator.planning.saved import SavedPlanUnusable
 from orchestrator.web.listing import Asked, Column
 from orchestrator.web.page import Page
 from orchestrator.web.tones import Tone
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from orchestrator.interface.plans import FiledPlan
+    from orchestrator.planning.document import PlanDocument
+    from orchestrator.planning.review import ClientRow
     from orchestrator.planning.saved import SavedPlan
     from orchestrator.web.visit import Visit
 
@@ -33,6 +37,7 @@ TONES: dict[PlanState, Tone] = {
     PlanState.WAITING: "wait",
     PlanState.REFUSED: "bad",
     PlanState.WITHDRAWN: "off",
+    PlanState.OUTDATED: "off",
     PlanState.APPROVED: "busy",
     PlanState.APPLIED: "good",
     PlanState.FAILED: "bad",
@@ -40,6 +45,8 @@ TONES: dict[PlanState, Tone] = {
 _LONGEST_NUMBER = 9
 _LONGEST_ONLY = 200
 _CLIENTS_NAMED = 3
+_DETAILED = 300
+"""Changes whose both sides one page shows; the rest stands on pages of single clients."""
 
 
 def plans(visit: Visit) -> Response:
@@ -65,19 +72,21 @@ def plans(visit: Visit) -> Response:
 
 def plan(visit: Visit) -> Response:
     """One plan."""
-    found, saved = _shown(visit)
-    objection = plan_review.objection(found, saved, visit.who, visit.desk.now())
+    found, saved, unusable = _shown(visit)
+    objection = unusable
+    if saved is not None:
+        objection = plan_review.objection(found, saved, visit.who, visit.desk.now())
     return visit.page(
         "plan.html",
         item=found,
-        saved=saved,
+        unusable=unusable,
         tones=TONES,
         objection=objection,
         may_approve=visit.may(Right.APPROVE) and not objection,
         may_refuse=visit.may(Right.APPROVE) and found.state is PlanState.WAITING,
         may_withdraw=visit.may(Right.ACT) and found.state is PlanState.WAITING,
         longest=LONGEST_WORD,
-        **content_of(saved.plan),
+        **(_content(visit, saved.plan) if saved is not None else {}),
     )
 
 
@@ -111,11 +120,37 @@ def make(visit: Visit) -> Response:
     return visit.see(f"/jobs/{job}")
 
 
-def _shown(visit: Visit) -> tuple[FiledPlan, SavedPlan]:
+def _content(visit: Visit, document: PlanDocument) -> dict[str, Any]:
+    """What the page shows: all clients, and the details of as many as one page holds, or of one client.
+
+    Details come by what needs a look first.
+    """
+    whole = content_of(document)
+    chosen = visit.query.get("client", "")
+    detailed: list[ClientRow] = []
+    room = _DETAILED
+    for row in sorted(whole["rows"], key=lambda row: WORST.index(row.worst)):
+        size = sum(len(machine.changes) + len(machine.not_done) for machine in row.machines)
+        if chosen == row.client or (not chosen and (size <= room or not detailed)):
+            detailed.append(row)
+            room -= size
+    return {
+        **whole,
+        "detailed": detailed,
+        "detailed_clients": {row.client for row in detailed},
+        "chosen": chosen,
+    }
+
+
+def _shown(visit: Visit) -> tuple[FiledPlan, SavedPlan | None, str]:
+    """A plan, its document, and why that cannot be used."""
+    number = _number(visit)
     try:
-        return plan_review.shown(visit.desk.history, _number(visit))
+        return (*plan_review.shown(visit.desk.history, number), "")
     except PlanMissing:
         visit.missing()
+    except (RequestRefused, SavedPlanUnusable) as error:
+        return plan_review.known(visit.desk.history, number), None, str(error)
 
 
 def _number(visit: Visit) -> int:
