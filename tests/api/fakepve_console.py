@@ -21,6 +21,8 @@ class Consoles(Restores):
         super().__init__(**options)
         self.printed: dict[int, str] = {}
         """What each machine prints as soon as its console is opened."""
+        self.before_terminals: tuple[str, bool] = ("", False)
+        """What a node says before a terminal begins, and whether it ends by that."""
         self.flooding: set[int] = set()
         self.poured = 0
         """Bytes that flooding machines got rid of."""
@@ -41,6 +43,11 @@ class Consoles(Restores):
             await socket.close()
             return socket
         await socket.send_bytes(b"OK")
+        said, refused = self.before_terminals
+        await socket.send_bytes(said.encode())
+        if refused:
+            await socket.close()
+            return socket
         await socket.send_bytes(b"starting serial terminal on interface serial0\r\n")
         await socket.send_bytes(self.printed.get(vm.vmid, "").encode())
         while vm.vmid in self.flooding:
@@ -74,6 +81,10 @@ class ConsoleOps:
     def op_refuse_terminals(self, refuse: bool = True) -> None:
         """Close each terminal after its first frame, as qemu-server before 9.1.7 does to API tokens."""
         self.node.refuse_terminal = refuse
+
+    def op_before_terminals(self, said: str = "", ends: bool = False) -> None:
+        """Let a node say something before a terminal begins, as its SSH to another one does."""
+        self.node.before_terminals = (said, ends)
 
     def op_floods(self, vmid: int, flooding: bool) -> None:
         """Let a machine print on its serial console without end, as fast as it is read."""

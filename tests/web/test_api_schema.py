@@ -38,7 +38,7 @@ def test_the_api_answers_as_its_schema_says(desk: ClockedDesk, mode: GenerationM
         operation = result.ok()
 
         @settings(
-            max_examples=6,
+            max_examples=4,
             deadline=None,
             derandomize=True,
             database=None,

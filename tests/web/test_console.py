@@ -554,6 +554,25 @@ def test_what_fails_behind_it_names_no_node_to_a_client(site: Site) -> None:
     site.fake.control("clear_faults")
 
 
+def test_what_a_node_says_before_a_terminal_begins_is_not_handed_on(site: Site) -> None:
+    said = "Warning: Permanently added '10.0.0.2' (ED25519) to the list of known hosts.\r\n"
+    try:
+        site.fake.control("before_terminals", said=said)
+        with site.console("camille") as console:
+            console.send(b"hello")
+            assert console.recv(timeout=SECONDS) == b"hello"
+        site.fake.control("before_terminals", said="ssh: connect to host 10.0.0.2: refused\r\n", ends=True)
+        with (
+            site.open("camille", site.ticket("camille")) as console,
+            pytest.raises(ConnectionClosed) as closed,
+        ):
+            console.recv(timeout=SECONDS)
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 4002
+        until(lambda: site.entries()[0].result == "failed")
+    finally:
+        site.fake.control("before_terminals")
+
+
 def test_a_silent_hypervisor_holds_no_page(site: Site) -> None:
     base = f"/nodes/pve1/qemu/{site.vmid('web-1')}"
     site.fake.fault("POST", f"{base}/termproxy", "hang", seconds=3600.0)

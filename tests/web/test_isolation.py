@@ -185,9 +185,7 @@ def test_for_a_client_what_is_another_clients_does_not_exist(
 
 def _timeless(text: str) -> str:
     """A page that says how long ago something was may be a second older than the other."""
-    return re.sub(
-        r">(?:il y a|dans)[^<]*<|à l’instant|[0-9]+ h [0-9]{2} CES?T", "", text.replace("\u00a0", " ")
-    )
+    return re.sub(r"<time [^>]*>[^<]*</time>", "TIME", text)
 
 
 @pytest.mark.parametrize("who", ["reader", "operator", "approver"])

@@ -17,6 +17,7 @@ from orchestrator.interface.looked import LookedSite
 from orchestrator.interface.looks import MachineFilter, MachineSort, machine_rows
 from orchestrator.web.desk import Desk, open_desk
 from orchestrator.web.settings import Settings
+from tests.postgres import postgresql
 from tests.web import generated_looks
 from tests.web.signed_in import ACCOUNTS, Browser, signed_in
 
@@ -251,3 +252,16 @@ def test_nothing_looked_at_yet_is_said(tmp_path: Path) -> None:
         assert "No site was looked at yet" in opened.get("/").text
         assert "No machines." in opened.get("/machines").text
         assert "No night has left a report here." in opened.get("/nights").text
+
+
+def test_the_same_lists_come_from_postgresql(tmp_path: Path) -> None:
+    with postgresql() as url:
+        settings = Settings(public_url="https://panel.example", inventory=None, history=url, reports=tmp_path)
+        with open_desk(settings) as desk, signed_in(desk, "rachel") as opened:
+            generated_looks.keep(desk.database, 200, desk.now(), kept=1)
+            generated_looks.keep(desk.database, 190, desk.now(), kept=1)
+            assert total(opened.get("/machines", {"q": "DUPONT"}).text).endswith("of 5")
+            for sort in MachineSort:
+                assert total(opened.get("/machines", {"sort": f"-{sort}"}).text).endswith("of 190")
+            for path in ("/", "/clients?sort=-volume", "/clients/dupont", "/search?q=c7", "/nights"):
+                opened.get(path)

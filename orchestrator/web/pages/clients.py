@@ -14,7 +14,7 @@ from orchestrator.web.listing import Asked, Column
 from orchestrator.web.look_age import look_age
 from orchestrator.web.page import Page
 from orchestrator.web.pages.machines import COLUMNS as MACHINE_COLUMNS
-from orchestrator.web.pages.machines import late_before
+from orchestrator.web.pages.machines import OFFERS, late_before
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +46,7 @@ TERMS = (
     Column(key="until", heading="Until"),
 )
 REQUESTS = (
-    Column(key="number", heading="No.", figures=True),
+    Column(key="number", heading="No."),
     Column(key="kind", heading="What"),
     Column(key="machines", heading="Machines"),
     Column(key="came", heading="Came"),
@@ -88,6 +88,7 @@ def listed(visit: Visit) -> Response:
         columns=COLUMNS,
         files=FILES,
         tones=STANDING_TONES,
+        offer_names=OFFERS,
         look=look_age(visit),
     )
 
@@ -119,6 +120,7 @@ def one(visit: Visit) -> Response:
         credit_columns=CREDITS,
         today=day_in_paris(now),
         tones=STANDING_TONES,
+        offer_names=OFFERS,
         look=look_age(visit),
         late=late_before(now),
     )

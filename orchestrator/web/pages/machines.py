@@ -38,6 +38,13 @@ NEEDS = (
     ("file", "in no file"),
     ("unread", "not readable"),
 )
+OFFERS = {
+    "cloud-vm-essential": "Cloud VM Essentiel",
+    "cloud-vm-advanced": "Cloud VM Avancé",
+    "cloud-datacenter": "Cloud Datacenter",
+}
+"""As the contract calls them."""
+
 FILTERS = ("q", "client", "site", "node", "state", "offer", "needs")
 
 
@@ -54,13 +61,15 @@ def machines(visit: Visit) -> Response:
         page=asked.page,
         size=asked.size,
     )
+    there = choices(visit.desk.database)
     return visit.page(
         "machines.html",
         asked=asked,
         rows=found.rows,
         total=found.total,
         columns=COLUMNS,
-        choices=choices(visit.desk.database),
+        choices=there,
+        offers=[(name, OFFERS.get(name, name)) for name in there["offers"]],
         needs=NEEDS,
         look=look_age(visit),
         late=late_before(now),

@@ -14,7 +14,7 @@ from orchestrator.web.page import Page
 from orchestrator.web.pages.clients import COLUMNS as CLIENT_COLUMNS
 from orchestrator.web.pages.clients import STANDING_TONES
 from orchestrator.web.pages.machines import COLUMNS as MACHINE_COLUMNS
-from orchestrator.web.pages.machines import late_before
+from orchestrator.web.pages.machines import OFFERS, late_before
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -51,6 +51,7 @@ def search(visit: Visit) -> Response:
         ),
         machine_columns=MACHINE_COLUMNS,
         tones=STANDING_TONES,
+        offer_names=OFFERS,
         look=look_age(visit),
         late=late_before(now),
     )
