@@ -17,8 +17,8 @@ def look(
 ) -> None:
     """Renew what the Interface shows: read every site once.
 
-    No machine is changed. `orchestrator serve` does this by itself every few minutes. A site that cannot be read keeps what was last read
-    of it.
+    No machine is changed. `orchestrator serve` does this by itself every few minutes. A site that cannot be read keeps
+    what was last read of it.
 
     Exit code 0: every site was read; 1: some could not be, or another look is under way.
     """
