@@ -52,7 +52,7 @@ _HOSTILE: dict[str, tuple[bytes | Callable[[Wire], object], str]] = {
     "no screen": (_framed(_READY + _screen(0, 10)), "claims a screen of 0 x 10"),
     "an endless name": (
         _framed(_READY + struct.pack(">HH", 2, 2) + _SHAPE + b"\xff\xff\xff\xff"),
-        "claims a screen",
+        "claims a name that is too long",
     ),
     "outside the screen": (_framed(_READY + _screen(2, 2) + _update(1, 0, 2, 1, 0)), "not asked for"),
     "another encoding": (_framed(_READY + _screen(2, 2) + _update(0, 0, 2, 2, 7)), "not asked for"),
