@@ -13,7 +13,15 @@ from orchestrator.interface.accounts import Account
 from orchestrator.interface.second_factors import Factor
 from orchestrator.interface.sessions import Opened, Session
 from orchestrator.operations.interface_desk import InterfaceDesk, recorded
-from orchestrator.operations.signing_in import Caller, SignInRefused, count_code, enter, note_refused, renewed
+from orchestrator.operations.signing_in import (
+    Caller,
+    SignInRefused,
+    address_subject,
+    count_code,
+    enter,
+    note_refused,
+    renewed,
+)
 
 if TYPE_CHECKING:
     from webauthn.authentication.verify_authentication_response import VerifiedAuthentication
@@ -296,6 +304,7 @@ def show_key(desk: InterfaceDesk, session: Session, answer: str, place: Place, c
 def _entered(desk: InterfaceDesk, account: Account, session: Session, caller: Caller, second: str) -> Opened:
     with desk.database.writing() as connection:
         attempts.forget(connection, f"second {account.name}")
+        attempts.take_back(connection, address_subject(caller))
     first = "identity provider" if account.by_provider else "password"
     return enter(
         desk,
