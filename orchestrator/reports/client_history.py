@@ -79,6 +79,7 @@ ACTS: dict[str, str] = {
     "alarm": "act_alarm",
     "alarm action": "act_alarm_action",
     "console": "act_console",
+    "look at client": "act_looked",
     "login": "act_signed_in",
     "logout": "act_signed_out",
     "session ended": "act_signed_out",
@@ -104,6 +105,7 @@ _WHYS = {
     "taking over (art. 4.2)": "why_taking_over",
     "declared": "why_declared",
     "access": "why_access",
+    "look in the Interface": "why_looked",
     "fail-over": "why_failed_over",
     **dict.fromkeys(
         (

@@ -151,7 +151,9 @@ def _admitted(page: Page, visit: Visit) -> Response:
     if visit.account is not None and visit.account.initial and page.path not in _WITH_INITIAL_PASSWORD:
         return visit.see("/account/password")
     try:
-        return page.answer(visit)
+        response = page.answer(visit)
+        _note_look(page, visit, response)
+        return response
     except HistoryUnavailable as error:
         return visit.refused(str(error), status=503)
     except OrchestratorError as error:
@@ -161,6 +163,26 @@ def _admitted(page: Page, visit: Visit) -> Response:
     except Exception as error:
         _LOG.exception("%s %s", page.method, page.path)
         return visit.refused(told(error), status=500)
+
+
+def _note_look(page: Page, visit: Visit, response: Response) -> None:
+    """Record that somebody of the provider's is shown a client's data, before it is shown.
+
+    Raises:
+        HistoryUnavailable: it could not be recorded.
+    """
+    account, session = visit.account, visit.session
+    client = visit.path.get("client") or visit.query.get("client", "")
+    if account is None or account.client is not None or response.status_code != HTTPStatus.OK or not client:
+        return
+    visit.desk.client_looks.note(
+        client,
+        who=account.name,
+        through="" if session is None else f"session {session.identity} {session.began.isoformat()}",
+        page=page.path,
+        details={"session": None if session is None else session.identity},
+        known="client" in visit.path,
+    )
 
 
 def _may(page: Page, visit: Visit) -> bool:

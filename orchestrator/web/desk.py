@@ -11,6 +11,7 @@ from functools import cached_property
 from orchestrator.history import History
 from orchestrator.history.database import Database
 from orchestrator.interface.database import make_tables, open_interface
+from orchestrator.operations.client_looks import ClientLooks
 from orchestrator.operations.history_check import HistoryCheck
 from orchestrator.operations.month_levels import MonthLevels
 from orchestrator.operations.nights import NightReports
@@ -63,6 +64,11 @@ class Desk:
     def requests(self) -> RecentRequests:
         """The open requests, read again when one has changed."""
         return RecentRequests(self.history)
+
+    @cached_property
+    def client_looks(self) -> ClientLooks:
+        """The looks at clients that were recorded lately."""
+        return ClientLooks(self.database, self.history, self.now)
 
     @cached_property
     def check(self) -> HistoryCheck:

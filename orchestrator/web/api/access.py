@@ -129,7 +129,9 @@ def _caller_with(scope: Scope) -> Callable[..., Caller]:
                 {"www-authenticate": f'Bearer error="insufficient_scope", scope="{scope.value}"'},
             )
         _refuse_unknown_parameters(request)
-        return Caller(token=token, desk=desk, contract=_contract_of(token, desk))
+        made = Caller(token=token, desk=desk, contract=_contract_of(token, desk))
+        request.state.caller = made
+        return made
 
     return caller
 

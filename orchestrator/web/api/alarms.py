@@ -17,10 +17,11 @@ from orchestrator.operations.alarms import Listed as KnownAlarm
 from orchestrator.operations.alarms import receive_into
 from orchestrator.operations.recent_alarms import AlarmsAsked
 from orchestrator.web.api.access import AlarmSender, Reader
+from orchestrator.web.api.looked import RecordedRoute
 from orchestrator.web.api.paging import Listed, Name, PageNumber, PageSize, portion
 from orchestrator.web.api.problems import ERRORS, Problem, missing
 
-ROUTER = APIRouter(tags=["alarms"], responses=ERRORS)
+ROUTER = APIRouter(tags=["alarms"], responses=ERRORS, route_class=RecordedRoute)
 
 
 class AlarmItem(BaseModel):

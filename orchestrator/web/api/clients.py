@@ -12,10 +12,11 @@ from orchestrator.interface.look_rows import ClientRow
 from orchestrator.interface.looked import LookedContract
 from orchestrator.interface.looks import ClientSort
 from orchestrator.web.api.access import Reader
+from orchestrator.web.api.looked import RecordedRoute
 from orchestrator.web.api.paging import Listed, PageNumber, PageSize
 from orchestrator.web.api.problems import ERRORS, missing
 
-ROUTER = APIRouter(tags=["clients"], responses=ERRORS)
+ROUTER = APIRouter(tags=["clients"], responses=ERRORS, route_class=RecordedRoute)
 
 
 class ClientItem(BaseModel):

@@ -13,10 +13,11 @@ from orchestrator.operations.history import MOST_ON_A_LEAF, LeafRequest, leaf
 from orchestrator.operations.portal_discretion import people_of
 from orchestrator.reports.client_history import ClientEntry, client_entry
 from orchestrator.web.api.access import Reader
+from orchestrator.web.api.looked import RecordedRoute
 from orchestrator.web.api.paging import Name
 from orchestrator.web.api.problems import ERRORS, Problem, missing
 
-ROUTER = APIRouter(tags=["history"], responses=ERRORS)
+ROUTER = APIRouter(tags=["history"], responses=ERRORS, route_class=RecordedRoute)
 
 
 class EntryItem(BaseModel):

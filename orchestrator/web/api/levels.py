@@ -12,10 +12,11 @@ from pydantic import BaseModel, Field
 from orchestrator.contract.months import Month
 from orchestrator.operations.month_levels import LevelRow
 from orchestrator.web.api.access import Reader
+from orchestrator.web.api.looked import RecordedRoute
 from orchestrator.web.api.paging import Listed, Name, PageNumber, PageSize, portion
 from orchestrator.web.api.problems import ERRORS, Problem
 
-ROUTER = APIRouter(tags=["service level"], responses=ERRORS)
+ROUTER = APIRouter(tags=["service level"], responses=ERRORS, route_class=RecordedRoute)
 
 
 class Level(BaseModel):

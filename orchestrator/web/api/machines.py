@@ -13,10 +13,11 @@ from orchestrator.interface.look_rows import MachineRow
 from orchestrator.interface.looked import LookedMachine, LookedRule
 from orchestrator.interface.looks import MachineFilter, MachineSort
 from orchestrator.web.api.access import Caller, Reader
+from orchestrator.web.api.looked import RecordedRoute
 from orchestrator.web.api.paging import Listed, Name, PageNumber, PageSize
 from orchestrator.web.api.problems import ERRORS, Problem, missing
 
-ROUTER = APIRouter(tags=["machines"], responses=ERRORS)
+ROUTER = APIRouter(tags=["machines"], responses=ERRORS, route_class=RecordedRoute)
 
 
 class Place(BaseModel):

@@ -14,10 +14,11 @@ from orchestrator.interface.plans import LONGEST_LINK, FiledPlan, PlanState
 from orchestrator.operations import plan_review
 from orchestrator.operations.plan_review import Filing, PlanMissing
 from orchestrator.web.api.access import Caller, Planner, Reader
+from orchestrator.web.api.looked import RecordedRoute
 from orchestrator.web.api.paging import Listed, PageNumber, PageSize
 from orchestrator.web.api.problems import ERRORS, Problem, missing
 
-ROUTER = APIRouter(tags=["plans"], responses=ERRORS)
+ROUTER = APIRouter(tags=["plans"], responses=ERRORS, route_class=RecordedRoute)
 
 
 class PlanItem(BaseModel):

@@ -23,11 +23,12 @@ from orchestrator.operations.requests import (
     register,
 )
 from orchestrator.web.api.access import Caller, Reader, Requester
+from orchestrator.web.api.looked import RecordedRoute
 from orchestrator.web.api.paging import Listed, Name, PageNumber, PageSize, portion
 from orchestrator.web.api.problems import ERRORS, Problem, missing
 from orchestrator.web.pages.portal_requests import MOST_A_DAY
 
-ROUTER = APIRouter(tags=["requests"], responses=ERRORS)
+ROUTER = APIRouter(tags=["requests"], responses=ERRORS, route_class=RecordedRoute)
 
 Number = Annotated[int, Path(ge=1, lt=2**31)]
 _Line = Annotated[str, Field(min_length=1, max_length=300)]
