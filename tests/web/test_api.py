@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from orchestrator.history.database import ENTRIES
 from orchestrator.interface.look_writing import keep_clients, keep_site
 from orchestrator.interface.looked import LookedClient, LookedFirewall, LookedMachine, LookedRule, LookedSite
+from orchestrator.interface.roles import Role
 from orchestrator.interface.scopes import Scope
 from orchestrator.interface.tokens import TOKENS
 from orchestrator.operations.tokens import NewToken, add_token, revoke_token
@@ -78,6 +80,13 @@ class Caller:
             assert answer.json()["status"] == status
         return answer.json()
 
+    def file(self, path: str, **query: str) -> Any:
+        """Download."""
+        headers = {"authorization": f"Bearer {self.token}"}
+        answer = self._client.get(f"/api/v1{path}", headers=headers, params=query)
+        assert answer.status_code == 200, answer.text
+        return answer
+
     def get(self, path: str, *, status: int = 200, **query: Any) -> Any:
         """Read."""
         return self.send("GET", path, status=status, params=query or None)
@@ -129,6 +138,9 @@ def test_the_token_of_a_client_sees_that_client_alone_and_nothing_of_the_provide
         ("/requests?client=martin", "/requests?client=nobody"),
         ("/alarms?client=martin", "/alarms?client=nobody"),
         ("/history/1", "/history/999999"),
+        ("/clients/martin/reports", "/clients/nobody/reports"),
+        ("/clients/martin/reports/2026-10", "/clients/nobody/reports/2026-10"),
+        ("/nights", "/nights/nothing"),
     ):
         assert dupont.get(theirs, status=404) == dupont.get(nobodys, status=404), theirs
     dupont.get("/machines", q="pve-secret", status=403)
@@ -331,3 +343,36 @@ def test_every_operation_refuses_who_has_no_token(desk: ClockedDesk) -> None:
             assert answer.status_code == 401, (method, path, answer.text)
             assert answer.headers["www-authenticate"] == "Bearer"
     assert client.get("/docs").status_code == 303 and client.get("/redoc").status_code == 303
+
+
+def test_documents_are_the_clients_for_the_provider_and_for_the_client_itself(
+    desk: ClockedDesk, reader: Caller, dupont: Caller
+) -> None:
+    listed = reader.get("/clients/dupont/reports")
+    assert listed == dupont.get("/clients/dupont/reports")
+    month = listed["months"][0]
+    for caller in (reader, dupont):
+        made = caller.file(f"/clients/dupont/reports/{month}", form="html")
+        assert made.headers["content-disposition"] == f'attachment; filename="rapport-{month}-dupont.html"'
+        assert 'lang="fr"' in made.text and "pve-secret" not in made.text
+        assert 'lang="en"' in caller.file(f"/clients/dupont/reports/{month}", form="html", language="en").text
+    assert not listed["reversibility"]
+    reader.get("/clients/dupont/reports/reversibility", status=404)
+    reader.get("/clients/dupont/reports/2999-01", form="html", status=404)
+    reader.get("/clients/nobody/reports", status=404)
+    for wrong in ({"form": "exe"}, {"language": "de"}, {"output": "x"}):
+        reader.get(f"/clients/dupont/reports/{month}", status=422, **wrong)
+
+
+def test_the_provider_downloads_on_the_clients_page_what_the_client_gets(desk: ClockedDesk) -> None:
+    add(desk, "rolf", Role.READER)
+    browser = Browser(desk)
+    browser.sign_in("rolf")
+    text = browser.get("/clients/dupont").text
+    addresses = re.findall(r'href="(/clients/dupont/reports/[^"]+/html)"', text)
+    assert addresses and f"{addresses[0].removesuffix('html')}pdf" in text
+    made = browser.get(addresses[0])
+    assert made.status_code == 200 and "pve-secret" not in made.text
+    assert made.headers["content-disposition"].startswith('attachment; filename="rapport-')
+    for path in ("dupont/reports/2999-01/html", "dupont/reports/x/pdf", "nobody/reports/2026-10/html"):
+        assert browser.get(f"/clients/{path}").status_code == 404

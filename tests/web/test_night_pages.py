@@ -8,12 +8,15 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator.contract.calendar import night_of
+from orchestrator.interface.scopes import Scope
 from orchestrator.nightly.result import NightReport
 from orchestrator.operations.publishing import Outlets, publish
+from orchestrator.operations.tokens import NewToken, add_token
 from orchestrator.web.desk import Desk, open_desk
 from orchestrator.web.settings import Settings
 from tests.unit.night_samples import eventful_night, good_night
@@ -147,3 +150,22 @@ def test_a_site_whose_last_night_left_no_report_is_named(desk: Desk, tmp_path: P
     with open_desk(settings) as opened, signed_in(opened, "rachel") as browser:
         assert "No report of the last night: lyon" in browser.get("/nights").text
         assert "no report of the last night at lyon" in browser.get("/").text
+
+
+def test_programs_of_the_provider_read_the_nights_and_a_client_does_not(browser: Browser, desk: Desk) -> None:
+    def get(token: str, path: str) -> Any:
+        return browser.client.get(f"/api/v1/nights{path}", headers={"authorization": f"Bearer {token}"})
+
+    token, _ = add_token(desk, NewToken(name="nights", scopes=[Scope.READ]), who="test")
+    listed = get(token, "?size=2").json()
+    assert (listed["total"], listed["pages"], len(listed["items"])) == (3, 2, 2)
+    (bad,) = [one for one in listed["items"] if one["sites"] == ["lyon"]]
+    assert (bad["well"], bad["summary"]["failures"]) == (False, eventful_night().failures)
+    assert get(token, f"/{bad['name']}").json() == bad
+    report = get(token, f"/{bad['name']}/report")
+    assert report.content == (desk.settings.reports / f"{bad['name']}.html").read_bytes()
+    assert report.headers["content-type"] == "application/octet-stream"
+    assert report.headers["content-disposition"] == f'attachment; filename="{bad["name"]}.html"'
+    for name in ("night-2020-01-01", "..%2Fh", "nothing"):
+        assert get(token, f"/{name}/report").status_code == 404
+    assert get("x", "").status_code == 401

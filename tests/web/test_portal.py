@@ -12,9 +12,10 @@ import sqlalchemy as sa
 
 from orchestrator.history.errors import HistoryUnavailable
 from orchestrator.reports import wording
+from orchestrator.web import client_documents
 from orchestrator.web.desk import Desk as WebDesk
 from orchestrator.web.page import Need
-from orchestrator.web.pages import every_page, portal_reports
+from orchestrator.web.pages import every_page
 from tests.api.desk import Desk
 from tests.web.portal_world import CLIENTS, HIDDEN, STAFF, portal_world
 from tests.web.signed_in import Browser, signed_in
@@ -287,14 +288,14 @@ def test_a_document_is_made_as_pdf_and_none_that_does_not_exist(world: World) ->
 
 def test_few_documents_are_made_at_the_same_time(world: World) -> None:
     with signed_in(world[0], CLIENTS["dupont"]) as browser:
-        held = [portal_reports._AT_ONCE.acquire(blocking=False) for _ in range(2)]
+        held = [client_documents._AT_ONCE.acquire(blocking=False) for _ in range(2)]
         try:
             assert held == [True, True]
             answer = browser.client.get("/portal/service-level/2026-10/html")
             assert answer.status_code == 409 and "Trop de documents" in answer.text
         finally:
             for _ in held:
-                portal_reports._AT_ONCE.release()
+                client_documents._AT_ONCE.release()
         assert browser.client.get("/portal/service-level/2026-10/html").status_code == 200
 
 

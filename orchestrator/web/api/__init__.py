@@ -10,7 +10,17 @@ from orchestrator.web.api.problems import tell_problems
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-MODULES: tuple[str, ...] = ("clients", "machines", "history", "levels", "plans", "requests", "alarms")
+MODULES: tuple[str, ...] = (
+    "clients",
+    "documents",
+    "machines",
+    "nights",
+    "history",
+    "levels",
+    "plans",
+    "requests",
+    "alarms",
+)
 """Below this package: each has ``ROUTER``."""
 
 PREFIX = "/api/v1"

@@ -22,6 +22,7 @@ MODULES: tuple[str, ...] = (
     "login",
     "account",
     "accounts",
+    "tokens",
     "machine",
     "portal",
     "portal_reports",

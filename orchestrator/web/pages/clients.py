@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.contract.calendar import day_in_paris
+from orchestrator.errors import OrchestratorError
 from orchestrator.history.changes import free_changes
 from orchestrator.history.declared import Credit, CreditRequest
 from orchestrator.history.records import read
 from orchestrator.interface.looks import ClientSort, MachineFilter, client, clients, machine_rows
 from orchestrator.interface.roles import Right
+from orchestrator.reports.pdf import PdfUnavailable
+from orchestrator.web.client_documents import Busy, ClientDocuments, form_named
 from orchestrator.web.listing import Asked, Column
 from orchestrator.web.look_age import look_age
 from orchestrator.web.page import Page
@@ -118,12 +121,32 @@ def one(visit: Visit) -> Response:
         request_columns=REQUESTS,
         credits=credits_issued[:_MOST_CREDITS],
         credit_columns=CREDITS,
+        documents=_documents(visit, name),
         today=day_in_paris(now),
         tones=STANDING_TONES,
         offer_names=OFFERS,
         look=look_age(visit),
         late=late_before(now),
     )
+
+
+def _documents(visit: Visit, name: str) -> ClientDocuments | None:
+    """What the client can download; None: the files cannot be read, and the page shows the rest."""
+    try:
+        return ClientDocuments.of(visit.desk, name)
+    except OrchestratorError:
+        return None
+
+
+def document(visit: Visit) -> Response:
+    """The monthly report of a month or the reversibility plan, as the client gets it: in French, or in English."""
+    form = form_named(visit.path["form"]) or visit.missing()
+    language: Literal["fr", "en"] = "en" if visit.query.get("language") == "en" else "fr"
+    documents = ClientDocuments.of(visit.desk, visit.path["client"], language)
+    try:
+        return documents.document(visit.path["document"], form) or visit.missing()
+    except (Busy, PdfUnavailable) as error:
+        return visit.refused(str(error), status=503)
 
 
 def _about(requests: Iterable[Recorded[Any]], name: str) -> tuple[Recorded[Any], ...]:
@@ -144,4 +167,5 @@ def _terms(contract: LookedContract | None) -> list[tuple[str, Any]]:
 PAGES = [
     Page(path="/clients", answer=listed, need=Right.LOOK),
     Page(path="/clients/{client}", answer=one, need=Right.LOOK),
+    Page(path="/clients/{client}/reports/{document}/{form}", answer=document, need=Right.LOOK),
 ]
