@@ -31,6 +31,17 @@ ATTEMPTS = sa.Table(
     sa.Index("interface_attempts_of_a_subject", "subject", "at"),
 )
 
+PLACES = sa.Table(
+    "interface_places",
+    METADATA,
+    sa.Column("account", sa.String(64), primary_key=True),
+    sa.Column("place", sa.String(64), primary_key=True),
+    sa.Column("until", sa.String(40), nullable=False),
+)
+"""From where accounts have signed in: the hash of an account with an address, and how long that counts."""
+
+_KNOWN_FOR = dt.timedelta(days=60)
+
 
 def address_group(address: str) -> str:
     """The network that counts as one address: of IPv6 somebody has 2⁶⁴ of them.
@@ -58,8 +69,7 @@ def reserve(connection: sa.Connection, limits: Mapping[str, int], now: dt.dateti
         How many each subject has made with this one. If one has made more than its limit, this one is not counted and
         must not be made.
     """
-    if connection.dialect.name == "postgresql":  # SQLite's writers take turns anyway
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_COUNTING)))
+    _take_turns(connection)
     connection.execute(sa.delete(ATTEMPTS).where(ATTEMPTS.c.at <= stamp(now - WINDOW)))
     subjects = {subject: _kept(subject) for subject in limits}
     counted = connection.execute(
@@ -81,10 +91,51 @@ def forget(connection: sa.Connection, subject: str) -> None:
     connection.execute(sa.delete(ATTEMPTS).where(ATTEMPTS.c.subject == _kept(subject)))
 
 
+def password_subject(connection: sa.Connection, account: str, address: str, now: dt.datetime) -> str:
+    """What attempts with an account's password count as.
+
+    Attempts from where the account has signed in lately are counted by themselves: whoever guesses from elsewhere uses
+    up the attempts of everywhere else, and does not lock out whoever has the account.
+
+    Args:
+        account: its name, or what was typed as one.
+        address: from where.
+        now: the time, aware.
+    """
+    subject = f"place {address_group(address)} account {account}"
+    query = sa.select(PLACES.c.place).where(
+        PLACES.c.account == _kept(account), PLACES.c.place == _kept(subject), PLACES.c.until > stamp(now)
+    )
+    return f"account {account}" if connection.execute(query).first() is None else subject
+
+
+def remember_place(connection: sa.Connection, account: str, address: str, now: dt.datetime) -> None:
+    """Remember that an account has signed in from an address; what is too old is forgotten."""
+    place = {
+        "account": _kept(account),
+        "place": _kept(f"place {address_group(address)} account {account}"),
+    }
+    _take_turns(connection)
+    is_same = sa.and_(*(PLACES.c[name] == value for name, value in place.items()))
+    connection.execute(sa.delete(PLACES).where((PLACES.c.until <= stamp(now)) | is_same))
+    connection.execute(sa.insert(PLACES).values(**place, until=stamp(now + _KNOWN_FOR)))
+
+
+def forget_account(connection: sa.Connection, account: str) -> None:
+    """Forget all attempts with an account's password, and from where it has signed in."""
+    forget(connection, f"account {account}")
+    connection.execute(sa.delete(PLACES).where(PLACES.c.account == _kept(account)))
+
+
 def take_back(connection: sa.Connection, subject: str) -> None:
     """Take back one attempt of a subject: many people behind one address who sign in are no attempts to guess."""
     latest = sa.select(sa.func.max(ATTEMPTS.c.identity)).where(ATTEMPTS.c.subject == _kept(subject))
     connection.execute(sa.delete(ATTEMPTS).where(ATTEMPTS.c.identity == latest.scalar_subquery()))
+
+
+def _take_turns(connection: sa.Connection) -> None:
+    if connection.dialect.name == "postgresql":  # SQLite's writers take turns anyway
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_COUNTING)))
 
 
 def _kept(subject: str) -> str:

@@ -233,7 +233,7 @@ def reset_account(
         accounts.change(connection, account.name, **values)
         second_factors.remove(connection, account.name)
         sessions.end_all(connection, account.name)
-        attempts.forget(connection, f"account {account.name}")
+        attempts.forget_account(connection, account.name)
         attempts.forget(connection, f"second {account.name}")
     return Made(account=account, password=generated)
 

@@ -28,8 +28,8 @@ def check_password(desk: InterfaceDesk, account: Account, password: str, caller:
         SignInRefused: it is another one.
         TooManyAttempts: there were too many attempts before.
     """
-    subject = f"account {account.name}"
     with desk.database.writing() as connection:
+        subject = attempts.password_subject(connection, account.name, caller.address, desk.now())
         made = attempts.reserve(connection, {subject: PER_ACCOUNT}, desk.now())
         kept = accounts.password_of(connection, account.name)
     if made[subject] > PER_ACCOUNT:

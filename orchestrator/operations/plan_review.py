@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import parseaddr
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -137,7 +139,7 @@ def objection(plan: FiledPlan, saved: SavedPlan, by: str, now: dt.datetime) -> s
     """
     if plan.state is not PlanState.WAITING:
         return f"plan {plan.number} is {plan.state} already"
-    if _person(by) in (_person(plan.filed_by), _person(plan.made_by)):
+    if _names(by) & (_names(plan.filed_by) | _names(plan.made_by)):
         return f"plan {plan.number} is yours: a second person approves it"
     if not 0 <= (now - plan.made_at).total_seconds() <= MOST_HOURS * 3600:
         return (
@@ -244,9 +246,11 @@ def recorded(
     add(result="ok", details=found, began=begun.sequence)
 
 
-def _person(name: str) -> str:
-    """Pipelines write the same person's name in capitals or not."""
-    return name.strip().casefold()
+def _names(name: str) -> frozenset[str]:
+    """What somebody may be called: pipelines write a person in capitals or not, or with the address of e-mail."""
+    whole = unicodedata.normalize("NFKC", name).strip().casefold()
+    address = parseaddr(whole)[1]
+    return frozenset({whole, address, address.partition("@")[0]} if "@" in address else {whole})
 
 
 def _refuse_bad_link(link: str) -> None:

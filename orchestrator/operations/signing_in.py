@@ -19,7 +19,9 @@ from orchestrator.operations.interface_desk import InterfaceDesk
 from orchestrator.operations.run import run_name
 
 PER_ACCOUNT, PER_ADDRESS, PER_SECOND = 10, 30, 5
-"""Attempts within :data:`attempts.WINDOW` for a name, from an address, and with codes of one account."""
+"""Attempts within :data:`attempts.WINDOW` for a name, from an address, and with codes of one account.
+
+From where an account has signed in lately its name has as many by itself."""
 
 _MOST_ENTRIES = 200
 """Refused attempts that the history takes up within :data:`attempts.WINDOW`: a flood would bury the rest."""
@@ -64,13 +66,13 @@ def sign_in(desk: InterfaceDesk, name: str, password: str, caller: Caller) -> Op
         HistoryUnavailable: it could not be recorded.
     """
     known = account_name(name) or ""
-    account, kept = _reserve_and_read(desk, known, name, caller)
+    subject, account, kept = _reserve_and_read(desk, known, name, caller)
     if not passwords.fits(kept, password) or account is None or account.disabled is not None:
         note_refused(desk, account, "password", caller)
         raise SignInRefused("the name and the password do not fit together")
     fresh = passwords.hash_password(password) if kept and passwords.is_outdated(kept) else None
     with desk.database.writing() as connection:
-        attempts.forget(connection, f"account {known}")
+        attempts.forget(connection, subject)
         attempts.take_back(connection, address_subject(caller))
         if fresh is not None:
             accounts.change(connection, account.name, password=fresh)
@@ -82,16 +84,16 @@ def sign_in(desk: InterfaceDesk, name: str, password: str, caller: Caller) -> Op
 
 def _reserve_and_read(
     desk: InterfaceDesk, known: str, typed: str, caller: Caller
-) -> tuple[Account | None, str | None]:
-    """Count the attempt and read the account: the same for every name."""
-    subject = f"account {known or typed[:1000]}"
-    limits = {subject: PER_ACCOUNT, address_subject(caller): PER_ADDRESS}
+) -> tuple[str, Account | None, str | None]:
+    """Count the attempt and read the account: the same for every name. Returns what it was counted as as well."""
     with desk.database.writing() as connection:
+        subject = attempts.password_subject(connection, known or typed[:1000], caller.address, desk.now())
+        limits = {subject: PER_ACCOUNT, address_subject(caller): PER_ADDRESS}
         made = attempts.reserve(connection, limits, desk.now())
         account = accounts.find(connection, known)
         kept = accounts.password_of(connection, known)
     _refuse_above(desk, made, limits, account, caller)
-    return account, kept
+    return subject, account, kept
 
 
 def _refuse_above(
@@ -197,6 +199,8 @@ def _begin(
     with desk.database.writing() as connection:
         if instead is not None:
             sessions.end(connection, instead.identity, account=account.name)
+        if not waiting:
+            attempts.remember_place(connection, account.name, caller.address, desk.now())
         return sessions.begin(
             connection,
             account.name,

@@ -195,7 +195,8 @@ def test_a_stream_ends_with_its_session(interface: Interface, monkeypatch: pytes
 
 
 def test_whoever_made_a_plan_does_not_approve_it(desk: Desk, interface: Interface, approver: Browser) -> None:
-    for author, by in (("", "paula"), ("paula", "token ci"), (" Paula", "token ci")):
+    names = "paula", " Paula", "ｐａｕｌａ", "paula@example.org", "Paula Martin <Paula@Example.org>"
+    for author, by in (("", "paula"), *((name, "token ci") for name in names)):
         filing = Filing(text=saved_text(desk), by=by, author=author)
         number = plan_review.file_plan(interface.history, filing, interface.now()).number
         page = approver.get(f"/plans/{number}").text

@@ -157,6 +157,39 @@ def test_guessing_is_limited_by_address(desk: ClockedDesk) -> None:
     assert Browser(desk, "2001:db8:0:1::1").sign_in("olga").status_code == 303
 
 
+def test_whoever_guesses_elsewhere_does_not_lock_out_whoever_has_the_account(desk: ClockedDesk) -> None:
+    assert Browser(desk).sign_in("olga").status_code == 303
+    for number in range(PER_ACCOUNT):
+        assert Browser(desk, f"198.51.100.{number}").sign_in("olga", "wrong").status_code == 401
+    odd = "olga at 192.0.2.7", "192.0.2.7 account olga", "place 192.0.2.7 account olga"
+    for name in odd * PER_ACCOUNT:
+        Browser(desk, "203.0.113.9").sign_in(name, "wrong")
+    assert Browser(desk, "198.51.100.99").sign_in("olga").status_code == 429, "elsewhere nobody comes in"
+    browser = Browser(desk)
+    assert browser.sign_in("olga").status_code == 303, "from where it has signed in before it does"
+    new = "another horse battery"
+    assert (
+        browser.send(
+            "/account/password", page="/account/password", old=PASSWORD, new=new, again=new
+        ).status_code
+        == 303
+    )
+    assert Browser(desk, "198.51.100.99").sign_in("olga", new).status_code == 429, (
+        "and helps nobody elsewhere"
+    )
+
+
+def test_guessing_from_where_an_account_has_signed_in_is_limited_as_well(desk: ClockedDesk) -> None:
+    assert Browser(desk).sign_in("olga").status_code == 303
+    for _ in range(PER_ACCOUNT):
+        assert Browser(desk).sign_in("olga", "wrong").status_code == 401
+    assert Browser(desk).sign_in("olga").status_code == 429
+    desk.clock.pass_by(days=61)
+    for number in range(PER_ACCOUNT):
+        assert Browser(desk, f"198.51.100.{number}").sign_in("olga", "wrong").status_code == 401
+    assert Browser(desk).sign_in("olga").status_code == 429, "that was too long ago"
+
+
 def test_an_ipv4_address_that_a_proxy_writes_as_one_of_ipv6_is_no_network_of_all(desk: ClockedDesk) -> None:
     for number in range(PER_ADDRESS):
         assert Browser(desk, "::ffff:192.0.2.1").sign_in(f"name{number}", "wrong").status_code == 401
