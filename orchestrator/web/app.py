@@ -27,6 +27,7 @@ from orchestrator.web.console_socket import PATH, ConsoleSocket
 from orchestrator.web.desk import Desk
 from orchestrator.web.page import Need, Page
 from orchestrator.web.pages import every_page
+from orchestrator.web.refusals import told_to
 from orchestrator.web.security import BodyRefused, Guard, form_token, is_from_ours
 from orchestrator.web.sign_in import Visitor, visitor_of
 from orchestrator.web.visit import Missing, Visit
@@ -155,14 +156,14 @@ def _admitted(page: Page, visit: Visit) -> Response:
         _note_look(page, visit, response)
         return response
     except HistoryUnavailable as error:
-        return visit.refused(str(error), status=503)
+        return visit.refused(told_to(visit, error, str(error)), status=503)
     except OrchestratorError as error:
-        return visit.refused(str(error))
+        return visit.refused(told_to(visit, error, str(error)))
     except Missing:
         raise
     except Exception as error:
         _LOG.exception("%s %s", page.method, page.path)
-        return visit.refused(told(error), status=500)
+        return visit.refused(told_to(visit, error, told(error)), status=500)
 
 
 def _note_look(page: Page, visit: Visit, response: Response) -> None:
