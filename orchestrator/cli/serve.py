@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from contextlib import nullcontext
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,24 @@ from orchestrator.cli.shared_options import Files, Procedures
 from orchestrator.operations.computer import state_directory
 
 _EXTRA = "the Interface needs packages that are not installed: pip install 'orchestrator[web]'"
+
+
+def _check_proxy(text: str) -> None:
+    """See that a proxy is named by what connections come from.
+
+    Of any other the addresses that it forwards would be believed by nobody: all visitors would count as one, whose
+    wrong passwords lock everybody out. And if everybody is believed, everybody chooses his own address.
+    """
+    try:
+        network = ip_network(text)
+    except ValueError:
+        session.fail(
+            f"--trusted-proxy {text} is no address: write the proxy's IP address, or its network as 192.0.2.0/28"
+        )
+    if network.prefixlen == 0:
+        session.fail(
+            f"--trusted-proxy {text} believes everybody: write the proxy's IP address, or its network as 192.0.2.0/28"
+        )
 
 
 def serve(
@@ -35,7 +54,10 @@ def serve(
     key: Annotated[Path | None, typer.Option(help="PEM file: the certificate's key.")] = None,
     trusted_proxy: Annotated[
         list[str] | None,
-        typer.Option(metavar="ADDRESS", help="A proxy whose forwarded addresses are believed; repeatable."),
+        typer.Option(
+            metavar="ADDRESS",
+            help="A proxy whose forwarded addresses are believed: its address or network; repeatable.",
+        ),
     ] = None,
     report_dir: Annotated[
         Path | None,
@@ -72,6 +94,8 @@ def serve(
         session.fail(
             f"--public-url {public_url} does not begin with https://: browsers keep sessions for HTTPS only"
         )
+    for proxy in trusted_proxy or ():
+        _check_proxy(proxy)
     session.use_wording(wording)
     from orchestrator.runner.loop import RunnerSettings, beside
 

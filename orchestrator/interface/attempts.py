@@ -33,14 +33,19 @@ ATTEMPTS = sa.Table(
 
 
 def address_group(address: str) -> str:
-    """The network that counts as one address: of IPv6 somebody has 2⁶⁴ of them."""
+    """The network that counts as one address: of IPv6 somebody has 2⁶⁴ of them.
+
+    An IPv4 address that is written as one of IPv6 (``::ffff:192.0.2.1``, as some proxies do) is that IPv4 address.
+    """
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return address
+    if parsed.version == 6 and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
     if parsed.version == 4:
         return str(parsed)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(ipaddress.ip_network((int(parsed), 64), strict=False))
 
 
 def reserve(connection: sa.Connection, limits: Mapping[str, int], now: dt.datetime) -> dict[str, int]:
@@ -74,6 +79,12 @@ def reserve(connection: sa.Connection, limits: Mapping[str, int], now: dt.dateti
 def forget(connection: sa.Connection, subject: str) -> None:
     """Forget the attempts of a subject that turned out to be who it said."""
     connection.execute(sa.delete(ATTEMPTS).where(ATTEMPTS.c.subject == _kept(subject)))
+
+
+def take_back(connection: sa.Connection, subject: str) -> None:
+    """Take back one attempt of a subject: many people behind one address who sign in are no attempts to guess."""
+    latest = sa.select(sa.func.max(ATTEMPTS.c.identity)).where(ATTEMPTS.c.subject == _kept(subject))
+    connection.execute(sa.delete(ATTEMPTS).where(ATTEMPTS.c.identity == latest.scalar_subquery()))
 
 
 def _kept(subject: str) -> str:

@@ -25,6 +25,7 @@ from orchestrator.operations.signing_in import (
     Caller,
     SignInRefused,
     TooManyAttempts,
+    address_subject,
     enter,
     enter_waiting,
     note_refused,
@@ -86,7 +87,7 @@ def begin_login(
         SignInRefused: the identity provider cannot be reached, or is not the one that the site file names.
         TooManyAttempts: there were too many from this address.
     """
-    subject = f"address {attempts.address_group(caller.address)}"
+    subject = address_subject(caller)
     with desk.database.writing() as connection:
         made = attempts.reserve(connection, {subject: PER_ADDRESS}, desk.now())
         if made[subject] > PER_ADDRESS:
@@ -122,7 +123,8 @@ def finish_login(
         note_refused(desk, account, "identity provider", caller)
         raise
     proved = bool(set(answered.methods) & set(provider.second_factor))
-    with desk.database.reading() as connection:
+    with desk.database.writing() as connection:
+        attempts.take_back(connection, address_subject(caller))
         waits = not proved and bool(second_factors.factors_of(connection, account.name))
     if waits:
         return enter_waiting(desk, account, caller), begun.to

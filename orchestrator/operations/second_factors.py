@@ -16,6 +16,7 @@ from orchestrator.operations.signing_in import (
     AccountRefused,
     Caller,
     SignInRefused,
+    address_subject,
     count_code,
     enter,
     note_refused,
@@ -306,6 +307,7 @@ def show_key(desk: InterfaceDesk, session: Session, answer: str, place: Place, c
 def _entered(desk: InterfaceDesk, account: Account, session: Session, caller: Caller, second: str) -> Opened:
     with desk.database.writing() as connection:
         attempts.forget(connection, f"second {account.name}")
+        attempts.take_back(connection, address_subject(caller))
     first = "identity provider" if account.by_provider else "password"
     return enter(
         desk,

@@ -86,6 +86,7 @@ def sign_in(desk: InterfaceDesk, name: str, password: str, caller: Caller) -> Op
     fresh = passwords.hash_password(password) if kept and passwords.is_outdated(kept) else None
     with desk.database.writing() as connection:
         attempts.forget(connection, f"account {known}")
+        attempts.take_back(connection, address_subject(caller))
         if fresh is not None:
             accounts.change(connection, account.name, password=fresh)
         waits = bool(second_factors.factors_of(connection, account.name))
@@ -99,7 +100,7 @@ def _reserve_and_read(
 ) -> tuple[Account | None, str | None]:
     """Count the attempt and read the account: the same for every name."""
     subject = f"account {known or typed[:1000]}"
-    limits = {subject: PER_ACCOUNT, _address(caller): PER_ADDRESS}
+    limits = {subject: PER_ACCOUNT, address_subject(caller): PER_ADDRESS}
     with desk.database.writing() as connection:
         made = attempts.reserve(connection, limits, desk.now())
         account = accounts.find(connection, known)
@@ -125,7 +126,8 @@ def _refuse_above(
     )
 
 
-def _address(caller: Caller) -> str:
+def address_subject(caller: Caller) -> str:
+    """What attempts from somebody's address are counted as."""
     return f"address {attempts.address_group(caller.address)}"
 
 
@@ -135,7 +137,7 @@ def count_code(desk: InterfaceDesk, account: Account, caller: Caller) -> None:
     Raises:
         TooManyAttempts: there were too many before.
     """
-    limits = {f"second {account.name}": PER_SECOND, _address(caller): PER_ADDRESS}
+    limits = {f"second {account.name}": PER_SECOND, address_subject(caller): PER_ADDRESS}
     with desk.database.writing() as connection:
         made = attempts.reserve(connection, limits, desk.now())
     _refuse_above(desk, made, limits, account, caller)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from orchestrator.errors import RequestRefused, local_reason
+from orchestrator.interface.attempts import address_group
 from orchestrator.web.app import application
 from orchestrator.web.console_socket import LARGEST_MESSAGE
 from orchestrator.web.desk import open_desk
 from orchestrator.web.settings import Settings
 
 _MOST_CONNECTIONS = 500
+_MOST_OF_ONE_ADDRESS = 150
+"""Connections of one address: an office behind one, and never all that there are."""
+
 _END_SECONDS = 10
 
 
@@ -39,23 +46,98 @@ class Listening:
     proxies: Sequence[str] = ()
 
 
-def impatient(seconds: float) -> type[H11Protocol]:
-    """A protocol that closes a connection which sends no request in time: slow clients would take all connections.
+def impatient(seconds: float, most_of_one_address: int | None = None) -> type[H11Protocol]:
+    """A protocol whose connections do not stay for nothing: a few idle programs would take all of them.
+
+    Closed are connections that send no request in time, the first or a later one, that do not take what they are
+    sent, and those above the number that one address may have.
 
     Args:
-        seconds: how long the first line and the headers of the first request may take.
+        seconds: how long the first line and the headers of a request may take, and how long a connection may take
+            nothing of an answer.
+        most_of_one_address: connections at the same time; None: any number, as they come from a proxy.
     """
+    of_address: Counter[str] = Counter()
 
     class Impatient(H11Protocol):
+        _until: asyncio.TimerHandle | None = None
+        _taken_until: asyncio.TimerHandle | None = None
+        _counted = ""
+
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self.loop.call_later(seconds, self._close_unused)
+            if most_of_one_address is not None:
+                self._counted = address_group(self.client[0] if self.client else "")
+                of_address[self._counted] += 1
+                if of_address[self._counted] > most_of_one_address:
+                    transport.abort()
+                    return
+            self._mind_request()
 
-        def _close_unused(self) -> None:
-            if self.cycle is None and not self.transport.is_closing():
-                self.transport.close()
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self._forget()
+
+        def handle_websocket_upgrade(self, event: h11.Request) -> None:
+            self._forget()  # whoever serves it from here on has limits of its own
+            super().handle_websocket_upgrade(event)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._mind_request()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self._mind_request()
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._mind_answer(self.transport.get_write_buffer_size())
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            _stop(self._taken_until)
+            self._taken_until = None
+
+        def _mind_request(self) -> None:
+            """Set the time for the next request, and take it back when its head is there."""
+            awaited = self.cycle is None or self.cycle.response_complete
+            if not awaited or self.transport.is_closing():
+                _stop(self._until)
+                self._until = None
+            elif self._until is None:
+                self._until = self.loop.call_later(seconds, self._close)
+
+        def _mind_answer(self, left: int) -> None:
+            """Look in a while whether anything of what is left was taken."""
+            self._taken_until = self.loop.call_later(seconds, self._close_untaken, left)
+
+        def _close_untaken(self, before: int) -> None:
+            left = self.transport.get_write_buffer_size()
+            if left < before:
+                self._mind_answer(left)
+            else:
+                self._close()
+
+        def _close(self) -> None:
+            self.transport.abort()  # closing would wait for whoever takes nothing
+
+        def _forget(self) -> None:
+            _stop(self._until)
+            _stop(self._taken_until)
+            self._until = self._taken_until = None
+            if self._counted:
+                of_address[self._counted] -= 1
+                if not of_address[self._counted]:
+                    del of_address[self._counted]
+                self._counted = ""
 
     return Impatient
+
+
+def _stop(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()
 
 
 def websockets() -> dict[str, Any]:
@@ -84,7 +166,7 @@ def serve(settings: Settings, listening: Listening) -> None:
             ssl_keyfile=listening.key,
             proxy_headers=bool(listening.proxies),
             forwarded_allow_ips=list(listening.proxies),
-            http=impatient(settings.request_seconds),
+            http=impatient(settings.request_seconds, None if listening.proxies else _MOST_OF_ONE_ADDRESS),
             **websockets(),
             lifespan="off",
             access_log=False,

@@ -1,4 +1,4 @@
-"""One story: a client's machine that runs under QEMU, its console in Chromium, and what is left in the history."""
+"""One story, in Chromium: a plan is made, approved and carried out live; its machine runs under QEMU, with consoles."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from lab.certificates import ensure_certificates
 from orchestrator.history import Entry
@@ -35,7 +35,7 @@ PATIENCE = 60_000.0
 
 @pytest.fixture
 def panel(lab: Lab, api: Client, tmp_path: Path) -> Iterator[Desk]:
-    """A machine of dupont, made by the orchestrator from a template whose disk is a boot sector; and the Interface."""
+    """The Interface with a runner, a file of dupont's, and an image whose disk is a boot sector."""
     api.put(
         f"{VM}/config",
         serial0="socket",
@@ -49,13 +49,6 @@ def panel(lab: Lab, api: Client, tmp_path: Path) -> Iterator[Desk]:
     files = tmp_path / "subscriptions"
     files.mkdir()
     (files / "dupont.yaml").write_text(yaml.safe_dump(subscription("dupont", [machine("web-1")])))
-    applied = subprocess.run(
-        [*_ORCHESTRATOR, "apply", "--yes", "--no-guests"],
-        env=_environment(lab, tmp_path), cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert applied.returncode == 0, applied.stdout + applied.stderr
-    (made,) = [vm["vmid"] for vm in api.get("/nodes/pve1/qemu") if vm["name"] == "web-1"]
-    until(lambda: greets(lab, made))
     certificate, key = ensure_certificates(tmp_path, "panel", "127.0.0.1")
     with closing(socket.create_server(("127.0.0.1", 0))) as bound:
         settings = Settings(
@@ -66,10 +59,35 @@ def panel(lab: Lab, api: Client, tmp_path: Path) -> Iterator[Desk]:
             reports=tmp_path,
         )
         with open_desk(settings) as desk:
-            add_accounts(desk, Account(name="camille", role=Role.CLIENT, client="dupont", language="fr"))
-            with running(desk, bound, ssl_certfile=str(certificate), ssl_keyfile=str(key)):
+            add_accounts(
+                desk,
+                Account(name="camille", role=Role.CLIENT, client="dupont", language="fr"),
+                Account(name="oscar", role=Role.OPERATOR),
+                Account(name="paula", role=Role.APPROVER),
+            )
+            with (
+                running(desk, bound, ssl_certfile=str(certificate), ssl_keyfile=str(key)),
+                _runner(lab, tmp_path),
+            ):
                 yield desk
-    api.put(f"/nodes/pve1/qemu/{made}/config", protection=0)
+    for vm in _machines(api):
+        api.put(f"/nodes/pve1/qemu/{vm}/config", protection=0)
+
+
+@contextmanager
+def _runner(lab: Lab, folder: Path) -> Iterator[None]:
+    """A runner that carries out what is asked for, and ends in order."""
+    command = [*_ORCHESTRATOR, "runner", "--no-guests", "--history", str(folder / "history.db")]
+    process = subprocess.Popen(command, env=_environment(lab, folder), cwd=folder)
+    try:
+        yield
+    finally:
+        process.terminate()
+        assert process.wait() == 0
+
+
+def _machines(api: Client) -> list[int]:
+    return [vm["vmid"] for vm in api.get("/nodes/pve1/qemu") if vm["name"] == "web-1"]
 
 
 _ORCHESTRATOR = [sys.executable, "-m", "orchestrator"]
@@ -85,22 +103,18 @@ def _environment(lab: Lab, folder: Path) -> dict[str, str]:
     }
 
 
-def test_a_client_types_into_its_machine_and_sees_it_on_both_of_its_consoles(
-    panel: Desk, lab: Lab, tmp_path: Path
+def test_a_plan_is_carried_out_live_and_the_client_sees_its_machine_on_both_consoles(
+    panel: Desk, lab: Lab, api: Client, tmp_path: Path
 ) -> None:
-    cookie = {
-        "name": COOKIE, "value": new_session(panel, "camille"), "url": panel.settings.origin, "secure": True,
-    }  # fmt: skip
+    complaints: list[str] = []
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        context = chromium.new_context(ignore_https_errors=True)
-        context.add_cookies([cookie])  # type: ignore[list-item]
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE)
-        complaints: list[str] = []
-        page.on("console", lambda message: _note(message, complaints))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(f"{panel.settings.origin}/portal/machines/web-1/console")
+        _makes_a_plan(_page_of(chromium, panel, "oscar", complaints))
+        _approves_and_watches(_page_of(chromium, panel, "paula", complaints))
+        (made,) = _machines(api)
+        until(lambda: greets(lab, made))
+        page = _page_of(chromium, panel, "camille", complaints)
+        page.goto("/portal/machines/web-1/console")
         _types_into_the_terminal(page)
         assert _rescued(lab, tmp_path)["tasks"] == [], "somebody who looks is no task at work on it"
         _sees_the_screen(page)
@@ -109,6 +123,36 @@ def test_a_client_types_into_its_machine_and_sees_it_on_both_of_its_consoles(
         chromium.close()
     until(lambda: [entry.result for entry in _consoles(panel)] == ["ok"] * 3)
     assert {json.loads(entry.details)["kind"] for entry in _consoles(panel)} == {"serial", "screen"}
+
+
+def _page_of(chromium: Browser, panel: Desk, who: str, complaints: list[str]) -> Page:
+    """A page of somebody who has signed in."""
+    context = chromium.new_context(ignore_https_errors=True, base_url=panel.settings.origin)
+    value = new_session(panel, who)
+    context.add_cookies([{"name": COOKIE, "value": value, "url": panel.settings.origin, "secure": True}])
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.on("console", lambda message: _note(message, complaints))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    return page
+
+
+def _makes_a_plan(page: Page) -> None:
+    page.goto("/plans")
+    page.get_by_text("Make a plan…").click()
+    page.get_by_role("button", name="Make it").click()
+    expect(page.get_by_text("plan 1: 1 to create")).to_be_visible(
+        timeout=PATIENCE
+    )  # nobody loaded the page again
+
+
+def _approves_and_watches(page: Page) -> None:
+    page.goto("/plans/1")
+    page.get_by_text("Approve…").click()
+    page.get_by_role("button", name="Approve and carry out").click()
+    expect(page.get_by_text("done: 1 machine changed")).to_be_visible(timeout=PATIENCE)
+    for step in ("clone", "start"):
+        expect(page.get_by_role("cell", name=step, exact=True)).to_be_visible()
 
 
 def _rescued(lab: Lab, folder: Path) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import asyncio
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -123,11 +124,12 @@ def test_a_body_that_is_too_long_is_refused(browser: TestClient) -> None:
 
 
 @contextmanager
-def listening(desk: Desk) -> Iterator[int]:
+def listening(desk: Desk, most_of_one_address: int | None = None) -> Iterator[int]:
     """The program over real sockets."""
+    protocol = impatient(desk.settings.request_seconds, most_of_one_address)
     server = uvicorn.Server(
         uvicorn.Config(
-            application(desk), http=impatient(desk.settings.request_seconds), lifespan="off", log_config=None
+            application(desk), http=protocol, timeout_keep_alive=600, lifespan="off", log_config=None
         )
     )
     with closing(socket.create_server(("127.0.0.1", 0))) as bound:
@@ -154,3 +156,98 @@ def test_a_client_that_never_ends_its_request_loses_its_connection(tmp_path: Pat
                 b"Content-Type: application/x-www-form-urlencoded\r\n\r\nx"
             )
             assert body.recv(1000).startswith(b"HTTP/1.1 408 ")
+
+
+_LOGIN = b"GET /login HTTP/1.1\r\nHost: panel.example\r\n\r\n"
+
+
+def answered(connection: socket.socket) -> bytes:
+    """The first line of an answer that is read to its end."""
+    with connection.makefile("rb") as stream:
+        first, length = stream.readline(), 0
+        while (line := stream.readline()).strip():
+            name, _, value = line.partition(b":")
+            length = int(value) if name.lower() == b"content-length" else length
+        stream.read(length)
+    return first
+
+
+@contextmanager
+def connected(folder: Path) -> Iterator[socket.socket]:
+    """A connection to a program that waits for no request longer than a moment."""
+    with (
+        open_desk(settings(folder, patience=0.2)) as desk,
+        listening(desk) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as connection,
+    ):
+        yield connection
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"GET /login HTTP/1.1\r\nHost: panel.example\r\nX-Slow: ", id="half a head"),
+        pytest.param(b"G", id="a letter"),
+    ],
+)
+def test_a_later_request_that_never_ends_loses_the_connection_as_well(tmp_path: Path, later: bytes) -> None:
+    with connected(tmp_path) as connection:
+        connection.sendall(_LOGIN)
+        assert answered(connection).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(later)
+        assert connection.recv(1000) == b""
+
+
+def test_a_body_that_nobody_waits_for_and_that_never_comes_loses_the_connection(tmp_path: Path) -> None:
+    with connected(tmp_path) as connection:
+        connection.sendall(b"GET /login HTTP/1.1\r\nHost: panel.example\r\nContent-Length: 10\r\n\r\nx")
+        assert answered(connection).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(b"y")
+        assert connection.recv(1000) == b""
+
+
+def is_served(connection: socket.socket) -> bool:
+    """Whether a connection is answered."""
+    try:
+        connection.sendall(_LOGIN)
+        return answered(connection).startswith(b"HTTP/1.1 200 ")
+    except ConnectionError:
+        return False
+
+
+def await_room(port: int) -> None:
+    """Wait until one more connection is taken."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+            if is_served(connection):
+                return
+    pytest.fail("no connection went")
+
+
+def test_a_client_that_takes_nothing_of_an_answer_loses_its_connection(tmp_path: Path) -> None:
+    with (
+        open_desk(settings(tmp_path, patience=0.2)) as desk,
+        listening(desk, most_of_one_address=1) as port,
+        socket.socket() as greedy,
+    ):
+        greedy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        greedy.connect(("127.0.0.1", port))
+        asked = b"GET /static/vendor/xterm/xterm.mjs HTTP/1.1\r\nHost: panel.example\r\n\r\n"
+        greedy.sendall(asked * 40)  # more than all buffers on the way hold
+        await_room(port)
+
+
+def test_one_address_cannot_have_all_connections(tmp_path: Path) -> None:
+    with (
+        open_desk(settings(tmp_path)) as desk,
+        listening(desk, most_of_one_address=3) as port,
+        ExitStack() as opened,
+    ):
+        four = [
+            opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)) for _ in range(4)
+        ]
+        assert [is_served(one) for one in four] == [True, True, True, False]
+        four[0].close()
+        await_room(port)

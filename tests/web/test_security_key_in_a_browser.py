@@ -7,6 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
+from playwright.sync_api import expect
+
 from lab.certificates import ensure_certificates
 from orchestrator.interface.roles import Role
 from orchestrator.web.desk import open_desk
@@ -53,12 +55,14 @@ def test_a_security_key_is_set_up_and_signs_in_with_the_keyboard_alone(tmp_path:
             sign_in()
             page.get_by_label("Password").nth(1).fill(PASSWORD)
             page.keyboard.press("Enter")
+            expect(page.get_by_role("button", name="Continue")).to_be_enabled(timeout=60_000)
             page.get_by_label("Name of the key").fill("blue key")
             page.keyboard.press("Enter")
             page.get_by_role("link", name="I have kept them").click()
             page.get_by_text("blue key").wait_for()
             page.context.clear_cookies()
             sign_in()
+            expect(page.get_by_role("button", name="Use the security key")).to_be_enabled(timeout=60_000)
             page.get_by_role("button", name="Use the security key").press("Enter")
             page.get_by_text("blue key").wait_for()
             assert [e.result for e in desk.history.entries(action="login")] == ["ok", "ok"]

@@ -160,6 +160,21 @@ def test_guessing_is_limited_by_address(desk: ClockedDesk) -> None:
     assert Browser(desk, "2001:db8:0:1::1").sign_in("olga").status_code == 303
 
 
+def test_an_ipv4_address_that_a_proxy_writes_as_one_of_ipv6_is_no_network_of_all(desk: ClockedDesk) -> None:
+    for number in range(PER_ADDRESS):
+        assert Browser(desk, "::ffff:192.0.2.1").sign_in(f"name{number}", "wrong").status_code == 401
+    assert Browser(desk, "192.0.2.1").sign_in("olga").status_code == 429
+    assert Browser(desk, "::ffff:192.0.2.2").sign_in("olga").status_code == 303
+
+
+def test_people_behind_one_address_who_sign_in_do_not_use_up_its_attempts(desk: ClockedDesk) -> None:
+    for _ in range(PER_ADDRESS + 1):
+        assert Browser(desk).sign_in("olga").status_code == 303
+    for number in range(PER_ADDRESS):
+        assert Browser(desk).sign_in(f"name{number}", "wrong").status_code == 401, "and guessing is"
+    assert Browser(desk).sign_in("olga").status_code == 429
+
+
 def test_a_right_password_forgets_the_wrong_ones(desk: ClockedDesk) -> None:
     for _ in range(2):
         for number in range(PER_ACCOUNT - 1):

@@ -52,4 +52,5 @@ for (const form of document.querySelectorAll("form[data-security-key]")) {
       alert.hidden = false;
     }
   });
+  form.querySelector("button").disabled = false; // sent before now, the form would have no answer of a key in it
 }
