@@ -17,9 +17,10 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
-from orchestrator.errors import OrchestratorError, told
+from orchestrator.errors import OrchestratorError, RequestRefused, told
 from orchestrator.history.errors import HistoryUnavailable
 from orchestrator.interface.roles import Right, rights_of
+from orchestrator.operations.signing_in import SignInRefused, TooManyAttempts
 from orchestrator.reports.portal_words import PortalWords
 from orchestrator.web import api
 from orchestrator.web.api.problems import Problem, answer
@@ -39,6 +40,9 @@ _STATIC = Path(__file__).parent / "static"
 _WITH_INITIAL_PASSWORD = ("/account/password", "/logout", "/appearance")
 """What somebody may do before the password is his own."""
 
+_ABOUT_WHO_ASKS = (RequestRefused, SignInRefused, TooManyAttempts)
+"""What is said of somebody's own account and of what was typed; all else that goes wrong is the provider's."""
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -54,6 +58,7 @@ def application(desk: Desk) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         routes=[
             *_routes(desk),
             WebSocketRoute(PATH, ConsoleSocket(desk).serve),
@@ -155,15 +160,26 @@ def _admitted(page: Page, visit: Visit) -> Response:
         response = page.answer(visit)
         _note_look(page, visit, response)
         return response
-    except HistoryUnavailable as error:
-        return visit.refused(told_to(visit, error, str(error)), status=503)
-    except OrchestratorError as error:
-        return visit.refused(told_to(visit, error, str(error)))
     except Missing:
         raise
     except Exception as error:
-        _LOG.exception("%s %s", page.method, page.path)
-        return visit.refused(told_to(visit, error, told(error)), status=500)
+        return _told_failed(page, visit, error)
+
+
+def _told_failed(page: Page, visit: Visit, error: Exception) -> Response:
+    """What went wrong: all of it to the provider's people, and to nobody else what is none of its business."""
+    is_known = isinstance(error, OrchestratorError)
+    if not is_known:
+        _LOG.error("%s %s", page.method, page.path, exc_info=error)
+    if visit.account is None or visit.account.client is not None:
+        if isinstance(error, _ABOUT_WHO_ASKS) and page.need is not Need.CLIENT:
+            return visit.refused(told_to(visit, error, str(error)))
+        if is_known:
+            _LOG.error("%s %s: %s", page.method, page.path, error)
+        return visit.refused(PortalWords(visit.language).portal_trouble, status=503)
+    if is_known:
+        return visit.refused(str(error), status=503 if isinstance(error, HistoryUnavailable) else 409)
+    return visit.refused(told(error), status=500)
 
 
 def _note_look(page: Page, visit: Visit, response: Response) -> None:

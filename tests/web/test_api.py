@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from orchestrator.history.database import ENTRIES
 from orchestrator.interface.look_writing import keep_clients, keep_site
 from orchestrator.interface.looked import LookedClient, LookedFirewall, LookedMachine, LookedRule, LookedSite
 from orchestrator.interface.roles import Role
 from orchestrator.interface.scopes import Scope
+from orchestrator.interface.tokens import TOKENS
 from orchestrator.operations.tokens import NewToken, add_token, revoke_token
 from tests.web.desks import Browser, ClockedDesk, add, clocked_desk
 
@@ -265,6 +268,24 @@ def test_a_request_that_is_none_is_refused_and_nothing_is_registered(
     before = len(desk.history.entries(action="request"))
     assert dupont.send("POST", "/requests", json=body, status=422)["code"] == "invalid-request"
     assert len(desk.history.entries(action="request")) == before
+
+
+@pytest.mark.parametrize("table", [ENTRIES.name, TOKENS.name])
+def test_a_broken_database_is_described_to_tokens_of_the_provider_alone(
+    desk: ClockedDesk, dupont: Caller, table: str
+) -> None:
+    provider = Caller(desk, table.replace("_", "-"), Scope.READ)
+    with desk.database.writing() as connection:
+        connection.execute(sa.text(f"ALTER TABLE {table} RENAME TO gone"))
+    try:
+        ours, theirs = (one.get("/history", status=503)["detail"] for one in (provider, dupont))
+    finally:
+        with desk.database.writing() as connection:
+            connection.execute(sa.text(f"ALTER TABLE gone RENAME TO {table}"))
+    assert theirs == "this cannot be done at the moment: try again later"
+    assert ("history.db" in ours) is (table == ENTRIES.name), (
+        "nobody is known whose token cannot be looked up"
+    )
 
 
 def test_what_is_wrong_is_told_as_a_problem(desk: ClockedDesk, dupont: Caller) -> None:

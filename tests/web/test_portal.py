@@ -14,6 +14,8 @@ from orchestrator.history.errors import HistoryUnavailable
 from orchestrator.reports import wording
 from orchestrator.web import client_documents
 from orchestrator.web.desk import Desk as WebDesk
+from orchestrator.web.page import Need
+from orchestrator.web.pages import every_page
 from tests.api.desk import Desk
 from tests.web.portal_world import CLIENTS, HIDDEN, STAFF, portal_world
 from tests.web.signed_in import Browser, signed_in
@@ -345,6 +347,42 @@ def test_an_error_of_ours_is_not_told_to_a_client(world: World, monkeypatch: pyt
     with signed_in(world[0], CLIENTS["dupont"]) as browser:
         answer = browser.get("/portal", status=503)
         assert "secret" not in answer.text and "Cette page ne peut pas être établie" in answer.text
+
+
+def test_what_is_wrong_with_the_providers_files_is_told_to_no_client_on_any_page(world: World) -> None:
+    desk, engineer = world
+    path = engineer.folder / "sites.yaml"
+    sound, asked = path.read_text(), 0
+    with signed_in(desk, CLIENTS["dupont"]) as browser:
+        token = re.search(r'name="form_token" value="([0-9a-f]{64})"', browser.get("/portal").text)
+        assert token is not None
+        path.write_text(f"{sound}\n  secret-node: [\n")
+        vars(desk).pop("files")  # they are read anew
+        for page in every_page():
+            if page.need is Need.CLIENT:
+                address = page.path.format(
+                    machine="web-1", timeframe="day", month="2026-10", document="2026-10", form="html"
+                )
+                form = {
+                    "form_token": token[1],
+                    "kind": "",
+                    "machine": "web-1",
+                    "month": "2026-10",
+                    "text": "x",
+                }
+                answer = browser.client.request(
+                    page.method, address, data=form if page.method == "POST" else None
+                )
+                told = [
+                    word
+                    for word in (str(engineer.folder), "sites.yaml", "secret-node")
+                    if word in answer.text
+                ]
+                assert not told, (page.method, address, answer.text)
+                asked += 1
+        path.write_text(sound)
+        vars(desk).pop("files")
+        assert asked > 10 and "web-1" in browser.get("/portal").text
 
 
 def test_a_client_without_a_sound_file_reads_and_one_without_any_has_no_contract(world: World) -> None:

@@ -54,7 +54,7 @@ def token_in(text: str) -> str:
 
 
 def test_nobody_sees_a_page_without_having_signed_in(browser: TestClient) -> None:
-    for path in ("/", "/nothing/here"):
+    for path in ("/", "/nothing/here", "/plans", "/plans/", "/static"):
         answer = browser.get(path)
         assert (answer.status_code, answer.headers["location"]) == (
             303,

@@ -358,3 +358,25 @@ def test_a_client_reads_nothing_of_where_the_history_is_when_it_fails(desk: Cloc
     assert "history.db" in answers["olga"].text
     assert "history.db" not in answers["camille"].text
     assert "Réessayez dans quelques minutes" in answers["camille"].text
+
+
+def test_a_broken_database_is_described_to_nobody_who_has_not_signed_in_nor_to_a_client(
+    desk: ClockedDesk, tmp_path: Path
+) -> None:
+    add(desk, "camille", Role.CLIENT, "dupont")
+    of_client, of_provider, of_nobody = Browser(desk), Browser(desk), Browser(desk)
+    assert of_client.sign_in("camille").status_code == of_provider.sign_in("olga").status_code == 303
+    tokens = [
+        token_in(one.get(page).text) for one, page in ((of_client, "/account"), (of_provider, "/account"))
+    ]
+    guest = token_in(of_nobody.get("/login").text)
+    with desk.database.writing() as connection:
+        connection.execute(sa.text("ALTER TABLE interface_attempts RENAME TO gone"))
+    begun = [
+        one.client.post("/account/codes/begin", data={"form_token": token, "password": PASSWORD})
+        for one, token in zip((of_client, of_provider), tokens, strict=True)
+    ]
+    login = of_nobody.client.post("/login", data={"form_token": guest, "name": "olga", "password": PASSWORD})
+    assert [answer.status_code for answer in (*begun, login)] == [503, 503, 503]
+    told = ["interface_attempts" in answer.text or str(tmp_path) in answer.text for answer in (*begun, login)]
+    assert told == [False, True, False]

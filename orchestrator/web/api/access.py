@@ -17,7 +17,7 @@ from orchestrator.interface.tokens import Token
 from orchestrator.operations.portal import PortalClient, may_read, portal_client
 from orchestrator.operations.portal_discretion import discretion_of, people_of
 from orchestrator.reports.discretion import Discretion
-from orchestrator.web.api.problems import Problem, missing
+from orchestrator.web.api.problems import OF_PROVIDER, Problem, missing
 
 if TYPE_CHECKING:
     from orchestrator.web.desk import Desk
@@ -121,6 +121,7 @@ def _caller_with(scope: Scope) -> Callable[..., Caller]:
                 "send a valid token as Authorization: Bearer TOKEN; orchestrator token add makes one",
                 {"www-authenticate": "Bearer"},
             )
+        setattr(request.state, OF_PROVIDER, token.client is None)
         if scope not in token.scopes:
             raise Problem(
                 403,

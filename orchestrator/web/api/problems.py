@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from orchestrator.errors import OrchestratorError, told
+from orchestrator.errors import OrchestratorError, RequestRefused, told
 from orchestrator.history.errors import HistoryUnavailable
 from orchestrator.web.security import BodyRefused
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 _LOG = logging.getLogger("orchestrator.web")
+OF_PROVIDER = "of_provider"
+"""In a request's state: whether a token of the provider asked."""
+
 _MOST_MISTAKES = 20
 _LONGEST = 300
 
@@ -86,14 +89,21 @@ def answer(problem: Problem) -> Response:
     )
 
 
-def problem_of(error: BaseException) -> Problem:
-    """How an error is told: a defect of the program as one."""
+def problem_of(error: BaseException, *, of_provider: bool) -> Problem:
+    """How an error is told: a defect of the program as one.
+
+    Args:
+        of_provider: whether a token of the provider asked. Nobody else is told what went wrong on its computers.
+    """
     if isinstance(error, Problem):
         return error
     if isinstance(error, RequestValidationError):
         return Problem(422, "invalid-request", _mistakes(error))
     if isinstance(error, BodyRefused):
         return Problem(error.status, "body-refused", str(error), {"connection": "close"})
+    if not (of_provider or isinstance(error, RequestRefused)):
+        _LOG.warning("told as unavailable: %s", told(error))
+        return Problem(503, "unavailable", "this cannot be done at the moment: try again later")
     if isinstance(error, HistoryUnavailable):
         return Problem(503, error.code, str(error))
     if isinstance(error, OrchestratorError):
@@ -120,6 +130,10 @@ def tell_problems(app: FastAPI, prefix: str) -> None:
     app.add_exception_handler(Exception, _defect(prefix))
 
 
+def _of_provider(request: Request) -> bool:
+    return bool(getattr(request.state, OF_PROVIDER, False))
+
+
 def _handler(prefix: str, earlier: Any) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def handle(request: Request, error: Exception) -> Response:
         if not request.url.path.startswith(f"{prefix}/"):
@@ -127,7 +141,7 @@ def _handler(prefix: str, earlier: Any) -> Callable[[Request, Exception], Awaita
                 raise error
             told_before: Response = await earlier(request, error)
             return told_before
-        return answer(problem_of(error))
+        return answer(problem_of(error, of_provider=_of_provider(request)))
 
     return handle
 
@@ -137,6 +151,6 @@ def _defect(prefix: str) -> Callable[[Request, Exception], Awaitable[Response]]:
         if not request.url.path.startswith(f"{prefix}/"):
             raise error
         _LOG.error("%s %s", request.method, request.url.path, exc_info=error)
-        return await run_in_threadpool(answer, problem_of(error))
+        return await run_in_threadpool(answer, problem_of(error, of_provider=_of_provider(request)))
 
     return handle
