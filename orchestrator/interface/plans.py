@@ -130,6 +130,7 @@ def listed(
     connection: sa.Connection,
     *,
     states: Sequence[PlanState] = (),
+    client: str = "",
     offset: int = 0,
     limit: int = 50,
 ) -> list[FiledPlan]:
@@ -137,16 +138,17 @@ def listed(
 
     Args:
         states: only these; all if none is named.
+        client: only plans that change something of this one's; everybody's if it is empty.
         offset, limit: which of them.
     """
     asked = sa.select(*_LISTED).order_by(PLANS.c.number.desc()).offset(offset).limit(limit)
-    return [_from_row(row) for row in connection.execute(_in_states(asked, states))]
+    return [_from_row(row) for row in connection.execute(_filtered(asked, states, client))]
 
 
-def how_many(connection: sa.Connection, *, states: Sequence[PlanState] = ()) -> int:
-    """How many plans there are, of these states or of all."""
+def how_many(connection: sa.Connection, *, states: Sequence[PlanState] = (), client: str = "") -> int:
+    """How many plans there are, as of :func:`listed`."""
     asked = sa.select(sa.func.count()).select_from(PLANS)
-    return int(connection.execute(_in_states(asked, states)).scalar_one())
+    return int(connection.execute(_filtered(asked, states, client)).scalar_one())
 
 
 def move(
@@ -182,8 +184,13 @@ def outdate(connection: sa.Connection, made_before: dt.datetime) -> int:
     return done.rowcount
 
 
-def _in_states(asked: Any, states: Sequence[PlanState]) -> Any:
-    return asked.where(PLANS.c.state.in_([state.value for state in states])) if states else asked
+def _filtered(asked: Any, states: Sequence[PlanState], client: str) -> Any:
+    if states:
+        asked = asked.where(PLANS.c.state.in_([state.value for state in states]))
+    if client:
+        lines = sa.literal("\n") + PLANS.c.clients + "\n"
+        asked = asked.where(lines.contains(f"\n{client}\n", autoescape=True))
+    return asked
 
 
 def _from_row(row: Any) -> FiledPlan:

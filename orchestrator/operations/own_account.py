@@ -6,13 +6,13 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Literal
 
-from orchestrator.errors import RequestRefused
 from orchestrator.interface import accounts, attempts, passwords, sessions
 from orchestrator.interface.accounts import Account
 from orchestrator.interface.sessions import Opened, Session
 from orchestrator.operations.interface_desk import InterfaceDesk, recorded
 from orchestrator.operations.signing_in import (
     PER_ACCOUNT,
+    AccountRefused,
     Caller,
     SignInRefused,
     TooManyAttempts,
@@ -36,7 +36,7 @@ def check_password(desk: InterfaceDesk, account: Account, password: str, caller:
         raise TooManyAttempts("there were too many attempts with this account's password")
     if not passwords.fits(kept, password):
         note_refused(desk, account, "password", caller)
-        raise SignInRefused("this is not the account's password", remedy="type it again")
+        raise SignInRefused("this is not the account's password", remedy="type it again", reason="password")
     with desk.database.writing() as connection:
         attempts.forget(connection, subject)
 
@@ -51,12 +51,14 @@ def change_password(
         SignInRefused: the old one is wrong.
     """
     if account.by_provider:
-        raise RequestRefused("this account signs in by the identity provider: change the password there")
+        raise AccountRefused(
+            "this account signs in by the identity provider: change the password there", reason="provider"
+        )
     reason = passwords.why_unfit(new, account.name) or (
         "the new password is the old one" if new == old else ""
     )
     if reason:
-        raise RequestRefused(reason)
+        raise AccountRefused(reason, reason="unfit")
     check_password(desk, account, old, caller)
     kept = passwords.hash_password(new)
     with (
@@ -98,7 +100,7 @@ def end_session(desk: InterfaceDesk, account: Account, identity: int) -> None:
         desk.database.writing() as connection,
     ):
         if not sessions.end(connection, identity, account=account.name):
-            raise RequestRefused("there is no such session any more: reload the page")
+            raise AccountRefused("there is no such session any more: reload the page", reason="session")
 
 
 def end_other_sessions(desk: InterfaceDesk, account: Account, session: Session) -> int:

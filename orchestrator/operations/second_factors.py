@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import RequestRefused
 from orchestrator.interface import accounts, attempts, second_factors, sessions
 from orchestrator.interface.accounts import Account
 from orchestrator.interface.second_factors import Factor
 from orchestrator.interface.sessions import Opened, Session
 from orchestrator.operations.interface_desk import InterfaceDesk, recorded
 from orchestrator.operations.signing_in import (
+    AccountRefused,
     Caller,
     SignInRefused,
     address_subject,
@@ -109,7 +109,8 @@ def confirm_codes(
     step = _step_of(begun[-1], code, desk) if begun else None
     if step is None:
         raise SignInRefused(
-            "this is not the code of now: wait for the next one, and see that the clock of the device is right"
+            "this is not the code of now: wait for the next one, and see that the clock of the device is right",
+            reason="code",
         )
     with (
         recorded(
@@ -183,7 +184,7 @@ def add_key(
         desk.database.writing() as connection,
     ):
         if second_factors.is_taken(connection, credential):
-            raise RequestRefused("this security key is set up already: use another one")
+            raise AccountRefused("this security key is set up already: use another one", reason="key_known")
         second_factors.add(
             connection,
             account.name,
@@ -215,7 +216,9 @@ def _refuse_many(desk: InterfaceDesk, account: Account) -> None:
     with desk.database.reading() as connection:
         count = len(second_factors.factors_of(connection, account.name))
     if count >= _MOST:
-        raise RequestRefused(f"an account has {_MOST} second factors at most: remove one first")
+        raise AccountRefused(
+            f"an account has {_MOST} second factors at most: remove one first", reason="factors"
+        )
 
 
 def ways_of(desk: InterfaceDesk, name: str) -> tuple[Account | None, Sequence[Factor]]:
@@ -335,7 +338,7 @@ def remove_factor(desk: InterfaceDesk, account: Account, session: Session, ident
             one for one in second_factors.factors_of(connection, account.name) if one.identity == identity
         ]
     if not found:
-        raise RequestRefused("there is no such second factor: reload the page")
+        raise AccountRefused("there is no such second factor: reload the page", reason="factor")
     details = {"kind": found[0].kind}
     with (
         recorded(
@@ -369,7 +372,9 @@ def new_codes(desk: InterfaceDesk, account: Account, session: Session) -> Sequen
 
 def _refuse_unproved(session: Session) -> None:
     if not session.second:
-        raise RequestRefused("this needs a session with a second factor: set one up, or sign in with it")
+        raise AccountRefused(
+            "this needs a session with a second factor: set one up, or sign in with it", reason="unproved"
+        )
 
 
 def _step_of(factor: Factor, code: str, desk: InterfaceDesk) -> int | None:
@@ -391,7 +396,7 @@ def _challenge(desk: InterfaceDesk, session: Session) -> bytes:
     with desk.database.writing() as connection:
         challenge = sessions.take_challenge(connection, session.identity)
     if challenge is None:
-        raise SignInRefused("nothing was asked of a security key, or it was answered before")
+        raise SignInRefused("nothing was asked of a security key, or it was answered before", reason="key")
     return base64url_to_bytes(challenge)
 
 
@@ -407,7 +412,9 @@ def _registered(challenge: bytes, answer: str, place: Place) -> VerifiedRegistra
             expected_origin=place.origin,
         )
     except (WebAuthnException, ValueError, KeyError, TypeError):
-        raise SignInRefused("the security key's answer does not fit", remedy="try again") from None
+        raise SignInRefused(
+            "the security key's answer does not fit", remedy="try again", reason="key"
+        ) from None
 
 
 def _signed(factor: Factor, challenge: bytes, answer: str, place: Place) -> VerifiedAuthentication | None:

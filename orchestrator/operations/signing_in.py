@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.contract.calendar import paris_time
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, RequestRefused
 from orchestrator.interface import accounts, attempts, passwords, second_factors, sessions
 from orchestrator.interface.accounts import Account, account_name
 from orchestrator.interface.sessions import Opened, Session
@@ -32,11 +32,26 @@ class SignInRefused(OrchestratorError):
 
     default_remedy = "check both and try again"
 
+    def __init__(self, text: str, *, remedy: str = "", reason: str = "") -> None:
+        super().__init__(text, remedy=remedy)
+        self.reason = reason
+        """By which a client's page finds its words; empty: none of a signed-in client's pages meets it."""
+
 
 class TooManyAttempts(OrchestratorError):
     """There were too many attempts to sign in with a name, or from an address; this one was not made."""
 
     default_remedy = "wait a quarter of an hour, or have an administrator reset the account"
+    reason = "many"
+
+
+class AccountRefused(RequestRefused):
+    """Something about one's own account cannot be done, and nothing was begun."""
+
+    def __init__(self, text: str, *, reason: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+        """By which a client's page finds its words."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from orchestrator.reports.monthly_words import MonthlyWords
+from orchestrator.reports.account_words import AccountWords
 from orchestrator.reports.words import Text
 
 
-class ActWords(MonthlyWords):
+class ActWords(AccountWords):
     """The texts in one language."""
 
     act_created = Text(fr="Machine Virtuelle créée", en="Machine created")

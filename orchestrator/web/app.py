@@ -28,6 +28,7 @@ from orchestrator.web.console_socket import PATH, ConsoleSocket
 from orchestrator.web.desk import Desk
 from orchestrator.web.page import Need, Page
 from orchestrator.web.pages import every_page
+from orchestrator.web.refusals import told_to
 from orchestrator.web.security import BodyRefused, Guard, form_token, is_from_ours
 from orchestrator.web.sign_in import Visitor, visitor_of
 from orchestrator.web.visit import Missing, Visit
@@ -172,7 +173,7 @@ def _told_failed(page: Page, visit: Visit, error: Exception) -> Response:
         _LOG.error("%s %s", page.method, page.path, exc_info=error)
     if visit.account is None or visit.account.client is not None:
         if isinstance(error, _ABOUT_WHO_ASKS) and page.need is not Need.CLIENT:
-            return visit.refused(str(error))
+            return visit.refused(told_to(visit, error, str(error)))
         if is_known:
             _LOG.error("%s %s: %s", page.method, page.path, error)
         return visit.refused(PortalWords(visit.language).portal_trouble, status=503)

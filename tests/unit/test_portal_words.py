@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.contract.portal_rights import REQUESTS, Refusal
 from orchestrator.operations.portal import _STATES
+from orchestrator.reports.account_words import AccountWords
 from orchestrator.reports.portal_act_words import ActWords
 from orchestrator.reports.portal_words import PortalWords
 from orchestrator.reports.words import Counted, Text
@@ -17,7 +18,7 @@ from orchestrator.reports.words import Counted, Text
 _FOLDER = Path(__file__).parents[2] / "orchestrator"
 _TEXTS = {
     name: text
-    for table in (PortalWords, ActWords)
+    for table in (PortalWords, ActWords, AccountWords)
     for name, text in vars(table).items()
     if isinstance(text, Text | Counted)
 }
@@ -25,6 +26,18 @@ _SAME = {
     "portal_memory", "offer_essential", "offer_advanced", "offer_datacenter", "portal_snapshots",
     "portal_offer", "reports_pdf", "portal_pages", "ask_snapshot", "act_console", "changed_vcpu", "act_monitoring",
 }  # fmt: skip
+_OWN = "".join(
+    (_FOLDER / place).read_text()
+    for place in (
+        "operations/signing_in.py",
+        "operations/own_account.py",
+        "operations/second_factors.py",
+        "web/pages/account.py",
+    )
+)
+REASONS = set(re.findall(r'reason ?= ?"(\w+)"', _OWN))
+"""Why something about one's own account is not done."""
+
 _BY_NAME = {
     *(f"ask_{act.value}" for act in REQUESTS),
     *(f"refusal_{refusal.value}" for refusal in Refusal),
@@ -32,6 +45,7 @@ _BY_NAME = {
     *(f"done_{result}" for result in ("ok", "failed", "refused", "unknown", "begun")),
     *(f"answer_{outcome}" for outcome in ("done", "nothing_due", "refused", "withdrawn")),
     "level_supervision", "level_full",
+    *(f"own_{reason}" for reason in REASONS),
 }  # fmt: skip
 """Words that are found by the name of what they are for."""
 

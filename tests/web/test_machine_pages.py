@@ -144,6 +144,13 @@ def test_the_volume_is_to_the_byte_that_of_the_command(reader: Browser, night: N
     assert "0.00 GiB (0 bytes, 0 archives)" in none and "No archives." in none
 
 
+def test_the_tab_of_the_picture_is_marked_and_plans_are_those_of_the_client(reader: Browser) -> None:
+    page = reader.get(PAGE).text
+    assert re.findall(r'<a href="([^"]+)" aria-current="page">Day<', page) == [f"{PAGE}/graphs/day"]
+    assert page.count(f'{PAGE}/graphs/week" aria-current') == 0
+    assert '<a href="/plans?client=dupont">Plans</a>' in page
+
+
 def test_the_picture_is_one_call_and_a_gap_is_a_gap(reader: Browser, night: NightDesk) -> None:
     night.fake.control("reset_calls")
     text = plain(reader.get(f"{PAGE}/graphs/day").text)

@@ -23,8 +23,10 @@ from orchestrator.history.errors import HistoryUnavailable
 from orchestrator.interface import jobs, plans
 from orchestrator.interface.jobs import SILENT_FOR, JobState
 from orchestrator.interface.plans import PlanState
+from orchestrator.interface.scopes import Scope
 from orchestrator.operations import carrying_out, plan_review
 from orchestrator.operations.plan_review import Filing
+from orchestrator.operations.tokens import NewToken, add_token
 from orchestrator.planning.saved import SavedPlan, SavedPlanUnusable
 from orchestrator.resources.change import Effect
 from orchestrator.runner import telling
@@ -527,3 +529,56 @@ def test_an_operator_makes_plans_and_a_reader_only_reads(desk: Desk, interface: 
         assert "/withdraw" not in reader.get(f"/plans/{number}").text
         assert "/plans/make" not in reader.get("/plans").text
     assert state_of(interface, number) is PlanState.WAITING
+
+
+def test_plans_are_listed_by_client_and_the_machine_leads_there(
+    desk: Desk, interface: Interface, approver: Browser
+) -> None:
+    def of(client: str) -> int:
+        def renamed(saved: SavedPlan) -> dict[str, Any]:
+            machines = [one.model_copy(update={"client": client}) for one in saved.plan.machines]
+            return {"plan": saved.plan.model_copy(update={"machines": machines})}
+
+        filing = Filing(text=edited(desk, renamed), by="token ci")
+        return plan_review.file_plan(interface.history, filing, interface.now()).number
+
+    def found(**query: str) -> list[int]:
+        return [
+            int(number) for number in re.findall(r'href="/plans/(\d+)"', approver.get("/plans", query).text)
+        ]
+
+    first, second = of("client-1"), of("client-10")
+    assert found() == [second, first]
+    assert (found(client="client-1"), found(client="client-10")) == ([first], [second])
+    assert found(client="client-1", state="refused") == []
+    for none in ("client", "client_1", "%", "client-1\nclient-10"):
+        assert found(client=none) == [], none
+    assert "No plans of these." in approver.get("/plans", {"client": "x"}).text
+    token, _ = add_token(interface, NewToken(name="pipeline", scopes=[Scope.READ]), who="test")
+    sent = {"authorization": f"Bearer {token}"}
+    listed = approver.client.get("/api/v1/plans?client=client-10", headers=sent).json()
+    assert [item["number"] for item in listed["items"]] == [second] and listed["total"] == 1
+
+
+def test_a_plan_says_its_state_apart_from_what_it_does(
+    desk: Desk, interface: Interface, approver: Browser
+) -> None:
+    page = approver.get(f"/plans/{filed(desk, interface)}").text
+    summary = re.sub(r"<[^>]+>", "", page[page.index('<p class="summary">') :].split("</p>")[0])
+    assert " ".join(summary.split()).startswith("waiting · 1 to create")
+
+
+def test_a_job_says_that_later_steps_are_not_kept(interface: Interface, approver: Browser) -> None:
+    number = carrying_out.ask_for_plan(interface.history, only=None, by="oscar", now=interface.now())
+
+    def add(position: int) -> None:
+        event = jobs.JobEvent(
+            position=position, at=interface.now(), kind="step", client="dupont", machine="web-1", text="done"
+        )
+        with interface.database.writing() as connection:
+            jobs.add_events(connection, number, [event])
+
+    add(jobs.MOST_EVENTS - 1)
+    assert "are not kept" not in approver.get(f"/jobs/{number}").text
+    add(jobs.MOST_EVENTS)
+    assert "Steps after number 20,000 are not kept" in approver.get(f"/jobs/{number}").text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from orchestrator.history.database import ENTRIES
 from orchestrator.interface import passwords
 from orchestrator.interface.roles import Role
 from orchestrator.interface.sessions import SESSIONS, hash_of
@@ -330,6 +333,64 @@ def test_a_client_reads_the_login_in_french_and_comes_to_the_portal(desk: Clocke
 def test_a_login_that_is_too_long_is_refused(desk: ClockedDesk) -> None:
     assert Browser(desk).sign_in("olga", "x" * 20_000).status_code == 413
     assert Browser(desk).sign_in("olga", "x" * 5_000).status_code == 401
+
+
+def test_a_client_reads_in_its_language_why_something_about_its_account_is_not_done(
+    desk: ClockedDesk,
+) -> None:
+    def said(answer: Any) -> str:
+        assert answer.status_code in (401, 409), answer.status_code
+        text = re.sub(r"<[^>]+>|\s+", " ", answer.text[answer.text.index("<main") :])
+        return html.unescape(text).replace("\u00a0", " ")
+
+    add(desk, "camille", Role.CLIENT, "dupont")
+    browser = Browser(desk)
+    browser.sign_in("camille")
+    good = {"old": PASSWORD, "new": "another long password", "again": "another long password"}
+    for changes, french in (
+        ({"again": "x"}, "saisi de deux façons différentes"),
+        ({"old": "wrong"}, "Ce n’est pas le mot de passe de ce compte"),
+        ({"new": "short", "again": "short"}, "Ce mot de passe ne convient pas"),
+        ({"new": PASSWORD, "again": PASSWORD}, "autre que l’ancien"),
+    ):
+        answer = browser.send("/account/password", page="/account/password", **{**good, **changes})
+        assert french in said(answer) and "password" not in said(answer), changes
+    for path, fields, french in (
+        ("/account/sessions/end", {"session": "9999"}, "Cette session n’existe plus"),
+        ("/account/recovery", {}, "un second facteur"),
+        ("/account/codes/begin", {"password": "wrong"}, "Ce n’est pas le mot de passe"),
+        ("/account/key", {"key": "{}"}, "La réponse de la clé de sécurité ne convient pas"),
+    ):
+        assert french in said(browser.send(path, page="/account", **fields)), path
+    browser.send("/account/codes/begin", page="/account", password=PASSWORD)
+    assert "Ce n’est pas le code du moment" in said(
+        browser.send("/account/codes", page="/account/codes", code="000000")
+    )
+    browser.send("/account/language", page="/account", language="en")
+    answer = browser.send("/account/sessions/end", page="/account", session="9999")
+    assert "There is no such session any more" in said(answer)
+
+
+def test_a_client_reads_nothing_of_where_the_history_is_when_it_fails(desk: ClockedDesk) -> None:
+    add(desk, "camille", Role.CLIENT, "dupont")
+    browsers = {name: Browser(desk) for name in ("camille", "olga")}
+    for name, browser in browsers.items():
+        browser.sign_in(name)
+    tokens = {name: token_in(browser.get("/account").text) for name, browser in browsers.items()}
+    with desk.database.writing() as connection:
+        connection.execute(
+            sa.text(
+                f"CREATE TRIGGER full BEFORE INSERT ON {ENTRIES.name} BEGIN SELECT RAISE(FAIL, 'full'); END"
+            )
+        )
+    answers = {
+        name: browser.client.post("/account/sessions/end-others", data={"form_token": tokens[name]})
+        for name, browser in browsers.items()
+    }
+    assert {answer.status_code for answer in answers.values()} == {503}
+    assert "history.db" in answers["olga"].text
+    assert "history.db" not in answers["camille"].text
+    assert "Réessayez dans quelques minutes" in answers["camille"].text
 
 
 def test_a_broken_database_is_described_to_nobody_who_has_not_signed_in_nor_to_a_client(

@@ -15,7 +15,7 @@ from orchestrator.operations import plan_review
 from orchestrator.operations.plan_review import Filing, PlanMissing
 from orchestrator.web.api.access import Caller, Planner, Reader
 from orchestrator.web.api.looked import RecordedRoute
-from orchestrator.web.api.paging import Listed, PageNumber, PageSize
+from orchestrator.web.api.paging import Listed, Name, PageNumber, PageSize
 from orchestrator.web.api.problems import ERRORS, Problem, missing
 
 ROUTER = APIRouter(tags=["plans"], responses=ERRORS, route_class=RecordedRoute)
@@ -49,14 +49,18 @@ class PlanWhole(PlanItem):
 
 @ROUTER.get("/plans")
 def plans(
-    caller: Reader, state: PlanState | None = None, page: PageNumber = 1, size: PageSize = 50
+    caller: Reader,
+    state: PlanState | None = None,
+    client: Name = "",
+    page: PageNumber = 1,
+    size: PageSize = 50,
 ) -> Listed[PlanItem]:
     """Plans, the latest first. For tokens of the provider."""
     caller.of_provider()
     states = [state] if state else []
     with caller.desk.database.reading() as connection:
-        rows = filed.listed(connection, states=states, offset=(page - 1) * size, limit=size)
-        total = filed.how_many(connection, states=states)
+        rows = filed.listed(connection, states=states, client=client, offset=(page - 1) * size, limit=size)
+        total = filed.how_many(connection, states=states, client=client)
     return Listed(
         items=[PlanItem(**_fields(caller, row)) for row in rows],
         total=total,

@@ -15,6 +15,7 @@ from orchestrator.operations.second_factors import Enrolled
 from orchestrator.operations.signing_in import SignInRefused, TooManyAttempts
 from orchestrator.web.page import Need, Page
 from orchestrator.web.pages.login import caller_of, place_of
+from orchestrator.web.refusals import told_to
 from orchestrator.web.sign_in import give
 
 if TYPE_CHECKING:
@@ -62,12 +63,14 @@ def change_password(visit: Visit) -> Response:
     new = visit.form.get("new", "")
     try:
         if new != visit.form.get("again", ""):
-            raise SignInRefused("the new password was typed in two ways", remedy="type it again")
+            raise SignInRefused(
+                "the new password was typed in two ways", remedy="type it again", reason="twice"
+            )
         opened = own_account.change_password(
             visit.desk, who, session, old=visit.form.get("old", ""), new=new, caller=caller_of(visit)
         )
     except (*_REFUSALS, RequestRefused) as error:
-        return visit.page("account_password.html", status=409, refused=str(error))
+        return visit.page("account_password.html", status=409, refused=told_to(visit, error, str(error)))
     return _under(visit.see("/account"), opened)
 
 
@@ -91,7 +94,7 @@ def _proved(visit: Visit) -> str:
     try:
         own_account.check_password(visit.desk, who, visit.form.get("password", ""), caller_of(visit))
     except _REFUSALS as error:
-        return str(error)
+        return told_to(visit, error, str(error))
     return ""
 
 
@@ -136,7 +139,7 @@ def confirm_codes(visit: Visit) -> Response:
             visit.desk, who, session, visit.form.get("code", "").strip(), caller_of(visit)
         )
     except _REFUSALS as error:
-        return _codes(visit, refused=str(error), status=401)
+        return _codes(visit, refused=told_to(visit, error, str(error)), status=401)
     return _enrolled(visit, done)
 
 

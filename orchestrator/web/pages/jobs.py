@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from orchestrator.contract.calendar import paris_time
 from orchestrator.history.errors import HistoryUnavailable
 from orchestrator.interface import jobs as kept
-from orchestrator.interface.jobs import OVER, Job, JobEvent, JobState
+from orchestrator.interface.jobs import MOST_EVENTS, OVER, Job, JobEvent, JobState
 from orchestrator.interface.roles import Right, rights_of
 from orchestrator.operations import carrying_out
 from orchestrator.web.listing import Asked, Column
@@ -96,6 +96,7 @@ def job(visit: Visit) -> Response:
         over=found.state in OVER,
         last=events[-1].position if events else 0,
         earlier=events[0].position - 1 if events else 0,
+        most=MOST_EVENTS if events and events[-1].position >= MOST_EVENTS else 0,
         may_act=visit.may(Right.ACT),
     )
 

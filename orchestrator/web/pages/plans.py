@@ -51,11 +51,12 @@ _DETAILED = 300
 
 def plans(visit: Visit) -> Response:
     """The plans, the latest first."""
-    asked = Asked.of(visit, sorts=("-number",), filters=("state",))
+    asked = Asked.of(visit, sorts=("-number",), filters=("state", "client"))
     states = [state for state in PlanState if state == asked.filters.get("state")]
+    client = asked.filters.get("client", "")
     with visit.desk.database.reading() as connection:
-        rows = filed.listed(connection, states=states, offset=asked.offset, limit=asked.size)
-        total = filed.how_many(connection, states=states)
+        rows = filed.listed(connection, states=states, client=client, offset=asked.offset, limit=asked.size)
+        total = filed.how_many(connection, states=states, client=client)
     return visit.page(
         "plans.html",
         asked=asked,
