@@ -105,7 +105,7 @@ api: ## against fakepve, over HTTPS; hostile files, guests and answers
 	$(RUN)/python -m tools.tests_of api -q -n 6 --dist worksteal tests/api tests/hostile
 
 web: ## the Interface's pages, in a real browser
-	$(RUN)/pytest -q -n 2 --dist loadfile tests/web
+	$(RUN)/python -m tools.tests_of web -q -n 2 --dist loadfile tests/web
 
 lab: ## real guests, real packets (root)
 	LAB_TESTED=$(LAB_TESTED) $(RUN)/python -m tools.tests_of lab -q -n 2 --dist loadfile --no-loadscope-reorder tests/lab
