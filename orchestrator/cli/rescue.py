@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from orchestrator.operations.rescue_choices import Choice
     from orchestrator.operations.rescue_state import RescueState
 
-_NAMES = "start, restart, rollback, restore, copy, recreate, mark, put-aside or nothing"
+_NAMES = "start, restart, rollback, restore, copy, fail-over, recreate, mark, put-aside or nothing"
 
 
 def rescue(
@@ -52,6 +52,12 @@ def rescue(
         typer.Option(
             metavar="SITE",
             help="With recreate: this site does not answer, and the machine is not to run there again.",
+        ),
+    ] = None,
+    lost_node: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NODE", help="With fail-over: the machine's node, which is surely switched off."
         ),
     ] = None,
     force: Annotated[
@@ -102,6 +108,7 @@ def rescue(
         network=network,
         address=address,
         lost_sites=tuple(lost_site or ()),
+        lost_node=lost_node,
         force=force,
         boot_seconds=boot_timeout,
     )
@@ -125,6 +132,12 @@ def _carry_out(request: RescueRequest, state: RescueState, *, asked: bool, yes: 
         )
         if picked.name != "rollback":
             request = replace(request, snapshot=None)
+        if picked.name == "fail-over" and state.lost_node and request.lost_node is None:
+            node = state.lost_node.node
+            answer = session.answer_to(
+                f"A node that is only cut off goes on running its machines. Type {node} if it is surely switched off"
+            )
+            request = replace(request, lost_node=answer)
 
     def agree(choice: Choice) -> bool:
         out = session.console()

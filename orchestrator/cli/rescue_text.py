@@ -48,13 +48,15 @@ def _facts(state: RescueState) -> list[tuple[str, str]]:
     facts: list[tuple[str, str]] = []
     if state.found is not None:
         facts += _of_machine(state)
+    if (lost := state.lost_node) is not None:
+        facts.append(("where", f"VM {lost.vmid} on {lost.node}, {lost.site}: the node is off"))
     facts += [("may be it", f"{item.subject}, {item.site}: {item.reason}") for item in state.seeming]
     if state.says.problem:
         facts.append(("file", state.says.problem))
     for label, rows in (
         ("snapshot", _snapshots(state)),
         ("archive", _archives(state)),
-        ("replica", [f"on {job.target}, {job.schedule}" for job in state.replicas]),
+        ("replica", _replicas(state)),
         (
             "history",
             [
@@ -128,6 +130,16 @@ def _snapshots(state: RescueState) -> list[str]:
     ] or ["none"]
 
 
+def _replicas(state: RescueState) -> list[str]:
+    if state.lost_node is None:
+        return [f"on {job.target}, {job.schedule}" for job in state.replicas]
+    replica = state.lost_node.replica
+    if replica is None:
+        return []
+    age = age_words(state.now - replica.synced_at)
+    return [f"on {replica.node}, last replicated {paris_time(replica.synced_at)}, {age} ago"]
+
+
 def _archives(state: RescueState) -> list[str]:
     rows = [
         f"{paris_time(item.taken_at)}, {age_words(state.now - item.taken_at)} old   "
@@ -184,6 +196,7 @@ def state_document(state: RescueState, volid: str | None) -> dict[str, Any]:
             for item in state.archives
         ],
         "replicas": [{"node": job.target, "schedule": job.schedule} for job in state.replicas],
+        "lost_node": _lost_node(state),
         "history": [
             {
                 "at": entry.at.isoformat(),
@@ -209,4 +222,20 @@ def state_document(state: RescueState, volid: str | None) -> dict[str, Any]:
             }
             for choice in choices(state, volid)
         ],
+    }
+
+
+def _lost_node(state: RescueState) -> dict[str, Any] | None:
+    lost = state.lost_node
+    if lost is None:
+        return None
+    replica = lost.replica
+    return {
+        "site": lost.site,
+        "node": lost.node,
+        "vmid": lost.vmid,
+        "replica": {"node": replica.node, "replicated_at": replica.synced_at.isoformat()}
+        if replica
+        else None,
+        "why_no_replica": lost.why or None,
     }

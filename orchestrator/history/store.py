@@ -304,20 +304,25 @@ class History:
         """
         return {key: str(details) for key, details in self._latest(action, ENTRIES.c.details).items()}
 
-    def latest(self, action: str, *, until: dt.datetime | None = None) -> list[Entry]:
+    def latest(
+        self, action: str, *, until: dt.datetime | None = None, clients: Collection[str] | None = None
+    ) -> list[Entry]:
         """Each machine's last successful action of a kind: one query.
 
         Args:
             action: as it was recorded: ``updates due``.
             until: the last that was recorded by then (aware); None: by now.
+            clients: whose machines, by their names of today; None: everybody's.
 
         Raises:
             HistoryUnavailable: it cannot be read.
         """
-        query = sa.select(ENTRIES).where(ENTRIES.c.sequence.in_(_latest_numbers(action, until)))
-        query = query.order_by(ENTRIES.c.sequence)
         with self._database.reading() as connection:
             renames = read_renames(connection)
+            numbers = _latest_numbers(action, until)
+            if clients is not None:
+                numbers = numbers.where(ENTRIES.c.client.in_(sorted(renames.clients_before(clients))))
+            query = sa.select(ENTRIES).where(ENTRIES.c.sequence.in_(numbers)).order_by(ENTRIES.c.sequence)
             read = (Entry.from_row(row._asdict()) for row in connection.execute(query))
             found = {(entry.client, entry.machine): entry for entry in (_named(one, renames) for one in read)}
         return list(found.values())

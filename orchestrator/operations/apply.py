@@ -110,6 +110,7 @@ def apply(
         takings = preparing.unsettled_takings(request.history, wanted.desired)
         prepared = preparing.prepare(wanted, run.clusters, used, takings=takings)
         made = preparing.with_waiting_since(prepared.plan, request.history)
+        made = preparing.with_archives_left(made, request.history)
         if saved is not None:
             _refuse_moved(saved, made, events)
         show(made)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from orchestrator.applying.freezing import Frozen
 from orchestrator.applying.restarting import await_guest, bring_up
 from orchestrator.applying.stopped import Stopped
 from orchestrator.applying.vm import Vm
-from orchestrator.errors import RequestRefused, about
+from orchestrator.errors import Reason, RequestRefused, about
 from orchestrator.operations.client_file import file_says
 from orchestrator.operations.inputs import selection
 from orchestrator.operations.inventory import open_provider
@@ -114,11 +114,9 @@ def fail_over(
         if isinstance(lost, Found):
             return _started(request, lost, says, run)
         item, site = lost
-        replica = _replica(request, item, site, run.clusters[item.site], provider)
-        if replica.mark.retired or (says.life and says.life.why(dt.datetime.now(dt.UTC))):
-            raise RequestRefused(
-                "it is retired, or its contract is out of service: it is not started (art. 9, 10)"
-            )
+        if request.lost_node != item.node:
+            raise RequestRefused(not_sure(str(item.node)))
+        replica = newest_replica(request.target, item, site, run.clusters[item.site], provider, says)
         if not agree(replica):
             return None
         run.begin()
@@ -131,18 +129,12 @@ def fail_over(
 
 def _lost(request: FailOverRequest, run: Run) -> Found | tuple[Unreadable, ObservedSite]:
     """The machine on a node that is off; or what an interrupted fail-over left: stopped on another one."""
-    client, _, name = request.target.partition("/")
     read = observe_sites(run.clusters, Asked(selection=selection(request.target)))
-    for site in read.observed.values():
-        for item in site.unreadable:
-            if (
-                (item.client, item.machine) == (client, name)
-                and item.node in site.state.nodes_off
-                and item.vmid is not None
-            ):
-                if site.state.frozen:
-                    raise Frozen(site.site, site.state.frozen)
-                return item, site
+    lost = on_lost_node(request.target, read.observed.values())
+    if lost is not None:
+        if frozen := lost[1].state.frozen:
+            raise Frozen(lost[1].site, frozen)
+        return lost
     found = as_it_is_now(find_machine(request.target, run.clusters, snapshots=False))
     summary = found.machine.summary
     if found.machine.running:
@@ -156,16 +148,42 @@ def _lost(request: FailOverRequest, run: Run) -> Found | tuple[Unreadable, Obser
     return found
 
 
-def _replica(
-    request: FailOverRequest, item: Unreadable, site: ObservedSite, cluster: Cluster, provider: Provider
+def on_lost_node(target: str, sites: Iterable[ObservedSite]) -> tuple[Unreadable, ObservedSite] | None:
+    """The machine if it is on a node that is off by its cluster's word, with its site; None if it is not."""
+    client, _, name = target.partition("/")
+    for site in sites:
+        for item in site.unreadable:
+            if (
+                (item.client, item.machine) == (client, name)
+                and item.node in site.state.nodes_off
+                and item.vmid is not None
+            ):
+                return item, site
+    return None
+
+
+def not_sure(node: str) -> Reason:
+    """Why nothing is started elsewhere until somebody has said that a node is switched off."""
+    return (
+        f"its node {node} is off by the cluster's word. A node that is only cut off goes on running its "
+        f"machines, and two of one identity would run: have it switched off, then say so: --lost-node {node}"
+    )
+
+
+def newest_replica(
+    target: str,
+    item: Unreadable,
+    site: ObservedSite,
+    cluster: Cluster,
+    provider: Provider,
+    says: FileSays,
 ) -> Replica:
-    """The newest copy of a machine, once everything is as it must be."""
+    """The newest copy of a machine whose node is off, once everything is as it must be. Changes nothing.
+
+    Raises:
+        OrchestratorError: there is none, or the machine is not to be started from it.
+    """
     assert item.node is not None and item.vmid is not None  # noqa: S101  (it is a VM)
-    if request.lost_node != item.node:
-        raise RequestRefused(
-            f"its node {item.node} is off by the cluster's word. A node that is only cut off goes on running its "
-            f"machines, and two of one identity would run: have it switched off, then say so: --lost-node {item.node}"
-        )
     _check_cluster(cluster, item.node)
     settings = read_redundancy(cluster, site.state.version)
     resource = settings.resources.get(item.vmid)
@@ -182,13 +200,17 @@ def _replica(
     if not jobs:
         raise RequestRefused(
             f"no replication job sends its disks to a node that is left: restore an archive at another site "
-            f"(orchestrator rescue {request.target})"
+            f"(orchestrator rescue {target})"
         )
     access = _access(provider, item.site)
     configuration = read_lost(access, jobs[0].target, item.node, item.vmid)
     mark = read_mark(configuration.config.effective("description") or "")
-    if mark is None or (f"{mark.client}/{mark.machine}", mark.vmid) != (request.target, item.vmid):
+    if mark is None or (f"{mark.client}/{mark.machine}", mark.vmid) != (target, item.vmid):
         raise RequestRefused(f"VM {item.vmid} does not carry its mark: look at its notes")
+    if mark.retired or (says.life and says.life.why(dt.datetime.now(dt.UTC))):
+        raise RequestRefused(
+            "it is retired, or its contract is out of service: it is not started (art. 9, 10)"
+        )
     job, synced_at = _newest(jobs, access, configuration)
     return Replica(
         site=item.site,

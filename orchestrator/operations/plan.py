@@ -40,6 +40,7 @@ def plan(request: PlanRequest, events: Events = SILENT) -> Plan:
         takings = preparing.unsettled_takings(request.history, wanted.desired)
         made = preparing.prepare(wanted, clusters, used, ahead, takings=takings).plan
         made = preparing.with_waiting_since(made, request.history)
+        made = preparing.with_archives_left(made, request.history)
     if request.save_to is not None:
         preparing.save(request.save_to, options, provider, request.inventory or "", made)
     return made

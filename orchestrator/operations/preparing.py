@@ -25,6 +25,7 @@ from orchestrator.operations.inventory import DEFAULT_FOLDER, provider_name
 from orchestrator.operations.names_seen import remember_sites
 from orchestrator.operations.plan_request import PlanRequest
 from orchestrator.operations.run import open_history
+from orchestrator.planning.creation import archives_left
 from orchestrator.planning.document import to_document
 from orchestrator.planning.interventions import NO_DECISIONS, Decisions, FreeUse, with_interventions
 from orchestrator.planning.plan import Plan, SiteFailure, make_plan
@@ -272,6 +273,35 @@ def with_waiting_since(plan: Plan, history: str | None) -> Plan:
     except HistoryUnavailable:
         pass
     return replace(plan, waiting_since=found)
+
+
+def with_archives_left(plan: Plan, history: str | None) -> Plan:
+    """The plan with a notice for each new machine that was backed up: somebody may have erased it in Proxmox.
+
+    A machine that is to be made would be empty. The history is opened only where one is, and one that cannot be read
+    keeps nothing from being planned.
+    """
+    made = {
+        machine.key
+        for machine in plan.machines
+        if any(change.effect is Effect.CREATE for change in machine.changes)
+    }
+    if not made:
+        return plan
+    from orchestrator.history.last_backups import last_backups  # the library of the database loads slowly
+
+    try:
+        with open_history(history, create=False) as opened:
+            found = last_backups(opened, made)
+    except HistoryUnavailable:
+        return plan
+    machines = (
+        replace(machine, changes=(*machine.changes, archives_left(*machine.key, found[machine.key])))
+        if machine.key in found
+        else machine
+        for machine in plan.machines
+    )
+    return replace(plan, machines=tuple(machines)) if found else plan
 
 
 def prepare(

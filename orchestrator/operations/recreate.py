@@ -17,6 +17,7 @@ from orchestrator.applying.rollback import refresh_guest
 from orchestrator.contract.life import ContractLife
 from orchestrator.errors import OrchestratorError, RequestRefused, about
 from orchestrator.nightly.contract_ends import erased_contracts, notices
+from orchestrator.nightly.restore_testing import last_sound_test
 from orchestrator.operations.client_file import FileSays, at_site, file_says
 from orchestrator.operations.inputs import ssh_settings
 from orchestrator.operations.inventory import open_provider, site_of
@@ -200,7 +201,14 @@ class _Found:
         ).choose()
         elsewhere = tuple(sorted({*request.lost_sites, *([home] if home and home != site else [])}))
         mark = restored_mark(
-            before, inside, archive.stored.vmid, says.life, now, place=place, replaces=elsewhere
+            before,
+            inside,
+            archive.stored.vmid,
+            says.life,
+            now,
+            tested=last_sound_test(archives.owned, before.tested),
+            place=place,
+            replaces=elsewhere,
         )
         power = desired.power if desired else before.power_left
         starts = request.start and power != "stopped" and not mark.retired and not _out(says.life, now)

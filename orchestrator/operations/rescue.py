@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from orchestrator.errors import RequestRefused, about
-from orchestrator.operations import lost_mark, put_aside, recreate, restart, restore, snapshot, start
+from orchestrator.operations import (
+    fail_over,
+    lost_mark,
+    put_aside,
+    recreate,
+    restart,
+    restore,
+    snapshot,
+    start,
+)
 from orchestrator.operations.named_machine import MachineRequest
 from orchestrator.operations.rescue_choices import Choice, choices
 from orchestrator.operations.run import SILENT, Events
@@ -30,6 +39,7 @@ class RescueRequest(MachineRequest):
         lose: what may be lost: ``data``, ``memory``.
         files: subscription files or folders.
         site, network, address, lost_sites: as in :class:`orchestrator.operations.recreate.RecreateRequest`.
+        lost_node: the node of a machine that is failed over, named by somebody who knows that it is switched off.
         force: switch a guest off that ignores the power button.
         boot_seconds: how long a guest may take to answer.
     """
@@ -44,6 +54,7 @@ class RescueRequest(MachineRequest):
     network: str | None = None
     address: str | None = None
     lost_sites: tuple[str, ...] = ()
+    lost_node: str | None = None
     force: bool = False
     boot_seconds: float = 600.0
 
@@ -82,6 +93,8 @@ def chosen(request: RescueRequest, state: RescueState) -> Choice:
         choice = next((item for item in found if not item.refused), found[0])
         if choice.refused:
             raise RequestRefused(f"{choice.name}: {choice.refused}")
+        if choice.name == "fail-over" and state.lost_node and request.lost_node != state.lost_node.node:
+            raise RequestRefused(fail_over.not_sure(state.lost_node.node))
         if lacking := [kind for kind in choice.loses if kind not in request.lose]:
             lost = "; ".join(f"{kind}: {choice.loses[kind]}" for kind in lacking)
             runs = "it runs, and " if state.running else ""
@@ -124,7 +137,7 @@ def rescue(
     choice = chosen(request, state)
     if choice.name == "nothing" or not agree(choice):
         return None
-    return _Doing(request, choice, events, tell).done()
+    return _Doing(request, state, choice, events, tell).done()
 
 
 class _Common(TypedDict):
@@ -140,9 +153,15 @@ class _Doing:
     """One choice, as a request to the operation that carries it out."""
 
     def __init__(
-        self, request: RescueRequest, choice: Choice, events: Events, tell: Callable[[Proposal], None]
+        self,
+        request: RescueRequest,
+        state: RescueState,
+        choice: Choice,
+        events: Events,
+        tell: Callable[[Proposal], None],
     ) -> None:
         self._request = request
+        self._state = state
         self._choice = choice
         self._events = events
         self._tell = tell
@@ -160,6 +179,8 @@ class _Doing:
                 return self._restore()
             case "copy":
                 return self._copy()
+            case "fail-over":
+                return self._fail_over()
             case "recreate":
                 return self._recreate()
             case "mark":
@@ -226,6 +247,28 @@ class _Doing:
         request = restore.BesideRequest(**self._common(), name=name, volid=self._choice.value)
         copy = restore.beside(request, self._events)
         return Rescued(told=f"restored as {name}: VM {copy.vmid} on {copy.node}, stopped and unplugged")
+
+    def _fail_over(self) -> Rescued:
+        asked = self._request
+        shown = self._state.lost_node.replica if self._state.lost_node else None
+        request = fail_over.FailOverRequest(
+            **self._common(), lost_node=asked.lost_node, files=asked.files, boot_seconds=asked.boot_seconds
+        )
+
+        def as_shown(replica: fail_over.Replica) -> bool:
+            """Whether no more is lost than somebody agreed to."""
+            return shown is not None and (replica.node, replica.synced_at) == (shown.node, shown.synced_at)
+
+        done = fail_over.fail_over(request, as_shown, self._events)
+        if done is None:
+            raise RequestRefused(
+                "its newest replica is another one meanwhile: run this again, and look at it"
+            )
+        return Rescued(
+            told=f"VM {done.vmid} runs on {done.node}. When the lost node is back, Proxmox replicates to it; then: "
+            f"orchestrator fail-over {asked.target} --back",
+            problem=done.problem,
+        )
 
     def _recreate(self) -> Rescued | None:
         asked = self._request

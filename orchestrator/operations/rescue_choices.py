@@ -14,11 +14,22 @@ from orchestrator.operations.start import not_to_start
 from orchestrator.resources.machine_archives import newest_good
 
 if TYPE_CHECKING:
-    from orchestrator.operations.rescue_state import RescueState
+    from orchestrator.operations.rescue_state import LostNode, RescueState
     from orchestrator.proxmox import VmSnapshot
     from orchestrator.resources.machine_archives import Archive
 
-Name = Literal["start", "restart", "rollback", "restore", "copy", "recreate", "mark", "put-aside", "nothing"]
+Name = Literal[
+    "start",
+    "restart",
+    "rollback",
+    "restore",
+    "copy",
+    "fail-over",
+    "recreate",
+    "mark",
+    "put-aside",
+    "nothing",
+]
 Loss = Literal["data", "memory"]
 
 LOCK_OWNERS = {
@@ -62,6 +73,8 @@ def choices(state: RescueState, volid: str | None = None) -> list[Choice]:
     archive = _archive(state, volid)
     found = [_start(state), _restart(state), *_rollbacks(state)] if state.found else []
     found += [_copy(state, archive, volid), _restore(state, archive, volid)] if state.found else []
+    if state.lost_node is not None:
+        found.append(_fail_over(state.lost_node, state.now))
     if state.found is None and not state.lost_marks:
         found.append(_recreate(state, archive, volid))
     for lost in state.lost_marks:
@@ -186,6 +199,21 @@ def _restore(state: RescueState, archive: Archive | None, volid: str | None) -> 
         value=archive.stored.volid,
         loses={"data": _since(archive.taken_at), **_memory(state)},
         refused=why,
+    )
+
+
+def _fail_over(lost: LostNode, now: dt.datetime) -> Choice:
+    words = f"start it from its replica on another node: {lost.node} is off"
+    replica = lost.replica
+    if replica is None:
+        return Choice(name="fail-over", words=words, refused=lost.why)
+    age = age_words(now - replica.synced_at)
+    return Choice(
+        name="fail-over",
+        words=f"start it on {replica.node} from its replica of {paris_time(replica.synced_at)} ({age}): {lost.node} "
+        "is off",
+        value=replica.node,
+        loses={"data": f"{_since(replica.synced_at)}, when it was last replicated"},
     )
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.applying.restoring import config_of
-from orchestrator.errors import OrchestratorError, RequestRefused
+from orchestrator.errors import OrchestratorError, Reason, RequestRefused
 from orchestrator.history.errors import HistoryUnavailable
 from orchestrator.history.renames import Renames
 from orchestrator.operations.client_file import FileSays, file_says
+from orchestrator.operations.fail_over import Replica, newest_replica, on_lost_node
 from orchestrator.operations.inputs import selection
 from orchestrator.operations.inventory import open_provider
 from orchestrator.operations.lost_machine import lost_archives
@@ -79,6 +80,22 @@ class RunningTask:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LostNode:
+    """The node of a machine, which is off by its cluster's word, and the replica of the machine elsewhere.
+
+    Attributes:
+        replica: the newest whole one; None if the machine cannot be started from one.
+        why: why it cannot, human-readable; empty if it can.
+    """
+
+    site: str
+    node: str
+    vmid: int
+    replica: Replica | None = None
+    why: Reason = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RescueState:
     """One machine, and what there is to bring it back with.
 
@@ -97,6 +114,7 @@ class RescueState:
         seeming: what could not be read, or is not surely ours, and seems to be it.
         lost_marks: VMs that seem to be it without its mark.
         half_restored: the archive of a restore into it that was interrupted; empty if there was none.
+        lost_node: where it is, if that node is off; None if it is not.
         old: what was it before it was restored at another site.
         away: sites that could not be read: it may be there.
         unread: sites and parts that could not be read, and why.
@@ -116,6 +134,7 @@ class RescueState:
     seeming: tuple[Unreadable, ...] = ()
     lost_marks: tuple[LostMark, ...] = ()
     half_restored: str = ""
+    lost_node: LostNode | None = None
     old: tuple[Unreadable, ...] = ()
     away: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
@@ -221,6 +240,7 @@ class _Reader:
             seeming=self._seeming(),
             lost_marks=tuple(lost),
             half_restored=self._tried("the copies", lambda: self._half_restored(found), ""),
+            lost_node=self._lost_node() if found is None else None,
             old=superseded(self._target, self._sites),
             unread=tuple(self.unread),
         )
@@ -270,6 +290,21 @@ class _Reader:
         return lost_marks(
             self._target, self._sites, self._clusters, self._provider, self._says, self._renames
         )
+
+    def _lost_node(self) -> LostNode | None:
+        """What a machine whose node is off can be started from: a node that is left is asked by SSH."""
+        lost = on_lost_node(self._target, self._sites.values())
+        if lost is None:
+            return None
+        item, site = lost
+        assert item.node is not None and item.vmid is not None  # noqa: S101  (it is a VM)
+        place = LostNode(site=item.site, node=item.node, vmid=item.vmid)
+        try:
+            cluster = self._clusters[item.site]
+            replica = newest_replica(self._target, item, site, cluster, self._provider, self._says)
+        except OrchestratorError as error:
+            return replace(place, why=str(error))
+        return replace(place, replica=replica)
 
     def _half_restored(self, found: Found | None) -> str:
         """One call for each copy in the client's pool."""

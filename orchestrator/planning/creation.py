@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
 from ipaddress import IPv4Address
 
+from orchestrator.contract.calendar import paris_time
 from orchestrator.planning.notes_room import notes_refusal
 from orchestrator.planning.refusals import (
     address_conflict,
@@ -60,6 +62,22 @@ def creation(desired: DesiredMachine, site: ObservedSite, address: IPv4Address |
             if (change := kind.change(desired, None, new_mark(desired)))
         ),
         *image_notices(desired, site),
+    )
+
+
+def archives_left(client: str, machine: str, backed_up: dt.datetime) -> Change:
+    """A new machine that was there before, and was backed up: what is made is empty, and its archives may be there."""
+    why = (
+        f"{client}/{machine} was there and was backed up, and no site that was read has it: an empty machine is made "
+        f"in its place. To have it back with its data instead: orchestrator backup restore {client}/{machine} "
+        "--recreate"
+    )
+    return Change(
+        effect=Effect.NOTICE,
+        what="archives",
+        before=f"last backup {paris_time(backed_up)}",
+        after=State.LEFT_ALONE,
+        why=why,
     )
 
 

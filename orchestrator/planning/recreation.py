@@ -102,6 +102,7 @@ def restored_mark(
     life: ContractLife | None,
     now: dt.datetime,
     *,
+    tested: dt.date | None = None,
     place: Place | None = None,
     replaces: tuple[str, ...] = (),
 ) -> Mark:
@@ -115,6 +116,8 @@ def restored_mark(
         vmid: its number from now on.
         life: of its contract, by its file; None: no file says.
         now: the time, aware.
+        tested: the day one of its backups was last restored and found sound, as their
+            notes say; None: they do not say, and the mark inside stands.
         place: how it is reached from now on; None: as before.
         replaces: sites that it was at, and that were lost.
     """
@@ -134,6 +137,7 @@ def restored_mark(
         vmid=vmid,
         firewall=None,
         keys=keys,
+        tested=tested or mark.tested,
         supervised=False,
         update=None,
         restart_due=None,

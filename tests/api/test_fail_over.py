@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.api.fakepve_handle import FakePve
 from tests.api.ssh_server import ssh_server
 from tests.api.test_redundancy import Estate
+from tests.api.test_rescue import at_a_terminal, choice
 
 SYNCED = 1_795_000_000
 """The afternoon of 18 November 2026."""
@@ -36,6 +38,16 @@ class Lost:
         """Fail over."""
         answer = self.estate.run("fail-over", "dupont/web-1", "--boot-timeout", "20", *more)
         return answer.code, answer.out + answer.err
+
+    def rescue(self, *more: str) -> tuple[int, str]:
+        """Choose the fail-over among what can be done."""
+        answer = self.estate.run("rescue", "dupont/web-1", "--choose", "fail-over", "--yes", *more)
+        return answer.code, answer.out + answer.err
+
+    def state(self) -> dict[str, Any]:
+        """What rescue shows, as values."""
+        found: dict[str, Any] = json.loads(self.estate.run("rescue", "dupont/web-1", "--format", "json").out)
+        return found
 
     def members(self, *, online: int, quorate: int = 1) -> None:
         """What pmxcfs of the node that is left says of the cluster."""
@@ -161,3 +173,59 @@ def test_another_mark_another_host_key_and_what_the_ha_manager_minds_are_refused
     code, said = lost.run(*sure)
     assert code == 1 and f"ha-manager set vm:{lost.vmid} --state ignored" in said, said
     assert lost.here.startswith(lost.node)
+
+
+def test_a_rescue_offers_the_replica_says_what_is_lost_and_starts_it(lost: Lost) -> None:
+    shown = lost.estate.run("rescue", "dupont/web-1").out
+    assert f"VM {lost.vmid} on {lost.node}, paris: the node is off" in shown, shown
+    assert "replica    on pve-lyon, last replicated" in shown and "2026" in shown
+    offered = choice(lost.state(), "fail-over")
+    assert (offered["value"], offered["refused"]) == ("pve-lyon", None)
+    assert offered["loses"].keys() == {"data"} and "everything written since" in offered["loses"]["data"]
+    assert lost.state()["lost_node"] == {
+        "site": "paris",
+        "node": lost.node,
+        "vmid": lost.vmid,
+        "replica": {"node": "pve-lyon", "replicated_at": "2026-11-18T11:06:40+00:00"},
+        "why_no_replica": None,
+    }
+    for more in ((), ("--lose", "data"), ("--lose", "data", "--lost-node", "pve-lyon")):
+        code, said = lost.rescue(*more)
+        assert code == 1 and f"--lost-node {lost.node}" in said and "two of one identity" in said, said
+    code, said = lost.rescue("--lost-node", lost.node)
+    assert code == 1 and "this loses data: everything written since" in said, said
+    assert lost.here.startswith(lost.node)
+    sure = ("--lost-node", lost.node, "--lose", "data", "--reason", "fire", "--boot-timeout", "20")
+    code, said = lost.rescue(*sure)
+    assert code == 0 and "lost: data: everything written since" in said, said
+    assert lost.here == "pve-lyon running" and "orchestrator fail-over dupont/web-1 --back" in said
+    entries = json.loads(lost.estate.run("history", "dupont/web-1", "--format", "json").out)
+    (entry,) = [entry for entry in entries if entry["action"] == "fail over" and entry["result"] == "ok"]
+    assert entry["why"] == "fire"
+    assert "fail-over" not in {item["name"] for item in lost.state()["choices"]}, "it runs elsewhere"
+
+
+def test_at_a_terminal_the_lost_node_is_typed_before_its_replica_is_started(lost: Lost) -> None:
+    possible = [item["name"] for item in lost.state()["choices"] if not item["refused"]]
+    number = str(possible.index("fail-over") + 1)
+    typed = at_a_terminal(lost.estate, number, "pve-lyon")
+    assert typed.code == 1 and "have it switched off, then say so" in typed.err, typed
+    assert lost.here.startswith(lost.node)
+    typed = at_a_terminal(lost.estate, number, lost.node, "dupont/web-1")
+    assert typed.code == 0 and lost.here == "pve-lyon running", typed
+
+
+def test_a_rescue_says_why_a_replica_cannot_be_started(lost: Lost) -> None:
+    (lost.pve.parent / "snapshots").write_text("before-update\n")
+    refused = choice(lost.state(), "fail-over")["refused"]
+    assert "it has no whole copy" in refused and "by the replication job" in refused, refused
+    code, said = lost.rescue("--lost-node", lost.node, "--lose", "data")
+    assert code == 1 and "it has no whole copy" in said, said
+    del lost.estate.sites["paris"]["node_access"]
+    lost.estate.write_sites()
+    assert "the site file needs node_access for paris" in choice(lost.state(), "fail-over")["refused"]
+    lost.estate.fake.node_online(lost.node, True)
+    document = lost.state()
+    assert document["lost_node"] is None and document["machine"]["status"] == "running"
+    assert "fail-over" not in {item["name"] for item in document["choices"]}
+    assert lost.here == f"{lost.node} running"

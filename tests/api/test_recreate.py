@@ -63,6 +63,43 @@ def test_an_erased_machine_is_made_again_under_its_number_and_is_ours_at_once(ni
     assert '"recreate' in entry and ":qmrestore:" in entry
 
 
+def test_a_plan_says_that_a_machine_which_it_makes_anew_was_backed_up(night: NightDesk) -> None:
+    desk = night.desk
+    assert "archives" not in {
+        change["what"] for item in desk.plan()["machines"] for change in item["changes"]
+    }
+    erase(night)
+    desk.write(subscription("dupont", desk_machines("web-1", "web-2")))
+    (new, notice), (only,) = (
+        [change for change in item["changes"] if change["kind"] in ("create", "notice")]
+        for item in sorted(desk.plan()["machines"], key=lambda item: str(item["machine"]))
+    )
+    assert new["kind"] == only["kind"] == "create", "one that never was is made without a word"
+    assert (notice["kind"], notice["what"]) == ("notice", "archives")
+    assert notice["before"].startswith("last backup ") and "20" in notice["before"]
+    command = "orchestrator backup restore dupont/web-1 --recreate"
+    assert command in notice["why"]
+    shown = " ".join(desk.run("plan").out.split())
+    assert command in shown and "an empty machine is made in its place" in shown, shown
+    assert "2 to create" in shown, "a notice is no change"
+    unread = desk.run("plan", "--history", str(desk.folder / "none.db"))
+    assert unread.code == 0 and "2 to create" in unread.out and command not in unread.out, unread
+    assert desk.run("plan", "--out", "saved.json").code == 0
+    applied = desk.run("apply", "--plan", "saved.json", "--yes", "--no-guests")
+    assert applied.code == 0 and set(desk.machines()) == {"web-1", "web-2"}, applied
+
+
+def test_a_machine_that_comes_back_was_tested_when_its_backups_were(night: NightDesk) -> None:
+    desk = night.desk
+    assert desk.run("backup", "verify", _WEB).code == 0
+    before = read_mark(desk.machines()["web-1"]["config"]["description"])
+    assert before is not None and before.tested is not None
+    erase(night)
+    assert recreate(desk, "--no-start").code == 0
+    after = read_mark(desk.machines()["web-1"]["config"]["description"])
+    assert after is not None and after.tested == before.tested
+
+
 def test_it_comes_back_without_a_file_and_is_started_as_it_was(night: NightDesk) -> None:
     erase(night)
     (night.desk.folder / "subscriptions" / "dupont.yaml").write_text("client: [")

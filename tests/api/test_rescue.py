@@ -116,23 +116,23 @@ def test_a_rollback_does_not_wait_until_the_clients_file_is_right(night: NightDe
 
 
 def test_at_a_terminal_it_asks_what_is_wanted_and_for_the_machines_name(night: NightDesk) -> None:
-    typed = at_a_terminal(night, "9")
+    typed = at_a_terminal(night.desk, "9")
     assert typed.code == 1 and "'9' is none of the numbers 1 to 4" in typed.err, typed
-    typed = at_a_terminal(night, "2", "web-1")
+    typed = at_a_terminal(night.desk, "2", "web-1")
     assert typed.code == 0 and "nothing was changed" in typed.out, typed
     assert set(night.desk.machines()) == {"web-1"}
-    typed = at_a_terminal(night, "2", _WEB)
+    typed = at_a_terminal(night.desk, "2", _WEB)
     assert typed.code == 0 and "restored as web-1-rescue" in typed.out, typed
 
 
-def at_a_terminal(night: NightDesk, *lines: str) -> Answer:
+def at_a_terminal(desk: Desk, *lines: str) -> Answer:
     """Run the command with a terminal, and type lines into it."""
     ours, theirs = pty.openpty()
     try:
         process = subprocess.Popen(
             [sys.executable, "-m", "orchestrator", "rescue", _WEB],
-            cwd=night.desk.folder,
-            env=night.desk._environment({}),
+            cwd=desk.folder,
+            env=desk._environment({}),
             stdin=theirs,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
