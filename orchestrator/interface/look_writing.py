@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _FORM = b"1"
 """Of documents: another one, and the next look writes all of them anew."""
 
+_SKEW = 60
+"""Seconds by which the clocks of two computers may differ; what is further ahead comes from a wrong clock."""
+
 _AT_ONCE = 500
 """Keys in one statement: databases limit its parameters."""
 
@@ -42,7 +45,8 @@ def keep_site(
         database: where.
         site: what there is beside its machines.
         machines: all of the site.
-        at: when it was read (aware). A look that is not newer than what is there changes nothing.
+        at: when it was read (aware). A look that is not newer than what is there changes nothing, unless what is there
+            was read by a clock that was ahead.
 
     Raises:
         HistoryUnavailable: it could not be written.
@@ -50,7 +54,7 @@ def keep_site(
     rows = {(values := _with_document(looked))["key"]: values for looked in machines}
     with database.writing() as connection:
         before = connection.execute(sa.select(SITES.c.at).where(SITES.c.site == site.site)).scalar()
-        if before is not None and before > at.timestamp():
+        if before is not None and at.timestamp() < before <= dt.datetime.now(dt.UTC).timestamp() + _SKEW:
             return Kept(written=0, removed=0)
         kept = _keep_machines(connection, site.site, rows)
         _put_site(
@@ -177,10 +181,10 @@ def take_turn(
     seconds = int(now.timestamp())
     with database.writing() as connection:
         there = connection.execute(sa.select(TURN).with_for_update()).first()
-        if there is not None and there.until > seconds and not gone(there.holder):
+        until = seconds + int(limit.total_seconds())
+        if there is not None and seconds < there.until <= until + _SKEW and not gone(there.holder):
             return False
         connection.execute(sa.delete(TURN))
-        until = seconds + int(limit.total_seconds())
         connection.execute(sa.insert(TURN).values(id=1, holder=holder, since=seconds, until=until))
     return True
 

@@ -90,7 +90,8 @@ class Renewal:
             tried = [row.tried for row in site_looks(self._database)]
         except OrchestratorError:  # another version wrote it
             return 0.0
-        return max(every - (self._now() - min(tried)).total_seconds(), 0.0) if tried else 0.0
+        wait = every - (self._now() - min(tried)).total_seconds() if tried else 0.0
+        return min(max(wait, 0.0), every)  # a look by a clock that was ahead does not put off the next
 
     def _look(self) -> None:
         with tempfile.TemporaryFile() as said:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import ssl
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,6 +147,31 @@ def websockets() -> dict[str, Any]:
     return {"ws": "websockets-sansio", "ws_max_size": LARGEST_MESSAGE, "ws_per_message_deflate": False}
 
 
+def _check_certificate(listening: Listening) -> None:
+    """See that TLS can be spoken with what is named, before anything else is begun.
+
+    Raises:
+        RequestRefused: a file cannot be read, is none, has a password, or the key is another certificate's.
+    """
+    certificate, key = listening.certificate, listening.key
+    for path in filter(None, (certificate, key)):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise RequestRefused(local_reason(error)) from None
+    if certificate is None:
+        return
+    try:
+        # An empty password instead of none: nobody is asked for one at a terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise RequestRefused(
+            f"{certificate} and {key} cannot be used for TLS ({reason}): give the PEM file of the certificate, "
+            "followed by what signed it, and the PEM file of the key that belongs to it, without a password"
+        ) from None
+
+
 def serve(settings: Settings, listening: Listening) -> None:
     """Serve until told to end (SIGTERM, Ctrl-C).
 
@@ -152,11 +179,7 @@ def serve(settings: Settings, listening: Listening) -> None:
         RequestRefused: the certificate or its key cannot be used.
         HistoryUnavailable: the database cannot be used.
     """
-    for path in filter(None, (listening.certificate, listening.key)):
-        try:
-            path.read_bytes()
-        except OSError as error:
-            raise RequestRefused(local_reason(error)) from None
+    _check_certificate(listening)
     with open_desk(settings) as desk:
         config = uvicorn.Config(
             application(desk),
@@ -178,7 +201,7 @@ def serve(settings: Settings, listening: Listening) -> None:
         server = uvicorn.Server(config)
         # uvicorn sends itself the signal once more when it has ended: being told to end is no failure
         signal.signal(signal.SIGTERM, lambda *_: None)
-        with desk.renewal.running():
+        with desk.renewal.running(), suppress(SystemExit):  # uvicorn's own end where it cannot listen
             server.run()
         if not server.started:
             raise RequestRefused(

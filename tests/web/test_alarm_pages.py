@@ -119,6 +119,8 @@ def test_an_alarm_is_acknowledged_with_a_word_which_the_history_keeps(desk: Desk
 def test_an_action_is_recorded_and_a_close_needs_a_reason(desk: Desk, operator: Browser) -> None:
     (made,) = send(desk, labelled(1, "critical", "MachineDown")).raised
     page = f"/alarms/{made.number}"
+    labelled_fields = re.findall(r'<label for="([^"]+)"', operator.get(page).text)
+    assert len(set(labelled_fields)) == len(labelled_fields) >= 3, "each label is that of a field of its own"
     operator.send(page, f"{page}/action", {"what": "started it", "result": "no-effect"})
     (action,) = find(desk.history, made.number).actions
     assert (action.said.by, action.said.text, action.said.result) == ("oscar", "started it", "no-effect")

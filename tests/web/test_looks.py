@@ -21,7 +21,7 @@ from orchestrator.history.database import Database
 from orchestrator.history.delays import SEEN
 from orchestrator.interface import looks
 from orchestrator.interface.database import open_interface
-from orchestrator.interface.look_tables import SITES
+from orchestrator.interface.look_tables import MACHINES, SITES
 from orchestrator.interface.look_writing import end_turn, keep_site, take_turn
 from orchestrator.interface.looked import LookedSite
 from orchestrator.interface.looks import ClientSort, MachineFilter
@@ -303,6 +303,19 @@ def test_a_look_that_was_overtaken_changes_nothing(looked: Database) -> None:
     assert looks.machine_rows(looked, MachineFilter(), _now()).rows == before
 
 
+def test_a_look_by_a_clock_that_was_ahead_holds_nothing_up(desk: Desk, looked: Database) -> None:
+    ahead = _now() + dt.timedelta(days=365)
+    assert take_turn(looked, "of a computer without the time", ahead, dt.timedelta(minutes=10))
+    with looked.writing() as connection:
+        connection.execute(sa.update(SITES).values(at=int(ahead.timestamp()), tried=int(ahead.timestamp())))
+        connection.execute(sa.update(MACHINES).values(vcpus=99, digest="of then"))
+    answer = desk.run("look")
+    assert answer.code == 0, answer
+    (site,) = looks.site_looks(looked)
+    assert site.at is not None and site.at <= _now() and site.tried <= _now()
+    assert all(row.vcpus != 99 for row in looks.machine_rows(looked, MachineFilter(), _now()).rows)
+
+
 @pytest.fixture(scope="module")
 def web_desk(desk: Desk, looked: Database) -> Iterator[WebDesk]:
     request = request_of(desk)
@@ -344,14 +357,17 @@ def test_the_button_renews_the_look_and_goes_back(desk: Desk, web_desk: WebDesk,
     web_desk.renewal.ask().join()
 
 
+@pytest.mark.parametrize("ahead", [dt.timedelta(0), dt.timedelta(days=365)], ids=["old", "by a clock ahead"])
 def test_the_look_is_renewed_by_itself_when_it_is_old(
-    desk: Desk, web_desk: WebDesk, looked: Database
+    web_desk: WebDesk, looked: Database, ahead: dt.timedelta
 ) -> None:
     settings = replace(web_desk.settings, look_every=dt.timedelta(seconds=1))
-    before = looks.site_looks(looked)[0].tried
+    before = int((_now() - dt.timedelta(hours=1) + ahead).timestamp())
+    with looked.writing() as connection:
+        connection.execute(sa.update(SITES).values(at=before, tried=before))
     with open_desk(settings) as opened, opened.renewal.running():
         ends = time.monotonic() + 120
-        while looks.site_looks(looked)[0].tried <= before:
+        while looks.site_looks(looked)[0].tried.timestamp() == before:
             assert time.monotonic() < ends
             time.sleep(0.1)
 
