@@ -27,7 +27,11 @@ class LabError(Exception):
 
 def running_server(state_dir: Path) -> int | None:
     """The process id of the lab's server, or None where none runs."""
-    path = state_dir / "server.pid"
+    return holder_of(state_dir / "server.pid")
+
+
+def holder_of(path: Path) -> int | None:
+    """The process id in a file that its process keeps locked; None where none does."""
     if not path.exists():
         return None
     with path.open() as file:

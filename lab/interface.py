@@ -19,6 +19,7 @@ from pathlib import Path
 
 from lab.api.access import write_secret
 from lab.certificates import ensure_certificates
+from lab.daemon import holder_of
 
 ADDRESS = "127.0.0.1"
 _START_SECONDS, _STOP_SECONDS = 120.0, 30.0
@@ -110,16 +111,7 @@ def stop(folder: Path) -> None:
 
 def running(folder: Path) -> int | None:
     """The number of its process; None if it does not run."""
-    path = folder / "serve.pid"
-    if not path.exists():
-        return None
-    with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            text = file.read()
-            return int(text) if text.isdigit() else None
-    return None
+    return holder_of(folder / "serve.pid")
 
 
 def _passwords(folder: Path, environment: Mapping[str, str]) -> Mapping[str, str]:
